@@ -1,0 +1,66 @@
+/**
+ * The commands of STOMP: their names, and how they are told apart in bytes.
+ *
+ * @module
+ */
+import { UnknownBrokerResponseError } from "./errors.ts";
+import { decodeLenient } from "./text.ts";
+
+// The ones a busy client receives most come first.
+const COMMANDS = [
+  "MESSAGE",
+  "RECEIPT",
+  "ERROR",
+  "CONNECTED",
+  "SEND",
+  "ACK",
+  "NACK",
+  "SUBSCRIBE",
+  "UNSUBSCRIBE",
+  "BEGIN",
+  "COMMIT",
+  "ABORT",
+  "DISCONNECT",
+  "CONNECT",
+  "STOMP",
+].map((name) => ({ name, bytes: new TextEncoder().encode(name) }));
+
+const CR = 13;
+
+/** Whether frames of this command may have a body ("Body" in the 1.2 text). */
+export function mayHaveBody(command: string): boolean {
+  return command === "MESSAGE" || command === "SEND" || command === "ERROR";
+}
+
+/** Whether the headers of this command travel without escapes. STOMP is CONNECT by another name. */
+export function isLiteral(command: string): boolean {
+  return command === "CONNECT" || command === "CONNECTED" || command === "STOMP";
+}
+
+/** The command that stands in a range of bytes; `undefined` when it is none. Case counts. */
+export function findCommand(bytes: Uint8Array, start: number, end: number): string | undefined {
+  for (const { name, bytes: known } of COMMANDS) {
+    if (known.length === end - start && beginsWith(known, bytes, start, end)) return name;
+  }
+  return undefined;
+}
+
+/** Whether a range of bytes may still become a command, so that a port that speaks something else is found out. */
+export function mayBecomeCommand(bytes: Uint8Array, start: number, end: number): boolean {
+  if (bytes[end - 1] === CR) end--;
+  return COMMANDS.some(({ bytes: known }) => known.length >= end - start && beginsWith(known, bytes, start, end));
+}
+
+/** The error for bytes that are no command; says so when they look like another protocol. */
+export function unknownCommand(bytes: Uint8Array, start: number, end: number): UnknownBrokerResponseError {
+  const shown = decodeLenient(bytes.subarray(start, Math.min(end, start + 40)));
+  let guess = "";
+  if (shown.startsWith("HTTP/")) guess = ": the far end speaks HTTP";
+  else if (bytes[start] === 0x15 && (bytes[start + 1] ?? 3) === 3) guess = ": the far end speaks TLS";
+  return new UnknownBrokerResponseError(`Cannot decode frame: ${JSON.stringify(shown)} is no STOMP command${guess}`);
+}
+
+function beginsWith(known: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (bytes[i] !== known[i - start]) return false;
+  return true;
+}

@@ -1,0 +1,117 @@
+/**
+ * What can go wrong, by name.
+ *
+ * Every error this library throws on purpose is a {@linkcode StompError}, a `TypeError` or `RangeError` where the
+ * caller passed something that can never work, or the `reason` of the caller's own `AbortSignal`. Messages follow one
+ * pattern: what could not be done, a colon, and the state that stood in the way.
+ *
+ * @module
+ */
+
+/**
+ * What an error needs to know of the frame that caused it; `Frame` has this shape. An interface, so that this module
+ * stays at the bottom of the house.
+ */
+export interface ErrorFrame {
+  /** The command, for example `ERROR`. */
+  readonly command: string;
+  /** The headers, already decoded. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The body as text. */
+  text(): string;
+}
+
+/** What an error may carry beside its message. */
+export interface StompErrorOptions {
+  /** The error underneath. */
+  cause?: unknown;
+  /** The frame that caused it. */
+  frame?: ErrorFrame | undefined;
+}
+
+/** The base of all errors of this library. */
+export class StompError extends Error {
+  /** The name of the class. */
+  override name = "StompError";
+  /** The frame that caused the error, where one did: for example the broker's ERROR frame. */
+  readonly frame: ErrorFrame | undefined;
+
+  /** Creates an error from a message, a cause and the frame that caused it. */
+  constructor(message: string, options: StompErrorOptions = {}) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    this.frame = options.frame;
+    // A frame may hold a whole message body: printing an error should not print that.
+    Object.defineProperty(this, "frame", { enumerable: false });
+  }
+}
+
+/** The connection could not be made, or was lost. */
+export class ConnectionError extends StompError {
+  override name = "ConnectionError";
+}
+
+/** The connection could not be made within its deadline. */
+export class ConnectionTimeoutError extends ConnectionError {
+  override name = "ConnectionTimeoutError";
+}
+
+/** The call needs a connection, and there is none: never connected, disconnected, or closed. */
+export class NotConnectedError extends StompError {
+  override name = "NotConnectedError";
+}
+
+/** The broker answered with an ERROR frame; `frame` holds it whole, with its headers. */
+export class BrokerErrorResponse extends StompError {
+  override name = "BrokerErrorResponse";
+
+  /** Creates the error for an ERROR frame: its `message` header, else the first line of its body, is the text. */
+  constructor(frame: ErrorFrame, context = "Broker answered ERROR") {
+    super(`${context}: ${brokerWords(frame)}`, { frame });
+  }
+}
+
+/** The far end sent bytes that are not STOMP, or frames that the protocol does not allow there. */
+export class UnknownBrokerResponseError extends StompError {
+  override name = "UnknownBrokerResponseError";
+}
+
+/** The call was not done within its `timeout`. */
+export class TimeoutError extends StompError {
+  override name = "TimeoutError";
+}
+
+/** A transaction cannot go on: it is unknown, ended, already open, or died with its connection. */
+export class TransactionError extends StompError {
+  override name = "TransactionError";
+}
+
+/** A subscription cannot be made or used: its id is in use, or it has ended. */
+export class SubscriptionError extends StompError {
+  override name = "SubscriptionError";
+}
+
+/** A message cannot be acknowledged: it was already, or it came in `auto` mode. */
+export class AcknowledgeError extends StompError {
+  override name = "AcknowledgeError";
+}
+
+/** The message came over a connection that is gone; the broker will deliver it again, so nothing was written. */
+export class StaleMessageError extends AcknowledgeError {
+  override name = "StaleMessageError";
+}
+
+/** No message is waiting: what `Simple.getNowait()` throws. */
+export class Empty extends StompError {
+  override name = "Empty";
+}
+
+/** The broker's own words in an ERROR frame, on one line and of bounded length. */
+function brokerWords(frame: ErrorFrame): string {
+  const header = frame.headers["message"]?.trim();
+  const body = frame.text().trim();
+  const firstLine = body.split(/[\r\n]/, 1)[0]?.trim() ?? "";
+  const words = header && firstLine && firstLine !== header ? `${header} (${firstLine})` : header || firstLine;
+  if (!words) return "it gave no reason";
+  const line = words.replace(/\s+/g, " ");
+  return line.length > 500 ? `${line.slice(0, 500)}…` : line;
+}
