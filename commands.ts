@@ -47,17 +47,27 @@ export function findCommand(bytes: Uint8Array, start: number, end: number): stri
 
 /** Whether a range of bytes may still become a command, so that a port that speaks something else is found out. */
 export function mayBecomeCommand(bytes: Uint8Array, start: number, end: number): boolean {
-  if (bytes[end - 1] === CR) end--;
+  // Nothing but LF can follow the CR.
+  if (bytes[end - 1] === CR) return findCommand(bytes, start, end - 1) !== undefined;
   return COMMANDS.some(({ bytes: known }) => known.length >= end - start && beginsWith(known, bytes, start, end));
 }
 
 /** The error for bytes that are no command; says so when they look like another protocol. */
 export function unknownCommand(bytes: Uint8Array, start: number, end: number): UnknownBrokerResponseError {
   const shown = decodeLenient(bytes.subarray(start, Math.min(end, start + 40)));
-  let guess = "";
-  if (shown.startsWith("HTTP/")) guess = ": the far end speaks HTTP";
-  else if (bytes[start] === 0x15 && (bytes[start + 1] ?? 3) === 3) guess = ": the far end speaks TLS";
-  return new UnknownBrokerResponseError(`Cannot decode frame: ${JSON.stringify(shown)} is no STOMP command${guess}`);
+  const guess = guessProtocol(shown);
+  return new UnknownBrokerResponseError(
+    `Cannot decode frame: ${JSON.stringify(shown)} is no STOMP command${guess && `: the far end speaks ${guess}`}`,
+  );
+}
+
+/** The protocol that begins like that, of those that are met where STOMP was expected; else an empty string. */
+function guessProtocol(beginning: string): string {
+  if (beginning.startsWith("HTTP/")) return "HTTP";
+  if (/^\x15(\x03|$)/.test(beginning)) return "TLS"; // an alert
+  if (beginning.startsWith("AMQP")) return "AMQP"; // RabbitMQ's first port
+  if (/^\0.{3}\x01ActiveMQ/s.test(beginning)) return "OpenWire"; // ActiveMQ's first port
+  return "";
 }
 
 function beginsWith(known: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {

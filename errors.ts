@@ -100,6 +100,27 @@ export class StaleMessageError extends AcknowledgeError {
   override name = "StaleMessageError";
 }
 
+/** An option means something that the broker cannot do. Nothing was sent. */
+export class UnsupportedByBrokerError extends StompError {
+  override name = "UnsupportedByBrokerError";
+  /** The option. */
+  readonly option: string;
+  /** The broker, for example `rabbitmq`. */
+  readonly broker: string;
+
+  /** Creates the error; `why` says what stands in the way, or what to do instead. */
+  constructor(option: string, broker: string, why: string) {
+    super(`Cannot use option ${option}: ${why}`);
+    this.option = option;
+    this.broker = broker;
+  }
+}
+
+/** The client holds as many unconfirmed messages as it may (`maxPending`), and the caller asked not to wait. */
+export class OutboxFullError extends StompError {
+  override name = "OutboxFullError";
+}
+
 /** No message is waiting: what `Simple.getNowait()` throws. */
 export class Empty extends StompError {
   override name = "Empty";

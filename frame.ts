@@ -3,38 +3,21 @@
  *
  * @module
  */
-import { mayHaveBody } from "./commands.ts";
 import { Conversation, type ReadOptions, type SocketOf, type WaitOptions } from "./conversation.ts";
+import { assertBody, encodeHead, type FrameParts, toHeaders } from "./encode.ts";
 import { UnknownBrokerResponseError } from "./errors.ts";
-import {
-  assertVersion,
-  encodeHeader,
-  findHeader,
-  type HeaderRules,
-  headerRules,
-  type Headers,
-  parseHeaders,
-  type Version,
-} from "./headers.ts";
+import { headerRules, type Headers, parseHeaders, type Version } from "./headers.ts";
 import { showAs } from "./inspect.ts";
 import type { Fifo, IntermediateMessageQueue } from "./queue.ts";
-import { type Chunk, decodeLenient, decodeStrict } from "./text.ts";
+import type { Received } from "./received.ts";
+import { charsetOf, decodeLenient } from "./text.ts";
 
 export type { ReadOptions, WaitOptions } from "./conversation.ts";
+export type { FrameParts } from "./encode.ts";
 export type { Headers, Version } from "./headers.ts";
 
 /** A connection that carries frames: what stompy calls `sock`. `openSocket(url)` gives one, and `Stomp` has one. */
 export interface FrameSocket extends SocketOf<Frame> {}
-
-/** What goes into a frame. */
-export interface FrameParts {
-  /** The command, for example `SEND`. */
-  command: string;
-  /** The headers. Numbers and booleans are written as text; a header that is `undefined` is left out. */
-  headers?: Readonly<Record<string, string | number | boolean | undefined>> | undefined;
-  /** The body; text goes out as UTF-8. */
-  body?: string | Uint8Array | undefined;
-}
 
 /** How a frame is built. */
 export interface BuildFrameOptions {
@@ -55,20 +38,6 @@ export interface ConnectFrameOptions extends WaitOptions {
   password?: string | undefined;
   /** The `client-id` header, which ActiveMQ needs for durable topic subscriptions. */
   clientId?: string | undefined;
-}
-
-/** Where a decoder found a frame: offsets into the chunk that holds it. */
-export interface FrameLocation {
-  /** The bytes the offsets refer to. */
-  chunk: Chunk;
-  /** The LF that ends the command line; the header lines follow it. */
-  head: number;
-  /** Behind the LF of the last header line. */
-  headEnd: number;
-  /** Whether the header lines are ASCII. */
-  ascii: boolean;
-  /** How the header lines are read. */
-  rules: HeaderRules;
 }
 
 const EMPTY = new Uint8Array(0);
@@ -94,14 +63,8 @@ export class Frame {
   #headers: Headers | undefined;
   #body: Uint8Array | string | undefined;
   #contentLength = true;
-  // Where a decoder found the frame. Headers and body are cut out when somebody asks: most headers are never read.
-  #chunk: Chunk | undefined;
-  #head = 0;
-  #headEnd = 0;
-  #bodyStart = 0;
-  #bodyEnd = 0;
-  #rules: HeaderRules | undefined;
-  #block: string | undefined;
+  // Where a decoder found the frame: what nobody has read or replaced is still there.
+  #received: Received | undefined;
   #conversation: Conversation<Frame> | undefined;
 
   /** Creates an empty frame; `sock` is the connection that its verbs use. */
@@ -110,36 +73,20 @@ export class Frame {
   }
 
   /**
-   * Makes a frame of a decoder's finding. `body` is given when the body lies outside the chunk.
+   * Makes a frame of a decoder's finding.
    *
    * @internal
    */
-  static found<F extends Frame>(
-    type: new () => F,
-    command: string,
-    at: FrameLocation,
-    bodyStart: number,
-    bodyEnd: number,
-    body?: Uint8Array,
-  ): F {
+  static found<F extends Frame>(type: new () => F, command: string, received: Received): F {
     const frame = new type();
     frame.command = command;
-    frame.#chunk = at.chunk;
-    frame.#head = at.head;
-    frame.#headEnd = at.headEnd;
-    frame.#rules = at.rules;
-    if (!at.ascii) frame.#block = decodeStrict(at.chunk.bytes.subarray(at.head, at.headEnd));
-    frame.#bodyStart = bodyStart;
-    frame.#bodyEnd = bodyEnd;
-    frame.#body = body;
+    frame.#received = received;
     return frame;
   }
 
   /** The headers, decoded. Of a repeated header the first counts. The object has no prototype. */
   get headers(): Headers {
-    return this.#headers ??= this.#chunk
-      ? parseHeaders(this.#headerBlock().slice(1), this.#rules!)
-      : Object.create(null) as Headers;
+    return this.#headers ??= this.#received?.headers() ?? Object.create(null) as Headers;
   }
 
   /** Replaces the headers. */
@@ -149,8 +96,9 @@ export class Frame {
 
   /** One header, for who needs only that: the others are not decoded for it. */
   header(name: string): string | undefined {
-    if (this.#headers !== undefined || this.#chunk === undefined) return this.headers[name];
-    return findHeader(this.#headerBlock(), name, this.#rules!);
+    return this.#headers !== undefined || this.#received === undefined
+      ? this.headers[name]
+      : this.#received.header(name);
   }
 
   /**
@@ -159,21 +107,19 @@ export class Frame {
    */
   get body(): Uint8Array {
     const body = this.#body;
-    if (body === undefined) {
-      return this.#body = this.#chunk ? this.#chunk.bytes.subarray(this.#bodyStart, this.#bodyEnd) : EMPTY;
-    }
+    if (body === undefined) return this.#body = this.#received?.body() ?? EMPTY;
     return typeof body === "string" ? this.#body = textEncoder.encode(body) : body;
   }
 
   /** Replaces the body. */
   set body(body: Uint8Array) {
-    this.#body = body;
+    assertBody(body);
+    this.#body = body ?? EMPTY;
   }
 
   /** Size of the body in bytes. */
   get bodyLength(): number {
-    if (this.#body === undefined) return this.#bodyEnd - this.#bodyStart;
-    return this.body.length;
+    return this.#body === undefined ? this.#received?.bodyLength ?? 0 : this.body.length;
   }
 
   /**
@@ -184,13 +130,10 @@ export class Frame {
   text(): string {
     const body = this.#body;
     if (typeof body === "string") return body;
-    const chunk = this.#chunk;
-    if (chunk !== undefined) {
-      if (this.#headerBlock().includes("charset=")) return this.#textIn(this.header("content-type"));
-      if (body === undefined) return chunk.text(this.#bodyStart, this.#bodyEnd);
-      return decodeLenient(body);
-    }
-    return this.#textIn(this.headers["content-type"]);
+    const isRead = this.#headers !== undefined || this.#received === undefined;
+    const charset = isRead ? charsetOf(this.headers["content-type"]) : this.#received!.charset();
+    if (charset !== undefined) return new TextDecoder(charset, { ignoreBOM: true }).decode(this.body);
+    return body === undefined ? this.#received?.text() ?? "" : decodeLenient(body);
   }
 
   /**
@@ -210,7 +153,7 @@ export class Frame {
    * @returns the frame itself.
    */
   detach(): this {
-    if (this.#chunk === undefined) return this;
+    if (this.#received === undefined) return this;
     const headers: Headers = Object.create(null);
     // A slice of a string keeps the whole string; a trip through bytes makes a new one.
     for (const name in this.headers) {
@@ -219,8 +162,7 @@ export class Frame {
     const body = this.body.slice();
     this.#headers = headers;
     this.#body = body;
-    this.#chunk = undefined;
-    this.#block = undefined;
+    this.#received = undefined;
     return this;
   }
 
@@ -232,20 +174,17 @@ export class Frame {
    * @throws {TypeError} when the body is neither text nor `Uint8Array`, or a header is an object.
    */
   buildFrame(parts: FrameParts, options: BuildFrameOptions = {}): this {
-    const { body } = parts;
-    if (body !== undefined && body !== null && typeof body !== "string" && !(body instanceof Uint8Array)) {
-      throw new TypeError(`Cannot build frame: the body is ${kindOf(body)}, and has to be a string or a Uint8Array`);
-    }
-    this.command = parts.command;
-    this.#headers = plainHeaders(parts.headers);
+    const { command, body } = parts;
+    assertBody(body);
+    const headers = toHeaders(parts.headers);
+    this.command = command;
+    this.#headers = headers;
     this.#body = body ?? undefined;
-    this.#chunk = undefined;
-    this.#block = undefined;
-    this.#bodyStart = this.#bodyEnd = 0;
+    this.#received = undefined;
     this.#contentLength = options.contentLength ?? true;
-    if (options.wantReceipt && !("receipt" in this.#headers)) {
+    if (options.wantReceipt && !("receipt" in headers)) {
       const session = this.#conversation?.session?.["session"];
-      this.#headers["receipt"] = `${session ? `${session}-` : ""}frame-${++receiptCount}`;
+      headers["receipt"] = `${session ? `${session}-` : ""}frame-${++receiptCount}`;
     }
     return this;
   }
@@ -273,35 +212,11 @@ export class Frame {
    * @internal
    */
   encodeHead(version: Version, bodyLength: number): string {
-    assertVersion(version);
-    const { command } = this;
-    if (!/^[A-Z]+$/.test(command)) {
-      throw new TypeError(`Cannot encode frame: ${JSON.stringify(command)} is no command`);
+    const head = encodeHead(this.command, this.headers, bodyLength, this.#contentLength, version);
+    if (!this.#contentLength && this.body.includes(0)) {
+      throw new TypeError("Cannot encode frame: its body has a NUL, and contentLength is false");
     }
-    if (bodyLength > 0 && !mayHaveBody(command)) {
-      throw new TypeError(`Cannot encode frame: ${command} takes no body, and has one of ${bodyLength} bytes`);
-    }
-    const rules = headerRules(command, version);
-    const { headers } = this;
-    let head = `${command}\n`;
-    let sized = false;
-    for (const name in headers) {
-      if (name === "content-length") {
-        if (!this.#contentLength) continue;
-        sized = true;
-        head += `content-length:${bodyLength}\n`;
-      } else {
-        head += encodeHeader(name, headers[name]!, rules);
-      }
-    }
-    if (!this.#contentLength) {
-      if (this.body.includes(0)) {
-        throw new TypeError("Cannot encode frame: its body has a NUL, and contentLength is false");
-      }
-    } else if (bodyLength > 0 && !sized) {
-      head += `content-length:${bodyLength}\n`;
-    }
-    return head + "\n";
+    return head;
   }
 
   // The verbs of stompy's Frame, from here on.
@@ -406,17 +321,13 @@ export class Frame {
 
   /** What `JSON.stringify` makes of a frame: the body as text, and no passcode. */
   toJSON(): { command: string; headers: Headers; body: string } {
-    return { command: this.command, headers: withoutSecrets(this.headers), body: this.text() };
-  }
-
-  #headerBlock(): string {
-    return this.#block ??= this.#chunk!.latin1.slice(this.#head, this.#headEnd);
-  }
-
-  #textIn(contentType: string | undefined): string {
-    const charset = contentType && /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(contentType)?.[1];
-    if (!charset || /^utf-?8$/i.test(charset)) return decodeLenient(this.body);
-    return new TextDecoder(charset, { ignoreBOM: true }).decode(this.body);
+    let body: string;
+    try {
+      body = this.text();
+    } catch {
+      body = decodeLenient(this.body); // who writes a log must not fail on a charset
+    }
+    return { command: this.command, headers: withoutSecrets(this.headers), body };
   }
 
   get #talk(): Conversation<Frame> {
@@ -434,26 +345,8 @@ showAs(Frame, (frame) => {
   };
 });
 
-function plainHeaders(given: FrameParts["headers"]): Headers {
-  const headers: Headers = Object.create(null);
-  for (const name of Object.keys(given ?? {})) {
-    const value = given![name];
-    if (value === undefined) continue;
-    if (typeof value === "object" || typeof value === "function" || typeof value === "symbol") {
-      throw new TypeError(`Cannot build frame: header ${JSON.stringify(name)} is ${kindOf(value)}, and has to be text`);
-    }
-    headers[name] = String(value);
-  }
-  return headers;
-}
-
 function withoutSecrets(headers: Headers): Headers {
   const shown: Headers = Object.create(null);
   for (const name in headers) shown[name] = SECRET_HEADERS.has(name) ? "…" : headers[name]!;
   return shown;
-}
-
-function kindOf(value: unknown): string {
-  if (value === null) return "null";
-  return typeof value === "object" ? `a ${value.constructor?.name ?? "object"}` : `of type ${typeof value}`;
 }

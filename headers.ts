@@ -52,17 +52,25 @@ export function headerRules(command: string, version: Version): HeaderRules {
   return isLiteral(command) ? LITERAL[version] : RULES[version];
 }
 
+/** Whether the string is a version of the protocol. */
+export function isVersion(version: string): version is Version {
+  return (VERSIONS as readonly string[]).includes(version);
+}
+
 /** Fails with a `TypeError` unless the string is a version of the protocol. */
 export function assertVersion(version: string): asserts version is Version {
-  if (!(VERSIONS as readonly string[]).includes(version)) {
+  if (!isVersion(version)) {
     throw new TypeError(`Cannot use version ${JSON.stringify(version)}: STOMP has 1.0, 1.1 and 1.2`);
   }
 }
 
-const SPECIAL = /[\\\n\r:]/;
+// What cannot go over the wire as it is everywhere. With `u`, the range means halves of surrogate pairs that stand alone:
+// they are no text, and UTF-8 has no octets for them.
+const SPECIAL = /[\\\n\r:\ud800-\udfff]/u;
+const SPECIALS = new RegExp(SPECIAL, "gu");
 
-/** Whether a name or value goes out as it is, whatever the version. */
-function isPlain(text: string): boolean {
+/** Whether a name or value goes over the wire as it is, whatever the version. */
+export function isPlainHeader(text: string): boolean {
   return !SPECIAL.test(text);
 }
 
@@ -73,36 +81,33 @@ function isPlain(text: string): boolean {
  */
 export function encodeHeader(name: string, value: string, rules: HeaderRules): string {
   if (name === "") throw new TypeError("Cannot encode header: its name is empty");
-  if (isPlain(name) && isPlain(value)) return `${name}:${value}\n`;
+  if (typeof value !== "string") {
+    throw new TypeError(`Cannot encode header ${JSON.stringify(name)}: its value is of type ${typeof value}`);
+  }
+  if (isPlainHeader(name) && isPlainHeader(value)) return `${name}:${value}\n`;
   return `${escape(name, rules, name, true)}:${escape(value, rules, name, false)}\n`;
 }
 
 function escape(text: string, rules: HeaderRules, name: string, isName: boolean): string {
-  let out = "";
-  for (const char of text) {
+  return text.replace(SPECIALS, (char) => {
     switch (char) {
       case "\n":
         if (!rules.escapes) throw cannotCarry(name, "a line feed", rules);
-        out += "\\n";
-        break;
+        return "\\n";
       case "\r":
         // 1.1 has no escape for CR, and a bare one is lost or refused on the way: see AMB-06 in docs/conformance.md.
         if (!rules.escapesCr) throw cannotCarry(name, "a carriage return", rules);
-        out += "\\r";
-        break;
+        return "\\r";
       case ":":
-        if (rules.escapes) out += "\\c";
-        else if (isName) throw cannotCarry(name, "a colon in its name", rules);
-        else out += ":";
-        break;
+        if (rules.escapes) return "\\c";
+        if (isName) throw cannotCarry(name, "a colon in its name", rules);
+        return ":";
       case "\\":
-        out += rules.escapes ? "\\\\" : "\\";
-        break;
+        return rules.escapes ? "\\\\" : "\\";
       default:
-        out += char;
+        throw cannotCarry(name, "half of a surrogate pair", rules);
     }
-  }
-  return out;
+  });
 }
 
 function cannotCarry(name: string, what: string, rules: HeaderRules): TypeError {

@@ -78,8 +78,6 @@ export interface Heart {
   readonly paused: boolean;
   /** Sends a line end. */
   beat(): void;
-  /** Called once when nothing came for too long; the argument is for how long, in milliseconds. */
-  stopped(silence: number): void;
 }
 
 /** How patient a heart-beat is. */
@@ -88,6 +86,14 @@ export interface HeartbeatTolerance {
   factor?: number | undefined;
   /** Milliseconds that are always allowed beyond the interval. Default 1,000. */
   floor?: number | undefined;
+}
+
+/** Options of a {@linkcode Heartbeat}. */
+export interface HeartbeatOptions extends HeartbeatTolerance {
+  /** Called once when nothing came for too long; the argument is for how long, in milliseconds. */
+  stopped: (silence: number) => void;
+  /** The time. Default the real one. */
+  clock?: Clock | undefined;
 }
 
 /** Sends at this share of the interval: brokers without grace end a connection that is a moment late. */
@@ -101,37 +107,45 @@ const SEND_SHARE = 0.5;
  */
 export class Heartbeat {
   readonly #heart: Heart;
+  readonly #stopped: (silence: number) => void;
   readonly #clock: Clock;
   readonly #plan: HeartbeatPlan;
   readonly #allowed: number;
   #cancelSend: (() => void) | undefined;
   #cancelCheck: (() => void) | undefined;
   #suspicious = false;
+  #over = false;
 
   /** Starts the timers that the plan asks for. */
-  constructor(plan: HeartbeatPlan, heart: Heart, tolerance: HeartbeatTolerance = {}, clock: Clock = systemClock) {
-    const { factor = 2, floor = 1000 } = tolerance;
+  constructor(plan: HeartbeatPlan, heart: Heart, options: HeartbeatOptions) {
+    const { factor = 2, floor = 1000 } = options;
     this.#heart = heart;
-    this.#clock = clock;
+    this.#stopped = options.stopped;
+    this.#clock = options.clock ?? systemClock;
     this.#plan = plan;
     this.#allowed = Math.max(plan.receive * factor, plan.receive + floor);
-    if (plan.send > 0) this.#scheduleSend();
+    if (plan.send > 0) this.#scheduleSend(this.#untilSendIsDue());
     if (plan.receive > 0) this.#scheduleCheck(this.#allowed);
   }
 
   /** Stops both timers. Idempotent. */
   stop(): void {
+    this.#over = true;
     this.#cancelSend?.();
     this.#cancelCheck?.();
     this.#cancelSend = this.#cancelCheck = undefined;
   }
 
-  #scheduleSend(): void {
-    const interval = this.#plan.send * SEND_SHARE;
-    const due = this.#heart.lastSent + interval - this.#clock.now();
-    this.#cancelSend = this.#clock.after(Math.max(due, 1), () => {
-      if (this.#clock.now() - this.#heart.lastSent >= interval) this.#heart.beat();
-      this.#scheduleSend();
+  #untilSendIsDue(): number {
+    return this.#heart.lastSent + this.#plan.send * SEND_SHARE - this.#clock.now();
+  }
+
+  #scheduleSend(wait: number): void {
+    this.#cancelSend = this.#clock.after(Math.max(wait, 1), () => {
+      const due = this.#untilSendIsDue();
+      if (due <= 0) this.#heart.beat();
+      // What ends the connection may do so inside `beat`. Where nothing goes out, more line ends would not help.
+      if (!this.#over) this.#scheduleSend(due <= 0 ? this.#plan.send * SEND_SHARE : due);
     });
   }
 
@@ -150,7 +164,7 @@ export class Heartbeat {
       this.#scheduleCheck(SECOND_LOOK);
     } else {
       this.stop();
-      this.#heart.stopped(silence);
+      this.#stopped(silence);
     }
   }
 }

@@ -42,6 +42,12 @@ export class Fifo<T> {
     return item;
   }
 
+  /** Takes one item out, wherever it is. Costs time in proportion to the length. */
+  remove(item: T): void {
+    const at = this.#items.indexOf(item, this.#head);
+    if (at >= 0) this.#items.splice(at, 1);
+  }
+
   /** Takes all items out. */
   clear(): void {
     this.#items = [];

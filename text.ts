@@ -25,8 +25,11 @@ const latin1Decoder = latin1Slice ? undefined : latin1Fallback();
 const utf8Decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const strictUtf8Decoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 
-/** Below this size one call for one body is cheaper than looking at the whole chunk. */
+/** Below this share of its chunk, a body is cheaper as a slice of the chunk's string than decoded by itself. */
 const SMALL_SHARE = 8;
+
+/** Above this many bytes a chunk never gets a string of its own, which would double the memory it takes. */
+const WHOLE = 1 << 20;
 
 /** A stretch of received bytes, together with its text. */
 export class Chunk {
@@ -41,9 +44,13 @@ export class Chunk {
     this.bytes = bytes;
   }
 
-  /** The whole chunk as a string of one character a byte. */
-  get latin1(): string {
-    return this.#text ??= toLatin1(this.bytes);
+  /** A range as a string of one character a byte. */
+  latin1(start: number, end: number): string {
+    if (this.#text === undefined) {
+      if (this.bytes.length > WHOLE) return toLatin1(this.bytes, start, end);
+      this.#text = toLatin1(this.bytes, 0, this.bytes.length);
+    }
+    return this.#text.slice(start, end);
   }
 
   /** Whether all bytes are ASCII. */
@@ -51,9 +58,12 @@ export class Chunk {
     return this.#ascii ??= isAscii(this.bytes);
   }
 
-  /** Whether no byte needs a second look in a header: all are ASCII, and none is a backslash or a CR. */
+  /**
+   * Whether it is known that no byte needs a second look in a header: all are ASCII, and none is a backslash or a CR.
+   * Of a large chunk it is not known.
+   */
   get isPlain(): boolean {
-    return this.#plain ??= this.isAscii && !this.latin1.includes("\\") && !this.latin1.includes("\r");
+    return this.#plain ??= this.bytes.length <= WHOLE && this.isAscii && hasNoneOf(this.latin1(0, WHOLE), "\\", "\r");
   }
 
   /** UTF-8 text of a range; bytes that are not UTF-8 become U+FFFD. */
@@ -61,9 +71,8 @@ export class Chunk {
     const length = end - start;
     if (length === 0) return "";
     // A body that is most of its chunk is decoded by itself: the chunk's string would be made for it alone.
-    if (length * SMALL_SHARE <= this.bytes.length || this.#text !== undefined) {
-      if (this.isAscii) return this.latin1.slice(start, end);
-    }
+    const whole = this.#text !== undefined || (length * SMALL_SHARE <= this.bytes.length && this.bytes.length <= WHOLE);
+    if (whole && this.isAscii) return this.latin1(start, end);
     return utf8Decoder.decode(this.bytes.subarray(start, end));
   }
 }
@@ -78,6 +87,21 @@ export function decodeLenient(bytes: Uint8Array): string {
   return utf8Decoder.decode(bytes);
 }
 
+/**
+ * The `charset` of a `content-type`; `undefined` when it names none, or UTF-8, which is what text is in anyway ("Header
+ * content-type" in the 1.2 text).
+ */
+export function charsetOf(contentType: string | undefined): string | undefined {
+  if (contentType === undefined || !contentType.includes(";")) return undefined;
+  const charset = /;\s*charset\s*=\s*"?([^\s;"]+)/i.exec(contentType)?.[1];
+  return charset === undefined || /^utf-?8$/i.test(charset) ? undefined : charset;
+}
+
+/** Whether a value is a `Uint8Array`, of this realm or of another: test frameworks bring their own globals. */
+export function isBytes(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array || Object.prototype.toString.call(value) === "[object Uint8Array]";
+}
+
 /** Whether all bytes are below 128. */
 export function isAscii(bytes: Uint8Array): boolean {
   if (isAsciiNative) return isAsciiNative(bytes);
@@ -85,9 +109,13 @@ export function isAscii(bytes: Uint8Array): boolean {
   return true;
 }
 
-function toLatin1(bytes: Uint8Array): string {
-  if (latin1Slice) return latin1Slice.call(bytes, 0, bytes.length);
-  return latin1Decoder!(bytes);
+function hasNoneOf(text: string, ...chars: string[]): boolean {
+  return !chars.some((char) => text.includes(char));
+}
+
+function toLatin1(bytes: Uint8Array, start: number, end: number): string {
+  if (latin1Slice) return latin1Slice.call(bytes, start, end);
+  return latin1Decoder!(bytes.subarray(start, end));
 }
 
 /**

@@ -6,7 +6,11 @@
  *
  * @module
  */
+import { type ByteChannel, type ByteSink, ChannelTransport, type DirectIo, failureReason } from "./channel.ts";
 import { ConnectionError } from "./errors.ts";
+import { Fifo } from "./queue.ts";
+
+export type { ByteSink, DirectIo };
 
 /** A two-way byte stream. */
 export interface Transport {
@@ -27,6 +31,12 @@ export interface Transport {
    * `ConnectionError`. Idempotent; always resolves, never rejects.
    */
   close(): Promise<void>;
+  /**
+   * Takes both directions away from the streams, and gives them as plain calls that cost less. A transport need not
+   * have it; {@linkcode directIo} works with any. Afterwards the streams cannot be used; throws a `TypeError` when they
+   * are in use already.
+   */
+  direct?(): DirectIo;
 }
 
 /** How TLS is done. Certificates are verified against the runtime's own authorities unless `caCerts` is given. */
@@ -74,4 +84,161 @@ export interface SocketAdapter {
   connect(address: SocketAddress): Promise<Transport>;
   /** Listens on TCP and hands every accepted connection to `accept`. */
   listen(address: { hostname: string; port: number }, accept: (transport: Transport) => void): Promise<Listener>;
+}
+
+/**
+ * Both directions of a transport by plain calls: the transport's own where it has them, else over its streams. Either
+ * way the streams are locked afterwards; throws a `TypeError` when they are already.
+ */
+export function directIo(transport: Transport): DirectIo {
+  return transport.direct?.() ?? new StreamIo(transport);
+}
+
+/** {@linkcode DirectIo} over Web Streams, for a transport that has nothing else. */
+class StreamIo implements DirectIo {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #peer: string;
+  #goOn: (() => void) | undefined;
+
+  constructor({ readable, writable, peer }: Transport) {
+    this.#reader = readable.getReader();
+    this.#writer = writable.getWriter();
+    this.#peer = peer;
+  }
+
+  read(sink: ByteSink): void {
+    this.#pump(sink).then(
+      () => sink.done(undefined),
+      (cause) => sink.done(this.#wrap("read from", cause)),
+    );
+  }
+
+  resume(): void {
+    this.#goOn?.();
+    this.#goOn = undefined;
+  }
+
+  release(): void {}
+
+  write(bytes: Uint8Array): Promise<void> {
+    return this.#writer.write(bytes).catch((cause) => {
+      throw this.#wrap("write to", cause);
+    });
+  }
+
+  end(): Promise<void> {
+    return this.#writer.close().catch((cause) => {
+      throw this.#wrap("write to", cause);
+    });
+  }
+
+  async #pump(sink: ByteSink): Promise<void> {
+    while (true) {
+      const { value, done } = await this.#reader.read();
+      if (done) return;
+      if (!sink.chunk(value)) await new Promise<void>((resolve) => this.#goOn = resolve);
+    }
+  }
+
+  #wrap(action: string, cause: unknown): ConnectionError {
+    if (cause instanceof ConnectionError) return cause;
+    return new ConnectionError(`Cannot ${action} ${this.#peer}: ${failureReason(cause)}`, { cause });
+  }
+}
+
+/** Host and port for people and for messages: `localhost:61613`, `[::1]:61613`. */
+export function addressText({ hostname, port }: { hostname: string; port: number }): string {
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
+/** How a pair of transports in memory is made. */
+export interface MemoryPairOptions {
+  /** A write waits while the far end has more than this many bytes unread. Default 65,536. */
+  highWaterMark?: number;
+}
+
+/**
+ * Two transports in memory; what is written to one is read from the other. They behave as a socket does: a write is
+ * copied, and waits while the far end does not read; closing `writable` ends the far end's `readable` and leaves the
+ * other direction open. After `close` the far end still reads what was written before, then the end, and its writes
+ * reject with a `ConnectionError`.
+ */
+export function memoryPair(options: MemoryPairOptions = {}): [Transport, Transport] {
+  const ends = [new MemoryEnd(options.highWaterMark), new MemoryEnd(options.highWaterMark)] as const;
+  ends[0].far = ends[1];
+  ends[1].far = ends[0];
+  return [ends[0].transport, ends[1].transport];
+}
+
+/** One end of a pair, with what was written to it and not read yet. */
+class MemoryEnd implements ByteChannel {
+  readonly transport: ChannelTransport = new ChannelTransport("memory", this);
+  far!: MemoryEnd;
+  readonly #highWaterMark: number;
+  readonly #kept = new Fifo<Uint8Array>();
+  #size = 0;
+  #wanted = false;
+  #ended = false;
+  #gone = false;
+  /** Settles the far end's write that waits for space. */
+  #space: { resolve: () => void; reject: (error: ConnectionError) => void } | undefined;
+
+  constructor(highWaterMark = 64 * 1024) {
+    this.#highWaterMark = highWaterMark;
+  }
+
+  pull(): void {
+    const bytes = this.#kept.shift();
+    if (bytes === undefined) {
+      this.#wanted = true;
+      if (this.#ended) this.transport.end();
+      return;
+    }
+    this.#size -= bytes.length;
+    this.transport.deliver(bytes);
+    if (this.#size <= this.#highWaterMark) {
+      this.#space?.resolve();
+      this.#space = undefined;
+    }
+  }
+
+  write(bytes: Uint8Array): Promise<void> | void {
+    if (this.far.#gone) throw this.#hungUp();
+    return this.far.#receive(bytes.slice());
+  }
+
+  shutdown(): void {
+    this.far.#end();
+  }
+
+  destroy(): void {
+    this.#gone = true;
+    this.#kept.clear();
+    this.#space?.reject(this.far.#hungUp());
+    this.far.#space?.reject(this.#hungUp());
+    this.far.#end();
+  }
+
+  #receive(bytes: Uint8Array): Promise<void> | void {
+    if (this.#wanted) {
+      this.#wanted = false;
+      this.transport.deliver(bytes);
+      return;
+    }
+    this.#kept.push(bytes);
+    this.#size += bytes.length;
+    if (this.#size > this.#highWaterMark) {
+      return new Promise((resolve, reject) => this.#space = { resolve, reject });
+    }
+  }
+
+  #end(): void {
+    this.#ended = true;
+    if (this.#wanted) this.transport.end();
+  }
+
+  #hungUp(): ConnectionError {
+    return this.transport.writeFailed(new Error("the far end has closed the connection"));
+  }
 }

@@ -1,0 +1,34 @@
+/**
+ * ACK and NACK: which headers name a message in which version.
+ *
+ * @module
+ */
+import { AcknowledgeError } from "./errors.ts";
+import { Frame } from "./frame.ts";
+import type { Version } from "./headers.ts";
+
+/**
+ * The frame that acknowledges a message.
+ *
+ * 1.2 names it by the `ack` header of the MESSAGE, 1.1 by subscription and message-id, 1.0 by message-id, where the
+ * subscription is added because brokers use it ("ACK" in the three texts).
+ *
+ * @param headers further headers, `transaction` for example.
+ * @throws {AcknowledgeError} when the version has no such frame.
+ */
+export function acknowledgement(
+  command: "ACK" | "NACK",
+  message: Frame,
+  version: Version,
+  headers: Readonly<Record<string, string>>,
+): Frame {
+  if (command === "NACK" && version === "1.0") {
+    throw new AcknowledgeError("Cannot send NACK: STOMP 1.0, which the broker chose, has none");
+  }
+  const messageId = message.header("message-id");
+  const named = version === "1.2"
+    // A 1.2 broker that sends no `ack` header is left with the only other name there is.
+    ? { id: message.header("ack") ?? messageId }
+    : { subscription: message.header("subscription"), "message-id": messageId };
+  return new Frame().buildFrame({ command, headers: { ...named, ...headers } });
+}

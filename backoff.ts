@@ -1,0 +1,63 @@
+/**
+ * How long to wait between attempts to connect, and when to give up.
+ *
+ * @module
+ */
+
+/** How a client reconnects. */
+export interface ReconnectOptions {
+  /** Attempts in a row before the client gives up. Default `Infinity`. */
+  attempts?: number | undefined;
+  /** Milliseconds without a connection before the client gives up. Default `Infinity`. */
+  totalTime?: number | undefined;
+  /** Milliseconds that the wait before the second attempt is at most; it doubles with each further one. Default 100. */
+  delay?: number | undefined;
+  /** Milliseconds that any wait is at most. Default 30,000. */
+  maxDelay?: number | undefined;
+  /** Whether the first connect is tried again, too, when it fails. Default `false`. */
+  firstConnect?: boolean | undefined;
+}
+
+/**
+ * Exponential backoff with full jitter: each wait is a random share of its bound, so that a thousand clients whose
+ * broker comes back do not all knock at once.
+ */
+export class Backoff {
+  readonly #attempts: number;
+  readonly #totalTime: number;
+  readonly #delay: number;
+  readonly #maxDelay: number;
+  readonly #random: () => number;
+  readonly #now: () => number;
+  readonly #begun: number;
+  #attempt = 0;
+
+  /** Begins to count. */
+  constructor(
+    options: ReconnectOptions,
+    random: () => number = Math.random,
+    now: () => number = () => performance.now(),
+  ) {
+    this.#attempts = options.attempts ?? Infinity;
+    this.#totalTime = options.totalTime ?? Infinity;
+    this.#delay = options.delay ?? 100;
+    this.#maxDelay = options.maxDelay ?? 30_000;
+    this.#random = random;
+    this.#now = now;
+    this.#begun = now();
+  }
+
+  /** The number of the attempt that `next` allowed last. */
+  get attempt(): number {
+    return this.#attempt;
+  }
+
+  /** Milliseconds until the next attempt; `undefined` when there is to be none. */
+  next(): number | undefined {
+    const spent = this.#now() - this.#begun;
+    if (this.#attempt >= this.#attempts || spent >= this.#totalTime) return undefined;
+    const bound = Math.min(this.#maxDelay, this.#delay * 2 ** Math.min(this.#attempt, 30));
+    this.#attempt++;
+    return Math.min(this.#random() * bound, this.#totalTime - spent);
+  }
+}

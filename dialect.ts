@@ -1,0 +1,204 @@
+/**
+ * The dialects of the brokers: one option, one meaning, and the headers that each broker knows it by. Pure tables.
+ *
+ * @module
+ */
+import { UnsupportedByBrokerError } from "./errors.ts";
+
+/** The brokers whose headers are known. */
+export type BrokerFamily = "rabbitmq" | "activemq" | "artemis" | "stompy" | "unknown";
+
+/** Options of a message that mean the same on every broker. */
+export interface MessageOptions {
+  /** Survives a restart of the broker. Its RECEIPT then means that the message is on disk. */
+  persistent?: boolean | undefined;
+  /** When the message is of no use any more: milliseconds from now, or a moment. */
+  expires?: number | Date | undefined;
+  /** 0 to 9, 4 is normal. RabbitMQ needs a queue with `x-max-priority`. */
+  priority?: number | undefined;
+  /** Milliseconds that the broker keeps the message before it delivers it. */
+  delay?: number | undefined;
+  /** Where a reply is wanted. */
+  replyTo?: string | undefined;
+  /** Tells which request a reply belongs to. */
+  correlationId?: string | undefined;
+  /** The broker drops a message whose id it has seen before. */
+  deduplicationId?: string | undefined;
+}
+
+/** Options of a subscription that mean the same on every broker. */
+export interface ConsumerOptions {
+  /** How many messages the broker sends before it waits for acknowledgements. Not for `ack: "auto"` on RabbitMQ. */
+  prefetch?: number | undefined;
+  /**
+   * Name of a durable subscription of a topic: what is sent while nobody is there is kept. ActiveMQ and Artemis need a
+   * `clientId` on the connection as well.
+   */
+  durable?: string | undefined;
+  /** A condition in SQL 92 on the headers of the messages. */
+  selector?: string | undefined;
+  /** One consumer gets everything, the others stand by. */
+  exclusive?: boolean | undefined;
+}
+
+type HeaderMap = Record<string, string>;
+type Writer<T> = (value: T) => HeaderMap;
+/** How an option is written, or why it is not. */
+type Row<T> = Writer<T> | string;
+type Table<O> = { readonly [K in keyof O]-?: Row<NonNullable<O[K]>> };
+
+interface Dialect {
+  readonly name: string;
+  readonly message: Table<MessageOptions>;
+  readonly consumer: Table<ConsumerOptions>;
+  /** The headers that UNSUBSCRIBE needs, so that a durable subscription is deleted. */
+  readonly forget: Row<string>;
+}
+
+const header = <T>(name: string): Writer<T> => (value) => ({ [name]: String(value) });
+
+/** Milliseconds from now. */
+const timeToLive = (expires: number | Date) =>
+  Math.max(0, Math.round(expires instanceof Date ? expires.getTime() - Date.now() : expires));
+
+/** What is written the same way everywhere. */
+const COMMON = {
+  persistent: header<boolean>("persistent"),
+  priority: header<number>("priority"),
+  replyTo: header<string>("reply-to"),
+  correlationId: header<string>("correlation-id"),
+};
+
+const ACTIVEMQ_EXPIRES: Writer<number | Date> = (expires) => ({ expires: String(Date.now() + timeToLive(expires)) });
+const RABBITMQ_DURABLE: Writer<string> = () => ({ durable: "true", "auto-delete": "false" });
+const IN_MEMORY = "the embedded broker keeps nothing but the queue";
+const SAY_BROKER = "the broker did not say which one it is; the broker option can";
+
+const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
+  rabbitmq: {
+    name: "RabbitMQ",
+    message: {
+      ...COMMON,
+      expires: (expires) => ({ expiration: String(timeToLive(expires)) }),
+      delay: "RabbitMQ has no delayed messages over STOMP",
+      deduplicationId: "RabbitMQ does not look for duplicates",
+    },
+    consumer: {
+      prefetch: header("prefetch-count"),
+      durable: RABBITMQ_DURABLE,
+      selector: "RabbitMQ ignores selectors",
+      exclusive: "RabbitMQ wants the queue declared with x-single-active-consumer, see headers",
+    },
+    forget: RABBITMQ_DURABLE,
+  },
+  activemq: {
+    name: "ActiveMQ",
+    message: {
+      ...COMMON,
+      expires: ACTIVEMQ_EXPIRES,
+      delay: header("AMQ_SCHEDULED_DELAY"),
+      deduplicationId: "ActiveMQ Classic does not look for duplicates",
+    },
+    consumer: {
+      prefetch: header("activemq.prefetchSize"),
+      durable: header("activemq.subscriptionName"),
+      selector: header("selector"),
+      exclusive: header("activemq.exclusive"),
+    },
+    forget: header("activemq.subscriptionName"),
+  },
+  artemis: {
+    name: "Artemis",
+    message: {
+      ...COMMON,
+      expires: ACTIVEMQ_EXPIRES,
+      delay: header("AMQ_SCHEDULED_DELAY"),
+      deduplicationId: header("_AMQ_DUPL_ID"),
+    },
+    consumer: {
+      prefetch: "Artemis counts bytes, not messages, see its header consumer-window-size",
+      durable: header("durable-subscription-name"),
+      selector: header("selector"),
+      exclusive: "Artemis wants the queue configured as exclusive",
+    },
+    forget: header("durable-subscription-name"),
+  },
+  stompy: {
+    name: "The embedded broker",
+    message: {
+      ...COMMON,
+      persistent: (persistent) => ({ persistent: String(persistent) }),
+      priority: IN_MEMORY,
+      expires: IN_MEMORY,
+      delay: IN_MEMORY,
+      deduplicationId: IN_MEMORY,
+    },
+    consumer: {
+      prefetch: header("prefetch-count"),
+      durable: IN_MEMORY,
+      selector: IN_MEMORY,
+      exclusive: IN_MEMORY,
+    },
+    forget: IN_MEMORY,
+  },
+  unknown: {
+    name: "The broker",
+    message: { ...COMMON, expires: SAY_BROKER, delay: SAY_BROKER, deduplicationId: SAY_BROKER },
+    consumer: { prefetch: SAY_BROKER, durable: SAY_BROKER, selector: header("selector"), exclusive: SAY_BROKER },
+    forget: SAY_BROKER,
+  },
+};
+
+/** Which broker the `server` header of CONNECTED names. */
+export function brokerFamily(server: string | undefined): BrokerFamily {
+  const name = server?.trim() ?? "";
+  if (/^RabbitMQ\b/i.test(name)) return "rabbitmq";
+  if (/^ActiveMQ-Artemis\b/i.test(name)) return "artemis";
+  if (/^ActiveMQ\b/i.test(name)) return "activemq";
+  if (/^stompy\b/i.test(name)) return "stompy";
+  return "unknown";
+}
+
+/** The name of a broker for people. */
+export function brokerName(family: BrokerFamily): string {
+  return DIALECTS[family].name;
+}
+
+/**
+ * The headers of a SEND.
+ *
+ * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
+ */
+export function messageHeaders(options: MessageOptions, family: BrokerFamily): HeaderMap {
+  return translate(DIALECTS[family].message, options, family);
+}
+
+/**
+ * The headers of a SUBSCRIBE.
+ *
+ * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
+ */
+export function consumerHeaders(options: ConsumerOptions, family: BrokerFamily): HeaderMap {
+  return translate(DIALECTS[family].consumer, options, family);
+}
+
+/** The headers with which UNSUBSCRIBE deletes a durable subscription. */
+export function forgetHeaders(durable: string, family: BrokerFamily): HeaderMap {
+  return write("durable", DIALECTS[family].forget, durable, family);
+}
+
+function translate<O extends object>(table: Table<O>, options: O, family: BrokerFamily): HeaderMap {
+  const headers: HeaderMap = {};
+  for (const option of Object.keys(table) as (keyof O & string)[]) {
+    const value = options[option];
+    // `false` asks for nothing, so no broker is unable to do it.
+    if (value === undefined || value === false) continue;
+    Object.assign(headers, write(option, table[option] as Row<NonNullable<O[typeof option]>>, value!, family));
+  }
+  return headers;
+}
+
+function write<T>(option: string, row: Row<T>, value: T, family: BrokerFamily): HeaderMap {
+  if (typeof row === "string") throw new UnsupportedByBrokerError(option, family, row);
+  return row(value);
+}

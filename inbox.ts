@@ -1,0 +1,163 @@
+/**
+ * A bounded queue between a socket that delivers and a consumer that takes its time.
+ *
+ * @module
+ */
+import type { ReadOptions } from "./conversation.ts";
+import { onGiveUp } from "./deadline.ts";
+import type { StompError } from "./errors.ts";
+import { Fifo } from "./queue.ts";
+
+/** How much an inbox holds before it asks for a pause. */
+export interface InboxLimits {
+  /** Items. Default 1,024. */
+  items?: number | undefined;
+  /** Bytes of bodies. Default 4,194,304 (4 MiB). */
+  bytes?: number | undefined;
+}
+
+/** What an inbox needs to know of an item. */
+export interface InboxItem {
+  /** Bytes that the item is counted with; must not change while it waits. */
+  readonly bodyLength: number;
+}
+
+interface Taker<T> {
+  resolve: (item: T | undefined) => void;
+  reject: (error: unknown) => void;
+}
+
+/**
+ * Items wait here for takers, or takers for items. When the limits are reached `onFull(true)` is called, and what
+ * arrives nevertheless is kept, so the limits are where to stop reading and not where to lose things. When half of that
+ * was taken, `onFull(false)`.
+ */
+export class Inbox<T extends InboxItem> {
+  readonly #items = new Fifo<T>();
+  readonly #takers = new Fifo<Taker<T>>();
+  readonly #onFull: (full: boolean) => void;
+  readonly #maxItems: number;
+  readonly #maxBytes: number;
+  readonly #onEmpty: (() => void)[] = [];
+  #bytes = 0;
+  #full = false;
+  #ended = false;
+  #error: StompError | undefined;
+
+  /** Creates an inbox. */
+  constructor(onFull: (full: boolean) => void, limits: InboxLimits = {}) {
+    this.#onFull = onFull;
+    this.#maxItems = limits.items ?? 1024;
+    this.#maxBytes = limits.bytes ?? 1 << 22;
+  }
+
+  /** Items that wait. */
+  get length(): number {
+    return this.#items.length;
+  }
+
+  /** Bytes that wait. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Whether the limits are reached. */
+  get full(): boolean {
+    return this.#full;
+  }
+
+  /** Whether nothing more will come. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Adds an item. After the end it is dropped. */
+  put(item: T): void {
+    if (this.#ended) return;
+    const taker = this.#takers.shift();
+    if (taker) {
+      taker.resolve(item);
+      return;
+    }
+    this.#items.push(item);
+    this.#bytes += item.bodyLength;
+    if (!this.#full && (this.#items.length >= this.#maxItems || this.#bytes >= this.#maxBytes)) {
+      this.#full = true;
+      this.#onFull(true);
+    }
+  }
+
+  /** Takes the next item if there is one. */
+  takeNow(): T | undefined {
+    const item = this.#items.shift();
+    if (item === undefined) return undefined;
+    this.#bytes -= item.bodyLength;
+    if (this.#items.length === 0 && this.#onEmpty.length > 0) {
+      for (const resolve of this.#onEmpty.splice(0)) {
+        resolve();
+      }
+    }
+    if (this.#full && this.#items.length * 2 <= this.#maxItems && this.#bytes * 2 <= this.#maxBytes) {
+      this.#full = false;
+      this.#onFull(false);
+    }
+    return item;
+  }
+
+  /** Resolves when nothing waits any more. */
+  whenEmpty(): Promise<void> {
+    if (this.#items.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onEmpty.push(resolve));
+  }
+
+  /**
+   * Takes the next item, or waits for one. What was there before the end can still be taken.
+   *
+   * @returns `undefined` with `nb` when nothing is there, and after an end without an error.
+   * @throws the error of the end, the signal's reason, or a `TimeoutError`.
+   */
+  take(options: ReadOptions, what: string): Promise<T | undefined> {
+    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
+    const item = this.takeNow();
+    if (item !== undefined) return Promise.resolve(item);
+    if (this.#error) return Promise.reject(this.#error);
+    if (this.#ended || options.nb) return Promise.resolve(undefined);
+    return new Promise((resolve, reject) => {
+      const taker: Taker<T> = { resolve, reject };
+      this.#takers.push(taker);
+      if (options.signal === undefined && options.timeout === undefined) return;
+      const stop = onGiveUp(options, what, (error) => {
+        this.#takers.remove(taker);
+        reject(error);
+      });
+      taker.resolve = (taken) => {
+        stop();
+        resolve(taken);
+      };
+      taker.reject = (error) => {
+        stop();
+        reject(error);
+      };
+    });
+  }
+
+  /** Says that nothing more will come. Who waits is told: with the error, or with `undefined`. The first end counts. */
+  end(error?: StompError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#error = error;
+    for (let taker = this.#takers.shift(); taker; taker = this.#takers.shift()) {
+      if (error) taker.reject(error);
+      else taker.resolve(undefined);
+    }
+  }
+
+  /** Drops the items that are of no use any more. */
+  drop(unwanted: (item: T) => boolean): void {
+    const count = this.#items.length;
+    for (let i = 0; i < count; i++) {
+      const item = this.takeNow()!;
+      if (!unwanted(item)) this.put(item);
+    }
+  }
+}

@@ -1,0 +1,257 @@
+/**
+ * A transport that carries frames: bytes are decoded as they come, and what is sent is gathered into few writes.
+ *
+ * @module
+ */
+import { type DecoderLimits, FrameDecoder } from "./decoder.ts";
+import { ConnectionError, NotConnectedError, StompError, UnknownBrokerResponseError } from "./errors.ts";
+import type { Frame } from "./frame.ts";
+import type { Version } from "./headers.ts";
+import { type Clock, systemClock } from "./heartbeat.ts";
+import type { Transport } from "./transport.ts";
+import { WriteBuffer } from "./write_buffer.ts";
+
+/** Who takes what a socket receives. Its methods are called while a chunk is decoded, and must not throw. */
+export interface FrameSink {
+  /** Takes a frame. */
+  onFrame(frame: Frame): void;
+  /** Called for each line end between frames. */
+  onHeartbeat?(): void;
+  /**
+   * Called once when nothing more will come: with `undefined` when the far end closed in order, else with the reason.
+   * Not called after `end` or `close`: who ends a socket knows.
+   */
+  onEnd(error: StompError | undefined): void;
+}
+
+/** Options of a {@linkcode FramedSocket}. */
+export interface FramedSocketOptions extends DecoderLimits {
+  /** The version to begin with. Default `"1.2"`. */
+  version?: Version | undefined;
+  /** The class of MESSAGE frames. Default `Frame`. */
+  messageType?: (new () => Frame) | undefined;
+  /** The time, for `lastReceived` and `lastSent`. */
+  clock?: Clock | undefined;
+}
+
+/** Milliseconds that what the far end said before a write failed may take to be read. */
+const LAST_WORDS = 1000;
+
+/** Frames over one transport. */
+export class FramedSocket {
+  readonly #transport: Transport;
+  readonly #decoder: FrameDecoder;
+  readonly #clock: Clock;
+  readonly #out: WriteBuffer;
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  #sink: FrameSink | undefined;
+  #paused = false;
+  #resume: (() => void) | undefined;
+  #over = false; // nothing is delivered to the sink any more
+  #closing: Promise<void> | undefined;
+  #lastWords: ReturnType<typeof setTimeout> | undefined;
+  #lastReceived: number;
+  #lastSent: number;
+
+  /** Takes over a transport. Nothing is read before `start`. */
+  constructor(transport: Transport, options: FramedSocketOptions = {}) {
+    this.#transport = transport;
+    this.#clock = options.clock ?? systemClock;
+    this.#lastReceived = this.#lastSent = this.#clock.now();
+    this.#decoder = new FrameDecoder({
+      ...options,
+      onFrame: (frame) => {
+        if (!this.#over) this.#sink!.onFrame(frame);
+      },
+      onHeartbeat: () => {
+        if (!this.#over) this.#sink!.onHeartbeat?.();
+      },
+    });
+    this.#out = new WriteBuffer(transport.writable, () => this.#writeFailed());
+  }
+
+  /** Name of the far end, for people. */
+  get peer(): string {
+    return this.#transport.peer;
+  }
+
+  /** The version of decoder and encoder; a change takes effect with the next frame in each direction. */
+  get version(): Version {
+    return this.#decoder.version;
+  }
+
+  /** Changes the version. */
+  set version(version: Version) {
+    this.#decoder.version = version;
+  }
+
+  /** When bytes last came, by the clock. */
+  get lastReceived(): number {
+    return this.#lastReceived;
+  }
+
+  /** When a frame or a heart-beat was last sent, by the clock. */
+  get lastSent(): number {
+    return this.#lastSent;
+  }
+
+  /** Whether reading is paused. */
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  /** Bytes that were sent and that the transport has not taken yet. */
+  get buffered(): number {
+    return this.#out.buffered;
+  }
+
+  /** Begins to read. */
+  start(sink: FrameSink): void {
+    if (this.#sink) throw new TypeError("Cannot start: the socket was started already");
+    this.#sink = sink;
+    this.#reader = this.#transport.readable.getReader();
+    this.#read();
+  }
+
+  /** Stops reading after the chunk that is under way: the far end is slowed down. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  /** Reads again. */
+  resume(): void {
+    this.#paused = false;
+    this.#resume?.();
+    this.#resume = undefined;
+  }
+
+  /**
+   * Sends a frame.
+   *
+   * @returns `undefined` when there is room for more; else a promise to wait for, which rejects when the connection
+   * breaks first.
+   * @throws {TypeError} when the version cannot carry the frame; nothing was written then.
+   * @throws {NotConnectedError} when the socket was ended.
+   */
+  send(frame: Frame): Promise<void> | undefined {
+    this.#checkOpen(frame.command);
+    const { body } = frame;
+    const head = frame.encodeHead(this.version, body.length);
+    this.#lastSent = this.#clock.now();
+    return this.#out.frame(head, body);
+  }
+
+  /** Sends a heart-beat: one line end between frames. Does nothing while something else is on its way. */
+  beat(): void {
+    if (this.#closing || this.#out.buffered > 0) return;
+    this.#lastSent = this.#clock.now();
+    this.#out.lineEnd();
+  }
+
+  /** A promise to wait for when much is waiting to be written; `undefined` when there is room. */
+  room(): Promise<void> | undefined {
+    return this.#out.room();
+  }
+
+  /** Resolves when all that was sent was taken by the transport; rejects when that fails. */
+  flush(): Promise<void> {
+    return this.#out.flush();
+  }
+
+  /**
+   * Ends in order: writes what is buffered, says that nothing more will come, then reads what the far end still
+   * sends, unseen, so that it can read our last frame before the connection goes ("Connection Lingering" in the 1.2
+   * text).
+   *
+   * @param linger milliseconds after which the connection is given up. Default 1,000.
+   * @returns a promise that never rejects.
+   */
+  end(linger = 1000): Promise<void> {
+    return this.#closing ??= this.#end(linger);
+  }
+
+  /** Gives the connection up at once. Never rejects. */
+  close(): Promise<void> {
+    const closed = this.#giveUp();
+    return this.#closing ??= closed;
+  }
+
+  async #end(linger: number): Promise<void> {
+    this.#over = true;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, linger));
+    await Promise.race([this.#finish(), late]);
+    clearTimeout(timer);
+    await this.#giveUp();
+  }
+
+  async #finish(): Promise<void> {
+    try {
+      await this.#out.end();
+      this.resume();
+      this.#reader ??= this.#transport.readable.getReader();
+      while (!(await this.#reader.read()).done);
+    } catch {
+      // Broken: there is nobody left to be polite to.
+    }
+  }
+
+  async #giveUp(): Promise<void> {
+    this.#over = true;
+    clearTimeout(this.#lastWords);
+    this.#out.abandon(new ConnectionError(`Connection to ${this.peer} was closed`));
+    this.resume();
+    await this.#transport.close();
+  }
+
+  async #read(): Promise<void> {
+    const reader = this.#reader!;
+    let reason: StompError | undefined;
+    try {
+      for (;;) {
+        if (this.#paused) await new Promise<void>((resolve) => this.#resume = resolve);
+        if (this.#over) return;
+        const { done, value } = await reader.read();
+        if (this.#over) return;
+        if (done) {
+          if (this.#decoder.pending) {
+            reason = new ConnectionError(`Connection to ${this.peer} lost: it ended inside a frame`);
+          }
+          break;
+        }
+        this.#lastReceived = this.#clock.now();
+        this.#decoder.push(value);
+      }
+    } catch (error) {
+      reason = this.#reasonOf(error);
+    }
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#lastWords);
+    this.#sink!.onEnd(reason);
+  }
+
+  #reasonOf(error: unknown): StompError {
+    if (error instanceof UnknownBrokerResponseError) {
+      return new UnknownBrokerResponseError(`${error.message}, received from ${this.peer}`, { cause: error });
+    }
+    if (error instanceof StompError) return error;
+    return new ConnectionError(`Connection to ${this.peer} lost: ${String(error)}`, { cause: error });
+  }
+
+  /** A broker that refuses something may close before we have sent it all: its reason is still there to be read. */
+  #writeFailed(): void {
+    if (this.#over) return;
+    const error = this.#out.failure!;
+    this.#lastWords = setTimeout(() => {
+      if (this.#over) return;
+      const { onEnd } = this.#sink ?? {};
+      this.#over = true;
+      onEnd?.call(this.#sink, this.#reasonOf(error));
+    }, LAST_WORDS);
+  }
+
+  #checkOpen(command: string): void {
+    if (this.#closing) throw new NotConnectedError(`Cannot send ${command}: the connection to ${this.peer} is closed`);
+  }
+}

@@ -1,0 +1,314 @@
+/**
+ * `Subscription`: the messages of one destination, for as long as its client lives.
+ *
+ * @module
+ */
+import type { ReadOptions, WaitOptions } from "./conversation.ts";
+import { within } from "./deadline.ts";
+import type { StompError } from "./errors.ts";
+import type { Frame } from "./frame.ts";
+import { Inbox, type InboxLimits } from "./inbox.ts";
+import type { AcknowledgeOptions, Acknowledger, Message } from "./message.ts";
+import type { AckMode, MessageTarget } from "./session.ts";
+
+/** What a subscription needs of its client. */
+export interface SubscriptionOwner {
+  /** Sends ACK or NACK for a message of this subscription. */
+  acknowledge(
+    subscription: Subscription,
+    command: "ACK" | "NACK",
+    message: Message,
+    options: AcknowledgeOptions,
+  ): Promise<void>;
+  /** Sends UNSUBSCRIBE. Never rejects for want of a connection: there is nothing to end then. */
+  unsubscribe(subscription: Subscription, options: UnsubscribeOptions): Promise<void>;
+  /** The subscription's queue is full, or has room again. */
+  onFull(subscription: Subscription, full: boolean): void;
+}
+
+/** How a subscription is ended. */
+export interface UnsubscribeOptions extends WaitOptions {
+  /** Deletes a durable subscription on the broker. By default it stays, and goes on to collect. Default `false`. */
+  forget?: boolean | undefined;
+  /** Further headers of UNSUBSCRIBE. */
+  headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** What a subscription is made of. */
+export interface SubscriptionDetails extends InboxLimits {
+  /** The id in SUBSCRIBE. */
+  id: string;
+  /** The destination. */
+  destination: string;
+  /** How messages are acknowledged. */
+  ack: AckMode;
+  /** Where the messages go, if not into the subscription's own queue. */
+  inbox?: Inbox<Message> | undefined;
+}
+
+/** Milliseconds that an ending may take, where the call says nothing else. */
+const END_TIMEOUT = 10_000;
+
+/**
+ * A subscription. Iterate it, or read its `readable`; leaving a `for await` loop unsubscribes.
+ */
+export class Subscription implements AsyncIterableIterator<Message>, AsyncDisposable, Acknowledger, MessageTarget {
+  /** The id. */
+  readonly id: string;
+  /** The destination. */
+  readonly destination: string;
+  /** How messages are acknowledged. */
+  readonly ackMode: AckMode;
+  /** Resolves when the subscription is over: to the error that ended it, or `undefined`. Never rejects. */
+  readonly closed: Promise<StompError | undefined>;
+
+  readonly #owner: SubscriptionOwner;
+  readonly #inbox: Inbox<Message>;
+  readonly #shared: boolean;
+  #resolveClosed!: (error: StompError | undefined) => void;
+  #ending: Promise<void> | undefined;
+  #over = false;
+  #epoch = 0;
+  #received = 0;
+  #acknowledged = 0;
+  #acknowledgedTo = 0; // in mode client: everything up to this number
+  #lastTaken = 0;
+  #unsettled = 0; // in mode client-individual: messages that were taken and not acknowledged
+  #onSettled: (() => void) | undefined;
+  #ignoring = false; // messages that still come are not wanted
+  #readable: ReadableStream<Message> | undefined;
+
+  /** Made by `Stomp.subscribe`. */
+  constructor(owner: SubscriptionOwner, details: SubscriptionDetails) {
+    this.id = details.id;
+    this.destination = details.destination;
+    this.ackMode = details.ack;
+    this.#owner = owner;
+    this.#shared = details.inbox !== undefined;
+    this.#inbox = details.inbox ?? new Inbox<Message>((full) => owner.onFull(this, full), details);
+    this.closed = new Promise((resolve) => this.#resolveClosed = resolve);
+  }
+
+  /** Messages received so far. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Messages for which ACK or NACK was sent; in mode `client` one stands for all before it. */
+  get acknowledged(): number {
+    return this.#acknowledged;
+  }
+
+  /** Messages that were received and wait to be taken. */
+  get queued(): number {
+    return this.#inbox.length;
+  }
+
+  /** Whether the queue is full, so that nothing is read from the socket. */
+  get full(): boolean {
+    return this.#inbox.full;
+  }
+
+  /** The messages as a stream. Cancelling it unsubscribes. Use it or the iterator, not both. */
+  get readable(): ReadableStream<Message> {
+    return this.#readable ??= new ReadableStream<Message>({
+      pull: async (controller) => {
+        const message = await this.take();
+        if (message) controller.enqueue(message);
+        else controller.close();
+      },
+      cancel: () => this.unsubscribe(),
+    }, { highWaterMark: 0 });
+  }
+
+  /** The next message; `undefined` when the subscription is over, and with `nb` when none is waiting. */
+  async take(options: ReadOptions = {}): Promise<Message | undefined> {
+    const message = await this.#inbox.take(options, `a message from ${this.destination}`);
+    if (message !== undefined) this.#taken(message);
+    return message;
+  }
+
+  /** The next message, for `for await`. */
+  next(): Promise<IteratorResult<Message, undefined>> {
+    // The common case under load: one promise for a message, and nothing else.
+    const value = this.#inbox.takeNow();
+    if (value !== undefined) {
+      this.#taken(value);
+      return Promise.resolve({ done: false, value });
+    }
+    return this.take().then((value) => value ? { done: false, value } : { done: true, value });
+  }
+
+  /** Ends the iteration: unsubscribes. */
+  async return(): Promise<IteratorResult<Message, undefined>> {
+    await this.unsubscribe();
+    return { done: true, value: undefined };
+  }
+
+  /** The subscription is its own iterator. */
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /**
+   * Ends the subscription at once. Messages that were not taken are dropped: the broker delivers those again that were
+   * to be acknowledged. Idempotent.
+   */
+  unsubscribe(options: UnsubscribeOptions = {}): Promise<void> {
+    return this.#ending ??= this.#unsubscribe(options);
+  }
+
+  /**
+   * Ends the subscription in order, so that nothing is done twice or not at all. Idempotent.
+   *
+   * In mode `auto` it unsubscribes, lets the messages that wait be taken, and then ends the iteration. In the other
+   * modes the iteration ends at once, because a message cannot be acknowledged once its subscription is gone: the
+   * messages that were taken may still be acknowledged, and when all were, it unsubscribes. The broker delivers those
+   * that were not taken to somebody else.
+   *
+   * @param options `timeout`: milliseconds after which it unsubscribes all the same. Default 10,000.
+   */
+  drain(options: WaitOptions = {}): Promise<void> {
+    return this.#ending ??= this.#drain(options);
+  }
+
+  /** Unsubscribes. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.unsubscribe();
+  }
+
+  /** Sends ACK or NACK for one of its messages; `message.ack()` is the short form. */
+  acknowledge(command: "ACK" | "NACK", message: Message, options: AcknowledgeOptions = {}): Promise<void> {
+    return this.#owner.acknowledge(this, command, message, options);
+  }
+
+  // What follows is for the client.
+
+  /**
+   * Takes a message off the socket.
+   *
+   * @internal
+   */
+  deliver(frame: Frame): void {
+    if (this.#ignoring) return;
+    const message = frame as Message;
+    message.cameBy(this, this.#epoch, ++this.#received);
+    this.#inbox.put(message);
+  }
+
+  /**
+   * The connection is gone. Messages that are still queued are dropped, because the broker will send them again; not so
+   * in mode `auto`, where it holds them for delivered.
+   *
+   * @internal
+   */
+  leave(): void {
+    if (this.ackMode !== "auto") this.#dropQueued();
+    this.#unsettled = 0;
+    this.#lastTaken = this.#acknowledgedTo;
+    this.#onSettled?.();
+  }
+
+  /**
+   * A new connection.
+   *
+   * @internal
+   */
+  enter(epoch: number): void {
+    this.#epoch = epoch;
+  }
+
+  /**
+   * Notes what was said of a message.
+   *
+   * @internal
+   * @returns what takes it back, for a transaction that is aborted.
+   */
+  settle(message: Message, command: "ACK" | "NACK"): () => void {
+    const before = this.#acknowledgedTo;
+    message.settled = command;
+    this.#acknowledged++;
+    this.#unsettled--;
+    if (this.ackMode === "client") this.#acknowledgedTo = Math.max(before, message.number);
+    if (this.#onSettled && this.#isSettled()) this.#onSettled();
+    return () => {
+      message.settled = undefined;
+      this.#acknowledged--;
+      this.#unsettled++;
+      this.#acknowledgedTo = Math.min(this.#acknowledgedTo, before);
+    };
+  }
+
+  /**
+   * Why a message cannot be settled, if it cannot.
+   *
+   * @internal
+   */
+  settledAlready(message: Message): string | undefined {
+    if (message.settled !== undefined) return `it was sent ${message.settled} already`;
+    if (this.ackMode === "client" && message.number <= this.#acknowledgedTo) return "a later message was acknowledged";
+    return undefined;
+  }
+
+  /**
+   * The client is closed.
+   *
+   * @internal
+   */
+  end(error: StompError | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    if (!this.#shared) this.#inbox.end(error);
+    this.#resolveClosed(error);
+  }
+
+  #taken(message: Message): void {
+    this.#lastTaken = message.number;
+    this.#unsettled++;
+  }
+
+  async #unsubscribe(options: UnsubscribeOptions): Promise<void> {
+    if (this.#over) return;
+    this.#ignoring = true;
+    this.#dropQueued();
+    try {
+      await this.#owner.unsubscribe(this, options);
+    } finally {
+      this.end(undefined);
+    }
+  }
+
+  async #drain(options: WaitOptions): Promise<void> {
+    if (this.#over) return;
+    const wait = { timeout: END_TIMEOUT, ...options };
+    if (this.ackMode === "auto") {
+      await this.#owner.unsubscribe(this, wait);
+      this.end(undefined);
+      if (!this.#shared) await this.#until(this.#inbox.whenEmpty(), wait, "its messages to be taken");
+      return;
+    }
+    this.#ignoring = true;
+    this.#dropQueued();
+    if (!this.#shared) this.#inbox.end();
+    await this.#until(this.#whenSettled(), wait, "its messages to be acknowledged");
+    await this.#unsubscribe({});
+  }
+
+  /** Waits, but goes on when the time is over: an ending has to end. */
+  async #until(done: Promise<void>, wait: WaitOptions, what: string): Promise<void> {
+    await within(done, wait, what).catch(() => {});
+  }
+
+  #whenSettled(): Promise<void> {
+    if (this.#over || this.#isSettled()) return Promise.resolve();
+    return new Promise((resolve) => this.#onSettled = resolve);
+  }
+
+  #isSettled(): boolean {
+    return this.ackMode === "client" ? this.#lastTaken <= this.#acknowledgedTo : this.#unsettled <= 0;
+  }
+
+  #dropQueued(): void {
+    this.#inbox.drop((message) => message.subscription === this);
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * A test with a broker of its own, and peers that are gone when it ends.
+ *
+ * @module
+ */
+import { test } from "#test";
+import { Broker, type BrokerOptions } from "../../broker.ts";
+import { memoryPair } from "../../transport.ts";
+import { RawPeer } from "./raw_peer.ts";
+
+/** What such a test gets. */
+export interface BrokerRig {
+  /** The broker. It listens on a free port. */
+  broker: Broker;
+  /** Opens a connection over TCP. */
+  open(): Promise<RawPeer>;
+  /** Opens a connection over TCP and connects as that version. */
+  connected(version?: string): Promise<RawPeer>;
+  /** Opens a connection in memory. */
+  openMemory(): RawPeer;
+}
+
+/** Registers a test. Where it is about a row of the conformance checklist, its name begins with the row's id. */
+export function brokerTest(name: string, fn: (rig: BrokerRig) => Promise<void>, options: BrokerOptions = {}): void {
+  test(name, async () => {
+    const broker = await Broker.listen(options);
+    const peers: RawPeer[] = [];
+    const keep = (peer: RawPeer) => {
+      peers.push(peer);
+      return peer;
+    };
+    const open = async () => keep(await RawPeer.tcp(broker.port));
+    const connected = async (version = "1.2") => {
+      const peer = await open();
+      await peer.connect(version);
+      return peer;
+    };
+    const openMemory = () => {
+      const [near, far] = memoryPair();
+      broker.accept(far);
+      return keep(RawPeer.over(near));
+    };
+    try {
+      await fn({ broker, open, connected, openMemory });
+    } finally {
+      await Promise.all(peers.map((peer) => peer.close()));
+      await broker.close();
+    }
+  });
+}

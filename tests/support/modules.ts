@@ -1,0 +1,134 @@
+/**
+ * What a module's source text says of the modules and the runtimes it needs.
+ *
+ * @module
+ */
+import { parse } from "@babel/parser";
+
+/** A module named by an `import`, an `import()`, a type import or an `export … from`. */
+export interface ImportSite {
+  /** What is imported, or `undefined` where it is not a literal. */
+  specifier: string | undefined;
+  /** Whether it is an `import()`: loaded when the line is reached, and not before. */
+  dynamic: boolean;
+  /** Whether only types are imported, and so nothing at run time. */
+  typeOnly: boolean;
+  /** The line it stands on. */
+  line: number;
+}
+
+/** A use of a global that not all runtimes have. */
+export interface GlobalSite {
+  /** Its name. */
+  name: string;
+  /** The line it stands on. */
+  line: number;
+}
+
+/** A comment. */
+export interface CommentSite {
+  /** Its text, without the delimiters. */
+  text: string;
+  /** The line it begins on. */
+  line: number;
+}
+
+/** What was found in a module. */
+export interface ModuleFacts {
+  /** What it imports. */
+  imports: ImportSite[];
+  /** The runtime globals that it uses as values or types. */
+  globals: GlobalSite[];
+  /** Its docstrings. */
+  docs: CommentSite[];
+}
+
+/** The globals that tie a module to Deno, Bun or Node. */
+export const RUNTIME_GLOBALS: readonly string[] = ["Deno", "Bun", "process", "Buffer", "require", "__dirname"];
+
+/** A node of the syntax tree; the walk is generic, so its shape is as well. */
+interface Node {
+  type: string;
+  loc?: { start: { line: number } };
+  [key: string]: unknown;
+}
+
+/** Reads a module. A parser and not a pattern: docstrings and strings are full of imports that are none. */
+export function readModule(source: string): ModuleFacts {
+  // What is wrong with a module beyond its grammar is for the type checker to say.
+  const ast = parse(source, { sourceType: "module", plugins: ["typescript"], errorRecovery: true }) as unknown as Node;
+  const facts: ModuleFacts = { imports: [], globals: [], docs: [] };
+  for (const comment of ast["comments"] as Node[]) {
+    const text = String(comment["value"]);
+    if (comment.type === "CommentBlock" && text.startsWith("*")) facts.docs.push({ text, line: lineOf(comment) });
+  }
+  walk(ast["program"] as Node, undefined, "", facts);
+  return facts;
+}
+
+function walk(node: Node, parent: Node | undefined, key: string, facts: ModuleFacts): void {
+  const found = findImport(node);
+  if (found !== undefined) facts.imports.push(found);
+  const name = findGlobal(node, parent, key);
+  if (name !== undefined) facts.globals.push({ name, line: lineOf(node) });
+  for (const [childKey, child] of Object.entries(node)) {
+    for (const item of Array.isArray(child) ? child : [child]) {
+      if (isNode(item)) walk(item, node, childKey, facts);
+    }
+  }
+}
+
+function isNode(value: unknown): value is Node {
+  return typeof value === "object" && value !== null && "type" in value && typeof value.type === "string";
+}
+
+function lineOf(node: Node): number {
+  return node.loc?.start.line ?? 0;
+}
+
+function findImport(node: Node): ImportSite | undefined {
+  const line = lineOf(node);
+  switch (node.type) {
+    case "ImportDeclaration":
+      return { specifier: literal(node["source"]), dynamic: false, typeOnly: node["importKind"] === "type", line };
+    case "ExportAllDeclaration":
+    case "ExportNamedDeclaration":
+      if (!node["source"]) return undefined;
+      return { specifier: literal(node["source"]), dynamic: false, typeOnly: node["exportKind"] === "type", line };
+    case "ImportExpression":
+      return { specifier: literal(node["source"]), dynamic: true, typeOnly: false, line };
+    case "TSImportType":
+      return { specifier: literal(node["source"] ?? node["argument"]), dynamic: false, typeOnly: true, line };
+    case "TSExternalModuleReference":
+      return { specifier: literal(node["expression"]), dynamic: false, typeOnly: false, line };
+    default:
+      return undefined;
+  }
+}
+
+function literal(node: unknown): string | undefined {
+  if (!isNode(node)) return undefined;
+  if (node.type === "TSLiteralType") return literal(node["literal"]);
+  return node.type === "StringLiteral" ? String(node["value"]) : undefined;
+}
+
+function findGlobal(node: Node, parent: Node | undefined, key: string): string | undefined {
+  if (node.type === "MemberExpression" || node.type === "OptionalMemberExpression") {
+    // `globalThis.Deno`, also with a cast in between; `x.process` is somebody's property.
+    const property = node["property"] as Node;
+    const name = String(property[property.type === "StringLiteral" ? "value" : "name"]);
+    return isGlobalThis(node["object"]) && RUNTIME_GLOBALS.includes(name) ? name : undefined;
+  }
+  if (node.type !== "Identifier" || !RUNTIME_GLOBALS.includes(String(node["name"]))) return undefined;
+  const isName = ["key", "property", "right"].includes(key) && parent?.["computed"] !== true &&
+    !["AssignmentExpression", "BinaryExpression", "LogicalExpression", "AssignmentPattern"].includes(
+      parent?.type ?? "",
+    );
+  return isName ? undefined : String(node["name"]);
+}
+
+function isGlobalThis(node: unknown): boolean {
+  if (!isNode(node)) return false;
+  if (node.type === "Identifier") return node["name"] === "globalThis";
+  return "expression" in node && isGlobalThis(node["expression"]);
+}

@@ -1,0 +1,181 @@
+/**
+ * TCP and TLS over Deno's own sockets. Needs `--allow-net` and nothing else.
+ *
+ * @module
+ */
+import { ChannelTransport, failureReason, ReadBlocks } from "./channel.ts";
+import { ConnectionError } from "./errors.ts";
+import {
+  addressText,
+  type Listener,
+  type SocketAdapter,
+  type SocketAddress,
+  type TlsOptions,
+  type Transport,
+} from "./transport.ts";
+
+/** The adapter for Deno. */
+export const denoAdapter: SocketAdapter = { connect, listen };
+
+async function connect(address: SocketAddress): Promise<Transport> {
+  const { tls, signal } = address;
+  signal?.throwIfAborted();
+  // `startTls` takes no client certificate; `connectTls` does, but cannot be cancelled, and may hang for minutes.
+  if (tls?.cert !== undefined || tls?.key !== undefined) {
+    const { nodeAdapter } = await import("./transport_node.ts");
+    return nodeAdapter.connect(address);
+  }
+  try {
+    const tcp = await connectTcp(address);
+    tcp.setNoDelay(true);
+    return toTransport(tls === undefined ? tcp : await startTls(tcp, address, tls), addressText(address));
+  } catch (cause) {
+    signal?.throwIfAborted();
+    throw new ConnectionError(`Cannot connect to ${addressText(address)}: ${failureReason(cause)}`, { cause });
+  }
+}
+
+async function connectTcp({ hostname, port, signal }: SocketAddress): Promise<Deno.TcpConn> {
+  if (signal === undefined) return await Deno.connect({ hostname, port });
+  // Deno forgets to close a connection that was made in the very turn in which the signal is aborted. One turn later it
+  // either has been made, and is closed here, or has not, and is cancelled.
+  const attempt = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const abort = () => void (timer = setTimeout(() => attempt.abort(signal.reason), 0));
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    const conn = await Deno.connect({ hostname, port, signal: attempt.signal });
+    if (signal.aborted) conn.close();
+    signal.throwIfAborted();
+    return conn;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+async function startTls(
+  tcp: Deno.TcpConn,
+  { hostname, signal }: SocketAddress,
+  tls: TlsOptions,
+): Promise<Deno.TlsConn> {
+  const conn = await Deno.startTls(tcp, {
+    hostname: tls.serverName ?? hostname,
+    caCerts: tls.caCerts ?? [],
+    unsafelyDisableHostnameVerification: tls.unsafelyDisableHostnameVerification ?? false,
+  }).catch((error) => {
+    tcp[Symbol.dispose](); // A name that cannot be one is refused before the socket is taken over.
+    throw error;
+  });
+  const abort = () => conn.close();
+  signal?.addEventListener("abort", abort, { once: true });
+  try {
+    // Without this the handshake would wait for the first read or write, and fail there.
+    await conn.handshake();
+    signal?.throwIfAborted();
+    return conn;
+  } catch (error) {
+    if (!signal?.aborted) conn.close();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+function toTransport(conn: Deno.TcpConn | Deno.TlsConn, peer: string): Transport {
+  const blocks = new ReadBlocks();
+  let reading: Promise<void> | undefined;
+  let writing: Promise<unknown> | undefined;
+
+  const pull = () => {
+    reading ??= conn.read(blocks.space).then(onRead, onReadError);
+  };
+  const onRead = (length: number | null) => {
+    reading = undefined;
+    if (length === null) transport.end();
+    else if (transport.deliver(blocks.take(length))) pull();
+  };
+  const onReadError = (error: unknown) => {
+    reading = undefined;
+    transport.fail(error);
+  };
+
+  const transport = new ChannelTransport(peer, {
+    pull,
+    release: (bytes) => blocks.release(bytes),
+    write(bytes) {
+      const promise = conn.write(bytes).then(
+        (length) => length === bytes.length ? undefined : writeRest(bytes.subarray(length)),
+        (error) => {
+          throw transport.writeFailed(error);
+        },
+      );
+      writing = promise;
+      return promise;
+    },
+    shutdown() {
+      return conn.closeWrite();
+    },
+    async destroy() {
+      conn.close();
+      // Closing cancels both; a caller who has awaited this finds nothing of the socket left.
+      await Promise.allSettled([reading, writing]);
+    },
+  });
+
+  async function writeRest(bytes: Uint8Array): Promise<void> {
+    try {
+      while (bytes.length > 0) bytes = bytes.subarray(await conn.write(bytes));
+    } catch (error) {
+      throw transport.writeFailed(error);
+    }
+  }
+
+  return transport;
+}
+
+// deno-lint-ignore require-await -- what fails at once must reject, as it does in the other adapters
+async function listen(
+  address: { hostname: string; port: number },
+  accept: (transport: Transport) => void,
+): Promise<Listener> {
+  let listener: Deno.TcpListener;
+  try {
+    listener = Deno.listen({ hostname: address.hostname, port: address.port });
+  } catch (cause) {
+    throw new ConnectionError(`Cannot listen on ${addressText(address)}: ${failureReason(cause)}`, { cause });
+  }
+  let open = true;
+  let wake = () => {};
+  const accepting = (async () => {
+    while (open) {
+      let conn: Deno.TcpConn;
+      try {
+        conn = await listener.accept();
+      } catch {
+        // Out of file handles, or a peer that gave up while it waited. Neither is the end, but the first would spin.
+        if (open) {
+          await new Promise<void>((resolve) => {
+            const timer = setTimeout(resolve, 20);
+            wake = () => (clearTimeout(timer), resolve());
+          });
+        }
+        continue;
+      }
+      conn.setNoDelay(true);
+      accept(toTransport(conn, addressText(conn.remoteAddr)));
+    }
+  })();
+  return {
+    hostname: listener.addr.hostname,
+    port: listener.addr.port,
+    async close() {
+      if (open) {
+        open = false;
+        listener.close();
+        wake();
+      }
+      await accepting;
+    },
+  };
+}

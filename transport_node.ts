@@ -1,0 +1,188 @@
+/**
+ * TCP and TLS over `node:net` and `node:tls`: for Node, and for what the sockets of Deno and Bun cannot do, as both
+ * have these modules too.
+ *
+ * @module
+ */
+import type net from "node:net";
+import type nodeProcess from "node:process";
+import type tls from "node:tls";
+import { ChannelTransport, failureReason, ReadBlocks } from "./channel.ts";
+import { ConnectionError } from "./errors.ts";
+import {
+  addressText,
+  type Listener,
+  type SocketAdapter,
+  type SocketAddress,
+  type TlsOptions,
+  type Transport,
+} from "./transport.ts";
+
+// Asked for by name at run time, so that no `import` of a Node module stands in what a bundler makes for browsers.
+const { process } = globalThis as unknown as { process: typeof nodeProcess };
+const { connect: connectTcp, createServer, isIP } = process.getBuiltinModule("node:net");
+const { connect: connectTls, checkServerIdentity } = process.getBuiltinModule("node:tls");
+
+/** The adapter for Node. */
+export const nodeAdapter: SocketAdapter = { connect, listen };
+
+function connect(address: SocketAddress): Promise<Transport> {
+  const reader = HAS_ONREAD ? new BlockReader() : undefined;
+  return dial(address, (socket) => toTransport(socket, addressText(address), reader), reader);
+}
+
+/** Deno has `onread`, but does not go on reading after a pause; for Bun nothing is won by it. */
+const HAS_ONREAD = process.versions["deno"] === undefined && process.versions["bun"] === undefined;
+
+/**
+ * The `onread` option of a socket: it reads into memory of ours and skips Node's own stream. That costs less, and no
+ * data is kept where an error would throw it away.
+ */
+class BlockReader implements net.OnReadOpts {
+  readonly blocks: ReadBlocks = new ReadBlocks();
+  onData!: (bytes: Uint8Array) => void;
+  readonly buffer = (): Uint8Array => this.blocks.space;
+  readonly callback = (length: number): boolean => {
+    this.onData(this.blocks.take(length));
+    return true;
+  };
+}
+
+/**
+ * Opens a TCP or TLS connection and gives its socket to `use` in the very event that says it is ready, before any data
+ * can arrive. Rejects as {@linkcode SocketAdapter.connect} does, with nothing left open.
+ */
+export function dial<T>(address: SocketAddress, use: (socket: net.Socket) => T, onread?: net.OnReadOpts): Promise<T> {
+  const { hostname, port, signal } = address;
+  return new Promise<T>((resolve, reject) => {
+    signal?.throwIfAborted();
+    const fail = (cause: unknown) =>
+      new ConnectionError(`Cannot connect to ${addressText(address)}: ${failureReason(cause)}`, { cause });
+    const options = { host: hostname, port, allowHalfOpen: true, noDelay: true, ...(onread && { onread }) };
+    let socket: net.Socket;
+    try {
+      socket = address.tls === undefined
+        ? connectTcp(options)
+        : connectTls({ ...options, ...tlsOptions(address.tls, hostname) });
+    } catch (cause) {
+      return reject(fail(cause)); // a certificate or key that is none
+    }
+    let cause: unknown;
+    const onReady = () => {
+      socket.off("error", onError);
+      socket.off("close", onClose);
+      signal?.removeEventListener("abort", abort);
+      socket.setNoDelay(true); // node:tls does not look at the option
+      resolve(use(socket));
+    };
+    const onError = (error: unknown) => {
+      cause ??= error;
+      socket.destroy();
+    };
+    // Only once it is closed is nothing left of it.
+    const onClose = () => {
+      signal?.removeEventListener("abort", abort);
+      if (signal?.aborted) return reject(signal.reason);
+      reject(fail(cause));
+    };
+    const abort = () => void socket.destroy();
+    socket.once(address.tls === undefined ? "connect" : "secureConnect", onReady);
+    socket.on("error", onError);
+    socket.on("close", onClose);
+    signal?.addEventListener("abort", abort, { once: true });
+  });
+}
+
+function tlsOptions(options: TlsOptions, hostname: string): tls.ConnectionOptions {
+  const name = options.serverName ?? hostname;
+  return {
+    // TLS has no server names that are IP addresses; the certificate is checked against one all the same.
+    servername: isIP(name) ? "" : name,
+    checkServerIdentity: options.unsafelyDisableHostnameVerification
+      ? () => undefined
+      : (_host, certificate) => checkServerIdentity(name, certificate),
+    // Said in so many words, because NODE_TLS_REJECT_UNAUTHORIZED=0 would change the default.
+    rejectUnauthorized: true,
+    ...(options.caCerts && { ca: options.caCerts }),
+    ...(options.cert !== undefined && { cert: options.cert }),
+    ...(options.key !== undefined && { key: options.key }),
+  };
+}
+
+/** A transport over a connected socket. Data comes by the `data` event, unless the socket was made with `reader`. */
+export function toTransport(socket: net.Socket, peer: string, reader?: BlockReader): ChannelTransport {
+  let closed = false;
+  let unwritten = 0;
+  let waiting: { resolve: () => void; reject: (error: Error) => void } | undefined;
+
+  const onWritten = (error?: Error | null) => {
+    unwritten--;
+    if (error) waiting?.reject(transport.writeFailed(error));
+    else if (unwritten === 0) waiting?.resolve();
+  };
+
+  const transport = new ChannelTransport(peer, {
+    pull() {
+      if (socket.isPaused()) socket.resume();
+    },
+    write(bytes) {
+      unwritten++;
+      socket.write(bytes, onWritten);
+      // Nothing left over: the system has taken it, and there is no need to wait a turn for being told so.
+      if (socket.writableLength === 0 && !socket.errored) return;
+      return new Promise((resolve, reject) => waiting = { resolve, reject });
+    },
+    shutdown() {
+      return new Promise((resolve, reject) => socket.end((error?: Error) => error ? reject(error) : resolve()));
+    },
+    destroy() {
+      if (closed) return;
+      return new Promise((resolve) => {
+        socket.once("close", () => resolve());
+        socket.destroy();
+      });
+    },
+    release: (bytes) => reader?.blocks.release(bytes),
+  });
+
+  const onData = (bytes: Uint8Array) => {
+    if (!transport.deliver(bytes)) socket.pause();
+  };
+  if (reader !== undefined) reader.onData = onData;
+  else socket.on("data", onData);
+  socket.on("end", () => transport.end());
+  socket.on("error", (error) => transport.fail(error));
+  socket.on("close", () => {
+    closed = true;
+    transport.end();
+  });
+  return transport;
+}
+
+function listen(
+  address: { hostname: string; port: number },
+  accept: (transport: Transport) => void,
+): Promise<Listener> {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    const peer = addressText({ hostname: socket.remoteAddress ?? "unknown", port: socket.remotePort ?? 0 });
+    accept(toTransport(socket, peer));
+  });
+  return new Promise((resolve, reject) => {
+    server.once("error", (cause) => {
+      reject(new ConnectionError(`Cannot listen on ${addressText(address)}: ${failureReason(cause)}`, { cause }));
+    });
+    server.listen(address.port, address.hostname, () => {
+      server.on("error", () => {}); // out of file handles, say: the next connection may be accepted again
+      const { address: hostname, port } = server.address() as net.AddressInfo;
+      resolve({
+        hostname,
+        port,
+        close() {
+          // Not awaited: Node says that it is closed only when the last of its connections has ended.
+          server.close();
+          return Promise.resolve();
+        },
+      });
+    });
+  });
+}
