@@ -151,6 +151,11 @@ export class Stomp implements AsyncDisposable {
     return this.#keeper.session?.version;
   }
 
+  /** What the broker calls itself: the `server` header of CONNECTED. */
+  get server(): string | undefined {
+    return this.#keeper.session?.connected["server"];
+  }
+
   /** The destination that was subscribed to first by a conf, as in stompy; `undefined` when there is none. */
   get subscribed(): string | undefined {
     return this.#subscriptions.firstByConf;

@@ -179,6 +179,7 @@ class MemoryEnd implements ByteChannel {
   readonly #kept = new Fifo<Uint8Array>();
   #size = 0;
   #wanted = false;
+  #scheduled = false;
   #ended = false;
   #gone = false;
   /** Settles the far end's write that waits for space. */
@@ -189,18 +190,8 @@ class MemoryEnd implements ByteChannel {
   }
 
   pull(): void {
-    const bytes = this.#kept.shift();
-    if (bytes === undefined) {
-      this.#wanted = true;
-      if (this.#ended) this.transport.end();
-      return;
-    }
-    this.#size -= bytes.length;
-    this.transport.deliver(bytes);
-    if (this.#size <= this.#highWaterMark) {
-      this.#space?.resolve();
-      this.#space = undefined;
-    }
+    this.#wanted = true;
+    this.#schedule();
   }
 
   write(bytes: Uint8Array): Promise<void> | void {
@@ -221,13 +212,9 @@ class MemoryEnd implements ByteChannel {
   }
 
   #receive(bytes: Uint8Array): Promise<void> | void {
-    if (this.#wanted) {
-      this.#wanted = false;
-      this.transport.deliver(bytes);
-      return;
-    }
     this.#kept.push(bytes);
     this.#size += bytes.length;
+    this.#schedule();
     if (this.#size > this.#highWaterMark) {
       return new Promise((resolve, reject) => this.#space = { resolve, reject });
     }
@@ -235,7 +222,24 @@ class MemoryEnd implements ByteChannel {
 
   #end(): void {
     this.#ended = true;
-    if (this.#wanted) this.transport.end();
+    this.#wanted ||= this.#kept.length === 0;
+    this.#schedule();
+  }
+
+  /** Hands over in a microtask, so that two ends that answer each other do not do it in ever deeper calls. */
+  #schedule(): void {
+    if (this.#scheduled || !this.#wanted) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      while (this.#wanted && this.#kept.length > 0) {
+        const bytes = this.#kept.shift()!;
+        this.#size -= bytes.length;
+        this.#wanted = this.transport.deliver(bytes);
+      }
+      if (this.#size <= this.#highWaterMark) this.#space?.resolve();
+      if (this.#ended && this.#kept.length === 0) this.transport.end();
+    });
   }
 
   #hungUp(): ConnectionError {

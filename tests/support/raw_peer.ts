@@ -53,7 +53,10 @@ export class RawPeer {
   /** Connects over TCP. */
   static async tcp(port: number): Promise<RawPeer> {
     const socket = createConnection({ port, host: "127.0.0.1", allowHalfOpen: true, noDelay: true });
-    await within("connection", new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject)));
+    await within(
+      "connection",
+      new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject)),
+    );
     return new RawPeer(socketPipe(socket));
   }
 

@@ -1,0 +1,25 @@
+/**
+ * `deno task demo`: the command `demo` of the command line, with a progress bar where there is a terminal. It is no
+ * part of the published package, which depends on nothing.
+ */
+import cliProgress from "cli-progress";
+import { main, type Progress, standardEnvironment } from "../cli.ts";
+
+function bars(count: number): Progress {
+  const multi = new cliProgress.MultiBar({
+    format: "{name} [{bar}] {percentage} % | {value}/{total} | {eta} s left",
+    hideCursor: true,
+  });
+  const confirmed = multi.create(count, 0, { name: "confirmed   " });
+  const acknowledged = multi.create(count, 0, { name: "acknowledged" });
+  return {
+    update(confirmedSoFar, acknowledgedSoFar) {
+      confirmed.update(confirmedSoFar);
+      acknowledged.update(acknowledgedSoFar);
+    },
+    stop: () => multi.stop(),
+  };
+}
+
+const { environment, args, exit } = await standardEnvironment(bars);
+exit(await main(["demo", ...args], environment));

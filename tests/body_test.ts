@@ -1,0 +1,142 @@
+/** Bodies that arrive in pieces: what they cost, and that nobody is believed who only announces one. */
+import { assert, assertEquals, assertLess, assertThrows } from "#assert";
+import { test } from "#test";
+import process from "node:process";
+import { BodyBuilder } from "../body.ts";
+import { FrameDecoder, type FrameDecoderOptions } from "../decoder.ts";
+import { UnknownBrokerResponseError } from "../errors.ts";
+import type { Frame } from "../frame.ts";
+import { octets } from "./fixtures/decoding.ts";
+
+const MIB = 1 << 20;
+
+test("a body is the same however it was cut, and no larger than it has to be", () => {
+  for (const size of [0, 1, 4095, 4096, 4097, 10_000, MIB - 1, MIB, MIB + 1, 3 * MIB + 5]) {
+    const bytes = Uint8Array.from({ length: size }, (_, i) => i * 7 + (i >> 8));
+    for (const expected of [size, -1]) {
+      for (const piece of [size, 1000, 65_536]) {
+        const body = new BodyBuilder(expected);
+        for (let at = 0; at < size; at += piece) body.append(bytes, at, Math.min(size, at + piece));
+        assertEquals(body.length, size);
+        const whole = body.finish();
+        assertEquals(whole.buffer.byteLength, size);
+        assert(whole.every((byte, i) => byte === bytes[i]) && whole.length === size);
+      }
+    }
+  }
+});
+
+/** What is taken of the process's memory for array buffers, in bytes. */
+const memory = (): number => process.memoryUsage().arrayBuffers || process.memoryUsage().external;
+
+interface Cost {
+  milliseconds: number;
+  /** The most memory at one time, beyond what was in use at the start. */
+  peak: number;
+}
+
+/** Pushes a message in chunks of 1 KiB. */
+function receive(size: number, sized: boolean): Cost {
+  const chunk = new Uint8Array(1024).fill(120);
+  let frame: Frame | undefined;
+  const before = memory();
+  let peak = 0;
+  const decoder = new FrameDecoder({ onFrame: (got) => frame = got });
+  const start = performance.now();
+  decoder.push(octets(sized ? `MESSAGE\ncontent-length:${size}\n\n` : "MESSAGE\n\n"));
+  for (let i = 0; i < size / chunk.length; i++) {
+    decoder.push(chunk);
+    if (i % 1024 === 0) peak = Math.max(peak, memory() - before);
+  }
+  decoder.push(Uint8Array.of(0));
+  const milliseconds = performance.now() - start;
+  peak = Math.max(peak, memory() - before);
+  assertEquals([frame?.body.length, frame?.body.buffer.byteLength, frame?.body[size - 1]], [size, size, 120]);
+  return { milliseconds, peak };
+}
+
+for (const sized of [true, false]) {
+  const kind = sized ? "with content-length" : "up to its NUL";
+  test({
+    name: `a body of 100 MiB in chunks of 1 KiB, ${kind}, costs linear time and at most twice its memory`,
+    timeout: 60_000,
+    fn: () => {
+      receive(10 * MIB, sized); // warm
+      const small = [1, 2, 3].map(() => receive(10 * MIB, sized).milliseconds).sort((a, b) => a - b)[1]!;
+      const large = [1, 2, 3].map(() => receive(100 * MIB, sized)).sort((a, b) => a.milliseconds - b.milliseconds);
+      const factor = large[1]!.milliseconds / small;
+      // Linear is 10, quadratic 100; machines are busy.
+      assertLess(factor, 40, `${small} ms for 10 MiB, ${large[1]!.milliseconds} ms for 100 MiB`);
+      // Runtimes count memory late: what an earlier run has let go may still be in the sum.
+      const peak = Math.min(...large.map((cost) => cost.peak)) / (100 * MIB);
+      assertLess(peak, 2.1, `${peak.toFixed(2)} times its size`);
+    },
+  });
+}
+
+test("one push of a large message makes no copy of it, and no text", () => {
+  const head = "MESSAGE\na:1\n\n";
+  const bytes = new Uint8Array(head.length + 64 * MIB + 1).fill(120, head.length, -1);
+  bytes.set(octets(head));
+  const before = process.memoryUsage();
+  let frame: Frame | undefined;
+  const decoder = new FrameDecoder({ onFrame: (got) => frame = got });
+  decoder.push(bytes);
+  assertEquals([frame!.headers["a"], frame!.header("a"), frame!.body.length], ["1", "1", 64 * MIB]);
+  const after = process.memoryUsage();
+  assertLess(after.arrayBuffers + after.heapUsed - before.arrayBuffers - before.heapUsed, 16 * MIB);
+  assert(frame!.body.buffer === bytes.buffer);
+});
+
+test("F12-43 nothing is allocated for a body that is only announced", () => {
+  const before = memory();
+  const decoders: FrameDecoder[] = [];
+  for (let i = 0; i < 20; i++) {
+    const decoder = new FrameDecoder({ onFrame: () => {}, maxBodyBytes: Infinity });
+    decoder.push(octets("MESSAGE\ncontent-length:100000000000000\n\nhi"));
+    decoders.push(decoder);
+  }
+  assertLess(memory() - before, 32 * MIB);
+  assert(decoders.every((decoder) => decoder.pending));
+});
+
+/** Pushes one line again and again until the decoder refuses it, and tells after how many bytes. */
+function refusedAfter(begin: string, more: string, options: Partial<FrameDecoderOptions>): number {
+  const decoder = new FrameDecoder({ onFrame: () => {}, ...options });
+  decoder.push(octets(begin));
+  const chunk = octets(more);
+  let bytes = 0;
+  assertThrows(() => {
+    for (; bytes < 64 * MIB; bytes += chunk.length) decoder.push(chunk);
+  }, UnknownBrokerResponseError);
+  return bytes;
+}
+
+test("F12-43 endless input is refused at the limit, not at its end", () => {
+  assertLess(refusedAfter("MESSAGE\n", "a".repeat(1000), {}), 66_000);
+  assertLess(refusedAfter("MESSAGE\na:", "a".repeat(1000), {}), 66_000);
+  assertLess(refusedAfter("MESSAGE\n", "a:b\n".repeat(100), {}), 5000);
+  assertLess(refusedAfter("MESSAGE\n", "a:b\n".repeat(100), { maxHeaders: Infinity }), 66_000);
+  assertLess(refusedAfter("MESSAGE\n\n", "a".repeat(1000), { maxBodyBytes: 10_000 }), 11_000);
+  assertLess(refusedAfter("MESSAGE\ncontent-length:3\n\n", "a", {}), 4);
+  assertLess(refusedAfter("ACK\n\n", "\n".repeat(1000), { maxBodyBytes: 10_000 }), 11_000);
+});
+
+test("F12-43 a content-length over the limit is refused on its line", () => {
+  for (const [length, options] of [["100000000000000", {}], ["134217729", {}], ["11", { maxBodyBytes: 10 }]] as const) {
+    const decoder = new FrameDecoder({ onFrame: () => {}, ...options });
+    decoder.push(octets(`MESSAGE\ncontent-length:${length}`));
+    assertThrows(() => decoder.push(octets("\n")), UnknownBrokerResponseError, "maxBodyBytes");
+  }
+});
+
+test("headers that come byte by byte cost linear time", () => {
+  const wire = octets(`MESSAGE\n${"a".repeat(50_000)}:b\n\n\0`);
+  const start = performance.now();
+  let frames = 0;
+  const decoder = new FrameDecoder({ onFrame: () => frames++ });
+  for (const byte of wire) decoder.push(Uint8Array.of(byte));
+  assertEquals(frames, 1);
+  // 50,000 times 50,000 would take seconds.
+  assertLess(performance.now() - start, 1000);
+});

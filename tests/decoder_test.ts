@@ -1,0 +1,240 @@
+/** `FrameDecoder`: what octets mean, what it refuses, and how it behaves towards who pushes. */
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertStrictEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "#assert";
+import { test } from "#test";
+import { FrameDecoder, type FrameDecoderOptions } from "../decoder.ts";
+import { StompError, UnknownBrokerResponseError } from "../errors.ts";
+import { Frame } from "../frame.ts";
+import { decode, octets } from "./fixtures/decoding.ts";
+import { DECODED } from "./fixtures/frames.ts";
+
+const RECEIPT = "RECEIPT\nreceipt-id:1\n\n\0";
+
+for (const { name, versions, wire, frames, heartbeats = 0, error = false, pending = false } of DECODED) {
+  test(name, () => {
+    for (const version of versions) {
+      assertEquals(decode([octets(wire)], { version }), { frames, heartbeats, error, pending }, version);
+    }
+  });
+}
+
+/** A decoder that has been pushed a text, and what it delivered. */
+function pushed(wire: string, options: Partial<FrameDecoderOptions> = {}): { decoder: FrameDecoder; frames: Frame[] } {
+  const frames: Frame[] = [];
+  const decoder = new FrameDecoder({ onFrame: (frame) => frames.push(frame), ...options });
+  decoder.push(octets(wire));
+  return { decoder, frames };
+}
+
+/** The error that octets are refused with. */
+function refusal(wire: string, options: Partial<FrameDecoderOptions> = {}): UnknownBrokerResponseError {
+  return assertThrows(() => pushed(wire, options), UnknownBrokerResponseError);
+}
+
+test("the default is 1.2", () => {
+  const { decoder, frames } = pushed("MESSAGE\r\na:\\r\r\n\r\n\0");
+  assertEquals([decoder.version, frames[0]!.headers["a"]], ["1.2", "\r"]);
+});
+
+test("an unknown version is a TypeError, at the start and later", () => {
+  const version = "1.3" as "1.2";
+  assertThrows(() => new FrameDecoder({ version, onFrame: () => {} }), TypeError, '"1.3"');
+  const { decoder } = pushed("");
+  assertThrows(() => decoder.version = version, TypeError, '"1.3"');
+  assertEquals(decoder.version, "1.2");
+});
+
+test("a limit is a number of 0 or more", () => {
+  for (const name of ["maxHeaderBytes", "maxHeaders", "maxBodyBytes"]) {
+    for (const value of [-1, NaN, "5", null]) {
+      assertThrows(() => new FrameDecoder({ onFrame: () => {}, [name]: value }), RangeError, name);
+    }
+    new FrameDecoder({ onFrame: () => {}, [name]: Infinity });
+    new FrameDecoder({ onFrame: () => {}, [name]: undefined });
+  }
+});
+
+test("headers have no prototype", () => {
+  const { headers } = pushed("MESSAGE\n\n\0").frames[0]!;
+  assertStrictEquals(Object.getPrototypeOf(headers), null);
+  assertEquals("toString" in headers, false);
+});
+
+test("pending is true inside a frame only", () => {
+  const decoder = new FrameDecoder({ onFrame: (frame) => inside.push([frame.command, decoder.pending]) });
+  const inside: unknown[] = [];
+  const states: [push: string, pending: boolean][] = [
+    ["\n\r\n", false],
+    ["M", true],
+    ["", true],
+    ["ESSAGE\n", true],
+    ["content-length:2\r\n\r", true],
+    ["\n", true],
+    ["ab", true],
+    ["\0", false],
+    ["\n", false],
+    [RECEIPT + "MESSAGE\n\n", true],
+    ["x", true],
+    ["\0\n", false],
+  ];
+  assertEquals(decoder.pending, false);
+  for (const [wire, pending] of states) {
+    decoder.push(octets(wire));
+    assertEquals(decoder.pending, pending, JSON.stringify(wire));
+  }
+  assertEquals(inside, [["MESSAGE", false], ["RECEIPT", false], ["MESSAGE", false]]);
+});
+
+test("a decoder that has failed refuses all input with the same error, and is not pending", () => {
+  const faults = [
+    "FOO\n",
+    "MESSAGE\nx\n",
+    "MESSAGE\ncontent-length:1\n\nab",
+    "MESSAGE\ncontent-length:x\n",
+    "RECEIPT\n\nx\0",
+  ];
+  for (const fault of faults) {
+    const seen: Frame[] = [];
+    const decoder = new FrameDecoder({ onFrame: (frame) => seen.push(frame) });
+    const error = assertThrows(() => decoder.push(octets(RECEIPT + fault)), UnknownBrokerResponseError);
+    assertInstanceOf(error, StompError);
+    assertEquals([seen.length, decoder.pending], [1, false]);
+    for (const again of [RECEIPT, "", "\n", fault]) {
+      assertStrictEquals(assertThrows(() => decoder.push(octets(again))), error);
+    }
+    assertEquals([seen.length, decoder.pending], [1, false]);
+  }
+});
+
+test("a callback that throws loses no frame", () => {
+  const seen: string[] = [];
+  const decoder = new FrameDecoder({
+    onFrame: (frame) => {
+      seen.push(frame.text());
+      throw new Error(`no ${frame.text()}`);
+    },
+    onHeartbeat: () => {
+      seen.push("beat");
+      throw new Error("no beat");
+    },
+  });
+  assertThrows(() => decoder.push(octets("MESSAGE\n\na\0\nMESSAGE\n\nb\0MESS")), Error, "no a");
+  assertEquals([seen, decoder.pending], [["a", "beat", "b"], true]);
+  assertThrows(() => decoder.push(octets("AGE\n\nc\0")), Error, "no c");
+  decoder.push(octets("MESSAGE\n\n"));
+});
+
+test("push from within onFrame is a TypeError that breaks nothing", () => {
+  const caught: unknown[] = [];
+  const seen: string[] = [];
+  const decoder = new FrameDecoder({
+    onFrame: (frame) => {
+      seen.push(frame.text());
+      caught.push(assertThrows(() => decoder.push(octets(RECEIPT)), TypeError, "inside a push"));
+    },
+    onHeartbeat: () => void assertThrows(() => decoder.push(octets("\n")), TypeError, "inside a push"),
+  });
+  decoder.push(octets("MESSAGE\n\na\0\nMESSAGE\n\nb\0"));
+  decoder.push(octets("MESSAGE\n\nc\0"));
+  assertEquals([seen, caught.length], [["a", "b", "c"], 3]);
+});
+
+test("what is no Uint8Array is a TypeError that breaks nothing", () => {
+  const { decoder, frames } = pushed("MESSAGE\n");
+  for (
+    const chunk of [
+      "x",
+      undefined,
+      null,
+      [10],
+      new ArrayBuffer(1),
+      new Uint16Array(1),
+      new DataView(new ArrayBuffer(1)),
+    ]
+  ) {
+    assertThrows(() => decoder.push(chunk as Uint8Array), TypeError, "Cannot push");
+  }
+  decoder.push(octets("\n\0"));
+  assertEquals(frames.length, 1);
+});
+
+test("a chunk may be a view in the middle of a buffer", () => {
+  const bytes = octets(`junk${RECEIPT}junk`);
+  const seen: string[] = [];
+  const decoder = new FrameDecoder({ onFrame: (frame) => seen.push(frame.headers["receipt-id"]!) });
+  decoder.push(bytes.subarray(4, bytes.length - 4));
+  assertEquals([seen, decoder.pending], [["1"], false]);
+});
+
+test("frames do not change when more is pushed", () => {
+  const { decoder, frames } = pushed("MESSAGE\na:1\n\nfirst\0MESS");
+  decoder.push(octets("AGE\na:2\n\nsecond\0MESSAGE\na:3\n\nth"));
+  decoder.push(octets("ird\0MESSAGE\na:4"));
+  decoder.push(octets("\n\nfourth\0" + RECEIPT.repeat(20)));
+  const read = frames.slice(0, 4).map((frame) => [frame.headers["a"], frame.text(), frame.body.length]);
+  assertEquals(read, [["1", "first", 5], ["2", "second", 6], ["3", "third", 5], ["4", "fourth", 6]]);
+});
+
+test("onHeartbeat is optional", () => {
+  assertEquals(pushed(`\n\n${RECEIPT}\n`).frames.length, 1);
+});
+
+test("messageType makes MESSAGE frames, and no others", () => {
+  class Special extends Frame {}
+  const { frames } = pushed(`${RECEIPT}MESSAGE\n\nhi\0ERROR\n\n\0`, { messageType: Special });
+  assertEquals(frames.map((frame) => frame instanceof Special), [false, true, false]);
+  assertEquals(frames[1]!.text(), "hi");
+});
+
+test("errors name what was wrong", () => {
+  const cases: [wire: string, words: string, options?: Partial<FrameDecoderOptions>][] = [
+    ["FOO\n\n\0", '"FOO" is no STOMP command'],
+    ["HTTP/1.1 400 Bad Request\r\n", "speaks HTTP"],
+    ["\x15\x03\x01\0\x02\x02\x46", "speaks TLS"],
+    ["AMQP\0\0\x09\x01", "speaks AMQP"],
+    ["\0\0\x01\x40\x01ActiveMQ\0\0\0\x0c", "speaks OpenWire"],
+    ["MESSAGE\nnocolon\n", "no colon"],
+    ["MESSAGE\n:x\n", "no name"],
+    ["MESSAGE\na:\\t\n\n", 'undefined escape "\\\\t"'],
+    ["MESSAGE\na:\xff\n\n", "not UTF-8"],
+    ["MESSAGE\na:b\rc\n\n", "carriage return"],
+    [`${RECEIPT}\rX`, "carriage return"],
+    ["MESSAGE\ncontent-length:-5\n", 'content-length is "-5"'],
+    ["MESSAGE\ncontent-length:6\n", "maxBodyBytes", { maxBodyBytes: 5 }],
+    ["MESSAGE\n\nabcdef", "maxBodyBytes", { maxBodyBytes: 5 }],
+    ["MESSAGE\na:1\nb:2\n", "maxHeaders", { maxHeaders: 1 }],
+    ["MESSAGE\na:1", "maxHeaderBytes", { maxHeaderBytes: 10 }],
+    ["MESSAGE\ncontent-length:2\n\nabc", "no NUL"],
+    ["RECEIPT\n\nabc\0", "RECEIPT has a body of 3 bytes"],
+  ];
+  for (const [wire, words, options] of cases) {
+    const { message } = refusal(wire, options);
+    assertStringIncludes(message, "Cannot decode frame: ");
+    assertStringIncludes(message, words);
+    assert(message.length < 200);
+  }
+});
+
+test("errors do not tell secrets", () => {
+  for (
+    const wire of [
+      "CONNECT\nlogin:u\npasscode:hunter2\nx\n\n\0",
+      "SEND\npasscode:hunter2\\\n\n\0",
+      "SEND\npasscode:hunter2\r2\n\n\0",
+    ]
+  ) {
+    assertEquals(refusal(wire).message.includes("hunter2"), false);
+  }
+});
+
+test("C12-63 garbage is refused without waiting for more", () => {
+  for (const wire of ["H", "\x16", "x", "MESSAGES", "MESSAGE ", "\rM", "MES\r", " ", "\0", "AMQP"]) refusal(wire);
+  refusal(`${RECEIPT}\r`, { version: "1.1" });
+  for (const wire of ["M", "MESSAGE", "MESSAGE\r", "CONNECT", "CONNECTED", "\r"]) pushed(wire);
+});

@@ -1,0 +1,161 @@
+/**
+ * Far ends for the tests of the transports, over `node:net` and `node:tls`, which all three runtimes have. Whatever is
+ * made here is gone when its `close` has resolved.
+ *
+ * @module
+ */
+import net from "node:net";
+import tls from "node:tls";
+import { Worker } from "node:worker_threads";
+import type { Transport } from "../../transport.ts";
+import { readText } from "./project.ts";
+
+/** A file of tests/fixtures/tls. */
+export function pem(name: string): string {
+  return readText(`tests/fixtures/tls/${name}`);
+}
+
+/** A server that takes connections and does nothing with them by itself. */
+export class Peer {
+  /** The port it listens on, at 127.0.0.1. */
+  readonly port: number;
+  readonly #server: net.Server;
+  readonly #sockets: net.Socket[] = [];
+  readonly #closed: Promise<void>[] = [];
+  readonly #waiting: ((socket: net.Socket) => void)[] = [];
+  readonly #ready: net.Socket[] = [];
+
+  private constructor(server: net.Server, event: string) {
+    this.#server = server;
+    this.port = (server.address() as net.AddressInfo).port;
+    server.on("connection", (socket: net.Socket) => {
+      this.#sockets.push(socket);
+      this.#closed.push(new Promise((resolve) => socket.once("close", () => resolve())));
+      socket.on("error", () => {}); // resets are what some tests are about
+    });
+    server.on(event, (socket: net.Socket) => {
+      socket.on("error", () => {});
+      const next = this.#waiting.shift();
+      if (next !== undefined) next(socket);
+      else this.#ready.push(socket);
+    });
+  }
+
+  /** Listens on a free port of 127.0.0.1; over TLS where there are options for it. */
+  static async listen(options?: tls.TlsOptions): Promise<Peer> {
+    const both = { allowHalfOpen: true, pauseOnConnect: options === undefined, noDelay: true };
+    const server = options === undefined ? net.createServer(both) : tls.createServer({ ...both, ...options });
+    server.on("tlsClientError", () => {});
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return new Peer(server, options === undefined ? "connection" : "secureConnection");
+  }
+
+  /** The next connection, in the order they came. It is paused until someone reads it. */
+  accept(): Promise<net.Socket> {
+    const socket = this.#ready.shift();
+    return socket === undefined ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve(socket);
+  }
+
+  /** Ends all connections and stops listening. */
+  async close(): Promise<void> {
+    const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const socket of this.#sockets) socket.destroy();
+    await Promise.all(this.#closed);
+    await stopped;
+  }
+}
+
+/** All that a socket receives until the far end's FIN. */
+export function readSocket(socket: net.Socket): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const chunks: Uint8Array[] = [];
+    socket.on("data", (chunk: Uint8Array) => chunks.push(chunk));
+    socket.once("end", () => resolve(concat(chunks)));
+    socket.once("error", reject);
+    socket.resume();
+  });
+}
+
+/** Writes to a socket, and resolves when the system has taken it. */
+export function writeSocket(socket: net.Socket, bytes: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => socket.write(bytes, (error) => error ? reject(error) : resolve()));
+}
+
+/** All that a transport receives until its end. */
+export async function readTransport({ readable }: Transport): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of readable) chunks.push(chunk);
+  return concat(chunks);
+}
+
+/** The chunks in one piece. */
+export function concat(chunks: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(chunks.reduce((length, chunk) => length + chunk.length, 0));
+  let offset = 0;
+  for (const chunk of chunks) {
+    all.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return all;
+}
+
+/** Bytes that differ from place to place, with a period that no buffer size has. */
+export function pattern(length: number, seed = 0): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = (i * 7 + (i >> 8) * 13 + (i >> 16) * 29 + seed) % 251;
+  return bytes;
+}
+
+/** Resolves once `count` has not changed for a while: what it counts has come to a stop. */
+export async function standstill(count: () => number): Promise<number> {
+  let last = -1;
+  let since = 0;
+  while (since < 10) {
+    since = count() === last ? since + 1 : 0;
+    last = count();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return last;
+}
+
+/**
+ * A port whose host does not answer: its queue of connections is full and nobody takes from it, so the system drops the
+ * next one's SYN, as an unreachable host would.
+ */
+export async function silentPort(): Promise<{ port: number; close(): Promise<void> }> {
+  const source = `
+    import net from "node:net";
+    import { parentPort } from "node:worker_threads";
+    const server = net.createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => {
+      parentPort.postMessage(server.address().port);
+      setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0), 0);
+    });`;
+  const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`));
+  const port = await new Promise<number>((resolve) => worker.once("message", resolve));
+  const sockets: net.Socket[] = [];
+  let connected = true;
+  while (connected) {
+    const socket = net.connect({ port, host: "127.0.0.1" });
+    socket.on("error", () => {});
+    sockets.push(socket);
+    connected = await new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), 250);
+      socket.once("connect", () => {
+        clearTimeout(timer);
+        resolve(true);
+      });
+    });
+  }
+  return {
+    port,
+    async close() {
+      await Promise.all(sockets.map((socket) => {
+        return new Promise<void>((resolve) => {
+          socket.once("close", () => resolve());
+          socket.destroy();
+        });
+      }));
+      await worker.terminate();
+    },
+  };
+}
