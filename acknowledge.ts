@@ -3,9 +3,27 @@
  *
  * @module
  */
-import { AcknowledgeError } from "./errors.ts";
+import { AcknowledgeError, SubscriptionError } from "./errors.ts";
 import { Frame } from "./frame.ts";
 import type { Version } from "./headers.ts";
+
+/** How a subscription confirms its messages. */
+export type AckMode = "auto" | "client" | "client-individual";
+
+/** Reads an ack mode. */
+export function readAckMode(ack: string | undefined): AckMode {
+  if (ack === undefined) return "auto";
+  if (ack === "auto" || ack === "client" || ack === "client-individual") return ack;
+  throw new TypeError(`Cannot subscribe: ack is ${JSON.stringify(ack)}, not auto, client or client-individual`);
+}
+
+/** Fails when the version has no such mode. */
+export function checkAckMode(mode: string | undefined, version: Version, destination: string): void {
+  if (version !== "1.0" || mode !== "client-individual") return;
+  throw new SubscriptionError(
+    `Cannot subscribe to ${destination}: STOMP 1.0, which the broker chose, has no client-individual mode`,
+  );
+}
 
 /**
  * The frame that acknowledges a message.

@@ -6,7 +6,7 @@
 
 /** How a client reconnects. */
 export interface ReconnectOptions {
-  /** Attempts in a row before the client gives up. Default `Infinity`. */
+  /** Attempts in a row before the client gives up, not counting the first one of `connect`. Default `Infinity`. */
   attempts?: number | undefined;
   /** Milliseconds without a connection before the client gives up. Default `Infinity`. */
   totalTime?: number | undefined;
@@ -32,7 +32,11 @@ export class Backoff {
   readonly #begun: number;
   #attempt = 0;
 
-  /** Begins to count. */
+  /**
+   * Begins to count.
+   *
+   * @throws {RangeError} when a number is none, or negative.
+   */
   constructor(
     options: ReconnectOptions,
     random: () => number = Math.random,
@@ -45,6 +49,9 @@ export class Backoff {
     this.#random = random;
     this.#now = now;
     this.#begun = now();
+    for (const number of [this.#attempts, this.#totalTime, this.#delay, this.#maxDelay]) {
+      if (!(number >= 0)) throw new RangeError(`Cannot reconnect by ${number}: these numbers are 0 or more`);
+    }
   }
 
   /** The number of the attempt that `next` allowed last. */
@@ -52,12 +59,17 @@ export class Backoff {
     return this.#attempt;
   }
 
+  /** Milliseconds that attempts and the waits between them may still take. */
+  get left(): number {
+    return Math.max(0, this.#totalTime - (this.#now() - this.#begun));
+  }
+
   /** Milliseconds until the next attempt; `undefined` when there is to be none. */
   next(): number | undefined {
-    const spent = this.#now() - this.#begun;
-    if (this.#attempt >= this.#attempts || spent >= this.#totalTime) return undefined;
+    const { left } = this;
+    if (this.#attempt >= this.#attempts || left === 0) return undefined;
     const bound = Math.min(this.#maxDelay, this.#delay * 2 ** Math.min(this.#attempt, 30));
     this.#attempt++;
-    return Math.min(this.#random() * bound, this.#totalTime - spent);
+    return Math.min(this.#random() * bound, left);
   }
 }

@@ -27,6 +27,7 @@
  *   that, a subscriber that does not read gets no more than its connection takes.
  * - A RECEIPT comes when its frame is done with, before the messages that this sets free. SENDs, ACKs and NACKs in a
  *   transaction get theirs at once and happen at COMMIT.
+ * - One connection may have 10,000 subscriptions and 10,000 transactions open.
  * - After every ERROR the broker closes the connection. So it does for a selector, which it does not have; other
  *   headers that it does not know mean nothing to it.
  * - The `host` of CONNECT is not looked at. A header that the receiver's version cannot carry (a line feed in 1.0, a
@@ -37,22 +38,41 @@
 import { BrokerCore } from "./broker_core.ts";
 import { type Peer, type PeerWire, Refusal } from "./broker_peer.ts";
 import { listen } from "./connect.ts";
-import type { DecoderLimits } from "./decoder.ts";
-import { type StompError, UnknownBrokerResponseError } from "./errors.ts";
+import {
+  ConnectionError,
+  type ErrorFrame,
+  StompError,
+  type StompErrorOptions,
+  UnknownBrokerResponseError,
+} from "./errors.ts";
 import type { Frame } from "./frame.ts";
+import { completeLimits, type DecoderLimits } from "./head.ts";
 import { assertVersion, type Version, VERSIONS } from "./headers.ts";
 import {
   type Clock,
+  formatHeartbeat,
   Heartbeat,
   type HeartbeatOffer,
   type HeartbeatPlan,
   NO_HEARTBEAT,
+  parseHeartbeat,
   systemClock,
 } from "./heartbeat.ts";
 import { FramedSocket } from "./socket.ts";
-import { addressText, type Listener, type Transport } from "./transport.ts";
+import { addressText, type ByteSink, type DirectIo, type Listener, type Transport } from "./transport.ts";
 
-export type { Clock, DecoderLimits, HeartbeatOffer, Transport, Version };
+export { ConnectionError, StompError };
+export type {
+  ByteSink,
+  Clock,
+  DecoderLimits,
+  DirectIo,
+  ErrorFrame,
+  HeartbeatOffer,
+  StompErrorOptions,
+  Transport,
+  Version,
+};
 
 /** How a broker behaves; also {@linkcode DecoderLimits}, which hold for everything that it receives. */
 export interface BrokerOptions extends DecoderLimits {
@@ -100,26 +120,37 @@ export interface BrokerCounts {
 /** An embedded broker. See the module's documentation for what it does. */
 export class Broker implements AsyncDisposable {
   readonly #core: BrokerCore;
-  readonly #options: BrokerOptions;
-  readonly #clock: Clock;
+  readonly #settings: ConnectionSettings;
   readonly #connections = new Set<Connection>();
   #listener: Listener | undefined;
   #closing: Promise<void> | undefined;
 
-  /** Creates a broker that does not listen: {@linkcode accept} gives it its connections. */
+  /**
+   * Creates a broker that does not listen: {@linkcode accept} gives it its connections.
+   *
+   * @throws {TypeError} on a version that there is not.
+   * @throws {RangeError} on a number that is none, or below 0.
+   */
   constructor(options: BrokerOptions = {}) {
     const { heartbeat, versions = VERSIONS } = options;
     for (const version of versions) assertVersion(version);
-    this.#options = { ...options };
-    this.#clock = options.clock ?? systemClock;
+    const offer = heartbeat === false ? NO_HEARTBEAT : heartbeat ?? { send: 1000, receive: 1000 };
+    if (parseHeartbeat(formatHeartbeat(offer)) === undefined) {
+      throw new RangeError(`Cannot use heartbeat ${formatHeartbeat(offer)}: it has two integers of 0 or more`);
+    }
+    this.#settings = {
+      ...completeLimits(options),
+      connectTimeout: amount("connectTimeout", options.connectTimeout, 10_000),
+      clock: options.clock ?? systemClock,
+    };
     this.#core = new BrokerCore({
       login: options.login,
       passcode: options.passcode,
-      heartbeat: heartbeat === false ? NO_HEARTBEAT : heartbeat ?? { send: 1000, receive: 1000 },
+      heartbeat: offer,
       versions,
-      maxRedeliveries: options.maxRedeliveries ?? 5,
-      maxStoredBytes: options.maxStoredBytes ?? 2 ** 30,
-      maxBacklogBytes: options.maxBacklogBytes ?? 2 ** 28,
+      maxRedeliveries: amount("maxRedeliveries", options.maxRedeliveries, 5),
+      maxStoredBytes: amount("maxStoredBytes", options.maxStoredBytes, 2 ** 30),
+      maxBacklogBytes: amount("maxBacklogBytes", options.maxBacklogBytes, 2 ** 28),
     });
   }
 
@@ -161,7 +192,7 @@ export class Broker implements AsyncDisposable {
   /** Serves a client at the other end of a transport. */
   accept(transport: Transport): void {
     if (this.#closing) return void transport.close();
-    const connection = new Connection(transport, this.#core, this.#options, this.#clock);
+    const connection = new Connection(transport, this.#core, this.#settings);
     this.#connections.add(connection);
     connection.ended.then(() => this.#connections.delete(connection));
   }
@@ -182,8 +213,20 @@ export class Broker implements AsyncDisposable {
   }
 }
 
+function amount(name: string, value: number | undefined, otherwise: number): number {
+  if (value === undefined) return otherwise;
+  if (typeof value === "number" && value >= 0) return value;
+  throw new RangeError(`Cannot use ${name} ${value}: it is a number of 0 or more, or Infinity`);
+}
+
 /** Milliseconds that a client may take to read the last frame. */
 const LINGER = 3000;
+
+/** What the connections of a broker have in common. */
+interface ConnectionSettings extends DecoderLimits {
+  readonly connectTimeout: number;
+  readonly clock: Clock;
+}
 
 /** One connection: the socket, its timers, and what ties them to the core. */
 class Connection implements PeerWire {
@@ -197,20 +240,15 @@ class Connection implements PeerWire {
   #heartbeat: Heartbeat | undefined;
   readonly #cancelDeadline: () => void;
 
-  constructor(transport: Transport, core: BrokerCore, options: BrokerOptions, clock: Clock) {
+  constructor(transport: Transport, core: BrokerCore, settings: ConnectionSettings) {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ended = promise;
     this.#resolveEnded = resolve;
     this.#core = core;
-    this.#clock = clock;
-    this.#socket = new FramedSocket(transport, {
-      maxHeaderBytes: options.maxHeaderBytes,
-      maxHeaders: options.maxHeaders,
-      maxBodyBytes: options.maxBodyBytes,
-      clock,
-    });
+    this.#clock = settings.clock;
+    this.#socket = new FramedSocket(transport, settings);
     const peer = this.#peer = core.join(this);
-    const { connectTimeout = 10_000 } = options;
+    const { clock, connectTimeout } = settings;
     this.#cancelDeadline = clock.after(connectTimeout, () => {
       core.fail(peer, new Refusal("no CONNECT in time", `A client has ${connectTimeout} ms to send CONNECT`));
     });

@@ -71,8 +71,8 @@ export class ChannelTransport {
   #paused = true;
   /** What came while paused, in order. The socket pauses as well, so this is a chunk or two. */
   readonly #kept: Uint8Array[] = [];
-  /** Set when reading is over, though what was kept may still have to be taken. */
-  #ended: { error: ConnectionError | undefined } | undefined;
+  /** Set when reading is over, though what was kept may still have to be taken before the sink is told. */
+  #ended: { error: ConnectionError | undefined; told: boolean } | undefined;
   /** Set when writing is over: what the next write gets to hear. */
   #writeError: ConnectionError | undefined;
   #freed: Promise<void> | undefined;
@@ -218,14 +218,19 @@ export class ChannelTransport {
       this.#paused = true;
       return;
     }
-    if (this.#ended !== undefined) this.#sink!.done(this.#ended.error);
-    else this.#channel.pull();
+    if (this.#ended === undefined) this.#channel.pull();
+    else this.#tell();
   }
 
   #finish(error: ConnectionError | undefined): void {
-    if (this.#ended !== undefined) return;
-    this.#ended = { error };
-    if (!this.#paused) this.#sink?.done(error);
+    this.#ended ??= { error, told: false };
+    if (!this.#paused) this.#tell();
+  }
+
+  #tell(): void {
+    const { error, told } = this.#ended!;
+    this.#ended!.told = true;
+    if (!told) this.#sink?.done(error);
   }
 
   #write(bytes: Uint8Array): Promise<void> | void {
@@ -268,10 +273,12 @@ export class ReadBlocks {
   #block = new Uint8Array(4 * 1024);
   #used = 0;
   #filled = false;
+  #mayRelease = false;
 
   /** Where to read to. */
   get space(): Uint8Array {
     const { length } = this.#block;
+    this.#mayRelease = false; // from here on a read may be under way, to the place behind
     // With less than half of it left, reads would become too small to be worth their system call.
     if (length - this.#used < length / 2) {
       this.#block = new Uint8Array(this.#filled ? Math.min(length * 4, 64 * 1024) : length);
@@ -285,14 +292,15 @@ export class ReadBlocks {
     const start = this.#used;
     this.#used += length;
     this.#filled = this.#used === this.#block.length;
+    this.#mayRelease = true;
     return this.#block.subarray(start, this.#used);
   }
 
-  /** Takes back what {@linkcode ReadBlocks.take} gave last. */
+  /** Takes back what {@linkcode ReadBlocks.take} gave last; in vain once {@linkcode ReadBlocks.space} was asked for. */
   release(bytes: Uint8Array): void {
-    if (bytes.buffer !== this.#block.buffer || bytes.byteOffset + bytes.length !== this.#used) return;
+    const isLast = bytes.buffer === this.#block.buffer && bytes.byteOffset + bytes.length === this.#used;
     const mayGrow = this.#filled && this.#block.length < 64 * 1024;
-    if (!mayGrow) this.#used = bytes.byteOffset;
+    if (this.#mayRelease && isLast && !mayGrow) this.#used = bytes.byteOffset;
   }
 }
 

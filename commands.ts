@@ -64,9 +64,9 @@ export function unknownCommand(bytes: Uint8Array, start: number, end: number): U
 /** The protocol that begins like that, of those that are met where STOMP was expected; else an empty string. */
 function guessProtocol(beginning: string): string {
   if (beginning.startsWith("HTTP/")) return "HTTP";
-  if (/^\x15(\x03|$)/.test(beginning)) return "TLS"; // an alert
+  if (beginning === "\x15" || beginning.startsWith("\x15\x03")) return "TLS"; // an alert
   if (beginning.startsWith("AMQP")) return "AMQP"; // RabbitMQ's first port
-  if (/^\0.{3}\x01ActiveMQ/s.test(beginning)) return "OpenWire"; // ActiveMQ's first port
+  if (beginning.startsWith("\0") && beginning.includes("\x01ActiveMQ")) return "OpenWire"; // ActiveMQ's first port
   return "";
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { ConnectionTimeoutError } from "./errors.ts";
+import type { Version } from "./headers.ts";
 import { addressText, type Listener, type SocketAdapter, type TlsOptions, type Transport } from "./transport.ts";
 
 /** The schemes of a broker's address. `stomps` is another way to write `stomp+ssl`. */
@@ -39,8 +40,17 @@ export interface ParsedAddresses {
 
 const DEFAULT_PORTS: Record<Scheme, number> = { "stomp": 61613, "stomp+ssl": 61614, "ws": 80, "wss": 443 };
 
-const URL_PARTS =
-  /^(?<scheme>[a-z][a-z0-9+.-]*):\/\/(?:(?<user>[^/?#]*)@)?(?<hostname>\[[^\]/?#]*\]|[^:/?#]*)(?::(?<port>[^/?#]*))?(?<path>\/[^?#]*)?(?<rest>[?#].*)?$/is;
+const IS_FAILOVER = /^failover:/i;
+
+const URL_PARTS = new RegExp(
+  "^(?<scheme>[a-z][a-z0-9+.-]*)://" +
+    "(?:(?<user>[^/?#]*)@)?" + // up to the last @, as a password may have one
+    "(?<hostname>\\[[^\\]/?#]*\\]|[^:/?#]*)" +
+    "(?::(?<port>[^/?#]*))?" +
+    "(?<path>/[^?#]*)?" +
+    "(?<rest>[?#].*)?$",
+  "is",
+);
 
 /**
  * Takes one URL apart: `stomp://`, `stomp+ssl://`, `stomps://`, `ws://` or `wss://`. User, password and virtual host are
@@ -49,7 +59,9 @@ const URL_PARTS =
  */
 export function parseUrl(url: string | URL): ParsedAddress {
   // Not by `URL`: for these schemes it checks little, and all that it ever says is "Invalid URL".
-  const parts = URL_PARTS.exec(String(url).trim())?.groups;
+  const text = String(url).trim();
+  if (IS_FAILOVER.test(text)) throw urlError("failover:(…)", "it stands for several brokers, where one is wanted");
+  const parts = URL_PARTS.exec(text)?.groups;
   if (parts === undefined) {
     throw new TypeError("Cannot parse the broker's URL: it does not have the form scheme://host:port");
   }
@@ -60,7 +72,10 @@ export function parseUrl(url: string | URL): ParsedAddress {
   const rest = parts["rest"] ?? "";
   // A slash in a password ends what a URL calls its authority; then the wrong host would be asked, perhaps given it.
   if (`${path}${rest}`.includes("@")) {
-    throw urlError(scheme, "an @ stands behind the host; in a user or password / ? # @ are written as %2F %3F %23 %40");
+    throw urlError(
+      `${scheme}://…`,
+      "an @ stands behind the host; in a user or password / ? # @ are written as %2F %3F %23 %40",
+    );
   }
   if (!isWebSocket && rest !== "") throw urlError(what, "it has a query or a fragment, which means nothing here");
   if (rest.includes("#")) throw urlError(what, "it has a fragment, which means nothing here");
@@ -92,20 +107,20 @@ export function parseUrls(input: string | URL | readonly (string | URL)[]): Pars
     return { addresses: input.map(parseUrl), randomize: false };
   }
   const text = String(input).trim();
-  if (!/^failover:/i.test(text)) return { addresses: [parseUrl(text)], randomize: false };
+  if (!IS_FAILOVER.test(text)) return { addresses: [parseUrl(text)], randomize: false };
 
   const parts = /^failover:(?:\/\/)?(?:\((?<inside>.*)\)(?:\?(?<query>[^)]*))?|(?<bare>[^()]*))$/is.exec(text)?.groups;
   const list = parts?.["inside"] ?? parts?.["bare"];
-  if (list === undefined) throw urlError("failover:", "it does not have the form failover:(url,url)?randomize=true");
+  if (list === undefined) throw urlError("failover:(…)", "it does not have the form failover:(url,url)?randomize=true");
   let randomize = false;
   for (const [name, value] of new URLSearchParams(parts?.["query"] ?? "")) {
     if (name !== "randomize" || !/^(true|false)$/.test(value)) {
-      throw urlError("failover:", "the only option is randomize, with true or false");
+      throw urlError("failover:(…)", "the only option is randomize, with true or false");
     }
     randomize = value === "true";
   }
   // Not at every comma: a password may have one.
-  const urls = list.split(/,(?=\s*[a-z][a-z0-9+.-]*:\/\/)/i);
+  const urls = list.split(/,(?=\s*(?:[a-z][a-z0-9+.-]*:\/\/|failover:))/i);
   return { addresses: urls.map(parseUrl), randomize };
 }
 
@@ -113,8 +128,7 @@ function toScheme(text: string): Scheme {
   const scheme = text.toLowerCase();
   if (scheme === "stomps") return "stomp+ssl";
   if (Object.hasOwn(DEFAULT_PORTS, scheme)) return scheme as Scheme;
-  if (scheme === "failover") throw urlError("failover:", "it stands for several brokers, where one is wanted");
-  throw urlError(`${scheme}:`, "the schemes are stomp, stomp+ssl, stomps, ws, wss, and failover around them");
+  throw urlError(`${scheme}://…`, "the schemes are stomp, stomp+ssl, stomps, ws, wss, and failover around them");
 }
 
 function toHostname(text: string, what: string): string {
@@ -184,6 +198,8 @@ export interface OpenTransportOptions {
   signal?: AbortSignal | undefined;
   /** Milliseconds for name, TCP and TLS together. Default 10,000; 0 and `Infinity` mean no limit. */
   timeout?: number | undefined;
+  /** The versions that will be offered: a WebSocket names them in its handshake. Default all. */
+  versions?: readonly Version[] | undefined;
 }
 
 /**
@@ -208,19 +224,26 @@ export async function openTransport(address: ParsedAddress, options: OpenTranspo
     attempt.abort(new ConnectionTimeoutError(`Cannot connect to ${peer}: no answer within ${timeout} ms`));
   }, timeout);
   try {
-    return await open(address, tls, attempt.signal);
+    return await open(address, options, attempt.signal);
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", abort);
   }
 }
 
-async function open(address: ParsedAddress, tls: TlsOptions | undefined, signal: AbortSignal): Promise<Transport> {
-  const { scheme, hostname, port } = address;
-  const what = `connect to ${addressText(address)}`;
-  if (scheme === "ws" || scheme === "wss") throw new TypeError(`Cannot ${what}: WebSockets are not supported yet`);
-  const adapter = await loadAdapter(what);
-  return await adapter.connect({ hostname, port, signal, tls: address.tls ? tls ?? {} : undefined });
+async function open(
+  address: ParsedAddress,
+  { tls, versions }: OpenTransportOptions,
+  signal: AbortSignal,
+): Promise<Transport> {
+  const { scheme, hostname, port, path } = address;
+  const where = { hostname, port, signal, tls: address.tls ? tls ?? {} : undefined };
+  if (scheme === "ws" || scheme === "wss") {
+    const { connectWebSocket } = await import("./transport_websocket.ts");
+    return await connectWebSocket({ ...where, path, versions });
+  }
+  const adapter = await loadAdapter(`connect to ${addressText(address)}`);
+  return await adapter.connect(where);
 }
 
 /**

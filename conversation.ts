@@ -4,17 +4,12 @@
  *
  * @module
  */
+import { checkWait, type WaitOptions, within } from "./deadline.ts";
 import { BrokerErrorResponse, type ErrorFrame, NotConnectedError } from "./errors.ts";
 import type { Headers, Version } from "./headers.ts";
 import { Fifo, IntermediateMessageQueue } from "./queue.ts";
 
-/** How long a call may wait. */
-export interface WaitOptions {
-  /** Ends the wait; the call then rejects with the signal's reason. */
-  signal?: AbortSignal | undefined;
-  /** Milliseconds after which the call rejects with a `TimeoutError`. */
-  timeout?: number | undefined;
-}
+export type { WaitOptions } from "./deadline.ts";
 
 /** How to read the next frame. */
 export interface ReadOptions extends WaitOptions {
@@ -76,7 +71,10 @@ export class Conversation<F extends ErrorFrame> {
 
   /** Sends a frame, and waits for its RECEIPT where it asks for one. */
   async sendFrame(frame: F, options: WaitOptions): Promise<F | undefined> {
-    await this.#connectedSock("send").writeFrame(frame);
+    const sock = this.#connectedSock("send");
+    checkWait(options);
+    // A far end that reads nothing leaves no room to write.
+    await within(sock.writeFrame(frame), options, `room to send ${frame.command}`);
     // CONNECT takes no receipt: its reply is CONNECTED ("receipt" in the 1.2 text).
     const receipt = frame.command === "CONNECT" || frame.command === "STOMP" ? undefined : frame.headers["receipt"];
     if (receipt === undefined) return undefined;

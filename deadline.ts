@@ -3,8 +3,21 @@
  *
  * @module
  */
-import type { WaitOptions } from "./conversation.ts";
 import { TimeoutError } from "./errors.ts";
+
+/** How long a call may wait. */
+export interface WaitOptions {
+  /** Ends the wait; the call then rejects with the signal's reason. */
+  signal?: AbortSignal | undefined;
+  /** Milliseconds after which the call rejects with a `TimeoutError`. */
+  timeout?: number | undefined;
+}
+
+/** How long one step of a call may wait: what the steps before it have left. */
+export interface StepOptions extends WaitOptions {
+  /** Milliseconds that the whole call may take, for messages. */
+  readonly total?: number | undefined;
+}
 
 /**
  * Waits for a promise, but no longer than the options allow. The timer and the listener are gone when the wait is over,
@@ -17,15 +30,13 @@ import { TimeoutError } from "./errors.ts";
  */
 export function within<T>(
   promise: Promise<T>,
-  options: WaitOptions | undefined,
+  options: StepOptions | undefined,
   what: string,
   giveUp?: (error: unknown) => void,
 ): Promise<T> {
-  const signal = options?.signal;
-  const timeout = checkTimeout(options?.timeout);
-  if (signal === undefined && timeout === Infinity) return promise;
+  if (options?.signal === undefined && checkTimeout(options?.timeout) === Infinity) return promise;
   return new Promise<T>((resolve, reject) => {
-    const stop = onGiveUp({ signal, timeout }, what, (error) => {
+    const stop = onGiveUp(options, what, (error) => {
       giveUp?.(error);
       reject(error);
     });
@@ -45,7 +56,7 @@ export function within<T>(
  * @returns what stops waiting. Idempotent.
  */
 export function onGiveUp(
-  options: WaitOptions | undefined,
+  options: StepOptions | undefined,
   what: string,
   giveUp: (error: unknown) => void,
 ): () => void {
@@ -67,14 +78,36 @@ export function onGiveUp(
   }
   signal?.addEventListener("abort", aborted);
   if (timeout !== Infinity) {
-    timer = setTimeout(() => end(new TimeoutError(`Cannot wait longer for ${what}: ${timeout} ms are over`)), timeout);
+    const total = options?.total ?? timeout;
+    timer = setTimeout(() => end(new TimeoutError(`Cannot wait longer for ${what}: ${total} ms are over`)), timeout);
   }
   return stop;
 }
 
-/** Throws the signal's reason when it has aborted: for the moment before anything is begun. */
-export function throwIfAborted(options: WaitOptions | undefined): void {
+/**
+ * For the moment before anything is begun.
+ *
+ * @throws the signal's reason when it has aborted already.
+ * @throws {RangeError} when the timeout is no time.
+ */
+export function checkWait(options: WaitOptions | undefined): void {
+  checkTimeout(options?.timeout);
   options?.signal?.throwIfAborted();
+}
+
+/**
+ * Begins a call of several steps, which all have to be done within one `timeout`. Fails as {@linkcode checkWait}.
+ *
+ * @param usual the timeout where the options say nothing.
+ * @returns what the next step may still take.
+ */
+export function beginSteps(options: WaitOptions | undefined, usual: number = Infinity): () => StepOptions {
+  checkWait(options);
+  const signal = options?.signal;
+  const total = checkTimeout(options?.timeout ?? usual);
+  if (total === Infinity) return () => ({ signal, timeout: Infinity });
+  const end = performance.now() + total;
+  return () => ({ signal, total, timeout: Math.max(0, end - performance.now()) });
 }
 
 /** Longest delay a timer takes; above it a timer fires at once, so such a wait is as good as endless. */

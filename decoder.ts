@@ -10,7 +10,7 @@ import { Frame } from "./frame.ts";
 import { bodyTooLarge, completeLimits, type DecoderLimits, HeadReader, type Limits } from "./head.ts";
 import { assertVersion, malformed, type Version } from "./headers.ts";
 import type { Received } from "./received.ts";
-import { Chunk, isBytes } from "./text.ts";
+import { Chunk, isBytes, plainBytes } from "./text.ts";
 
 export type { DecoderLimits } from "./head.ts";
 
@@ -113,7 +113,7 @@ export class FrameDecoder {
     if (!isBytes(chunk)) throw new TypeError("Cannot push: the chunk is no Uint8Array");
     this.#pushing = true;
     try {
-      if (chunk.length > 0) this.#decode(chunk);
+      if (chunk.length > 0) this.#decode(plainBytes(chunk));
     } catch (error) {
       this.#fail(error);
       throw error;

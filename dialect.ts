@@ -28,7 +28,10 @@ export interface MessageOptions {
 
 /** Options of a subscription that mean the same on every broker. */
 export interface ConsumerOptions {
-  /** How many messages the broker sends before it waits for acknowledgements. Not for `ack: "auto"` on RabbitMQ. */
+  /**
+   * How many messages the broker sends before it waits for acknowledgements. Not in mode `auto`: there brokers hold a
+   * message for acknowledged as soon as it is sent, and none waits for anything.
+   */
   prefetch?: number | undefined;
   /**
    * Name of a durable subscription of a topic: what is sent while nobody is there is kept. ActiveMQ and Artemis need a
@@ -52,7 +55,13 @@ interface Dialect {
   readonly message: Table<MessageOptions>;
   readonly consumer: Table<ConsumerOptions>;
   /** The headers that UNSUBSCRIBE needs, so that a durable subscription is deleted. */
-  readonly forget: Row<string>;
+  readonly forget: Row<DurableSubscription>;
+}
+
+/** A durable subscription: its name and its destination. */
+interface DurableSubscription {
+  readonly name: string;
+  readonly destination: string;
 }
 
 const header = <T>(name: string): Writer<T> => (value) => ({ [name]: String(value) });
@@ -70,7 +79,8 @@ const COMMON = {
 };
 
 const ACTIVEMQ_EXPIRES: Writer<number | Date> = (expires) => ({ expires: String(Date.now() + timeToLive(expires)) });
-const RABBITMQ_DURABLE: Writer<string> = () => ({ durable: "true", "auto-delete": "false" });
+const RABBITMQ_DURABLE: Writer<unknown> = () => ({ durable: "true", "auto-delete": "false" });
+const RABBITMQ_FORGET = "RabbitMQ deletes the durable subscriptions of /topic/ destinations alone";
 const IN_MEMORY = "the embedded broker keeps nothing but the queue";
 const SAY_BROKER = "the broker did not say which one it is; the broker option can";
 
@@ -87,9 +97,12 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
       prefetch: header("prefetch-count"),
       durable: RABBITMQ_DURABLE,
       selector: "RabbitMQ ignores selectors",
-      exclusive: "RabbitMQ wants the queue declared with x-single-active-consumer, see headers",
+      exclusive: "RabbitMQ has it as x-single-active-consumer of a queue, which cannot be declared over STOMP",
     },
-    forget: RABBITMQ_DURABLE,
+    forget: (durable) => {
+      if (durable.destination.startsWith("/topic/")) return RABBITMQ_DURABLE(durable);
+      throw new UnsupportedByBrokerError("forget", "rabbitmq", RABBITMQ_FORGET);
+    },
   },
   activemq: {
     name: "ActiveMQ",
@@ -105,7 +118,7 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
       selector: header("selector"),
       exclusive: header("activemq.exclusive"),
     },
-    forget: header("activemq.subscriptionName"),
+    forget: ({ name }) => ({ "activemq.subscriptionName": name }),
   },
   artemis: {
     name: "Artemis",
@@ -121,7 +134,7 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
       selector: header("selector"),
       exclusive: "Artemis wants the queue configured as exclusive",
     },
-    forget: header("durable-subscription-name"),
+    forget: ({ name }) => ({ "durable-subscription-name": name }),
   },
   stompy: {
     name: "The embedded broker",
@@ -159,6 +172,22 @@ export function brokerFamily(server: string | undefined): BrokerFamily {
   return "unknown";
 }
 
+/**
+ * Whether the broker's words, in an ERROR that answers CONNECT, are about user and password. Other refusals pass: a
+ * virtual host comes up, a connection with the same client id is found dead.
+ */
+export function isLoginRefusal(words: string): boolean {
+  return LOGIN_REFUSALS.some((pattern) => pattern.test(words));
+}
+
+const LOGIN_REFUSALS: readonly RegExp[] = [
+  /access (refused|denied)/i, // RabbitMQ, Spring
+  /\b(login|user ?name|user|pass(word|code)|credentials)\b.*\b(wrong|invalid|incorrect|refused|failed)\b/i, // ActiveMQ
+  /validate user/i, // Artemis
+  /bad[ _](user|credential)/i,
+  /authenticat|not[ _]authori[sz]ed|unauthori[sz]ed/i,
+];
+
 /** The name of a broker for people. */
 export function brokerName(family: BrokerFamily): string {
   return DIALECTS[family].name;
@@ -176,15 +205,26 @@ export function messageHeaders(options: MessageOptions, family: BrokerFamily): H
 /**
  * The headers of a SUBSCRIBE.
  *
+ * @param options the options, and beside them the mode in which messages are acknowledged; default `auto`.
  * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
  */
-export function consumerHeaders(options: ConsumerOptions, family: BrokerFamily): HeaderMap {
+export function consumerHeaders(
+  options: ConsumerOptions & { readonly ack?: string | undefined },
+  family: BrokerFamily,
+): HeaderMap {
+  if (options.prefetch !== undefined && (options.ack ?? "auto") === "auto") {
+    throw new UnsupportedByBrokerError("prefetch", family, `${brokerName(family)} counts nothing in ack mode auto`);
+  }
   return translate(DIALECTS[family].consumer, options, family);
 }
 
-/** The headers with which UNSUBSCRIBE deletes a durable subscription. */
-export function forgetHeaders(durable: string, family: BrokerFamily): HeaderMap {
-  return write("durable", DIALECTS[family].forget, durable, family);
+/**
+ * The headers with which UNSUBSCRIBE deletes a durable subscription.
+ *
+ * @throws {UnsupportedByBrokerError} when it stays all the same.
+ */
+export function forgetHeaders(name: string, destination: string, family: BrokerFamily): HeaderMap {
+  return write("durable", DIALECTS[family].forget, { name, destination }, family);
 }
 
 function translate<O extends object>(table: Table<O>, options: O, family: BrokerFamily): HeaderMap {

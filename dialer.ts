@@ -3,14 +3,22 @@
  *
  * @module
  */
-import { openTransport, type ParsedAddress, parseUrls } from "./connect.ts";
-import type { WaitOptions } from "./conversation.ts";
-import { checkTimeout, throwIfAborted } from "./deadline.ts";
-import { ConnectionError, type StompError } from "./errors.ts";
-import type { BrokerErrorResponse } from "./errors.ts";
+import { Backoff } from "./backoff.ts";
+import { openTransport, type ParsedAddress, type ParsedAddresses, parseUrls } from "./connect.ts";
+import { beginSteps, checkTimeout, type StepOptions, type WaitOptions, within } from "./deadline.ts";
+import {
+  type BrokerErrorResponse,
+  ConnectionError,
+  ConnectionTimeoutError,
+  type StompError,
+  TimeoutError,
+} from "./errors.ts";
+import { completeLimits } from "./head.ts";
+import { assertVersion } from "./headers.ts";
 import { Message } from "./message.ts";
 import { Session } from "./session.ts";
 import { type Credentials, readHeartbeat, type StompOptions } from "./stomp_options.ts";
+import { addressText } from "./transport.ts";
 
 /** What becomes of a session. */
 export interface SessionEvents {
@@ -23,6 +31,22 @@ export interface SessionEvents {
 const CONNECT_TIMEOUT = 10_000;
 const CALL_TIMEOUT = 30_000;
 
+const IS_URL = /^([a-z][a-z0-9+.-]*:\/\/|failover:)/i;
+
+/**
+ * What a client is made with: a host and a port as stompy has them, or URLs.
+ *
+ * @throws {TypeError} when it makes no sense.
+ */
+export function addressesOf(target: string | URL | readonly (string | URL)[], port: number | undefined): ParsedAddresses {
+  if (typeof target !== "string" || (port === undefined && IS_URL.test(target))) return parseUrls(target);
+  if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
+    throw new TypeError(`Cannot use port ${port}: it is a whole number from 1 to 65535`);
+  }
+  const bare = target.includes(":") && !target.startsWith("[") ? `[${target}]` : target;
+  return parseUrls(`stomp://${bare}:${port ?? 61613}`);
+}
+
 /** Opens the sessions of one client. */
 export class Dialer {
   readonly #addresses: readonly ParsedAddress[];
@@ -34,17 +58,19 @@ export class Dialer {
   /**
    * Checks addresses and options.
    *
-   * @throws {TypeError} when a URL makes no sense.
+   * @throws {TypeError} when an option makes no sense.
    * @throws {RangeError} when a number is out of range.
    */
-  constructor(target: string | URL | readonly (string | URL)[], options: StompOptions) {
-    const { addresses, randomize } = parseUrls(target);
+  constructor({ addresses, randomize }: ParsedAddresses, options: StompOptions) {
     this.#addresses = addresses;
     this.#randomize = randomize;
     this.#options = options;
     readHeartbeat(options.heartbeat);
     checkTimeout(options.connectTimeout);
     checkTimeout(options.timeout);
+    if (options.reconnect) new Backoff(options.reconnect);
+    completeLimits(options);
+    checkOffer(options);
   }
 
   /** Milliseconds that a call waits for a receipt. */
@@ -65,7 +91,7 @@ export class Dialer {
   async dial(events: SessionEvents, wait: WaitOptions): Promise<Session> {
     const errors: unknown[] = [];
     for (const address of this.#randomize ? shuffled(this.#addresses) : this.#addresses) {
-      throwIfAborted(wait);
+      wait.signal?.throwIfAborted();
       try {
         return await this.#open(address, events, wait);
       } catch (error) {
@@ -83,12 +109,16 @@ export class Dialer {
 
   async #open(address: ParsedAddress, events: SessionEvents, wait: WaitOptions): Promise<Session> {
     const options = this.#options;
-    const asked = await options.credentials?.();
-    const given = this.#credentials;
     const timeout = Math.min(wait.timeout ?? Infinity, options.connectTimeout ?? CONNECT_TIMEOUT);
-    const begun = performance.now();
-    const transport = await openTransport(address, { tls: options.tls, signal: wait.signal, timeout });
-    const left = timeout === Infinity ? Infinity : Math.max(1, Math.round(timeout - (performance.now() - begun)));
+    const left = beginSteps({ signal: wait.signal, timeout });
+    const asked = await this.#ask(address, left());
+    const given = this.#credentials;
+    const transport = await openTransport(address, {
+      tls: options.tls,
+      versions: options.versions,
+      signal: wait.signal,
+      timeout: Math.max(1, Math.ceil(left().timeout ?? Infinity)), // 0 would be no limit
+    });
     return await Session.open(
       transport,
       {
@@ -104,9 +134,29 @@ export class Dialer {
         onEnd: events.onEnd,
         onError: events.onError,
       },
-      { signal: wait.signal, timeout: left },
+      left(),
     );
   }
+
+  async #ask(address: ParsedAddress, wait: StepOptions): Promise<Credentials | undefined> {
+    const { credentials } = this.#options;
+    if (credentials === undefined) return undefined;
+    try {
+      return await within((async () => await credentials())(), wait, "the credentials");
+    } catch (cause) {
+      if (wait.signal?.aborted) throw cause;
+      // Where tokens come from may be out of order, too, when the broker is: that is no reason to give up.
+      const message = `Cannot connect to ${addressText(address)}: there were no credentials: ${messageOf(cause)}`;
+      throw new (cause instanceof TimeoutError ? ConnectionTimeoutError : ConnectionError)(message, { cause });
+    }
+  }
+}
+
+function checkOffer({ versions, headers }: StompOptions): void {
+  for (const version of versions ?? []) assertVersion(version);
+  if (versions?.length === 0) throw new TypeError("Cannot connect: the list of versions to offer is empty");
+  // "receipt" in the 1.2 text: any frame but CONNECT may have one.
+  if (headers && "receipt" in headers) throw new TypeError("Cannot connect: CONNECT takes no receipt, its answer is one");
 }
 
 function messageOf(error: unknown): string {

@@ -47,21 +47,25 @@ export class StompError extends Error {
 
 /** The connection could not be made, or was lost. */
 export class ConnectionError extends StompError {
+  /** The name of the class. */
   override name = "ConnectionError";
 }
 
 /** The connection could not be made within its deadline. */
 export class ConnectionTimeoutError extends ConnectionError {
+  /** The name of the class. */
   override name = "ConnectionTimeoutError";
 }
 
 /** The call needs a connection, and there is none: never connected, disconnected, or closed. */
 export class NotConnectedError extends StompError {
+  /** The name of the class. */
   override name = "NotConnectedError";
 }
 
 /** The broker answered with an ERROR frame; `frame` holds it whole, with its headers. */
 export class BrokerErrorResponse extends StompError {
+  /** The name of the class. */
   override name = "BrokerErrorResponse";
 
   /** Creates the error for an ERROR frame: its `message` header, else the first line of its body, is the text. */
@@ -72,36 +76,43 @@ export class BrokerErrorResponse extends StompError {
 
 /** The far end sent bytes that are not STOMP, or frames that the protocol does not allow there. */
 export class UnknownBrokerResponseError extends StompError {
+  /** The name of the class. */
   override name = "UnknownBrokerResponseError";
 }
 
 /** The call was not done within its `timeout`. */
 export class TimeoutError extends StompError {
+  /** The name of the class. */
   override name = "TimeoutError";
 }
 
 /** A transaction cannot go on: it is unknown, ended, already open, or died with its connection. */
 export class TransactionError extends StompError {
+  /** The name of the class. */
   override name = "TransactionError";
 }
 
 /** A subscription cannot be made or used: its id is in use, or it has ended. */
 export class SubscriptionError extends StompError {
+  /** The name of the class. */
   override name = "SubscriptionError";
 }
 
 /** A message cannot be acknowledged: it was already, or it came in `auto` mode. */
 export class AcknowledgeError extends StompError {
+  /** The name of the class. */
   override name = "AcknowledgeError";
 }
 
 /** The message came over a connection that is gone; the broker will deliver it again, so nothing was written. */
 export class StaleMessageError extends AcknowledgeError {
+  /** The name of the class. */
   override name = "StaleMessageError";
 }
 
 /** An option means something that the broker cannot do. Nothing was sent. */
 export class UnsupportedByBrokerError extends StompError {
+  /** The name of the class. */
   override name = "UnsupportedByBrokerError";
   /** The option. */
   readonly option: string;
@@ -118,11 +129,13 @@ export class UnsupportedByBrokerError extends StompError {
 
 /** The client holds as many unconfirmed messages as it may (`maxPending`), and the caller asked not to wait. */
 export class OutboxFullError extends StompError {
+  /** The name of the class. */
   override name = "OutboxFullError";
 }
 
 /** No message is waiting: what `Simple.getNowait()` throws. */
 export class Empty extends StompError {
+  /** The name of the class. */
   override name = "Empty";
 }
 

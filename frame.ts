@@ -12,9 +12,10 @@ import type { Fifo, IntermediateMessageQueue } from "./queue.ts";
 import type { Received } from "./received.ts";
 import { charsetOf, decodeLenient } from "./text.ts";
 
-export type { ReadOptions, WaitOptions } from "./conversation.ts";
+export type { ReadOptions, SocketOf, WaitOptions } from "./conversation.ts";
 export type { FrameParts } from "./encode.ts";
 export type { Headers, Version } from "./headers.ts";
+export type { FrameSource, QueuedFrame } from "./queue.ts";
 
 /** A connection that carries frames: what stompy calls `sock`. `openSocket(url)` gives one, and `Stomp` has one. */
 export interface FrameSocket extends SocketOf<Frame> {}

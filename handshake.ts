@@ -3,10 +3,18 @@
  *
  * @module
  */
-import { BrokerErrorResponse, UnknownBrokerResponseError } from "./errors.ts";
+import { onGiveUp, type StepOptions } from "./deadline.ts";
+import {
+  BrokerErrorResponse,
+  ConnectionError,
+  ConnectionTimeoutError,
+  TimeoutError,
+  UnknownBrokerResponseError,
+} from "./errors.ts";
 import { Frame } from "./frame.ts";
-import { isVersion, type Version, VERSIONS } from "./headers.ts";
+import { type Headers, isVersion, type Version, VERSIONS } from "./headers.ts";
 import { formatHeartbeat, type HeartbeatOffer, type HeartbeatPlan, negotiate, parseHeartbeat } from "./heartbeat.ts";
+import type { FramedSocket, FrameSink } from "./socket.ts";
 
 /** What a client says of itself. */
 export interface ConnectDetails {
@@ -32,6 +40,60 @@ export interface Agreement {
   readonly version: Version;
   /** The heart-beats. */
   readonly plan: HeartbeatPlan;
+  /** The headers of CONNECTED. */
+  readonly connected: Headers;
+}
+
+/**
+ * Says CONNECT and waits for CONNECTED. When that fails the socket is closed.
+ *
+ * @param enter makes what takes all that comes after CONNECTED, be it in the same chunk.
+ * @throws {BrokerErrorResponse} when the broker refuses.
+ * @throws {ConnectionError} when the connection ends first; a `ConnectionTimeoutError` when the time is over.
+ * @throws {UnknownBrokerResponseError} when the answer is no STOMP, or a version that was not offered.
+ */
+export async function shakeHands<S extends FrameSink>(
+  socket: FramedSocket,
+  details: ConnectDetails,
+  wait: StepOptions,
+  enter: (agreement: Agreement) => S,
+): Promise<S> {
+  const { peer } = socket;
+  const { promise, resolve, reject } = Promise.withResolvers<S>();
+  let entered: S | undefined;
+  const stop = onGiveUp(wait, "CONNECTED", (error) => {
+    const late = `Cannot connect to ${peer}: no CONNECTED within ${wait.total ?? wait.timeout} ms`;
+    reject(error instanceof TimeoutError ? new ConnectionTimeoutError(late) : error);
+  });
+  try {
+    socket.start({
+      onFrame(frame) {
+        if (entered) return entered.onFrame(frame);
+        try {
+          const agreement = readAnswer(frame, details, peer);
+          socket.version = agreement.version;
+          entered = enter(agreement);
+          resolve(entered);
+        } catch (error) {
+          reject(error);
+          socket.close(); // what comes behind a refusal is of no interest
+        }
+      },
+      onEnd(error) {
+        if (entered) return entered.onEnd(error);
+        reject(
+          error ?? new ConnectionError(`Cannot connect to ${peer}: the broker closed the connection before CONNECTED`),
+        );
+      },
+    });
+    socket.send(connectFrame(details));
+    return await promise;
+  } catch (error) {
+    await socket.close();
+    throw error;
+  } finally {
+    stop();
+  }
 }
 
 /**
@@ -44,7 +106,7 @@ export function connectFrame(details: ConnectDetails): Frame {
     command: "CONNECT",
     headers: {
       ...details.headers,
-      "accept-version": versions.join(","),
+      "accept-version": [...versions].sort().join(","), // rising, as the 1.2 text has it
       host: details.host,
       "heart-beat": formatHeartbeat(details.heartbeat),
       login: details.login,
@@ -74,5 +136,5 @@ export function readAnswer(answer: Frame, details: ConnectDetails, peer: string)
   if (far === undefined) throw unknown(`sent the heart-beat ${JSON.stringify(answer.headers["heart-beat"])}`);
   // 1.0 has no heart-beats, and its brokers may take a line end for the beginning of a command.
   const plan = version === "1.0" ? { send: 0, receive: 0 } : negotiate(details.heartbeat, far);
-  return { version, plan };
+  return { version, plan, connected: answer.headers };
 }

@@ -100,6 +100,7 @@ export class HeadReader {
   begin(start: number, version: Version): void {
     this.#start = this.#scanned = this.#line = start;
     this.#version = version;
+    this.#inValue = false;
     this.#command = "";
     this.#ascii = true;
     this.#count = 0;
@@ -160,7 +161,6 @@ export class HeadReader {
     this.#command = command;
     this.#head = lf;
     this.#scanned = this.#line = lf + 1;
-    this.#inValue = false;
     return true;
   }
 

@@ -172,6 +172,7 @@ export function parseHeaders(block: string, rules: HeaderRules): Headers {
     if (end < 0) end = block.length;
     const colon = block.indexOf(":", from);
     if (colon < 0 || colon > end) throw malformed("a header line has no colon");
+    if (colon === from) throw malformed("a header line has no name");
     let valueEnd = end;
     if (rules.crlf && block.charCodeAt(end - 1) === 13) valueEnd--;
     let valueStart = colon + 1;

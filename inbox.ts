@@ -4,7 +4,7 @@
  * @module
  */
 import type { ReadOptions } from "./conversation.ts";
-import { onGiveUp } from "./deadline.ts";
+import { checkWait, onGiveUp } from "./deadline.ts";
 import type { StompError } from "./errors.ts";
 import { Fifo } from "./queue.ts";
 
@@ -44,11 +44,18 @@ export class Inbox<T extends InboxItem> {
   #ended = false;
   #error: StompError | undefined;
 
-  /** Creates an inbox. */
+  /**
+   * Creates an inbox.
+   *
+   * @throws {RangeError} when a limit leaves no room at all.
+   */
   constructor(onFull: (full: boolean) => void, limits: InboxLimits = {}) {
     this.#onFull = onFull;
     this.#maxItems = limits.items ?? 1024;
     this.#maxBytes = limits.bytes ?? 1 << 22;
+    for (const limit of [this.#maxItems, this.#maxBytes]) {
+      if (!(limit >= 1)) throw new RangeError(`Cannot queue up to ${limit}: a limit is a number of 1 or more`);
+    }
   }
 
   /** Items that wait. */
@@ -92,15 +99,7 @@ export class Inbox<T extends InboxItem> {
     const item = this.#items.shift();
     if (item === undefined) return undefined;
     this.#bytes -= item.bodyLength;
-    if (this.#items.length === 0 && this.#onEmpty.length > 0) {
-      for (const resolve of this.#onEmpty.splice(0)) {
-        resolve();
-      }
-    }
-    if (this.#full && this.#items.length * 2 <= this.#maxItems && this.#bytes * 2 <= this.#maxBytes) {
-      this.#full = false;
-      this.#onFull(false);
-    }
+    this.#onLess();
     return item;
   }
 
@@ -117,7 +116,11 @@ export class Inbox<T extends InboxItem> {
    * @throws the error of the end, the signal's reason, or a `TimeoutError`.
    */
   take(options: ReadOptions, what: string): Promise<T | undefined> {
-    if (options.signal?.aborted) return Promise.reject(options.signal.reason);
+    try {
+      checkWait(options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     const item = this.takeNow();
     if (item !== undefined) return Promise.resolve(item);
     if (this.#error) return Promise.reject(this.#error);
@@ -154,10 +157,24 @@ export class Inbox<T extends InboxItem> {
 
   /** Drops the items that are of no use any more. */
   drop(unwanted: (item: T) => boolean): void {
-    const count = this.#items.length;
-    for (let i = 0; i < count; i++) {
-      const item = this.takeNow()!;
-      if (!unwanted(item)) this.put(item);
+    const items = [...this.#items];
+    this.#items.clear();
+    this.#bytes = 0;
+    for (const item of items) {
+      if (unwanted(item)) continue;
+      this.#items.push(item);
+      this.#bytes += item.bodyLength;
+    }
+    this.#onLess();
+  }
+
+  #onLess(): void {
+    if (this.#items.length === 0 && this.#onEmpty.length > 0) {
+      for (const resolve of this.#onEmpty.splice(0)) resolve();
+    }
+    if (this.#full && this.#items.length * 2 <= this.#maxItems && this.#bytes * 2 <= this.#maxBytes) {
+      this.#full = false;
+      this.#onFull(false);
     }
   }
 }

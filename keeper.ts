@@ -4,8 +4,8 @@
  * @module
  */
 import { Backoff, type ReconnectOptions } from "./backoff.ts";
-import type { WaitOptions } from "./conversation.ts";
-import { within } from "./deadline.ts";
+import { checkWait, onGiveUp, type WaitOptions, within } from "./deadline.ts";
+import { isLoginRefusal } from "./dialect.ts";
 import type { Dialer } from "./dialer.ts";
 import {
   BrokerErrorResponse,
@@ -24,8 +24,10 @@ export interface KeeperEvents {
   onOpen(session: Session): void;
   /** The session is over, and another one will be tried. */
   onLost(reason: StompError): void;
-  /** There will be no session any more. */
+  /** There will be no session any more: nobody is to wait for anything. */
   onClosed(reason: StompError | undefined): void;
+  /** And the last connection is closed. */
+  onEnded(reason: StompError | undefined): void;
   /** For who watches. */
   onStatus(status: Status): void;
 }
@@ -35,17 +37,23 @@ type Phase = "idle" | "connecting" | "open" | "reconnecting" | "closed";
 /** Milliseconds that a session has to last before a new break is held for a new trouble. */
 const STABLE = 5000;
 
+const DONE: Promise<void> = Promise.resolve();
+
 /** One session after the other. */
 export class SessionKeeper {
   readonly #dialer: Dialer;
   readonly #policy: ReconnectOptions | false;
   readonly #events: KeeperEvents;
-  readonly #over = new AbortController(); // ends dialing and waiting
   #phase: Phase = "idle";
+  #leaving = false;
   #session: Session | undefined;
   #openedAt = 0;
   #backoff: Backoff | undefined;
   #next: PromiseWithResolvers<Session> | undefined; // whoever waits for the next session
+  #attempt: AbortController | undefined; // ends the dialing
+  #dialing: Promise<void> = DONE; // a socket may be open until it settles
+  #goOn: (() => void) | undefined; // ends the wait between two attempts
+  #atOnce = false; // the session that ends is to be followed by another without a wait
   #reason: StompError | undefined;
 
   /** Keeps nothing before `connect`. */
@@ -71,23 +79,20 @@ export class SessionKeeper {
    * @throws what the last attempt failed with.
    */
   async connect(wait: WaitOptions): Promise<void> {
-    if (this.#phase !== "idle") throw new NotConnectedError(`Cannot connect: the client is ${this.#describe()}`);
+    if (this.#phase !== "idle") throw this.#notConnected("connect");
+    checkWait(wait);
     this.#phase = "connecting";
-    const retry = this.#policy && this.#policy.firstConnect ? new Backoff(this.#policy) : undefined;
-    const attempt = new AbortController();
-    const dialing = this.#dialUntil(retry, AbortSignal.any([attempt.signal, this.#over.signal]));
+    const backoff = this.#policy && this.#policy.firstConnect ? new Backoff(this.#policy) : undefined;
     try {
-      this.#enter(await within(dialing, wait, "the connection", (error) => attempt.abort(error)));
+      await this.#dial(backoff, wait);
     } catch (cause) {
-      // An attempt that is called off is over only when its socket is closed.
-      await dialing.then((session) => session.close(), () => {});
+      if (this.closed) throw this.#notConnected("connect");
       const error = cause instanceof TimeoutError ? new ConnectionTimeoutError(cause.message, { cause }) : cause;
-      if (!this.closed) this.#phase = "idle";
+      this.#phase = "idle";
       this.#next?.reject(error);
       this.#next = undefined;
-      throw this.closed ? this.#notConnected("connect") : error;
+      throw error;
     }
-    if (this.closed) throw this.#notConnected("connect");
   }
 
   /**
@@ -95,78 +100,141 @@ export class SessionKeeper {
    *
    * @throws {NotConnectedError} when there is none, and none is being opened.
    */
-  ready(what: string, wait: WaitOptions): Promise<Session> {
-    if (this.#session) return Promise.resolve(this.#session);
-    if (this.#phase === "idle" || this.#phase === "closed") return Promise.reject(this.#notConnected(what));
-    if (wait.signal?.aborted) return Promise.reject(wait.signal.reason);
+  async ready(what: string, wait: WaitOptions): Promise<Session> {
+    checkWait(wait);
+    this.check(what);
+    if (this.#session) return this.#session;
     this.#next ??= Promise.withResolvers<Session>();
     this.#next.promise.catch(() => {}); // who has given up is not told
-    return within(this.#next.promise, wait, `a connection to ${what}`);
+    try {
+      return await within(this.#next.promise, wait, `a connection to ${what}`);
+    } catch (error) {
+      throw error instanceof NotConnectedError ? this.#notConnected(what) : error;
+    }
   }
 
-  /** Fails unless there is a session, or one is being opened. */
+  /** Fails unless there is a session, or one is being opened, and it is not about to end. */
   check(what: string): void {
-    if (this.#phase === "idle" || this.#phase === "closed") throw this.#notConnected(what);
+    if (this.#phase === "idle" || this.#phase === "closed" || this.#leaving) throw this.#notConnected(what);
   }
 
-  /** Gives the session up and opens a new one, for who knows that the network has changed. */
+  /** Gives the session up and opens a new one at once, for who knows that the network has changed. */
   reconnect(): void {
     this.check("reconnect");
+    this.#atOnce = this.#session !== undefined;
     this.#session?.close(new ConnectionError("Connection given up: reconnect was asked for"));
+    this.#goOn?.();
   }
 
-  /** Ends for good. What is done with the session is up to the caller. */
-  close(reason: StompError | undefined): void {
+  /** Begins nothing new any more. */
+  leave(): void {
+    this.#leaving = true;
+  }
+
+  /** Ends for good and in order. Never rejects. */
+  async disconnect(headers: Readonly<Record<string, string>>, wait: WaitOptions): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined; // what becomes of it is no news
+    const said = Promise.all([session?.disconnect(headers, wait), this.#dialing.catch(() => {})]);
+    this.close(undefined, said);
+    await said;
+  }
+
+  /** Ends for good; `ended` is when the last connection is closed. */
+  close(reason: StompError | undefined, ended: Promise<unknown> = DONE): void {
     if (this.closed) return;
     this.#phase = "closed";
     this.#reason = reason;
     this.#session = undefined;
-    this.#over.abort(reason);
+    this.#attempt?.abort(this.#notConnected("connect"));
     this.#next?.reject(this.#notConnected("wait"));
     this.#next = undefined;
     this.#events.onClosed(reason);
-    this.#events.onStatus({ type: "closed", error: reason });
-  }
-
-  /** Tries until an attempt succeeds, or the backoff says no. */
-  async #dialUntil(backoff: Backoff | undefined, signal: AbortSignal): Promise<Session> {
-    let refusal: string | undefined;
-    for (;;) {
-      try {
-        return await this.#dialer.dial({
-          onEnd: (session, reason) => this.#lost(session, reason),
-          onError: (error) => this.#events.onStatus({ type: "error", error }),
-        }, { signal });
-      } catch (error) {
-        if (signal.aborted) throw error;
-        // The same refusal twice will not become a welcome; a mistake in the options neither.
-        const refused = error instanceof BrokerErrorResponse ? error.message : undefined;
-        const hopeless = !(error instanceof StompError) || (refused !== undefined && refused === refusal);
-        const delay = hopeless ? undefined : backoff?.next();
-        if (delay === undefined) throw error;
-        refusal = refused;
-        await this.#pause(backoff!.attempt, delay, error, signal);
-      }
-    }
-  }
-
-  async #pause(attempt: number, delay: number, error: unknown, signal: AbortSignal): Promise<void> {
-    this.#events.onStatus({ type: "reconnecting", attempt, delay, error });
-    await new Promise<void>((resolve, reject) => {
-      const aborted = () => {
-        clearTimeout(timer);
-        reject(signal.reason);
-      };
-      const timer = setTimeout(() => {
-        signal.removeEventListener("abort", aborted);
-        resolve();
-      }, delay);
-      signal.addEventListener("abort", aborted, { once: true });
+    ended.then(() => {
+      this.#events.onEnded(reason);
+      this.#events.onStatus({ type: "closed", error: reason });
     });
   }
 
+  #dial(backoff: Backoff | undefined, wait: WaitOptions, lost?: StompError): Promise<void> {
+    return this.#dialing = this.#dialUntil(backoff, wait, lost).then(async (session) => {
+      if (!this.closed) return this.#enter(session);
+      await session.close();
+      throw this.#notConnected("connect");
+    });
+  }
+
+  /**
+   * Tries until an attempt succeeds, or the backoff says no.
+   *
+   * @param lost why there is no session any more, if there was one: then the first attempt has to wait as well.
+   */
+  async #dialUntil(backoff: Backoff | undefined, wait: WaitOptions, lost: StompError | undefined): Promise<Session> {
+    const attempt = this.#attempt = new AbortController();
+    const { signal } = attempt;
+    let last = lost;
+    const stops = [
+      onGiveUp(wait, "the connection", (error) => attempt.abort(error)),
+      onGiveUp({ timeout: backoff?.left }, "a new connection", (error) => attempt.abort(last ?? error)),
+    ];
+    const events = {
+      onEnd: (session: Session, reason: StompError | undefined) => this.#lost(session, reason),
+      onError: (error: BrokerErrorResponse) => this.#events.onStatus({ type: "error", error }),
+    };
+    let refusal: string | undefined;
+    try {
+      if (lost) await this.#pause(backoff, lost, signal);
+      for (;;) {
+        try {
+          const session = await this.#dialer.dial(events, { signal });
+          if (!signal.aborted) return session;
+          await session.close();
+        } catch (error) {
+          if (!signal.aborted) {
+            const refused = refusalOf(error);
+            // The same refusal twice will not become a welcome; a mistake in the options neither.
+            if (!(error instanceof StompError) || (refused !== undefined && refused === refusal)) throw error;
+            refusal = refused;
+            last = error;
+            await this.#pause(backoff, error, signal);
+          }
+        }
+        signal.throwIfAborted();
+      }
+    } finally {
+      for (const stop of stops) stop();
+      this.#attempt = undefined;
+    }
+  }
+
+  /** Waits until the next attempt; throws `error` when there is to be none. */
+  async #pause(backoff: Backoff | undefined, error: StompError, signal: AbortSignal): Promise<void> {
+    const atOnce = this.#atOnce;
+    this.#atOnce = false;
+    const delay = backoff?.next() ?? (atOnce ? 0 : undefined);
+    if (delay === undefined) throw error;
+    this.#events.onStatus({
+      type: "reconnecting",
+      attempt: Math.max(1, backoff!.attempt),
+      delay: atOnce ? 0 : delay,
+      error,
+    });
+    if (atOnce) return;
+    await new Promise<void>((resolve) => {
+      const goOn = () => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", goOn);
+        this.#goOn = undefined;
+        resolve();
+      };
+      const timer = setTimeout(goOn, delay);
+      signal.addEventListener("abort", goOn);
+      this.#goOn = goOn;
+    });
+    signal.throwIfAborted();
+  }
+
   #enter(session: Session): void {
-    if (this.closed) return void session.close();
     this.#session = session;
     this.#openedAt = performance.now();
     this.#phase = "open";
@@ -190,32 +258,25 @@ export class SessionKeeper {
     this.#phase = "reconnecting";
     this.#events.onLost(error);
     this.#events.onStatus({ type: "disconnected", error });
-    if (this.#policy === false) return this.close(error);
+    if (this.#policy === false && !this.#atOnce) return this.close(error);
     // A broker that accepts and drops at once gets no fresh start.
     if (performance.now() - this.#openedAt >= STABLE) this.#backoff = undefined;
     this.#reopen(error);
   }
 
   async #reopen(reason: StompError): Promise<void> {
-    const { signal } = this.#over;
-    const backoff = this.#backoff ??= new Backoff(this.#policy || {});
-    let error: unknown = reason;
+    const backoff = this.#backoff ??= new Backoff(this.#policy || { attempts: 0 });
     try {
-      const delay = backoff.next();
-      if (delay !== undefined) {
-        await this.#pause(backoff.attempt, delay, reason, signal);
-        return this.#enter(await this.#dialUntil(backoff, signal));
-      }
-    } catch (failure) {
-      error = failure;
+      await this.#dial(backoff, {}, reason);
+    } catch (error) {
+      if (this.closed) return;
+      const why = error instanceof Error ? error.message : String(error);
+      this.close(
+        error instanceof BrokerErrorResponse
+          ? error
+          : new ConnectionError(`Cannot reconnect after ${backoff.attempt} attempts: ${why}`, { cause: error }),
+      );
     }
-    if (this.closed) return;
-    const why = error instanceof Error ? error.message : String(error);
-    this.close(
-      error instanceof BrokerErrorResponse
-        ? error
-        : new ConnectionError(`Cannot reconnect after ${backoff.attempt} attempts: ${why}`, { cause: error }),
-    );
   }
 
   #notConnected(what: string): NotConnectedError {
@@ -224,6 +285,7 @@ export class SessionKeeper {
   }
 
   #describe(): string {
+    if (this.#leaving && this.#phase !== "closed") return "disconnecting";
     switch (this.#phase) {
       case "idle":
         return "not connected, call connect first";
@@ -237,4 +299,12 @@ export class SessionKeeper {
         return this.#reason ? `closed: ${this.#reason.message}` : "closed";
     }
   }
+}
+
+/** What the broker, or each of several, said of user and password. */
+function refusalOf(error: unknown): string | undefined {
+  if (error instanceof BrokerErrorResponse) return isLoginRefusal(error.message) ? error.message : undefined;
+  const errors = error instanceof ConnectionError && error.cause instanceof AggregateError ? error.cause.errors : [];
+  const refusals = errors.map(refusalOf);
+  return refusals.length > 0 && !refusals.includes(undefined) ? refusals.sort().join("; ") : undefined;
 }

@@ -104,3 +104,9 @@ export class Message extends Frame {
     return this.#subscription.acknowledge(command, this, options);
   }
 }
+
+/** The message that a frame is. Fails when no subscription of a client has received it. */
+export function receivedMessage(frame: Frame, command: string): Message {
+  if (frame instanceof Message) return frame;
+  throw new AcknowledgeError(`Cannot send ${command}: the frame was not received by a subscription of a client`);
+}

@@ -39,21 +39,28 @@ export type { HeartbeatOffer, HeartbeatTolerance } from "./heartbeat.ts";
 export type { TlsOptions, Transport } from "./transport.ts";
 export { openSocket, type OpenSocketOptions } from "./open_socket.ts";
 export type { BrokerFamily, ConsumerOptions, MessageOptions } from "./dialect.ts";
-export type { AckMode } from "./session.ts";
+export type { AckMode } from "./acknowledge.ts";
 export { type AcknowledgeOptions, Message } from "./message.ts";
 export { Subscription, type UnsubscribeOptions } from "./subscription.ts";
 export type { Status } from "./status.ts";
 export type { ReconnectOptions } from "./backoff.ts";
 export type { OutboxLimits } from "./outbox.ts";
-export type { Transaction, TransactionAcknowledgeOptions, TransactionSendOptions } from "./transaction.ts";
+export type {
+  Transaction,
+  TransactionAcknowledgeOptions,
+  TransactionEndOptions,
+  TransactionSendOptions,
+} from "./transaction.ts";
 export type {
   Conf,
+  ConnectOptions,
   Credentials,
   DestinationConf,
+  DisconnectOptions,
   SendOptions,
   StompOptions,
   SubscribeOptions,
   TransactionConf,
 } from "./stomp_options.ts";
-export { type ConnectOptions, type DisconnectOptions, Stomp } from "./stomp.ts";
+export { Stomp } from "./stomp.ts";
 export { Client, type GetOptions, type PutOptions, Simple, type SimpleSubscribeOptions } from "./simple.ts";

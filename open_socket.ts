@@ -7,7 +7,7 @@ import { openTransport, type OpenTransportOptions, type ParsedAddress, parseUrl 
 import type { ReadOptions } from "./conversation.ts";
 import { within } from "./deadline.ts";
 import type { DecoderLimits } from "./decoder.ts";
-import { ConnectionError, NotConnectedError, type StompError } from "./errors.ts";
+import { ConnectionError, NotConnectedError, type StompError, UnknownBrokerResponseError } from "./errors.ts";
 import type { Frame, FrameSocket } from "./frame.ts";
 import { isVersion, type Version } from "./headers.ts";
 import { Inbox } from "./inbox.ts";
@@ -48,10 +48,7 @@ class RawSocket implements FrameSocket {
     this.#socket = new FramedSocket(transport, limits);
     this.#inbox = new Inbox<Frame>((full) => full ? this.#socket.pause() : this.#socket.resume());
     this.#socket.start({
-      onFrame: (frame) => {
-        if (frame.command === "CONNECTED") this.#socket.version = versionOf(frame);
-        this.#inbox.put(frame);
-      },
+      onFrame: (frame) => this.#onFrame(frame),
       onEnd: (error) => this.#inbox.end(error ?? closedByBroker(this.#socket.peer)),
     });
   }
@@ -72,13 +69,23 @@ class RawSocket implements FrameSocket {
     this.#inbox.end(new NotConnectedError("Cannot read frame: the socket is closed"));
     return this.#socket.end();
   }
+
+  #onFrame(frame: Frame): void {
+    if (frame.command === "CONNECTED") {
+      // No version means 1.0 ("Protocol Negotiation" in the 1.2 text), whose brokers pad values with spaces.
+      const version = frame.headers["version"]?.trim() ?? "1.0";
+      if (!isVersion(version)) {
+        const what = `the broker chose version ${JSON.stringify(version)}`;
+        this.#inbox.end(new UnknownBrokerResponseError(`Cannot go on with ${this.#socket.peer}: ${what}`, { frame }));
+        this.#socket.close();
+        return;
+      }
+      this.#socket.version = version;
+    }
+    this.#inbox.put(frame);
+  }
 }
 
-/** No version in CONNECTED means 1.0 ("Protocol Negotiation" in the 1.2 text). */
-function versionOf(connected: Frame): Version {
-  const version = connected.headers["version"] ?? "1.0";
-  return isVersion(version) ? version : "1.2";
-}
 
 function closedByBroker(peer: string): StompError {
   return new ConnectionError(`Connection to ${peer} lost: the broker closed it`);

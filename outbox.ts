@@ -3,8 +3,7 @@
  *
  * @module
  */
-import type { WaitOptions } from "./conversation.ts";
-import { checkTimeout, onGiveUp } from "./deadline.ts";
+import { checkTimeout, checkWait, onGiveUp, type WaitOptions } from "./deadline.ts";
 import { ConnectionError, OutboxFullError, type StompError, TimeoutError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import { Fifo } from "./queue.ts";
@@ -22,13 +21,33 @@ export interface OutboxLimits {
 /** Makes the frame for a connection: the options of a message mean other headers on another broker. */
 export type FrameMaker = (session: Session) => Frame;
 
+/** What an outbox needs of its client. */
+export interface OutboxOwner {
+  /** The open connection, if there is one. */
+  session(): Session | undefined;
+  /** Messages begin to wait for their place. */
+  onStalled(pending: number): void;
+}
+
+/** Options of a message. */
+export interface OutgoingOptions extends WaitOptions {
+  /** `false`: fail rather than wait for a place. */
+  wait?: boolean | undefined;
+}
+
 /** One message on its way. */
 class Outgoing implements ReceiptWaiter {
   readonly destination: string;
   readonly size: number;
+  /** When it is given up by the common timeout. */
   readonly due: number;
+  readonly promise: Promise<Frame>;
+  /** Ends its own deadline, if it has one. */
+  stop: (() => void) | undefined;
   readonly #makeFrame: FrameMaker;
-  readonly #settled: (outgoing: Outgoing, error: unknown, receipt: Frame | undefined) => void;
+  readonly #onSettled: (outgoing: Outgoing) => void;
+  #resolve!: (receipt: Frame) => void;
+  #reject!: (error: unknown) => void;
   #session: Session | undefined;
   #receipt = "";
 
@@ -37,13 +56,17 @@ class Outgoing implements ReceiptWaiter {
     size: number,
     due: number,
     makeFrame: FrameMaker,
-    settled: (outgoing: Outgoing, error: unknown, receipt: Frame | undefined) => void,
+    onSettled: (outgoing: Outgoing) => void,
   ) {
     this.destination = destination;
     this.size = size;
     this.due = due;
     this.#makeFrame = makeFrame;
-    this.#settled = settled;
+    this.#onSettled = onSettled;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
   }
 
   /** Sends it over a connection. */
@@ -52,13 +75,8 @@ class Outgoing implements ReceiptWaiter {
       this.#receipt = session.confirm(this.#makeFrame(session), this);
       this.#session = session;
     } catch (error) {
-      this.#settled(this, error, undefined);
+      this.fail(error);
     }
-  }
-
-  /** Nobody waits for it any more. */
-  abandon(): void {
-    this.#session?.giveUp(this.#receipt);
   }
 
   describe(): string {
@@ -66,45 +84,62 @@ class Outgoing implements ReceiptWaiter {
   }
 
   confirmed(receipt: Frame): void {
-    this.#settled(this, undefined, receipt);
+    this.#end();
+    this.#resolve(receipt);
   }
 
   failed(error: StompError, lost: boolean): void {
     this.#session = undefined;
     // Lost with the connection: it waits for the next one.
-    if (!lost) this.#settled(this, error, undefined);
+    if (!lost) this.fail(error);
   }
-}
 
-interface Entry {
-  resolve: (receipt: Frame) => void;
-  reject: (error: unknown) => void;
-  stop: (() => void) | undefined;
+  /** It is over, and nobody waits for its receipt any more. */
+  fail(error: unknown): void {
+    this.#session?.giveUp(this.#receipt);
+    this.#end();
+    this.#reject(error);
+  }
+
+  #end(): void {
+    this.stop?.();
+    this.#onSettled(this);
+  }
 }
 
 /** The unconfirmed messages of a client, in the order they were sent. */
 export class Outbox {
-  readonly #entries = new Map<Outgoing, Entry>();
+  readonly #owner: OutboxOwner;
   readonly #maxMessages: number;
   readonly #maxBytes: number;
   readonly #timeout: number;
-  readonly #onStalled: (pending: number) => void;
-  readonly #waiting = new Fifo<() => void>(); // for room
+  readonly #sent = new Set<Outgoing>();
+  readonly #waiting = new Fifo<Outgoing>(); // for a place
+  #filling = false;
   #bytes = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #idle: (() => void)[] = [];
 
-  /** `timeout` is what holds for messages that bring none, in milliseconds. */
-  constructor(limits: OutboxLimits, timeout: number, onStalled: (pending: number) => void) {
-    this.#maxMessages = limits.messages ?? 10_000;
-    this.#maxBytes = limits.bytes ?? 1 << 26;
+  /**
+   * Creates an outbox.
+   *
+   * @param timeout what holds for messages that bring none, in milliseconds.
+   * @throws {RangeError} when a limit leaves no room at all.
+   */
+  constructor(limits: OutboxLimits, timeout: number, owner: OutboxOwner) {
+    const { messages = 10_000, bytes = 1 << 26 } = limits;
+    for (const limit of [messages, bytes]) {
+      if (!(limit >= 1)) throw new RangeError(`Cannot use maxPending ${limit}: a limit is a number of 1 or more`);
+    }
+    this.#maxMessages = messages;
+    this.#maxBytes = bytes;
     this.#timeout = checkTimeout(timeout);
-    this.#onStalled = onStalled;
+    this.#owner = owner;
   }
 
   /** How many messages are not confirmed. */
   get size(): number {
-    return this.#entries.size;
+    return this.#sent.size;
   }
 
   /** The bytes of their bodies. */
@@ -112,63 +147,42 @@ export class Outbox {
     return this.#bytes;
   }
 
-  /** Whether a message has to wait for its place. */
-  get full(): boolean {
-    return this.#waiting.length > 0 || this.#entries.size >= this.#maxMessages || this.#bytes >= this.#maxBytes;
-  }
-
   /**
    * Takes a message. Resolves to its RECEIPT, over whichever connection that comes.
    *
-   * @param session the connection, when there is one; else the message waits for `flush`.
    * @throws {OutboxFullError} when it is full, and the caller does not want to wait.
    * @throws {TimeoutError} when the time is over; the signal's reason when that has aborted.
    */
-  send(
-    destination: string,
-    size: number,
-    makeFrame: FrameMaker,
-    session: () => Session | undefined,
-    wait: WaitOptions & { wait?: boolean | undefined },
-  ): Promise<Frame> {
-    return new Promise((resolve, reject) => {
-      wait.signal?.throwIfAborted();
-      const own = wait.signal !== undefined || wait.timeout !== undefined;
-      const timeout = own ? checkTimeout(wait.timeout ?? this.#timeout) : this.#timeout;
-      const due = own || timeout === Infinity ? Infinity : performance.now() + timeout;
-      const entry: Entry = { resolve, reject, stop: undefined };
-      const outgoing = new Outgoing(destination, size, due, makeFrame, this.#settled);
-      const place = () => {
-        this.#entries.set(outgoing, entry);
-        this.#bytes += size;
-        if (due !== Infinity) this.#timer ??= setTimeout(this.#expire, timeout);
-        const open = session();
-        if (open) outgoing.transmit(open);
-      };
-      let given = false; // up, while it waited for its place
-      if (own) {
-        entry.stop = onGiveUp({ signal: wait.signal, timeout }, `the receipt of SEND to ${destination}`, (error) => {
-          given = true;
-          outgoing.abandon();
-          this.#settled(outgoing, error, undefined);
-          reject(error);
-        });
-      }
-      if (!this.full) return place();
-      if (wait.wait === false) {
-        entry.stop?.();
-        throw new OutboxFullError(
-          `Cannot send to ${destination}: ${this.#entries.size} messages of ${this.#bytes} bytes are not confirmed yet`,
-        );
-      }
-      if (this.#waiting.length === 0) this.#onStalled(this.#entries.size);
-      this.#waiting.push(() => given || place());
-    });
+  send(destination: string, size: number, makeFrame: FrameMaker, wait: OutgoingOptions): Promise<Frame> {
+    checkWait(wait);
+    const full = this.#waiting.length > 0 || !this.#hasRoom();
+    if (full && wait.wait === false) {
+      throw new OutboxFullError(
+        `Cannot send to ${destination}: ${this.#sent.size} messages of ${this.#bytes} bytes are not confirmed yet`,
+      );
+    }
+    const { signal, timeout = this.#timeout } = wait;
+    const own = signal !== undefined || wait.timeout !== undefined;
+    const due = own || timeout === Infinity ? Infinity : performance.now() + timeout;
+    const outgoing = new Outgoing(destination, size, due, makeFrame, this.#onSettled);
+    if (own) {
+      const what = `the receipt of ${outgoing.describe()}`;
+      outgoing.stop = onGiveUp({ signal, timeout }, what, (error) => outgoing.fail(error));
+    } else if (due !== Infinity) {
+      this.#timer ??= setTimeout(this.#expire, timeout);
+    }
+    if (full) {
+      if (this.#waiting.length === 0) this.#owner.onStalled(this.#sent.size);
+      this.#waiting.push(outgoing);
+    } else {
+      this.#place(outgoing);
+    }
+    return outgoing.promise;
   }
 
   /** Sends everything again, in order, over a new connection. */
   flush(session: Session): void {
-    for (const outgoing of [...this.#entries.keys()]) {
+    for (const outgoing of [...this.#sent]) {
       if (!session.isOpen) return;
       outgoing.transmit(session);
     }
@@ -176,58 +190,61 @@ export class Outbox {
 
   /** Resolves when everything is settled. */
   idle(): Promise<void> {
-    if (this.#entries.size === 0 && this.#waiting.length === 0) return Promise.resolve();
+    if (this.#sent.size === 0 && this.#waiting.length === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
   /** Fails everything. */
   failAll(error: StompError): void {
-    while (this.#entries.size > 0 || this.#waiting.length > 0) {
-      for (const outgoing of [...this.#entries.keys()]) {
-        this.#settled(
-          outgoing,
-          new ConnectionError(`Cannot confirm ${outgoing.describe()}: ${error.message}`, { cause: error }),
-          undefined,
-        );
-      }
+    // Those that wait come first: no place is made for them any more.
+    for (const outgoing of [...this.#waiting, ...this.#sent]) {
+      const message = `Cannot confirm ${outgoing.describe()}: ${error.message}`;
+      outgoing.fail(new ConnectionError(message, { cause: error }));
     }
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 
-  readonly #settled = (outgoing: Outgoing, error: unknown, receipt: Frame | undefined): void => {
-    const entry = this.#entries.get(outgoing);
-    if (entry === undefined) return;
-    this.#entries.delete(outgoing);
-    this.#bytes -= outgoing.size;
-    entry.stop?.();
-    if (receipt) entry.resolve(receipt);
-    else entry.reject(error);
-    while (this.#waiting.length > 0 && this.#entries.size < this.#maxMessages && this.#bytes < this.#maxBytes) {
-      this.#waiting.shift()!();
-    }
-    if (this.#entries.size === 0 && this.#idle.length > 0) {
-      const idle = this.#idle;
-      this.#idle = [];
-      for (const resolve of idle) resolve();
-    }
+  #hasRoom(): boolean {
+    return this.#sent.size < this.#maxMessages && this.#bytes < this.#maxBytes;
+  }
+
+  #place(outgoing: Outgoing): void {
+    this.#sent.add(outgoing);
+    this.#bytes += outgoing.size;
+    const session = this.#owner.session();
+    if (session) outgoing.transmit(session);
+  }
+
+  readonly #onSettled = (outgoing: Outgoing): void => {
+    if (this.#sent.delete(outgoing)) this.#bytes -= outgoing.size;
+    else this.#waiting.remove(outgoing);
+    this.#fill();
+    if (this.#idle.length === 0 || this.#sent.size > 0 || this.#waiting.length > 0) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
   };
+
+  /** Those who wait get the places that are free. One that cannot be sent frees its place within the loop. */
+  #fill(): void {
+    if (this.#filling) return;
+    this.#filling = true;
+    while (this.#waiting.length > 0 && this.#hasRoom()) this.#place(this.#waiting.shift()!);
+    this.#filling = false;
+  }
 
   /** One timer for all: messages with the common timeout are due in the order they were sent. */
   readonly #expire = (): void => {
     this.#timer = undefined;
     const now = performance.now();
-    for (const outgoing of this.#entries.keys()) {
+    for (const outgoing of [...this.#sent, ...this.#waiting]) {
       if (outgoing.due === Infinity) continue;
       if (outgoing.due > now) {
         this.#timer = setTimeout(this.#expire, outgoing.due - now);
         return;
       }
-      outgoing.abandon();
-      this.#settled(
-        outgoing,
-        new TimeoutError(`Cannot wait longer for the receipt of ${outgoing.describe()}: ${this.#timeout} ms are over`),
-        undefined,
+      const what = outgoing.describe();
+      outgoing.fail(
+        new TimeoutError(`Cannot wait longer for the receipt of ${what}: ${this.#timeout} ms are over`),
       );
     }
   };

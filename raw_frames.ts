@@ -7,26 +7,59 @@ import type { ReadOptions } from "./conversation.ts";
 import type { StompError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import { Inbox } from "./inbox.ts";
+import type { MessageTarget, Targets } from "./targets.ts";
 
 /** Keeps track of what was written by hand, so that the answers find their way back and nothing else is kept. */
 export class RawFrames {
+  readonly #targets: Targets;
   readonly #inbox: Inbox<Frame>;
   readonly #receipts = new Set<string>();
 
   /** `onFull` is called when too much waits to be read, and when there is room again. */
-  constructor(onFull: (full: boolean) => void) {
+  constructor(targets: Targets, onFull: (full: boolean) => void) {
+    this.#targets = targets;
     this.#inbox = new Inbox<Frame>(onFull);
   }
 
-  /** How many receipts are open. */
-  get openReceipts(): number {
-    return this.#receipts.size;
+  /** Whether a receipt is awaited. */
+  get awaitsReceipt(): boolean {
+    return this.#receipts.size > 0;
   }
 
-  /** Notes a frame that is about to be written. */
-  wrote(frame: Frame): void {
-    const receipt = frame.headers["receipt"];
-    if (receipt !== undefined) this.#receipts.add(receipt);
+  /**
+   * Notes a frame while `write` writes it. When that throws, nothing was noted.
+   *
+   * @throws {TypeError} when the frame is one of those that begin and end a connection.
+   * @throws {SubscriptionError} when a SUBSCRIBE names an id that is in use.
+   */
+  write<T>(frame: Frame, write: () => T): T {
+    checkByHand(frame);
+    const { command, headers } = frame;
+    const receipt = headers["receipt"];
+    const destination = headers["destination"] ?? "";
+    const id = headers["id"] ?? destination;
+    let target: MessageTarget | undefined;
+    if (command === "SUBSCRIBE") {
+      target = { id, destination, deliver: (message) => this.#inbox.put(message) };
+      this.#targets.add(target);
+    }
+    try {
+      const result = write();
+      if (receipt !== undefined) this.#receipts.add(receipt);
+      if (command === "UNSUBSCRIBE") {
+        const ended = this.#targets.get(id);
+        if (ended) this.#targets.remove(ended);
+      }
+      return result;
+    } catch (error) {
+      if (target) this.#targets.remove(target);
+      throw error;
+    }
+  }
+
+  /** Whether the receipt of that id is awaited. */
+  awaits(id: string): boolean {
+    return this.#receipts.has(id);
   }
 
   /** Takes a RECEIPT, or an ERROR, if it answers a frame that was written by hand. */
@@ -40,11 +73,6 @@ export class RawFrames {
     return true;
   }
 
-  /** Takes a message of a subscription that was made by hand. */
-  deliver(message: Frame): void {
-    this.#inbox.put(message);
-  }
-
   /** Gives the next frame. */
   read(options: ReadOptions): Promise<Frame | undefined> {
     return this.#inbox.take(options, "a frame");
@@ -54,5 +82,15 @@ export class RawFrames {
   end(error: StompError): void {
     this.#receipts.clear();
     this.#inbox.end(error);
+  }
+}
+
+/** What begins and ends a connection is its client's to say. */
+export function checkByHand({ command }: Frame): void {
+  if (command === "CONNECT" || command === "STOMP") {
+    throw new TypeError(`Cannot send ${command}: the session is connected already`);
+  }
+  if (command === "DISCONNECT") {
+    throw new TypeError("Cannot send DISCONNECT: the session is a client's, whose disconnect says it");
   }
 }

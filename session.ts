@@ -1,46 +1,32 @@
 /**
- * One live connection: everything that is true from CONNECT on and ends with the socket. A client that reconnects
+ * One live connection: everything that is true from CONNECTED on and ends with the socket. A client that reconnects
  * makes a new `Session`; nothing of the old one is carried over.
  *
  * @module
  */
-import { acknowledgement } from "./acknowledge.ts";
-import type { ReadOptions, WaitOptions } from "./conversation.ts";
-import { onGiveUp } from "./deadline.ts";
+import { acknowledgement, checkAckMode } from "./acknowledge.ts";
+import type { ReadOptions } from "./conversation.ts";
+import { beginSteps, checkWait, onGiveUp, type StepOptions, type WaitOptions } from "./deadline.ts";
 import type { DecoderLimits } from "./decoder.ts";
 import { type BrokerFamily, brokerFamily } from "./dialect.ts";
 import {
   BrokerErrorResponse,
   ConnectionError,
-  ConnectionTimeoutError,
   NotConnectedError,
   type StompError,
-  SubscriptionError,
-  TimeoutError,
   UnknownBrokerResponseError,
 } from "./errors.ts";
 import { Frame, type FrameSocket } from "./frame.ts";
-import { type ConnectDetails, connectFrame, readAnswer } from "./handshake.ts";
+import { type Agreement, type ConnectDetails, shakeHands } from "./handshake.ts";
 import type { Headers, Version } from "./headers.ts";
-import { type Clock, Heartbeat, type HeartbeatPlan, type HeartbeatTolerance } from "./heartbeat.ts";
+import { type Clock, Heartbeat, type HeartbeatTolerance, systemClock } from "./heartbeat.ts";
 import { RawFrames } from "./raw_frames.ts";
+import { Reading } from "./reading.ts";
 import { Receipts, type ReceiptWaiter } from "./receipts.ts";
-import { FramedSocket } from "./socket.ts";
+import { FramedSocket, type FrameSink } from "./socket.ts";
+import { type MessageTarget, Targets, unsubscribeHeaders } from "./targets.ts";
 import { OpenTransactions } from "./transactions.ts";
 import type { Transport } from "./transport.ts";
-
-/** How a subscription confirms its messages. */
-export type AckMode = "auto" | "client" | "client-individual";
-
-/** Where the messages of a subscription go. */
-export interface MessageTarget {
-  /** The id of the SUBSCRIBE. */
-  readonly id: string;
-  /** The destination, for brokers that send no `subscription` header. */
-  readonly destination: string;
-  /** Takes a message. Called while a chunk is decoded; must not throw. */
-  deliver(message: Frame): void;
-}
 
 /** Options of a {@linkcode Session}. */
 export interface SessionOptions extends ConnectDetails, DecoderLimits {
@@ -52,7 +38,7 @@ export interface SessionOptions extends ConnectDetails, DecoderLimits {
   messageType?: (new () => Frame) | undefined;
   /** The time. */
   clock?: Clock | undefined;
-  /** Called once when an open session is over: with the reason, or `undefined` after `disconnect`. */
+  /** Called once when the session is over: with the reason, or `undefined` after `disconnect`. */
   onEnd?: ((session: Session, reason: StompError | undefined) => void) | undefined;
   /** Called for an ERROR frame, which need not be the end of the connection. */
   onError?: ((error: BrokerErrorResponse) => void) | undefined;
@@ -60,6 +46,11 @@ export interface SessionOptions extends ConnectDetails, DecoderLimits {
 
 /** Milliseconds that the broker has to answer DISCONNECT, where the call says nothing else. */
 const DISCONNECT_TIMEOUT = 5000;
+
+/** Milliseconds in which the end of a connection is put down to the ERROR before it. */
+const LAST_WORDS = 5000;
+
+type ExtraHeaders = Readonly<Record<string, string>>;
 
 let epochs = 0;
 
@@ -70,53 +61,68 @@ export class Session implements FrameSocket {
   /** The virtual host that was asked for. */
   readonly host: string;
   /** The headers of CONNECTED. */
-  connected: Headers = Object.create(null);
+  readonly connected: Headers;
   /** Which broker this is, as far as it says. */
-  family: BrokerFamily = "unknown";
+  readonly family: BrokerFamily;
 
   readonly #socket: FramedSocket;
   readonly #options: SessionOptions;
-  readonly #receipts = new Receipts();
-  readonly #targets = new Map<string, MessageTarget>();
-  readonly #transactions = new OpenTransactions();
-  readonly #full = new Set<object>(); // the consumers that asked for a pause
+  readonly #clock: Clock;
+  readonly #heartbeat: Heartbeat;
+  readonly #targets = new Targets();
+  readonly #receipts: Receipts;
+  readonly #transactions: OpenTransactions;
   readonly #raw: RawFrames;
-  #heartbeat: Heartbeat | undefined;
-  #lastError: BrokerErrorResponse | undefined; // while nothing came after it
-  #state: "connecting" | "open" | "disconnecting" | "closed" = "connecting";
+  readonly #reading: Reading;
+  #lastError: { error: BrokerErrorResponse; at: number } | undefined; // while nothing proves that it was survived
+  #state: "open" | "disconnecting" | "closed" = "open";
   #reason: StompError | undefined;
-  #opened!: { resolve: () => void; reject: (error: unknown) => void };
+  #leaving: Promise<void> | undefined;
+  #ended: Promise<void> | undefined;
 
   /**
    * Says CONNECT over a transport and waits for CONNECTED. When that fails the transport is closed.
    *
-   * @throws {BrokerErrorResponse} when the broker refuses.
-   * @throws {ConnectionError} when the connection ends first; a `ConnectionTimeoutError` when the time is over.
-   * @throws {UnknownBrokerResponseError} when the answer is no STOMP, or a version that was not offered.
+   * @throws as {@linkcode shakeHands}.
    */
-  static async open(transport: Transport, options: SessionOptions, wait: WaitOptions = {}): Promise<Session> {
-    const session = new Session(transport, options);
-    const stop = onGiveUp(wait, "CONNECTED", (error) => {
-      session.#end(
-        error instanceof TimeoutError
-          ? new ConnectionTimeoutError(`Cannot connect to ${transport.peer}: no CONNECTED within ${wait.timeout} ms`)
-          : error as StompError,
-      );
-    });
+  static async open(transport: Transport, options: SessionOptions, wait: StepOptions = {}): Promise<Session> {
+    let socket: FramedSocket;
     try {
-      await session.#connect();
-    } finally {
-      stop();
+      checkWait(wait);
+      socket = new FramedSocket(transport, options);
+    } catch (error) {
+      await transport.close();
+      throw error;
     }
-    return session;
+    const sink = await shakeHands(socket, options, wait, (agreement) => {
+      return new Session(socket, options, agreement).#sink();
+    });
+    return sink.session;
   }
 
-  private constructor(transport: Transport, options: SessionOptions) {
+  private constructor(socket: FramedSocket, options: SessionOptions, { plan, connected }: Agreement) {
     this.host = options.host;
+    this.connected = connected;
+    this.family = brokerFamily(connected["server"]);
+    this.#socket = socket;
     this.#options = options;
-    this.#socket = new FramedSocket(transport, options);
-
-    this.#raw = new RawFrames((full) => full ? this.hold(this.#raw) : this.release(this.#raw));
+    this.#clock = options.clock ?? systemClock;
+    this.#raw = new RawFrames(this.#targets, (full) => full ? this.hold(this.#raw) : this.release(this.#raw));
+    this.#receipts = new Receipts({
+      send: (frame) => this.send(frame),
+      isTaken: (id) => this.#raw.awaits(id),
+      onChange: () => this.#reading.update(),
+    });
+    this.#reading = new Reading(socket, () => this.#receipts.size > 0 || this.#raw.awaitsReceipt);
+    this.#transactions = new OpenTransactions((frame, wait, takeBack) => this.request(frame, wait, takeBack));
+    this.#heartbeat = new Heartbeat(plan, socket, {
+      ...options.tolerance,
+      clock: options.clock,
+      stopped: (silence) => {
+        const seconds = (silence / 1000).toFixed(1);
+        this.#end(new ConnectionError(`Connection to ${this.peer} lost: nothing came for ${seconds} s`));
+      },
+    });
   }
 
   /** The version of the protocol that was agreed on. */
@@ -157,32 +163,16 @@ export class Session implements FrameSocket {
   }
 
   /**
-   * Sends a frame with a receipt, and waits for that.
+   * Sends a frame with a receipt; the promise is for the receipt. It rejects with a `BrokerErrorResponse` when the
+   * broker answers ERROR, and with a `ConnectionError` when the connection ends first: whether the broker did it is
+   * then unknown.
    *
-   * @throws {BrokerErrorResponse} when the broker answers with an ERROR.
-   * @throws {ConnectionError} when the connection ends first: whether the broker did it is then unknown.
+   * @param takeBack makes the frame that undoes it. It is sent when the wait is given up, because the broker may still
+   * do what was asked.
+   * @throws at once when nothing was written: as {@linkcode send}, or because the options do not let it begin.
    */
-  request(frame: Frame, wait: WaitOptions = {}): Promise<Frame> {
-    return new Promise((resolve, reject) => {
-      wait.signal?.throwIfAborted();
-      const describe = () => describeFrame(frame);
-      const id = this.confirm(frame, {
-        describe,
-        confirmed: (receipt) => {
-          stop();
-          resolve(receipt);
-        },
-        failed: (error) => {
-          stop();
-          reject(error);
-        },
-      });
-      const limits = { signal: wait.signal, timeout: wait.timeout ?? this.#options.timeout };
-      const stop = onGiveUp(limits, `the receipt of ${describe()}`, (error) => {
-        this.giveUp(id);
-        reject(error);
-      });
-    });
+  request(frame: Frame, wait?: WaitOptions, takeBack?: () => Frame): Promise<Frame> {
+    return this.#receipts.request(frame, { ...wait, timeout: wait?.timeout ?? this.#options.timeout }, takeBack);
   }
 
   /**
@@ -192,77 +182,59 @@ export class Session implements FrameSocket {
    * @throws as {@linkcode send}.
    */
   confirm(frame: Frame, waiter: ReceiptWaiter): string {
-    this.#checkOpen(`send ${frame.command}`);
-    const id = frame.headers["receipt"] ??= this.#receipts.nextId();
-    this.#receipts.checkFree(id);
-    this.#socket.send(frame); // may throw: a frame that cannot be encoded leaves no receipt behind
-    this.#receipts.add(id, waiter);
-    if (this.#full.size > 0) this.#updateReading();
-    return id;
+    return this.#receipts.confirm(frame, waiter);
   }
 
   /** Nobody waits for a receipt any more. */
   giveUp(receipt: string): void {
-    this.#receipts.remove(receipt);
-    if (this.#full.size > 0) this.#updateReading();
-  }
-
-  /** Resolves when the connection has room for more. */
-  room(): Promise<void> | undefined {
-    return this.#socket.room();
+    this.#receipts.giveUp(receipt);
   }
 
   /** Subscribes. The target gets messages from now on, also before the promise resolves. */
-  async subscribe(target: MessageTarget, frame: Frame, wait?: WaitOptions): Promise<void> {
-    if (this.#targets.has(target.id)) {
-      throw new SubscriptionError(`Cannot subscribe to ${target.destination}: the id ${target.id} is in use`);
-    }
-    if (this.version === "1.0" && frame.headers["ack"] === "client-individual") {
-      throw new SubscriptionError(
-        `Cannot subscribe to ${target.destination}: STOMP 1.0, which the broker chose, has no client-individual mode`,
-      );
-    }
-    this.#targets.set(target.id, target);
+  async subscribe(target: MessageTarget, frame: Frame, wait?: WaitOptions): Promise<Frame> {
+    checkAckMode(frame.headers["ack"], this.version, target.destination);
+    this.#targets.add(target);
     try {
-      await this.request(frame, wait);
+      return await this.request(frame, wait, () => {
+        return new Frame().buildFrame({ command: "UNSUBSCRIBE", headers: unsubscribeHeaders(target, this.version) });
+      });
     } catch (error) {
       this.forget(target);
       throw error;
     }
   }
 
-  /** Unsubscribes. Messages that are still under way are dropped. */
-  async unsubscribe(target: MessageTarget, frame: Frame, wait?: WaitOptions): Promise<void> {
-    this.forget(target);
-    await this.request(frame, wait);
+  /** Unsubscribes. The target gets what is under way, until the broker has confirmed. */
+  unsubscribe(target: MessageTarget, frame: Frame, wait?: WaitOptions): Promise<Frame> {
+    return this.request(frame, wait).finally(() => this.forget(target));
+  }
+
+  /** Delivers messages that come by this id, though nobody subscribed: RabbitMQ's replies, for example. */
+  expect(target: MessageTarget): void {
+    this.#targets.add(target);
   }
 
   /** Delivers nothing more to a target. */
   forget(target: MessageTarget): void {
-    if (this.#targets.get(target.id) === target) this.#targets.delete(target.id);
+    this.#targets.remove(target);
     this.release(target);
   }
 
   /** A consumer has enough: reading stops until it is released, unless an answer of the broker is awaited. */
   hold(consumer: object): void {
-    this.#full.add(consumer);
-    this.#updateReading();
+    this.#reading.hold(consumer);
   }
 
   /** The opposite of `hold`. */
   release(consumer: object): void {
-    if (this.#full.delete(consumer)) this.#updateReading();
+    this.#reading.release(consumer);
   }
 
   /**
    * Acknowledges a message, or says that it was not consumed. The broker gives no answer to that, so this waits only
    * for room.
    */
-  acknowledge(
-    command: "ACK" | "NACK",
-    message: Frame,
-    headers: Readonly<Record<string, string>> = {},
-  ): Promise<void> | undefined {
+  acknowledge(command: "ACK" | "NACK", message: Frame, headers: ExtraHeaders = {}): Promise<void> | undefined {
     this.#checkOpen(`send ${command}`);
     const { transaction } = headers;
     if (transaction !== undefined) this.#transactions.check(transaction, command);
@@ -270,54 +242,28 @@ export class Session implements FrameSocket {
   }
 
   /** Begins a transaction. */
-  async begin(id: string, headers: Readonly<Record<string, string>> = {}, wait?: WaitOptions): Promise<void> {
-    this.#checkOpen("begin transaction");
-    this.#transactions.open(id);
-    try {
-      await this.#requestTransaction("BEGIN", id, headers, wait);
-    } catch (error) {
-      this.#transactions.close(id);
-      throw error;
-    }
+  begin(id: string, headers?: ExtraHeaders, wait?: WaitOptions): Promise<void> {
+    return this.#transactions.begin(id, headers, wait);
   }
 
-  /** Commits or aborts a transaction. However it ends, the transaction is over. */
-  async endTransaction(
-    command: "COMMIT" | "ABORT",
-    id: string,
-    headers: Readonly<Record<string, string>> = {},
-    wait?: WaitOptions,
-  ): Promise<void> {
-    this.checkTransaction(id, command);
-    this.#transactions.close(id);
-    await this.#requestTransaction(command, id, headers, wait);
-  }
-
-  /** Fails unless the transaction is open on this connection. */
-  checkTransaction(id: string, what: string): void {
-    this.#checkOpen(`send ${what}`);
-    this.#transactions.check(id, what);
+  /**
+   * Commits or aborts a transaction. However it ends, the transaction is over.
+   *
+   * @throws at once when nothing was written; the transaction is open then.
+   */
+  endTransaction(how: "COMMIT" | "ABORT", id: string, headers?: ExtraHeaders, wait?: WaitOptions): Promise<Frame> {
+    this.#checkOpen(`send ${how}`);
+    return this.#transactions.end(how, id, headers, wait);
   }
 
   /**
    * Ends in order: DISCONNECT with a receipt, and the socket closed when that has come, the broker has closed, or the
-   * time is over (default 5 s). Messages that arrive meanwhile are dropped. Never rejects; the signal only shortens
-   * the wait.
+   * time is over (default 5 s). Messages that arrive meanwhile are dropped. Never rejects: signal and time out only
+   * give the connection up sooner.
    */
-  async disconnect(headers: Readonly<Record<string, string>> = {}, wait: WaitOptions = {}): Promise<void> {
-    if (this.#state !== "open") return;
-    const frame = new Frame().buildFrame({ command: "DISCONNECT", headers });
-    this.#targets.clear();
-    this.#full.clear();
-    this.#socket.resume();
-    const answered = this.request(frame, { timeout: DISCONNECT_TIMEOUT, ...wait });
-    this.#state = "disconnecting";
-    try {
-      await answered;
-    } catch {
-      // The broker need not answer: it may close at once ("Graceful Shutdown" in the 1.2 text).
-    }
-    await this.#end(undefined, true);
+  disconnect(headers: ExtraHeaders = {}, wait: WaitOptions = {}): Promise<void> {
+    if (this.#state === "open") this.#leaving = this.#disconnect(headers, wait);
+    return this.#leaving ?? this.#ended ?? Promise.resolve();
   }
 
   /** Gives the connection up at once, with the reason for those who wait. */
@@ -327,16 +273,10 @@ export class Session implements FrameSocket {
 
   /** Sends a frame that was made by hand; what answers it can be read with `readFrame`. */
   async writeFrame(frame: Frame): Promise<void> {
-    if (frame.command === "CONNECT" || frame.command === "STOMP") {
-      throw new TypeError(`Cannot send ${frame.command}: the session is connected already`);
-    }
-    const { headers } = frame;
-    const target = this.#rawTarget(headers);
-    if (frame.command === "UNSUBSCRIBE") this.#targets.delete(target.id);
-    if (frame.command === "SUBSCRIBE") this.#targets.set(target.id, target);
-    const room = this.send(frame);
-    this.#raw.wrote(frame);
-    this.#updateReading();
+    const { receipt } = frame.headers;
+    if (receipt !== undefined) this.#receipts.checkFree(receipt);
+    const room = this.#raw.write(frame, () => this.send(frame));
+    this.#reading.update();
     await room;
   }
 
@@ -345,157 +285,100 @@ export class Session implements FrameSocket {
     return this.#raw.read(options);
   }
 
-  #rawTarget(headers: Headers): MessageTarget {
-    const destination = headers["destination"] ?? "";
-    return { id: headers["id"] ?? destination, destination, deliver: (message) => this.#raw.deliver(message) };
-  }
-
-  async #connect(): Promise<void> {
-    const opened = new Promise<void>((resolve, reject) => this.#opened = { resolve, reject });
-    opened.catch(() => {}); // it may fail before anybody waits
-    if (this.#state === "closed") throw this.#reason;
-    this.#socket.start({
+  #sink(): FrameSink & { session: Session } {
+    return {
+      session: this,
       onFrame: (frame) => this.#onFrame(frame),
       onEnd: (error) => this.#onSocketEnd(error),
-    });
-    try {
-      this.#socket.send(connectFrame(this.#options));
-    } catch (error) {
-      this.#end(error as StompError);
-    }
-    await opened;
+    };
   }
 
   #onFrame(frame: Frame): void {
     switch (frame.command) {
       case "MESSAGE":
-        this.#onMessage(frame);
+        this.#lastError = undefined;
+        this.#targets.deliver(frame);
         return;
       case "RECEIPT":
-        this.#lastError = undefined;
-        if (!this.#receipts.confirm(frame.header("receipt-id") ?? "", frame)) this.#raw.answer(frame);
-        if (this.#full.size > 0) this.#updateReading();
+        // One that nobody waits for may be for a frame that ERROR was said of before: RabbitMQ does that.
+        if (this.#receipts.settle(frame.header("receipt-id") ?? "", frame) || this.#raw.answer(frame)) {
+          this.#lastError = undefined;
+          this.#reading.update();
+        }
         return;
       case "ERROR":
-        if (this.#state === "connecting") this.#onAnswer(frame);
-        else this.#onErrorFrame(frame);
+        this.#onErrorFrame(frame);
         return;
       default:
-        if (this.#state === "connecting") this.#onAnswer(frame);
-        else this.#onUnexpected(frame);
+        this.#end(
+          new UnknownBrokerResponseError(`Cannot go on with ${this.peer}: it sent ${frame.command}`, { frame }),
+        );
     }
-  }
-
-  #onMessage(frame: Frame): void {
-    if (this.#state === "connecting") return this.#onAnswer(frame);
-    this.#lastError = undefined;
-    const id = frame.header("subscription");
-    // Not found: it was unsubscribed while the message was under way.
-    if (id !== undefined) this.#targets.get(id)?.deliver(frame);
-    else this.#targetByDestination(frame)?.deliver(frame);
-  }
-
-  /** 1.0 brokers, and RabbitMQ after a SUBSCRIBE without id, send no `subscription`. */
-  #targetByDestination(frame: Frame): MessageTarget | undefined {
-    const destination = frame.header("destination");
-    for (const target of this.#targets.values()) if (target.destination === destination) return target;
-    return undefined;
-  }
-
-  #onAnswer(frame: Frame): void {
-    let plan: HeartbeatPlan;
-    try {
-      const agreement = readAnswer(frame, this.#options, this.peer);
-      this.#socket.version = agreement.version;
-      plan = agreement.plan;
-    } catch (error) {
-      this.#end(error as StompError);
-      return;
-    }
-    this.connected = frame.headers;
-    this.family = brokerFamily(frame.headers["server"]);
-    this.#state = "open";
-    this.#heartbeat = new Heartbeat(plan, this.#socket, {
-      ...this.#options.tolerance,
-      clock: this.#options.clock,
-      stopped: (silence) => {
-        const seconds = (silence / 1000).toFixed(1);
-        this.#end(new ConnectionError(`Connection to ${this.peer} lost: nothing came for ${seconds} s`));
-      },
-    });
-    this.#opened.resolve();
   }
 
   #onErrorFrame(frame: Frame): void {
     const error = new BrokerErrorResponse(frame);
-    this.#lastError = error;
+    this.#lastError = { error, at: this.#clock.now() };
     const id = frame.header("receipt-id");
-    const raw = this.#raw.answer(frame);
+    const isRaw = this.#raw.answer(frame);
     // Without an id it may be any of the open calls, so it is all of them.
     if (id === undefined) {
       this.#receipts.failAll((what) => new BrokerErrorResponse(frame, `Cannot confirm ${what}`), false);
+    } else if (!isRaw) {
+      this.#receipts.fail(id, error);
     }
-    if (id !== undefined && !raw) this.#receipts.fail(id, error);
-    this.#updateReading();
     this.#options.onError?.(error);
-  }
-
-  #onUnexpected(frame: Frame): void {
-    this.#end(
-      new UnknownBrokerResponseError(`Cannot go on with ${this.peer}: it sent ${frame.command}`, { frame }),
-    );
   }
 
   #onSocketEnd(error: StompError | undefined): void {
     if (this.#state === "disconnecting") {
-      this.#receipts.failAll(() => new ConnectionError("the broker closed the connection"), true);
+      const failed = (what: string) =>
+        new ConnectionError(`Cannot confirm ${what}: the broker closed the connection`, { cause: error });
+      this.#receipts.failAll(failed, true);
       return;
     }
-    const what = this.#state === "connecting"
-      ? `Cannot connect to ${this.peer}: the broker closed the connection before CONNECTED`
-      : `Connection to ${this.peer} lost: the broker closed it`;
-    this.#end(this.#lastError ?? error ?? new ConnectionError(what));
+    const told = this.#lastError;
+    if (told !== undefined && this.#clock.now() - told.at <= LAST_WORDS) this.#end(told.error);
+    else this.#end(error ?? new ConnectionError(`Connection to ${this.peer} lost: the broker closed it`));
   }
 
-  /** Paused while a consumer is full, but never while an answer is awaited that may stand behind its messages. */
-  #updateReading(): void {
-    const pause = this.#full.size > 0 && this.#receipts.size === 0 && this.#raw.openReceipts === 0;
-    if (pause === this.#socket.paused) return;
-    if (pause) this.#socket.pause();
-    else this.#socket.resume();
+  async #disconnect(headers: ExtraHeaders, wait: WaitOptions): Promise<void> {
+    let left: () => WaitOptions;
+    let answered: Promise<Frame>;
+    try {
+      left = beginSteps(wait, DISCONNECT_TIMEOUT);
+      answered = this.request(new Frame().buildFrame({ command: "DISCONNECT", headers }), left());
+    } catch {
+      return await this.#end(undefined);
+    }
+    this.#state = "disconnecting";
+    this.#targets.clear();
+    this.#reading.releaseAll();
+    try {
+      await answered;
+    } catch (error) {
+      // The broker need not answer: it may close at once ("Graceful Shutdown" in the 1.2 text).
+      const isOver = error instanceof BrokerErrorResponse || error instanceof ConnectionError;
+      if (!isOver) return await this.#end(undefined);
+    }
+    const stop = onGiveUp(left(), "the end of the connection", () => void this.#socket.close());
+    await this.#end(undefined, true);
+    stop();
   }
 
-  async #end(reason: StompError | undefined, inOrder = false): Promise<void> {
-    if (this.#state === "closed") return;
-    const wasConnecting = this.#state === "connecting";
+  #end(reason: StompError | undefined, inOrder = false): Promise<void> {
+    if (this.#ended) return this.#ended;
     this.#state = "closed";
     this.#reason = reason;
-    this.#heartbeat?.stop();
+    this.#ended = inOrder ? this.#socket.end() : this.#socket.close();
+    this.#heartbeat.stop();
     this.#targets.clear();
     this.#transactions.clear();
-    this.#full.clear();
-    this.#receipts.failAll(
-      (what) => new ConnectionError(`Cannot confirm ${what}: ${endOf(reason)}`, { cause: reason }),
-      true,
-    );
+    const lost = (what: string) => new ConnectionError(`Cannot confirm ${what}: ${endOf(reason)}`, { cause: reason });
+    this.#receipts.failAll(lost, true);
     this.#raw.end(reason ?? new NotConnectedError("Cannot read frame: the session is over"));
-    const socketClosed = inOrder ? this.#socket.end() : this.#socket.close();
-    if (wasConnecting) {
-      await socketClosed;
-      this.#opened?.reject(reason ?? new NotConnectedError("Cannot connect: the session was closed"));
-    } else {
-      this.#options.onEnd?.(this, reason);
-      await socketClosed;
-    }
-  }
-
-  #requestTransaction(
-    command: string,
-    id: string,
-    headers: Readonly<Record<string, string>>,
-    wait?: WaitOptions,
-  ): Promise<Frame> {
-    return this.request(new Frame().buildFrame({ command, headers: { transaction: id, ...headers } }), wait);
+    this.#options.onEnd?.(this, reason);
+    return this.#ended;
   }
 
   #checkOpen(what: string): void {
@@ -503,11 +386,6 @@ export class Session implements FrameSocket {
     const state = this.#state === "disconnecting" ? "it is disconnecting" : endOf(this.#reason);
     throw new NotConnectedError(`Cannot ${what}: ${state}`, this.#reason ? { cause: this.#reason } : {});
   }
-}
-
-function describeFrame(frame: Frame): string {
-  const destination = frame.headers["destination"];
-  return destination === undefined ? frame.command : `${frame.command} to ${destination}`;
 }
 
 function endOf(reason: StompError | undefined): string {

@@ -7,9 +7,10 @@ import type { ReadOptions, WaitOptions } from "./conversation.ts";
 import { Empty, TransactionError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import type { Message } from "./message.ts";
-import { type ConnectOptions, type DisconnectOptions, Stomp } from "./stomp.ts";
-import type { Conf, StompOptions } from "./stomp_options.ts";
-import type { AckMode } from "./session.ts";
+import { Stomp } from "./stomp.ts";
+import type { Transaction } from "./transaction.ts";
+import type { Conf, ConnectOptions, DisconnectOptions, StompOptions } from "./stomp_options.ts";
+import type { AckMode } from "./acknowledge.ts";
 
 /** Options of {@linkcode Simple.prototype.put}. */
 export interface PutOptions extends WaitOptions {
@@ -59,7 +60,8 @@ export class Simple implements AsyncDisposable {
 
   /** The client underneath. */
   readonly stomp: Stomp;
-  #transaction: string | undefined;
+  #transaction: Transaction | undefined;
+  #beginning = false;
 
   /**
    * Creates a client. Nothing is connected before `connect`.
@@ -135,15 +137,14 @@ export class Simple implements AsyncDisposable {
    * @throws {TransactionError} when there is one already.
    */
   async begin(options: WaitOptions = {}): Promise<void> {
-    if (this.#transaction !== undefined) {
+    if (this.#transaction !== undefined || this.#beginning) {
       throw new TransactionError("Cannot begin: there is a transaction already, commit or abort it first");
     }
-    const id = this.#transaction = crypto.randomUUID();
+    this.#beginning = true;
     try {
-      await this.stomp.begin({ ...options, transaction: id });
-    } catch (error) {
-      this.#transaction = undefined;
-      throw error;
+      this.#transaction = await this.stomp.begin({ ...options });
+    } finally {
+      this.#beginning = false;
     }
   }
 
@@ -166,8 +167,8 @@ export class Simple implements AsyncDisposable {
   }
 
   /** Acknowledges a message: within the transaction, if there is one. */
-  ack(message: Frame): Promise<void> {
-    return this.stomp.ack(message, { transaction: this.#transaction });
+  ack(message: Frame, options: WaitOptions = {}): Promise<void> {
+    return this.stomp.ack(message, { ...options, transaction: this.#transaction });
   }
 
   /** Disconnects. */
@@ -180,12 +181,16 @@ export class Simple implements AsyncDisposable {
     if (transaction === undefined) {
       throw new TransactionError(`Cannot ${how}: there is no transaction, call begin first`);
     }
-    this.#transaction = undefined;
-    await this.stomp[how]({ ...options, transaction });
+    try {
+      await transaction[how](options);
+    } finally {
+      // A call that was given up before it began has ended nothing.
+      if (!transaction.isOpen) this.#transaction = undefined;
+    }
   }
 
   #conf(conf: Conf | undefined): Conf {
-    return this.#transaction === undefined ? { ...conf } : { ...conf, transaction: this.#transaction };
+    return this.#transaction === undefined ? { ...conf } : { ...conf, transaction: this.#transaction.id };
   }
 }
 

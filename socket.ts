@@ -3,12 +3,13 @@
  *
  * @module
  */
+import type { DirectIo } from "./channel.ts";
 import { type DecoderLimits, FrameDecoder } from "./decoder.ts";
 import { ConnectionError, NotConnectedError, StompError, UnknownBrokerResponseError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import type { Version } from "./headers.ts";
 import { type Clock, systemClock } from "./heartbeat.ts";
-import type { Transport } from "./transport.ts";
+import { directIo, type Transport } from "./transport.ts";
 import { WriteBuffer } from "./write_buffer.ts";
 
 /** Who takes what a socket receives. Its methods are called while a chunk is decoded, and must not throw. */
@@ -43,10 +44,14 @@ export class FramedSocket {
   readonly #decoder: FrameDecoder;
   readonly #clock: Clock;
   readonly #out: WriteBuffer;
-  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+  readonly #io: DirectIo;
   #sink: FrameSink | undefined;
+  #reading = false;
   #paused = false;
-  #resume: (() => void) | undefined;
+  #stopped = false; // the transport waits to be resumed
+  #broken = false; // what comes is no STOMP
+  #drained: (() => void) | undefined;
+  #ended = false; // nothing more comes
   #over = false; // nothing is delivered to the sink any more
   #closing: Promise<void> | undefined;
   #lastWords: ReturnType<typeof setTimeout> | undefined;
@@ -67,7 +72,8 @@ export class FramedSocket {
         if (!this.#over) this.#sink!.onHeartbeat?.();
       },
     });
-    this.#out = new WriteBuffer(transport.writable, () => this.#writeFailed());
+    this.#io = directIo(transport);
+    this.#out = new WriteBuffer(this.#io, () => this.#writeFailed());
   }
 
   /** Name of the far end, for people. */
@@ -109,7 +115,6 @@ export class FramedSocket {
   start(sink: FrameSink): void {
     if (this.#sink) throw new TypeError("Cannot start: the socket was started already");
     this.#sink = sink;
-    this.#reader = this.#transport.readable.getReader();
     this.#read();
   }
 
@@ -121,8 +126,9 @@ export class FramedSocket {
   /** Reads again. */
   resume(): void {
     this.#paused = false;
-    this.#resume?.();
-    this.#resume = undefined;
+    if (!this.#stopped || this.#broken) return;
+    this.#stopped = false;
+    this.#io.resume();
   }
 
   /**
@@ -188,9 +194,10 @@ export class FramedSocket {
   async #finish(): Promise<void> {
     try {
       await this.#out.end();
+      this.#broken = false;
       this.resume();
-      this.#reader ??= this.#transport.readable.getReader();
-      while (!(await this.#reader.read()).done);
+      this.#read();
+      if (!this.#ended) await new Promise<void>((resolve) => this.#drained = resolve);
     } catch {
       // Broken: there is nobody left to be polite to.
     }
@@ -200,31 +207,44 @@ export class FramedSocket {
     this.#over = true;
     clearTimeout(this.#lastWords);
     this.#out.abandon(new ConnectionError(`Connection to ${this.peer} was closed`));
-    this.resume();
     await this.#transport.close();
   }
 
-  async #read(): Promise<void> {
-    const reader = this.#reader!;
-    let reason: StompError | undefined;
+  #read(): void {
+    if (this.#reading) return;
+    this.#reading = true;
+    this.#io.read({
+      chunk: (bytes) => this.#onChunk(bytes),
+      done: (error) => this.#onDone(error),
+    });
+  }
+
+  /** Returns whether more is wanted. */
+  #onChunk(bytes: Uint8Array): boolean {
+    if (this.#over) return true; // read, so that the far end can go on to its end, but not looked at
+    this.#lastReceived = this.#clock.now();
     try {
-      for (;;) {
-        if (this.#paused) await new Promise<void>((resolve) => this.#resume = resolve);
-        if (this.#over) return;
-        const { done, value } = await reader.read();
-        if (this.#over) return;
-        if (done) {
-          if (this.#decoder.pending) {
-            reason = new ConnectionError(`Connection to ${this.peer} lost: it ended inside a frame`);
-          }
-          break;
-        }
-        this.#lastReceived = this.#clock.now();
-        this.#decoder.push(value);
-      }
+      this.#decoder.push(bytes);
     } catch (error) {
-      reason = this.#reasonOf(error);
+      this.#broken = this.#stopped = true;
+      this.#tell(this.#reasonOf(error));
+      return false;
     }
+    this.#stopped = this.#paused;
+    return !this.#paused;
+  }
+
+  #onDone(error: ConnectionError | undefined): void {
+    this.#ended = true;
+    this.#drained?.();
+    const cutOff = error === undefined && this.#decoder.pending;
+    this.#tell(
+      cutOff ? new ConnectionError(`Connection to ${this.peer} lost: it ended inside a frame`) : error,
+    );
+  }
+
+  /** Tells the sink, once, that nothing more will come. */
+  #tell(reason: StompError | undefined): void {
     if (this.#over) return;
     this.#over = true;
     clearTimeout(this.#lastWords);
@@ -244,10 +264,7 @@ export class FramedSocket {
     if (this.#over) return;
     const error = this.#out.failure!;
     this.#lastWords = setTimeout(() => {
-      if (this.#over) return;
-      const { onEnd } = this.#sink ?? {};
-      this.#over = true;
-      onEnd?.call(this.#sink, this.#reasonOf(error));
+      if (this.#sink) this.#tell(this.#reasonOf(error));
     }, LAST_WORDS);
   }
 

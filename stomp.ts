@@ -4,24 +4,27 @@
  *
  * @module
  */
-import type { ReadOptions, WaitOptions } from "./conversation.ts";
-import { within } from "./deadline.ts";
-import { Dialer } from "./dialer.ts";
-import { messageHeaders } from "./dialect.ts";
-import { AcknowledgeError, NotConnectedError, type StompError, SubscriptionError, TransactionError } from "./errors.ts";
-import { Frame, type FrameSocket } from "./frame.ts";
+import { readAckMode } from "./acknowledge.ts";
+import { sendByHand } from "./by_hand.ts";
+import type { ReadOptions } from "./conversation.ts";
+import type { WaitOptions } from "./deadline.ts";
+import { addressesOf, Dialer } from "./dialer.ts";
+import { Ending } from "./ending.ts";
+import { NotConnectedError, type StompError, SubscriptionError } from "./errors.ts";
+import type { Frame, FrameSocket } from "./frame.ts";
 import { Inbox } from "./inbox.ts";
 import { showAs } from "./inspect.ts";
 import { SessionKeeper } from "./keeper.ts";
-import { type AcknowledgeOptions, Message } from "./message.ts";
+import { type AcknowledgeOptions, type Message, receivedMessage } from "./message.ts";
 import { Outbox } from "./outbox.ts";
+import { Sender } from "./sender.ts";
 import type { Session } from "./session.ts";
 import { type Status, StatusHub } from "./status.ts";
 import {
   type Conf,
-  type Credentials,
+  type ConnectOptions,
   type DestinationConf,
-  readAckMode,
+  type DisconnectOptions,
   readConf,
   type SendOptions,
   type StompOptions,
@@ -30,25 +33,7 @@ import {
 } from "./stomp_options.ts";
 import type { Subscription } from "./subscription.ts";
 import { Subscriptions } from "./subscriptions.ts";
-import { Transaction } from "./transaction.ts";
-
-/** Options of `Stomp.prototype.connect`. */
-export interface ConnectOptions extends Credentials, WaitOptions {
-  /** `client-id`, which ActiveMQ and Artemis need for durable subscriptions. */
-  clientId?: string | undefined;
-}
-
-/** Options of `disconnect`: how long to wait, and further headers of DISCONNECT. */
-export interface DisconnectOptions extends WaitOptions {
-  /** A header. */
-  [header: string]: unknown;
-}
-
-/** What `send` gives when there is room and no receipt is wanted. */
-const DONE: Promise<undefined> = Promise.resolve(undefined);
-
-/** Milliseconds that an ending may take, where the call says nothing else. */
-const END_TIMEOUT = 10_000;
+import { Transaction, Transactions } from "./transaction.ts";
 
 /**
  * A STOMP client.
@@ -70,21 +55,21 @@ export class Stomp implements AsyncDisposable {
   readonly closed: Promise<StompError | undefined>;
 
   readonly #dialer: Dialer;
-  readonly #options: StompOptions;
   readonly #keeper: SessionKeeper;
   readonly #outbox: Outbox;
+  readonly #sender: Sender;
   readonly #status = new StatusHub();
   readonly #subscriptions: Subscriptions;
-  readonly #transactions = new Map<string, Transaction>();
+  readonly #transactions: Transactions;
   readonly #frames: Inbox<Message>; // of the subscriptions made by a conf
-  #ids = 0;
-  #ending: Promise<void> | undefined;
+  readonly #ending: Ending;
   #resolveClosed!: (error: StompError | undefined) => void;
 
   /**
    * Opens a client and connects it.
    *
    * @param target a URL, several, or `failover:(…)`
+   * @param options those of the client; `signal` and `timeout` limit the connecting, too.
    * @throws {TypeError} when a URL makes no sense.
    * @throws {ConnectionError} when no connection can be made; a `ConnectionTimeoutError` when the time is over.
    * @throws {BrokerErrorResponse} when the broker refuses, for example for a wrong password.
@@ -96,7 +81,7 @@ export class Stomp implements AsyncDisposable {
     const { signal, ...rest } = options;
     const stomp = new Stomp(target, rest);
     try {
-      await stomp.connect({ signal });
+      await stomp.connect({ signal, timeout: options.timeout });
     } catch (error) {
       stomp.#keeper.close(undefined);
       throw error;
@@ -109,29 +94,51 @@ export class Stomp implements AsyncDisposable {
   /** Creates a client for a URL, several, or `failover:(…)`. Nothing is connected before `connect`. */
   constructor(target: string | URL | readonly (string | URL)[], options?: StompOptions);
   constructor(target: string | URL | readonly (string | URL)[], optionsOrPort: number | StompOptions = {}) {
-    const named = typeof optionsOrPort === "number" || (typeof target === "string" && !/^[a-z+]+:/i.test(target));
-    const port = typeof optionsOrPort === "number" ? optionsOrPort : 61613;
-    this.#options = typeof optionsOrPort === "number" ? {} : optionsOrPort;
-    this.#dialer = new Dialer(named ? hostUrl(target as string, port) : target, this.#options);
-    this.#outbox = new Outbox(
-      this.#options.maxPending ?? {},
-      this.#dialer.timeout,
-      (pending) => this.#status.emit({ type: "stalled", pending }),
-    );
-    this.#frames = new Inbox<Message>((full) => this.#holdFrames(full));
-    this.#keeper = new SessionKeeper(this.#dialer, this.#options.reconnect ?? {}, {
+    const options = typeof optionsOrPort === "number" ? {} : optionsOrPort;
+    const port = typeof optionsOrPort === "number" ? optionsOrPort : undefined;
+    const family = (session: Session) => options.broker ?? session.family;
+    const dialer = this.#dialer = new Dialer(addressesOf(target, port), options);
+    const { timeout } = dialer;
+    const keeper = this.#keeper = new SessionKeeper(dialer, options.reconnect ?? {}, {
       onOpen: (session) => this.#onOpen(session),
       onLost: () => this.#onLost(),
       onClosed: (reason) => this.#onClosed(reason),
+      onEnded: (reason) => this.#resolveClosed(reason),
       onStatus: (status) => this.#status.emit(status),
     });
+    const outbox = this.#outbox = new Outbox(options.maxPending ?? {}, timeout, {
+      session: () => keeper.session,
+      onStalled: (pending) => this.#status.emit({ type: "stalled", pending }),
+    });
+    this.#transactions = new Transactions({
+      timeout,
+      ready: (what, wait) => keeper.ready(what, wait),
+      check: (what) => keeper.check(what),
+      send: (destination, body, options) => this.send(destination, body, options),
+    });
+    const transaction = (reference: string | { readonly id: string }, what: string) =>
+      this.#transactions.find(reference, what);
+    const { contentLength = true } = options;
+    this.#sender = new Sender({ keeper, outbox, timeout, contentLength, family, transaction });
+    this.#frames = new Inbox<Message>((full) => {
+      if (full) keeper.session?.hold(this.#frames);
+      else keeper.session?.release(this.#frames);
+    });
     this.#subscriptions = new Subscriptions({
-      keeper: this.#keeper,
-      family: (session) => this.#options.broker ?? session.family,
-      transaction: (reference, what) => this.#transaction(reference, what),
+      keeper,
+      timeout,
+      family,
+      transaction,
       onSlow: ({ id, destination, queued }) => {
         this.#status.emit({ type: "slow consumer", subscription: id, destination, queued });
       },
+    });
+    this.#ending = new Ending({
+      drain: (wait) => Promise.all(this.#subscriptions.list().map((one) => one.drain(wait).catch(nothing))),
+      hurry: () => this.#subscriptions.list().forEach((one) => one.unsubscribe().catch(nothing)),
+      leave: () => keeper.leave(),
+      idle: () => outbox.idle(),
+      disconnect: (headers, wait) => keeper.disconnect(headers, wait),
     });
     this.closed = new Promise((resolve) => this.#resolveClosed = resolve);
   }
@@ -176,8 +183,8 @@ export class Stomp implements AsyncDisposable {
   /** Connects. */
   connect(options?: ConnectOptions): Promise<void>;
   async connect(first: string | ConnectOptions = {}, password?: string, clientId?: string): Promise<void> {
-    const { signal, timeout, ...credentials } = typeof first === "string"
-      ? { username: first, password, clientId } as ConnectOptions
+    const { signal, timeout, ...credentials }: ConnectOptions = typeof first === "string"
+      ? { username: first, password, clientId }
       : first;
     this.#dialer.login(credentials);
     await this.#keeper.connect({ signal, timeout });
@@ -214,9 +221,9 @@ export class Stomp implements AsyncDisposable {
     options: SendOptions = {},
   ): Promise<Frame | undefined> {
     try {
-      if (typeof first === "string") return this.#send(first, body, options);
+      if (typeof first === "string") return this.#sender.send(first, body, options);
       const { headers: { destination, transaction, ...headers }, body: confBody, wait } = readConf(first);
-      return this.#send(destination ?? "", confBody, { ...wait, headers, transaction });
+      return this.#sender.send(destination ?? "", confBody, { ...wait, headers, transaction });
     } catch (error) {
       return Promise.reject(error);
     }
@@ -256,61 +263,45 @@ export class Stomp implements AsyncDisposable {
    *
    * @throws {TransactionError} when the id is in use.
    */
-  async begin(conf: Conf = {}): Promise<Transaction> {
-    const { headers: { transaction: given, ...headers }, wait } = readConf(conf);
-    const id = given ?? `tx-${++this.#ids}`;
-    const session = await this.#keeper.ready("begin transaction", wait);
-    await session.begin(id, headers, wait);
-    const transaction = new Transaction(id, session, this, () => this.#transactions.delete(id));
-    this.#transactions.set(id, transaction);
-    return transaction;
+  begin(conf: Conf = {}): Promise<Transaction> {
+    return this.#transactions.begin(conf);
   }
 
   /** Commits a transaction: what `begin` gave, or a conf with its id as `transaction`. */
   async commit(conf: Transaction | TransactionConf): Promise<void> {
     if (conf instanceof Transaction) return await conf.commit();
     const { headers: { transaction, ...headers }, wait } = readConf(conf);
-    await this.#transaction(transaction, "commit").commit({ ...wait, headers });
+    await this.#transactions.find(transaction, "commit").commit({ ...wait, headers });
   }
 
   /** Aborts a transaction: what `begin` gave, or a conf with its id as `transaction`. */
   async abort(conf: Transaction | TransactionConf): Promise<void> {
     if (conf instanceof Transaction) return await conf.abort();
     const { headers: { transaction, ...headers }, wait } = readConf(conf);
-    await this.#transaction(transaction, "abort").abort({ ...wait, headers });
+    await this.#transactions.find(transaction, "abort").abort({ ...wait, headers });
   }
 
   /**
    * Runs `work` in a transaction: committed when it returns, aborted when it throws.
    *
+   * @param options `signal` and `timeout` are for all of it, `work` included: when they end it, the transaction is
+   * aborted, and what `work` still does with it rejects.
    * @returns what `work` returns.
    * @throws what `work` throws; `TransactionError` when the connection is lost, and then nothing of it happened unless
    * it was lost during the commit.
    */
-  async transaction<T>(work: (tx: Transaction) => T | Promise<T>, options: WaitOptions = {}): Promise<T> {
-    const tx = await this.begin({ ...options });
-    let result: T;
-    try {
-      result = await work(tx);
-    } catch (error) {
-      // What went wrong first is what the caller has to know.
-      if (tx.isOpen) await tx.abort(options).catch(() => {});
-      else this.#transactions.delete(tx.id);
-      throw error;
-    }
-    if (!this.#transactions.has(tx.id)) return result; // `work` has ended it itself
-    await tx.commit(options);
-    return result;
+  transaction<T>(work: (tx: Transaction) => T | Promise<T>, options: WaitOptions = {}): Promise<T> {
+    return this.#transactions.run(work, options);
   }
 
   /** Acknowledges a message: the same as `message.ack()`. */
   async ack(message: Frame, options: AcknowledgeOptions = {}): Promise<void> {
-    await received(message, "ACK").ack(options);
+    await receivedMessage(message, "ACK").ack(options);
   }
 
   /** Says that a message was not consumed: the same as `message.nack()`. */
   async nack(message: Frame, options: AcknowledgeOptions = {}): Promise<void> {
-    await received(message, "NACK").nack(options);
+    await receivedMessage(message, "NACK").nack(options);
   }
 
   /**
@@ -326,7 +317,9 @@ export class Stomp implements AsyncDisposable {
     this.#keeper.check("receive");
     const message = await this.#frames.take(read, "a message");
     if (message === undefined && !read.nb) throw new NotConnectedError("Cannot receive: the client is closed");
-    if (message !== undefined) await callback?.(message);
+    if (message === undefined) return undefined;
+    (message.subscription as Subscription).taken(message);
+    await callback?.(message);
     return message;
   }
 
@@ -335,24 +328,31 @@ export class Stomp implements AsyncDisposable {
     return this.receiveFrame(callback, true);
   }
 
-  /** Sends a frame that was made by hand. Resolves to its RECEIPT when it asks for one. */
+  /**
+   * Sends a frame that was made by hand, over the connection that is open now or opens next. Resolves to its RECEIPT
+   * when it asks for one. SUBSCRIBE and UNSUBSCRIBE do what {@linkcode subscribe} and {@linkcode unsubscribe} do with a
+   * conf: the messages are for {@linkcode receiveFrame}.
+   *
+   * @throws {TypeError} for CONNECT and DISCONNECT, which are the client's to say.
+   */
   async sendFrame(frame: Frame, options: WaitOptions = {}): Promise<Frame | undefined> {
-    const session = await this.#keeper.ready(`send ${frame.command}`, options);
-    if ("receipt" in frame.headers) return await session.request(frame, options);
-    await session.writeFrame(frame);
-    return undefined;
+    const { timeout } = this.#dialer;
+    const owner = { keeper: this.#keeper, subscriptions: this.#subscriptions, inbox: this.#frames, timeout };
+    return await sendByHand(frame, options, owner);
   }
 
   /**
-   * Ends in order: waits until what was sent is confirmed, says DISCONNECT, and waits for its receipt. Messages that
-   * were not taken from their subscriptions are dropped; see {@linkcode drain}. Idempotent.
+   * Ends in order: waits until what was sent is confirmed, says DISCONNECT, and waits for its receipt. Nothing new can
+   * be sent meanwhile. Messages that were not taken from their subscriptions are dropped; see {@linkcode drain}.
+   * Idempotent.
    *
    * @param conf `timeout`: milliseconds after which the connection is given up, default 10,000; `signal`: gives it up
    * at once. Anything else is a header of DISCONNECT.
    * @returns a promise that resolves in any case: `closed` tells how the client ended.
    */
-  disconnect(conf: DisconnectOptions = {}): Promise<void> {
-    return this.#ending ??= this.#end(conf, false);
+  async disconnect(conf: DisconnectOptions = {}): Promise<void> {
+    const { headers, wait } = readConf(conf);
+    await this.#ending.begin(false, headers, wait);
   }
 
   /**
@@ -360,73 +360,15 @@ export class Stomp implements AsyncDisposable {
    * subscriptions can still be taken and acknowledged, and when all were taken it goes on as {@linkcode disconnect}.
    * Idempotent.
    *
-   * @param options `timeout`: milliseconds after which it ends all the same, default 10,000.
+   * @param options `timeout`: milliseconds after which it ends all the same, default 10,000; `signal`: ends it at once.
    */
-  drain(options: WaitOptions = {}): Promise<void> {
-    return this.#ending ??= this.#end({ ...options }, true);
+  async drain(options: WaitOptions = {}): Promise<void> {
+    await this.#ending.begin(true, {}, options);
   }
 
   /** Disconnects. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.disconnect();
-  }
-
-  #send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<Frame | undefined> {
-    if (typeof destination !== "string" || destination === "") {
-      throw new TypeError("Cannot send: the destination is missing");
-    }
-    options.signal?.throwIfAborted();
-    const headers = sendHeaders(destination, body, options);
-    const contentLength = options.contentLength ?? this.#options.contentLength ?? true;
-    // Built at once, so that a mistake is found at once. The deadline of a message begins now, too.
-    const base = new Frame().buildFrame({ command: "SEND", headers, body }, { contentLength });
-    const moment = options.expires === undefined ? options : { ...options, expires: momentOf(options.expires) };
-    const frameFor = (session: Session) => this.#complete(base, moment, session);
-
-    const { session } = this.#keeper;
-    if (options.transaction !== undefined) {
-      const transaction = this.#transaction(options.transaction, "send");
-      const open = transaction.use("send");
-      const frame = frameFor(open);
-      frame.headers["transaction"] = transaction.id;
-      return open.send(frame)?.then(nothing) ?? DONE;
-    }
-    if (options.receipt === false) {
-      if (session) return session.send(frameFor(session))?.then(nothing) ?? DONE;
-      return this.#keeper.ready(`send to ${destination}`, this.#wait(options)).then((open) => {
-        return open.send(frameFor(open))?.then(nothing);
-      });
-    }
-    if (!session) this.#keeper.check(`send to ${destination}`);
-    return this.#outbox.send(destination, base.bodyLength, frameFor, () => this.#keeper.session, options);
-  }
-
-  /** Adds what an option is called by the broker. */
-  #complete(base: Frame, options: SendOptions, session: Session): Frame {
-    Object.assign(base.headers, messageHeaders(options, this.#options.broker ?? session.family));
-    // What an earlier connection called it is no name on this one; the caller's own name stays.
-    if (options.headers?.["receipt"] === undefined) delete base.headers["receipt"];
-    return base;
-  }
-
-  #wait({ signal, timeout }: WaitOptions): WaitOptions {
-    return { signal, timeout: timeout ?? this.#dialer.timeout };
-  }
-
-  #transaction(reference: string | { readonly id: string } | undefined, what: string): Transaction {
-    if (reference instanceof Transaction) return reference;
-    const id = typeof reference === "string" ? reference : reference?.id;
-    const transaction = id === undefined ? undefined : this.#transactions.get(id);
-    if (transaction === undefined) {
-      this.#keeper.check(what);
-      throw new TransactionError(`Cannot ${what}: there is no open transaction ${id ?? "in the conf"}`);
-    }
-    return transaction;
-  }
-
-  #holdFrames(full: boolean): void {
-    if (full) this.#keeper.session?.hold(this.#frames);
-    else this.#keeper.session?.release(this.#frames);
   }
 
   /** In this order: a reply must find its subscription. */
@@ -437,6 +379,7 @@ export class Stomp implements AsyncDisposable {
   }
 
   #onLost(): void {
+    this.#transactions.clear();
     this.#subscriptions.lost();
   }
 
@@ -445,23 +388,6 @@ export class Stomp implements AsyncDisposable {
     this.#subscriptions.end(reason);
     this.#frames.end(reason);
     this.#outbox.failAll(reason ?? new NotConnectedError("the client is closed"));
-    this.#resolveClosed(reason);
-  }
-
-  async #end({ signal, timeout, ...conf }: DisconnectOptions, drain: boolean): Promise<void> {
-    const { headers } = readConf(conf);
-    const deadline = performance.now() + (timeout ?? END_TIMEOUT);
-    const wait = () => ({ signal, timeout: Math.max(0, deadline - performance.now()) });
-    if (drain) await Promise.all(this.#subscriptions.list().map((one) => one.drain(wait()).catch(nothing)));
-    await within(this.#outbox.idle(), wait(), "the messages that are not confirmed").catch(nothing);
-    const { session } = this.#keeper;
-    if (session) {
-      const said = session.disconnect(headers, wait());
-      this.#keeper.close(undefined);
-      await said;
-    } else {
-      this.#keeper.close(undefined);
-    }
   }
 }
 
@@ -471,34 +397,4 @@ showAs(Stomp, (stomp) => ({
   pending: stomp.pending,
 }));
 
-function nothing(): undefined {}
-
-/** stompy's host and port as a URL. */
-function hostUrl(hostname: string, port: number): string {
-  if (!Number.isInteger(port) || port < 1 || port > 65535) {
-    throw new TypeError(`Cannot use port ${port}: it is a whole number from 1 to 65535`);
-  }
-  const bare = hostname.includes(":") && !hostname.startsWith("[") ? `[${hostname}]` : hostname;
-  return `stomp://${bare}:${port}`;
-}
-
-function momentOf(expires: number | Date): Date {
-  return expires instanceof Date ? expires : new Date(Date.now() + expires);
-}
-
-/** The headers that are the same on every broker. */
-function sendHeaders(
-  destination: string,
-  body: string | Uint8Array,
-  options: SendOptions,
-): Record<string, string | undefined> {
-  const { headers } = options;
-  const contentType = options.contentType ?? headers?.["content-type"] ??
-    (typeof body === "string" ? "text/plain" : undefined);
-  return { destination, ...headers, "content-type": contentType };
-}
-
-function received(message: Frame, command: string): Message {
-  if (message instanceof Message) return message;
-  throw new AcknowledgeError(`Cannot send ${command}: the frame was not received by a subscription of a client`);
-}
+function nothing(): void {}

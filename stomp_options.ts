@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { AckMode } from "./acknowledge.ts";
 import type { ReconnectOptions } from "./backoff.ts";
 import type { WaitOptions } from "./conversation.ts";
 import type { DecoderLimits } from "./decoder.ts";
@@ -10,7 +11,6 @@ import type { BrokerFamily, ConsumerOptions, MessageOptions } from "./dialect.ts
 import type { Version } from "./headers.ts";
 import type { HeartbeatOffer, HeartbeatTolerance } from "./heartbeat.ts";
 import type { OutboxLimits } from "./outbox.ts";
-import type { AckMode } from "./session.ts";
 import type { TlsOptions } from "./transport.ts";
 
 /** A user and a password. */
@@ -19,6 +19,18 @@ export interface Credentials {
   username?: string | undefined;
   /** The password. */
   password?: string | undefined;
+}
+
+/** Options of `Stomp.prototype.connect`. */
+export interface ConnectOptions extends Credentials, WaitOptions {
+  /** `client-id`, which ActiveMQ and Artemis need for durable subscriptions. */
+  clientId?: string | undefined;
+}
+
+/** Options of `disconnect`: how long to wait, and further headers of DISCONNECT. */
+export interface DisconnectOptions extends WaitOptions {
+  /** A header. */
+  [header: string]: unknown;
 }
 
 /** Options of a {@linkcode Stomp}. */
@@ -146,13 +158,6 @@ export function readConf(conf: Conf = {}): ConfParts {
 /** Wait options without the members that were not given, which would otherwise look like a choice. */
 function waitOf(signal: AbortSignal | undefined, timeout: number | undefined): WaitOptions {
   return { ...(signal && { signal }), ...(timeout !== undefined && { timeout }) };
-}
-
-/** Reads an ack mode. */
-export function readAckMode(ack: string | undefined): AckMode {
-  if (ack === undefined) return "auto";
-  if (ack === "auto" || ack === "client" || ack === "client-individual") return ack;
-  throw new TypeError(`Cannot subscribe: ack is ${JSON.stringify(ack)}, not auto, client or client-individual`);
 }
 
 /** Reads the heart-beat option. */

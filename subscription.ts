@@ -3,13 +3,14 @@
  *
  * @module
  */
-import type { ReadOptions, WaitOptions } from "./conversation.ts";
-import { within } from "./deadline.ts";
-import type { StompError } from "./errors.ts";
+import type { AckMode } from "./acknowledge.ts";
+import type { ReadOptions } from "./conversation.ts";
+import { beginSteps, checkTimeout, type WaitOptions, within } from "./deadline.ts";
+import { type StompError, TimeoutError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import { Inbox, type InboxLimits } from "./inbox.ts";
 import type { AcknowledgeOptions, Acknowledger, Message } from "./message.ts";
-import type { AckMode, MessageTarget } from "./session.ts";
+import type { MessageTarget } from "./targets.ts";
 
 /** What a subscription needs of its client. */
 export interface SubscriptionOwner {
@@ -20,7 +21,10 @@ export interface SubscriptionOwner {
     message: Message,
     options: AcknowledgeOptions,
   ): Promise<void>;
-  /** Sends UNSUBSCRIBE. Never rejects for want of a connection: there is nothing to end then. */
+  /**
+   * Sends UNSUBSCRIBE. Never rejects for want of a connection: there is nothing to end then. What it throws at once has
+   * ended nothing.
+   */
   unsubscribe(subscription: Subscription, options: UnsubscribeOptions): Promise<void>;
   /** The subscription's queue is full, or has room again. */
   onFull(subscription: Subscription, full: boolean): void;
@@ -32,6 +36,14 @@ export interface UnsubscribeOptions extends WaitOptions {
   forget?: boolean | undefined;
   /** Further headers of UNSUBSCRIBE. */
   headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** What was said of a message within a transaction. */
+export interface Tentative {
+  /** The transaction was committed. */
+  keep(): void;
+  /** It was not: the message can be acknowledged again. */
+  undo(): void;
 }
 
 /** What a subscription is made of. */
@@ -65,15 +77,17 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   readonly #owner: SubscriptionOwner;
   readonly #inbox: Inbox<Message>;
   readonly #shared: boolean;
+  readonly #hurried = Promise.withResolvers<void>(); // a drain has no time any more
   #resolveClosed!: (error: StompError | undefined) => void;
   #ending: Promise<void> | undefined;
   #over = false;
-  #epoch = 0;
+  #epoch = 0; // of the connection; 0 while there is none
   #received = 0;
   #acknowledged = 0;
   #acknowledgedTo = 0; // in mode client: everything up to this number
   #lastTaken = 0;
   #unsettled = 0; // in mode client-individual: messages that were taken and not acknowledged
+  readonly #tentative = new Set<Message>(); // acknowledged in a transaction that is open
   #onSettled: (() => void) | undefined;
   #ignoring = false; // messages that still come are not wanted
   #readable: ReadableStream<Message> | undefined;
@@ -124,7 +138,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   /** The next message; `undefined` when the subscription is over, and with `nb` when none is waiting. */
   async take(options: ReadOptions = {}): Promise<Message | undefined> {
     const message = await this.#inbox.take(options, `a message from ${this.destination}`);
-    if (message !== undefined) this.#taken(message);
+    if (message !== undefined) this.taken(message);
     return message;
   }
 
@@ -133,7 +147,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     // The common case under load: one promise for a message, and nothing else.
     const value = this.#inbox.takeNow();
     if (value !== undefined) {
-      this.#taken(value);
+      this.taken(value);
       return Promise.resolve({ done: false, value });
     }
     return this.take().then((value) => value ? { done: false, value } : { done: true, value });
@@ -151,11 +165,24 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   }
 
   /**
-   * Ends the subscription at once. Messages that were not taken are dropped: the broker delivers those again that were
-   * to be acknowledged. Idempotent.
+   * Ends the subscription at once, also where it drains. Messages that were not taken are dropped: the broker delivers
+   * those again that were to be acknowledged. Idempotent.
+   *
+   * @throws what keeps it from being ended, and then it goes on: a signal that has aborted already, an option that the
+   * broker does not know.
    */
   unsubscribe(options: UnsubscribeOptions = {}): Promise<void> {
-    return this.#ending ??= this.#unsubscribe(options);
+    if (this.#over) return this.#ending ?? Promise.resolve();
+    if (this.#ending) {
+      this.#ignore();
+      this.#hurried.resolve();
+      return this.#ending;
+    }
+    try {
+      return this.#ending = this.#leave(this.#owner.unsubscribe(this, options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /**
@@ -166,9 +193,16 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
    * messages that were taken may still be acknowledged, and when all were, it unsubscribes. The broker delivers those
    * that were not taken to somebody else.
    *
-   * @param options `timeout`: milliseconds after which it unsubscribes all the same. Default 10,000.
+   * @param options `timeout`: milliseconds after which it unsubscribes all the same. Default 10,000. So it does when
+   * the signal aborts.
    */
   drain(options: WaitOptions = {}): Promise<void> {
+    try {
+      checkTimeout(options.timeout);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    if (this.#over) return this.#ending ?? Promise.resolve();
     return this.#ending ??= this.#drain(options);
   }
 
@@ -197,15 +231,28 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   }
 
   /**
+   * Notes that a message was taken.
+   *
+   * @internal
+   */
+  taken(message: Message): void {
+    if (message.epoch !== this.#epoch) return; // its connection is gone: nothing can be said of it any more
+    this.#lastTaken = message.number;
+    this.#unsettled++;
+  }
+
+  /**
    * The connection is gone. Messages that are still queued are dropped, because the broker will send them again; not so
    * in mode `auto`, where it holds them for delivered.
    *
    * @internal
    */
   leave(): void {
+    this.#epoch = 0;
     if (this.ackMode !== "auto") this.#dropQueued();
     this.#unsettled = 0;
     this.#lastTaken = this.#acknowledgedTo;
+    this.#tentative.clear();
     this.#onSettled?.();
   }
 
@@ -222,20 +269,27 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
    * Notes what was said of a message.
    *
    * @internal
-   * @returns what takes it back, for a transaction that is aborted.
+   * @returns within a transaction, what is to be called when that ends.
    */
-  settle(message: Message, command: "ACK" | "NACK"): () => void {
-    const before = this.#acknowledgedTo;
+  settle(message: Message, command: "ACK" | "NACK", inTransaction: boolean): Tentative | undefined {
     message.settled = command;
     this.#acknowledged++;
     this.#unsettled--;
-    if (this.ackMode === "client") this.#acknowledgedTo = Math.max(before, message.number);
-    if (this.#onSettled && this.#isSettled()) this.#onSettled();
-    return () => {
-      message.settled = undefined;
-      this.#acknowledged--;
-      this.#unsettled++;
-      this.#acknowledgedTo = Math.min(this.#acknowledgedTo, before);
+    if (!inTransaction) {
+      this.#settledFor(message);
+      return undefined;
+    }
+    const tentative = this.#tentative.add(message);
+    return {
+      keep: () => {
+        if (tentative.delete(message)) this.#settledFor(message);
+      },
+      undo: () => {
+        if (!tentative.delete(message)) return; // its connection is gone
+        message.settled = undefined;
+        this.#acknowledged--;
+        this.#unsettled++;
+      },
     };
   }
 
@@ -246,12 +300,14 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
    */
   settledAlready(message: Message): string | undefined {
     if (message.settled !== undefined) return `it was sent ${message.settled} already`;
-    if (this.ackMode === "client" && message.number <= this.#acknowledgedTo) return "a later message was acknowledged";
-    return undefined;
+    if (this.ackMode !== "client") return undefined;
+    let to = this.#acknowledgedTo;
+    for (const { number } of this.#tentative) to = Math.max(to, number);
+    return message.number <= to ? "a later message was acknowledged" : undefined;
   }
 
   /**
-   * The client is closed.
+   * It is over.
    *
    * @internal
    */
@@ -259,53 +315,70 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     if (this.#over) return;
     this.#over = true;
     if (!this.#shared) this.#inbox.end(error);
+    this.#hurried.resolve();
     this.#resolveClosed(error);
   }
 
-  #taken(message: Message): void {
-    this.#lastTaken = message.number;
-    this.#unsettled++;
-  }
-
-  async #unsubscribe(options: UnsubscribeOptions): Promise<void> {
-    if (this.#over) return;
-    this.#ignoring = true;
-    this.#dropQueued();
+  /** Ends the iteration now, and the subscription when UNSUBSCRIBE was answered. */
+  async #leave(said: Promise<void>): Promise<void> {
+    this.#ignore();
+    if (!this.#shared) this.#inbox.end();
     try {
-      await this.#owner.unsubscribe(this, options);
+      await said;
     } finally {
       this.end(undefined);
     }
   }
 
-  async #drain(options: WaitOptions): Promise<void> {
-    if (this.#over) return;
-    const wait = { timeout: END_TIMEOUT, ...options };
-    if (this.ackMode === "auto") {
-      await this.#owner.unsubscribe(this, wait);
+  async #drain({ signal, timeout = END_TIMEOUT }: WaitOptions): Promise<void> {
+    const left = beginSteps({ timeout });
+    // An ending has to end: it goes on when the time is over.
+    const until = (done: Promise<void>, what: string) => within(done, { ...left(), signal }, what).catch(() => {});
+    const unlessHurried = (done: Promise<void>) => Promise.race([done, this.#hurried.promise]);
+    let refusal: unknown;
+    const unsubscribe = async () => {
+      if (this.#over) return;
+      const said = this.#owner.unsubscribe(this, left());
+      said.catch((error) => refusal = error);
+      await until(said, "the receipt of UNSUBSCRIBE");
+    };
+    try {
+      if (this.ackMode === "auto") {
+        // The broker holds what is under way for delivered, so it is taken along.
+        await unsubscribe();
+        if (!this.#shared) this.#inbox.end();
+        await until(unlessHurried(this.#inbox.whenEmpty()), "its messages to be taken");
+      } else {
+        this.#ignore();
+        if (!this.#shared) this.#inbox.end();
+        await until(unlessHurried(this.#whenSettled()), "its messages to be acknowledged");
+        await unsubscribe();
+      }
+    } finally {
       this.end(undefined);
-      if (!this.#shared) await this.#until(this.#inbox.whenEmpty(), wait, "its messages to be taken");
-      return;
     }
-    this.#ignoring = true;
-    this.#dropQueued();
-    if (!this.#shared) this.#inbox.end();
-    await this.#until(this.#whenSettled(), wait, "its messages to be acknowledged");
-    await this.#unsubscribe({});
-  }
-
-  /** Waits, but goes on when the time is over: an ending has to end. */
-  async #until(done: Promise<void>, wait: WaitOptions, what: string): Promise<void> {
-    await within(done, wait, what).catch(() => {});
+    if (refusal !== undefined && !(refusal instanceof TimeoutError)) throw refusal;
   }
 
   #whenSettled(): Promise<void> {
-    if (this.#over || this.#isSettled()) return Promise.resolve();
+    if (this.#isSettled()) return Promise.resolve();
     return new Promise((resolve) => this.#onSettled = resolve);
   }
 
   #isSettled(): boolean {
+    if (this.#tentative.size > 0) return false;
     return this.ackMode === "client" ? this.#lastTaken <= this.#acknowledgedTo : this.#unsettled <= 0;
+  }
+
+  #settledFor(message: Message): void {
+    if (this.ackMode === "client") this.#acknowledgedTo = Math.max(this.#acknowledgedTo, message.number);
+    if (this.#onSettled && this.#isSettled()) this.#onSettled();
+  }
+
+  /** Messages that wait, or that still come, are of no use any more. */
+  #ignore(): void {
+    this.#ignoring = true;
+    this.#dropQueued();
   }
 
   #dropQueued(): void {

@@ -3,10 +3,13 @@
  *
  * @module
  */
-import { within } from "./deadline.ts";
-import { consumerHeaders, forgetHeaders } from "./dialect.ts";
+import { readAckMode } from "./acknowledge.ts";
+import { beginSteps, checkWait, within } from "./deadline.ts";
+import { type BrokerFamily, consumerHeaders, forgetHeaders } from "./dialect.ts";
 import {
   AcknowledgeError,
+  BrokerErrorResponse,
+  ConnectionError,
   NotConnectedError,
   StaleMessageError,
   type StompError,
@@ -16,16 +19,18 @@ import { Frame } from "./frame.ts";
 import type { Inbox } from "./inbox.ts";
 import type { SessionKeeper } from "./keeper.ts";
 import type { AcknowledgeOptions, Message } from "./message.ts";
-import type { BrokerFamily } from "./dialect.ts";
 import type { Session } from "./session.ts";
-import { readAckMode, type SubscribeOptions } from "./stomp_options.ts";
+import type { SubscribeOptions } from "./stomp_options.ts";
 import { Subscription, type SubscriptionOwner, type UnsubscribeOptions } from "./subscription.ts";
+import { unsubscribeHeaders } from "./targets.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** What the subscriptions need of their client. */
 export interface SubscriptionsOwner {
   /** Keeps the connection. */
   readonly keeper: SessionKeeper;
+  /** Milliseconds that a call takes at most, where it says nothing else. */
+  readonly timeout: number;
   /** Which broker it is, for options. */
   family(session: Session): BrokerFamily;
   /** The open transaction that is meant. */
@@ -40,8 +45,15 @@ interface Entry {
   readonly options: SubscribeOptions;
   /** Made by a conf: its messages go to `receiveFrame`. */
   readonly byConf: boolean;
+  /** Calls off the SUBSCRIBE that is under way. */
+  readonly giveUp: AbortController;
+  /** Whether a broker has confirmed it once: until then whoever subscribes is told what becomes of it. */
+  made: boolean;
   session: Session | undefined;
-  established: Promise<void>;
+  /** For the RECEIPT of the SUBSCRIBE. */
+  established: Promise<Frame> | undefined;
+  /** What an ERROR said that may have been about this SUBSCRIBE. */
+  doubt: string | undefined;
 }
 
 const DONE: Promise<void> = Promise.resolve();
@@ -83,49 +95,63 @@ export class Subscriptions implements SubscriptionOwner {
       throw new TypeError("Cannot subscribe: the destination is missing");
     }
     const what = `subscribe to ${destination}`;
-    const { keeper } = this.#owner;
-    await keeper.ready(what, options);
+    const { keeper, timeout } = this.#owner;
+    const left = beginSteps(options, timeout);
+    const ack = readAckMode(options.ack);
+    keeper.check(what);
     const id = options.id ?? options.durable ?? this.#freeId();
     if (this.#entries.has(id)) throw new SubscriptionError(`Cannot ${what}: the id ${id} is in use`);
     const subscription = new Subscription(this, {
       id,
       destination,
-      ack: readAckMode(options.ack),
+      ack,
       items: options.maxQueuedMessages,
       bytes: options.maxQueuedBytes,
       inbox,
     });
-    const entry: Entry = { subscription, options, byConf: inbox !== undefined, session: undefined, established: DONE };
+    const entry: Entry = {
+      subscription,
+      options,
+      byConf: inbox !== undefined,
+      giveUp: new AbortController(),
+      made: false,
+      session: undefined,
+      established: undefined,
+      doubt: undefined,
+    };
     this.#entries.set(id, entry);
     try {
       for (;;) {
-        const session = await keeper.ready(what, options);
+        const session = await keeper.ready(what, left());
         try {
-          await within(this.#establish(entry, session), options, `the receipt of SUBSCRIBE to ${destination}`);
+          await within(this.#establish(entry, session), left(), `the receipt of SUBSCRIBE to ${destination}`);
+          entry.made = true;
           return subscription;
         } catch (error) {
           // Lost with its connection: the next one makes it anew.
-          if (session.isOpen || keeper.closed || options.signal?.aborted) throw error;
+          if (!isLoss(error, session) || keeper.closed) throw error;
         }
       }
     } catch (error) {
-      this.#entries.delete(id);
-      entry.session?.forget(subscription);
+      if (this.#entries.get(id) === entry) this.#entries.delete(id);
+      entry.giveUp.abort(); // the broker may still do it
       subscription.end(undefined);
       throw error;
     }
   }
 
+  /** The RECEIPT of a subscription's SUBSCRIBE. */
+  receiptOf(subscription: Subscription): Promise<Frame | undefined> {
+    return this.#entries.get(subscription.id)?.established ?? Promise.resolve(undefined);
+  }
+
   /** Makes all of them on a new connection. */
   open(session: Session): void {
     for (const entry of this.#entries.values()) {
-      this.#establish(entry, session).catch((error) => {
-        // Refused: there is nothing to wait for any more. Lost again: the next connection is another chance.
-        if (!session.isOpen || this.#entries.get(entry.subscription.id) !== entry) return;
-        this.#entries.delete(entry.subscription.id);
-        session.forget(entry.subscription);
-        entry.subscription.end(error);
-      });
+      this.#establish(entry, session).then(
+        () => entry.doubt = undefined,
+        (error) => this.#onRefused(entry, session, error),
+      );
     }
   }
 
@@ -154,29 +180,48 @@ export class Subscriptions implements SubscriptionOwner {
     }
   }
 
-  /** Sends UNSUBSCRIBE. */
-  async unsubscribe(subscription: Subscription, options: UnsubscribeOptions): Promise<void> {
+  /** Sends UNSUBSCRIBE. What it throws at once has ended nothing. */
+  unsubscribe(subscription: Subscription, { forget, headers, ...wait }: UnsubscribeOptions): Promise<void> {
+    checkWait(wait);
+    const entry = this.#entries.get(subscription.id);
+    if (entry?.subscription !== subscription) return DONE;
+    const { session, options: { durable } } = entry;
+    const { id, destination } = subscription;
+    if (forget && durable === undefined) {
+      throw new TypeError(`Cannot forget the subscription to ${destination}: it is not durable`);
+    }
+    if (!session?.isOpen) {
+      if (forget) throw new NotConnectedError(`Cannot forget the subscription to ${destination}: there is no connection`);
+      this.#entries.delete(id);
+      return DONE;
+    }
+    const family = this.#owner.family(session);
+    const deleted = forget ? forgetHeaders(durable!, destination, family) : {};
+    const named = unsubscribeHeaders(subscription, session.version);
+    // RabbitMQ deletes what is unsubscribed in so many words; ActiveMQ only what nobody consumes any more.
+    const atOnce = forget && family === "rabbitmq";
+    const left = beginSteps(wait, this.#owner.timeout);
+    const first = session.unsubscribe(
+      subscription,
+      unsubscribeFrame({ ...named, ...(atOnce && deleted), ...headers }),
+      left(),
+    );
+    this.#entries.delete(id);
+    const all = forget && !atOnce
+      ? first.then(() => session.request(unsubscribeFrame({ ...named, ...deleted, ...headers }), left()))
+      : first;
+    return all.then(nothing, (error) => {
+      if (!isLoss(error, session) || forget) throw error; // lost, it is over in any case
+    });
+  }
+
+  /** Forgets about a subscription that was ended by hand. */
+  dismiss(subscription: Subscription): void {
     const entry = this.#entries.get(subscription.id);
     if (entry?.subscription !== subscription) return;
     this.#entries.delete(subscription.id);
-    const { session } = entry;
-    if (!session?.isOpen) return;
-    const { forget, headers, ...wait } = options;
-    const { id, destination } = subscription;
-    const named = session.version === "1.0" ? { id, destination } : { id };
-    const { durable } = entry.options;
-    const family = this.#owner.family(session);
-    const deleted = forget && durable !== undefined ? forgetHeaders(durable, family) : {};
-    try {
-      // RabbitMQ deletes what is unsubscribed in so many words; ActiveMQ only what nobody consumes any more.
-      const first = family === "rabbitmq" ? deleted : {};
-      await session.unsubscribe(subscription, unsubscribeFrame({ ...named, ...first, ...headers }), wait);
-      if (family !== "rabbitmq" && Object.keys(deleted).length > 0) {
-        await session.request(unsubscribeFrame({ ...named, ...deleted, ...headers }), wait);
-      }
-    } catch (error) {
-      if (session.isOpen) throw error; // else it is over in any case
-    }
+    entry.session?.forget(subscription);
+    subscription.end(undefined);
   }
 
   /** Stops reading while a queue is full. */
@@ -191,36 +236,40 @@ export class Subscriptions implements SubscriptionOwner {
     subscription: Subscription,
     command: "ACK" | "NACK",
     message: Message,
-    { transaction: reference, headers, signal }: AcknowledgeOptions,
+    { transaction: reference, headers, ...wait }: AcknowledgeOptions,
   ): Promise<void> {
-    signal?.throwIfAborted();
+    checkWait(wait);
+    const what = `send ${command}`;
     if (subscription.ackMode === "auto") {
-      throw new AcknowledgeError(
-        `Cannot send ${command}: the subscription to ${subscription.destination} is in mode auto`,
-      );
+      throw new AcknowledgeError(`Cannot ${what}: the subscription to ${subscription.destination} is in mode auto`);
+    }
+    const { keeper } = this.#owner;
+    if (keeper.closed) throw new NotConnectedError(`Cannot ${what}: the client is closed`);
+    const transaction = reference === undefined ? undefined : this.#owner.transaction(reference, what);
+    const session = transaction ? transaction.use(what) : keeper.session;
+    if (session === undefined || message.epoch !== session.epoch) {
+      throw new StaleMessageError(`Cannot ${what}: the message came over a connection that is gone`);
     }
     const settled = subscription.settledAlready(message);
-    if (settled !== undefined) throw new AcknowledgeError(`Cannot send ${command}: ${settled}`);
-    const { keeper } = this.#owner;
-    const transaction = reference === undefined ? undefined : this.#owner.transaction(reference, `send ${command}`);
-    if (keeper.closed) throw new NotConnectedError(`Cannot send ${command}: the client is closed`);
-    const session = transaction ? transaction.use(`send ${command}`) : keeper.session;
-    if (session === undefined || message.epoch !== session.epoch) {
-      throw new StaleMessageError(`Cannot send ${command}: the message came over a connection that is gone`);
-    }
+    if (settled !== undefined) throw new AcknowledgeError(`Cannot ${what}: ${settled}`);
     if (this.#entries.get(subscription.id)?.subscription !== subscription) {
-      throw new AcknowledgeError(`Cannot send ${command}: the subscription to ${subscription.destination} has ended`);
+      throw new AcknowledgeError(`Cannot ${what}: the subscription to ${subscription.destination} has ended`);
     }
     const all = transaction === undefined ? headers : { transaction: transaction.id, ...headers };
     const room = session.acknowledge(command, message, all);
-    const undo = subscription.settle(message, command);
-    transaction?.onAbort(undo);
-    return room ?? DONE;
+    const tentative = subscription.settle(message, command, transaction !== undefined);
+    if (tentative) transaction!.onEnd(tentative);
+    if (room === undefined) return DONE;
+    const sent = room.catch((cause) => {
+      // The connection broke under it. Whether the broker has read it is unknown; if not, it delivers again.
+      throw new StaleMessageError(`Cannot ${what}: the connection of the message is gone`, { cause });
+    });
+    return within(sent, wait, `room to ${what}`);
   }
 
   /** Makes a subscription on a connection, once. */
-  #establish(entry: Entry, session: Session): Promise<void> {
-    if (entry.session !== session) {
+  #establish(entry: Entry, session: Session): Promise<Frame> {
+    if (entry.session !== session || entry.established === undefined) {
       entry.session = session;
       entry.established = this.#request(entry, session);
       entry.established.catch(() => {}); // whoever waits is told
@@ -228,9 +277,8 @@ export class Subscriptions implements SubscriptionOwner {
     return entry.established;
   }
 
-  async #request({ subscription, options }: Entry, session: Session): Promise<void> {
+  async #request({ subscription, options, giveUp }: Entry, session: Session): Promise<Frame> {
     const { id, destination, ackMode } = subscription;
-    subscription.enter(session.epoch);
     const frame = new Frame().buildFrame({
       command: "SUBSCRIBE",
       headers: {
@@ -241,8 +289,27 @@ export class Subscriptions implements SubscriptionOwner {
         ...options.headers,
       },
     });
+    subscription.enter(session.epoch);
     if (subscription.full) session.hold(subscription);
-    await session.subscribe(subscription, frame);
+    // However long it takes: who waits for it has a deadline, and who waits for messages needs none.
+    return await session.subscribe(subscription, frame, { signal: giveUp.signal, timeout: Infinity });
+  }
+
+  /** The subscription was not made anew. */
+  #onRefused(entry: Entry, session: Session, error: StompError): void {
+    const { subscription } = entry;
+    if (!entry.made || this.#entries.get(subscription.id) !== entry || entry.session !== session) return;
+    if (isLoss(error, session)) return; // the next connection is another chance
+    // An ERROR that names no frame may have been about another one. If not, the next connection brings it again.
+    const isVague = error instanceof BrokerErrorResponse && error.frame!.headers["receipt-id"] === undefined;
+    if (isVague && entry.doubt !== error.message) {
+      entry.doubt = error.message;
+      if (session.isOpen) session.expect(subscription);
+      return;
+    }
+    this.#entries.delete(subscription.id);
+    session.forget(subscription);
+    subscription.end(error);
   }
 
   #freeId(): string {
@@ -254,4 +321,11 @@ export class Subscriptions implements SubscriptionOwner {
 
 function unsubscribeFrame(headers: Record<string, string>): Frame {
   return new Frame().buildFrame({ command: "UNSUBSCRIBE", headers });
+}
+
+function nothing(): void {}
+
+/** Whether something failed only because its connection was lost. */
+function isLoss(error: unknown, session: Session): boolean {
+  return !session.isOpen && (error instanceof ConnectionError || error instanceof NotConnectedError);
 }

@@ -97,9 +97,24 @@ export function charsetOf(contentType: string | undefined): string | undefined {
   return charset === undefined || /^utf-?8$/i.test(charset) ? undefined : charset;
 }
 
+// Unlike `instanceof` this getter, which `Symbol.toStringTag` has on typed arrays, knows those of other realms.
+const kindOfArray = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype),
+  Symbol.toStringTag,
+)!.get!;
+
 /** Whether a value is a `Uint8Array`, of this realm or of another: test frameworks bring their own globals. */
 export function isBytes(value: unknown): value is Uint8Array {
-  return value instanceof Uint8Array || Object.prototype.toString.call(value) === "[object Uint8Array]";
+  return value instanceof Uint8Array || kindOfArray.call(value) === "Uint8Array";
+}
+
+/**
+ * The bytes as a plain `Uint8Array`, without copying them. Node's `Buffer` is one too, but its `slice` copies nothing,
+ * and who calls that to let go of a chunk would keep it.
+ */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  if (Object.getPrototypeOf(bytes) === Uint8Array.prototype) return bytes;
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /** Whether all bytes are below 128. */

@@ -3,16 +3,30 @@
  *
  * @module
  */
-import type { WaitOptions } from "./conversation.ts";
-import { TransactionError } from "./errors.ts";
+import { beginSteps, type WaitOptions, within } from "./deadline.ts";
+import { BrokerErrorResponse, ConnectionError, TransactionError } from "./errors.ts";
 import type { AcknowledgeOptions, Message } from "./message.ts";
 import type { Session } from "./session.ts";
-import type { SendOptions } from "./stomp_options.ts";
+import { type Conf, readConf, type SendOptions } from "./stomp_options.ts";
 
-/** What a transaction needs of its client. */
+/** What transactions need of their client. */
 export interface TransactionOwner {
+  /** Milliseconds that a call takes at most, where it says nothing else. */
+  readonly timeout: number;
+  /** The open session, or the next one. */
+  ready(what: string, wait: WaitOptions): Promise<Session>;
+  /** Fails unless there is a session, or one is being opened. */
+  check(what: string): void;
   /** Sends a message. */
   send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<unknown>;
+}
+
+/** What is to be told how a transaction ends. */
+export interface Participant {
+  /** It was committed. */
+  keep(): void;
+  /** It was not. */
+  undo(): void;
 }
 
 /** Options of a send within a transaction: the receipt is that of the commit. */
@@ -21,6 +35,12 @@ export type TransactionSendOptions = Omit<SendOptions, "transaction" | "receipt"
 /** Options of an acknowledgement within a transaction. */
 export type TransactionAcknowledgeOptions = Omit<AcknowledgeOptions, "transaction">;
 
+/** How a transaction is ended. */
+export interface TransactionEndOptions extends WaitOptions {
+  /** Further headers of COMMIT or ABORT. */
+  headers?: Readonly<Record<string, string>> | undefined;
+}
+
 /** An open transaction. It lives on one connection, and dies with it. */
 export class Transaction {
   /** The id. */
@@ -28,7 +48,7 @@ export class Transaction {
   readonly #session: Session;
   readonly #owner: TransactionOwner;
   readonly #onEnd: () => void;
-  readonly #undo: (() => void)[] = [];
+  readonly #participants: Participant[] = [];
   #over = false;
 
   /** Made by `Stomp.begin`. */
@@ -42,6 +62,11 @@ export class Transaction {
   /** Whether it can still be used. */
   get isOpen(): boolean {
     return !this.#over && this.#session.isOpen;
+  }
+
+  /** Whether it was committed or aborted; how that went is another question. */
+  get ended(): boolean {
+    return this.#over;
   }
 
   /**
@@ -68,12 +93,12 @@ export class Transaction {
    * @throws {TransactionError} when it is over, or its connection is gone: then nothing of it happened, unless the
    * connection broke during the commit.
    */
-  commit(options: WaitOptions & { headers?: Record<string, string> } = {}): Promise<void> {
+  commit(options: TransactionEndOptions = {}): Promise<void> {
     return this.#end("COMMIT", options);
   }
 
   /** Makes none of it happen: messages acknowledged in it can be acknowledged again. */
-  abort(options: WaitOptions & { headers?: Record<string, string> } = {}): Promise<void> {
+  abort(options: TransactionEndOptions = {}): Promise<void> {
     return this.#end("ABORT", options);
   }
 
@@ -92,31 +117,100 @@ export class Transaction {
   }
 
   /**
-   * Notes what is to be undone by an abort.
+   * Notes who is to be told how it ends.
    *
    * @internal
    */
-  onAbort(undo: () => void): void {
-    this.#undo.push(undo);
+  onEnd(participant: Participant): void {
+    this.#participants.push(participant);
   }
 
-  async #end(command: "COMMIT" | "ABORT", options: WaitOptions & { headers?: Record<string, string> }): Promise<void> {
-    const { headers, ...wait } = options;
-    const session = this.use(command.toLowerCase());
+  async #end(command: "COMMIT" | "ABORT", { headers, ...wait }: TransactionEndOptions): Promise<void> {
+    const what = command.toLowerCase();
+    const session = this.use(what);
+    const answered = session.endTransaction(command, this.id, headers, wait); // may throw: then it is open still
     this.#over = true;
     this.#onEnd();
+    // Where there is no answer in time the broker may have done it, so nothing is said a second time.
+    let done = command === "COMMIT";
     try {
-      await session.endTransaction(command, this.id, headers, wait);
+      await answered;
     } catch (error) {
-      if (session.isOpen) throw error;
-      throw new TransactionError(
-        `Cannot ${command.toLowerCase()} transaction ${this.id}: ${(error as Error).message}`,
-        {
-          cause: error,
-        },
-      );
+      if (error instanceof BrokerErrorResponse) done = false;
+      if (!(error instanceof ConnectionError)) throw error;
+      throw new TransactionError(`Cannot ${what} transaction ${this.id}: ${error.message}`, { cause: error });
     } finally {
-      if (command === "ABORT") { for (const undo of this.#undo) undo(); }
+      for (const participant of this.#participants) {
+        if (done) participant.keep();
+        else participant.undo();
+      }
     }
+  }
+}
+
+/** The open transactions of a client. */
+export class Transactions {
+  readonly #owner: TransactionOwner;
+  readonly #open = new Map<string, Transaction>();
+  #count = 0;
+
+  /** Begins with none. */
+  constructor(owner: TransactionOwner) {
+    this.#owner = owner;
+  }
+
+  /** Begins one, with the id that the conf gives as `transaction` or a new one. */
+  async begin(conf: Conf): Promise<Transaction> {
+    const { headers: { transaction: id, ...headers }, wait } = readConf(conf);
+    return await this.#begin(id, headers, wait);
+  }
+
+  /** The transaction that is meant: by its id, or itself. */
+  find(reference: string | { readonly id: string } | undefined, what: string): Transaction {
+    if (reference instanceof Transaction) return reference;
+    const id = typeof reference === "string" ? reference : reference?.id;
+    const transaction = id === undefined ? undefined : this.#open.get(id);
+    if (transaction !== undefined) return transaction;
+    this.#owner.check(what);
+    throw new TransactionError(`Cannot ${what}: there is no open transaction ${id ?? "in the conf"}`);
+  }
+
+  /** Runs `work` in one: committed when it returns, aborted when it throws. */
+  async run<T>(work: (tx: Transaction) => T | Promise<T>, options: WaitOptions): Promise<T> {
+    // The time is for all of it, if one is given; else the broker's answers have the usual one.
+    const left = options.timeout === undefined ? () => options : beginSteps(options);
+    const tx = await this.#begin(undefined, {}, left());
+    try {
+      const result = await within((async () => await work(tx))(), left(), "the work of the transaction");
+      if (!tx.ended) await tx.commit(left());
+      return result;
+    } catch (error) {
+      // What went wrong first is what the caller has to know, and a caller who has given up does not wait.
+      if (tx.isOpen) await within(tx.abort(), left(), "the receipt of ABORT").catch(() => {});
+      throw error;
+    }
+  }
+
+  /** The connection is gone, and all of them with it. */
+  clear(): void {
+    this.#open.clear();
+  }
+
+  async #begin(given: string | undefined, headers: Record<string, string>, wait: WaitOptions): Promise<Transaction> {
+    const left = beginSteps(wait, this.#owner.timeout);
+    const session = await this.#owner.ready("begin transaction", left());
+    const id = given ?? this.#freeId();
+    await session.begin(id, headers, left());
+    const transaction = new Transaction(id, session, this.#owner, () => {
+      if (this.#open.get(id) === transaction) this.#open.delete(id);
+    });
+    if (session.isOpen) this.#open.set(id, transaction);
+    return transaction;
+  }
+
+  #freeId(): string {
+    let id: string;
+    do id = `tx-${++this.#count}`; while (this.#open.has(id));
+    return id;
   }
 }

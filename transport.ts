@@ -196,7 +196,7 @@ class MemoryEnd implements ByteChannel {
 
   write(bytes: Uint8Array): Promise<void> | void {
     if (this.far.#gone) throw this.#hungUp();
-    return this.far.#receive(bytes.slice());
+    return this.far.#receive(new Uint8Array(bytes)); // a copy; `slice` of a `Buffer` would be none
   }
 
   shutdown(): void {

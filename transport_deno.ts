@@ -3,6 +3,8 @@
  *
  * @module
  */
+import type { Socket } from "node:net";
+import type nodeProcess from "node:process";
 import { ChannelTransport, failureReason, ReadBlocks } from "./channel.ts";
 import { ConnectionError } from "./errors.ts";
 import {
@@ -14,24 +16,32 @@ import {
   type Transport,
 } from "./transport.ts";
 
+declare const process: typeof nodeProcess;
+
 /** The adapter for Deno. */
 export const denoAdapter: SocketAdapter = { connect, listen };
 
 async function connect(address: SocketAddress): Promise<Transport> {
   const { tls, signal } = address;
   signal?.throwIfAborted();
-  // `startTls` takes no client certificate; `connectTls` does, but cannot be cancelled, and may hang for minutes.
-  if (tls?.cert !== undefined || tls?.key !== undefined) {
-    const { nodeAdapter } = await import("./transport_node.ts");
-    return nodeAdapter.connect(address);
-  }
   try {
     const tcp = await connectTcp(address);
-    tcp.setNoDelay(true);
-    return toTransport(tls === undefined ? tcp : await startTls(tcp, address, tls), addressText(address));
+    setNoDelay(tcp);
+    if (tls === undefined) return toTransport(tcp, addressText(address));
+    if (tls.cert !== undefined || tls.key !== undefined) return await startNodeTls(tcp, address);
+    return toTransport(await startTls(tcp, address, tls), addressText(address));
   } catch (cause) {
     signal?.throwIfAborted();
+    if (cause instanceof ConnectionError) throw cause;
     throw new ConnectionError(`Cannot connect to ${addressText(address)}: ${failureReason(cause)}`, { cause });
+  }
+}
+
+function setNoDelay(conn: Deno.TcpConn): void {
+  try {
+    conn.setNoDelay(true);
+  } catch {
+    // Some systems refuse when the far end has hung up already; whoever reads will be told.
   }
 }
 
@@ -67,18 +77,59 @@ async function startTls(
     tcp[Symbol.dispose](); // A name that cannot be one is refused before the socket is taken over.
     throw error;
   });
-  const abort = () => conn.close();
+  const abort = () => conn[Symbol.dispose]();
   signal?.addEventListener("abort", abort, { once: true });
   try {
+    signal?.throwIfAborted();
     // Without this the handshake would wait for the first read or write, and fail there.
     await conn.handshake();
     signal?.throwIfAborted();
     return conn;
   } catch (error) {
-    if (!signal?.aborted) conn.close();
+    conn[Symbol.dispose](); // as `close`, but may be called twice
     throw error;
   } finally {
     signal?.removeEventListener("abort", abort);
+  }
+}
+
+/**
+ * TLS with a client certificate, by the `node:tls` that Deno has. Deno's own `startTls` takes none; its `connectTls`
+ * does, but cannot be cancelled and leaves Nagle's algorithm on. `node:tls` connecting by itself would not do either: it
+ * goes on reading, without bounds, when its socket is paused. So it works on a stream that stops.
+ */
+async function startNodeTls(tcp: Deno.TcpConn, address: SocketAddress): Promise<Transport> {
+  const { dial, toTransport } = await import("./transport_node.ts");
+  const { Duplex } = process.getBuiltinModule("node:stream");
+  let secured: Socket | undefined;
+  const blocks = new ReadBlocks();
+  const socket = new Duplex({
+    async read() {
+      if (secured?.isPaused()) await new Promise((resolve) => secured!.once("resume", resolve));
+      tcp.read(blocks.space).then(
+        (length) => this.push(length === null ? null : blocks.take(length)),
+        (error) => this.destroy(error),
+      );
+    },
+    write(bytes: Uint8Array, _encoding, done) {
+      const writeRest = async (written: number) => {
+        while (written < bytes.length) written += await tcp.write(bytes.subarray(written));
+      };
+      writeRest(0).then(() => done(), done);
+    },
+    final(done) {
+      tcp.closeWrite().then(() => done(), done);
+    },
+    destroy(error, done) {
+      tcp[Symbol.dispose]();
+      done(error);
+    },
+  });
+  try {
+    return await dial(address, (socket) => toTransport(secured = socket, addressText(address)), { socket });
+  } catch (error) {
+    socket.destroy();
+    throw error;
   }
 }
 
@@ -162,7 +213,7 @@ async function listen(
         }
         continue;
       }
-      conn.setNoDelay(true);
+      setNoDelay(conn);
       accept(toTransport(conn, addressText(conn.remoteAddr)));
     }
   })();

@@ -6,6 +6,7 @@
  */
 import type net from "node:net";
 import type nodeProcess from "node:process";
+import type { Duplex } from "node:stream";
 import type tls from "node:tls";
 import { ChannelTransport, failureReason, ReadBlocks } from "./channel.ts";
 import { ConnectionError } from "./errors.ts";
@@ -20,19 +21,21 @@ import {
 
 // Asked for by name at run time, so that no `import` of a Node module stands in what a bundler makes for browsers.
 const { process } = globalThis as unknown as { process: typeof nodeProcess };
-const { connect: connectTcp, createServer, isIP } = process.getBuiltinModule("node:net");
+const { createServer, isIP, Socket } = process.getBuiltinModule("node:net");
+const { createPrivateKey } = process.getBuiltinModule("node:crypto");
 const { connect: connectTls, checkServerIdentity } = process.getBuiltinModule("node:tls");
 
 /** The adapter for Node. */
 export const nodeAdapter: SocketAdapter = { connect, listen };
 
 function connect(address: SocketAddress): Promise<Transport> {
-  const reader = HAS_ONREAD ? new BlockReader() : undefined;
-  return dial(address, (socket) => toTransport(socket, addressText(address), reader), reader);
+  const reader = IS_NODE ? new BlockReader() : undefined;
+  const use = (socket: net.Socket) => toTransport(socket, addressText(address), reader);
+  return dial(address, use, reader && { onread: reader });
 }
 
-/** Deno has `onread`, but does not go on reading after a pause; for Bun nothing is won by it. */
-const HAS_ONREAD = process.versions["deno"] === undefined && process.versions["bun"] === undefined;
+/** Deno and Bun have these modules too, but what follows is about the inside of Node's own. */
+const IS_NODE = process.versions["deno"] === undefined && process.versions["bun"] === undefined;
 
 /**
  * The `onread` option of a socket: it reads into memory of ours and skips Node's own stream. That costs less, and no
@@ -49,26 +52,59 @@ class BlockReader implements net.OnReadOpts {
 }
 
 /**
+ * Node destroys a socket when a write fails, with all that was received and not read. But it is then that something was
+ * said: a broker sends ERROR and hangs up, and whoever was sending has the reset before the reason. This socket goes on
+ * reading until the system says that there is no more.
+ */
+class PatientSocket extends Socket {
+  #writeFailed = false;
+
+  override destroy(error?: Error & { syscall?: string }): this {
+    if (error?.syscall === "write" && !this.#writeFailed && !this.readableEnded) {
+      this.#writeFailed = true;
+      return this;
+    }
+    return super.destroy(error);
+  }
+
+  override push(chunk: unknown, encoding?: BufferEncoding): boolean {
+    // The end. A stream with a failed write does not tell of it.
+    if (chunk === null && this.#writeFailed) this.destroy();
+    return super.push(chunk, encoding);
+  }
+}
+
+/**
  * Opens a TCP or TLS connection and gives its socket to `use` in the very event that says it is ready, before any data
  * can arrive. Rejects as {@linkcode SocketAdapter.connect} does, with nothing left open.
+ *
+ * @param way `onread` as `node:net` has it; or `socket`, a stream that is connected already, for TLS over it.
  */
-export function dial<T>(address: SocketAddress, use: (socket: net.Socket) => T, onread?: net.OnReadOpts): Promise<T> {
+export function dial<T>(
+  address: SocketAddress,
+  use: (socket: net.Socket) => T,
+  way: { onread?: net.OnReadOpts; socket?: Duplex } = {},
+): Promise<T> {
   const { hostname, port, signal } = address;
   return new Promise<T>((resolve, reject) => {
     signal?.throwIfAborted();
     const fail = (cause: unknown) =>
       new ConnectionError(`Cannot connect to ${addressText(address)}: ${failureReason(cause)}`, { cause });
-    const options = { host: hostname, port, allowHalfOpen: true, noDelay: true, ...(onread && { onread }) };
+    const options = { host: hostname, port, allowHalfOpen: true, noDelay: true, ...way };
     let socket: net.Socket;
     try {
       socket = address.tls === undefined
-        ? connectTcp(options)
+        ? new (IS_NODE ? PatientSocket : Socket)(options).connect(options)
         : connectTls({ ...options, ...tlsOptions(address.tls, hostname) });
     } catch (cause) {
       return reject(fail(cause)); // a certificate or key that is none
     }
     let cause: unknown;
     const onReady = () => {
+      // No runtime comes here with a certificate that it did not verify; but one did, in another of its interfaces.
+      if (address.tls !== undefined && !(socket as tls.TLSSocket).authorized) {
+        return onError((socket as tls.TLSSocket).authorizationError);
+      }
       socket.off("error", onError);
       socket.off("close", onClose);
       signal?.removeEventListener("abort", abort);
@@ -93,7 +129,10 @@ export function dial<T>(address: SocketAddress, use: (socket: net.Socket) => T, 
   });
 }
 
-function tlsOptions(options: TlsOptions, hostname: string): tls.ConnectionOptions {
+/** What `node:tls` calls the options, all of them said; throws when the key is none. */
+export function tlsOptions(options: TlsOptions, hostname: string): tls.ConnectionOptions {
+  // Deno would go without a key that it cannot read, and leave it to the broker to complain.
+  if (options.key !== undefined) createPrivateKey(options.key);
   const name = options.serverName ?? hostname;
   return {
     // TLS has no server names that are IP addresses; the certificate is checked against one all the same.
@@ -103,7 +142,7 @@ function tlsOptions(options: TlsOptions, hostname: string): tls.ConnectionOption
       : (_host, certificate) => checkServerIdentity(name, certificate),
     // Said in so many words, because NODE_TLS_REJECT_UNAUTHORIZED=0 would change the default.
     rejectUnauthorized: true,
-    ...(options.caCerts && { ca: options.caCerts }),
+    ...(options.caCerts?.length && { ca: options.caCerts }),
     ...(options.cert !== undefined && { cert: options.cert }),
     ...(options.key !== undefined && { key: options.key }),
   };
@@ -149,7 +188,8 @@ export function toTransport(socket: net.Socket, peer: string, reader?: BlockRead
     if (!transport.deliver(bytes)) socket.pause();
   };
   if (reader !== undefined) reader.onData = onData;
-  else socket.on("data", onData);
+  // Not as a `Buffer`, whose `slice` does not copy as the one of every other `Uint8Array` does.
+  else socket.on("data", (chunk: Buffer) => onData(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)));
   socket.on("end", () => transport.end());
   socket.on("error", (error) => transport.fail(error));
   socket.on("close", () => {

@@ -179,6 +179,14 @@ test("S12-15 S12-17 the longer interval counts: the broker sends within it, and 
   });
 });
 
+brokerTest("S12-17 heart-beats come over TCP in real time", async ({ open }) => {
+  const peer = await open();
+  await peer.connect("1.1", "heart-beat:0,100\n");
+  for (let i = 0; i < 3; i++) await peer.bytes();
+  assertEquals(await peer.settled(), []);
+  assert(peer.heartbeats >= 3);
+}, { heartbeat: { send: 100, receive: 0 } });
+
 test("S12-15 a zero switches one direction off", async () => {
   await beating({ send: 1000, receive: 0 }, "1000,1000", async (peer, clock) => {
     assertEquals(clock.timers, 1);

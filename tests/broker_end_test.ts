@@ -4,8 +4,7 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "#assert";
 import { test } from "#test";
-import { Broker } from "../broker.ts";
-import { brokerTest } from "./support/broker_rig.ts";
+import { brokerTest, withBroker } from "./support/broker_rig.ts";
 import { RawPeer } from "./support/raw_peer.ts";
 
 brokerTest("S12-53 DISCONNECT gets its RECEIPT, then the connection ends", async ({ connected }) => {
@@ -154,38 +153,39 @@ test({
   name: "S12-60 clients that connect and leave at once leave nothing behind",
   timeout: 60_000,
   async fn() {
-    const broker = await Broker.listen();
-    const WAYS = [
-      "CONNECT\naccept-version:1.2\nhost:h\n\n\0DISCONNECT\n\n\0",
-      "CONNECT\naccept-version:1.2\nhost:h\n\n\0SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0",
-      "CONNECT\naccept-version:1.2\nhost:h\n\n\0BEGIN\ntransaction:t\n\n\0SEND\ndesti",
-      "CONNECT\nacc",
-      "",
-    ];
-    let left = 5000;
-    const visitor = async () => {
-      while (left-- > 0) {
-        const peer = await RawPeer.tcp(broker.port);
-        await peer.write(WAYS[left % WAYS.length]!);
-        await peer.close();
+    await withBroker({}, async (broker) => {
+      const WAYS = [
+        "CONNECT\naccept-version:1.2\nhost:h\n\n\0DISCONNECT\n\n\0",
+        "CONNECT\naccept-version:1.2\nhost:h\n\n\0SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0",
+        "CONNECT\naccept-version:1.2\nhost:h\n\n\0BEGIN\ntransaction:t\n\n\0SEND\ndesti",
+        "CONNECT\nacc",
+        "",
+      ];
+      let left = 2000;
+      const visitor = async () => {
+        while (left > 0) {
+          const way = WAYS[left-- % WAYS.length]!;
+          const peer = await RawPeer.tcp(broker.port);
+          await peer.write(way);
+          await peer.close();
+        }
+      };
+      await Promise.all(Array.from({ length: 20 }, visitor));
+      // One that comes after them all is served.
+      const peer = await RawPeer.tcp(broker.port);
+      await peer.connect("1.2");
+      await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0SEND\ndestination:/queue/a\n\nx\0");
+      // The broker may still be coming to the last of them, and one of those may be the one that gets the message.
+      await peer.settled();
+      await peer.write("DISCONNECT\nreceipt:bye\n\n\0");
+      await peer.frame("RECEIPT");
+      await peer.ended();
+      await peer.close();
+      for (let waited = 0; broker.counts.peers > 0; waited++) {
+        assert(waited < 500, `${broker.counts.peers} connections are left`);
+        await new Promise((resolve) => setTimeout(resolve, 10));
       }
-    };
-    await Promise.all(Array.from({ length: 20 }, visitor));
-    // One that comes after them all is served.
-    const peer = await RawPeer.tcp(broker.port);
-    await peer.connect("1.2");
-    await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0SEND\ndestination:/queue/a\n\nx\0");
-    // The broker may still be coming to the last of them, and one of those may be the one that gets the message.
-    await peer.settled();
-    await peer.write("DISCONNECT\nreceipt:bye\n\n\0");
-    await peer.frame("RECEIPT");
-    await peer.ended();
-    await peer.close();
-    for (let waited = 0; broker.counts.peers > 0; waited++) {
-      assert(waited < 500, `${broker.counts.peers} connections are left`);
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    await broker.close();
+    });
   },
 });
 

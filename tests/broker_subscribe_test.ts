@@ -190,8 +190,8 @@ brokerTest("S12-38 S11-39 S10-40 ACK needs the headers of its version", async ({
     ] as const
   ) {
     const peer = await connected(version);
-    await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client-individual\n\n\0");
-    await peer.write("SEND\ndestination:/queue/a\n\nx\0");
+    await peer.write("SUBSCRIBE\nid:0\ndestination:/topic/a\nack:client-individual\n\n\0");
+    await peer.write("SEND\ndestination:/topic/a\n\nx\0");
     const id = (await peer.frame("MESSAGE")).get("message-id")!;
     assertEquals(await refused(peer, `ACK\n${lines.replace("ID", id)}\n\0`), message);
   }

@@ -8,6 +8,7 @@ import {
   assertThrows,
 } from "#assert";
 import { test } from "#test";
+import { Buffer } from "node:buffer";
 import { FrameDecoder, type FrameDecoderOptions } from "../decoder.ts";
 import { StompError, UnknownBrokerResponseError } from "../errors.ts";
 import { Frame } from "../frame.ts";
@@ -158,7 +159,7 @@ test("what is no Uint8Array is a TypeError that breaks nothing", () => {
       new DataView(new ArrayBuffer(1)),
     ]
   ) {
-    assertThrows(() => decoder.push(chunk as Uint8Array), TypeError, "Cannot push");
+    assertThrows(() => decoder.push(chunk as unknown as Uint8Array), TypeError, "Cannot push");
   }
   decoder.push(octets("\n\0"));
   assertEquals(frames.length, 1);
@@ -170,6 +171,28 @@ test("a chunk may be a view in the middle of a buffer", () => {
   const decoder = new FrameDecoder({ onFrame: (frame) => seen.push(frame.headers["receipt-id"]!) });
   decoder.push(bytes.subarray(4, bytes.length - 4));
   assertEquals([seen, decoder.pending], [["1"], false]);
+});
+
+test("a Buffer is taken for its octets: bodies are plain, and their slice is a copy", () => {
+  const buffer = Buffer.from(`xMESSAGE\na:1\n\nhi\0MESSAGE\na:2\n\nho`).subarray(1);
+  const frames: Frame[] = [];
+  const decoder = new FrameDecoder({ onFrame: (frame) => frames.push(frame) });
+  decoder.push(buffer);
+  decoder.push(Buffer.from("\0"));
+  for (const frame of frames) assertStrictEquals(Object.getPrototypeOf(frame.body), Uint8Array.prototype);
+  assertStrictEquals(frames[0]!.body.buffer, buffer.buffer);
+  frames[0]!.detach();
+  buffer.fill(0);
+  assertEquals(frames.map((frame) => [frame.text(), frame.headers["a"]]), [["hi", "1"], ["ho", "2"]]);
+});
+
+test("headers far behind in a very large chunk are read and checked like others", () => {
+  const body = "x".repeat(3 << 20);
+  const { frames } = pushed(`MESSAGE\n\n${body}\0MESSAGE\nfoo:a\\cb\\r\r\n\r\nhi\0`);
+  assertEquals([frames[1]!.headers["foo"], frames[1]!.text(), frames[0]!.text().length], ["a:b\r", "hi", body.length]);
+  refusal(`MESSAGE\n\n${body}\0MESSAGE\nfoo:\\t\n\n\0`);
+  refusal(`MESSAGE\n\n${body}\0MESSAGE\nfoo:a\rb\n\n\0`);
+  refusal(`MESSAGE\n\n${body}\0MESSAGE\nfoo:\xff\n\n\0`);
 });
 
 test("frames do not change when more is pushed", () => {

@@ -83,6 +83,14 @@ for (const line of ["\n", "\r\n"]) {
   });
 }
 
+test("a head that is as long as it may be and not whole is refused at once", () => {
+  for (const [maxHeaderBytes, error] of [[9, true], [10, true], [11, false]] as const) {
+    for (const chunks of splits(octets("MESSAGE\nab"))) {
+      assertEquals(decode(chunks, { maxHeaderBytes }).error, error, `${maxHeaderBytes}`);
+    }
+  }
+});
+
 test("the limit of a sized body is met to the byte, the same at every split", () => {
   for (const chunks of splits(octets("SEND\ncontent-length:5\n\nhe\0lo\0"))) {
     assertEquals(decode(chunks, { maxBodyBytes: 5 }).frames.length, 1);

@@ -7,8 +7,16 @@
 import net from "node:net";
 import tls from "node:tls";
 import { Worker } from "node:worker_threads";
-import type { Transport } from "../../transport.ts";
+import type { SocketAdapter, Transport } from "../../transport.ts";
 import { readText } from "./project.ts";
+import { runtime } from "./runtime.ts";
+
+/** The adapter of this runtime. */
+export async function ownAdapter(): Promise<SocketAdapter> {
+  if (runtime === "deno") return (await import("../../transport_deno.ts")).denoAdapter;
+  if (runtime === "bun") return (await import("../../transport_bun.ts")).bunAdapter;
+  return (await import("../../transport_node.ts")).nodeAdapter;
+}
 
 /** A file of tests/fixtures/tls. */
 export function pem(name: string): string {
@@ -63,6 +71,34 @@ export class Peer {
     await Promise.all(this.#closed);
     await stopped;
   }
+}
+
+/** A way to a port through which bytes flow until they are stopped: a far end whose system takes nothing any more. */
+export async function relay(port: number): Promise<{ port: number; stop(): void; close(): Promise<void> }> {
+  const sockets: net.Socket[] = [];
+  const closed: Promise<void>[] = [];
+  const keep = (socket: net.Socket) => {
+    sockets.push(socket);
+    closed.push(new Promise((resolve) => socket.once("close", () => resolve())));
+    socket.on("error", () => {});
+  };
+  const server = net.createServer({ noDelay: true }, (client) => {
+    const target = net.connect({ port, host: "127.0.0.1", noDelay: true });
+    [client, target].forEach(keep);
+    client.pipe(target).pipe(client);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as net.AddressInfo).port,
+    stop() {
+      for (const socket of sockets) socket.unpipe().pause();
+    },
+    async close() {
+      const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
+      for (const socket of sockets) socket.destroy();
+      await Promise.all([stopped, ...closed]);
+    },
+  };
 }
 
 /** All that a socket receives until the far end's FIN. */
@@ -128,7 +164,7 @@ export async function silentPort(): Promise<{ port: number; close(): Promise<voi
     import { parentPort } from "node:worker_threads";
     const server = net.createServer().listen({ port: 0, host: "127.0.0.1", backlog: 1 }, () => {
       parentPort.postMessage(server.address().port);
-      setTimeout(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0), 0);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
     });`;
   const worker = new Worker(new URL(`data:text/javascript,${encodeURIComponent(source)}`));
   const port = await new Promise<number>((resolve) => worker.once("message", resolve));

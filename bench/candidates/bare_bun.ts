@@ -1,0 +1,56 @@
+/**
+ * The floor under Bun.
+ *
+ * @module
+ */
+import { bareCandidate } from "./bare.ts";
+import type { Connect } from "./candidate.ts";
+
+interface Socket {
+  write(bytes: Uint8Array): number;
+  setNoDelay(on: boolean): void;
+  terminate(): void;
+}
+
+const bun = (globalThis as unknown as {
+  Bun: { connect(options: { hostname: string; port: number; socket: object }): Promise<Socket> };
+}).Bun;
+
+/** Connects. */
+export const connect: Connect = bareCandidate(async (port, onData) => {
+  // Bun takes what there is room for, and keeps nothing.
+  const waiting: Uint8Array[] = [];
+  let room: { promise: Promise<void>; resolve: () => void } | undefined;
+  const flush = () => {
+    while (waiting.length > 0) {
+      const length = socket.write(waiting[0]!);
+      if (length < waiting[0]!.length) {
+        waiting[0] = waiting[0]!.subarray(length);
+        return;
+      }
+      waiting.shift();
+    }
+    room?.resolve();
+    room = undefined;
+  };
+  const socket = await bun.connect({
+    hostname: "127.0.0.1",
+    port,
+    socket: {
+      data: (_socket: Socket, bytes: Uint8Array) => onData(bytes),
+      drain: flush,
+      error(_socket: Socket, error: Error) {
+        throw error;
+      },
+    },
+  });
+  socket.setNoDelay(true);
+  return {
+    write(bytes) {
+      waiting.push(bytes);
+      if (waiting.length === 1) flush();
+      return waiting.length === 0 ? undefined : (room ??= Promise.withResolvers<void>()).promise;
+    },
+    close: () => socket.terminate(),
+  };
+});

@@ -1,0 +1,34 @@
+/**
+ * The floor under Deno.
+ *
+ * @module
+ */
+import { bareCandidate } from "./bare.ts";
+import type { Connect } from "./candidate.ts";
+
+/** Connects. */
+export const connect: Connect = bareCandidate(async (port, onData) => {
+  const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+  conn.setNoDelay(true);
+  (async () => {
+    const buffer = new Uint8Array(1 << 16);
+    try {
+      for (let n = await conn.read(buffer); n !== null; n = await conn.read(buffer)) onData(buffer.subarray(0, n));
+    } catch {
+      // closed
+    }
+  })();
+  const writeRest = async (bytes: Uint8Array) => {
+    while (bytes.length > 0) bytes = bytes.subarray(await conn.write(bytes));
+  };
+  // Writes follow one another, whether or not who writes waits.
+  let last: Promise<void> | undefined;
+  return {
+    write(bytes) {
+      const own = last === undefined ? writeRest(bytes) : last.then(() => writeRest(bytes));
+      const done = own.finally(() => last === done && (last = undefined));
+      return last = done;
+    },
+    close: () => conn.close(),
+  };
+});

@@ -1,0 +1,25 @@
+/**
+ * The floor under Node.
+ *
+ * @module
+ */
+import { connect as connectTcp } from "node:net";
+import { bareCandidate } from "./bare.ts";
+import type { Connect } from "./candidate.ts";
+
+/** Connects. */
+export const connect: Connect = bareCandidate((port, onData) => {
+  return new Promise((resolve, reject) => {
+    const socket = connectTcp({ host: "127.0.0.1", port, noDelay: true });
+    socket.on("error", reject);
+    socket.on("data", onData);
+    socket.on("connect", () => {
+      resolve({
+        write(bytes) {
+          return socket.write(bytes) ? undefined : new Promise((resolve) => socket.once("drain", resolve));
+        },
+        close: () => socket.destroy(),
+      });
+    });
+  });
+});

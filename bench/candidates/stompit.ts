@@ -1,0 +1,139 @@
+/**
+ * stompit, at its default options, with heart-beats as the others have them.
+ *
+ * @module
+ */
+import { createRequire } from "node:module";
+import { type Candidate, countdown, type Target } from "./candidate.ts";
+
+/** The parts of stompit that are used here. */
+interface StompitMessage {
+  readString(encoding: string, callback: (error: Error | null, body: string) => void): void;
+}
+
+interface StompitFrame {
+  end(body?: string, callback?: () => void): void;
+}
+
+interface StompitClient {
+  subscribe(headers: Record<string, string>, listener: (error: Error | null, message: StompitMessage) => void): unknown;
+  send(headers: Record<string, string>, options?: { onReceipt?: () => void }): StompitFrame;
+  ack(message: StompitMessage): void;
+  on(event: "error", listener: (error: Error) => void): void;
+  destroy(): void;
+}
+
+// Loaded at run time, so that the types of the project can be checked where it is not installed.
+const stompit = createRequire(import.meta.url)("stompit") as {
+  connect(options: object, callback: (error: Error | null, client: StompitClient) => void): void;
+};
+
+/** Messages that are given to stompit before it has written the first of them: more do not make it faster. */
+const AHEAD = 256;
+
+const TEXT = { "content-type": "text/plain" };
+
+/** Connects. */
+export async function connect({ port, login, sync }: Target): Promise<Candidate> {
+  const client = await new Promise<StompitClient>((resolve, reject) => {
+    const connectHeaders = { host: "/", login, passcode: login, "heart-beat": "10000,10000" };
+    stompit.connect({ host: "127.0.0.1", port, connectHeaders }, (error, client) => {
+      if (error) reject(error);
+      else resolve(client);
+    });
+  });
+  client.on("error", (error) => {
+    throw error;
+  });
+
+  const arrived = (sends: number, acks: number) =>
+    new Promise<void>((resolve) => {
+      client.send({ destination: sync(sends, acks) }, { onReceipt: resolve }).end();
+    });
+
+  /** Subscribes; resolves after so many messages. */
+  function take(
+    destinations: string[],
+    count: number,
+    ack: "auto" | "client-individual",
+    onMessage: (message: StompitMessage) => void = () => {},
+  ): Promise<void> {
+    const { done, tick, fail } = countdown(count);
+    for (const destination of destinations) {
+      client.subscribe({ destination, ack }, (error, message) => {
+        if (error) return fail(error);
+        message.readString("utf8", (error) => {
+          if (error) return fail(error);
+          onMessage(message);
+          tick();
+        });
+      });
+    }
+    return done;
+  }
+
+  return {
+    receive: (destination, count) => take([destination], count, "auto"),
+
+    async receiveAndAck(destination, count) {
+      await take([destination], count, "client-individual", (message) => client.ack(message));
+      await arrived(0, count);
+    },
+
+    receiveMany(destinations, count, go) {
+      const taken = take(destinations, count, "auto");
+      return Promise.resolve(() => {
+        client.send({ destination: go }).end();
+        return taken;
+      });
+    },
+
+    async send(destination, body, count) {
+      const { done, tick } = countdown(count);
+      let left = count;
+      const next = () => {
+        if (left-- > 0) client.send({ destination, ...TEXT }).end(body, written);
+      };
+      const written = () => {
+        tick();
+        next();
+      };
+      for (let i = 0; i < AHEAD; i++) next();
+      await done;
+      await arrived(count, 0);
+    },
+
+    async sendWithReceipts(destination, body, count, inFlight) {
+      const { done, tick } = countdown(count);
+      let left = count;
+      const next = () => {
+        if (left-- > 0) client.send({ destination, ...TEXT }, { onReceipt }).end(body);
+      };
+      const onReceipt = () => {
+        tick();
+        next();
+      };
+      for (let i = 0; i < inFlight; i++) next();
+      await done;
+    },
+
+    async echo(destination, body, count) {
+      let left = count;
+      const next = () => {
+        if (left-- > 0) client.send({ destination, ...TEXT }).end(body);
+      };
+      const echoed = take([destination], count, "auto", next);
+      next();
+      await echoed;
+    },
+
+    async keep(destination, count, every) {
+      const kept: StompitMessage[] = [];
+      let left = count;
+      await take([destination], count, "auto", (message) => left-- % every === 0 && kept.push(message));
+      return kept;
+    },
+
+    close: () => client.destroy(),
+  };
+}

@@ -1,0 +1,143 @@
+/**
+ * `@stomp/stompjs` over `@stomp/tcp-wrapper`, at its default options.
+ *
+ * @module
+ */
+import { createRequire } from "node:module";
+import type { Socket } from "node:net";
+import { type Candidate, countdown, type Target } from "./candidate.ts";
+
+/** The parts of stompjs that are used here. */
+interface StompjsMessage {
+  readonly body: string;
+  ack(): void;
+}
+
+interface StompjsClient {
+  onConnect: () => void;
+  onStompError: (frame: { headers: Record<string, string> }) => void;
+  activate(): void;
+  subscribe(
+    destination: string,
+    onMessage: (message: StompjsMessage) => void,
+    headers?: Record<string, string>,
+  ): unknown;
+  publish(message: { destination: string; body: string; headers?: Record<string, string> }): void;
+  watchForReceipt(id: string, onReceipt: () => void): void;
+}
+
+// Loaded at run time, so that the types of the project can be checked where they are not installed.
+const require = createRequire(import.meta.url);
+const stompjs = require("@stomp/stompjs") as { Client: new (options: object) => StompjsClient };
+const { TCPWrapper } = require("@stomp/tcp-wrapper") as {
+  TCPWrapper: new (host: string, port: number) => { readonly socket: Socket };
+};
+
+const TEXT = { "content-type": "text/plain" };
+
+/** Connects. */
+export async function connect({ port, login, sync }: Target): Promise<Candidate> {
+  let socket!: Socket;
+  const client = new stompjs.Client({
+    connectHeaders: { host: "/", login, passcode: login },
+    reconnectDelay: 0,
+    webSocketFactory() {
+      const wrapper = new TCPWrapper("127.0.0.1", port);
+      socket = wrapper.socket;
+      return wrapper;
+    },
+  });
+  client.onStompError = ({ headers }) => {
+    throw new Error(headers["message"]);
+  };
+  await new Promise<void>((resolve) => {
+    client.onConnect = resolve;
+    client.activate();
+  });
+
+  let receipts = 0;
+  function sendWithReceipt(destination: string, body: string, onReceipt: () => void): void {
+    const receipt = `receipt-${++receipts}`;
+    client.watchForReceipt(receipt, onReceipt);
+    client.publish({ destination, body, headers: { ...TEXT, receipt } });
+  }
+  const arrived = (sends: number, acks: number) =>
+    new Promise<void>((resolve) => sendWithReceipt(sync(sends, acks), "", resolve));
+
+  /** Subscribes; resolves after so many messages. */
+  function take(
+    destinations: string[],
+    count: number,
+    ack: "auto" | "client-individual",
+    onMessage: (message: StompjsMessage) => void = () => {},
+  ): Promise<void> {
+    const { done, tick } = countdown(count);
+    for (const destination of destinations) {
+      client.subscribe(destination, (message) => {
+        message.body;
+        onMessage(message);
+        tick();
+      }, { ack });
+    }
+    return done;
+  }
+
+  return {
+    receive: (destination, count) => take([destination], count, "auto"),
+
+    async receiveAndAck(destination, count) {
+      await take([destination], count, "client-individual", (message) => message.ack());
+      await arrived(0, count);
+    },
+
+    receiveMany(destinations, count, go) {
+      const taken = take(destinations, count, "auto");
+      return Promise.resolve(() => {
+        client.publish({ destination: go, body: "" });
+        return taken;
+      });
+    },
+
+    async send(destination, body, count) {
+      for (let i = 0; i < count; i++) {
+        client.publish({ destination, body, headers: TEXT });
+        // It knows no back-pressure, so what would pile up is watched at the socket.
+        if (socket.writableNeedDrain) await new Promise<void>((resolve) => socket.once("drain", resolve));
+      }
+      await arrived(count, 0);
+    },
+
+    async sendWithReceipts(destination, body, count, inFlight) {
+      const { done, tick } = countdown(count);
+      let left = count;
+      const next = () => {
+        if (left-- > 0) sendWithReceipt(destination, body, onReceipt);
+      };
+      const onReceipt = () => {
+        tick();
+        next();
+      };
+      for (let i = 0; i < inFlight; i++) next();
+      await done;
+    },
+
+    async echo(destination, body, count) {
+      let left = count;
+      const next = () => {
+        if (left-- > 0) client.publish({ destination, body, headers: TEXT });
+      };
+      const echoed = take([destination], count, "auto", next);
+      next();
+      await echoed;
+    },
+
+    async keep(destination, count, every) {
+      const kept: StompjsMessage[] = [];
+      let left = count;
+      await take([destination], count, "auto", (message) => left-- % every === 0 && kept.push(message));
+      return kept;
+    },
+
+    close: () => void socket.destroy(),
+  };
+}

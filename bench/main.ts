@@ -1,0 +1,137 @@
+/**
+ * `deno task bench`: this library beside the other STOMP clients of npm and a bare socket, under Deno, Bun and Node.
+ *
+ * @module
+ */
+import { writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { run } from "../tests/support/process.ts";
+import { inRoot } from "../tests/support/project.ts";
+import { type Runtime, RUNTIMES } from "../tests/support/runtime.ts";
+import type { FoundRuntime } from "../tests/support/runtimes.ts";
+import { type Entry, findFalls, readBaseline, toEntry, writeBaseline } from "./baseline.ts";
+import type { Measured } from "./jobs.ts";
+import { toPicture } from "./picture.ts";
+import { findRuntimes, installPeers, measure, startPeer } from "./processes.ts";
+import { toLines, toMarkdown } from "./report.ts";
+import { Results } from "./results.ts";
+import { PEERS, type Workload, WORKLOADS } from "./workloads.ts";
+
+const HELP = `deno task bench [options]
+
+  --only <ids>      only these workloads, with commas between: ${WORKLOADS.map(({ id }) => id).join(", ")}
+  --runtime <names> only these runtimes: ${RUNTIMES.join(", ")}
+  --rounds <n>      how often everything is run; default 5
+  --seconds <n>     how long a measurement takes, about; default 0.6
+  --quick           one round of 0.3 seconds
+  --check           compares with bench/baseline.json; fails when a figure is worse by more than a quarter
+  --save            writes bench/baseline.json, docs/performance.md and docs/performance.svg
+`;
+
+/** How often something that seems to be slower is measured before it is believed. */
+const TRIES = 3;
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: "string" },
+    runtime: { type: "string" },
+    rounds: { type: "string" },
+    seconds: { type: "string" },
+    quick: { type: "boolean", default: false },
+    check: { type: "boolean", default: false },
+    save: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+  },
+});
+
+if (options.help) {
+  console.log(HELP);
+  process.exit();
+}
+
+/** The known ones among names with commas between; all when there are none. */
+function choose<T extends string>(given: string | undefined, known: readonly T[]): readonly T[] {
+  if (given === undefined) return known;
+  const names = given.split(",");
+  const unknown = names.find((name) => !(known as readonly string[]).includes(name));
+  if (unknown !== undefined) throw new TypeError(`Cannot bench ${unknown}: there are ${known.join(", ")}`);
+  return known.filter((name) => names.includes(name));
+}
+
+const ids = choose(options.only, WORKLOADS.map(({ id }) => id));
+const workloads = WORKLOADS.filter(({ id }) => ids.includes(id));
+const runtimes = await findRuntimes(choose(options.runtime, RUNTIMES));
+const rounds = Number(options.rounds ?? (options.quick ? 1 : 5));
+const seconds = Number(options.seconds ?? (options.quick ? 0.3 : 0.6));
+
+await installPeers();
+await using peer = await startPeer();
+const troubles: string[] = [];
+
+/** Runs everything of a workload in one runtime, in turns. */
+async function runRounds(workload: Workload, runtime: FoundRuntime): Promise<Entry> {
+  const all: Map<string, Measured>[] = [];
+  for (let round = 0; round < Math.min(rounds, workload.rounds ?? rounds); round++) {
+    const measured = new Map<string, Measured>();
+    for (const one of workload.runs) {
+      try {
+        const job = { ...one.job, seconds };
+        measured.set(one.label, await measure(runtime, workload, { ...one, job }, peer.port));
+      } catch (error) {
+        troubles.push(`${workload.id}, ${runtime.name}, ${one.label}: ${(error as Error).message}`);
+      }
+    }
+    all.push(measured);
+  }
+  return toEntry(workload, new Results(all, PEERS));
+}
+
+const baseline = readBaseline();
+const falls: string[] = [];
+
+/** Compares with what was committed; what seems to have fallen is measured again. */
+async function check(workload: Workload, runtime: FoundRuntime, first: Entry): Promise<void> {
+  const before = baseline.workloads[workload.id]?.[runtime.name];
+  let fallen = findFalls(workload, runtime.name, first, before);
+  for (let i = 1; i < TRIES && fallen.length > 0; i++) {
+    const again = findFalls(workload, runtime.name, await runRounds(workload, runtime), before);
+    fallen = again.filter((line) => fallen.some((other) => other.split(" is ")[0] === line.split(" is ")[0]));
+  }
+  falls.push(...fallen);
+}
+
+const entries: { workload: Workload; runtime: Runtime; entry: Entry }[] = [];
+for (const workload of workloads) {
+  console.log(`${workload.id}: ${workload.title}`);
+  for (const runtime of runtimes) {
+    const entry = await runRounds(workload, runtime);
+    console.log(toLines(workload, runtime.name, entry).join("\n"));
+    entries.push({ workload, runtime: runtime.name, entry });
+    if (options.check) await check(workload, runtime, entry);
+  }
+}
+
+if (options.save) {
+  const [cpu] = cpus();
+  baseline.machine = `${cpus().length} cores of ${cpu?.model ?? "an unknown processor"}, ${process.platform}`;
+  for (const { name, version } of runtimes) baseline.versions[name] = version;
+  for (const { workload, runtime, entry } of entries) (baseline.workloads[workload.id] ??= {})[runtime] = entry;
+  writeBaseline(baseline);
+  const saved = readBaseline();
+  writeFileSync(inRoot("docs/performance.md"), toMarkdown(saved));
+  writeFileSync(inRoot("docs/performance.svg"), toPicture(saved));
+  await run(process.execPath, ["fmt", "--quiet", "docs/performance.md", "bench/baseline.json"], {
+    cwd: inRoot(),
+    timeout: 60_000,
+  });
+  console.log("written: bench/baseline.json, docs/performance.md, docs/performance.svg");
+}
+
+for (const trouble of troubles) console.log(`did not work: ${trouble}`);
+for (const fall of falls) console.log(`worse: ${fall}`);
+if (options.check) console.log(falls.length === 0 ? "nothing is worse by more than a quarter" : "not as it was");
+// What others cannot do is no fault of ours.
+const own = troubles.some((trouble) => /, stompy|, library|, \d/.test(trouble));
+process.exitCode = falls.length > 0 || own ? 1 : 0;

@@ -1,0 +1,102 @@
+/**
+ * One measurement of memory, in a process of its own: `memory.ts <candidate> <job as JSON> <port>`. Prints what was
+ * measured as JSON.
+ *
+ * @module
+ */
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { FrameDecoder } from "../decoder.ts";
+import type { Candidate, CandidateModule, Target } from "./candidates/candidate.ts";
+import type { Job, Measured } from "./jobs.ts";
+import { textOf } from "./text.ts";
+
+const [name = "", text = "", port = ""] = process.argv.slice(2);
+const job = JSON.parse(text) as Job;
+const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
+const { connect } = await import(`./candidates/${name === "bare" ? `bare_${runtime}` : name}.ts`) as CandidateModule;
+const peer: Target = { port: Number(port), login: "guest", sync: (sends, acks) => `/sync/${sends}/${acks}` };
+
+/** Connections that are opened at a time. */
+const AT_ONCE = 50;
+
+const { gc, Bun } = globalThis as { gc?: () => void; Bun?: { gc(force: boolean): void } };
+
+/** What is in use once everything unreachable is gone. */
+async function settle(): Promise<number> {
+  for (let i = 0; i < 5; i++) {
+    if (Bun) Bun.gc(true);
+    else gc!();
+    await sleep(50);
+  }
+  return process.memoryUsage().rss;
+}
+
+/** How far memory rises above idle while large messages stream through. */
+async function stream(count: number): Promise<number> {
+  const candidate = await connect(peer);
+  const idle = await settle();
+  let most = 0;
+  const sample = () => void (most = Math.max(most, process.memoryUsage().rss));
+  const timer = setInterval(sample, 5);
+  await candidate.receive(`/receive/${count}/${job.size}/8`, count);
+  sample();
+  clearInterval(timer);
+  await candidate.close();
+  return most - idle;
+}
+
+/** What a connection takes that does nothing. */
+async function connections(count: number): Promise<number> {
+  await (await connect(peer)).close(); // what the first one loads stays
+  const before = await settle();
+  const open: Candidate[] = [];
+  while (open.length < count) {
+    open.push(
+      ...await Promise.all(Array.from({ length: Math.min(AT_ONCE, count - open.length) }, () => connect(peer))),
+    );
+  }
+  const bytes = (await settle() - before) / count;
+  await Promise.all(open.map((one) => one.close()));
+  return bytes;
+}
+
+/** What a message takes that is kept, out of a thousand that are not. */
+async function keep(count: number): Promise<number> {
+  const every = 1000;
+  const candidate = await connect(peer);
+  await candidate.keep!(`/receive/50000/${job.size}/8`, 50_000, every, false);
+  const before = await settle();
+  const kept = await candidate.keep!(`/receive/${count}/${job.size}/8`, count, every, job.detach ?? false);
+  const bytes = (await settle() - before) / kept.length;
+  await candidate.close();
+  return bytes;
+}
+
+/** The seconds that one large body takes, in chunks of 1 KiB. */
+function decode(size: number): Measured {
+  let text = "";
+  const decoder = new FrameDecoder({ onFrame: (frame) => void (text = frame.text()) });
+  const chunk = new TextEncoder().encode(textOf(1024));
+  const cpu = process.cpuUsage();
+  const start = performance.now();
+  decoder.push(new TextEncoder().encode(`MESSAGE\nsubscription:1\ncontent-length:${size}\n\n`));
+  // Memory of its own for each, as a socket would give.
+  for (let left = size; left > 0; left -= chunk.length) decoder.push(chunk.slice());
+  decoder.push(new Uint8Array(1));
+  const seconds = (performance.now() - start) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  if (text.length !== size) throw new Error(`Cannot measure: ${text.length} of ${size} bytes came through`);
+  return { count: size, seconds, cpu: (user + system) / 1e6 };
+}
+
+let measured: Measured;
+if (job.kind === "decode") {
+  for (let i = 0; i < 3; i++) decode(job.first);
+  measured = decode(job.count!);
+} else {
+  const run = { stream, connections, keep }[job.kind as "stream" | "connections" | "keep"];
+  measured = { count: job.count!, seconds: 0, cpu: 0, bytes: await run(job.count!) };
+}
+console.log(JSON.stringify(measured));
+process.exit();

@@ -1,0 +1,179 @@
+/**
+ * The load peer: the far end of the benches, in a process of its own. It builds its bytes before they are needed and
+ * understands just enough STOMP, so that the client is what is measured. The destination says what it does:
+ *
+ * - SUBSCRIBE `/receive/<count>/<size>/<headers>`: sends messages, as fast as the socket takes them.
+ * - SUBSCRIBE `/chunks/<size>/<part>`: sends one message, in writes of that many bytes.
+ * - SUBSCRIBE `/many/<count>/<size>`: sends messages to all such subscriptions in turn, once SEND `/go` has come.
+ * - SUBSCRIBE `/echo`: every SEND comes back as a message.
+ * - SEND `/sync/<sends>/<acks>`: an ERROR, unless that many SEND and ACK have come since the last one.
+ * - SEND to anything else, and ACK: counted.
+ *
+ * Any frame may ask for a receipt. Prints its port, and serves until its standard input ends.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { createServer, type Socket } from "node:net";
+import process from "node:process";
+import { textOf } from "./text.ts";
+
+/** Bytes of one write, about. */
+const BLOCK = 1 << 19;
+
+const SESSION = "session-kV1aXRnRcJj2Y2hYyOFPwQ";
+
+/** The head of a MESSAGE as RabbitMQ writes it, filled up to a number of headers. */
+function messageHead(subscription: string, index: number, size: number, headers: number, ack: boolean): string {
+  const id = `T_${subscription}@@${SESSION}@@${index}`;
+  let head = `MESSAGE\nsubscription:${subscription}\ndestination:/queue/bench\nmessage-id:${id}\nredelivered:false\n` +
+    `persistent:true\ntimestamp:1735689600\n`;
+  if (ack) head += `ack:${id}\n`;
+  for (let i = 8; i < headers; i++) head += `application-header-${i}:value of header ${i}\n`;
+  return `${head}content-type:text/plain\ncontent-length:${size}\n\n`;
+}
+
+/** Frames end to end. */
+interface Block {
+  bytes: Uint8Array;
+  /** Where each frame ends. */
+  ends: number[];
+}
+
+/** Makes a block of frames that differ in their head only. */
+function blockOf(frames: number, size: number, headFor: (index: number) => string): Block {
+  const parts: string[] = [];
+  const ends: number[] = [];
+  const rest = `${textOf(size)}\0`;
+  let length = 0;
+  for (let i = 0; i < frames; i++) {
+    const head = headFor(i);
+    parts.push(head, rest);
+    ends.push(length += head.length + rest.length);
+  }
+  return { bytes: Buffer.from(parts.join(""), "latin1"), ends };
+}
+
+/** One connection. */
+class Peer {
+  readonly #socket: Socket;
+  #rest = "";
+  #out = "";
+  #sends = 0;
+  #acks = 0;
+  #echo: string | undefined; // the subscription that messages are sent back to
+  readonly #many: string[] = []; // subscriptions that get messages in turn
+  #onGo: (() => void) | undefined;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.setNoDelay(true);
+    socket.on("data", (bytes) => this.#read(bytes));
+    socket.on("error", () => socket.destroy());
+  }
+
+  #read(bytes: Buffer): void {
+    const text = this.#rest + bytes.toString("latin1");
+    let at = 0;
+    let receipt = text.indexOf("\nreceipt:");
+    for (let end = text.indexOf("\0"); end >= 0; end = text.indexOf("\0", at)) {
+      while (text.charCodeAt(at) === 10) at++;
+      const wantsReceipt = receipt >= 0 && receipt < end;
+      if (text.startsWith("ACK", at)) this.#acks++;
+      else if (text.startsWith("SEND", at)) {
+        this.#sends++;
+        if (this.#echo !== undefined) this.#sendBack(text.slice(at, end));
+        if (this.#onGo !== undefined) this.#onGo();
+        if (wantsReceipt) this.#checkSync(text, at);
+      } else this.#command(text.slice(at, end));
+      if (wantsReceipt) {
+        this.#out += `RECEIPT\nreceipt-id:${text.slice(receipt + 9, text.indexOf("\n", receipt + 9))}\n\n\0`;
+        receipt = text.indexOf("\nreceipt:", end);
+      }
+      at = end + 1;
+    }
+    this.#rest = text.slice(at);
+    if (this.#out === "") return;
+    this.#socket.write(this.#out, "latin1");
+    this.#out = "";
+  }
+
+  #sendBack(frame: string): void {
+    const body = frame.slice(frame.indexOf("\n\n") + 2);
+    this.#out += `${messageHead(this.#echo!, this.#sends, body.length, 8, false)}${body}\0`;
+  }
+
+  #checkSync(text: string, start: number): void {
+    const at = text.indexOf("\ndestination:", start) + 13; // every SEND has one
+    if (!text.startsWith("/sync/", at)) return;
+    const [sends, acks] = text.slice(at + 6, text.indexOf("\n", at)).split("/").map(Number);
+    this.#sends--; // this one
+    if (this.#sends !== sends || this.#acks !== acks) {
+      this.#out += `ERROR\nmessage:there were ${this.#sends} SEND and ${this.#acks} ACK\n\n\0`;
+    }
+    this.#sends = this.#acks = 0;
+  }
+
+  #command(frame: string): void {
+    const [command, ...lines] = frame.slice(0, frame.indexOf("\n\n")).split(/\r?\n/);
+    const headers = new Map(lines.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1)]));
+    if (command === "CONNECT" || command === "STOMP") {
+      this.#out += `CONNECTED\nversion:1.2\nserver:RabbitMQ/4.0.5\nsession:${SESSION}\nheart-beat:10000,10000\n\n\0`;
+    } else if (command === "SUBSCRIBE") {
+      const { id = "", destination = "", ack = "auto" } = Object.fromEntries(headers);
+      this.#subscribe(id, destination, ack !== "auto");
+    }
+  }
+
+  #subscribe(id: string, destination: string, ack: boolean): void {
+    const [, kind, ...rest] = destination.split("/");
+    const [first = 0, second = 0, third = 0] = rest.map(Number);
+    if (kind === "echo") this.#echo = id;
+    if (kind === "receive") {
+      const headFor = (index: number) => messageHead(id, index, second, third, ack);
+      const most = Math.ceil(BLOCK / (headFor(0).length + second + 1));
+      this.#stream(first, blockOf(Math.min(first, most), second, headFor));
+    }
+    if (kind === "chunks") this.#sendInChunks(messageHead(id, 1, first, 8, false), first, second);
+    if (kind === "many") {
+      this.#many.push(id);
+      this.#onGo = () => {
+        const ids = this.#many.splice(0);
+        this.#onGo = undefined;
+        const frames = Math.ceil(2000 / ids.length) * ids.length; // about a block, and each id as often as the others
+        const headFor = (index: number) => messageHead(ids[index % ids.length]!, index, second, 8, false);
+        this.#stream(first, blockOf(frames, second, headFor));
+      };
+    }
+  }
+
+  #stream(count: number, { bytes, ends }: Block): void {
+    let left = count;
+    const next = () => {
+      if (left <= 0 || this.#socket.destroyed) return;
+      const part = left >= ends.length ? bytes : bytes.subarray(0, ends[left - 1]);
+      left -= ends.length;
+      this.#socket.write(part, next);
+    };
+    setImmediate(next); // after the receipt of what asked for it
+  }
+
+  #sendInChunks(head: string, size: number, part: number): void {
+    const chunk = Buffer.from(textOf(part), "latin1");
+    let left = size;
+    const next = () => {
+      if (this.#socket.destroyed) return;
+      if (left <= 0) return void this.#socket.write("\0");
+      const length = Math.min(left, part);
+      left -= length;
+      // A turn of the event loop each, so that each leaves by itself.
+      this.#socket.write(chunk.subarray(0, length), () => setImmediate(next));
+    };
+    this.#socket.write(head, "latin1", next);
+  }
+}
+
+const server = createServer((socket) => void new Peer(socket));
+server.listen(0, "127.0.0.1", 1024, () => console.log((server.address() as { port: number }).port));
+process.stdin.on("end", () => process.exit());
+process.stdin.resume();

@@ -1,0 +1,97 @@
+/**
+ * The processes of a bench: the peer, and one for each measurement.
+ *
+ * @module
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import process from "node:process";
+import { run } from "../tests/support/process.ts";
+import { inRoot } from "../tests/support/project.ts";
+import { findBun, findDeno, findNode, type FoundRuntime } from "../tests/support/runtimes.ts";
+import type { Runtime } from "../tests/support/runtime.ts";
+import type { Job, Measured } from "./jobs.ts";
+import type { Run, Workload } from "./workloads.ts";
+
+/** No measurement takes longer than this many milliseconds, unless it hangs. */
+const LIMIT = 180_000;
+
+/** How a runtime starts a program; the second is for the programs about memory, which ask for a garbage collection. */
+const START: Record<Runtime, { plain: string[]; memory: string[] }> = {
+  deno: {
+    plain: ["run", "--allow-all", "--no-check", "--quiet"],
+    memory: ["run", "--allow-all", "--no-check", "--quiet", "--v8-flags=--expose-gc"],
+  },
+  bun: { plain: ["run"], memory: ["run"] },
+  node: { plain: ["--disable-warning=ExperimentalWarning"], memory: ["--expose-gc"] },
+};
+
+/** The runtimes. */
+export async function findRuntimes(names: readonly Runtime[]): Promise<FoundRuntime[]> {
+  const find = { deno: findDeno, bun: findBun, node: findNode };
+  return await Promise.all(names.map((name) => find[name]()));
+}
+
+/** Installs the other clients, unless they are there. */
+export async function installPeers(): Promise<void> {
+  if (existsSync(inRoot("bench/node_modules/stompit")) && existsSync(inRoot("bench/node_modules/@stomp"))) return;
+  const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+  const result = await run("npm", args, { cwd: inRoot("bench"), timeout: 5 * 60_000 });
+  if (!result.ok) throw new Error(`Cannot install the other clients with npm: ${result.ending}\n${result.output}`);
+}
+
+/** The load peer. */
+export interface PeerProcess extends AsyncDisposable {
+  /** Where it listens. */
+  readonly port: number;
+}
+
+/** Starts the load peer. It is the same program in the same runtime, whoever is measured. */
+export async function startPeer(): Promise<PeerProcess> {
+  const { command } = await findNode();
+  const child = spawn(command, [inRoot("bench/peer.ts")], { stdio: ["pipe", "pipe", "inherit"] });
+  const [port] = await once(child.stdout, "data") as [Uint8Array];
+  return {
+    port: Number(new TextDecoder().decode(port)),
+    async [Symbol.asyncDispose]() {
+      child.stdin.end();
+      if (child.exitCode === null) await once(child, "exit");
+    },
+  };
+}
+
+/** Measures once. Throws when the process fails. */
+export async function measure(runtime: FoundRuntime, workload: Workload, one: Run, port: number): Promise<Measured> {
+  const { plain, memory } = START[runtime.name];
+  if (workload.worker === "start") return await measureStart(runtime, one.label);
+  const args = [
+    ...(workload.worker === "memory" ? memory : plain),
+    inRoot(`bench/${workload.worker}.ts`),
+    one.candidate,
+    JSON.stringify(one.job satisfies Job),
+    String(port),
+  ];
+  const result = await run(runtime.command, args, { env: { DENO_NO_PACKAGE_JSON: "1" }, timeout: LIMIT });
+  const line = result.output.trim().split("\n").at(-1) ?? "";
+  if (!result.ok || !line.startsWith("{")) throw new Error(`${result.ending}\n${result.output.trim()}`);
+  return JSON.parse(line);
+}
+
+/** How often a program is started for one measurement. */
+const STARTS = 5;
+
+/** Measures from the start of a process to its end. */
+async function measureStart({ name, command }: FoundRuntime, module: string): Promise<Measured> {
+  const args = [...(name === "deno" ? ["run", "--no-check", "--allow-net"] : []), inRoot(`bench/start/${module}.ts`)];
+  const times: number[] = [];
+  // Once more: what a runtime makes of a module, it may keep on disk.
+  for (let i = 0; i <= STARTS; i++) {
+    const start = performance.now();
+    const child = spawn(command, args, { stdio: "ignore", env: { ...process.env, DENO_NO_PACKAGE_JSON: "1" } });
+    const [code] = await once(child, "exit");
+    times.push((performance.now() - start) / 1000);
+    if (code !== 0) throw new Error(`exit code ${code}`);
+  }
+  return { count: 1, seconds: Math.min(...times.slice(1)), cpu: 0 };
+}

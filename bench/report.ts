@@ -1,0 +1,211 @@
+/**
+ * Results for people: lines for the terminal, and docs/performance.md.
+ *
+ * @module
+ */
+import { type Runtime, RUNTIMES } from "../tests/support/runtime.ts";
+import type { Baseline, Entry } from "./baseline.ts";
+import type { Summary } from "./results.ts";
+import { type Figure, type Workload, WORKLOADS } from "./workloads.ts";
+
+const NAMES: Record<string, string> = {
+  deno: "Deno",
+  bun: "Bun",
+  node: "Node",
+  stompy: "this library",
+  bare: "bare socket",
+};
+
+/** What people call a runtime or a candidate. */
+export function nameOf(id: string): string {
+  return NAMES[id] ?? id;
+}
+
+/** Three digits, with commas between thousands. */
+export function formatNumber(value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  const short = Number(value.toPrecision(3));
+  return short.toLocaleString("en-US", { maximumFractionDigits: short >= 100 ? 0 : short >= 10 ? 1 : 2 });
+}
+
+/** A figure with its unit. */
+export function formatFigure({ unit }: Figure, value: number): string {
+  if (!Number.isFinite(value)) return "–";
+  if (unit === "%") return `${formatNumber(value * 100)} %`;
+  return `${formatNumber(value)}${unit === "×" ? "×" : ` ${unit}`}`;
+}
+
+/** What a figure should be. */
+function formatGoal(figure: Figure): string {
+  if (figure.goal === undefined) return "";
+  return `${figure.better === "higher" ? "at least" : "at most"} ${formatFigure(figure, figure.goal)}`;
+}
+
+function isReached({ goal, better }: Figure, value: number): boolean {
+  if (goal === undefined) return true;
+  return better === "higher" ? value >= goal : value <= goal;
+}
+
+/** The lines of one workload in one runtime, for the terminal. */
+export function toLines(workload: Workload, runtime: Runtime, entry: Entry): string[] {
+  const runs = Object.entries(entry.runs).map(([label, run]) => `${nameOf(label)} ${formatRun(workload, run)}`);
+  const figures = workload.figures.map((figure) => {
+    const value = entry.figures[figure.name] ?? NaN;
+    const goal = formatGoal(figure);
+    const mark = goal === "" ? "" : isReached(figure, value) ? ` (${goal}: reached)` : ` (${goal}: MISSED)`;
+    return `    ${formatFigure(figure, value)} ${figure.name}${mark}`;
+  });
+  return [`  ${nameOf(runtime)}: ${runs.join(", ")}`, ...figures];
+}
+
+function formatRun({ rate: unit, worker }: Workload, { rate, cpu, bytes }: Summary): string {
+  if (bytes !== undefined) {
+    return bytes > 1 << 20 ? `${formatNumber(bytes / (1 << 20))} MiB` : `${formatNumber(bytes / 1024)} KiB`;
+  }
+  if (worker === "start") return `${formatNumber(1000 / rate)} ms`;
+  const { unit: name, per } = unit!;
+  return `${formatNumber(rate / per)} ${name}${per === 1 ? `, ${formatNumber(cpu)} µs CPU each` : ""}`;
+}
+
+type Row = readonly string[];
+
+function toTable(head: Row, rows: readonly Row[]): string {
+  const line = (cells: Row) => `| ${cells.join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+}
+
+const isSpeed = ({ runs }: Workload) =>
+  runs.some(({ label }) => label === "bare") && runs[0]!.job.kind !== "stream" &&
+  runs[0]!.job.kind !== "connections";
+
+/** Calls back for each runtime in which a workload was measured. */
+function forEntries<T>(baseline: Baseline, workload: Workload, make: (runtime: Runtime, entry: Entry) => T): T[] {
+  const entries = baseline.workloads[workload.id] ?? {};
+  return RUNTIMES.filter((runtime) => entries[runtime] !== undefined).map((runtime) =>
+    make(runtime, entries[runtime]!)
+  );
+}
+
+function speedTable(baseline: Baseline): string {
+  const labels = ["stompy", "stompit", "stompjs", "bare"];
+  const rows = WORKLOADS.filter(isSpeed).flatMap((workload) => {
+    return forEntries(baseline, workload, (runtime, { runs, figures }): Row => {
+      const [peer, bare, cpu] = workload.figures;
+      return [
+        workload.title,
+        nameOf(runtime),
+        ...labels.map((label) => runs[label] ? formatNumber(runs[label].rate) : "–"),
+        formatFigure(peer!, figures[peer!.name] ?? NaN),
+        formatFigure(bare!, figures[bare!.name] ?? NaN),
+        formatFigure(cpu!, figures[cpu!.name] ?? NaN),
+      ];
+    });
+  });
+  const head = [
+    "work",
+    "in",
+    ...labels.map(nameOf),
+    "of the best other client",
+    "of the bare socket",
+    "the first by CPU",
+  ];
+  return toTable(head, rows);
+}
+
+function otherTable(baseline: Baseline): string {
+  const rows = WORKLOADS.filter((workload) => !isSpeed(workload)).flatMap((workload) => {
+    return workload.figures.map((figure): Row => [
+      workload.title,
+      figure.name,
+      ...RUNTIMES.map((runtime) => {
+        return formatFigure(figure, baseline.workloads[workload.id]?.[runtime]?.figures[figure.name] ?? NaN);
+      }),
+      formatGoal(figure),
+    ]);
+  });
+  return toTable(["work", "what", ...RUNTIMES.map(nameOf), "goal"], rows);
+}
+
+function goalsTable(): string {
+  const rows = WORKLOADS.filter(isSpeed).map((workload): Row => {
+    const [peer, bare] = workload.figures;
+    return [workload.title, formatGoal(peer!), formatGoal(bare!)];
+  });
+  return toTable(["work", "of the best other client", "of the bare socket"], rows);
+}
+
+function memoryTable(baseline: Baseline): string {
+  const rows = WORKLOADS.filter(({ worker, rate }) => worker === "memory" && rate === undefined).flatMap((workload) => {
+    return workload.runs.map(({ label }): Row => [
+      workload.title,
+      label.replace("stompy", nameOf("stompy")).replace("bare", nameOf("bare")),
+      ...RUNTIMES.map((runtime) => {
+        const run = baseline.workloads[workload.id]?.[runtime]?.runs[label];
+        return run ? formatRun(workload, run) : "–";
+      }),
+    ]);
+  });
+  return toTable(["work", "who", ...RUNTIMES.map(nameOf)], rows);
+}
+
+/** docs/performance.md. */
+export function toMarkdown(baseline: Baseline): string {
+  const versions = RUNTIMES.filter((name) => baseline.versions[name]).map((name) =>
+    `${nameOf(name)} ${baseline.versions[name]}`
+  );
+  return `# Performance
+
+This page and its picture are made by \`deno task bench --save\`. Measured on ${baseline.machine}, with
+${versions.join(", ")}. The numbers are of that machine on that day; the ratios are what to look at.
+
+![Messages a second, in each runtime](performance.svg)
+
+## Speed
+
+Messages, round trips or MiB a second, each the median of several rounds.
+
+${speedTable(baseline)}
+
+The last column compares what the clients do in a second of processor time, which other programs on the machine disturb
+less. The goals:
+
+${goalsTable()}
+
+## Size and memory
+
+${otherTable(baseline)}
+
+What the others take for the same:
+
+${memoryTable(baseline)}
+
+A message that is kept keeps the chunk that it came in: \`message.detach()\` copies it out.
+
+## How it is measured
+
+- The far end is \`bench/peer.ts\`, in a process of its own, the same for all. It has its bytes ready before they are
+  wanted, so that the client is the bottleneck, and counts what comes: a run that lost a message fails.
+- Each client runs by its public interface and at its default options, in a fresh process for every measurement, and
+  warms up first. Every body is read as text. stompit and stompjs (over \`@stomp/tcp-wrapper\`) use \`node:net\`, which all
+  three runtimes have. stompjs knows no back-pressure; the bench watches its socket for it.
+- The bare socket is \`Deno.connect\`, \`Bun.connect\` or \`node:net\`, and only counts NULs, or writes what is ready.
+- Messages are as RabbitMQ writes them: 8 headers, a body of 100 bytes of ASCII, about 320 bytes in all.
+- The candidates take turns, for several rounds. A ratio is taken within each round, and the median of those is shown.
+- Processor time is that of the client's process with all its threads.
+- Memory is the resident set, after garbage collections; for the stream, its highest point.
+
+## Run it
+
+\`\`\`sh
+deno task bench                                  # everything: about half an hour
+deno task bench --only receive,echo --quick      # a first look
+deno task bench --runtime bun --rounds 9
+deno task bench --check                          # compares with bench/baseline.json
+deno task bench --save                           # writes that file, this page and the picture
+deno task bench --broker stomp://guest:guest@localhost:61613
+deno bench bench/codec_bench.ts                  # encoder and decoder alone
+\`\`\`
+
+\`--check\` fails when a figure is worse than the committed one by more than a quarter, three times in a row.
+`;
+}

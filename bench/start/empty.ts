@@ -1,0 +1,2 @@
+// Nothing: what starting a runtime takes.
+export {};

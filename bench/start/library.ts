@@ -1,0 +1,2 @@
+// The library and nothing else: what importing it takes.
+import "../../mod.ts";

@@ -1,0 +1,69 @@
+/**
+ * One measurement, in a process of its own: `work.ts <candidate> <job as JSON> <port>`. Prints what was measured as
+ * JSON.
+ *
+ * @module
+ */
+import process from "node:process";
+import type { Candidate, CandidateModule, Target } from "./candidates/candidate.ts";
+import type { Job, Measured } from "./jobs.ts";
+import { textOf } from "./text.ts";
+
+const [name = "", text = "", port = ""] = process.argv.slice(2);
+const job = JSON.parse(text) as Job;
+const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
+const { connect } = await import(`./candidates/${name === "bare" ? `bare_${runtime}` : name}.ts`) as CandidateModule;
+const peer: Target = { port: Number(port), login: "guest", sync: (sends, acks) => `/sync/${sends}/${acks}` };
+
+/** Prepares the job for so many messages; what it gives is what takes the time. */
+async function prepare(candidate: Candidate, count: number): Promise<() => Promise<unknown>> {
+  const { kind, size = 100, headers = 8 } = job;
+  const destination = `/receive/${count}/${size}/${headers}`;
+  const body = textOf(size);
+  switch (kind) {
+    case "receive":
+      return () => candidate.receive(destination, count, job.readHeaders);
+    case "chunks":
+      return () => candidate.receive(`/chunks/${count}/1024`, 1);
+    case "ack":
+      return () => candidate.receiveAndAck(destination, count);
+    case "many": {
+      const all = Array.from({ length: job.subscriptions! }, () => `/many/${count}/${size}`);
+      return await candidate.receiveMany(all, count, "/go");
+    }
+    case "send":
+      return () => candidate.send("/queue/bench", body, count);
+    case "receipts":
+      return () => candidate.sendWithReceipts("/queue/bench", body, count, 256);
+    case "echo":
+      return () => candidate.echo("/echo", body, count);
+  }
+  throw new Error(`Cannot do ${kind}: it is no job`);
+}
+
+async function measure(count: number): Promise<Measured> {
+  const candidate = await connect(peer);
+  const run = await prepare(candidate, count);
+  const cpu = process.cpuUsage();
+  const start = performance.now();
+  await run();
+  const seconds = (performance.now() - start) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  await candidate.close();
+  return { count, seconds, cpu: (user + system) / 1e6 };
+}
+
+let measured = await measure(job.first);
+if (job.count !== undefined) {
+  measured = await measure(job.count);
+} else {
+  const { seconds } = job;
+  const pace = () => measured.count / measured.seconds;
+  // Until the compiler of the runtime has seen enough, and the pace is known.
+  for (let warm = measured.seconds; warm < seconds / 2; warm += measured.seconds) {
+    measured = await measure(Math.max(1, Math.round(pace() * seconds / 4)));
+  }
+  measured = await measure(Math.max(1, Math.round(pace() * seconds)));
+}
+console.log(JSON.stringify(measured));
+process.exit();

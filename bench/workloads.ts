@@ -1,0 +1,271 @@
+/**
+ * The work that is measured, and what is asked of the results.
+ *
+ * @module
+ */
+import type { Job } from "./jobs.ts";
+import type { Results } from "./results.ts";
+
+/** Who works. */
+export type CandidateName = "stompy" | "stompit" | "stompjs" | "bare";
+
+/** The other clients. */
+export const PEERS = ["stompit", "stompjs"] as const;
+
+/** What is run in each round. */
+export interface Run {
+  /** Unique in its workload; the name of the candidate, where there is one run of it. */
+  label: string;
+  /** Who. */
+  candidate: CandidateName;
+  /** What. */
+  job: Job;
+}
+
+/** A number that is derived from the runs. */
+export interface Figure {
+  /** For people, and the key in baseline.json. */
+  name: string;
+  /** What is asked for; `undefined` where it is only stated. */
+  goal?: number;
+  /** Whether a higher or a lower number is better. */
+  better: "higher" | "lower";
+  /** How it is shown. */
+  unit: "×" | "%" | "KiB" | "MiB" | "ms";
+  /** How it comes out of the runs. */
+  of(results: Results): number;
+}
+
+/** One kind of work. */
+export interface Workload {
+  /** For `--only`. */
+  id: string;
+  /** For people. */
+  title: string;
+  /** What a rate counts, and how many of these make one of the unit; `undefined` where rates mean nothing. */
+  rate?: { unit: string; per: number };
+  /** How the processes are started: `work.ts`, `memory.ts`, or a module that is only loaded. */
+  worker: "work" | "memory" | "start";
+  /** At most so many rounds: memory does not vary as time does. */
+  rounds?: number;
+  /** What is run, in this order. */
+  runs: Run[];
+  /** What is asked. */
+  figures: Figure[];
+}
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** The same job for several candidates. */
+function each(job: Omit<Job, "seconds">, ...candidates: CandidateName[]): Run[] {
+  return candidates.map((candidate) => ({ label: candidate, candidate, job: { ...job, seconds: 0 } }));
+}
+
+/** The same candidate with several jobs. */
+function variants(jobs: Record<string, Omit<Job, "seconds">>, candidate: CandidateName = "stompy"): Run[] {
+  return Object.entries(jobs).map(([label, job]) => ({ label, candidate, job: { ...job, seconds: 0 } }));
+}
+
+function times(name: string, goal: number | undefined, of: Figure["of"]): Figure {
+  return { name, ...(goal !== undefined && { goal }), better: "higher", unit: "×", of };
+}
+
+function percent(name: string, goal: number | undefined, of: Figure["of"]): Figure {
+  return { name, ...(goal !== undefined && { goal }), better: "higher", unit: "%", of };
+}
+
+/** What every workload of speed is asked; the goals are for the rates. */
+function speed(goals: { peer?: number; bare?: number }): Figure[] {
+  return [
+    times("of the best peer", goals.peer, (results) => results.ratio("stompy", results.bestPeer())),
+    percent("of the bare socket", goals.bare, (results) => results.ratio("stompy", "bare")),
+    times("of the best peer, per second of CPU", undefined, (results) => {
+      return results.cpuRatio("stompy", results.leanestPeer());
+    }),
+  ];
+}
+
+const messages = { unit: "messages/s", per: 1 };
+
+/** All of them. */
+export const WORKLOADS: readonly Workload[] = [
+  {
+    id: "receive",
+    title: "Receive 100-byte messages, ack auto",
+    rate: messages,
+    worker: "work",
+    runs: each({ kind: "receive", first: 5000 }, "bare", "stompy", ...PEERS),
+    figures: speed({ peer: 10, bare: 0.4 }),
+  },
+  {
+    id: "ack",
+    title: "Receive and acknowledge each, client-individual",
+    rate: messages,
+    worker: "work",
+    runs: each({ kind: "ack", first: 5000 }, "bare", "stompy", ...PEERS),
+    figures: speed({ peer: 8 }),
+  },
+  {
+    id: "send",
+    title: "Send 100-byte messages, no receipt",
+    rate: messages,
+    worker: "work",
+    runs: each({ kind: "send", first: 5000 }, "bare", "stompy", ...PEERS),
+    figures: speed({ peer: 6 }),
+  },
+  {
+    id: "receipts",
+    title: "Send with a receipt for each, 256 in flight",
+    rate: messages,
+    worker: "work",
+    runs: each({ kind: "receipts", first: 5000 }, "bare", "stompy", ...PEERS),
+    figures: speed({ peer: 4 }),
+  },
+  {
+    id: "echo",
+    title: "Request and echo, one at a time",
+    rate: { unit: "round trips/s", per: 1 },
+    worker: "work",
+    runs: each({ kind: "echo", first: 500 }, "bare", "stompy", ...PEERS),
+    figures: speed({ bare: 0.8 }),
+  },
+  {
+    id: "large",
+    title: "Receive 1 MiB messages",
+    rate: { unit: "MiB/s", per: 1 },
+    worker: "work",
+    runs: each({ kind: "receive", size: MIB, first: 10 }, "bare", "stompy", ...PEERS),
+    figures: speed({ bare: 0.8 }),
+  },
+  {
+    id: "subscriptions",
+    title: "10,000 subscriptions on one connection, against 10",
+    rate: messages,
+    worker: "work",
+    runs: variants({
+      "10": { kind: "many", subscriptions: 10, first: 20_000 },
+      "10,000": { kind: "many", subscriptions: 10_000, first: 20_000 },
+    }),
+    figures: [percent("of the rate with 10", 0.9, (results) => results.ratio("10,000", "10"))],
+  },
+  {
+    id: "headers",
+    title: "40 headers a message, against 8",
+    rate: messages,
+    worker: "work",
+    runs: variants({
+      "8, not read": { kind: "receive", headers: 8, first: 5000 },
+      "40, not read": { kind: "receive", headers: 40, first: 5000 },
+      "8, all read": { kind: "receive", headers: 8, readHeaders: true, first: 5000 },
+      "40, all read": { kind: "receive", headers: 40, readHeaders: true, first: 5000 },
+    }),
+    figures: [
+      percent("of the rate with 8, not read", 0.5, (results) => results.ratio("40, not read", "8, not read")),
+      percent("of the rate with 8, all read", undefined, (results) => results.ratio("40, all read", "8, all read")),
+    ],
+  },
+  {
+    id: "chunks",
+    title: "A 100 MiB body in 1 KiB chunks, against 10 MiB, time per byte",
+    rate: { unit: "MiB/s", per: MIB },
+    worker: "work",
+    runs: variants({
+      "10 MiB": { kind: "chunks", first: MIB, count: 10 * MIB },
+      "100 MiB": { kind: "chunks", first: MIB, count: 100 * MIB },
+    }),
+    figures: [{
+      ...times("of the time per byte of 10 MiB", 1.5, (results) => results.ratio("10 MiB", "100 MiB")),
+      better: "lower",
+    }],
+  },
+  {
+    id: "decode",
+    title: "The same in the decoder alone",
+    rate: { unit: "MiB/s", per: MIB },
+    worker: "memory",
+    runs: variants({
+      "10 MiB": { kind: "decode", first: 10 * MIB, count: 10 * MIB },
+      "100 MiB": { kind: "decode", first: 10 * MIB, count: 100 * MIB },
+    }),
+    figures: [{
+      ...times("of the time per byte of 10 MiB", 1.5, (results) => results.ratio("10 MiB", "100 MiB")),
+      better: "lower",
+    }],
+  },
+  {
+    id: "stream",
+    title: "Memory above idle while 2 GiB stream through in 1 MiB messages",
+    worker: "memory",
+    rounds: 1,
+    runs: each({ kind: "stream", size: MIB, first: 0, count: 2048 }, "bare", "stompy", "stompit"),
+    figures: [{
+      name: "above idle, at most",
+      goal: 64,
+      better: "lower",
+      unit: "MiB",
+      of: (results) => results.bytes("stompy") / MIB,
+    }],
+  },
+  {
+    id: "connections",
+    title: "Memory of each of 1,000 connections in one process",
+    worker: "memory",
+    rounds: 1,
+    runs: each({ kind: "connections", first: 0, count: 1000 }, "bare", "stompy", ...PEERS),
+    figures: [
+      {
+        name: "a connection",
+        goal: 60,
+        better: "lower",
+        unit: "KiB",
+        of: (results) => results.bytes("stompy") / KIB,
+      },
+      {
+        ...times("of what stompit takes", 1, (results) => results.bytes("stompy") / results.bytes("stompit")),
+        better: "lower",
+      },
+    ],
+  },
+  {
+    id: "keep",
+    title: "Memory of a message that is kept, 1 in 1,000",
+    worker: "memory",
+    rounds: 1,
+    runs: [
+      ...each({ kind: "keep", first: 0, count: 1_000_000 }, "stompy"),
+      ...variants({ "stompy, detached": { kind: "keep", detach: true, first: 0, count: 1_000_000 } }),
+      ...each({ kind: "keep", first: 0, count: 500_000 }, ...PEERS),
+    ],
+    figures: [
+      {
+        name: "a message as it is",
+        better: "lower",
+        unit: "KiB",
+        of: (results) => results.bytes("stompy") / KIB,
+      },
+      {
+        name: "a detached one",
+        better: "lower",
+        unit: "KiB",
+        of: (results) => results.bytes("stompy, detached") / KIB,
+      },
+    ],
+  },
+  {
+    id: "import",
+    title: "Start a program that imports mod.ts, above an empty one",
+    worker: "start",
+    runs: [
+      { label: "empty", candidate: "stompy", job: { kind: "stream", first: 0, seconds: 0 } },
+      { label: "library", candidate: "stompy", job: { kind: "stream", first: 0, seconds: 0 } },
+    ],
+    figures: [{
+      name: "longer",
+      goal: 15,
+      better: "lower",
+      unit: "ms",
+      of: (results) => results.longer("library", "empty") * 1000,
+    }],
+  },
+];

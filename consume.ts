@@ -1,0 +1,110 @@
+/**
+ * The worker loop: takes messages, runs a handler, acknowledges.
+ *
+ * @module
+ */
+import type { WaitOptions } from "./conversation.ts";
+import { AcknowledgeError, NotConnectedError } from "./errors.ts";
+import type { Message } from "./message.ts";
+import type { SubscribeOptions } from "./stomp_options.ts";
+import type { Subscription } from "./subscription.ts";
+
+/** What is done with each message. */
+export type Handler = (message: Message, signal: AbortSignal) => unknown;
+
+/** How a handler that throws is run again. */
+export interface RetryOptions {
+  /** How often a message is tried in all, before it is refused. Default 1: not again. */
+  attempts?: number | undefined;
+  /** Milliseconds before the second attempt; doubles with each further one. Default 100. */
+  delay?: number | undefined;
+}
+
+/** Options of `consume`. */
+export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions> {
+  /**
+   * Ends the loop in order: no new messages, handlers finish, their messages are acknowledged, then it unsubscribes.
+   */
+  signal?: AbortSignal | undefined;
+  /** How many messages are handled at the same time. Default 1, which keeps their order. */
+  concurrency?: number | undefined;
+  /** Whether a handler that throws is run again before the message is refused with NACK. */
+  retry?: RetryOptions | undefined;
+  /** Headers of that NACK, for example `{ requeue: "false" }`, with which RabbitMQ drops or dead-letters it. */
+  nackHeaders?: Readonly<Record<string, string>> | undefined;
+  /** Told what a handler threw at its last attempt. The message is refused all the same. */
+  onError?: ((error: unknown, message: Message) => void) | undefined;
+  /** Milliseconds that handlers may take to finish when the loop ends. Default 10,000. */
+  drainTimeout?: number | undefined;
+}
+
+/**
+ * Runs the loop until the subscription is over.
+ *
+ * A message is acknowledged when its handler returns, and refused when it throws. In mode `auto` neither is said.
+ *
+ * @throws what ended the subscription, if it was not on request.
+ */
+export async function runWorker(subscription: Subscription, handler: Handler, options: ConsumeOptions): Promise<void> {
+  const { concurrency = 1, signal } = options;
+  if (!(concurrency >= 1)) throw new RangeError(`Cannot handle ${concurrency} messages at a time: 1 is the least`);
+  const over = new AbortController();
+  let draining: Promise<void> | undefined;
+  const drain = () => void (draining ??= subscription.drain({ timeout: options.drainTimeout ?? DRAIN_TIMEOUT }));
+  if (signal?.aborted) drain();
+  signal?.addEventListener("abort", drain, { once: true });
+  const work = async () => {
+    for (let message = await subscription.take(); message; message = await subscription.take()) {
+      await handle(message, handler, subscription, options, over.signal);
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: concurrency }, work));
+    await draining;
+    const reason = await subscription.closed;
+    if (reason) throw reason;
+  } finally {
+    signal?.removeEventListener("abort", drain);
+    over.abort();
+  }
+}
+
+const DRAIN_TIMEOUT = 10_000;
+const RETRY_DELAY = 100;
+
+async function handle(
+  message: Message,
+  handler: Handler,
+  subscription: Subscription,
+  options: ConsumeOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { retry = {}, onError } = options;
+  const attempts = retry.attempts ?? 1;
+  const settles = subscription.ackMode !== "auto";
+  for (let attempt = 1;; attempt++) {
+    try {
+      await handler(message, signal);
+      break;
+    } catch (error) {
+      if (attempt < attempts) {
+        await new Promise((resolve) => setTimeout(resolve, (retry.delay ?? RETRY_DELAY) * 2 ** (attempt - 1)));
+        continue;
+      }
+      onError?.(error, message);
+      if (settles) await settle(() => message.nack({ headers: options.nackHeaders }));
+      return;
+    }
+  }
+  // The handler may have settled it itself.
+  if (settles && message.settled === undefined) await settle(() => message.ack());
+}
+
+/** A message whose connection is gone comes again: that ends no loop. */
+async function settle(say: () => Promise<void>): Promise<void> {
+  try {
+    await say();
+  } catch (error) {
+    if (!(error instanceof AcknowledgeError) && !(error instanceof NotConnectedError)) throw error;
+  }
+}

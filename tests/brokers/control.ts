@@ -1,0 +1,60 @@
+/**
+ * What the process of the rig and those of the tests say to each other: what there is to test in environment variables,
+ * and over HTTP that a broker be killed and started. The tests run in other processes, in other runtimes even.
+ *
+ * @module
+ */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { RealBroker } from "./rig/mod.ts";
+
+/** The variables in which `main.ts` says what there is to test against. */
+export const VARIABLES = {
+  /** The brokers as JSON: a list of `BrokerDetails`. */
+  brokers: "STOMPY_TEST_BROKERS",
+  /** The transports to use, with commas in between. */
+  transports: "STOMPY_TEST_TRANSPORTS",
+  /** Where to ask for a broker to be killed and started. */
+  control: "STOMPY_TEST_CONTROL",
+} as const;
+
+/** What can be asked for. */
+export type ControlAction = "kill" | "restart";
+
+/** The listening end, beside the rig. */
+export interface Control extends AsyncDisposable {
+  /** Where to ask. */
+  readonly url: string;
+}
+
+/** Listens for what tests ask of these brokers. */
+export async function listenForControl(brokers: readonly RealBroker[]): Promise<Control> {
+  const server = createServer(async (request, response) => {
+    const [name, action] = (request.url ?? "").slice(1).split("/");
+    const broker = brokers.find((one) => one.name === name);
+    try {
+      if (broker === undefined || (action !== "kill" && action !== "restart")) throw new Error("there is no such thing");
+      await broker[action]();
+      response.writeHead(204).end();
+    } catch (error) {
+      response.writeHead(500).end(error instanceof Error ? error.message : String(error));
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    [Symbol.asyncDispose]: () => {
+      server.closeAllConnections();
+      return new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+/** Asks. Resolves when it is done. */
+export async function control(url: string, broker: string, action: ControlAction): Promise<void> {
+  // A connection of its own: one that is kept for later would look like a leak to the test.
+  const response = await fetch(`${url}/${broker}/${action}`, { method: "POST", headers: { connection: "close" } });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`Cannot ${action} ${broker}: ${text}`);
+}

@@ -1,0 +1,313 @@
+/**
+ * One option, one meaning: each cell of the table in `dialect.ts`, and what the broker then really does.
+ */
+import { assert, assertEquals, assertGreater, assertRejects } from "#assert";
+import type { ConsumerOptions, MessageOptions } from "../../dialect.ts";
+import { UnsupportedByBrokerError } from "../../errors.ts";
+import type { Stomp } from "../../stomp.ts";
+import type { SendOptions, SubscribeOptions } from "../../stomp_options.ts";
+import { PRIORITY_QUEUES } from "./rig/activemq.ts";
+import {
+  type BrokerName,
+  delay,
+  eventually,
+  once,
+  type Rig,
+  take,
+  takeTexts,
+  takeTextsUntilMark,
+  VERSIONS,
+} from "./support.ts";
+
+/** A test of what the broker does, or an option that it must refuse. */
+type Cell = ((rig: Rig) => Promise<void>) | { refused: SendOptions | SubscribeOptions };
+
+/** The options. Those of `dialect.ts` are all here, or this does not compile. */
+type Option = keyof MessageOptions | keyof ConsumerOptions | "contentLength" | "queue arguments";
+
+const NAMES: Record<BrokerName, RegExp> = { rabbitmq: /RabbitMQ/, activemq: /ActiveMQ/ };
+
+const CELLS: Record<Option, Record<BrokerName, Cell>> = {
+  persistent: { rabbitmq: persistent, activemq: persistent }, // that it survives a restart is in restart_test.ts
+  expires: { rabbitmq: expires, activemq: expires },
+  priority: {
+    rabbitmq: (rig) => priority(rig, rig.queue(), { "x-max-priority": "9" }),
+    activemq: (rig) => priority(rig, rig.queue(PRIORITY_QUEUES), {}),
+  },
+  delay: { rabbitmq: { refused: { delay: 1000 } }, activemq: delayed },
+  replyTo: { rabbitmq: replyTo, activemq: replyTo },
+  correlationId: { rabbitmq: correlationId, activemq: correlationId },
+  deduplicationId: {
+    rabbitmq: { refused: { deduplicationId: "1" } },
+    activemq: { refused: { deduplicationId: "1" } },
+  },
+  prefetch: { rabbitmq: prefetch, activemq: prefetch },
+  durable: { rabbitmq: durable, activemq: durable },
+  selector: { rabbitmq: { refused: { selector: "colour = 'red'" } }, activemq: selector },
+  exclusive: { rabbitmq: { refused: { exclusive: true } }, activemq: exclusive },
+  contentLength: { rabbitmq: textOnRabbitmq, activemq: textOnActivemq },
+  "queue arguments": { rabbitmq: queueArguments, activemq: ignoredArguments },
+};
+
+const SUBSCRIBE_OPTIONS: readonly string[] = ["prefetch", "durable", "selector", "exclusive"];
+
+for (const [option, cells] of Object.entries(CELLS) as [Option, Record<BrokerName, Cell>][]) {
+  for (const [broker, cell] of Object.entries(cells) as [BrokerName, Cell][]) {
+    const refused = typeof cell === "function" ? undefined : cell.refused;
+    once(`option ${option} ${refused ? "is refused" : "has its effect"}`, {
+      broker,
+      versions: VERSIONS,
+      own: true, // for the priority of ActiveMQ's queues, and for its scheduler
+      fn: typeof cell === "function" ? cell : (rig) => refuses(rig, option, refused!),
+    });
+  }
+}
+
+once("prefetch is refused in mode auto, where nothing is counted", {
+  versions: VERSIONS,
+  fn: (rig) => refuses(rig, "prefetch", { prefetch: 3 }),
+});
+
+once("forget is refused where the broker would keep the durable subscription", {
+  broker: "rabbitmq",
+  async fn({ connect, topic, broker }) {
+    const stomp = await connect();
+    const destination = topic().replace("/topic/", "/exchange/amq.topic/");
+    const subscription = await stomp.subscribe(destination, { durable: destination });
+    const error = await assertRejects(() => subscription.unsubscribe({ forget: true }), UnsupportedByBrokerError);
+    assertEquals([error.option, error.broker], ["forget", broker.name]);
+  },
+});
+
+once("options that ask for nothing are taken by every broker", async ({ connect, queue }) => {
+  const stomp = await connect();
+  const destination = queue();
+  const subscription = await stomp.subscribe(destination, { exclusive: false });
+  await stomp.send(destination, "one", { persistent: false });
+  assertEquals(await takeTexts(subscription, 1), ["one"]);
+});
+
+async function refuses({ connect, queue, broker }: Rig, option: string, options: object): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  const call = () =>
+    SUBSCRIBE_OPTIONS.includes(option)
+      ? stomp.subscribe(destination, options as SubscribeOptions)
+      : stomp.send(destination, "never", options as SendOptions);
+  const error = await assertRejects(call, UnsupportedByBrokerError);
+  assertEquals([error.option, error.broker], [option, broker.name]);
+  assert(NAMES[broker.name].test(error.message) && error.message.includes(option), error.message);
+  // Nothing was sent, and the connection is as it was.
+  assertEquals(await takeTextsUntilMark(stomp, await stomp.subscribe(destination)), []);
+}
+
+async function persistent({ connect, queue }: Rig): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  await stomp.send(destination, "kept", { persistent: true });
+  const [message] = await take(await stomp.subscribe(destination), 1);
+  assertEquals(message!.headers["persistent"], "true");
+  assertEquals(message!.text(), "kept");
+}
+
+async function expires({ connect, queue }: Rig): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  await stomp.send(destination, "soon over", { expires: 150 });
+  await stomp.send(destination, "over at a moment", { expires: new Date(Date.now() + 150) });
+  await stomp.send(destination, "over already", { expires: new Date(0) });
+  await stomp.send(destination, "good for long", { expires: 60_000 });
+  await delay(400);
+  const subscription = await stomp.subscribe(destination);
+  assertEquals(await takeTextsUntilMark(stomp, subscription), ["good for long"]);
+}
+
+async function priority({ connect }: Rig, destination: string, headers: Record<string, string>): Promise<void> {
+  const stomp = await connect();
+  for (const [text, priority] of [["low", 1], ["normal", undefined], ["high", 8]] as const) {
+    await stomp.send(destination, text, { headers, ...(priority !== undefined && { priority }) });
+  }
+  const subscription = await stomp.subscribe(destination, { headers });
+  const messages = await take(subscription, 3);
+  const texts = messages.map((message) => message.text());
+  assertEquals(texts[0], "high");
+  assertEquals(messages[0]!.headers["priority"], "8");
+  // Without a priority RabbitMQ takes 0, ActiveMQ 4.
+  assertEquals(texts.toSorted(), ["high", "low", "normal"]);
+}
+
+async function delayed({ connect, queue }: Rig): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  const subscription = await stomp.subscribe(destination);
+  const begun = performance.now();
+  await stomp.send(destination, "later", { delay: 700 });
+  await stomp.send(destination, "now");
+  assertEquals(await takeTexts(subscription, 2), ["now", "later"]);
+  assertGreater(performance.now() - begun, 600);
+}
+
+async function replyTo({ connect, queue }: Rig): Promise<void> {
+  const asking = await connect();
+  const answering = await connect();
+  const [questions, answers] = [queue(), queue()];
+  const replies = await asking.subscribe(answers);
+  await asking.send(questions, "how many?", { replyTo: answers });
+  const [question] = await take(await answering.subscribe(questions), 1);
+  const destination = question!.headers["reply-to"];
+  assertEquals(destination, answers);
+  await answering.send(destination!, "two");
+  assertEquals(await takeTexts(replies, 1), ["two"]);
+}
+
+async function correlationId({ connect, queue }: Rig): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  await stomp.send(destination, "one", { correlationId: "id: 1" });
+  const [message] = await take(await stomp.subscribe(destination), 1);
+  // In 1.0 RabbitMQ escapes all the same, which that version does not know.
+  assertEquals(message!.headers["correlation-id"]?.replace("\\c", ":"), "id: 1");
+}
+
+/** Exactly as many are out as were asked for; one that is acknowledged makes room for one. */
+async function prefetch({ connect, queue }: Rig): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  for (let n = 1; n <= 8; n++) await stomp.send(destination, `${n}`);
+  const subscription = await stomp.subscribe(destination, { ack: "client", prefetch: 3 });
+  await eventually("three messages are out", () => subscription.received === 3);
+  await delay(200);
+  assertEquals(subscription.received, 3);
+  const [first, second] = await take(subscription, 2);
+  await first!.ack();
+  await eventually("the fourth follows", () => subscription.received === 4);
+  await delay(100);
+  assertEquals(subscription.received, 4);
+  await second!.ack();
+  await eventually("the fifth follows", () => subscription.received === 5);
+
+  // The others are free for somebody else.
+  const other = await stomp.subscribe(destination, { ack: "client", prefetch: 3 });
+  assertEquals(await takeTexts(other, 3), ["6", "7", "8"]);
+}
+
+async function durable({ connect, topic, version }: Rig): Promise<void> {
+  const destination = topic();
+  const name = `durable ${destination}`;
+  // In 1.0 ActiveMQ forgets only what is called as the client is.
+  const clientId = version === "1.0" ? name : `client ${destination}`;
+  const sender = await connect();
+  const away = async (fn: (stomp: Stomp) => Promise<void>) => {
+    const stomp = await connect({ clientId });
+    await fn(stomp);
+    await stomp.disconnect();
+  };
+
+  await sender.send(destination, "before it was made");
+  await away(async (stomp) => {
+    const subscription = await stomp.subscribe(destination, { durable: name });
+    await sender.send(destination, "while it is there");
+    assertEquals(await takeTexts(subscription, 1), ["while it is there"]);
+  });
+  await sender.send(destination, "while the client was away");
+  await away(async (stomp) => {
+    const subscription = await stomp.subscribe(destination, { durable: name });
+    assertEquals(await takeTexts(subscription, 1), ["while the client was away"]);
+    await subscription.unsubscribe();
+    await sender.send(destination, "while it was unsubscribed");
+    const again = await stomp.subscribe(destination, { durable: name });
+    assertEquals(await takeTexts(again, 1), ["while it was unsubscribed"]);
+    await again.unsubscribe({ forget: true });
+  });
+  await sender.send(destination, "when it was forgotten");
+  await away(async (stomp) => {
+    const subscription = await stomp.subscribe(destination, { durable: name });
+    await sender.send(destination, "anew");
+    assertEquals(await takeTexts(subscription, 1), ["anew"]);
+    await subscription.unsubscribe({ forget: true });
+  });
+}
+
+async function selector({ connect, queue }: Rig): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  for (const [text, colour, size] of [["a", "red", "5"], ["b", "blue", "7"], ["c", "red", "9"]] as const) {
+    await stomp.send(destination, text, { headers: { colour, size } });
+  }
+  const red = await stomp.subscribe(destination, { selector: "colour = 'red' AND size <> '5'" });
+  assertEquals(await takeTexts(red, 1), ["c"]);
+  await red.unsubscribe();
+  const rest = await stomp.subscribe(destination);
+  assertEquals(await takeTextsUntilMark(stomp, rest), ["a", "b"]);
+}
+
+async function exclusive({ connect, queue }: Rig): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  const first = await stomp.subscribe(destination, { exclusive: true });
+  const second = await stomp.subscribe(destination, { exclusive: true });
+  for (let n = 0; n < 10; n++) await stomp.send(destination, `${n}`);
+  assertEquals((await takeTexts(first, 10)).length, 10);
+  assertEquals(second.received, 0);
+  await first.unsubscribe();
+  await stomp.send(destination, "next");
+  assertEquals(await takeTexts(second, 1), ["next"]);
+}
+
+async function textOnActivemq({ connect, queue }: Rig): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  const subscription = await stomp.subscribe(destination);
+  // ActiveMQ gives `content-length` to messages of bytes, and none to messages of text.
+  await stomp.send(destination, "bytes ☃");
+  await stomp.send(destination, "text ☃", { contentLength: false });
+  const messages = await take(subscription, 2);
+  assertEquals(messages.map((message) => message.text()), ["bytes ☃", "text ☃"]);
+  assertEquals(messages.map((message) => "content-length" in message.headers), [true, false]);
+  await assertRejects(() => stomp.send(destination, "a\0b", { contentLength: false }), TypeError);
+
+  const talker = await connect({ contentLength: false });
+  await talker.send(destination, "text");
+  await talker.send(destination, "bytes", { contentLength: true });
+  const more = await take(subscription, 2);
+  assertEquals(more.map((message) => "content-length" in message.headers), [false, true]);
+}
+
+async function textOnRabbitmq({ connect, queue }: Rig): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  const subscription = await stomp.subscribe(destination);
+  await stomp.send(destination, "text ☃", { contentLength: false }); // it has but one kind of message
+  assertEquals(await takeTexts(subscription, 1), ["text ☃"]);
+}
+
+async function queueArguments({ connect, queue }: Rig): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  const headers = { "x-queue-type": "quorum", "durable": "true", "auto-delete": "false" };
+  const subscription = await stomp.subscribe(destination, { ack: "client", headers });
+  await stomp.send(destination, "one", { headers, persistent: true });
+  const [message] = await take(subscription, 1);
+  assertEquals(message!.text(), "one");
+  await subscription.unsubscribe();
+  await stomp.disconnect(); // the message is given back, and a quorum queue counts that
+
+  const second = await connect();
+  const again = await second.subscribe(destination, { ack: "client", headers });
+  const [redelivered] = await take(again, 1);
+  assertEquals([redelivered!.redelivered, redelivered!.headers["x-delivery-count"]], [true, "1"]);
+
+  const short = queue();
+  for (const text of ["one", "two", "three"]) await second.send(short, text, { headers: { "x-max-length": "2" } });
+  const last = await second.subscribe(short, { headers: { "x-max-length": "2" } });
+  assertEquals(await takeTexts(last, 2), ["two", "three"]);
+}
+
+async function ignoredArguments({ connect, queue }: Rig): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  const headers = { "x-queue-type": "quorum" };
+  const subscription = await stomp.subscribe(destination, { headers });
+  await stomp.send(destination, "one", { headers });
+  assertEquals(await takeTexts(subscription, 1), ["one"]);
+}

@@ -1,0 +1,79 @@
+/**
+ * `deno task chaos`: the proof that nothing confirmed is lost. Brokers are killed and connections are broken while
+ * messages are sent with receipts and consumed with acknowledgements, and the books are balanced afterwards.
+ *
+ * @module
+ */
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { seededRandom } from "../fault_proxy.ts";
+import { runActivemqChaos, runClusterChaos, runRabbitmqChaos, type ScenarioOptions } from "./brokers.ts";
+import type { RunReport } from "./ledger.ts";
+import { runProxyChaos } from "./proxy.ts";
+
+const HELP = `deno task chaos [options] [scenario…]
+
+Scenarios: rabbitmq  kill -9 and restart of RabbitMQ
+           cluster   three RabbitMQ nodes and a quorum queue: kill -9 of the leader's node, twice
+           activemq  kill -9 and restart of ActiveMQ with KahaDB
+           proxy     the fault proxy at random
+Default: all of them.
+
+  --short        fewer messages, and one minute of the proxy
+  --count N      messages of each scenario but proxy; default 100000
+  --minutes N    how long the proxy misbehaves; default 10
+  --seed N       the moments and faults of an earlier run
+  --help         this text`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    short: { type: "boolean", default: false },
+    count: { type: "string" },
+    minutes: { type: "string" },
+    seed: { type: "string" },
+    help: { type: "boolean", default: false },
+  },
+});
+
+const count = Number(values.count ?? (values.short ? 10_000 : 100_000));
+const minutes = Number(values.minutes ?? (values.short ? 0.5 : 10));
+const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 32));
+
+const SCENARIOS: Record<string, (options: ScenarioOptions) => Promise<RunReport>> = {
+  rabbitmq: runRabbitmqChaos,
+  cluster: runClusterChaos,
+  activemq: runActivemqChaos,
+  // As many messages as it takes to last.
+  proxy: () => runProxyChaos(seed, Infinity, minutes * 60),
+};
+
+if (values.help) {
+  console.log(HELP);
+} else {
+  const names = positionals.length > 0 ? positionals : Object.keys(SCENARIOS);
+  const unknown = names.filter((name) => !(name in SCENARIOS));
+  if (unknown.length > 0 || !(count >= 1) || !(minutes > 0) || !Number.isInteger(seed)) {
+    console.error(`chaos: cannot run ${unknown.join(", ") || "with these numbers"}; see --help`);
+    process.exit(2);
+  }
+  console.log(`Seed ${seed}`);
+  let passed = 0;
+  for (const name of names) {
+    console.log(`\n${name}`);
+    const report = await SCENARIOS[name]!({
+      count,
+      kills: 2,
+      random: seededRandom(seed),
+      say: (line) => console.log(`  ${line}`),
+    });
+    for (const [what, value] of Object.entries(report)) {
+      if (value !== undefined) console.log(`  ${what.padEnd(16)} ${value}`);
+    }
+    const good = report.lost === 0 && report.unexplained === 0 && report.confirmed > 0;
+    console.log(good ? "  nothing confirmed was lost" : `  FAILED: see above; --seed ${seed} runs it again`);
+    if (good) passed++;
+  }
+  console.log(`\n${passed} passed, ${names.length - passed} failed`);
+  process.exitCode = passed === names.length ? 0 : 1;
+}

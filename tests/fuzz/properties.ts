@@ -1,0 +1,172 @@
+/**
+ * What has to hold for any frame and any octets.
+ *
+ * @module
+ */
+import fc from "fast-check";
+import { FrameDecoder } from "../../decoder.ts";
+import { UnknownBrokerResponseError } from "../../errors.ts";
+import { Frame } from "../../frame.ts";
+import type { Version } from "../../headers.ts";
+import { decode, followVersion, latin1, type Outcome, plain, type PlainFrame } from "../fixtures/decoding.ts";
+import { cut, cuts, frame, limits, type RandomFrame, version, wire } from "./arbitraries.ts";
+import { reference, type ReferenceOptions } from "./reference.ts";
+
+/** A property. */
+export interface Property {
+  /** What it says. */
+  name: string;
+  /** Tries it on so many cases. */
+  check(runs: number, seed: number): Verdict;
+}
+
+/** What came of trying a property. */
+export interface Verdict {
+  /** How many cases were tried. */
+  cases: number;
+  /** What refutes the property, with the smallest case found; `undefined` when nothing does. */
+  refutation: string | undefined;
+}
+
+function define<T extends [unknown, ...unknown[]]>(name: string, property: fc.IProperty<T>): Property {
+  return {
+    name,
+    check: (numRuns, seed) => {
+      const details = fc.check(property, { numRuns, seed });
+      const { errorInstance, failed, numRuns: cases } = details;
+      return { cases, refutation: failed ? `${fc.defaultReportMessage(details)}\n${errorInstance}` : undefined };
+    },
+  };
+}
+
+/** All properties. */
+export const PROPERTIES: readonly Property[] = [
+  define(
+    "any frame survives encode, any chunking and decode, or is refused",
+    fc.property(frame, version, cuts, survives),
+  ),
+  define(
+    "any octets end in frames or one error, the same as in the plain decoder",
+    fc.property(wire, version, cuts, limits, fc.boolean(), agrees),
+  ),
+  define(
+    "what was decoded can be read in any way, and sent again",
+    fc.property(wire, version, cuts, reads),
+  ),
+];
+
+/** A frame is refused with a `TypeError`, or comes out as it went in, whatever its headers hold. */
+function survives(given: RandomFrame, version: Version, places: number[]): void {
+  const frame = new Frame().buildFrame(given);
+  let bytes: Uint8Array;
+  try {
+    bytes = frame.encode(version);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    same(isRefused(given, version), true, `${error.message}`);
+    return;
+  }
+  same(isRefused(given, version), false, "a frame that cannot be carried was encoded");
+  const { frames, ...rest } = decode(cut(bytes, places), { version });
+  same(rest, { heartbeats: 0, error: false, pending: false }, latin1(bytes));
+  same(frames, [expected(given, version)], latin1(bytes));
+}
+
+const BODIES = ["SEND", "MESSAGE", "ERROR"];
+const LITERAL = ["CONNECT", "CONNECTED", "STOMP"];
+
+/** Whether the rules of the protocol leave no way to write a frame. */
+function isRefused({ command, headers, body }: RandomFrame, version: Version): boolean {
+  if (!/^[A-Z]+$/.test(command)) return true;
+  if (body.length > 0 && !BODIES.includes(command)) return true;
+  const raw = version === "1.0" || LITERAL.includes(command);
+  return Object.entries(headers).some(([name, value]) => {
+    if (name === "content-length") return false; // the encoder's own
+    if (name === "" || !name.isWellFormed() || !value.isWellFormed()) return true;
+    if (raw) return /[\n\r:]/.test(name) || /[\n\r]/.test(value);
+    return version === "1.1" && /\r/.test(name + value);
+  });
+}
+
+/** What comes out for a frame that can be carried. */
+function expected({ command, headers, body }: RandomFrame, version: Version): PlainFrame {
+  const entries = Object.entries(headers).map(([name, value]) => // 1.0 takes leading spaces for padding.
+  [name, name === "content-length" ? `${body.length}` : version === "1.0" ? value.replace(/^ */, "") : value]);
+  if (body.length > 0 && !Object.hasOwn(headers, "content-length")) entries.push(["content-length", `${body.length}`]);
+  return [command, Object.fromEntries(entries), latin1(body)];
+}
+
+/** The decoder, cut as it may be, comes to what the plain one comes to. */
+function agrees(
+  bytes: Uint8Array,
+  version: Version,
+  places: number[],
+  limits: Omit<ReferenceOptions, "version" | "follow">,
+  follow: boolean,
+): void {
+  const options = { version, ...limits, onFrame: follow ? followVersion : undefined };
+  const whole: Outcome = decode([bytes], options);
+  same(decode(cut(bytes, places), options), whole, "cut in pieces");
+  const { frames, heartbeats, end } = reference(latin1(bytes), { version, ...limits, follow });
+  same([whole.frames, whole.heartbeats], [frames, heartbeats], "the plain decoder");
+  // What cannot become a frame any more may be refused before it is whole.
+  if (end !== "open") same([whole.error, whole.pending], [end === "fault", false], end);
+  else same(whole.error !== whole.pending, true, end);
+  for (const [, headers, body] of whole.frames) {
+    same(body.length <= limits.maxBodyBytes && Object.keys(headers).length <= limits.maxHeaders, true, "limits");
+  }
+}
+
+/** All that can be asked of a frame agrees, in any order, and encodes to the same frame. */
+function reads(bytes: Uint8Array, version: Version, places: number[]): void {
+  const frames: [Frame, Version][] = [];
+  const decoder = new FrameDecoder({
+    version,
+    onFrame: (frame) => {
+      frames.push([frame, decoder.version]);
+      followVersion(frame, decoder);
+    },
+  });
+  try {
+    for (const chunk of cut(bytes, places)) decoder.push(chunk);
+  } catch (error) {
+    if (!(error instanceof UnknownBrokerResponseError)) throw error;
+  }
+  const names = ["a", "foo", "content-length", "version", "receipt-id"];
+  for (const [frame, version] of frames) {
+    const single = names.map((name) => frame.header(name));
+    const text = frame.text();
+    const before = plain(frame);
+    same(single, names.map((name) => frame.headers[name]), "header()");
+    same([frame.bodyLength, frame.text()], [frame.body.length, text], "text()");
+    same(plain(frame.detach()), before, "detach()");
+    same(frame.text(), text, "text() after detach()");
+    JSON.stringify(frame);
+    let again: Uint8Array;
+    try {
+      again = frame.encode(version);
+    } catch (error) {
+      // 1.1 takes a CR for data, and cannot write one.
+      if (error instanceof TypeError && version !== "1.2") continue;
+      throw error;
+    }
+    const [command, { ["content-length"]: _, ...headers }, body] = before;
+    const second = decode([again], { version });
+    const [frameAgain] = second.frames;
+    const { ["content-length"]: __, ...headersAgain } = frameAgain![1];
+    same([frameAgain![0], headersAgain, frameAgain![2], second.error], [command, headers, body, false], "sent again");
+  }
+}
+
+/** Compares as JSON, which is much faster than in depth; the order of keys does not count in what is compared here. */
+function same(actual: unknown, expected: unknown, what: string): void {
+  const [left, right] = [canonical(actual), canonical(expected)];
+  if (left !== right) throw new Error(`${what}\n  got      ${left}\n  expected ${right}`);
+}
+
+function canonical(value: unknown): string {
+  return JSON.stringify(
+    value,
+    (_, item) => typeof item === "object" && item !== null && !Array.isArray(item) ? Object.entries(item).sort() : item,
+  );
+}
