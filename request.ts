@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { within } from "./deadline.ts";
+import { beginSteps, checkWait, type WaitOptions, within } from "./deadline.ts";
 import type { BrokerFamily } from "./dialect.ts";
-import { ConnectionError, type StompError } from "./errors.ts";
+import { BrokerErrorResponse, ConnectionError, type StompError } from "./errors.ts";
 import { Frame } from "./frame.ts";
 import { Message } from "./message.ts";
 import type { Session } from "./session.ts";
@@ -25,7 +25,9 @@ export type Reply = string | Uint8Array | undefined | void | {
 /** What requests need of their client. */
 export interface RequestOwner {
   /** The open session, or the next one. */
-  ready(what: string, options: RequestOptions): Promise<Session>;
+  ready(what: string, options: WaitOptions): Promise<Session>;
+  /** Milliseconds that a call takes at most, where it says nothing else. */
+  readonly timeout: number;
   /** Which broker it is. */
   family(session: Session): BrokerFamily;
   /** Sends a message. */
@@ -71,24 +73,43 @@ export class Requests {
    * @throws {ConnectionError} when the connection is lost first: whether the request was handled is then unknown.
    */
   async request(destination: string, body: string | Uint8Array, options: RequestOptions): Promise<Message> {
-    const session = await this.#owner.ready(`request ${destination}`, options);
+    checkWait(options);
+    const left = beginSteps(options, this.#owner.timeout);
+    const session = await this.#owner.ready(`request ${destination}`, left());
     const queue = this.#queueOn(session);
-    await within(queue.ready, options, "the queue for replies");
+    await within(queue.ready, left(), "the queue for replies");
     const id = `${this.#prefix}-${++this.#count}`;
     const reply = new Promise<Message>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
     reply.catch(() => {}); // it may fail before anybody waits, or after
     try {
-      const { signal, timeout, ...rest } = options;
       const sent = this.#owner.send(destination, body, {
-        ...rest,
+        ...options,
+        ...left(),
         receipt: false, // the reply says more
         replyTo: queue.address,
         correlationId: id,
       });
       const answered = sent.then(() => reply);
-      return await within(answered, { signal, timeout }, `the reply of ${destination}`);
+      return await within(answered, left(), `the reply of ${destination}`);
     } finally {
       this.#waiting.delete(id);
+    }
+  }
+
+  /** Answers a request, if it wants an answer and gets one. */
+  async answer(request: Message, reply: Reply): Promise<void> {
+    const replyTo = request.header("reply-to");
+    if (replyTo === undefined || reply === undefined) return;
+    const { body, options } = typeof reply === "object" && !(reply instanceof Uint8Array)
+      ? reply
+      : { body: reply, options: {} };
+    const correlationId = request.header("correlation-id");
+    try {
+      // With a receipt: if whoever asked is gone, the broker's ERROR is then about this frame and disturbs nobody else.
+      await this.#owner.send(replyTo, body, { ...options, correlationId });
+    } catch (error) {
+      if (!(error instanceof BrokerErrorResponse)) throw error;
+      // Nobody is there to get it, which does not make the work undone.
     }
   }
 
@@ -122,7 +143,7 @@ export class Requests {
       command: "SUBSCRIBE",
       headers: { id: name, destination: address, ack: "auto" },
     });
-    const ready = session.subscribe({ id: name, destination: address, deliver }, frame);
+    const ready = session.subscribe({ id: name, destination: address, deliver }, frame).then(() => {});
     ready.catch(() => {
       if (this.#queue?.session === session) this.#queue = undefined; // the next request tries again
     });
@@ -134,16 +155,4 @@ export class Requests {
     const waiting = this.#waiting.get(message.header("correlation-id") ?? "");
     waiting?.resolve(message);
   }
-}
-
-/** Answers a request, if it wants an answer. */
-export async function answer(owner: RequestOwner, request: Message, reply: Reply): Promise<void> {
-  const replyTo = request.header("reply-to");
-  if (replyTo === undefined || reply === undefined) return;
-  const { body, options } = typeof reply === "object" && !(reply instanceof Uint8Array)
-    ? reply
-    : { body: reply, options: {} };
-  const correlationId = request.header("correlation-id");
-  // With a receipt: if whoever asked is gone, the broker's ERROR is then about this frame and disturbs nobody else.
-  await owner.send(replyTo, body, { ...options, correlationId });
 }

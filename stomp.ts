@@ -6,6 +6,7 @@
  */
 import { readAckMode } from "./acknowledge.ts";
 import { sendByHand } from "./by_hand.ts";
+import { type ConsumeOptions, type Handler, runWorker } from "./consume.ts";
 import type { ReadOptions } from "./conversation.ts";
 import type { WaitOptions } from "./deadline.ts";
 import { addressesOf, Dialer } from "./dialer.ts";
@@ -17,6 +18,7 @@ import { showAs } from "./inspect.ts";
 import { SessionKeeper } from "./keeper.ts";
 import { type AcknowledgeOptions, type Message, receivedMessage } from "./message.ts";
 import { Outbox } from "./outbox.ts";
+import { type Reply, type RequestOptions, Requests } from "./request.ts";
 import { Sender } from "./sender.ts";
 import type { Session } from "./session.ts";
 import { type Status, StatusHub } from "./status.ts";
@@ -61,6 +63,7 @@ export class Stomp implements AsyncDisposable {
   readonly #status = new StatusHub();
   readonly #subscriptions: Subscriptions;
   readonly #transactions: Transactions;
+  readonly #requests: Requests;
   readonly #frames: Inbox<Message>; // of the subscriptions made by a conf
   readonly #ending: Ending;
   #resolveClosed!: (error: StompError | undefined) => void;
@@ -101,10 +104,14 @@ export class Stomp implements AsyncDisposable {
     const { timeout } = dialer;
     const keeper = this.#keeper = new SessionKeeper(dialer, options.reconnect ?? {}, {
       onOpen: (session) => this.#onOpen(session),
-      onLost: () => this.#onLost(),
+      onLost: (reason) => this.#onLost(reason),
       onClosed: (reason) => this.#onClosed(reason),
       onEnded: (reason) => this.#resolveClosed(reason),
-      onStatus: (status) => this.#status.emit(status),
+      onStatus: (status) => {
+        // An ERROR that names no frame may be about any request.
+        if (status.type === "error") this.#requests.failAll(status.error);
+        this.#status.emit(status);
+      },
     });
     const outbox = this.#outbox = new Outbox(options.maxPending ?? {}, timeout, {
       session: () => keeper.session,
@@ -132,6 +139,12 @@ export class Stomp implements AsyncDisposable {
       onSlow: ({ id, destination, queued }) => {
         this.#status.emit({ type: "slow consumer", subscription: id, destination, queued });
       },
+    });
+    this.#requests = new Requests({
+      timeout,
+      ready: (what, wait) => keeper.ready(what, wait),
+      family,
+      send: (destination, body, options) => this.send(destination, body, options),
     });
     this.#ending = new Ending({
       drain: (wait) => Promise.all(this.#subscriptions.list().map((one) => one.drain(wait).catch(nothing))),
@@ -294,6 +307,48 @@ export class Stomp implements AsyncDisposable {
     return this.#transactions.run(work, options);
   }
 
+  /**
+   * Runs `handler` for each message of a destination: acknowledged when it returns, refused with NACK when it throws.
+   * Resolves when the loop is over, which `signal` brings about in order: no new messages, handlers finish.
+   *
+   * @param options as of {@linkcode subscribe}; `ack` is `client-individual` by default here. `concurrency`: how many
+   * messages are handled at the same time; `retry`: how often a handler that throws is run again.
+   * @throws as {@linkcode subscribe}, and what ended the subscription, if it was not on request.
+   */
+  async consume(destination: string, handler: Handler, options: ConsumeOptions = {}): Promise<void> {
+    const { signal: _, ...rest } = options;
+    const subscription = await this.subscribe(destination, { ack: "client-individual", ...rest });
+    await runWorker(subscription, handler, options);
+  }
+
+  /**
+   * Sends a request and waits for its reply. All requests of a client share one queue for their replies.
+   *
+   * @throws {TimeoutError} when no reply comes in time; one that comes later is dropped.
+   * @throws {ConnectionError} when the connection is lost first: whether the request was handled is then unknown.
+   */
+  request(destination: string, body: string | Uint8Array, options: RequestOptions = {}): Promise<Message> {
+    return this.#requests.request(destination, body, options);
+  }
+
+  /**
+   * Answers requests: what `handler` returns goes back to who asked. Resolves when the subscription is made; ending
+   * that, with `drain` or `unsubscribe`, ends the answering.
+   *
+   * @param options as of {@linkcode consume}.
+   */
+  async respond(
+    destination: string,
+    handler: (request: Message) => Reply | Promise<Reply>,
+    options: ConsumeOptions = {},
+  ): Promise<Subscription> {
+    const { signal: _, ...rest } = options;
+    const subscription = await this.subscribe(destination, { ack: "client-individual", ...rest });
+    const work = async (request: Message) => await this.#requests.answer(request, await handler(request));
+    runWorker(subscription, work, options).catch(nothing); // `closed` of the subscription tells
+    return subscription;
+  }
+
   /** Acknowledges a message: the same as `message.ack()`. */
   async ack(message: Frame, options: AcknowledgeOptions = {}): Promise<void> {
     await receivedMessage(message, "ACK").ack(options);
@@ -378,12 +433,14 @@ export class Stomp implements AsyncDisposable {
     this.#outbox.flush(session);
   }
 
-  #onLost(): void {
+  #onLost(reason: StompError): void {
+    this.#requests.failAll(reason);
     this.#transactions.clear();
     this.#subscriptions.lost();
   }
 
   #onClosed(reason: StompError | undefined): void {
+    this.#requests.failAll(reason ?? new NotConnectedError("the client is closed"));
     this.#transactions.clear();
     this.#subscriptions.end(reason);
     this.#frames.end(reason);

@@ -30,6 +30,8 @@ export interface WebSocketAddress extends SocketAddress {
   versions?: readonly Version[] | undefined;
   /** In the place of {@linkcode MAX_UNREAD}. */
   maxUnread?: number | undefined;
+  /** In the place of {@linkcode KEEP_ALIVE}. */
+  keepAlive?: number | undefined;
 }
 
 /**
@@ -50,6 +52,12 @@ const POLL = 2;
 /** Milliseconds that the far end has to answer when a connection is closed. */
 const CLOSE_TIMEOUT = 1000;
 
+/**
+ * Milliseconds after which it is looked whether anything was sent. If not, a line end is, which STOMP allows between
+ * frames: RabbitMQ and many a proxy end a WebSocket on which nothing comes for a minute, with or without heart-beats.
+ */
+export const KEEP_ALIVE: number = 20_000;
+
 const encoder = new TextEncoder();
 
 /**
@@ -57,7 +65,7 @@ const encoder = new TextEncoder();
  * where a TLS option is one that this runtime's WebSocket cannot take.
  */
 export async function connectWebSocket(address: WebSocketAddress): Promise<Transport> {
-  const { tls, signal, path = "/", versions = VERSIONS, maxUnread = MAX_UNREAD } = address;
+  const { tls, signal, path = "/", versions = VERSIONS } = address;
   signal?.throwIfAborted();
   const peer = addressText(address);
   // Newest first: it is the server that chooses, but some take the first they know.
@@ -90,19 +98,20 @@ export async function connectWebSocket(address: WebSocketAddress): Promise<Trans
     };
     const onFailure = (event: Event) => refuse(signal?.aborted ? signal.reason : fail(link.causeOf(event), link));
     const abort = () => {
-      // The event that says it is gone comes soon, but not in all runtimes.
+      // The event that says it is gone comes soon; in Bun before 1.4 it does not come at all.
       timer = setTimeout(() => refuse(signal!.reason), CLOSE_TIMEOUT);
       socket.close();
     };
     socket.onopen = () => {
-      if (signal?.aborted) return refuse(signal.reason);
-      // Browsers, Bun and Node refuse this themselves; so shall Deno, for the same program to work in all of them.
-      if (!protocols.includes(socket.protocol)) {
-        return refuse(fail(new Error(`subprotocol ${JSON.stringify(socket.protocol)}`), link));
-      }
       settle();
       // In the very event, as messages may follow in the next.
-      resolve(new WebSocketChannel(link, peer, maxUnread).transport);
+      const { transport } = new WebSocketChannel(link, peer, address);
+      // Browsers, Bun and Node refuse such a server themselves; so shall Deno, for one program to work in all of them.
+      const speaksStomp = protocols.includes(socket.protocol);
+      if (speaksStomp && !signal?.aborted) return resolve(transport);
+      const unknown = new Error(`its subprotocol is ${JSON.stringify(socket.protocol)}`);
+      const reason = signal?.aborted ? signal.reason : fail(unknown, link);
+      transport.close().then(() => reject(reason));
     };
     socket.onerror = socket.onclose = onFailure;
     signal?.addEventListener("abort", abort, { once: true });
@@ -130,10 +139,14 @@ class WebSocketChannel implements ByteChannel {
   #writing: { timer: ReturnType<typeof setTimeout>; reject: (error: ConnectionError) => void } | undefined;
   /** What the runtime said of an error. The event that ends the connection comes behind it. */
   #error: Event | undefined;
+  /** Whether something was sent since it was last looked. True at first, as nothing is to be sent before CONNECT. */
+  #hasSent = true;
+  readonly #keepAlive: ReturnType<typeof setInterval>;
 
-  constructor(link: Link, peer: string, maxUnread: number) {
+  constructor(link: Link, peer: string, options: Pick<WebSocketAddress, "maxUnread" | "keepAlive">) {
     this.#link = link;
-    this.#maxUnread = maxUnread;
+    this.#maxUnread = options.maxUnread ?? MAX_UNREAD;
+    this.#keepAlive = setInterval(() => this.#beat(), options.keepAlive ?? KEEP_ALIVE);
     this.transport = new ChannelTransport(peer, this);
     const socket = this.#socket = link.socket;
     socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
@@ -150,6 +163,7 @@ class WebSocketChannel implements ByteChannel {
 
   write(bytes: Uint8Array): Promise<void> | void {
     this.#checkOpen();
+    this.#hasSent = true;
     if (this.#takesStream && !this.#cutter.pending) this.#socket.send(bytes as Uint8Array<ArrayBuffer>);
     else this.#cutter.push(bytes);
     if (this.#socket.bufferedAmount > HIGH_WATER) return this.#untilSent(LOW_WATER);
@@ -163,6 +177,7 @@ class WebSocketChannel implements ByteChannel {
   }
 
   async destroy(): Promise<void> {
+    clearInterval(this.#keepAlive);
     this.#unread.clear();
     this.#stopWriting();
     if (this.#socket.readyState !== WebSocket.CLOSED) {
@@ -253,7 +268,13 @@ class WebSocketChannel implements ByteChannel {
     this.#socket.close(1000);
   }
 
+  #beat(): void {
+    if (!this.#hasSent && !this.#cutter.pending && this.#socket.readyState === WebSocket.OPEN) this.#socket.send("\n");
+    this.#hasSent = false;
+  }
+
   #onClose(event: CloseEvent): void {
+    clearInterval(this.#keepAlive);
     this.#closed.resolve();
     const reason = closeReason(event, this.#error);
     this.#end(reason);

@@ -52,7 +52,11 @@ export async function openLink(options: LinkOptions): Promise<Link> {
 }
 
 function openInBrowser({ url, address, protocols }: LinkOptions): Link {
-  refuseTls(address, Object.keys(address.tls ?? {}), "a browser trusts whom its user trusts, so add the authority there");
+  refuseTls(
+    address,
+    Object.keys(address.tls ?? {}),
+    "a browser trusts whom its user trusts, so add the authority there",
+  );
   return plainLink(new WebSocket(url, protocols));
 }
 
@@ -64,7 +68,11 @@ function plainLink(socket: WebSocket): Link {
 function openInDeno({ url, address, protocols }: LinkOptions): Link {
   const { serverName, unsafelyDisableHostnameVerification, ...tls } = given(address);
   const refused = { ...(serverName !== address.hostname && { serverName }), unsafelyDisableHostnameVerification };
-  refuseTls(address, Object.keys(given({ ...address, tls: refused as TlsOptions })), "Deno has it for stomp+ssl:// alone");
+  refuseTls(
+    address,
+    Object.keys(given({ ...address, tls: refused as TlsOptions })),
+    "Deno has it for stomp+ssl:// alone",
+  );
   if (Object.keys(tls).length === 0) return plainLink(new WebSocket(url, protocols));
   const client = Deno.createHttpClient(tls as Deno.CreateHttpClientOptions);
   try {

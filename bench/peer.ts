@@ -155,7 +155,7 @@ class Peer {
       left -= ends.length;
       this.#socket.write(part, next);
     };
-    setImmediate(next); // after the receipt of what asked for it
+    setImmediate(next); // behind the receipt of what asked for it
   }
 
   #sendInChunks(head: string, size: number, part: number): void {
@@ -169,7 +169,7 @@ class Peer {
       // A turn of the event loop each, so that each leaves by itself.
       this.#socket.write(chunk.subarray(0, length), () => setImmediate(next));
     };
-    this.#socket.write(head, "latin1", next);
+    setImmediate(() => this.#socket.write(head, "latin1", next));
   }
 }
 

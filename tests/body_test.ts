@@ -194,12 +194,12 @@ test("F12-43 a content-length over the limit is refused on its line", () => {
 });
 
 test("headers that come byte by byte cost linear time", () => {
-  const wire = octets(`MESSAGE\n${"a".repeat(50_000)}:b\n\n\0`);
-  const start = performance.now();
+  const wire = octets(`MESSAGE\n${"a".repeat(30_000)}:${"b".repeat(30_000)}\n\n\0`);
   let frames = 0;
   const decoder = new FrameDecoder({ onFrame: () => frames++ });
-  for (const byte of wire) decoder.push(Uint8Array.of(byte));
+  const bytes = copied(() => {
+    for (const byte of wire) decoder.push(Uint8Array.of(byte));
+  });
   assertEquals(frames, 1);
-  // 50,000 times 50,000 would take seconds.
-  assertLess(performance.now() - start, 1000);
+  assertLess(bytes, 4 * wire.length);
 });

@@ -53,7 +53,7 @@ export interface RunReport {
   seconds: number;
 }
 
-/** A message is in doubt once it was sent again, or had come over a connection that was lost. */
+/** A message is in doubt once it was sent again, or was rejected, or had come over a connection that was lost. */
 class Ledger {
   readonly confirmed = new Set<number>();
   readonly deliveries = new Map<number, number>();
@@ -137,6 +137,7 @@ export async function run(options: RunOptions): Promise<RunReport> {
         ledger.confirmed.add(number);
       } catch (error) {
         ledger.rejected++;
+        ledger.doubtful.add(number);
         ledger.firstRejection ??= error;
       }
       ledger.unconfirmed.delete(number);

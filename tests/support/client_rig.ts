@@ -5,13 +5,16 @@
  */
 import { test } from "#test";
 import { Broker, type BrokerOptions } from "../../broker.ts";
+import { Frame } from "../../frame.ts";
+import { Message } from "../../message.ts";
+import { Session, type SessionOptions } from "../../session.ts";
 import type { Status } from "../../status.ts";
 import { Stomp } from "../../stomp.ts";
 import type { StompOptions, SubscribeOptions } from "../../stomp_options.ts";
 import type { Subscription } from "../../subscription.ts";
 import { memoryPair, type Transport } from "../../transport.ts";
 import { RawPeer } from "./raw_peer.ts";
-import { confirm, RawServer } from "./raw_server.ts";
+import { confirm, connected, RawServer } from "./raw_server.ts";
 
 /** What such a test gets. */
 export interface ClientRig {
@@ -129,4 +132,31 @@ export class Watcher {
 /** Lets everything happen that is not waiting for a socket or a timer. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 50; i++) await Promise.resolve();
+}
+
+/** A session over memory, and the other end of it. */
+export async function openSession(
+  rig: ClientRig,
+  options: Partial<SessionOptions> = {},
+  version = "1.2",
+  lines = "",
+): Promise<{ session: Session; peer: RawPeer }> {
+  const [transport, peer] = rig.memory();
+  const opening = Session.open(transport, {
+    host: "/",
+    heartbeat: { send: 0, receive: 0 },
+    timeout: 5000,
+    messageType: Message,
+    ...options,
+  });
+  await peer.frame("CONNECT");
+  await peer.write(connected(version, lines));
+  const session = await opening;
+  rig.atEnd(() => session.close());
+  return { session, peer };
+}
+
+/** A frame. */
+export function frame(command: string, headers: Record<string, string> = {}, body?: string): Frame {
+  return new Frame().buildFrame({ command, headers, body });
 }

@@ -3,7 +3,11 @@
  *
  * @module
  */
+import { execFile } from "node:child_process";
+import process from "node:process";
+import { promisify } from "node:util";
 import { type RigOptions, USER } from "./broker.ts";
+import { rabbitmqPrograms } from "./install.ts";
 import { freePorts } from "./ports.ts";
 import { RabbitmqNode, RabbitmqSite } from "./rabbitmq.ts";
 
@@ -29,6 +33,12 @@ export interface RabbitmqCluster extends AsyncDisposable {
   readonly username: string;
   /** Its password. */
   readonly password: string;
+  /**
+   * The index of the node that leads a quorum queue, as the other nodes know it.
+   *
+   * @throws when nobody leads it within half a minute.
+   */
+  leaderOf(queue: string): Promise<number>;
   /** Stops all of it and removes what there was of it. Idempotent. */
   stop(): Promise<void>;
 }
@@ -74,7 +84,43 @@ net_ticktime = 5
     })),
     caCerts: [site.certificates.ca],
     ...USER,
+    leaderOf: (queue) => findLeader(site, nodes, queue),
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+/** Milliseconds in which a queue has to have a leader. */
+const ELECTION = 30_000;
+
+/** Asks one node that runs after the other: one that has just been started may not know yet. */
+async function findLeader(site: RabbitmqSite, nodes: readonly RabbitmqNode[], queue: string): Promise<number> {
+  const end = performance.now() + ELECTION;
+  let last: unknown = "no node that runs knows of one";
+  while (performance.now() < end) {
+    for (const [index, node] of nodes.entries()) {
+      if (node.pid === undefined) continue;
+      try {
+        const leader = await leaderFor(site, NAMES[index]!, queue);
+        // A leader that does not run any more is one that nobody has noticed yet.
+        if (nodes[leader]?.pid !== undefined) return leader;
+      } catch (error) {
+        last = error;
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  throw new Error(`Cannot find the leader of ${queue}: ${last instanceof Error ? last.message : last}`);
+}
+
+/** What one node says; -1 when it knows no leader. */
+async function leaderFor(site: RabbitmqSite, node: string, queue: string): Promise<number> {
+  const args = ["--node", `${node}@localhost`, "--silent", "--formatter", "json", "list_queues", "name", "leader"];
+  const { stdout } = await promisify(execFile)(rabbitmqPrograms().ctl, args, {
+    env: { ...process.env, ...site.env },
+    timeout: 15_000,
+  });
+  const rows = JSON.parse(stdout) as { name: string; leader: string }[];
+  const leader = rows.find(({ name }) => name === queue)?.leader;
+  return NAMES.findIndex((name) => `${name}@localhost` === leader);
 }

@@ -1,0 +1,92 @@
+/** The worker loop against `Broker`. */
+import { assertEquals, assertRejects } from "#assert";
+import { test } from "#test";
+import { Broker } from "../broker.ts";
+import { Stomp } from "../mod.ts";
+
+test("messages are acknowledged when the handler returns, and the loop drains on its signal", async () => {
+  await using broker = await Broker.listen();
+  await using stomp = await Stomp.connect(broker.url);
+  for (let n = 0; n < 10; n++) await stomp.send("/queue/a", String(n));
+  const over = new AbortController();
+  const seen: string[] = [];
+  await stomp.consume("/queue/a", (message) => {
+    seen.push(message.text());
+    if (seen.length === 10) over.abort();
+  }, { signal: over.signal });
+  assertEquals(seen, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
+  assertEquals(broker.counts.messages, 0);
+});
+
+test("as many messages are handled at a time as is asked for, and no more", async () => {
+  await using broker = await Broker.listen();
+  await using stomp = await Stomp.connect(broker.url);
+  for (let n = 0; n < 20; n++) await stomp.send("/queue/a", String(n));
+  const over = new AbortController();
+  let running = 0;
+  let most = 0;
+  let done = 0;
+  await stomp.consume("/queue/a", async () => {
+    most = Math.max(most, ++running);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    running--;
+    if (++done === 20) over.abort();
+  }, { signal: over.signal, concurrency: 4 });
+  assertEquals([most, done, broker.counts.messages], [4, 20, 0]);
+});
+
+test("a handler that throws is run again, and its message is refused at last", async () => {
+  await using broker = await Broker.listen();
+  await using stomp = await Stomp.connect(broker.url);
+  await stomp.send("/queue/a", "good after a while");
+  await stomp.send("/queue/a", "bad");
+  const over = new AbortController();
+  const attempts: Record<string, number> = {};
+  const errors: string[] = [];
+  await stomp.consume("/queue/a", (message) => {
+    const text = message.text();
+    attempts[text] = (attempts[text] ?? 0) + 1;
+    if (text === "bad" || attempts[text] < 3) throw new Error(`not ${text}`);
+  }, {
+    signal: over.signal,
+    retry: { attempts: 3, delay: 1 },
+    nackHeaders: { requeue: "false" },
+    onError: (error, message) => {
+      errors.push(`${message.text()}: ${(error as Error).message}`);
+      over.abort();
+    },
+  });
+  assertEquals(attempts, { "good after a while": 3, bad: 3 });
+  assertEquals(errors, ["bad: not bad"]);
+  assertEquals(broker.counts.messages, 0);
+});
+
+test("what is not handled when the loop ends goes back to the queue", async () => {
+  await using broker = await Broker.listen();
+  await using stomp = await Stomp.connect(broker.url);
+  for (let n = 0; n < 5; n++) await stomp.send("/queue/a", String(n));
+  const over = new AbortController();
+  const seen: string[] = [];
+  await stomp.consume("/queue/a", async (message) => {
+    over.abort(); // in the middle of the first
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    seen.push(message.text());
+  }, { signal: over.signal });
+  assertEquals(seen, ["0"]);
+  assertEquals(broker.counts.messages, 4);
+});
+
+test("a loop ends with the error that ended the client", async () => {
+  const broker = await Broker.listen();
+  await using stomp = await Stomp.connect(broker.url, { reconnect: false });
+  const loop = stomp.consume("/queue/a", () => {}).catch((error) => error.name);
+  await stomp.send("/queue/b", "the loop has subscribed when this is confirmed");
+  await broker.close();
+  assertEquals(typeof await loop, "string");
+});
+
+test("a concurrency below one is refused", async () => {
+  await using broker = await Broker.listen();
+  await using stomp = await Stomp.connect(broker.url);
+  await assertRejects(() => stomp.consume("/queue/a", () => {}, { concurrency: 0 }), RangeError);
+});
