@@ -50,3 +50,16 @@ export function acknowledgement(
     : { subscription: message.header("subscription"), "message-id": messageId };
   return new Frame().buildFrame({ command, headers: { ...named, ...headers } });
 }
+
+/**
+ * The same as text, without its NUL, for the common case: a message that is named by one value with nothing special in
+ * it, and no further headers. `undefined` in any other case.
+ */
+export function plainAcknowledgement(command: "ACK" | "NACK", message: Frame, version: Version): string | undefined {
+  if (version !== "1.2") return undefined;
+  const id = message.header("ack");
+  return id !== undefined && PLAIN.test(id) ? `${command}\nid:${id}\n\n` : undefined;
+}
+
+/** ASCII, without what would have to be escaped. */
+const PLAIN = /^[ -9;-[\]-~]+$/;

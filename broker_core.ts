@@ -8,7 +8,7 @@ import { Consumer, type Delivery, isAckMode } from "./broker_consumer.ts";
 import { Peer, type PeerWire, Refusal, Transaction } from "./broker_peer.ts";
 import { ownText, Store, type StoreLimits } from "./broker_store.ts";
 import type { Frame } from "./frame.ts";
-import { type Version, VERSIONS } from "./headers.ts";
+import { type Version, VERSIONS, withoutPadding } from "./headers.ts";
 import { formatHeartbeat, type HeartbeatOffer, negotiate, NO_HEARTBEAT, parseHeartbeat } from "./heartbeat.ts";
 
 /** How a broker behaves. */
@@ -127,8 +127,9 @@ export class BrokerCore {
         version: spoken.join(","),
       });
     }
-    const { login = headers["login"], passcode = headers["passcode"] } = this.#options;
-    if (headers["login"] !== login || headers["passcode"] !== passcode) {
+    const who = version === "1.0" ? withoutPadding(headers) : headers;
+    const { login = who["login"], passcode = who["passcode"] } = this.#options;
+    if (who["login"] !== login || who["passcode"] !== passcode) {
       throw new Refusal("login refused", "The login or the passcode is wrong");
     }
     // 1.0 has no heart-beats: what the header says there means nothing.

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { UnsupportedByBrokerError } from "./errors.ts";
+import { type ErrorFrame, UnsupportedByBrokerError } from "./errors.ts";
 
 /** The brokers whose headers are known. */
 export type BrokerFamily = "rabbitmq" | "activemq" | "artemis" | "stompy" | "unknown";
@@ -181,12 +181,39 @@ export function isLoginRefusal(words: string): boolean {
 }
 
 const LOGIN_REFUSALS: readonly RegExp[] = [
-  /access (refused|denied)/i, // RabbitMQ, Spring
+  /access refused/i, // RabbitMQ, which of a virtual host says "access denied"
+  /^(?!.*virtual host).*access denied/i, // Spring
   /\b(login|user ?name|user|pass(word|code)|credentials)\b.*\b(wrong|invalid|incorrect|refused|failed)\b/i, // ActiveMQ
   /validate user/i, // Artemis
   /bad[ _](user|credential)/i,
   /authenticat|not[ _]authori[sz]ed|unauthori[sz]ed/i,
 ];
+
+/**
+ * What an ERROR that names no receipt is about: one of the frames that were sent, a subscription, or the connection, so
+ * that nothing that was sent is to blame. `unclear` is about the connection if that ends now, and else about a frame.
+ */
+export type ErrorScope = "frame" | "subscription" | "connection" | "unclear";
+
+/** What an ERROR that names no receipt is about. */
+export function errorScope(frame: ErrorFrame, family: BrokerFamily): ErrorScope {
+  const words = `${frame.headers["message"] ?? ""}\n${frame.text()}`;
+  return ERROR_SCOPES[family]?.find(([pattern]) => pattern.test(words))?.[1] ?? "frame";
+}
+
+/** By the `message` header and, behind a line end, the body. Shut down in order, no broker says anything. */
+const ERROR_SCOPES: { readonly [F in BrokerFamily]?: readonly (readonly [RegExp, ErrorScope])[] } = {
+  rabbitmq: [
+    // AMQP's 320: closed by an operator, or because its virtual host or its user is gone.
+    [/^connection_forced\n/, "connection"],
+    [/^AMQP (channel|connection) died\n[^]*server_initiated_close,\s*320\b/, "connection"],
+    // Its queue was deleted, or the node that has it is down. The connection goes on.
+    [/^Server cancelled subscription\n/, "subscription"],
+    // What comes while the channel dies gets this, and so does a header that makes the broker stumble.
+    [/^Processing error\n/, "unclear"],
+  ],
+  stompy: [[/^(heart-beat missed|subscriber is too slow)\n/, "connection"]],
+};
 
 /** The name of a broker for people. */
 export function brokerName(family: BrokerFamily): string {

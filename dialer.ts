@@ -38,7 +38,10 @@ const IS_URL = /^([a-z][a-z0-9+.-]*:\/\/|failover:)/i;
  *
  * @throws {TypeError} when it makes no sense.
  */
-export function addressesOf(target: string | URL | readonly (string | URL)[], port: number | undefined): ParsedAddresses {
+export function addressesOf(
+  target: string | URL | readonly (string | URL)[],
+  port: number | undefined,
+): ParsedAddresses {
   if (typeof target !== "string" || (port === undefined && IS_URL.test(target))) return parseUrls(target);
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
     throw new TypeError(`Cannot use port ${port}: it is a whole number from 1 to 65535`);
@@ -156,7 +159,9 @@ function checkOffer({ versions, headers }: StompOptions): void {
   for (const version of versions ?? []) assertVersion(version);
   if (versions?.length === 0) throw new TypeError("Cannot connect: the list of versions to offer is empty");
   // "receipt" in the 1.2 text: any frame but CONNECT may have one.
-  if (headers && "receipt" in headers) throw new TypeError("Cannot connect: CONNECT takes no receipt, its answer is one");
+  if (headers && "receipt" in headers) {
+    throw new TypeError("Cannot connect: CONNECT takes no receipt, its answer is one");
+  }
 }
 
 function messageOf(error: unknown): string {

@@ -142,10 +142,19 @@ export class Empty extends StompError {
 /** The broker's own words in an ERROR frame, on one line and of bounded length. */
 function brokerWords(frame: ErrorFrame): string {
   const header = frame.headers["message"]?.trim();
-  const body = frame.text().trim();
+  const body = textOf(frame).trim();
   const firstLine = body.split(/[\r\n]/, 1)[0]?.trim() ?? "";
   const words = header && firstLine && firstLine !== header ? `${header} (${firstLine})` : header || firstLine;
   if (!words) return "it gave no reason";
   const line = words.replace(/\s+/g, " ");
   return line.length > 500 ? `${line.slice(0, 500)}…` : line;
+}
+
+/** A broker may claim a charset that nobody knows; that must not hide what else it said. */
+function textOf(frame: ErrorFrame): string {
+  try {
+    return frame.text();
+  } catch {
+    return "";
+  }
 }

@@ -12,8 +12,15 @@ import {
   UnknownBrokerResponseError,
 } from "./errors.ts";
 import { Frame } from "./frame.ts";
-import { type Headers, isVersion, type Version, VERSIONS } from "./headers.ts";
-import { formatHeartbeat, type HeartbeatOffer, type HeartbeatPlan, negotiate, parseHeartbeat } from "./heartbeat.ts";
+import { type Headers, isVersion, type Version, VERSIONS, withoutPadding } from "./headers.ts";
+import {
+  formatHeartbeat,
+  type HeartbeatOffer,
+  type HeartbeatPlan,
+  negotiate,
+  NO_HEARTBEAT,
+  parseHeartbeat,
+} from "./heartbeat.ts";
 import type { FramedSocket, FrameSink } from "./socket.ts";
 
 /** What a client says of itself. */
@@ -135,6 +142,6 @@ export function readAnswer(answer: Frame, details: ConnectDetails, peer: string)
   const far = parseHeartbeat(answer.headers["heart-beat"]?.trim());
   if (far === undefined) throw unknown(`sent the heart-beat ${JSON.stringify(answer.headers["heart-beat"])}`);
   // 1.0 has no heart-beats, and its brokers may take a line end for the beginning of a command.
-  const plan = version === "1.0" ? { send: 0, receive: 0 } : negotiate(details.heartbeat, far);
-  return { version, plan, connected: answer.headers };
+  if (version === "1.0") return { version, plan: NO_HEARTBEAT, connected: withoutPadding(answer.headers) };
+  return { version, plan: negotiate(details.heartbeat, far), connected: answer.headers };
 }

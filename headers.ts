@@ -190,6 +190,16 @@ export function parseHeaders(block: string, rules: HeaderRules): Headers {
 }
 
 /**
+ * A copy without the spaces that 1.0 peers put before values: those of CONNECT and CONNECTED, which are read before the
+ * version is known.
+ */
+export function withoutPadding(headers: Headers): Headers {
+  const result: Headers = Object.create(null);
+  for (const name in headers) result[name] = headers[name]!.replace(/^ +/, "");
+  return result;
+}
+
+/**
  * Reads one header of a block without reading the others. The block begins with the LF before its first line.
  *
  * @returns the value, or `undefined` when no line has that name.

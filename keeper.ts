@@ -114,8 +114,10 @@ export class SessionKeeper {
   }
 
   /** Fails unless there is a session, or one is being opened, and it is not about to end. */
-  check(what: string): void {
-    if (this.#phase === "idle" || this.#phase === "closed" || this.#leaving) throw this.#notConnected(what);
+  check(what: string, destination?: string): void {
+    if (this.#phase === "idle" || this.#phase === "closed" || this.#leaving) {
+      throw this.#notConnected(destination === undefined ? what : `${what} ${destination}`);
+    }
   }
 
   /** Gives the session up and opens a new one at once, for who knows that the network has changed. */

@@ -86,7 +86,6 @@ class RawSocket implements FrameSocket {
   }
 }
 
-
 function closedByBroker(peer: string): StompError {
   return new ConnectionError(`Connection to ${peer} lost: the broker closed it`);
 }

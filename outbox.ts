@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkTimeout, checkWait, onGiveUp, type WaitOptions } from "./deadline.ts";
+import { checkTimeout, onGiveUp, type WaitOptions } from "./deadline.ts";
 import { ConnectionError, OutboxFullError, type StompError, TimeoutError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import { Fifo } from "./queue.ts";
@@ -18,8 +18,15 @@ export interface OutboxLimits {
   bytes?: number | undefined;
 }
 
-/** Makes the frame for a connection: the options of a message mean other headers on another broker. */
-export type FrameMaker = (session: Session) => Frame;
+/** A message to be sent, over whichever connection. */
+export interface Parcel {
+  /** Its destination. */
+  readonly destination: string;
+  /** Bytes of its body, or, for text, its length. */
+  readonly size: number;
+  /** Sends it with a receipt, and returns the id of that. */
+  confirm(session: Session, waiter: ReceiptWaiter): string;
+}
 
 /** What an outbox needs of its client. */
 export interface OutboxOwner {
@@ -37,31 +44,21 @@ export interface OutgoingOptions extends WaitOptions {
 
 /** One message on its way. */
 class Outgoing implements ReceiptWaiter {
-  readonly destination: string;
-  readonly size: number;
+  readonly parcel: Parcel;
   /** When it is given up by the common timeout. */
   readonly due: number;
   readonly promise: Promise<Frame>;
   /** Ends its own deadline, if it has one. */
   stop: (() => void) | undefined;
-  readonly #makeFrame: FrameMaker;
   readonly #onSettled: (outgoing: Outgoing) => void;
   #resolve!: (receipt: Frame) => void;
   #reject!: (error: unknown) => void;
   #session: Session | undefined;
   #receipt = "";
 
-  constructor(
-    destination: string,
-    size: number,
-    due: number,
-    makeFrame: FrameMaker,
-    onSettled: (outgoing: Outgoing) => void,
-  ) {
-    this.destination = destination;
-    this.size = size;
+  constructor(parcel: Parcel, due: number, onSettled: (outgoing: Outgoing) => void) {
+    this.parcel = parcel;
     this.due = due;
-    this.#makeFrame = makeFrame;
     this.#onSettled = onSettled;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -72,7 +69,7 @@ class Outgoing implements ReceiptWaiter {
   /** Sends it over a connection. */
   transmit(session: Session): void {
     try {
-      this.#receipt = session.confirm(this.#makeFrame(session), this);
+      this.#receipt = this.parcel.confirm(session, this);
       this.#session = session;
     } catch (error) {
       this.fail(error);
@@ -80,7 +77,7 @@ class Outgoing implements ReceiptWaiter {
   }
 
   describe(): string {
-    return `SEND to ${this.destination}`;
+    return `SEND to ${this.parcel.destination}`;
   }
 
   confirmed(receipt: Frame): void {
@@ -153,18 +150,17 @@ export class Outbox {
    * @throws {OutboxFullError} when it is full, and the caller does not want to wait.
    * @throws {TimeoutError} when the time is over; the signal's reason when that has aborted.
    */
-  send(destination: string, size: number, makeFrame: FrameMaker, wait: OutgoingOptions): Promise<Frame> {
-    checkWait(wait);
+  send(parcel: Parcel, wait: OutgoingOptions): Promise<Frame> {
     const full = this.#waiting.length > 0 || !this.#hasRoom();
     if (full && wait.wait === false) {
       throw new OutboxFullError(
-        `Cannot send to ${destination}: ${this.#sent.size} messages of ${this.#bytes} bytes are not confirmed yet`,
+        `Cannot send to ${parcel.destination}: ${this.#sent.size} messages of ${this.#bytes} bytes are not confirmed yet`,
       );
     }
     const { signal, timeout = this.#timeout } = wait;
     const own = signal !== undefined || wait.timeout !== undefined;
     const due = own || timeout === Infinity ? Infinity : performance.now() + timeout;
-    const outgoing = new Outgoing(destination, size, due, makeFrame, this.#onSettled);
+    const outgoing = new Outgoing(parcel, due, this.#onSettled);
     if (own) {
       const what = `the receipt of ${outgoing.describe()}`;
       outgoing.stop = onGiveUp({ signal, timeout }, what, (error) => outgoing.fail(error));
@@ -211,13 +207,13 @@ export class Outbox {
 
   #place(outgoing: Outgoing): void {
     this.#sent.add(outgoing);
-    this.#bytes += outgoing.size;
+    this.#bytes += outgoing.parcel.size;
     const session = this.#owner.session();
     if (session) outgoing.transmit(session);
   }
 
   readonly #onSettled = (outgoing: Outgoing): void => {
-    if (this.#sent.delete(outgoing)) this.#bytes -= outgoing.size;
+    if (this.#sent.delete(outgoing)) this.#bytes -= outgoing.parcel.size;
     else this.#waiting.remove(outgoing);
     this.#fill();
     if (this.#idle.length === 0 || this.#sent.size > 0 || this.#waiting.length > 0) return;

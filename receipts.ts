@@ -43,6 +43,11 @@ export class Receipts {
     return this.#waiting.size;
   }
 
+  /** The ids of those that are open. */
+  get ids(): string[] {
+    return [...this.#waiting.keys()];
+  }
+
   /** Fails when the receipt of that id is awaited. */
   checkFree(id: string): void {
     if (!this.#isTaken(id)) return;
@@ -98,6 +103,15 @@ export class Receipts {
     return promise;
   }
 
+  /** Waits for the receipt of a frame that `write` writes with the id that it is given. */
+  add(waiter: ReceiptWaiter, write: (id: string) => void): string {
+    const id = this.#nextId();
+    write(id);
+    this.#waiting.set(id, waiter);
+    this.#owner.onChange();
+    return id;
+  }
+
   /** Nobody waits for a receipt any more. */
   giveUp(id: string): void {
     if (this.#waiting.delete(id)) this.#owner.onChange();
@@ -121,11 +135,11 @@ export class Receipts {
     this.#owner.onChange();
   }
 
-  /** Fails all of them; `errorFor` makes the error of each. */
-  failAll(errorFor: (what: string) => StompError, lost: boolean): void {
-    const waiting = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const waiter of waiting) waiter.failed(errorFor(waiter.describe()), lost);
+  /** Fails all of them, or those of these ids; `errorFor` makes the error of each. */
+  failAll(errorFor: (what: string) => StompError, lost: boolean, ids: readonly string[] = this.ids): void {
+    const waiting = ids.map((id) => this.#waiting.get(id));
+    for (const id of ids) this.#waiting.delete(id);
+    for (const waiter of waiting) waiter?.failed(errorFor(waiter.describe()), lost);
     this.#owner.onChange();
   }
 

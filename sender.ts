@@ -4,10 +4,12 @@
  * @module
  */
 import { beginSteps, checkWait, type WaitOptions, within } from "./deadline.ts";
-import { type BrokerFamily, type MessageOptions, messageHeaders } from "./dialect.ts";
+import { type BrokerFamily, messageHeaders, type MessageOptions } from "./dialect.ts";
+import { assertBody } from "./encode.ts";
 import { Frame } from "./frame.ts";
 import type { SessionKeeper } from "./keeper.ts";
-import type { Outbox } from "./outbox.ts";
+import type { Outbox, Parcel } from "./outbox.ts";
+import type { ReceiptWaiter } from "./receipts.ts";
 import type { Session } from "./session.ts";
 import type { SendOptions } from "./stomp_options.ts";
 import type { Transaction } from "./transaction.ts";
@@ -27,6 +29,9 @@ export interface SenderOwner {
   /** The open transaction that is meant. */
   transaction(reference: string | { readonly id: string }, what: string): Transaction;
 }
+
+/** The options of a send that has none. */
+export const NO_OPTIONS: SendOptions = Object.freeze({});
 
 /** What is given when there is room and no receipt is wanted. */
 const DONE: Promise<undefined> = Promise.resolve(undefined);
@@ -50,17 +55,34 @@ export class Sender {
       throw new TypeError("Cannot send: the destination is missing");
     }
     checkWait(options);
+    const { keeper, outbox } = this.#owner;
+    keeper.check("send to", destination);
+    if (this.#isPlain(options)) {
+      assertBody(body);
+      if (options.receipt !== false) return outbox.send(new PlainParcel(destination, body), options);
+      const { session } = keeper;
+      if (session) return written(session.sendPlain(destination, body), options);
+    }
     // Built at once, so that a mistake is found at once.
-    const frameFor = this.#frameMaker(destination, body, options);
-    if (options.transaction !== undefined) return this.#sendInTransaction(options.transaction, frameFor.make, options);
-    if (options.receipt === false) return this.#sendWithoutReceipt(destination, frameFor.make, options);
-    this.#owner.keeper.check(`send to ${destination}`);
-    return this.#owner.outbox.send(destination, frameFor.size, frameFor.make, options);
+    const letter = new Letter(destination, body, options, this.#owner);
+    if (options.transaction !== undefined) return this.#sendInTransaction(options.transaction, letter, options);
+    if (options.receipt === false) return this.#sendWithoutReceipt(letter, options);
+    return outbox.send(letter, options);
+  }
+
+  /** Whether the message has nothing but a destination and a body. */
+  #isPlain(options: SendOptions): boolean {
+    if (!this.#owner.contentLength) return false;
+    if (options === NO_OPTIONS) return true;
+    for (const name in options) {
+      if (!ABOUT_WAITING.has(name) && options[name as keyof SendOptions] !== undefined) return false;
+    }
+    return true;
   }
 
   #sendInTransaction(
     reference: string | { readonly id: string },
-    frameFor: (session: Session) => Frame,
+    letter: Letter,
     options: SendOptions,
   ): Promise<undefined> {
     // RabbitMQ sends such a receipt after that of COMMIT: who waits for it before waits for ever.
@@ -69,54 +91,84 @@ export class Sender {
     }
     const transaction = this.#owner.transaction(reference, "send");
     const session = transaction.use("send");
-    const frame = frameFor(session);
+    const frame = letter.frameFor(session);
     frame.headers["transaction"] = transaction.id;
-    return write(session, frame, options);
+    return written(session.send(frame), options);
   }
 
-  #sendWithoutReceipt(
-    destination: string,
-    frameFor: (session: Session) => Frame,
-    options: SendOptions,
-  ): Promise<undefined> {
+  #sendWithoutReceipt(letter: Letter, options: SendOptions): Promise<undefined> {
     const { keeper, timeout } = this.#owner;
-    const what = `send to ${destination}`;
-    keeper.check(what);
+    const what = `send to ${letter.destination}`;
     const { session } = keeper;
-    if (session) return write(session, frameFor(session), options);
+    if (session) return written(session.send(letter.frameFor(session)), options);
     const left = beginSteps(options, timeout);
-    return keeper.ready(what, left()).then((open) => write(open, frameFor(open), left()));
+    return keeper.ready(what, left()).then((open) => written(open.send(letter.frameFor(open)), left()));
+  }
+}
+
+/** The options that say nothing of the message itself. */
+const ABOUT_WAITING = new Set(["receipt", "signal", "timeout", "wait"]);
+
+/** A message that has nothing but a destination and a body. */
+class PlainParcel implements Parcel {
+  readonly destination: string;
+  readonly #body: string | Uint8Array;
+
+  constructor(destination: string, body: string | Uint8Array) {
+    this.destination = destination;
+    this.#body = body;
   }
 
-  /** Makes the same SEND for each connection that it is tried on; the options may have other names there. */
-  #frameMaker(
-    destination: string,
-    body: string | Uint8Array,
-    options: SendOptions,
-  ): { size: number; make: (session: Session) => Frame } {
-    const own = ownHeaders(destination, body, options);
-    const contentLength = options.contentLength ?? this.#owner.contentLength;
-    const frame = new Frame().buildFrame({ command: "SEND", headers: own, body }, { contentLength });
+  get size(): number {
+    return this.#body.length;
+  }
+
+  confirm(session: Session, waiter: ReceiptWaiter): string {
+    return session.confirmPlain(this.destination, this.#body, waiter);
+  }
+}
+
+/** A message with options. They may have other names on each connection that it is tried on. */
+class Letter implements Parcel {
+  readonly destination: string;
+  readonly size: number;
+  readonly #owner: SenderOwner;
+  readonly #own: Record<string, string | undefined>;
+  readonly #frame: Frame;
+  readonly #portable: MessageOptions;
+  #named: Record<string, string> | undefined;
+
+  constructor(destination: string, body: string | Uint8Array, options: SendOptions, owner: SenderOwner) {
+    this.destination = destination;
+    this.#owner = owner;
+    this.#own = ownHeaders(destination, body, options);
+    const contentLength = options.contentLength ?? owner.contentLength;
+    this.#frame = new Frame().buildFrame({ command: "SEND", headers: this.#own, body }, { contentLength });
+    this.size = this.#frame.bodyLength;
     // The time to live of a message begins now, however long it has to wait.
     const { expires } = options;
-    const portable: MessageOptions = expires === undefined ? options : { ...options, expires: momentOf(expires) };
-    let named: Record<string, string> | undefined;
-    const make = (session: Session) => {
-      const { headers } = frame;
-      // What an earlier connection called it is no name on this one; the caller's own name stays.
-      if (own["receipt"] === undefined) delete headers["receipt"];
-      for (const name in named) delete headers[name];
-      named = messageHeaders(portable, this.#owner.family(session));
-      Object.assign(headers, named);
-      return frame;
-    };
-    return { size: frame.bodyLength, make };
+    this.#portable = expires === undefined ? options : { ...options, expires: momentOf(expires) };
+  }
+
+  /** The SEND as this connection's broker wants it. */
+  frameFor(session: Session): Frame {
+    const frame = this.#frame;
+    const { headers } = frame;
+    // What an earlier connection called it is no name on this one; the caller's own name stays.
+    if (this.#own["receipt"] === undefined) delete headers["receipt"];
+    for (const name in this.#named) delete headers[name];
+    this.#named = messageHeaders(this.#portable, this.#owner.family(session));
+    Object.assign(headers, this.#named);
+    return frame;
+  }
+
+  confirm(session: Session, waiter: ReceiptWaiter): string {
+    return session.confirm(this.frameFor(session), waiter);
   }
 }
 
 /** Resolves when there is room for more. */
-function write(session: Session, frame: Frame, wait: WaitOptions): Promise<undefined> {
-  const room = session.send(frame);
+function written(room: Promise<void> | undefined, wait: WaitOptions): Promise<undefined> {
   return room === undefined ? DONE : within(room.then(() => undefined), wait, "room to send");
 }
 

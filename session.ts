@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { acknowledgement, checkAckMode } from "./acknowledge.ts";
+import { acknowledgement, checkAckMode, plainAcknowledgement } from "./acknowledge.ts";
+import { Complaints } from "./complaints.ts";
 import type { ReadOptions } from "./conversation.ts";
 import { beginSteps, checkWait, onGiveUp, type StepOptions, type WaitOptions } from "./deadline.ts";
 import type { DecoderLimits } from "./decoder.ts";
@@ -20,6 +21,7 @@ import { Frame, type FrameSocket } from "./frame.ts";
 import { type Agreement, type ConnectDetails, shakeHands } from "./handshake.ts";
 import type { Headers, Version } from "./headers.ts";
 import { type Clock, Heartbeat, type HeartbeatTolerance, systemClock } from "./heartbeat.ts";
+import { PlainHeads } from "./plain_heads.ts";
 import { RawFrames } from "./raw_frames.ts";
 import { Reading } from "./reading.ts";
 import { Receipts, type ReceiptWaiter } from "./receipts.ts";
@@ -44,11 +46,10 @@ export interface SessionOptions extends ConnectDetails, DecoderLimits {
   onError?: ((error: BrokerErrorResponse) => void) | undefined;
 }
 
+const NO_HEADERS: ExtraHeaders = {};
+
 /** Milliseconds that the broker has to answer DISCONNECT, where the call says nothing else. */
 const DISCONNECT_TIMEOUT = 5000;
-
-/** Milliseconds in which the end of a connection is put down to the ERROR before it. */
-const LAST_WORDS = 5000;
 
 type ExtraHeaders = Readonly<Record<string, string>>;
 
@@ -66,6 +67,7 @@ export class Session implements FrameSocket {
   readonly family: BrokerFamily;
 
   readonly #socket: FramedSocket;
+  readonly #heads: PlainHeads;
   readonly #options: SessionOptions;
   readonly #clock: Clock;
   readonly #heartbeat: Heartbeat;
@@ -74,7 +76,7 @@ export class Session implements FrameSocket {
   readonly #transactions: OpenTransactions;
   readonly #raw: RawFrames;
   readonly #reading: Reading;
-  #lastError: { error: BrokerErrorResponse; at: number } | undefined; // while nothing proves that it was survived
+  readonly #complaints: Complaints;
   #state: "open" | "disconnecting" | "closed" = "open";
   #reason: StompError | undefined;
   #leaving: Promise<void> | undefined;
@@ -103,6 +105,7 @@ export class Session implements FrameSocket {
   private constructor(socket: FramedSocket, options: SessionOptions, { plan, connected }: Agreement) {
     this.host = options.host;
     this.connected = connected;
+    this.#heads = new PlainHeads(socket.version);
     this.family = brokerFamily(connected["server"]);
     this.#socket = socket;
     this.#options = options;
@@ -113,6 +116,7 @@ export class Session implements FrameSocket {
       isTaken: (id) => this.#raw.awaits(id),
       onChange: () => this.#reading.update(),
     });
+    this.#complaints = new Complaints(this.family, this.#clock, this.#receipts);
     this.#reading = new Reading(socket, () => this.#receipts.size > 0 || this.#raw.awaitsReceipt);
     this.#transactions = new OpenTransactions((frame, wait, takeBack) => this.request(frame, wait, takeBack));
     this.#heartbeat = new Heartbeat(plan, socket, {
@@ -158,7 +162,7 @@ export class Session implements FrameSocket {
    * @throws {NotConnectedError} when the session is over.
    */
   send(frame: Frame): Promise<void> | undefined {
-    this.#checkOpen(`send ${frame.command}`);
+    this.#checkOpen(frame.command);
     return this.#socket.send(frame);
   }
 
@@ -183,6 +187,22 @@ export class Session implements FrameSocket {
    */
   confirm(frame: Frame, waiter: ReceiptWaiter): string {
     return this.#receipts.confirm(frame, waiter);
+  }
+
+  /**
+   * Sends a message that has nothing but a destination and a body, without a receipt. Returns and throws as
+   * {@linkcode send}; the body must be text or bytes.
+   */
+  sendPlain(destination: string, body: string | Uint8Array): Promise<void> | undefined {
+    this.#checkOpen("SEND");
+    return this.#socket.sendEncoded(this.#heads.of(destination, typeof body === "string"), "", body);
+  }
+
+  /** The same with a receipt, as {@linkcode confirm}. */
+  confirmPlain(destination: string, body: string | Uint8Array, waiter: ReceiptWaiter): string {
+    this.#checkOpen("SEND");
+    const head = this.#heads.of(destination, typeof body === "string");
+    return this.#receipts.add(waiter, (id) => this.#socket.sendEncoded(head, `receipt:${id}\n`, body));
   }
 
   /** Nobody waits for a receipt any more. */
@@ -234,10 +254,12 @@ export class Session implements FrameSocket {
    * Acknowledges a message, or says that it was not consumed. The broker gives no answer to that, so this waits only
    * for room.
    */
-  acknowledge(command: "ACK" | "NACK", message: Frame, headers: ExtraHeaders = {}): Promise<void> | undefined {
-    this.#checkOpen(`send ${command}`);
+  acknowledge(command: "ACK" | "NACK", message: Frame, headers: ExtraHeaders = NO_HEADERS): Promise<void> | undefined {
+    this.#checkOpen(command);
     const { transaction } = headers;
     if (transaction !== undefined) this.#transactions.check(transaction, command);
+    const plain = headers === NO_HEADERS ? plainAcknowledgement(command, message, this.version) : undefined;
+    if (plain !== undefined) return this.#socket.sendText(plain);
     return this.#socket.send(acknowledgement(command, message, this.version, headers));
   }
 
@@ -252,7 +274,7 @@ export class Session implements FrameSocket {
    * @throws at once when nothing was written; the transaction is open then.
    */
   endTransaction(how: "COMMIT" | "ABORT", id: string, headers?: ExtraHeaders, wait?: WaitOptions): Promise<Frame> {
-    this.#checkOpen(`send ${how}`);
+    this.#checkOpen(how);
     return this.#transactions.end(how, id, headers, wait);
   }
 
@@ -296,13 +318,13 @@ export class Session implements FrameSocket {
   #onFrame(frame: Frame): void {
     switch (frame.command) {
       case "MESSAGE":
-        this.#lastError = undefined;
+        this.#complaints.survived();
         this.#targets.deliver(frame);
         return;
       case "RECEIPT":
         // One that nobody waits for may be for a frame that ERROR was said of before: RabbitMQ does that.
         if (this.#receipts.settle(frame.header("receipt-id") ?? "", frame) || this.#raw.answer(frame)) {
-          this.#lastError = undefined;
+          this.#complaints.survived();
           this.#reading.update();
         }
         return;
@@ -317,17 +339,10 @@ export class Session implements FrameSocket {
   }
 
   #onErrorFrame(frame: Frame): void {
-    const error = new BrokerErrorResponse(frame);
-    this.#lastError = { error, at: this.#clock.now() };
-    const id = frame.header("receipt-id");
-    const isRaw = this.#raw.answer(frame);
-    // Without an id it may be any of the open calls, so it is all of them.
-    if (id === undefined) {
-      this.#receipts.failAll((what) => new BrokerErrorResponse(frame, `Cannot confirm ${what}`), false);
-    } else if (!isRaw) {
-      this.#receipts.fail(id, error);
-    }
+    const { error, scope } = this.#complaints.take(frame, this.#raw.answer(frame));
     this.#options.onError?.(error);
+    if (scope === "connection") this.#onSocketEnd(error);
+    if (scope === "subscription") this.#targets.cancel(frame.header("subscription") ?? "", error);
   }
 
   #onSocketEnd(error: StompError | undefined): void {
@@ -337,9 +352,8 @@ export class Session implements FrameSocket {
       this.#receipts.failAll(failed, true);
       return;
     }
-    const told = this.#lastError;
-    if (told !== undefined && this.#clock.now() - told.at <= LAST_WORDS) this.#end(told.error);
-    else this.#end(error ?? new ConnectionError(`Connection to ${this.peer} lost: the broker closed it`));
+    const told = this.#complaints.lastWords;
+    this.#end(told ?? error ?? new ConnectionError(`Connection to ${this.peer} lost: the broker closed it`));
   }
 
   async #disconnect(headers: ExtraHeaders, wait: WaitOptions): Promise<void> {
@@ -372,6 +386,7 @@ export class Session implements FrameSocket {
     this.#reason = reason;
     this.#ended = inOrder ? this.#socket.end() : this.#socket.close();
     this.#heartbeat.stop();
+    this.#complaints.end();
     this.#targets.clear();
     this.#transactions.clear();
     const lost = (what: string) => new ConnectionError(`Cannot confirm ${what}: ${endOf(reason)}`, { cause: reason });
@@ -381,10 +396,10 @@ export class Session implements FrameSocket {
     return this.#ended;
   }
 
-  #checkOpen(what: string): void {
+  #checkOpen(command: string): void {
     if (this.#state === "open") return;
     const state = this.#state === "disconnecting" ? "it is disconnecting" : endOf(this.#reason);
-    throw new NotConnectedError(`Cannot ${what}: ${state}`, this.#reason ? { cause: this.#reason } : {});
+    throw new NotConnectedError(`Cannot send ${command}: ${state}`, this.#reason ? { cause: this.#reason } : {});
   }
 }
 

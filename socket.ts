@@ -56,13 +56,12 @@ export class FramedSocket {
   #closing: Promise<void> | undefined;
   #lastWords: ReturnType<typeof setTimeout> | undefined;
   #lastReceived: number;
-  #lastSent: number;
 
   /** Takes over a transport. Nothing is read before `start`. */
   constructor(transport: Transport, options: FramedSocketOptions = {}) {
     this.#transport = transport;
     this.#clock = options.clock ?? systemClock;
-    this.#lastReceived = this.#lastSent = this.#clock.now();
+    this.#lastReceived = this.#clock.now();
     this.#decoder = new FrameDecoder({
       ...options,
       onFrame: (frame) => {
@@ -73,7 +72,7 @@ export class FramedSocket {
       },
     });
     this.#io = directIo(transport);
-    this.#out = new WriteBuffer(this.#io, () => this.#writeFailed());
+    this.#out = new WriteBuffer(this.#io, this.#clock, () => this.#writeFailed());
   }
 
   /** Name of the far end, for people. */
@@ -96,9 +95,9 @@ export class FramedSocket {
     return this.#lastReceived;
   }
 
-  /** When a frame or a heart-beat was last sent, by the clock. */
+  /** When bytes last went out, by the clock. */
   get lastSent(): number {
-    return this.#lastSent;
+    return this.#out.lastWrite;
   }
 
   /** Whether reading is paused. */
@@ -143,14 +142,24 @@ export class FramedSocket {
     this.#checkOpen(frame.command);
     const { body } = frame;
     const head = frame.encodeHead(this.version, body.length);
-    this.#lastSent = this.#clock.now();
     return this.#out.frame(head, body);
+  }
+
+  /** Sends a SEND whose header lines are encoded already, but for `lines` and `content-length`. Returns as `send`. */
+  sendEncoded(head: Uint8Array, lines: string, body: string | Uint8Array): Promise<void> | undefined {
+    this.#checkOpen("SEND");
+    return this.#out.sized(head, lines, body);
+  }
+
+  /** Sends a frame without a body, given as ASCII text without its NUL. Returns as `send`. */
+  sendText(frame: string): Promise<void> | undefined {
+    this.#checkOpen("frame");
+    return this.#out.ascii(frame);
   }
 
   /** Sends a heart-beat: one line end between frames. Does nothing while something else is on its way. */
   beat(): void {
     if (this.#closing || this.#out.buffered > 0) return;
-    this.#lastSent = this.#clock.now();
     this.#out.lineEnd();
   }
 

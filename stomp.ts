@@ -19,7 +19,7 @@ import { SessionKeeper } from "./keeper.ts";
 import { type AcknowledgeOptions, type Message, receivedMessage } from "./message.ts";
 import { Outbox } from "./outbox.ts";
 import { type Reply, type RequestOptions, Requests } from "./request.ts";
-import { Sender } from "./sender.ts";
+import { NO_OPTIONS, Sender } from "./sender.ts";
 import type { Session } from "./session.ts";
 import { type Status, StatusHub } from "./status.ts";
 import {
@@ -231,7 +231,7 @@ export class Stomp implements AsyncDisposable {
   send(
     first: string | DestinationConf,
     body: string | Uint8Array = "",
-    options: SendOptions = {},
+    options: SendOptions = NO_OPTIONS,
   ): Promise<Frame | undefined> {
     try {
       if (typeof first === "string") return this.#sender.send(first, body, options);

@@ -6,7 +6,7 @@
 import type { AckMode } from "./acknowledge.ts";
 import type { ReadOptions } from "./conversation.ts";
 import { beginSteps, checkTimeout, type WaitOptions, within } from "./deadline.ts";
-import { type StompError, TimeoutError } from "./errors.ts";
+import { type StompError, SubscriptionError, TimeoutError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import { Inbox, type InboxLimits } from "./inbox.ts";
 import type { AcknowledgeOptions, Acknowledger, Message } from "./message.ts";
@@ -26,6 +26,8 @@ export interface SubscriptionOwner {
    * ended nothing.
    */
   unsubscribe(subscription: Subscription, options: UnsubscribeOptions): Promise<void>;
+  /** Forgets about a subscription that was ended otherwise. */
+  dismiss(subscription: Subscription, error: StompError): void;
   /** The subscription's queue is full, or has room again. */
   onFull(subscription: Subscription, full: boolean): void;
 }
@@ -228,6 +230,16 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     const message = frame as Message;
     message.cameBy(this, this.#epoch, ++this.#received);
     this.#inbox.put(message);
+  }
+
+  /**
+   * The broker has ended the subscription by itself.
+   *
+   * @internal
+   */
+  cancelled(cause: StompError): void {
+    const message = `Cannot receive from ${this.destination}: the broker has cancelled the subscription`;
+    this.#owner.dismiss(this, new SubscriptionError(message, { cause, frame: cause.frame }));
   }
 
   /**

@@ -191,7 +191,9 @@ export class Subscriptions implements SubscriptionOwner {
       throw new TypeError(`Cannot forget the subscription to ${destination}: it is not durable`);
     }
     if (!session?.isOpen) {
-      if (forget) throw new NotConnectedError(`Cannot forget the subscription to ${destination}: there is no connection`);
+      if (forget) {
+        throw new NotConnectedError(`Cannot forget the subscription to ${destination}: there is no connection`);
+      }
       this.#entries.delete(id);
       return DONE;
     }
@@ -215,13 +217,13 @@ export class Subscriptions implements SubscriptionOwner {
     });
   }
 
-  /** Forgets about a subscription that was ended by hand. */
-  dismiss(subscription: Subscription): void {
+  /** Forgets about a subscription that was ended by hand, or by the broker. */
+  dismiss(subscription: Subscription, error?: StompError): void {
     const entry = this.#entries.get(subscription.id);
     if (entry?.subscription !== subscription) return;
     this.#entries.delete(subscription.id);
     entry.session?.forget(subscription);
-    subscription.end(undefined);
+    subscription.end(error);
   }
 
   /** Stops reading while a queue is full. */

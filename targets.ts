@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { SubscriptionError } from "./errors.ts";
+import { type StompError, SubscriptionError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import type { Version } from "./headers.ts";
 
@@ -15,11 +15,14 @@ export interface MessageTarget {
   readonly destination: string;
   /** Takes a message. Called while a chunk is decoded; must not throw. */
   deliver(message: Frame): void;
+  /** The broker has ended the subscription by itself. */
+  cancelled?(error: StompError): void;
 }
 
 /** The targets of one connection, by id. */
 export class Targets {
   readonly #targets = new Map<string, MessageTarget>();
+  #last: MessageTarget | undefined; // the one that got the last message: mostly it gets the next one, too
 
   /** Delivers to a target from now on. Fails when its id is in use. */
   add(target: MessageTarget): void {
@@ -37,18 +40,32 @@ export class Targets {
   /** Delivers nothing more to a target. */
   remove(target: MessageTarget): void {
     if (this.#targets.get(target.id) === target) this.#targets.delete(target.id);
+    if (this.#last === target) this.#last = undefined;
   }
 
   /** Delivers nothing more to any. */
   clear(): void {
     this.#targets.clear();
+    this.#last = undefined;
   }
 
   /** Hands over a message. One for nobody is dropped: it was under way while its subscription ended. */
   deliver(message: Frame): void {
     const id = message.header("subscription");
-    const target = id === undefined ? this.#byDestination(message.header("destination")) : this.#targets.get(id);
-    target?.deliver(message);
+    if (this.#last === undefined || this.#last.id !== id) this.#last = this.#find(id, message);
+    this.#last?.deliver(message);
+  }
+
+  /** The broker delivers nothing more to the target of that id. */
+  cancel(id: string, error: StompError): void {
+    const target = this.#targets.get(id);
+    if (target === undefined) return;
+    this.remove(target);
+    target.cancelled?.(error);
+  }
+
+  #find(id: string | undefined, message: Frame): MessageTarget | undefined {
+    return id === undefined ? this.#byDestination(message.header("destination")) : this.#targets.get(id);
   }
 
   /** 1.0 brokers, and RabbitMQ after a SUBSCRIBE without id, send no `subscription`. */

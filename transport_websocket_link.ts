@@ -5,6 +5,7 @@
  *
  * @module
  */
+import type nodeProcess from "node:process";
 import { failureReason } from "./channel.ts";
 import { addressText, type SocketAddress, type TlsOptions } from "./transport.ts";
 
@@ -171,10 +172,14 @@ function listenTo<T extends object>(target: T, note: (name: string, args: unknow
   });
 }
 
-/** What `node:tls` calls the options, which Bun and undici take as well. */
+/** What `node:tls` calls the options, which Bun and undici take as well. Throws when a certificate or a key is none. */
 async function nodeTlsOptions({ hostname }: SocketAddress, tls: TlsOptions): Promise<object> {
   const { tlsOptions } = await import("./transport_node.ts");
-  return tlsOptions(tls, hostname);
+  const options = tlsOptions(tls, hostname);
+  const { process } = globalThis as unknown as { process: typeof nodeProcess };
+  // Of a mistake in them, Bun's WebSocket would tell no more than that it cannot connect.
+  process.getBuiltinModule("node:tls").createSecureContext(options);
+  return options;
 }
 
 /** The TLS options that have a value. */
@@ -191,18 +196,25 @@ function refuseTls(address: SocketAddress, names: readonly string[], why: string
 /** What an event says of its cause; in browsers that is nothing. */
 function causeOf(event: Event): unknown {
   const { error, message, reason } = event as Partial<ErrorEvent & CloseEvent>;
-  if (error instanceof Error && error.message !== "") return error;
-  return new Error(message || reason || NOTHING_TOLD);
+  const told = error instanceof Error ? error.message : message || reason;
+  if (!told) return new Error(NOTHING_TOLD);
+  // Not with the URL that Bun puts in front: some have a token in its query.
+  const text = told.replace(/^.*failed to connect to WebSocket: |^WebSocket connection to '.*' failed: /, "");
+  if (text === told && error instanceof Error) return error;
+  return Object.assign(new Error(text), error?.code !== undefined && { code: error.code });
 }
 
 const NOTHING_TOLD = "the WebSocket handshake failed, and the runtime does not tell why";
+
+const SUBPROTOCOL = "it speaks none of the subprotocols";
 
 /** What the runtimes say of a handshake that failed, where it is not what they say of a socket. */
 const HANDSHAKE: readonly (readonly [RegExp, string])[] = [
   [/dns error/, "host name not found"],
   [/tcp connect error/, "connection refused, or no way to the host"],
-  [/HTTP version|HPE_|Invalid response/, "what listens there does not speak HTTP"],
-  [/UND_ERR_SOCKET|h2 alpn/, "it closed the connection"],
+  [/HTTP version|HTTP\/1.1 protocol|HPE_|Invalid response/, "what listens there does not speak HTTP"],
+  [/UND_ERR_SOCKET|h2 alpn|closed before message|Connection ended/, "it closed the connection"],
+  [/client protocol|sent protocols|subprotocol|Protocol was not set/, SUBPROTOCOL],
 ];
 
 /** Why a handshake failed, in a few words that fit behind a colon. */
@@ -210,9 +222,10 @@ export function handshakeReason(cause: unknown, protocols: readonly string[], li
   const told = cause instanceof Error ? `${(cause as { code?: unknown }).code ?? ""} ${cause.message}` : String(cause);
   const status = link?.status ?? Number(/status code:? *(\d{3})/.exec(told)?.[1]);
   if (status > 0 && status !== 101) return `it answers HTTP ${status} and opens no WebSocket; the path may be wrong`;
+  const known = HANDSHAKE.find(([pattern]) => pattern.test(told))?.[1];
   // Where all that is known is that the answer would not do, this is what is not right about it in practice.
-  if (status === 101 || /protocol/i.test(told)) return `it speaks none of the subprotocols ${protocols.join(", ")}`;
-  return HANDSHAKE.find(([pattern]) => pattern.test(told))?.[1] ?? failureReason(cause);
+  if (known === SUBPROTOCOL || (known === undefined && status === 101)) return `${SUBPROTOCOL} ${protocols.join(", ")}`;
+  return known ?? failureReason(cause);
 }
 
 /** The codes of an end in order: normal, going away, none given. */

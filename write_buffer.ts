@@ -4,6 +4,7 @@
  * @module
  */
 import type { DirectIo } from "./channel.ts";
+import type { Clock } from "./heartbeat.ts";
 import { Fifo } from "./queue.ts";
 import { nextTurn } from "./turn.ts";
 
@@ -37,12 +38,14 @@ interface Waiter {
  */
 export class WriteBuffer {
   readonly #io: DirectIo;
+  readonly #clock: Clock;
   readonly #onFailure: () => void;
   #buffer: Uint8Array = new Uint8Array(1024); // grows to CHUNK when that much is sent
   #used = 0;
   #spare: Uint8Array | undefined; // a buffer that was written and can be filled again
   readonly #ready = new Fifo<Uint8Array>(); // chunks that wait for the write before them
   #buffered = 0;
+  #lastWrite: number;
   #takenInTurn = 0;
   #writing = false;
   #scheduled = false; // a flush at the end of this task
@@ -54,14 +57,21 @@ export class WriteBuffer {
   #failed = false;
 
   /** Writes to `io`; `onFailure` is called once when a write fails. */
-  constructor(io: DirectIo, onFailure: () => void) {
+  constructor(io: DirectIo, clock: Clock, onFailure: () => void) {
     this.#io = io;
+    this.#clock = clock;
+    this.#lastWrite = clock.now();
     this.#onFailure = onFailure;
   }
 
   /** Bytes that were not taken yet. */
   get buffered(): number {
     return this.#buffered;
+  }
+
+  /** When something was last written, by the clock. */
+  get lastWrite(): number {
+    return this.#lastWrite;
   }
 
   /** What a write failed with. */
@@ -242,6 +252,7 @@ export class WriteBuffer {
       if (!this.#writing) this.#flush();
       this.#giveRoom();
     });
+    this.#lastWrite = this.#clock.now();
     const pending = this.#io.write(chunk);
     if (pending === undefined) {
       this.#taken(chunk);

@@ -13,6 +13,7 @@ import { textOf } from "./text.ts";
 
 const [name = "", text = "", port = ""] = process.argv.slice(2);
 const job = JSON.parse(text) as Job;
+const { size = 100 } = job;
 const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
 const { connect } = await import(`./candidates/${name === "bare" ? `bare_${runtime}` : name}.ts`) as CandidateModule;
 const peer: Target = { port: Number(port), login: "guest", sync: (sends, acks) => `/sync/${sends}/${acks}` };
@@ -39,7 +40,7 @@ async function stream(count: number): Promise<number> {
   let most = 0;
   const sample = () => void (most = Math.max(most, process.memoryUsage().rss));
   const timer = setInterval(sample, 5);
-  await candidate.receive(`/receive/${count}/${job.size}/8`, count);
+  await candidate.receive(`/receive/${count}/${size}/8`, count);
   sample();
   clearInterval(timer);
   await candidate.close();
@@ -65,9 +66,9 @@ async function connections(count: number): Promise<number> {
 async function keep(count: number): Promise<number> {
   const every = 1000;
   const candidate = await connect(peer);
-  await candidate.keep!(`/receive/50000/${job.size}/8`, 50_000, every, false);
+  await candidate.keep!(`/receive/50000/${size}/8`, 50_000, every, false);
   const before = await settle();
-  const kept = await candidate.keep!(`/receive/${count}/${job.size}/8`, count, every, job.detach ?? false);
+  const kept = await candidate.keep!(`/receive/${count}/${size}/8`, count, every, job.detach ?? false);
   const bytes = (await settle() - before) / kept.length;
   await candidate.close();
   return bytes;

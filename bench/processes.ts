@@ -15,7 +15,7 @@ import type { Job, Measured } from "./jobs.ts";
 import type { Run, Workload } from "./workloads.ts";
 
 /** No measurement takes longer than this many milliseconds, unless it hangs. */
-const LIMIT = 180_000;
+const LIMIT = 90_000;
 
 /** How a runtime starts a program; the second is for the programs about memory, which ask for a garbage collection. */
 const START: Record<Runtime, { plain: string[]; memory: string[] }> = {

@@ -53,6 +53,7 @@ clientTest("C12-51 nothing is said after DISCONNECT, and whoever tries is told",
   await assertRejects(() => received!.ack(), NotConnectedError, "Cannot send ACK: the client is closed");
   for (const [, call] of calls) await assertRejects(call, NotConnectedError, "the client is closed");
   await peer.write(receiptFor(said));
+  await peer.finish();
   assertEquals(await peer.rest(), []);
   await ending;
 });
@@ -243,6 +244,7 @@ clientTest("a connection that is lost while it disconnects ends in order all the
   const ending = stomp.disconnect();
   await peer.frame("DISCONNECT");
   await peer.write("garbage\n\n\0");
+  await peer.finish();
   await ending;
   assertEquals(await stomp.closed, undefined);
   await watcher.until("closed");

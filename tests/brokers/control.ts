@@ -6,7 +6,7 @@
  */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { RealBroker } from "./rig/mod.ts";
+import type { RabbitmqBroker, RealBroker } from "./rig/mod.ts";
 
 /** The variables in which `main.ts` says what there is to test against. */
 export const VARIABLES = {
@@ -18,8 +18,11 @@ export const VARIABLES = {
   control: "STOMPY_TEST_CONTROL",
 } as const;
 
-/** What can be asked for. */
-export type ControlAction = "kill" | "restart";
+/**
+ * What can be asked for: that a broker be killed, or started (again), or that RabbitMQ send what it has over WebSockets
+ * in binary messages or, as it does where nothing else is configured, in text.
+ */
+export type ControlAction = "kill" | "restart" | "binary" | "text";
 
 /** The listening end, beside the rig. */
 export interface Control extends AsyncDisposable {
@@ -29,12 +32,19 @@ export interface Control extends AsyncDisposable {
 
 /** Listens for what tests ask of these brokers. */
 export async function listenForControl(brokers: readonly RealBroker[]): Promise<Control> {
+  const actions: Record<string, (broker: RealBroker) => Promise<unknown>> = {
+    kill: (broker) => broker.kill(),
+    restart: (broker) => broker.restart(),
+    binary: (broker) => setWebSocketFrames(broker as RabbitmqBroker, "binary"),
+    text: (broker) => setWebSocketFrames(broker as RabbitmqBroker, "text"),
+  };
   const server = createServer(async (request, response) => {
     const [name, action] = (request.url ?? "").slice(1).split("/");
     const broker = brokers.find((one) => one.name === name);
     try {
-      if (broker === undefined || (action !== "kill" && action !== "restart")) throw new Error("there is no such thing");
-      await broker[action]();
+      const act = actions[action ?? ""];
+      if (broker === undefined || act === undefined) throw new Error("there is no such thing");
+      await act(broker);
       response.writeHead(204).end();
     } catch (error) {
       response.writeHead(500).end(error instanceof Error ? error.message : String(error));
@@ -49,6 +59,13 @@ export async function listenForControl(brokers: readonly RealBroker[]): Promise<
       return new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
+}
+
+/** It is read when the plugin starts, and has not to be the same for all tests. */
+async function setWebSocketFrames(rabbitmq: RabbitmqBroker, frames: "binary" | "text"): Promise<void> {
+  const set = `application:set_env(rabbitmq_web_stomp, ws_frame, ${frames})`;
+  const [stop, start] = ["stop", "start"].map((verb) => `application:${verb}(rabbitmq_web_stomp)`);
+  await rabbitmq.ctl("eval", `ok = ${stop}, ok = ${set}, ok = ${start}.`);
 }
 
 /** Asks. Resolves when it is done. */

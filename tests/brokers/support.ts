@@ -52,6 +52,8 @@ export interface BrokerTest {
   broker?: BrokerName;
   /** Only for these versions. Default all for {@linkcode everywhere}, else 1.2. */
   versions?: readonly Version[];
+  /** Only over these transports. Default all. */
+  transports?: readonly string[];
   /** Makes its connections itself, so not over a transport where that needs care. Default `false`. */
   raw?: boolean;
   /** Only for brokers of the rig, not for those that were running already. Default `false`. */
@@ -81,6 +83,7 @@ export function everywhere(name: string, test: BrokerTest | BrokerTest["fn"]): v
     if (definition.broker !== undefined && definition.broker !== broker.name) continue;
     for (const transport of transportsOf(broker)) {
       if (definition.raw && transport === FLAKY) continue;
+      if (!(definition.transports?.includes(transport) ?? true)) continue;
       for (const version of definition.versions ?? VERSIONS) register(name, definition, { broker, transport, version });
     }
   }
@@ -95,6 +98,22 @@ export function once(name: string, test: BrokerTest | BrokerTest["fn"]): void {
     if (transport === undefined) continue;
     for (const version of definition.versions ?? ["1.2"]) register(name, definition, { broker, transport, version });
   }
+}
+
+/** Registers one test that does the same for each broker over each of its transports, all at the same time. */
+export function allAtOnce(name: string, fn: BrokerTest["fn"]): void {
+  test(name, async () => {
+    const clients: Stomp[] = [];
+    try {
+      await Promise.all(
+        brokers.flatMap((broker) =>
+          transportsOf(broker).map((transport) => fn(makeRig({ broker, transport, version: "1.2" }, clients)))
+        ),
+      );
+    } finally {
+      await disconnect(clients);
+    }
+  });
 }
 
 /** The transports of a broker that are to be tested. */
@@ -159,10 +178,14 @@ function register(name: string, { fn, own, timeout = 20_000 }: BrokerTest, targe
       try {
         await fn(makeRig(target, clients));
       } finally {
-        await Promise.all(clients.map((client) => client.disconnect({ timeout: 3000 })));
+        await disconnect(clients);
       }
     },
   });
+}
+
+async function disconnect(clients: readonly Stomp[]): Promise<void> {
+  await Promise.all(clients.map((client) => client.disconnect({ timeout: 3000 })));
 }
 
 function makeRig(target: Target, clients: Stomp[]): Rig {

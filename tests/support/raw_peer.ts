@@ -20,8 +20,10 @@ export interface RawFrame {
   command: string;
   /** The header lines, not unescaped. */
   lines: string[];
-  /** The body. */
+  /** The body as text. */
   body: string;
+  /** The body. */
+  octets: Uint8Array;
   /** The value of the first header of that name, not unescaped. */
   get(name: string): string | undefined;
 }
@@ -199,7 +201,8 @@ function cutFrame(bytes: Uint8Array): { frame: RawFrame; size: number } | undefi
   const end = length === undefined ? bytes.indexOf(0, start) : start + Number(length);
   if (end < 0 || end >= bytes.length) return undefined;
   if (bytes[end] !== 0) throw new Error(`No NUL behind the body of ${command} ${lines}`);
-  return { frame: { command, lines, body: decoder.decode(bytes.subarray(start, end)), get }, size: end + 1 };
+  const octets = bytes.slice(start, end);
+  return { frame: { command, lines, body: decoder.decode(octets), octets, get }, size: end + 1 };
 }
 
 function show({ command, lines, body }: RawFrame): string {

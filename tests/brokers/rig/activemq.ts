@@ -6,7 +6,6 @@
 import { execFile } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import {
@@ -40,7 +39,7 @@ export const PRIORITY_QUEUES = "priority.";
 
 /** Starts an ActiveMQ with KahaDB, and waits until it answers. */
 export async function startActivemq(options: ActivemqOptions = {}): Promise<RealBroker> {
-  const running = options.own ? undefined : runningBroker("activemq", process.env, (path) => readFileSync(path, "utf8"));
+  const running = options.own ? undefined : runningBroker("activemq");
   if (running !== undefined) return running;
   const broker = await Activemq.create(options);
   try {

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { readFileSync } from "node:fs";
+import process from "node:process";
 import type { Certificates } from "./certificates.ts";
 
 /** The brokers that there is a rig for. */
@@ -104,15 +106,14 @@ export function detailsOf({ name, urls, username, password, caCerts, rig }: Brok
  * The broker that runs already, where `STOMPY_RABBITMQ_URL` or `STOMPY_ACTIVEMQ_URL` names one: one URL or several with
  * commas in between, with user and password. `STOMPY_CA_FILE` names the file of its authority.
  */
-export function runningBroker(
-  name: BrokerName,
-  env: Record<string, string | undefined>,
-  readFile: (path: string) => string,
-): RealBroker | undefined {
+export function runningBroker(name: BrokerName): RealBroker | undefined {
+  const { env } = process;
   const list = env[`STOMPY_${name.toUpperCase()}_URL`]?.split(",").map((url) => url.trim()).filter((url) => url !== "");
   if (list === undefined || list.length === 0) return undefined;
   const caFile = env["STOMPY_CA_FILE"];
-  const urls = Object.fromEntries(list.map((url) => [url.slice(0, url.indexOf(":")).replace("stomps", "stomp+ssl"), url]));
+  const urls = Object.fromEntries(
+    list.map((url) => [url.slice(0, url.indexOf(":")).replace("stomps", "stomp+ssl"), url]),
+  );
   const first = new URL(list[0]!.replace(/^[a-z+]+:/, "http:"));
   const cannot = (what: string) =>
     Promise.reject(new Error(`Cannot ${what} ${name}: it was running already, and is not the rig's own`));
@@ -122,7 +123,7 @@ export function runningBroker(
     urls,
     username: decodeURIComponent(first.username) || USER.username,
     password: decodeURIComponent(first.password) || USER.password,
-    caCerts: caFile === undefined ? [] : [readFile(caFile)],
+    caCerts: caFile === undefined ? [] : [readFileSync(caFile, "utf8")],
     caFile,
     pid: undefined,
     kill: () => cannot("kill"),

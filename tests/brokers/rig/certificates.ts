@@ -125,7 +125,12 @@ class Authority {
   }
 
   /** Issues a certificate, for a month from now unless other dates are given. */
-  async issue(file: string, name: string, extensions: string, dates?: [from: string, to: string]): Promise<Certificate> {
+  async issue(
+    file: string,
+    name: string,
+    extensions: string,
+    dates?: [from: string, to: string],
+  ): Promise<Certificate> {
     const [certFile, keyFile] = [join(this.#folder, `${file}.pem`), join(this.#folder, `${file}.key`)];
     const [key, request, details] = [`${file}.key`, `${file}.csr`, `${file}.cnf`];
     this.#write(details, extensions);

@@ -10,6 +10,6 @@ export { BROKER_NAMES } from "./broker.ts";
 export type { BrokerDetails, BrokerName, RealBroker, RigDetails, RigOptions, TlsEndpoint } from "./broker.ts";
 export { adviceFor, installBrokers, missingFor } from "./install.ts";
 export { startRabbitmq } from "./rabbitmq.ts";
-export type { RabbitmqOptions } from "./rabbitmq.ts";
+export type { RabbitmqBroker, RabbitmqOptions } from "./rabbitmq.ts";
 export { startRabbitmqCluster } from "./rabbitmq_cluster.ts";
 export type { ClusterNode, RabbitmqCluster } from "./rabbitmq_cluster.ts";

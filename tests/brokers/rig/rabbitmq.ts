@@ -3,10 +3,12 @@
  *
  * @module
  */
+import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { promisify } from "node:util";
 import {
   certificateDetails,
   MAX_BODY_BYTES,
@@ -28,6 +30,14 @@ export interface RabbitmqOptions extends RigOptions {
   own?: boolean | undefined;
 }
 
+const execute = promisify(execFile);
+
+/** A RabbitMQ, in the hands of who started it. */
+export interface RabbitmqBroker extends RealBroker {
+  /** Runs `rabbitmqctl`, and returns what it prints. */
+  ctl(...args: string[]): Promise<string>;
+}
+
 /** A virtual host beside `/`. Its name has all that a URL would take for something else. */
 export const OTHER_HOST = "other/host %2F";
 
@@ -35,9 +45,14 @@ export const OTHER_HOST = "other/host %2F";
 const START_TIMEOUT = 120_000;
 
 /** Starts a RabbitMQ and waits until it answers. */
-export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<RealBroker> {
-  const running = options.own ? undefined : runningBroker("rabbitmq", process.env, (path) => readFileSync(path, "utf8"));
-  if (running !== undefined) return running;
+export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<RabbitmqBroker> {
+  const running = options.own ? undefined : runningBroker("rabbitmq");
+  if (running !== undefined) {
+    return {
+      ...running,
+      ctl: () => Promise.reject(new Error("Cannot run rabbitmqctl: the broker is not the rig's own")),
+    };
+  }
   const site = await RabbitmqSite.create("rabbitmq", options);
   const node = new RabbitmqNode(site, "stompy", await freePorts(RabbitmqNode.PORTS));
   try {
@@ -69,6 +84,7 @@ export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Real
       return node.pid;
     },
     kill: () => node.kill(),
+    ctl: (...args) => node.ctl(args),
     async restart() {
       await node.stop();
       await node.start();
@@ -246,6 +262,13 @@ export class RabbitmqNode {
   /** Stops it in order. */
   async stop(): Promise<void> {
     if (this.#program) await this.#site.programs.stop(this.#program);
+  }
+
+  /** Runs `rabbitmqctl` on it. */
+  async ctl(args: readonly string[]): Promise<string> {
+    const env = { ...process.env, ...this.#site.env };
+    const { stdout } = await execute(rabbitmqPrograms().ctl, ["--node", `${this.#name}@localhost`, ...args], { env });
+    return stdout.trim();
   }
 
   #configuration(): string {

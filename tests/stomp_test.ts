@@ -1,0 +1,296 @@
+/** The client on one connection: sending, receipts, status, and what stays secret. */
+import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "#assert";
+import {
+  BrokerErrorResponse,
+  NotConnectedError,
+  OutboxFullError,
+  StompError,
+  TimeoutError,
+  UnsupportedByBrokerError,
+} from "../errors.ts";
+import { Stomp } from "../stomp.ts";
+import { clientTest, frame, settle, subscribed, Watcher } from "./support/client_rig.ts";
+import { confirm, errorFor, message, receiptFor } from "./support/raw_server.ts";
+
+clientTest(
+  "C12-26 F12-22 F12-24 SEND has destination, content-type and content-length; the promise is for the RECEIPT",
+  async (rig) => {
+    const { stomp, peer } = await rig.pair();
+    const sending = stomp.send("//q a/../b", "hé");
+    const said = await confirm(peer, "SEND");
+    assertEquals([said.get("destination"), said.get("content-type"), said.get("content-length"), said.body], [
+      "//q a/../b",
+      "text/plain",
+      "3",
+      "hé",
+    ]);
+    const receipt = await sending;
+    assertEquals([receipt?.command, receipt?.headers["receipt-id"]], ["RECEIPT", said.get("receipt")]);
+    assertEquals(stomp.pending, 0);
+
+    const bytes = stomp.send("/q", new TextEncoder().encode("a b"), { headers: { "x-a": "1:2" } });
+    const next = await confirm(peer, "SEND");
+    assertEquals([next.get("content-type"), next.get("content-length"), next.get("x-a")], [undefined, "3", "1\\c2"]);
+    await bytes;
+  },
+);
+
+clientTest("C12-27 options and headers, in the order given", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const sending = stomp.send("/q", "{}", {
+    contentType: "application/json",
+    contentLength: false,
+    persistent: true,
+    replyTo: "/temp-queue/a",
+    correlationId: "c",
+    headers: { "x-b": "2", "x-a": "1", receipt: "mine", destination: "/elsewhere" },
+  });
+  const said = await confirm(peer, "SEND");
+  assertEquals(said.lines, [
+    "destination:/q",
+    "x-b:2",
+    "x-a:1",
+    "receipt:mine",
+    "content-type:application/json",
+    "persistent:true",
+    "reply-to:/temp-queue/a",
+    "correlation-id:c",
+  ]);
+  assertEquals((await sending)?.headers["receipt-id"], "mine");
+});
+
+clientTest("stompy's conf does the same, and is left as it was", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const conf = { destination: "/q", body: "x", persistent: true, "x-n": 7, "x-no": undefined };
+  const before = structuredClone(conf);
+  const sending = stomp.send(conf);
+  const said = await confirm(peer, "SEND");
+  assertEquals([said.get("persistent"), said.get("x-n"), said.get("x-no"), said.body], ["true", "7", undefined, "x"]);
+  await sending;
+  assertEquals(conf, before);
+});
+
+clientTest("what cannot be sent is refused before anything is written", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  await assertRejects(() => stomp.send("", "x"), TypeError, "the destination is missing");
+  await assertRejects(() => stomp.send({ body: "x" } as unknown as { destination: string }), TypeError, "destination");
+  for (const body of [7, {}, [1], true, new ArrayBuffer(2)]) {
+    await assertRejects(() => stomp.send("/q", body as unknown as string), TypeError);
+    await assertRejects(() => stomp.send("/q", body as unknown as string, { persistent: true }), TypeError);
+    await assertRejects(() => stomp.send("/q", body as unknown as string, { receipt: false }), TypeError);
+    await assertRejects(() => stomp.send({ destination: "/q", body: body as unknown as string }), TypeError);
+  }
+  await assertRejects(() => stomp.send("/q", "x", { headers: { "": "x" } }), TypeError);
+  await assertRejects(() => stomp.send("/q", "x\0", { contentLength: false }), TypeError, "NUL");
+  await assertRejects(() => stomp.send("/q", "x", { timeout: NaN }), RangeError);
+  await assertRejects(() => stomp.send("/q", "x", { delay: 5 }), UnsupportedByBrokerError, "Cannot use option delay");
+  await assertRejects(() => stomp.send({ destination: "/q", "x-a": {} }), TypeError, '"x-a" has to be a string');
+  await assertRejects(() => stomp.send(null as unknown as { destination: string }), TypeError, "Cannot read conf");
+  const sending = stomp.send("/q", "last");
+  assertEquals((await confirm(peer, "SEND")).body, "last");
+  await sending;
+  assertEquals(stomp.pending, 0);
+});
+
+clientTest("receipt: false resolves without one", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  assertEquals(await stomp.send("/q", "x", { receipt: false }), undefined);
+  assertEquals(await stomp.send("/q", "y", { receipt: false, headers: { "x-a": "1" } }), undefined);
+  const frames = await peer.frames(2, "SEND");
+  assertEquals(frames.map((one) => [one.body, one.get("receipt")]), [["x", undefined], ["y", undefined]]);
+  assertEquals(stomp.pending, 0);
+});
+
+clientTest("C12-60 an ERROR with receipt-id rejects that send alone, and the client goes on", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const watcher = new Watcher(stomp);
+  const calls = ["a", "b", "c"].map((body) => stomp.send("/q", body));
+  const [a, b, c] = await peer.frames(3);
+  await peer.write(receiptFor(c!) + errorFor(b!, "no") + receiptFor(b!) + receiptFor(a!));
+  const [first, second, third] = await Promise.allSettled(calls);
+  assertEquals([first!.status, second!.status, third!.status], ["fulfilled", "rejected", "fulfilled"]);
+  assertInstanceOf((await watcher.until("error")).error, BrokerErrorResponse);
+  assert(stomp.connected);
+});
+
+clientTest(
+  "an ERROR without receipt-id rejects what is outstanding, also subscriptions and transactions",
+  async (rig) => {
+    const { stomp, peer } = await rig.pair();
+    const calls: Promise<unknown>[] = [stomp.send("/q", "a"), stomp.subscribe("/q"), stomp.begin()];
+    const results = Promise.allSettled(calls);
+    await peer.frames(3);
+    await peer.write("ERROR\nmessage:Bad command\n\nmore\0");
+    const texts = (await results).map((result) => result.status === "rejected" && (result.reason as Error).message);
+    assertEquals(
+      texts,
+      ["SEND to /q", "SUBSCRIBE to /q", "BEGIN"].map((what) => `Cannot confirm ${what}: Bad command (more)`),
+    );
+    assert(stomp.connected);
+  },
+);
+
+clientTest("a send that is not confirmed in time rejects; its receipt may come later", async (rig) => {
+  const { stomp, peer } = await rig.pair({ timeout: 30 });
+  const start = performance.now();
+  await Promise.all([
+    assertRejects(() => stomp.send("/q", "a"), TimeoutError, "Cannot wait longer for the receipt of SEND to /q: 30 ms"),
+    assertRejects(() => stomp.send("/q", "b", { timeout: 20 }), TimeoutError, "20 ms are over"),
+    assertRejects(() => stomp.send("/q", "c", { signal: AbortSignal.timeout(10) }), Error),
+  ]);
+  assert(performance.now() - start < 1000);
+  assertEquals(stomp.pending, 0);
+  for (const late of await peer.frames(3)) await peer.write(receiptFor(late));
+  const next = stomp.send("/q", "d");
+  await confirm(peer);
+  await next;
+});
+
+clientTest("timeouts of many messages: each in its time", async (rig) => {
+  const { stomp } = await rig.pair({ timeout: 60 });
+  const start = performance.now();
+  const calls: Promise<unknown>[] = [];
+  for (let i = 0; i < 50; i++) {
+    calls.push(assertRejects(() => stomp.send("/q", `${i}`), TimeoutError));
+    if (i % 10 === 9) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await Promise.all(calls);
+  assert(performance.now() - start < 1000);
+  assertEquals(stomp.pending, 0);
+});
+
+clientTest("maxPending: who does not want to wait is told, who waits is sent in order", async (rig) => {
+  for (const maxPending of [{ messages: 2 }, { bytes: 2 }]) {
+    const { stomp, peer } = await rig.pair({ maxPending });
+    const watcher = new Watcher(stomp);
+    const calls = ["a", "b", "c", "d"].map((body) => stomp.send("/q", body));
+    await assertRejects(
+      () => stomp.send("/q", "e", { wait: false }),
+      OutboxFullError,
+      "2 messages of 2 bytes are not confirmed",
+    );
+    assertEquals(await watcher.until("stalled"), { type: "stalled", pending: 2 });
+    const [a, b] = await peer.frames(2);
+    assertEquals([a!.body, b!.body, stomp.pending], ["a", "b", 2]);
+    await peer.write(receiptFor(b!));
+    assertEquals((await confirm(peer)).body, "c");
+    assertEquals((await confirm(peer)).body, "d");
+    await peer.write(receiptFor(a!));
+    await Promise.all(calls);
+    const last = stomp.send("/q", "e", { wait: false });
+    await confirm(peer);
+    await last;
+  }
+});
+
+clientTest(
+  "maxPending: a wait for a place ends with its signal or its time, and leaves nothing behind",
+  async (rig) => {
+    const { stomp, peer } = await rig.pair({ maxPending: { messages: 1 }, timeout: 40 });
+    const abort = new AbortController();
+    const first = stomp.send("/q", "a", { timeout: 5000 });
+    const second = stomp.send("/q", "b", { signal: abort.signal });
+    const third = stomp.send("/q", "c", { timeout: 20 });
+    const fourth = stomp.send("/q", "d");
+    const last = stomp.send("/q", "e", { timeout: 5000 });
+    abort.abort(new Error("enough"));
+    await assertRejects(() => second, Error, "enough");
+    await assertRejects(() => third, TimeoutError, "20 ms are over");
+    await assertRejects(() => fourth, TimeoutError, "40 ms are over"); // though it never had a place
+    await confirm(peer);
+    assertEquals((await confirm(peer)).body, "e");
+    await Promise.all([first, last]);
+  },
+);
+
+clientTest("maxPending: messages that cannot be sent do not hold up those behind them", async (rig) => {
+  const { stomp, peer } = await rig.pair({ maxPending: { messages: 1 } });
+  const first = stomp.send("/q", "a");
+  const bad = Array.from({ length: 20_000 }, () => stomp.send("/q", "x", { delay: 5 }).catch((error) => error));
+  const last = stomp.send("/q", "b");
+  await confirm(peer);
+  assertEquals((await confirm(peer)).body, "b");
+  await Promise.all([first, last]);
+  for (const error of await Promise.all(bad)) assertInstanceOf(error, UnsupportedByBrokerError);
+});
+
+clientTest("limits that leave no room are refused", () => {
+  for (const maxPending of [{ messages: 0 }, { bytes: 0 }, { messages: NaN }, { bytes: -1 }]) {
+    assertThrows(() => new Stomp("stomp://localhost", { maxPending }), RangeError);
+  }
+  return Promise.resolve();
+});
+
+clientTest("a client that is not connected says so", async (rig) => {
+  const stomp = rig.client("stomp://127.0.0.1:1");
+  const calls: [string, () => Promise<unknown>][] = [
+    ["send to /q", () => stomp.send("/q", "x")],
+    ["send to /q", () => stomp.send("/q", "x", { receipt: false })],
+    ["send to /q", () => stomp.send("/q", "x", { receipt: false, persistent: true })],
+    ["send to /q", () => stomp.send("/q", "x", { persistent: true })],
+    ["subscribe to /q", () => stomp.subscribe("/q")],
+    ["unsubscribe", () => stomp.unsubscribe({ destination: "/q" })],
+    ["begin transaction", () => stomp.begin()],
+    ["commit", () => stomp.commit({ transaction: "t" })],
+    ["abort", () => stomp.abort({ transaction: "t" })],
+    ["begin transaction", () => stomp.transaction(() => {})],
+    ["receive", () => stomp.receiveFrame()],
+    ["receive", () => stomp.poll()],
+    ["send BEGIN", () => stomp.sendFrame(frame("BEGIN", { transaction: "t" }))],
+    ["subscribe to /q", () => stomp.sendFrame(frame("SUBSCRIBE", { destination: "/q" }))],
+  ];
+  for (const [what, call] of calls) {
+    await assertRejects(call, NotConnectedError, `Cannot ${what}: the client is not connected, call connect first`);
+  }
+  assertThrows(() => stomp.reconnect(), NotConnectedError, "Cannot reconnect: the client is not connected");
+  assertEquals([stomp.connected, stomp.sock, stomp.version, stomp.subscribed, stomp.pending], [
+    false,
+    undefined,
+    undefined,
+    undefined,
+    0,
+  ]);
+});
+
+clientTest("connect is for once", async (rig) => {
+  const { stomp } = await rig.pair();
+  await assertRejects(() => stomp.connect(), NotConnectedError, "Cannot connect: the client is connected already");
+});
+
+clientTest("what connected tells", async (rig) => {
+  const { stomp } = await rig.pair({}, "1.1", "server:Foo/1\n");
+  assertEquals([stomp.connected, stomp.version, stomp.server], [true, "1.1", "Foo/1"]);
+});
+
+clientTest("a watcher that nobody reads keeps the last hundred events, and more than one may watch", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const idle = stomp.status();
+  const watcher = new Watcher(stomp);
+  for (let i = 0; i < 150; i++) await peer.write(`ERROR\nmessage:${i}\n\n\0`);
+  const sync = stomp.send("/q", "x").catch(() => {});
+  await peer.write(receiptFor(await peer.frame("SEND")));
+  await sync;
+  const first = (await idle.next()).value;
+  assertEquals(first?.type === "error" && first.error.message, "Broker answered ERROR: 50");
+  await watcher.until("error");
+  await idle.return!();
+  assertEquals(await idle.next(), { done: true, value: undefined });
+});
+
+clientTest("messages for a callback that throws: it is the caller's, and nothing else breaks", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const subscribing = stomp.subscribe({ destination: "/queue/a" });
+  const id = (await confirm(peer, "SUBSCRIBE")).get("id")!;
+  await subscribing;
+  await peer.write(message(id, "m1") + message(id, "m2") + message(id, "m3"));
+  const reason = new Error("mine");
+  const thrown = [() => {
+    throw reason;
+  }, () => Promise.reject(reason)];
+  for (const callback of thrown) await assertRejects(() => stomp.receiveFrame(callback), Error, "mine");
+  assertEquals((await stomp.receiveFrame())?.id, "m3");
+  const other = await subscribed(stomp, peer, "/queue/b");
+  await settle();
+  assertEquals(other.queued, 0);
+  assertInstanceOf(new StompError("x"), Error);
+});
