@@ -42,28 +42,23 @@ export class Conversation<F extends ErrorFrame> {
   /** Replies that arrived while a message was awaited. */
   readonly rqueue: Fifo<F> = new Fifo<F>();
 
+  #reading: Promise<unknown> | undefined; // one reads, and those who wait beside it look at what it has put away
+  readonly #awaited = new Set<string>(); // receipts that somebody waits for: replies that are nobody else's
+
   /** The next MESSAGE; `undefined` with `nb` when none is waiting. */
-  async getMessage(options: ReadOptions): Promise<F | undefined> {
-    for (;;) {
-      const frame = await this.iqueue.get({ parseFrame: () => this.parseFrame(options) });
-      if (frame === undefined || frame.command === "MESSAGE") return frame;
-      this.rqueue.push(frame);
-    }
+  getMessage(options: ReadOptions): Promise<F | undefined> {
+    return this.#wait(options, async () => this.iqueue.length > 0 ? await this.iqueue.get(this) : undefined);
   }
 
   /** The next frame that is no MESSAGE; `undefined` with `nb` when none is waiting. */
-  async getReply(options: ReadOptions): Promise<F | undefined> {
-    const waiting = this.rqueue.shift();
-    if (waiting !== undefined) return waiting;
-    for (;;) {
-      const frame = await this.parseFrame(options);
-      if (frame === undefined || frame.command !== "MESSAGE") return frame;
-      this.iqueue.put(frame);
-    }
+  getReply(options: ReadOptions): Promise<F | undefined> {
+    return this.#wait(options, () => {
+      return this.#takeReply((reply) => !this.#awaited.has(reply.headers["receipt-id"] ?? ""));
+    });
   }
 
   /** The next frame off the socket; ERROR is thrown. */
-  async parseFrame(options: ReadOptions): Promise<F | undefined> {
+  async parseFrame(options: ReadOptions = {}): Promise<F | undefined> {
     const frame = await this.#connectedSock("read").readFrame(options);
     if (frame?.command === "ERROR") throw new BrokerErrorResponse(frame);
     return frame;
@@ -78,16 +73,51 @@ export class Conversation<F extends ErrorFrame> {
     // CONNECT takes no receipt: its reply is CONNECTED ("receipt" in the 1.2 text).
     const receipt = frame.command === "CONNECT" || frame.command === "STOMP" ? undefined : frame.headers["receipt"];
     if (receipt === undefined) return undefined;
-    const others: F[] = [];
+    this.#awaited.add(receipt);
     try {
-      for (;;) {
-        const reply = await this.getReply(options);
-        if (reply === undefined || reply.headers["receipt-id"] === receipt) return reply;
-        others.push(reply);
-      }
+      return await this.#wait(options, () => this.#takeReply((reply) => reply.headers["receipt-id"] === receipt));
     } finally {
-      for (const reply of others) this.rqueue.push(reply);
+      this.#awaited.delete(receipt);
     }
+  }
+
+  /** Takes what is wanted when it is there; until then reads, or waits for who is reading. */
+  async #wait(options: ReadOptions, take: () => F | undefined | Promise<F | undefined>): Promise<F | undefined> {
+    for (;;) {
+      const frame = await take();
+      if (frame !== undefined) return frame;
+      if (this.#reading === undefined) {
+        if (!await this.#read(options)) return undefined;
+      } else {
+        if (options.nb) return undefined;
+        await within(this.#reading.catch(unlessForAll), options, "a frame");
+      }
+    }
+  }
+
+  /** Reads one frame and puts it away. Returns whether there was one. */
+  async #read(options: ReadOptions): Promise<boolean> {
+    const reading = this.parseFrame(options).then((frame) => {
+      if (frame?.command === "MESSAGE") this.iqueue.put(frame);
+      else if (frame !== undefined) this.rqueue.push(frame);
+      return frame !== undefined;
+    });
+    this.#reading = reading;
+    try {
+      return await reading;
+    } finally {
+      this.#reading = undefined;
+    }
+  }
+
+  /** Takes the first reply that fits; the others keep their places. */
+  #takeReply(fits: (reply: F) => boolean): F | undefined {
+    for (const reply of this.rqueue) {
+      if (!fits(reply)) continue;
+      this.rqueue.remove(reply);
+      return reply;
+    }
+    return undefined;
   }
 
   #connectedSock(what: string): SocketOf<F> {
@@ -96,4 +126,9 @@ export class Conversation<F extends ErrorFrame> {
     }
     return this.sock;
   }
+}
+
+/** What the broker says is for all who wait; that somebody else has given up is not. */
+function unlessForAll(error: unknown): void {
+  if (error instanceof BrokerErrorResponse) throw error;
 }

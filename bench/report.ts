@@ -192,7 +192,8 @@ A message that is kept keeps the chunk that it came in: \`message.detach()\` cop
 - Messages are as RabbitMQ writes them: 8 headers, a body of 100 bytes of ASCII, about 320 bytes in all.
 - The candidates take turns, for several rounds. A ratio is taken within each round, and the median of those is shown.
 - Processor time is that of the client's process with all its threads.
-- Memory is the resident set, after garbage collections; for the stream, its highest point.
+- Memory is the resident set, after garbage collections, and for the stream its highest point. Of kept messages it is
+  what can be reached.
 
 ## Run it
 

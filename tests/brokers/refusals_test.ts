@@ -12,6 +12,7 @@ import { OTHER_HOST } from "./rig/rabbitmq.ts";
 import {
   type BrokerName,
   eventually,
+  everywhere,
   once,
   type Rig,
   take,

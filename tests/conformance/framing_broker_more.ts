@@ -15,10 +15,8 @@ brokerRow("F12-41", "CONNECT is literal", async ({ connect, open }) => {
 
 brokerRow("F12-42", "what a version cannot carry is left out or refused", async ({ connect }) => {
   for (const [version, line] of [["1.0", "x:a\\nSEND"], ["1.0", "a\\cb:c"], ["1.0", "x:\\r"], ["1.1", "x:\\r"]]) {
-    const peer = await connect(version);
-    await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
     await (await connect("1.2")).write(`SEND\ndestination:/queue/a\n${line}\ny:1\n\nhi\0`);
-    const { lines, body } = await peer.frame("MESSAGE");
+    const { lines, body } = await deliver(await connect(version), "");
     assertEquals([lines.slice(3), body], [["y:1", "content-length:2"], "hi"]);
   }
   for (const data of ["BEGIN\ntransaction:t\nreceipt:a\r\n\n\0", "SUBSCRIBE\nid:a\r\ndestination:/queue/a\n\n\0"]) {
@@ -44,7 +42,6 @@ brokerRow("F12-44", "a heart-beat waits until the frame before it has gone out",
   await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\nreceipt:0\n\n\0");
   await peer.frame("RECEIPT");
   const body = new Uint8Array(1 << 20).fill(120);
-  await (await connect()).write(bytes(`SEND\ndestination:/queue/a\ncontent-length:${body.length}\n\n`));
   const sender = await connect();
   const data = new Uint8Array([...bytes(`SEND\ndestination:/queue/a\ncontent-length:${body.length}\n\n`), ...body, 0]);
   await sender.write(data);
@@ -76,8 +73,9 @@ brokerRow("F12-46", "the rules change with the frame behind CONNECT, in the same
   for (const version of ALL) {
     for (const cut of [0, 10, 40, 60]) {
       const peer = open();
-      const data = `CONNECT\naccept-version:${version}\nhost:h\n\n\0SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0` +
-        "SEND\ndestination:/queue/a\nx:a\\cb\\r\n\n\0";
+      const name = `${version} ${cut}`;
+      const data = `CONNECT\naccept-version:${version}\nhost:h\n\n\0SUBSCRIBE\nid:0\ndestination:/queue/${name}\n\n\0` +
+        `SEND\ndestination:/queue/${name}\nx:a\\cb\\r\n\n\0`;
       await peer.write(data.slice(0, cut));
       await peer.write(data.slice(cut));
       await peer.frame("CONNECTED");

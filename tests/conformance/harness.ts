@@ -195,11 +195,14 @@ export async function sent(
   return frame;
 }
 
-/** Subscribes to `/queue/a` as `0`, writes the bytes, and takes the message that comes of them. */
+/** Subscribes to `/queue/a` as `0`, writes the bytes, takes the message that comes of them, and unsubscribes. */
 export async function deliver(peer: RawPeer, data: string | Uint8Array): Promise<RawFrame> {
   await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
   await peer.write(data);
-  return await peer.frame("MESSAGE");
+  const message = await peer.frame("MESSAGE");
+  await peer.write("UNSUBSCRIBE\nid:0\nreceipt:unsubscribed\n\n\0");
+  await peer.frame("RECEIPT");
+  return message;
 }
 
 /** The ERROR, with the end behind it, that a broker answers the bytes with. */

@@ -1,0 +1,55 @@
+/**
+ * A WebSocket in front of the embedded broker, which has none of its own.
+ *
+ * @module
+ */
+import type { Broker } from "../../broker.ts";
+import { memoryPair } from "../../transport.ts";
+import { WebSocketPeer } from "./websocket_peer.ts";
+
+/** What listens. */
+export interface WebSocketBridge extends AsyncDisposable {
+  /** Where to connect. */
+  readonly url: string;
+  /** Breaks all connections, without a word. */
+  breakAll(): void;
+}
+
+/** Listens on a free port, and hands what comes over each WebSocket to the broker, and back as binary messages. */
+export async function bridgeTo(broker: Broker): Promise<WebSocketBridge> {
+  const peer = await WebSocketPeer.listen();
+  const breaks: (() => void)[] = [];
+  let open = true;
+  const serve = async () => {
+    const end = await peer.accept();
+    if (!open) return;
+    void serve();
+    const [near, far] = memoryPair();
+    broker.accept(far);
+    breaks.push(() => {
+      end.socket.destroy();
+      void near.close();
+    });
+    const writer = near.writable.getWriter();
+    const inbound = (async () => {
+      for (;;) await writer.write((await end.next()).bytes);
+    })();
+    inbound.catch(() => near.close());
+    (async () => {
+      for await (const bytes of near.readable) end.send(bytes);
+      end.close(1000);
+    })().catch(() => end.socket.destroy());
+  };
+  void serve();
+  return {
+    url: `ws://127.0.0.1:${peer.port}/ws`,
+    breakAll() {
+      for (const close of breaks.splice(0)) close();
+    },
+    async [Symbol.asyncDispose]() {
+      open = false;
+      for (const close of breaks) close();
+      await peer.close();
+    },
+  };
+}

@@ -1,0 +1,135 @@
+/** The whole client over WebSocket: on the embedded broker, and on stomp-broker-js, which answers no receipt at all. */
+import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } from "#assert";
+import { test } from "#test";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Broker } from "../broker.ts";
+import { StompError, TimeoutError } from "../errors.ts";
+import { Frame } from "../frame.ts";
+import type { Message } from "../message.ts";
+import { openSocket } from "../open_socket.ts";
+import { Simple } from "../simple.ts";
+import { Stomp } from "../stomp.ts";
+import { pattern } from "./support/sockets.ts";
+import { bridgeTo } from "./support/websocket_bridge.ts";
+
+/** The embedded broker behind a WebSocket. */
+function withBroker(title: string, fn: (url: string, breakAll: () => void) => Promise<void>): void {
+  test(title, async () => {
+    await using broker = await Broker.listen();
+    await using bridge = await bridgeTo(broker);
+    await fn(bridge.url, () => bridge.breakAll());
+  });
+}
+
+withBroker("messages go both ways, are acknowledged, and the client ends", async (url) => {
+  await using stomp = await Stomp.connect(url);
+  assertEquals(stomp.version, "1.2");
+  const messages = await stomp.subscribe("/queue/a", { ack: "client-individual" });
+  const bodies = ["žluťoučký kůň 🐎", "a\0b\n\n", pattern(300_000)];
+  for (const body of bodies) {
+    await stomp.send("/queue/a", body, { headers: { colour: "žlutá:\n" } });
+    const { value: message } = await messages.next();
+    assertEquals(typeof body === "string" ? message!.text() : message!.body, body);
+    assertEquals(message!.headers["colour"], "žlutá:\n");
+    await message!.ack();
+  }
+  await messages.unsubscribe();
+});
+
+withBroker("many messages at once arrive in order", async (url) => {
+  await using stomp = await Stomp.connect(url, { versions: ["1.1"] });
+  const messages = await stomp.subscribe("/queue/a");
+  const count = 3000;
+  const sending = Promise.all(Array.from({ length: count }, (_, i) => stomp.send("/queue/a", String(i))));
+  let next = 0;
+  for await (const message of messages) {
+    assertEquals(message.text(), String(next));
+    if (++next === count) break;
+  }
+  await sending;
+});
+
+withBroker("a transaction, NACK, and the faces of stompy", async (url) => {
+  await using stomp = await Stomp.connect(url);
+  await stomp.transaction(async (tx) => {
+    await tx.send("/queue/a", "within");
+  });
+  const client = new Simple(url);
+  await client.connect();
+  await client.subscribe("/queue/a");
+  const message = await client.get() as Message;
+  assertEquals(message.text(), "within");
+  await client.ack(message);
+  await client.disconnect();
+
+  const sock = await openSocket(url);
+  const frame = new Frame();
+  await frame.connect(sock, { username: "guest", password: "guest" });
+  const reply = await frame.sendFrame(
+    new Frame().buildFrame({ command: "SEND", headers: { destination: "/queue/b" }, body: "b" }, { wantReceipt: true }),
+  );
+  assertEquals((reply as Frame | undefined)?.command, "RECEIPT");
+  await sock.close();
+});
+
+withBroker("a connection that breaks is made anew, and what was not confirmed is sent again", async (url, breakAll) => {
+  await using stomp = await Stomp.connect(url, { reconnect: { initialDelay: 10, maxDelay: 50 } as object });
+  const messages = await stomp.subscribe("/queue/a", { ack: "client-individual" });
+  await stomp.send("/queue/a", "before");
+  const { value: before } = await messages.next();
+  await before!.ack();
+  breakAll();
+  await stomp.send("/queue/a", "after");
+  const { value: after } = await messages.next();
+  assertEquals(after!.text(), "after");
+  await after!.ack();
+});
+
+/** stomp-broker-js, as far as it is used here; it has no types. */
+type StompServerClass = new (options: object) => {
+  send(destination: string, headers: Record<string, string>, body: string): void;
+  subscribe(destination: string, callback: (body: string, headers: Record<string, string>) => void): string;
+};
+
+test("on stomp-broker-js, where receipts never come, every call ends, by its timeout at the latest", async () => {
+  const name: string = "stomp-broker-js"; // not a literal, as it has no types
+  const { default: StompServer } = await import(name) as { default: StompServerClass };
+  const http = createServer();
+  const server = new StompServer({ server: http, path: "/stomp", heartbeat: [0, 0] });
+  await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
+  const url = `ws://127.0.0.1:${(http.address() as AddressInfo).port}/stomp`;
+  try {
+    const begun = performance.now();
+    const stomp = await Stomp.connect(url, { timeout: 300, reconnect: false });
+    assertEquals(stomp.version, "1.1");
+
+    // What asks for no receipt works.
+    const received: string[] = [];
+    server.subscribe("/queue/there", (body) => received.push(body));
+    await stomp.send("/queue/there", "žluťoučký kůň", { receipt: false });
+    await stomp.send("/queue/there", "a second frame", { receipt: false });
+
+    // What asks for one is told that it did not come.
+    const late: [string, () => Promise<unknown>][] = [
+      ["send", () => stomp.send("/queue/there", "confirmed?")],
+      ["send with a timeout of its own", () => stomp.send("/queue/there", "confirmed?", { timeout: 50 })],
+      ["subscribe", () => stomp.subscribe("/queue/here")],
+      ["begin", () => stomp.transaction((tx) => tx.send("/queue/there", "x"))],
+    ];
+    for (const [what, call] of late) {
+      const error = await assertRejects(call, StompError);
+      assertInstanceOf(error, TimeoutError, `${what}: ${error}`);
+    }
+    assertEquals(received.slice(0, 2), ["žluťoučký kůň", "a second frame"]);
+
+    const disconnecting = performance.now();
+    await stomp.disconnect({ timeout: 300 });
+    assertLess(performance.now() - disconnecting, 3000);
+    assertEquals(await stomp.closed, undefined);
+    assert(performance.now() - begun < 15_000);
+  } finally {
+    http.closeAllConnections();
+    await new Promise<void>((resolve) => http.close(() => resolve()));
+  }
+});
