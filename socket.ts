@@ -232,6 +232,7 @@ export class FramedSocket {
   #onChunk(bytes: Uint8Array): boolean {
     if (this.#over) return true; // read, so that the far end can go on to its end, but not looked at
     this.#lastReceived = this.#clock.now();
+    this.#out.turn();
     try {
       this.#decoder.push(bytes);
     } catch (error) {

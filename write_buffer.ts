@@ -202,6 +202,20 @@ export class WriteBuffer {
     for (const waiter of this.#emptyWaiters.splice(0)) waiter.reject(reason);
   }
 
+  /** Says that a new turn has begun: who has just received something knows it first, and may want to answer at once. */
+  turn(): void {
+    if (this.#cancelTurn === undefined) return;
+    this.#cancelTurn();
+    this.#onTurn();
+  }
+
+  readonly #onTurn = (): void => {
+    this.#cancelTurn = undefined;
+    this.#takenInTurn = 0;
+    if (!this.#writing) this.#flush();
+    this.#giveRoom();
+  };
+
   #waitForRoom(): Promise<void> {
     if (!this.#room) {
       this.#room = new Promise((resolve, reject) => this.#roomWaiter = { resolve, reject });
@@ -246,12 +260,7 @@ export class WriteBuffer {
       this.#ready.push(chunk);
       return false;
     }
-    this.#cancelTurn ??= nextTurn(() => {
-      this.#cancelTurn = undefined;
-      this.#takenInTurn = 0;
-      if (!this.#writing) this.#flush();
-      this.#giveRoom();
-    });
+    this.#cancelTurn ??= nextTurn(this.#onTurn);
     this.#lastWrite = this.#clock.now();
     const pending = this.#io.write(chunk);
     if (pending === undefined) {

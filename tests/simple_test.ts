@@ -14,7 +14,7 @@ import {
   TransactionError,
 } from "../mod.ts";
 import type { BrokerOptions } from "../broker.ts";
-import { type ClientRig, clientTest } from "./support/client_rig.ts";
+import { type ClientRig, clientTest, Watcher } from "./support/client_rig.ts";
 import { confirm } from "./support/raw_server.ts";
 
 /** A client of a broker. */
@@ -94,7 +94,8 @@ clientTest("get(block, callback), get_nowait(), Empty", async (rig) => {
   const one = await getting;
   assertEquals([one.text(), seen], ["one", [one]]);
   await client.put("two", "/queue/a");
-  assertEquals((await client.getNowait()).text(), "two"); // it comes before the receipt of its SEND, or with it
+  await client.put("x", "/queue/b"); // when this is confirmed, the message has come as well
+  assertEquals((await client.getNowait()).text(), "two");
 });
 
 clientTest("a callback that throws is the caller's", async (rig) => {
@@ -117,6 +118,7 @@ clientTest("begin, commit, abort: put and ack are part of it", async (rig) => {
   await client.abort();
   await client.begin();
   await client.put("kept", "/queue/a", { conf: { "x-a": "1" } });
+  await client.stomp.send("/queue/b", "x"); // when this is confirmed, the other one is at the broker as well
   await assertRejects(() => client.getNowait(), Empty);
   await client.commit();
   const message = await client.get();
@@ -166,9 +168,9 @@ clientTest("a transaction that died with its connection: everything says so unti
   rig.atEnd(() => client.disconnect({ signal: AbortSignal.abort() }));
   const [peer] = await Promise.all([server.welcome(), client.connect()]);
   await Promise.all([client.begin(), confirm(peer, "BEGIN")]);
+  const watcher = new Watcher(client.stomp);
   await peer.close();
-  const next = await server.welcome();
-  while (!client.stomp.connected) await new Promise((resolve) => setTimeout(resolve, 1));
+  const [next] = await Promise.all([server.welcome(), watcher.until("connected")]);
   await assertRejects(() => client.put("x", "/q"), TransactionError);
   await assertRejects(() => client.begin(), TransactionError, "there is a transaction already");
   await assertRejects(() => client.commit(), TransactionError, "it died with its connection");

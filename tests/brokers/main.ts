@@ -214,9 +214,19 @@ if (options.help) {
   say(HELP);
 } else {
   const folder = makeFolder("brokers");
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  // The brokers end with this process in any case: the rig sees to that.
+  for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+    process.once(signal, () => {
+      remove();
+      process.exit(code);
+    });
+  }
   try {
     process.exitCode = await main(options, folder) ? 0 : 1;
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    remove();
   }
+  // What listens to signals would keep it waiting.
+  process.exit();
 }

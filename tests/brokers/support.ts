@@ -79,25 +79,26 @@ const run = Math.random().toString(36).slice(2, 8);
 /** Registers a test for each broker, each of its transports and each version. */
 export function everywhere(name: string, test: BrokerTest | BrokerTest["fn"]): void {
   const definition = typeof test === "function" ? { fn: test } : test;
-  for (const broker of brokers) {
-    if (definition.broker !== undefined && definition.broker !== broker.name) continue;
-    for (const transport of transportsOf(broker)) {
-      if (definition.raw && transport === FLAKY) continue;
-      if (!(definition.transports?.includes(transport) ?? true)) continue;
-      for (const version of definition.versions ?? VERSIONS) register(name, definition, { broker, transport, version });
-    }
-  }
+  const targets = chosen(definition).flatMap((broker) => {
+    const transports = transportsOf(broker).filter((transport) =>
+      (definition.transports?.includes(transport) ?? true) && !(definition.raw && transport === FLAKY)
+    );
+    return transports.flatMap((transport) =>
+      (definition.versions ?? VERSIONS).map((version) => ({ broker, transport, version }))
+    );
+  });
+  registerAll(name, definition, targets);
 }
 
 /** Registers a test for each broker: over TCP where it is possible, and in version 1.2 unless others are asked for. */
 export function once(name: string, test: BrokerTest | BrokerTest["fn"]): void {
   const definition = typeof test === "function" ? { fn: test } : test;
-  for (const broker of brokers) {
-    if (definition.broker !== undefined && definition.broker !== broker.name) continue;
+  const targets = chosen(definition).flatMap((broker) => {
     const transport = "stomp" in broker.urls ? "stomp" : transportsOf(broker)[0];
-    if (transport === undefined) continue;
-    for (const version of definition.versions ?? ["1.2"]) register(name, definition, { broker, transport, version });
-  }
+    if (transport === undefined) return [];
+    return (definition.versions ?? ["1.2" as const]).map((version) => ({ broker, transport, version }));
+  });
+  registerAll(name, definition, targets);
 }
 
 /** Registers one test that does the same for each broker over each of its transports, all at the same time. */
@@ -165,6 +166,16 @@ export async function eventually(what: string, check: () => boolean | Promise<bo
 /** Waits: for tests on time itself, and on what must not happen within it. */
 export function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+function chosen({ broker: wanted }: BrokerTest): readonly BrokerDetails[] {
+  return brokers.filter((broker) => wanted === undefined || broker.name === wanted);
+}
+
+function registerAll(name: string, definition: BrokerTest, targets: readonly Target[]): void {
+  // A test that has nothing to run on is seen to be left out.
+  if (targets.length === 0) test({ name, ignore: true, fn() {} });
+  for (const target of targets) register(name, definition, target);
 }
 
 function register(name: string, { fn, own, timeout = 20_000 }: BrokerTest, target: Target): void {
