@@ -101,12 +101,13 @@ export function checkWait(options: WaitOptions | undefined): void {
  * @param usual the timeout where the options say nothing.
  * @returns what the next step may still take.
  */
-export function beginSteps(options: WaitOptions | undefined, usual: number = Infinity): () => StepOptions {
+export function beginSteps(options: StepOptions | undefined, usual: number = Infinity): () => StepOptions {
   checkWait(options);
   const signal = options?.signal;
-  const total = checkTimeout(options?.timeout ?? usual);
-  if (total === Infinity) return () => ({ signal, timeout: Infinity });
-  const end = performance.now() + total;
+  const timeout = checkTimeout(options?.timeout ?? usual);
+  if (timeout === Infinity) return () => ({ signal, timeout: Infinity });
+  const total = options?.total ?? timeout; // it may be a step itself
+  const end = performance.now() + timeout;
   return () => ({ signal, total, timeout: Math.max(0, end - performance.now()) });
 }
 

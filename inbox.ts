@@ -73,6 +73,11 @@ export class Inbox<T extends InboxItem> {
     return this.#full;
   }
 
+  /** Whether somebody waits for an item. */
+  get awaited(): boolean {
+    return this.#takers.length > 0;
+  }
+
   /** Whether nothing more will come. */
   get ended(): boolean {
     return this.#ended;

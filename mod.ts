@@ -18,7 +18,7 @@
  */
 export * from "./errors.ts";
 export type { Headers, Version } from "./headers.ts";
-export { IntermediateMessageQueue } from "./queue.ts";
+export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./queue.ts";
 export {
   type BuildFrameOptions,
   type ConnectFrameOptions,
@@ -37,10 +37,12 @@ export {
 } from "./decoder.ts";
 export type { HeartbeatOffer, HeartbeatTolerance } from "./heartbeat.ts";
 export type { TlsOptions, Transport } from "./transport.ts";
+export type { OpenTransportOptions } from "./connect.ts";
 export { openSocket, type OpenSocketOptions } from "./open_socket.ts";
 export type { BrokerFamily, ConsumerOptions, MessageOptions } from "./dialect.ts";
 export type { AckMode } from "./acknowledge.ts";
-export { type AcknowledgeOptions, Message } from "./message.ts";
+export { type AcknowledgeOptions, type Acknowledger, Message } from "./message.ts";
+export type { MessageTarget } from "./targets.ts";
 export { Subscription, type UnsubscribeOptions } from "./subscription.ts";
 export type { Status } from "./status.ts";
 export type { ReconnectOptions } from "./backoff.ts";
@@ -62,5 +64,7 @@ export type {
   SubscribeOptions,
   TransactionConf,
 } from "./stomp_options.ts";
+export type { ConsumeOptions, Handler, RetryOptions } from "./consume.ts";
+export type { Reply, RequestOptions } from "./request.ts";
 export { Stomp } from "./stomp.ts";
 export { Client, type GetOptions, type PutOptions, Simple, type SimpleSubscribeOptions } from "./simple.ts";

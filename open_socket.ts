@@ -5,7 +5,6 @@
  */
 import { openTransport, type OpenTransportOptions, type ParsedAddress, parseUrl } from "./connect.ts";
 import type { ReadOptions } from "./conversation.ts";
-import { within } from "./deadline.ts";
 import type { DecoderLimits } from "./decoder.ts";
 import { ConnectionError, NotConnectedError, type StompError, UnknownBrokerResponseError } from "./errors.ts";
 import type { Frame, FrameSocket } from "./frame.ts";

@@ -13,17 +13,22 @@ import type { MessageTarget, Targets } from "./targets.ts";
 export class RawFrames {
   readonly #targets: Targets;
   readonly #inbox: Inbox<Frame>;
+  readonly #onAwait: () => void;
   readonly #receipts = new Set<string>();
 
-  /** `onFull` is called when too much waits to be read, and when there is room again. */
-  constructor(targets: Targets, onFull: (full: boolean) => void) {
+  /**
+   * `onFull` is called when too much waits to be read, and when there is room again; `onAwait` when somebody begins to
+   * wait for a frame.
+   */
+  constructor(targets: Targets, onFull: (full: boolean) => void, onAwait: () => void) {
     this.#targets = targets;
     this.#inbox = new Inbox<Frame>(onFull);
+    this.#onAwait = onAwait;
   }
 
-  /** Whether a receipt is awaited. */
+  /** Whether somebody waits for a receipt. One whose reader has given up is not waited for. */
   get awaitsReceipt(): boolean {
-    return this.#receipts.size > 0;
+    return this.#receipts.size > 0 && this.#inbox.awaited;
   }
 
   /**
@@ -75,7 +80,9 @@ export class RawFrames {
 
   /** Gives the next frame. */
   read(options: ReadOptions): Promise<Frame | undefined> {
-    return this.#inbox.take(options, "a frame");
+    const frame = this.#inbox.take(options, "a frame");
+    if (this.#inbox.awaited) this.#onAwait();
+    return frame;
   }
 
   /** Nothing more will come. */

@@ -110,7 +110,11 @@ export class Session implements FrameSocket {
     this.#socket = socket;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#raw = new RawFrames(this.#targets, (full) => full ? this.hold(this.#raw) : this.release(this.#raw));
+    this.#raw = new RawFrames(
+      this.#targets,
+      (full) => full ? this.hold(this.#raw) : this.release(this.#raw),
+      () => this.#reading.update(),
+    );
     this.#receipts = new Receipts({
       send: (frame) => this.send(frame),
       isTaken: (id) => this.#raw.awaits(id),

@@ -77,7 +77,8 @@ function openInDeno({ url, address, protocols }: LinkOptions): Link {
   if (Object.keys(tls).length === 0) return plainLink(new WebSocket(url, protocols));
   const client = Deno.createHttpClient(tls as Deno.CreateHttpClientOptions);
   try {
-    const socket = new WebSocket(url, { protocols, client });
+    const init = { protocols, client };
+    const socket = new (WebSocket as unknown as WebSocketWith<typeof init>)(url, init);
     return { socket, causeOf, giveUp: () => client.close() };
   } catch (error) {
     client.close();

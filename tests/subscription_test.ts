@@ -248,7 +248,8 @@ clientTest("take: not waiting, waiting so long, waiting until a signal", async (
 clientTest("readable gives the messages, and cancelling it unsubscribes", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer);
-  assert(subscription.readable === subscription.readable);
+  const { readable } = subscription;
+  assert(readable === subscription.readable);
   await peer.write(message("sub-1", "m1") + message("sub-1", "m2"));
   const reader = subscription.readable.getReader();
   assertEquals((await reader.read()).value?.id, "m1");

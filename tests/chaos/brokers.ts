@@ -42,7 +42,9 @@ export async function runActivemqChaos(options: ScenarioOptions): Promise<RunRep
 
 async function killAndRestart(broker: RealBroker, options: ScenarioOptions): Promise<RunReport> {
   const url = broker.urls["stomp"]!;
+  const moments = new Moments(options);
   return await run({
+    allowed: () => moments.allowed,
     producerUrl: url,
     consumerUrl: url,
     destination: "/queue/chaos",
@@ -51,7 +53,7 @@ async function killAndRestart(broker: RealBroker, options: ScenarioOptions): Pro
     patience: 90_000,
     client: { connectTimeout: 20_000, timeout: 300_000 },
     faults: (confirmed, over) =>
-      atMoments(options, confirmed, over, async (nth) => {
+      moments.pass(confirmed, over, async (nth) => {
         options.say(`kill -9, the ${nth}. time, with ${confirmed()} confirmed`);
         await broker.kill();
         await pause(options.random() * 2000);
@@ -72,7 +74,10 @@ export async function runClusterChaos(options: ScenarioOptions): Promise<RunRepo
   const queue = "quorum-chaos";
   const send: SendOptions = { persistent: true, headers: QUORUM };
   const subscribe: SubscribeOptions = { headers: QUORUM };
+  const moments = new Moments(options);
+  let leader = -1;
   return await run({
+    allowed: () => moments.allowed,
     producerUrl: urls,
     consumerUrl: urls,
     destination: `/queue/${queue}`,
@@ -82,33 +87,52 @@ export async function runClusterChaos(options: ScenarioOptions): Promise<RunRepo
     patience: 90_000,
     client: { connectTimeout: 20_000, timeout: 300_000 },
     faults: (confirmed, over) =>
-      atMoments(options, confirmed, over, async (nth) => {
-        const leader = await cluster.leaderOf(queue);
+      moments.pass(confirmed, over, async (nth) => {
         options.say(`kill -9 of node ${leader + 1}, the leader's, the ${nth}. time, with ${confirmed()} confirmed`);
         const node = cluster.nodes[leader]!;
         await node.kill();
         await pause(2000 + options.random() * 2000);
         await node.restart();
         options.say(`node ${leader + 1} is back`);
-      }),
+      }, async () => void (leader = await cluster.leaderOf(queue))),
   });
 }
 
-/** Does something at random moments of the run, in order, and not all at once. */
-async function atMoments(
-  { count, kills, random }: ScenarioOptions,
-  confirmed: () => number,
-  over: AbortSignal,
-  act: (nth: number) => Promise<void>,
-): Promise<void> {
-  for (let nth = 1; nth <= kills; nth++) {
-    // In the middle of its share of the messages.
-    const moment = count * (nth - 1 + 0.2 + 0.6 * random()) / kills;
-    while (confirmed() < moment) {
-      if (over.aborted) return;
-      await pause(5);
+/** Random moments of a run, each in the middle of its share of the messages. */
+class Moments {
+  readonly #options: ScenarioOptions;
+  /** How many messages may be sent by now: those of a share wait until what happened in the one before it is over. */
+  allowed = 0;
+
+  constructor(options: ScenarioOptions) {
+    this.#options = options;
+  }
+
+  /** Does something at each of them, and before each what has to be known by then. */
+  async pass(
+    confirmed: () => number,
+    over: AbortSignal,
+    act: (nth: number) => Promise<void>,
+    prepare: () => Promise<void> = () => Promise.resolve(),
+  ): Promise<void> {
+    const { count, kills, random } = this.#options;
+    const share = count / kills;
+    try {
+      for (let nth = 1; nth <= kills; nth++) {
+        const moment = share * (nth - 1 + 0.2 + 0.6 * random());
+        // Some have to be sent before anything can be known of the queue.
+        this.allowed = share * (nth - 1) + 1;
+        await prepare();
+        this.allowed = share * nth;
+        while (confirmed() < moment) {
+          if (over.aborted) return;
+          await pause(5);
+        }
+        await act(nth);
+      }
+    } finally {
+      this.allowed = Infinity;
     }
-    await act(nth);
   }
 }
 

@@ -27,6 +27,8 @@ export interface RunOptions {
   inFlight?: number;
   /** Makes trouble while the run goes on; is told how many messages were confirmed. */
   faults?: (confirmed: () => number, over: AbortSignal) => Promise<void>;
+  /** How many may be sent by now, so that senders do not run ahead of the faults. */
+  allowed?: () => number;
   /** Milliseconds without a single message after which the run is held for stuck. */
   patience?: number;
 }
@@ -108,7 +110,7 @@ class Ledger {
 
 /** Sends and receives while things go wrong. */
 export async function run(options: RunOptions): Promise<RunReport> {
-  const { consumers = 2, inFlight = 100, patience = 60_000, faults } = options;
+  const { consumers = 2, inFlight = 100, patience = 60_000, faults, allowed = () => Infinity } = options;
   const ledger = new Ledger();
   const begun = performance.now();
   const client: StompOptions = {
@@ -130,6 +132,10 @@ export async function run(options: RunOptions): Promise<RunReport> {
   if (options.count === Infinity) trouble?.finally(() => enough = true).catch(() => {});
   const send = async () => {
     while (ledger.sent < options.count && !enough) {
+      if (ledger.sent >= allowed()) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        continue;
+      }
       const number = ledger.sent++;
       ledger.unconfirmed.add(number);
       try {

@@ -19,7 +19,9 @@ brokerRow("F12-01", "SEND is taken apart, and MESSAGE is put together", async ({
 });
 
 brokerRow("F12-02", "1.2: each line ends with LF or CRLF", async ({ connect }) => {
-  for (const data of ["SEND\r\ndestination:/queue/a\nx:1\r\n\n\r\nhi\0", "SEND\ndestination:/queue/a\r\nx:1\n\r\n\r\nhi\0"]) {
+  for (
+    const data of ["SEND\r\ndestination:/queue/a\nx:1\r\n\n\r\nhi\0", "SEND\ndestination:/queue/a\r\nx:1\n\r\n\r\nhi\0"]
+  ) {
     const { get, body } = await deliver(await connect("1.2"), data);
     assertEquals([get("destination"), get("x"), body], ["/queue/a", "1", "\r\nhi"]);
   }

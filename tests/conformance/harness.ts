@@ -212,6 +212,6 @@ export async function refused(peer: RawPeer, data: string | Uint8Array): Promise
 }
 
 /** A frame made by hand. */
-export function frame(command: string, headers: Record<string, string> = {}, body?: string | Uint8Array): Frame {
+export function frame(command: string, headers?: Record<string, string>, body?: string | Uint8Array): Frame {
   return new Frame().buildFrame({ command, headers, body });
 }

@@ -228,7 +228,7 @@ export const NOT_TESTED: Readonly<Record<string, string>> = {
 /** What has to be said of rows beside whether they pass. */
 export const REMARKS: Readonly<Record<string, string>> = {
   "F11-03": "but for the lines of CONNECT and CONNECTED, see F12-45",
-  "F12-16": "read all the same in 1.0, and when there are only line ends in it: see AMB-17",
+  "F12-16": "one that came is dropped in 1.0, and where there are only line ends in it: see AMB-17",
   "F12-43": "`maxHeaders`, `maxHeaderBytes`, `maxBodyBytes`",
   "C12-07": "the path of the URL or the option `host`; else `/`, which is how RabbitMQ names its default",
   "C12-16": "`server` is handed over whole",

@@ -129,6 +129,13 @@ export class Watcher {
   }
 }
 
+/** Breaks the connection; resolves when the client knows. */
+export async function breakOff(stomp: Stomp, peer: RawPeer): Promise<void> {
+  const watcher = new Watcher(stomp);
+  await peer.close();
+  await watcher.until("disconnected");
+}
+
 /** Lets everything happen that is not waiting for a socket or a timer. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 50; i++) await Promise.resolve();

@@ -8,11 +8,13 @@ import { memoryPair } from "../../transport.ts";
 import { WebSocketPeer } from "./websocket_peer.ts";
 
 /** What listens. */
-export interface WebSocketBridge extends AsyncDisposable {
+export interface WebSocketBridge {
   /** Where to connect. */
   readonly url: string;
   /** Breaks all connections, without a word. */
   breakAll(): void;
+  /** Breaks all connections and stops listening. */
+  close(): Promise<void>;
 }
 
 /** Listens on a free port, and hands what comes over each WebSocket to the broker, and back as binary messages. */
@@ -46,7 +48,7 @@ export async function bridgeTo(broker: Broker): Promise<WebSocketBridge> {
     breakAll() {
       for (const close of breaks.splice(0)) close();
     },
-    async [Symbol.asyncDispose]() {
+    async close() {
       open = false;
       for (const close of breaks) close();
       await peer.close();

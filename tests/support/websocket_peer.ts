@@ -173,7 +173,7 @@ export class WebSocketEnd {
       "Upgrade: websocket",
       "Connection: Upgrade",
       `Sec-WebSocket-Accept: ${accept.digest("base64")}`,
-      ...(protocol == null ? [] : [`Sec-WebSocket-Protocol: ${protocol}`]),
+      ...(protocol === null || protocol === undefined ? [] : [`Sec-WebSocket-Protocol: ${protocol}`]),
     ];
     socket.write(`${lines.join("\r\n")}\r\n\r\n`);
     socket.on("data", (chunk: Uint8Array) => {

@@ -1,0 +1,203 @@
+/**
+ * Who may not connect: wrong passwords, virtual hosts and certificates. The attempt ends at once, with the broker's own
+ * words where it has any, and nobody sees a password.
+ */
+import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "#assert";
+import { inspect } from "node:util";
+import { BrokerErrorResponse, ConnectionError, StompError } from "../../errors.ts";
+import { Stomp } from "../../stomp.ts";
+import type { TlsOptions } from "../../transport.ts";
+import { OTHER_HOST } from "./rig/rabbitmq.ts";
+import { type BrokerName, everywhere, once, takeTexts, takeTextsUntilMark, VERSIONS } from "./support.ts";
+
+const SECRET = "s3cret: p@ss/wörd";
+
+/** The broker's words on a wrong password. */
+const WRONG_PASSWORD: Record<BrokerName, RegExp> = {
+  rabbitmq: /Bad CONNECT \(Access refused for user 'guest'\)/,
+  activemq: /User name \[guest\] or password is invalid/,
+};
+
+/** Fails where a password is seen by whoever prints a value. */
+function assertSecret(value: unknown): void {
+  const deno = (globalThis as { Deno?: { inspect(value: unknown, options: object): string } }).Deno;
+  const shown = [
+    inspect(value, { depth: 10, showHidden: true }),
+    deno?.inspect(value, { depth: 10, showHidden: true }) ?? "",
+    value instanceof Error ? `${value.stack} ${value.message} ${inspect(value.cause)}` : String(value),
+    JSON.stringify(value) ?? "",
+  ].join("\n");
+  for (const form of [SECRET, encodeURIComponent(SECRET), SECRET.replaceAll(":", "\\c"), "s3cret"]) {
+    assert(!shown.includes(form), `a password is shown: ${shown}`);
+  }
+}
+
+everywhere("a wrong password is told at once, in the broker's words", async ({ broker, url, options }) => {
+  const secret = url.replace(/\/\/.*@/, `//guest:${encodeURIComponent(SECRET)}@`);
+  const begun = performance.now();
+  const error = await assertRejects(() => Stomp.connect(secret, options()), BrokerErrorResponse);
+  // RabbitMQ keeps the connection for another 10 s. Nobody waits for that.
+  assertLess(performance.now() - begun, 5000);
+  assertMatch(error.message, WRONG_PASSWORD[broker.name]);
+  assertEquals(error.frame?.command, "ERROR");
+  assertSecret(error);
+  assertSecret(new Stomp(secret, options()));
+});
+
+once("a wrong password given as an option is not shown either", async ({ broker, url, options }) => {
+  const stomp = new Stomp(url, options({ username: "guest", password: SECRET }));
+  const error = await assertRejects(() => stomp.connect(), BrokerErrorResponse);
+  assertMatch(error.message, WRONG_PASSWORD[broker.name]);
+  assertSecret(error);
+  assertSecret(stomp);
+  // The same object can be told better.
+  await stomp.connect(broker.username, broker.password);
+  assertSecret(stomp);
+  await stomp.disconnect();
+});
+
+once("a client that may try again gives up a password that is refused twice", async ({ broker, url, options }) => {
+  const stomp = new Stomp(url, options({ password: SECRET, reconnect: { firstConnect: true } }));
+  const error = await assertRejects(() => stomp.connect({ timeout: 15_000 }), BrokerErrorResponse);
+  assertMatch(error.message, WRONG_PASSWORD[broker.name]);
+});
+
+once("nobody connects without a login where one is wanted", {
+  broker: "activemq",
+  own: true,
+  async fn({ url, options }) {
+    const error = await assertRejects(
+      () => Stomp.connect(url.replace(/\/\/.*@/, "//"), options()),
+      BrokerErrorResponse,
+    );
+    assertMatch(error.message, /User name \[null\] or password is invalid/);
+  },
+});
+
+once("an unknown virtual host is told in the broker's words", {
+  broker: "rabbitmq",
+  versions: VERSIONS,
+  async fn({ broker, connect }) {
+    for (const url of [broker.urls["stomp"], broker.urls["stomp+ssl"]]) {
+      if (url === undefined) continue;
+      const error = await assertRejects(() => connect({ url: `${url}/nosuch` }), BrokerErrorResponse);
+      assertMatch(error.message, /Virtual host 'nosuch' access denied/);
+    }
+  },
+});
+
+once("a virtual host that is unknown may come up: a client that may try again does", {
+  broker: "rabbitmq",
+  async fn({ url, options }) {
+    const stomp = new Stomp(`${url}/nosuch`, options({ reconnect: { firstConnect: true, attempts: 3, maxDelay: 50 } }));
+    const events: string[] = [];
+    const statuses = stomp.status();
+    const watching = (async () => {
+      for await (const { type } of statuses) events.push(type);
+    })();
+    const error = await assertRejects(() => stomp.connect(), BrokerErrorResponse);
+    assertMatch(error.message, /Virtual host 'nosuch' access denied/);
+    assertEquals(events, ["reconnecting", "reconnecting", "reconnecting"]);
+    await stomp.disconnect();
+    await watching;
+  },
+});
+
+once("each virtual host has its own queues", {
+  broker: "rabbitmq",
+  own: true,
+  async fn({ url, connect, queue }) {
+    const destination = queue();
+    const [here, there] = [await connect(), await connect({ url: `${url}/${encodeURIComponent(OTHER_HOST)}` })];
+    await here.send(destination, "here");
+    await there.send(destination, "there");
+    assertEquals(await takeTextsUntilMark(there, await there.subscribe(destination)), ["there"]);
+    assertEquals(await takeTextsUntilMark(here, await here.subscribe(destination)), ["here"]);
+  },
+});
+
+once("a virtual host means nothing to ActiveMQ", {
+  broker: "activemq",
+  async fn({ url, connect, queue }) {
+    const stomp = await connect({ url: `${url}/nosuch` });
+    assertEquals((await stomp.send(queue(), "x"))?.command, "RECEIPT");
+  },
+});
+
+once("certificates that must not be trusted end the attempt", {
+  own: true,
+  async fn({ own, broker, options }) {
+    const tls = { caCerts: broker.caCerts };
+    const url = broker.urls["stomp+ssl"]!;
+    const { url: expiredUrl, ...expired } = own.expired;
+    const cases: [url: string, tls: TlsOptions, words: RegExp][] = [
+      [expiredUrl, { ...tls, ...expired }, /expired/i],
+      [url, { caCerts: [own.foreignCa] }, /issuer|authority|self.signed/i],
+      [url, { ...tls, serverName: "elsewhere.test" }, /another host|elsewhere\.test/i],
+      [url, {}, /issuer|authority|self.signed/i], // no public authority has signed it
+    ];
+    for (const [to, how, words] of cases) {
+      const error = await assertRejects(() => Stomp.connect(to, options({ tls: how })), ConnectionError);
+      assertMatch(error.message, words);
+      assert(error.cause instanceof Error);
+    }
+    const { wss } = broker.urls; // there runtimes do not tell why
+    if (wss !== undefined) {
+      await assertRejects(() => Stomp.connect(wss, options({ tls: { caCerts: [own.foreignCa] } })), ConnectionError);
+    }
+    const lenient = { ...tls, serverName: "elsewhere.test", unsafelyDisableHostnameVerification: true };
+    const stomp = await Stomp.connect(url, options({ tls: lenient }));
+    await stomp.disconnect();
+  },
+});
+
+once("a broker that wants a client's certificate gets it, and takes no other", {
+  own: true,
+  async fn({ own, broker, options, queue }) {
+    const { url, ...name } = own.mutual;
+    const tls = { caCerts: broker.caCerts, ...name };
+    for (const wrong of [tls, { ...tls, ...own.foreignClient }]) {
+      const error = await assertRejects(() => Stomp.connect(url, options({ tls: wrong })), ConnectionError);
+      assert(error.message.includes(new URL(url.replace("stomp+ssl", "http")).host), error.message);
+    }
+    const stomp = await Stomp.connect(url, options({ tls: { ...tls, ...own.client } }));
+    assertEquals((await stomp.send(queue(), "x"))?.command, "RECEIPT");
+    await stomp.disconnect();
+  },
+});
+
+once("TLS where there is none, and none where there is TLS, are told apart", {
+  own: true,
+  async fn({ broker, url, options }) {
+    const port = (of: string) => of.slice(of.lastIndexOf(":"));
+    const plain = url.slice(0, url.lastIndexOf(":")) + port(broker.urls["stomp+ssl"]!);
+    await assertRejects(() => Stomp.connect(plain, options({ connectTimeout: 3000 })), StompError);
+    const tls = broker.urls["stomp+ssl"]!.slice(0, broker.urls["stomp+ssl"]!.lastIndexOf(":")) + port(url);
+    const error = await assertRejects(
+      () => Stomp.connect(tls, options({ tls: { caCerts: broker.caCerts }, connectTimeout: 3000 })),
+      ConnectionError,
+    );
+    assert(error.message.startsWith("Cannot connect to"), error.message);
+  },
+});
+
+once("a client id that is in use is refused, and its owner is not disturbed", {
+  broker: "activemq",
+  versions: VERSIONS,
+  async fn({ connect, queue, url, options }) {
+    const clientId = `client of ${queue()}`;
+    const owner = await connect({ clientId });
+    const subscription = await owner.subscribe(queue());
+    const error = await assertRejects(() => connect({ clientId }), BrokerErrorResponse);
+    assertMatch(error.message, /Client: .* already connected/);
+    await owner.send(subscription.destination, "undisturbed");
+    assertEquals(await takeTexts(subscription, 1), ["undisturbed"]);
+
+    // Who may try again gets it when its owner is gone.
+    const patient = new Stomp(url, options({ clientId, reconnect: { firstConnect: true } }));
+    const connected = patient.connect({ timeout: 15_000 });
+    await owner.disconnect();
+    await connected;
+    await patient.disconnect();
+  },
+});

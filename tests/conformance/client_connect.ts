@@ -1,0 +1,252 @@
+/** Part C, how a connection begins: CONNECT, CONNECTED, heart-beats. */
+import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncludes, assertThrows } from "#assert";
+import { BrokerErrorResponse, ConnectionError, UnknownBrokerResponseError } from "../../errors.ts";
+import type { HeartbeatOffer } from "../../heartbeat.ts";
+import { Stomp } from "../../stomp.ts";
+import { type ClientRig, settle } from "../support/client_rig.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { connected, receiptFor } from "../support/raw_server.ts";
+import { clientRow, dial, ESCAPING, frame, listen, type Listener, message } from "./harness.ts";
+
+clientRow("C12-01", "CONNECT goes first, and nothing behind it before CONNECTED", async (rig) => {
+  const { connect, opening, peer } = await dial(rig);
+  assertEquals(connect.command, "CONNECT");
+  await settle();
+  await peer.write(connected());
+  const session = await opening;
+  await session.close();
+  assertEquals(await peer.rest(), []);
+});
+
+clientRow("C12-02", "the client says CONNECT", async (rig) => {
+  for (const versions of [["1.0"], ["1.1", "1.2"]] as const) {
+    assertEquals((await dial(rig, { versions })).connect.command, "CONNECT");
+  }
+});
+
+clientRow("C12-04", "CONNECT has accept-version", async (rig) => {
+  assertEquals((await dial(rig)).connect.get("accept-version"), "1.0,1.1,1.2");
+  assertEquals((await dial(rig, { versions: ["1.2"] })).connect.get("accept-version"), "1.2");
+});
+
+clientRow("C12-05", "the versions rise, with commas and no spaces", async (rig) => {
+  assertEquals((await dial(rig, { versions: ["1.2", "1.0", "1.1"] })).connect.get("accept-version"), "1.0,1.1,1.2");
+});
+
+clientRow("C12-06", "CONNECT has host, whether one was given or not", async (rig) => {
+  const server = await rig.server();
+  for (const target of [server.url, `${server.url}/v`]) {
+    const connecting = rig.client(target).connect();
+    const peer = await server.accept();
+    assert((await peer.frame("CONNECT")).get("host"));
+    await peer.write(connected());
+    await connecting;
+  }
+});
+
+clientRow("C12-07", "host is what the user has chosen", async (rig) => {
+  const server = await rig.server();
+  const host = async (path: string, options = {}) => {
+    const connecting = rig.client(server.url + path, options).connect();
+    const peer = await server.accept();
+    const { get } = await peer.frame("CONNECT");
+    await peer.write(connected());
+    await connecting;
+    return get("host");
+  };
+  assertEquals(await host("/my%2Fvhost"), "my/vhost");
+  assertEquals(await host("/a", { host: "broker.example" }), "broker.example");
+  assertEquals(await host(""), "/");
+});
+
+clientRow("C12-08", "login and passcode go out as they are, and are not told", async (rig) => {
+  const { connect, opening, peer } = await dial(rig, { login: "u:\\c", passcode: "s3cr:t\\n" });
+  assertEquals([connect.get("login"), connect.get("passcode")], ["u:\\c", "s3cr:t\\n"]);
+  await peer.write("ERROR\nmessage:no\n\n\0");
+  const error = await assertRejects(() => opening, BrokerErrorResponse);
+  assert(!`${error.stack} ${JSON.stringify(error)}`.includes("s3cr"));
+  const without = (await dial(rig)).connect;
+  assertEquals([without.get("login"), without.get("passcode")], [undefined, undefined]);
+});
+
+clientRow("C12-09", "heart-beat is two whole numbers", async (rig) => {
+  const { connect } = await dial(rig, { heartbeat: { send: 10_000, receive: 5000 } });
+  assertEquals(connect.get("heart-beat"), "10000,5000");
+  for (const heartbeat of [-1, 1.5, NaN, { send: 1, receive: -1 }]) {
+    assertThrows(() => new Stomp("stomp://localhost", { heartbeat }), RangeError);
+  }
+});
+
+clientRow("C12-10", "no version in CONNECTED is 1.0", async (rig) => {
+  const { opening, peer } = await dial(rig);
+  await peer.write("CONNECTED\nsession:1\n\n\0");
+  assertEquals((await opening).version, "1.0");
+});
+
+clientRow("C12-11", "the session has the version of CONNECTED, or ends", async (rig) => {
+  for (const version of ["1.0", ...ESCAPING]) {
+    const { opening, peer } = await dial(rig);
+    await peer.write(connected(version));
+    assertEquals((await opening).version, version);
+  }
+  for (const lines of ["version:1.1\n", "version:2.0\n", "version:\n", "", "version:1.20\n"]) {
+    const { opening, peer } = await dial(rig, { versions: ["1.2"] });
+    await peer.write(`CONNECTED\n${lines}\n\0`);
+    await assertRejects(() => opening, UnknownBrokerResponseError);
+    await peer.ended();
+  }
+});
+
+clientRow("C12-12", "ERROR is a refusal, and its words are told", async (rig) => {
+  const { opening, peer } = await dial(rig);
+  await peer.write("ERROR\nversion:1.2,2.1\ncontent-type:text/plain\n\nSupported versions are 1.2 2.1\0");
+  const error = await assertRejects(() => opening, BrokerErrorResponse, "Supported versions are 1.2 2.1");
+  assertEquals(error.frame?.headers["version"], "1.2,2.1");
+  await peer.ended();
+});
+
+clientRow("C12-13", "the end before CONNECTED is a refusal", async (rig) => {
+  for (const data of ["", "\n", "CONNECTED\nver"]) {
+    const { opening, peer } = await dial(rig);
+    await peer.write(data);
+    await peer.finish();
+    await assertRejects(() => opening, ConnectionError);
+  }
+});
+
+clientRow("C12-14", "CONNECT has no receipt", async (rig) => {
+  assertEquals((await dial(rig)).connect.get("receipt"), undefined);
+  assertThrows(() => new Stomp("stomp://localhost", { headers: { receipt: "1" } }), TypeError);
+});
+
+clientRow("C12-15", "CONNECTED is not unescaped", async (rig) => {
+  const { opening, peer } = await dial(rig);
+  await peer.write(connected("1.2", "session:a\\nb\nserver:a\\t\\\n"));
+  const { connected: headers } = await opening;
+  assertEquals([headers["session"], headers["server"]], ["a\\nb", "a\\t\\"]);
+});
+
+clientRow("C12-16", "what else CONNECTED has does no harm", async (rig) => {
+  const { stomp } = await rig.pair({}, "1.2", "server:Apache/1.3.9 build 7\nsession:s\nx-any:1\n");
+  assertEquals(stomp.server, "Apache/1.3.9 build 7");
+  const { opening, peer } = await dial(rig);
+  await peer.write(connected("1.2", "server:RabbitMQ/3.13.7 (x)\n"));
+  assertEquals((await opening).family, "rabbitmq");
+});
+
+/** A client whose heart-beats run on a clock that the test moves. */
+async function beating(
+  rig: ClientRig,
+  heartbeat: HeartbeatOffer,
+  answer: string,
+  version = "1.2",
+): Promise<Listener & { clock: FakeClock }> {
+  const clock = new FakeClock();
+  return { clock, ...await listen(rig, version, { heartbeat, clock }, answer && `heart-beat:${answer}\n`) };
+}
+
+/** How many line ends a client sends in so many milliseconds. */
+async function beats({ clock, session, peer }: Listener & { clock: FakeClock }, time: number): Promise<number> {
+  for (let passed = 0; passed < time; passed += 500) {
+    clock.pass(500);
+    await new Promise((resolve) => setTimeout(resolve, 1)); // what is sent goes out with the turns of the event loop
+  }
+  await session.close();
+  await peer.ended(); // fails on anything but line ends
+  return peer.heartbeats;
+}
+
+clientRow("C12-17", "no header from either side is none at all", async (rig) => {
+  for (const version of ESCAPING) {
+    const wanting = await beating(rig, { send: 1000, receive: 1000 }, "", version);
+    assertEquals(wanting.clock.timers, 0);
+    assertEquals(await beats(wanting, 20_000), 0);
+    const offered = await beating(rig, { send: 0, receive: 0 }, "1000,1000", version);
+    assertEquals(offered.clock.timers, 0);
+  }
+});
+
+clientRow("C12-18", "the client sends in the longer of the two intervals", async (rig) => {
+  for (const [own, far] of [[1000, 3000], [3000, 1000]] as const) {
+    const count = await beats(await beating(rig, { send: own, receive: 0 }, `0,${far}`), 30_000);
+    assert(count >= 10 && count <= 20, `${count} in 30 s`); // every 3000 ms, and up to twice as often for safety
+  }
+});
+
+clientRow("C12-19", "data is expected in the longer of the two intervals", async (rig) => {
+  for (const [own, far] of [[1000, 5000], [5000, 1000]] as const) {
+    const { clock, session, over } = await beating(rig, { send: 0, receive: own }, `${far},0`);
+    clock.pass(5000);
+    assert(session.isOpen);
+    clock.pass(20_000);
+    assertInstanceOf(await over, ConnectionError);
+  }
+});
+
+clientRow("C12-20", "a 0 switches one direction off, and only that", async (rig) => {
+  const sending = await beating(rig, { send: 1000, receive: 1000 }, "0,1000");
+  assertEquals(sending.clock.timers, 1);
+  assert(await beats(sending, 10_000) >= 10);
+  const expecting = await beating(rig, { send: 1000, receive: 1000 }, "1000,0");
+  assertEquals(expecting.clock.timers, 1);
+  expecting.clock.pass(20_000);
+  await expecting.over;
+  await expecting.peer.ended();
+  assertEquals(expecting.peer.heartbeats, 0);
+});
+
+clientRow("C12-21", "frames count: with one in time no line end is needed", async (rig) => {
+  const listener = await beating(rig, { send: 1000, receive: 0 }, "0,1000");
+  const { clock, session, peer } = listener;
+  for (let i = 0; i < 20; i++) {
+    clock.pass(400);
+    session.send(frame("SEND", { destination: "/queue/a" }));
+    await peer.frame("SEND");
+  }
+  assertEquals(peer.heartbeats, 0);
+});
+
+clientRow("C12-22", "with nothing to say there is an LF in each interval", async (rig) => {
+  for (const version of ESCAPING) {
+    const listener = await beating(rig, { send: 1000, receive: 0 }, "0,1000", version);
+    for (let i = 0; i < 5; i++) {
+      listener.clock.pass(1000);
+      await listener.peer.bytes();
+    }
+    assert(await beats(listener, 1000) >= 5);
+  }
+});
+
+clientRow("C12-23", "every octet of a slow message counts", async (rig) => {
+  const { clock, session, peer, next } = await beating(rig, { send: 0, receive: 1000 }, "1000,0");
+  for (const octet of message("", "slow")) {
+    clock.pass(1900);
+    await peer.write(octet);
+    await settle();
+  }
+  assertEquals((await next()).text(), "slow");
+  assert(session.isOpen);
+});
+
+clientRow("C12-24", "silence ends the connection, and not before its interval is over", async (rig) => {
+  const { clock, session, over, peer } = await beating(rig, { send: 0, receive: 1000 }, "1000,0");
+  clock.pass(1000);
+  assert(session.isOpen);
+  clock.pass(10_000);
+  const reason = await over;
+  assertInstanceOf(reason, ConnectionError);
+  assertStringIncludes(reason.message, "nothing came for");
+  await peer.ended();
+});
+
+clientRow("C12-25", "a heart-beat that is late is forgiven", async (rig) => {
+  const { clock, session, peer } = await beating(rig, { send: 0, receive: 1000 }, "1000,0");
+  for (let i = 0; i < 20; i++) {
+    clock.pass(1100);
+    await peer.write("\n");
+    await settle();
+  }
+  const sync = session.request(frame("BEGIN", { transaction: "t" }));
+  await peer.write(receiptFor(await peer.frame("BEGIN")));
+  await sync;
+});
