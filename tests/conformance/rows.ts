@@ -25,6 +25,7 @@ export interface Row {
   readonly sides: readonly Side[];
 }
 
+// ASCII only: of anything else Bun's `String.raw` makes an escape.
 const FRAMING = String.raw`
 F12-01 1.0-1.2 MUST         A frame is a command line, header lines, an empty line, a body and a NUL
 F12-02 1.2     MUST         Each line ends with LF or with CRLF, as it likes
@@ -52,7 +53,7 @@ F12-23 1.2     MAY          Any frame may have content-length, also one without 
 F12-24 1.1-1.2 SHOULD       A body goes out with content-type
 F12-25 1.2     MUST         A content-type is a MIME type, and is passed on as it is
 F12-26 1.1-1.2 SHOULD       A body without content-type is octets, and nobody's text
-F12-27 1.1-1.2 SHOULD       text/… is UTF-8, unless charset says otherwise
+F12-27 1.1-1.2 SHOULD       Text is UTF-8, unless the charset of content-type says otherwise
 F12-28 1.1-1.2 MUST         Both sides read and write UTF-8
 F12-29 1.1-1.2 RECOMMENDED  Text goes out as UTF-8
 F12-30 1.1-1.2 MUST         Command line and header lines are UTF-8
