@@ -15,6 +15,7 @@ import {
 } from "./errors.ts";
 import { completeLimits } from "./head.ts";
 import { assertVersion } from "./headers.ts";
+import type { HeartbeatTolerance } from "./heartbeat.ts";
 import { Message } from "./message.ts";
 import { Session } from "./session.ts";
 import { type Credentials, readHeartbeat, type StompOptions } from "./stomp_options.ts";
@@ -74,6 +75,7 @@ export class Dialer {
     if (options.reconnect) new Backoff(options.reconnect);
     completeLimits(options);
     checkOffer(options);
+    checkTolerance(options.heartbeatTolerance);
   }
 
   /** Milliseconds that a call waits for a receipt. */
@@ -130,7 +132,7 @@ export class Dialer {
         login: given.username ?? asked?.username ?? options.username ?? address.login,
         passcode: given.password ?? asked?.password ?? options.password ?? address.passcode,
         clientId: given.clientId ?? options.clientId,
-        heartbeat: readHeartbeat(options.heartbeat),
+        heartbeat: readHeartbeat(options.heartbeat, address.scheme === "ws" || address.scheme === "wss"),
         tolerance: options.heartbeatTolerance,
         timeout: this.timeout,
         messageType: Message,
@@ -162,6 +164,11 @@ function checkOffer({ versions, headers }: StompOptions): void {
   if (headers && "receipt" in headers) {
     throw new TypeError("Cannot connect: CONNECT takes no receipt, its answer is one");
   }
+}
+
+function checkTolerance({ factor = 1, floor = 0 }: HeartbeatTolerance = {}): void {
+  if (!(factor >= 1)) throw new RangeError(`Cannot tolerate heart-beats by a factor of ${factor}: 1 is the least`);
+  if (!(floor >= 0)) throw new RangeError(`Cannot tolerate heart-beats by a floor of ${floor} ms: 0 is the least`);
 }
 
 function messageOf(error: unknown): string {

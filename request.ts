@@ -4,7 +4,6 @@
  * @module
  */
 import { beginSteps, checkWait, type WaitOptions, within } from "./deadline.ts";
-import type { BrokerFamily } from "./dialect.ts";
 import { BrokerErrorResponse, ConnectionError, type StompError } from "./errors.ts";
 import { Frame } from "./frame.ts";
 import { Message } from "./message.ts";
@@ -28,8 +27,6 @@ export interface RequestOwner {
   ready(what: string, options: WaitOptions): Promise<Session>;
   /** Milliseconds that a call takes at most, where it says nothing else. */
   readonly timeout: number;
-  /** Which broker it is. */
-  family(session: Session): BrokerFamily;
   /** Sends a message. */
   send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<unknown>;
 }
@@ -129,7 +126,7 @@ export class Requests {
   #makeQueue(session: Session): ReplyQueue {
     const name = `stompy-${crypto.randomUUID()}`;
     const deliver = (frame: Frame) => this.#deliver(frame as Message);
-    const family = this.#owner.family(session);
+    const family = session.family;
     if (family === "rabbitmq") {
       // RabbitMQ subscribes to it by itself, under its own name, and refuses a SUBSCRIBE.
       const address = `/temp-queue/${name}`;

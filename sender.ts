@@ -4,7 +4,7 @@
  * @module
  */
 import { beginSteps, checkWait, type WaitOptions, within } from "./deadline.ts";
-import { type BrokerFamily, messageHeaders, type MessageOptions } from "./dialect.ts";
+import { messageHeaders, type MessageOptions } from "./dialect.ts";
 import { assertBody } from "./encode.ts";
 import { Frame } from "./frame.ts";
 import type { SessionKeeper } from "./keeper.ts";
@@ -24,8 +24,6 @@ export interface SenderOwner {
   readonly timeout: number;
   /** Whether text is sent with `content-length`, where a send says nothing else. */
   readonly contentLength: boolean;
-  /** Which broker it is, for options. */
-  family(session: Session): BrokerFamily;
   /** The open transaction that is meant. */
   transaction(reference: string | { readonly id: string }, what: string): Transaction;
 }
@@ -157,7 +155,7 @@ class Letter implements Parcel {
     // What an earlier connection called it is no name on this one; the caller's own name stays.
     if (this.#own["receipt"] === undefined) delete headers["receipt"];
     for (const name in this.#named) delete headers[name];
-    this.#named = messageHeaders(this.#portable, this.#owner.family(session));
+    this.#named = messageHeaders(this.#portable, session.family);
     Object.assign(headers, this.#named);
     return frame;
   }

@@ -34,6 +34,8 @@ import type { Transport } from "./transport.ts";
 export interface SessionOptions extends ConnectDetails, DecoderLimits {
   /** Milliseconds that a receipt is waited for, where the call says nothing else. */
   timeout: number;
+  /** Which broker it is; default: what it says itself. */
+  broker?: BrokerFamily | undefined;
   /** How patient the heart-beat is. */
   tolerance?: HeartbeatTolerance | undefined;
   /** The class of MESSAGE frames. */
@@ -63,7 +65,7 @@ export class Session implements FrameSocket {
   readonly host: string;
   /** The headers of CONNECTED. */
   readonly connected: Headers;
-  /** Which broker this is, as far as it says. */
+  /** Which broker this is, as far as it is known. */
   readonly family: BrokerFamily;
 
   readonly #socket: FramedSocket;
@@ -106,7 +108,7 @@ export class Session implements FrameSocket {
     this.host = options.host;
     this.connected = connected;
     this.#heads = new PlainHeads(socket.version);
-    this.family = brokerFamily(connected["server"]);
+    this.family = options.broker ?? brokerFamily(connected["server"]);
     this.#socket = socket;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;

@@ -99,7 +99,6 @@ export class Stomp implements AsyncDisposable {
   constructor(target: string | URL | readonly (string | URL)[], optionsOrPort: number | StompOptions = {}) {
     const options = typeof optionsOrPort === "number" ? {} : optionsOrPort;
     const port = typeof optionsOrPort === "number" ? optionsOrPort : undefined;
-    const family = (session: Session) => options.broker ?? session.family;
     const dialer = this.#dialer = new Dialer(addressesOf(target, port), options);
     const { timeout } = dialer;
     const keeper = this.#keeper = new SessionKeeper(dialer, options.reconnect ?? {}, {
@@ -109,7 +108,8 @@ export class Stomp implements AsyncDisposable {
       onEnded: (reason) => this.#resolveClosed(reason),
       onStatus: (status) => {
         // An ERROR that names no frame may be about any request.
-        if (status.type === "error") this.#requests.failAll(status.error);
+        const isVague = status.type === "error" && status.error.frame?.headers["receipt-id"] === undefined;
+        if (isVague) this.#requests.failAll(status.error);
         this.#status.emit(status);
       },
     });
@@ -126,7 +126,7 @@ export class Stomp implements AsyncDisposable {
     const transaction = (reference: string | { readonly id: string }, what: string) =>
       this.#transactions.find(reference, what);
     const { contentLength = true } = options;
-    this.#sender = new Sender({ keeper, outbox, timeout, contentLength, family, transaction });
+    this.#sender = new Sender({ keeper, outbox, timeout, contentLength, transaction });
     this.#frames = new Inbox<Message>((full) => {
       if (full) keeper.session?.hold(this.#frames);
       else keeper.session?.release(this.#frames);
@@ -134,7 +134,6 @@ export class Stomp implements AsyncDisposable {
     this.#subscriptions = new Subscriptions({
       keeper,
       timeout,
-      family,
       transaction,
       onSlow: ({ id, destination, queued }) => {
         this.#status.emit({ type: "slow consumer", subscription: id, destination, queued });
@@ -143,7 +142,6 @@ export class Stomp implements AsyncDisposable {
     this.#requests = new Requests({
       timeout,
       ready: (what, wait) => keeper.ready(what, wait),
-      family,
       send: (destination, body, options) => this.send(destination, body, options),
     });
     this.#ending = new Ending({

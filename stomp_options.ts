@@ -45,7 +45,8 @@ export interface StompOptions extends Credentials, DecoderLimits {
   versions?: readonly Version[] | undefined;
   /**
    * Heart-beats in milliseconds: one number for both ways, or each way by itself. Default 10,000 both ways; `false` is
-   * none, and then nobody notices a connection that has died silently.
+   * none, and then nobody notices a connection that has died silently. Over WebSocket the default is to receive them and
+   * not to send any: RabbitMQ's Web STOMP takes them, and then fails in a burst of messages.
    */
   heartbeat?: number | HeartbeatOffer | false | undefined;
   /** How late the broker's heart-beats may be. */
@@ -160,13 +161,19 @@ function waitOf(signal: AbortSignal | undefined, timeout: number | undefined): W
   return { ...(signal && { signal }), ...(timeout !== undefined && { timeout }) };
 }
 
-/** Reads the heart-beat option. */
-export function readHeartbeat(option: StompOptions["heartbeat"]): HeartbeatOffer {
+/**
+ * Reads the heart-beat option.
+ *
+ * Over WebSocket nothing is sent by default. RabbitMQ (seen in 3.10) stops watching for a client's heart-beats while
+ * that sends more than it can take, and breaks the connection, `{unexpected_message,resume}` in its log, when it goes on
+ * to watch without having stopped. A line end that the transport sends now and then does what heart-beats would.
+ */
+export function readHeartbeat(option: StompOptions["heartbeat"], overWebSocket = false): HeartbeatOffer {
   const offer = option === false
     ? { send: 0, receive: 0 }
     : typeof option === "object"
     ? option
-    : { send: option ?? 10_000, receive: option ?? 10_000 };
+    : { send: option ?? (overWebSocket ? 0 : 10_000), receive: option ?? 10_000 };
   for (const interval of [offer.send, offer.receive]) {
     if (!Number.isSafeInteger(interval) || interval < 0) {
       throw new RangeError(`Cannot use a heart-beat of ${interval}: it is a whole number of milliseconds, or false`);

@@ -5,7 +5,7 @@
  */
 import { readAckMode } from "./acknowledge.ts";
 import { beginSteps, checkWait, within } from "./deadline.ts";
-import { type BrokerFamily, consumerHeaders, forgetHeaders } from "./dialect.ts";
+import { consumerHeaders, forgetHeaders } from "./dialect.ts";
 import {
   AcknowledgeError,
   BrokerErrorResponse,
@@ -31,8 +31,6 @@ export interface SubscriptionsOwner {
   readonly keeper: SessionKeeper;
   /** Milliseconds that a call takes at most, where it says nothing else. */
   readonly timeout: number;
-  /** Which broker it is, for options. */
-  family(session: Session): BrokerFamily;
   /** The open transaction that is meant. */
   transaction(reference: string | { readonly id: string }, what: string): Transaction;
   /** A subscription does not keep up. */
@@ -197,7 +195,7 @@ export class Subscriptions implements SubscriptionOwner {
       this.#entries.delete(id);
       return DONE;
     }
-    const family = this.#owner.family(session);
+    const family = session.family;
     const deleted = forget ? forgetHeaders(durable!, destination, family) : {};
     const named = unsubscribeHeaders(subscription, session.version);
     // RabbitMQ deletes what is unsubscribed in so many words; ActiveMQ only what nobody consumes any more.
@@ -287,7 +285,7 @@ export class Subscriptions implements SubscriptionOwner {
         id,
         destination,
         ack: ackMode,
-        ...consumerHeaders(options, this.#owner.family(session)),
+        ...consumerHeaders(options, session.family),
         ...options.headers,
       },
     });

@@ -45,13 +45,16 @@ function setNoDelay(conn: Deno.TcpConn): void {
   }
 }
 
+/** Milliseconds between the wish to cancel a connection and the cancelling. */
+const CANCEL_DELAY = 20;
+
 async function connectTcp({ hostname, port, signal }: SocketAddress): Promise<Deno.TcpConn> {
   if (signal === undefined) return await Deno.connect({ hostname, port });
-  // Deno forgets to close a connection that was made in the very turn in which the signal is aborted. One turn later it
-  // either has been made, and is closed here, or has not, and is cancelled.
+  // Deno forgets to close a connection that was made in the very turn in which the signal is aborted. A little later it
+  // either has been made, and is closed here, or it is one that takes its time, and is cancelled.
   const attempt = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const abort = () => void (timer = setTimeout(() => attempt.abort(signal.reason), 0));
+  const abort = () => void (timer = setTimeout(() => attempt.abort(signal.reason), CANCEL_DELAY));
   signal.addEventListener("abort", abort, { once: true });
   try {
     const conn = await Deno.connect({ hostname, port, signal: attempt.signal });

@@ -184,6 +184,17 @@ clientTest("the option broker says which one it is", async (rig) => {
   assertEquals([error.option, error.broker], ["prefetch", "artemis"]);
 });
 
+clientTest("the option broker also says how its ERRORs are to be read", async (rig) => {
+  const { stomp, peer, server } = await rig.pair({ broker: "rabbitmq", reconnect: { delay: 0 } });
+  const sending = stomp.send("/q", "x");
+  await peer.frame("SEND");
+  // About the connection, and about none of the frames: they go out again.
+  await peer.write("ERROR\nmessage:connection_forced\n\nbroker forced connection closure with reason 'shutdown'\0");
+  const next = await server.welcome();
+  assertEquals((await confirm(next)).body, "x");
+  await sending;
+});
+
 clientTest("what the broker cannot do is refused, and nothing is sent", async (rig) => {
   const { stomp, peer } = await rig.pair();
   await assertRejects(() => stomp.send("/q", "x", { expires: 5 }), UnsupportedByBrokerError, "the broker option can");

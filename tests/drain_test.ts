@@ -5,7 +5,7 @@ import { clientTest, settle, subscribed } from "./support/client_rig.ts";
 import { confirm, errorFor, message, receiptFor } from "./support/raw_server.ts";
 
 const INDIVIDUAL = { ack: "client-individual" } as const;
-const DONE = { done: true, value: undefined };
+const DONE = { done: true, value: undefined } as const;
 
 clientTest("auto: it unsubscribes, and what waits or is under way is still taken", async (rig) => {
   const { stomp, peer } = await rig.pair();

@@ -113,6 +113,19 @@ clientTest("C12-60 an ERROR with receipt-id rejects that send alone, and the cli
   assert(stomp.connected);
 });
 
+clientTest("an ERROR that names another frame is not about a request that waits for its reply", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const asking = stomp.request("/q", "question");
+  const queue = await confirm(peer, "SUBSCRIBE");
+  const asked = await peer.frame("SEND");
+  const bad = stomp.send("/nowhere", "x");
+  await peer.write(errorFor(await peer.frame("SEND"), "no"));
+  await assertRejects(() => bad, BrokerErrorResponse);
+  const correlation = `correlation-id:${asked.get("correlation-id")}\n`;
+  await peer.write(message(queue.get("id")!, "answer", correlation));
+  assertEquals((await asking).text(), "answer");
+});
+
 clientTest(
   "an ERROR without receipt-id rejects what is outstanding, also subscriptions and transactions",
   async (rig) => {

@@ -263,5 +263,6 @@ clientTest("readable gives the messages, and cancelling it unsubscribes", async 
   const ending = other.unsubscribe();
   await confirm(peer, "UNSUBSCRIBE");
   await ending;
-  assertEquals(await waiting, { done: true, value: undefined });
+  const { done, value } = await waiting;
+  assertEquals([done, value], [true, undefined]);
 });

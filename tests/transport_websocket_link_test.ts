@@ -206,7 +206,7 @@ withPeer("wss: another server name, or none that is checked, where the runtime c
     return;
   }
   const socket = await assertWorks(peer, url, named);
-  assertEquals(socket.servername, "broker.example");
+  assertEquals((socket as { servername?: unknown }).servername, "broker.example");
   await assertWorks(peer, url, unchecked);
   await assertFails(url, UNKNOWN_ISSUER, { unsafelyDisableHostnameVerification: true });
   await assertFails(url, OTHER_HOST, { ...trusted, serverName: "other.example" });

@@ -235,7 +235,8 @@ withPair("close ends a read that waits, and says so to the far end", async (near
   await Promise.all([near.close(), near.close()]);
   await near.close();
   assertLess(performance.now() - begun, 900);
-  assertEquals(await read, { done: true, value: undefined });
+  const { done, value } = await read;
+  assertEquals([done, value], [true, undefined]);
   await far.rest();
   assertEquals(far.closeCode, 1000);
   const writer = near.writable.getWriter();

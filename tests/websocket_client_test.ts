@@ -1,5 +1,5 @@
 /** The whole client over WebSocket: on the embedded broker, and on stomp-broker-js, which answers no receipt at all. */
-import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } from "#assert";
+import { assert, assertEquals, assertInstanceOf, assertLess, assertMatch, assertRejects } from "#assert";
 import { test } from "#test";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -11,8 +11,12 @@ import { openSocket } from "../open_socket.ts";
 import { Simple } from "../simple.ts";
 import { Stomp } from "../stomp.ts";
 import type { StompOptions } from "../stomp_options.ts";
+import { bundle } from "./browser/bundle.ts";
+import { readModule } from "./support/modules.ts";
+import { runtime } from "./support/runtime.ts";
 import { pattern } from "./support/sockets.ts";
 import { bridgeTo } from "./support/websocket_bridge.ts";
+import { WebSocketPeer } from "./support/websocket_peer.ts";
 
 /** The embedded broker behind a WebSocket. */
 interface Rig {
@@ -114,6 +118,18 @@ withBroker(
   },
 );
 
+test("heart-beats are received by default, and sent where they are asked for", async () => {
+  const peer = await WebSocketPeer.listen();
+  for (const [heartbeat, offered] of [[undefined, "0,10000"], [5000, "5000,5000"], [false, "0,0"]] as const) {
+    const connecting = Stomp.connect(`ws://127.0.0.1:${peer.port}/`, { heartbeat, reconnect: false });
+    const end = await peer.accept();
+    assertMatch(await end.nextText(), new RegExp(`^heart-beat:${offered}$`, "m"));
+    end.send("CONNECTED\nversion:1.2\n\n\0");
+    await (await connecting).disconnect({ timeout: 50 });
+  }
+  await peer.close();
+});
+
 function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
@@ -183,4 +199,17 @@ test("on stomp-broker-js, where receipts never come, every call ends, by its tim
     http.closeAllConnections();
     await new Promise<void>((resolve) => http.close(() => resolve()));
   }
+});
+
+test({
+  // That it works in one is for tests/brokers/browser_test.ts to show.
+  name: "a bundle for browsers imports nothing",
+  ignore: runtime !== "deno", // Deno has the bundler
+  timeout: 150_000,
+  async fn() {
+    const script = await bundle("mod.ts");
+    assertMatch(script, /^export \{[^}]*\bStomp\b/m);
+    assertEquals(readModule(script).imports, []);
+    assertEquals(script.match(/\brequire\(/g), null);
+  },
 });

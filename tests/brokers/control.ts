@@ -61,11 +61,15 @@ export async function listenForControl(brokers: readonly RealBroker[]): Promise<
   };
 }
 
-/** It is read when the plugin starts, and has not to be the same for all tests. */
+/** The plugin reads it when it starts; then its ports may still be in use by what it was before. */
 async function setWebSocketFrames(rabbitmq: RabbitmqBroker, frames: "binary" | "text"): Promise<void> {
-  const set = `application:set_env(rabbitmq_web_stomp, ws_frame, ${frames})`;
-  const [stop, start] = ["stop", "start"].map((verb) => `application:${verb}(rabbitmq_web_stomp)`);
-  await rabbitmq.ctl("eval", `ok = ${stop}, ok = ${set}, ok = ${start}.`);
+  const start = "application:start(rabbitmq_web_stomp) =:= ok orelse timer:sleep(100) =:= never";
+  await rabbitmq.ctl(
+    "eval",
+    `application:stop(rabbitmq_web_stomp),
+     application:set_env(rabbitmq_web_stomp, ws_frame, ${frames}),
+     true = lists:any(fun(_) -> ${start} end, lists:seq(1, 100)).`,
+  );
 }
 
 /** Asks. Resolves when it is done. */
@@ -73,5 +77,5 @@ export async function control(url: string, broker: string, action: ControlAction
   // A connection of its own: one that is kept for later would look like a leak to the test.
   const response = await fetch(`${url}/${broker}/${action}`, { method: "POST", headers: { connection: "close" } });
   const text = await response.text();
-  if (!response.ok) throw new Error(`Cannot ${action} ${broker}: ${text}`);
+  if (!response.ok) throw new Error(`Cannot get "${action}" done with ${broker}: ${text}`);
 }

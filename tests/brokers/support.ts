@@ -228,7 +228,9 @@ function makeRig(target: Target, clients: Stomp[]): Rig {
     topic: () => `/topic/stompy-${run}-${process.pid}-${++names}`,
     async control(action) {
       const address = process.env[VARIABLES.control];
-      if (address === undefined) throw new Error(`Cannot ${action} ${broker.name}: there is nobody to ask`);
+      if (address === undefined) {
+        throw new Error(`Cannot get "${action}" done with ${broker.name}: there is nobody to ask`);
+      }
       await control(address, broker.name, action);
     },
   };

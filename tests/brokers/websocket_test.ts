@@ -61,3 +61,19 @@ once("over a WebSocket that carries octets all of them arrive", {
     }
   },
 });
+
+everywhere("a burst of messages is confirmed and received in order", {
+  // With heart-beats of the client's RabbitMQ breaks such a connection: see `readHeartbeat`.
+  broker: "rabbitmq",
+  transports: ["ws", "wss"],
+  versions: ["1.2"],
+  timeout: 60_000,
+  async fn({ connect, queue }) {
+    const destination = queue();
+    const stomp = await connect({ timeout: 30_000 });
+    const texts = Array.from({ length: 6000 }, (_, index) => String(index));
+    await Promise.all(texts.map((text) => stomp.send(destination, text, { headers: { persistent: "false" } })));
+    const subscription = await stomp.subscribe(destination);
+    assertEquals(await takeTexts(subscription, texts.length), texts);
+  },
+});

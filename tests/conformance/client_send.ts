@@ -126,6 +126,7 @@ clientRow("C12-50", "the end is DISCONNECT with a receipt, its RECEIPT, and FIN"
     assertEquals(ended, false);
     await peer.write(`RECEIPT\nreceipt-id:${get("receipt")}\n\n\0`);
     await peer.ended();
+    await peer.finish();
     await ending;
     assertEquals(await stomp.closed, undefined);
   }
@@ -141,8 +142,9 @@ clientRow("C12-51", "nothing is sent behind DISCONNECT", async (rig) => {
   const asked = await peer.frame("DISCONNECT");
   await assertRejects(() => stomp.send("/q", "x"), NotConnectedError);
   await peer.write(receiptFor(asked));
-  await ending;
   await peer.ended();
+  await peer.finish();
+  await ending;
 });
 
 clientRow("C12-52", "the end comes without the RECEIPT as well", async (rig) => {
@@ -175,8 +177,9 @@ clientRow("C12-54", "messages that come before the RECEIPT of DISCONNECT do no h
     const ending = stomp.disconnect();
     const asked = await peer.frame("DISCONNECT");
     await peer.write(message("", "1") + message("foo:a\\\\b\n", "2") + receiptFor(asked));
-    await ending;
     await peer.ended();
+    await peer.finish();
+    await ending;
     assertEquals(await stomp.closed, undefined);
   }
 });

@@ -17,6 +17,7 @@ import { NOT_TESTED, ROWS, type Side } from "./rows.ts";
 
 const FILE = "tests/conformance_test.ts";
 const PAGE = "docs/conformance.md";
+const IS_ROW = /^[FCS]\d\d-\d\d /;
 
 /** Runs the tests in each runtime. */
 async function runTests(folder: string): Promise<Map<string, ReportedTest[]>> {
@@ -25,7 +26,8 @@ async function runTests(folder: string): Promise<Map<string, ReportedTest[]>> {
   const results = new Map<string, ReportedTest[]>();
   for (const runtime of [await findDeno(), await findBun(), await findNode()]) {
     await runFile(runtime, FILE, { folder, importMap });
-    const tests = readJunit(readFileSync(join(folder, "junit.xml"), "utf8"));
+    // Without the one that finds the page stale, which is what this is for.
+    const tests = readJunit(readFileSync(join(folder, "junit.xml"), "utf8")).filter(({ name }) => IS_ROW.test(name));
     const failed = tests.filter(({ outcome }) => outcome === "failed");
     console.log(`${runtime.name} ${runtime.version}: ${tests.length} tests, ${failed.length} failed`);
     for (const { name, message } of failed) console.log(`  ${name}: ${message.trim().split("\n", 1)[0]}`);

@@ -33,6 +33,11 @@ const ACTIVEMQ: Need = {
 };
 const JAVA: Need = { package: "default-jre-headless", what: "java", find: () => onPath("java") };
 const OPENSSL: Need = { package: "openssl", what: "openssl", find: () => onPath("openssl") };
+const CHROMIUM: Need = {
+  package: "chromium",
+  what: "chromium",
+  find: () => ["chromium", "chromium-browser", "google-chrome"].map(onPath).find((path) => path !== undefined),
+};
 
 const NEEDS: Record<BrokerName, readonly Need[]> = {
   rabbitmq: [RABBITMQ, EPMD, OPENSSL],
@@ -72,9 +77,23 @@ export function activemqPrograms(): { java: string; home: string; openssl: strin
   };
 }
 
-/** Installs what the brokers lack, as root on Debian; elsewhere does nothing. Says what it does. */
+/** The browser that runs a page against RabbitMQ. */
+export function chromiumProgram(): string {
+  const path = CHROMIUM.find();
+  if (path !== undefined) return path;
+  throw new Error(
+    `Cannot run a page: this machine has no ${CHROMIUM.what}; ` +
+      `on Debian, "apt-get install ${CHROMIUM.package}" as root brings it`,
+  );
+}
+
+/**
+ * Installs what the brokers lack, and the browser that runs a page against RabbitMQ, as root on Debian; elsewhere does
+ * nothing. Says what it does.
+ */
 export async function installBrokers(names: readonly BrokerName[], say: (line: string) => void): Promise<void> {
-  const needs = names.flatMap((name) => NEEDS[name]).filter((need) => need.find() === undefined);
+  const all = names.flatMap((name) => name === "rabbitmq" ? [...NEEDS[name], CHROMIUM] : NEEDS[name]);
+  const needs = all.filter((need) => need.find() === undefined);
   const packages = [...new Set(needs.map((need) => need.package))];
   if (packages.length === 0) return;
   const aptGet = onPath("apt-get");

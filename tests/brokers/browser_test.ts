@@ -1,0 +1,49 @@
+/**
+ * The library in a browser: bundled, in a page of a headless Chromium, on RabbitMQ's Web STOMP; where there is no
+ * RabbitMQ, on the embedded broker behind a WebSocket.
+ */
+import { assertEquals, assertMatch } from "#assert";
+import { test } from "#test";
+import { Broker } from "../../broker.ts";
+import { runInChromium } from "../browser/chromium.ts";
+import { textOf } from "../browser/page.ts";
+import { runtime } from "../support/runtime.ts";
+import { bridgeTo } from "../support/websocket_bridge.ts";
+import { brokers, transportsOf } from "./support.ts";
+
+const rabbitmq = brokers.find((broker) => broker.name === "rabbitmq" && transportsOf(broker).includes("ws"));
+
+/** Where to connect from the page. */
+async function openBroker(): Promise<{ url: string; close(): Promise<void> }> {
+  if (rabbitmq !== undefined) return { url: rabbitmq.urls["ws"]!, close: () => Promise.resolve() };
+  const broker = await Broker.listen();
+  const bridge = await bridgeTo(broker);
+  const close = async () => {
+    await bridge.close();
+    await broker.close();
+  };
+  return { url: bridge.url, close };
+}
+
+test({
+  name: `${rabbitmq?.name ?? "embedded broker"} ws: a page in Chromium sends, and receives in a loop`,
+  // The browser is the same, whoever starts it; Deno has the bundler.
+  ignore: runtime !== "deno",
+  timeout: 180_000,
+  async fn() {
+    const { url, close } = await openBroker();
+    try {
+      const destination = `/queue/stompy-page-${Math.random().toString(36).slice(2)}`;
+      const { refusals, ...report } = await runInChromium({ url, destination, count: 200 });
+      assertEquals(report, { foreign: [], version: "1.2", received: 200, last: textOf(199), large: 200_000 });
+      assertMatch(
+        refusals["a socket"]!,
+        /^TypeError: Cannot connect to 127\.0\.0\.1:61613: .* use ws:\/\/ or wss:\/\//,
+      );
+      assertMatch(refusals["TLS options"]!, /^TypeError: Cannot use TLS option caCerts for wss:\/\/127\.0\.0\.1:443: /);
+      assertMatch(refusals["no broker"]!, /^ConnectionError: Cannot connect to 127\.0\.0\.1:1: /);
+    } finally {
+      await close();
+    }
+  },
+});

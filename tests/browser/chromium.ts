@@ -1,0 +1,78 @@
+/**
+ * Has a headless Chromium run the page, and takes its report.
+ *
+ * @module
+ */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { chromiumProgram } from "../brokers/rig/install.ts";
+import { Programs, tailOf } from "../brokers/rig/programs.ts";
+import { bundle } from "./bundle.ts";
+import type { PageOptions, PageReport } from "./page.ts";
+
+/** Milliseconds from the start of the browser to the report. It starts in two on an idle machine. */
+const DEADLINE = 90_000;
+
+const PAGE = `<!doctype html><meta charset="utf-8"><title>stompy</title><script type="module" src="/page.js"></script>`;
+
+/** No window, and nothing that the browser would do of itself: no updates, no look-ups, no account. */
+const FLAGS = [
+  "--headless",
+  "--no-sandbox", // root has none, and it runs our own page alone
+  "--disable-gpu",
+  "--disable-quic",
+  "--disable-dev-shm-usage",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--no-first-run",
+  "--no-default-browser-check",
+  "--enable-logging=stderr", // what the page's console says, for when there is no report
+];
+
+/** Opens the page in Chromium; resolves to what it reports. */
+export async function runInChromium(options: PageOptions): Promise<PageReport> {
+  const chromium = chromiumProgram();
+  const script = await bundle("tests/browser/page.ts");
+  const { promise: report, resolve } = Promise.withResolvers<PageReport>();
+  const server = createServer(async (request, response) => {
+    const path = request.url!.split("?")[0];
+    if (path === "/report") {
+      let body = "";
+      for await (const chunk of request.setEncoding("utf8")) body += chunk;
+      response.writeHead(204).end();
+      resolve(JSON.parse(body));
+    } else {
+      const [type, text] = path === "/page.js" ? ["text/javascript", script] : ["text/html", PAGE];
+      response.writeHead(200, { "content-type": type, "connection": "close" }).end(text);
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const query = new URLSearchParams({ ...options, count: String(options.count) });
+  const programs = new Programs("chromium");
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  try {
+    const program = programs.start(
+      chromium,
+      [...FLAGS, `--user-data-dir=${join(programs.folder, "profile")}`, `http://127.0.0.1:${port}/?${query}`],
+      { log: "chromium.log", env: { HOME: programs.folder } },
+    );
+    const failure = new Promise<never>((_, reject) => {
+      const fail = (what: string) => reject(new Error(`Cannot run the page: ${what}\n${tailOf(program.log)}`));
+      program.ended.then(() => fail("Chromium has ended by itself"));
+      timer = setTimeout(() => fail(`no report within ${DEADLINE / 1000} s`), DEADLINE);
+    });
+    failure.catch(() => {});
+    const result = await Promise.race([report, failure]);
+    // At once: a browser that is asked first saves what it has, and there is nothing to be saved.
+    await programs.kill(program);
+    return result;
+  } finally {
+    clearTimeout(timer);
+    server.closeAllConnections();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+    await programs.close();
+  }
+}
