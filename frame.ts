@@ -103,6 +103,15 @@ export class Frame {
   }
 
   /**
+   * The `subscription` header of a received frame, which its decoder has at hand.
+   *
+   * @internal
+   */
+  get subscriptionId(): string | undefined {
+    return this.#received?.subscription ?? this.header("subscription");
+  }
+
+  /**
    * The body, octet for octet. A received body is a view on the chunk that it came in (64 KiB or so), which stays in
    * memory as long as the view: `body.slice()` or {@linkcode detach} lets go of it.
    */

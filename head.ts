@@ -31,6 +31,19 @@ const SPACE = 32;
 /** "content-length:" */
 const CONTENT_LENGTH = new TextEncoder().encode("content-length:");
 
+const NOTHING = new Uint8Array(0);
+
+/** "content-type:" */
+const CONTENT_TYPE = new TextEncoder().encode("content-type:");
+
+const LETTER_C = 99;
+const LETTER_S = 115;
+const SIZE_OF_LENGTH = 14; // of the name content-length
+const SIZE_OF_TYPE = 12; // of the names content-type and subscription
+
+/** "subscription:" */
+const SUBSCRIPTION = new TextEncoder().encode("subscription:");
+
 /**
  * Completes limits.
  *
@@ -58,13 +71,18 @@ export class HeadReader {
   #start = 0; // of the command
   #scanned = 0; // the next byte to look at
   #line = 0; // where the line being read begins
-  #inValue = false; // whether the colon of that line was seen
+  #colon = -1; // the colon of that line, once it was seen
   #head = 0; // the LF behind the command
   #command = "";
   #rules: HeaderRules = headerRules("MESSAGE", "1.2");
   #ascii = true;
   #count = 0; // header lines
   #length = -1;
+  #contentType = 0; // where that line begins; 0 for none, as a command stands before it
+  #subscription = 0; // the same
+  // The last subscription line, and the id in it: mostly the next one is the same.
+  #lastLine: Uint8Array = NOTHING;
+  #lastId: string | undefined;
 
   /** Creates a reader that keeps to limits. */
   constructor(limits: Limits) {
@@ -98,20 +116,26 @@ export class HeadReader {
 
   /** Begins a head; the version is the one that is read to its end. */
   begin(start: number, version: Version): void {
+    // What the same bytes mean depends on the version.
+    if (version !== this.#version) this.#lastLine = NOTHING;
     this.#start = this.#scanned = this.#line = start;
     this.#version = version;
-    this.#inValue = false;
+    this.#colon = -1;
     this.#command = "";
     this.#ascii = true;
     this.#count = 0;
     this.#length = -1;
+    this.#contentType = this.#subscription = 0;
   }
 
   /** Says that the frame will begin at 0 from the next chunk on. */
   rebase(): void {
     this.#scanned -= this.#start;
     this.#line -= this.#start;
+    if (this.#colon >= 0) this.#colon -= this.#start;
     this.#head -= this.#start;
+    if (this.#contentType > 0) this.#contentType -= this.#start;
+    if (this.#subscription > 0) this.#subscription -= this.#start;
     this.#start = 0;
   }
 
@@ -135,13 +159,31 @@ export class HeadReader {
 
   /** What was found, in the chunk that was read. */
   found(chunk: Chunk): Received {
-    return new Received(chunk, this.#head, this.#line, this.#ascii, this.#rules);
+    const found = new Received(chunk, this.#head, this.#line, this.#ascii, this.#rules);
+    found.contentTypeAt = this.#contentType;
+    if (this.#subscription > 0) found.subscription = this.#idAt(chunk.bytes, found);
+    return found;
   }
 
   /** The same, in a chunk of its own, so that the one that was read can be let go. */
   foundCopy(chunk: Chunk): Received {
     const head = new Chunk(chunk.bytes.slice(this.#head, this.#line));
-    return new Received(head, 0, head.bytes.length, this.#ascii, this.#rules);
+    const found = new Received(head, 0, head.bytes.length, this.#ascii, this.#rules);
+    if (this.#contentType > 0) found.contentTypeAt = this.#contentType - this.#head;
+    return found;
+  }
+
+  /** The id in the subscription line. The same bytes as the last time give the same string, with its hash. */
+  #idAt(bytes: Uint8Array, found: Received): string | undefined {
+    const last = this.#lastLine;
+    const start = this.#subscription;
+    let i = 0;
+    const most = Math.min(last.length, bytes.length - start);
+    while (i < most && bytes[start + i] === last[i]) i++;
+    if (i === last.length && i > 0) return this.#lastId;
+    this.#lastId = found.header("subscription");
+    this.#lastLine = bytes.slice(start, indexOfByte(bytes, LF, start) + 1);
+    return this.#lastId;
   }
 
   #readCommand(bytes: Uint8Array): boolean {
@@ -174,39 +216,55 @@ export class HeadReader {
     const { maxHeaders } = this.#limits;
     let at = this.#scanned;
     let line = this.#line;
-    let inValue = this.#inValue;
+    let colon = this.#colon;
     let whole = false;
     while (at < length) {
-      if (!inValue) {
+      if (colon < 0) {
         if (at === line) {
-          const end = this.#emptyLineEnd(bytes, at);
-          if (end !== 0) {
-            if (end > 0) {
-              at = end;
-              whole = true;
+          const first = bytes[at];
+          if (first === LF || first === CR) {
+            const end = this.#emptyLineEnd(bytes, at);
+            if (end !== 0) {
+              if (end > 0) {
+                at = end;
+                whole = true;
+              }
+              break;
             }
-            break;
           }
-          if (bytes[at] === COLON) throw malformed("a header line has no name");
+          if (first === COLON) throw malformed("a header line has no name");
         }
         let byte = 0;
         for (; at < length && (byte = bytes[at]!) !== COLON; at++) {
           if (byte === LF) throw malformed("a header line has no colon");
         }
         if (at === length) break;
-        inValue = true;
+        colon = at;
       }
       while (at < length && bytes[at] !== LF) at++;
       if (at === length) break;
       if (++this.#count > maxHeaders) throw malformed(`it has more than ${maxHeaders} headers (maxHeaders)`);
-      if (bytes[line] === CONTENT_LENGTH[0] && this.#length < 0) this.#readContentLength(bytes, line, at);
+      const size = colon - line;
+      if (size === SIZE_OF_LENGTH || size === SIZE_OF_TYPE) this.#noteLine(bytes, line, size, at);
       line = ++at;
-      inValue = false;
+      colon = -1;
     }
     this.#scanned = at;
     this.#line = line;
-    this.#inValue = inValue;
+    this.#colon = colon;
     return whole;
+  }
+
+  /** Remembers the lines that are needed for each message. Their names are told apart by size first, which is cheap. */
+  #noteLine(bytes: Uint8Array, line: number, size: number, lf: number): void {
+    const first = bytes[line];
+    if (size === SIZE_OF_LENGTH) {
+      if (first === LETTER_C && this.#length < 0) this.#readContentLength(bytes, line, lf);
+    } else if (first === LETTER_C) {
+      if (this.#contentType === 0 && beginsWith(bytes, line, CONTENT_TYPE)) this.#contentType = line;
+    } else if (first === LETTER_S && this.#subscription === 0 && beginsWith(bytes, line, SUBSCRIPTION)) {
+      this.#subscription = line;
+    }
   }
 
   /**
@@ -270,6 +328,11 @@ export function bodyTooLarge(size: string, limit: number): UnknownBrokerResponse
 function indexOfByte(bytes: Uint8Array, byte: number, from: number): number {
   while (from < bytes.length && bytes[from] !== byte) from++;
   return from;
+}
+
+function beginsWith(bytes: Uint8Array, start: number, name: Uint8Array): boolean {
+  for (let i = 0; i < name.length; i++) if (bytes[start + i] !== name[i]) return false;
+  return true;
 }
 
 function lineText(bytes: Uint8Array, start: number, end: number): string {

@@ -22,7 +22,8 @@ export interface InboxItem {
   readonly bodyLength: number;
 }
 
-interface Taker<T> {
+/** Somebody who waits for an item: gets it, or `undefined` or an error when there will be none. */
+export interface Taker<T> {
   resolve: (item: T | undefined) => void;
   reject: (error: unknown) => void;
 }
@@ -112,6 +113,13 @@ export class Inbox<T extends InboxItem> {
   whenEmpty(): Promise<void> {
     if (this.#items.length === 0) return Promise.resolve();
     return new Promise((resolve) => this.#onEmpty.push(resolve));
+  }
+
+  /** Has a taker wait for the next item, where none is there now: what costs the least while many wait. */
+  wait(taker: Taker<T>): void {
+    if (this.#error) taker.reject(this.#error);
+    else if (this.#ended) taker.resolve(undefined);
+    else this.#takers.push(taker);
   }
 
   /**

@@ -19,6 +19,10 @@ export class Received {
   #bodyChunk: Chunk;
   #bodyStart = 0;
   #bodyEnd = 0;
+  /** Where the content-type line begins; 0 for none. */
+  contentTypeAt = 0;
+  /** The id of the subscription, where the decoder has seen it. */
+  subscription: string | undefined = undefined;
 
   /**
    * Remembers where a head is; the body is empty until {@linkcode placeBody} says more.
@@ -55,9 +59,13 @@ export class Received {
 
   /** The charset that the body is said to be in; `undefined` when that is UTF-8, or nothing is said. */
   charset(): string | undefined {
-    const lines = this.#lines();
-    // Without a semicolon anywhere, no content-type has a parameter: much cheaper to find out than the content-type.
-    return lines.includes(";") ? charsetOf(findHeader(lines, "content-type", this.rules)) : undefined;
+    if (this.contentTypeAt === 0) return undefined;
+    const { bytes } = this.#chunk;
+    // Without a semicolon there is no parameter: much cheaper to find out than the content-type.
+    for (let at = this.contentTypeAt; bytes[at] !== 10; at++) {
+      if (bytes[at] === 59) return charsetOf(findHeader(this.#lines(), "content-type", this.rules));
+    }
+    return undefined;
   }
 
   /** Size of the body in bytes. */

@@ -152,7 +152,16 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
       this.taken(value);
       return Promise.resolve({ done: false, value });
     }
-    return this.take().then((value) => value ? { done: false, value } : { done: true, value });
+    return new Promise((resolve, reject) => {
+      this.#inbox.wait({
+        resolve: (value) => {
+          if (value === undefined) return resolve({ done: true, value });
+          this.taken(value);
+          resolve({ done: false, value });
+        },
+        reject,
+      });
+    });
   }
 
   /** Ends the iteration: unsubscribes. */

@@ -51,7 +51,7 @@ export class Targets {
 
   /** Hands over a message. One for nobody is dropped: it was under way while its subscription ended. */
   deliver(message: Frame): void {
-    const id = message.header("subscription");
+    const id = message.subscriptionId;
     if (this.#last === undefined || this.#last.id !== id) this.#last = this.#find(id, message);
     this.#last?.deliver(message);
   }

@@ -13,13 +13,28 @@ interface BufferModule {
   isAscii(bytes: Uint8Array): boolean;
 }
 
-// Node, Deno and Bun all have this accessor; through it no static import ties the module to a runtime.
-const nodeBuffer = (globalThis as { process?: { getBuiltinModule?: (id: string) => unknown } }).process
-  ?.getBuiltinModule?.("node:buffer") as BufferModule | undefined;
+/**
+ * Bytes that are decoded the way that works everywhere, before `node:buffer` is looked for. Under Deno the mere mention
+ * of `process` loads what is behind it, for 25 ms: worth it for a stream of messages, not for the few of a small program.
+ */
+const LOAD_AFTER = 1 << 18;
 
-const latin1Slice = nodeBuffer?.Buffer.prototype.latin1Slice;
-const isAsciiNative = nodeBuffer?.isAscii;
-const latin1Decoder = latin1Slice ? undefined : latin1Fallback();
+let decoded = 0;
+let nodeBuffer: BufferModule | undefined;
+let latin1Slice: BufferModule["Buffer"]["prototype"]["latin1Slice"] | undefined;
+const latin1Decoder = new TextDecoder("latin1");
+
+/** Notes that bytes are decoded. Returns whether `node:buffer` can do it. */
+function hasNodeBuffer(length: number): boolean {
+  if (decoded > LOAD_AFTER) return latin1Slice !== undefined;
+  decoded += length;
+  if (decoded <= LOAD_AFTER) return false;
+  // Node, Deno and Bun all have this accessor; through it no static import ties the module to a runtime.
+  nodeBuffer = (globalThis as { process?: { getBuiltinModule?: (id: string) => unknown } }).process
+    ?.getBuiltinModule?.("node:buffer") as BufferModule | undefined;
+  latin1Slice = nodeBuffer?.Buffer.prototype.latin1Slice;
+  return latin1Slice !== undefined;
+}
 
 // `ignoreBOM` keeps a leading U+FEFF: it is data, in a header as in a body.
 const utf8Decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -119,7 +134,7 @@ export function plainBytes(bytes: Uint8Array): Uint8Array {
 
 /** Whether all bytes are below 128. */
 export function isAscii(bytes: Uint8Array): boolean {
-  if (isAsciiNative) return isAsciiNative(bytes);
+  if (nodeBuffer) return nodeBuffer.isAscii(bytes);
   for (let i = 0; i < bytes.length; i++) if (bytes[i]! > 127) return false;
   return true;
 }
@@ -129,15 +144,9 @@ function hasNoneOf(text: string, ...chars: string[]): boolean {
 }
 
 function toLatin1(bytes: Uint8Array, start: number, end: number): string {
-  if (latin1Slice) return latin1Slice.call(bytes, start, end);
-  return latin1Decoder!(bytes.subarray(start, end));
-}
-
-/**
- * Latin-1 without `node:buffer`. `TextDecoder("latin1")` is windows-1252 by the standard, which differs in 0x80 to
- * 0x9f; those bytes are only ever looked at as UTF-8 again, but their positions must stay, which they do.
- */
-function latin1Fallback(): (bytes: Uint8Array) => string {
-  const decoder = new TextDecoder("latin1");
-  return (bytes) => decoder.decode(bytes);
+  // `TextDecoder("latin1")` is windows-1252 by the standard, which differs in 0x80 to 0x9f; those bytes are only ever
+  // looked at as UTF-8 again, but their positions must stay, which they do.
+  return hasNodeBuffer(end - start)
+    ? latin1Slice!.call(bytes, start, end)
+    : latin1Decoder.decode(bytes.subarray(start, end));
 }

@@ -12,8 +12,7 @@
  *
  * @module
  */
-import { ChannelTransport } from "./channel.ts";
-import type { ByteChannel } from "./channel.ts";
+import { type ByteChannel, ChannelTransport } from "./channel.ts";
 import { ConnectionError } from "./errors.ts";
 import { type Version, VERSIONS } from "./headers.ts";
 import { Fifo } from "./queue.ts";
@@ -54,7 +53,7 @@ const CLOSE_TIMEOUT = 1000;
 
 /**
  * Milliseconds after which it is looked whether anything was sent. If not, a line end is, which STOMP allows between
- * frames: RabbitMQ and many a proxy end a WebSocket on which nothing comes for a minute, with or without heart-beats.
+ * frames: RabbitMQ and many a proxy end a WebSocket on which nothing comes for a minute, whatever was agreed on.
  */
 export const KEEP_ALIVE: number = 20_000;
 
@@ -139,7 +138,7 @@ class WebSocketChannel implements ByteChannel {
   #writing: { timer: ReturnType<typeof setTimeout>; reject: (error: ConnectionError) => void } | undefined;
   /** What the runtime said of an error. The event that ends the connection comes behind it. */
   #error: Event | undefined;
-  /** Whether something was sent since it was last looked. True at first, as nothing is to be sent before CONNECT. */
+  /** Whether something was sent since it was last looked. True at first: CONNECT is about to be. */
   #hasSent = true;
   readonly #keepAlive: ReturnType<typeof setInterval>;
 
@@ -289,7 +288,7 @@ class WebSocketChannel implements ByteChannel {
 }
 
 /** Whether these bytes are the CONNECTED of a broker that is known to read messages as one stream of bytes. */
-function readsStream(bytes: Uint8Array): boolean | undefined {
+function readsStream(bytes: Uint8Array): boolean {
   const text = String.fromCharCode(...bytes.subarray(0, 512));
   return /^CONNECTED\r?\n(.+\n)*server:RabbitMQ\//.test(text);
 }

@@ -79,7 +79,15 @@ function openInDeno({ url, address, protocols }: LinkOptions): Link {
   try {
     const init = { protocols, client };
     const socket = new (WebSocket as unknown as WebSocketWith<typeof init>)(url, init);
-    return { socket, causeOf, giveUp: () => client.close() };
+    let open = true;
+    return {
+      socket,
+      causeOf,
+      giveUp() {
+        if (open) client.close(); // a second time it would throw
+        open = false;
+      },
+    };
   } catch (error) {
     client.close();
     throw error;
@@ -112,9 +120,7 @@ async function openInNode({ url, address, protocols }: LinkOptions): Promise<Lin
     refuseTls(address, Object.keys(tls), way);
     return plain();
   }
-  const dispatcher = wantsTls
-    ? new (shared.constructor as DispatcherClass)({ connect: await nodeTlsOptions(address, tls) })
-    : shared;
+  const dispatcher = address.tls === undefined ? shared : await dispatcherFor(address, shared, wantsTls);
   let error: unknown;
   let status: number | undefined;
   let socket: { destroy(): void } | undefined;
@@ -138,13 +144,25 @@ async function openInNode({ url, address, protocols }: LinkOptions): Promise<Lin
       },
       giveUp() {
         socket?.destroy();
-        if (wantsTls) dispatcher.destroy().catch(() => {});
+        if (dispatcher !== shared) dispatcher.destroy().catch(() => {});
       },
     };
   } catch (error) {
     // Not undici's, then: what test frameworks put in its place, for example.
     if (wantsTls) throw error;
     return plain();
+  }
+}
+
+/** A dispatcher with these TLS options; without any, all the same, as they say that certificates are verified. */
+async function dispatcherFor(address: SocketAddress, shared: Dispatcher, wantsTls: boolean): Promise<Dispatcher> {
+  const connect = await nodeTlsOptions(address, given(address));
+  try {
+    return new (shared.constructor as DispatcherClass)({ connect });
+  } catch (error) {
+    // One for proxies, say, that somebody has put in the place of Node's own, and that wants to know more.
+    if (wantsTls) throw error;
+    return shared;
   }
 }
 

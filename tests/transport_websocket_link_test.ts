@@ -1,6 +1,7 @@
 /** How a WebSocket is opened: what is offered, who is trusted, and what is said when it fails. */
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } from "#assert";
 import { test } from "#test";
+import process from "node:process";
 import type { TlsOptions as ServerOptions, TLSSocket } from "node:tls";
 import { openTransport, parseUrl } from "../connect.ts";
 import { ConnectionError, ConnectionTimeoutError } from "../errors.ts";
@@ -167,6 +168,17 @@ withPeer("wss: a certificate of a trusted issuer for this host", async (peer, ur
 withPeer("wss: an issuer that is not trusted", async (_peer, url) => {
   await assertFails(url, UNKNOWN_ISSUER);
   await assertFails(url, UNKNOWN_ISSUER, { caCerts: [pem("foreign_ca.pem")] });
+}, { tls: LOCALHOST });
+
+withPeer("wss: the variable that turns verification off in Node does not", async (_peer, url) => {
+  const before = process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
+  process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0";
+  try {
+    await assertFails(url, UNKNOWN_ISSUER);
+  } finally {
+    if (before === undefined) delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
+    else process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = before;
+  }
 }, { tls: LOCALHOST });
 
 withPeer("wss: a certificate for another host", async (_peer, url) => {

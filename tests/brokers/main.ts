@@ -8,6 +8,7 @@ import { rmSync } from "node:fs";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { openTransport, parseUrl } from "../../connect.ts";
+import { endAll } from "../support/process.ts";
 import { files, makeFolder } from "../support/project.ts";
 import { type Runtime, RUNTIMES } from "../support/runtime.ts";
 import { canReachJsr, findBun, findDeno, findNode, type FoundRuntime, installPackages } from "../support/runtimes.ts";
@@ -218,6 +219,7 @@ if (options.help) {
   // The brokers end with this process in any case: the rig sees to that.
   for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
     process.once(signal, () => {
+      endAll();
       remove();
       process.exit(code);
     });

@@ -4,7 +4,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 
 /** How to run a program. */
@@ -32,6 +32,14 @@ export interface RunResult {
 /** From asking a process to end to making it. Node's test runner needs a moment to end its own children. */
 const GRACE = 5_000;
 
+/** The programs that run. */
+const running = new Set<ChildProcess>();
+
+/** Asks all programs that {@linkcode run} has started to end: for who is asked to end itself. */
+export function endAll(): void {
+  for (const child of running) child.kill("SIGTERM");
+}
+
 /** Runs a program to its end. Never rejects: a program that cannot be started is one that did not end well. */
 export function run(command: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
   const { promise, resolve } = Promise.withResolvers<RunResult>();
@@ -40,6 +48,7 @@ export function run(command: string, args: readonly string[], options: RunOption
     env: { ...process.env, ...options.env },
     stdio: options.inherit ? ["ignore", "inherit", "inherit"] : ["ignore", "pipe", "pipe"],
   });
+  running.add(child);
   const chunks: Uint8Array[] = [];
   child.stdout?.on("data", (chunk: Uint8Array) => chunks.push(chunk));
   child.stderr?.on("data", (chunk: Uint8Array) => chunks.push(chunk));
@@ -60,6 +69,7 @@ export function run(command: string, args: readonly string[], options: RunOption
   const end = (ok: boolean, ending: string) => {
     clearTimeout(deadline);
     clearTimeout(force);
+    running.delete(child);
     resolve({ ok, ending, output: Buffer.concat(chunks).toString() });
   };
   child.once("error", (error) => end(false, error.message));

@@ -19,7 +19,7 @@ import {
 } from "./broker.ts";
 import { type Certificates, makeCertificates, makeKeyStore, STORE_PASSWORD } from "./certificates.ts";
 import { activemqPrograms } from "./install.ts";
-import { freePorts, releasePorts } from "./ports.ts";
+import { freePorts, onFreePorts, releasePorts } from "./ports.ts";
 import { untilAnswered } from "./probe.ts";
 import { type Program, Programs, tailOf } from "./programs.ts";
 
@@ -41,13 +41,16 @@ export const PRIORITY_QUEUES = "priority.";
 export async function startActivemq(options: ActivemqOptions = {}): Promise<RealBroker> {
   const running = options.own ? undefined : runningBroker("activemq");
   if (running !== undefined) return running;
-  const broker = await Activemq.create(options);
-  try {
-    await broker.start();
-  } catch (error) {
-    await broker.close();
-    throw error;
-  }
+  const broker = await onFreePorts(async () => {
+    const made = await Activemq.create(options);
+    try {
+      await made.start();
+      return made;
+    } catch (error) {
+      await made.close();
+      throw error;
+    }
+  });
   const { certificates, urls } = broker;
   const stop = async () => {
     await broker.stop();

@@ -34,6 +34,20 @@ export function releasePorts(ports: readonly number[]): void {
   for (const port of ports) taken.delete(port);
 }
 
+/**
+ * Starts something on free ports, and once more on others where one of them was taken meanwhile: between the moment when
+ * a port is found free and the one when its server listens, another rig may have found the same.
+ */
+export async function onFreePorts<T>(start: () => Promise<T>): Promise<T> {
+  for (let attempt = 1;; attempt++) {
+    try {
+      return await start();
+    } catch (error) {
+      if (attempt === 3 || !/eaddrinuse|address already in use/i.test(String(error))) throw error;
+    }
+  }
+}
+
 function firstOutgoingPort(): number {
   try {
     const first = Number(readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "utf8").trim().split(/\s+/)[0]);

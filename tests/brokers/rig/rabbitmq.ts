@@ -20,7 +20,7 @@ import {
 } from "./broker.ts";
 import { type Certificates, EXPIRED_NAME, makeCertificates, MUTUAL_NAME } from "./certificates.ts";
 import { rabbitmqPrograms } from "./install.ts";
-import { freePorts, releasePorts } from "./ports.ts";
+import { freePorts, onFreePorts, releasePorts } from "./ports.ts";
 import { type Probe, untilAnswered } from "./probe.ts";
 import { type Program, Programs, tailOf } from "./programs.ts";
 
@@ -53,14 +53,17 @@ export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabb
       ctl: () => Promise.reject(new Error("Cannot run rabbitmqctl: the broker is not the rig's own")),
     };
   }
-  const site = await RabbitmqSite.create("rabbitmq", options);
-  const node = new RabbitmqNode(site, "stompy", await freePorts(RabbitmqNode.PORTS));
-  try {
-    await node.start();
-  } catch (error) {
-    await site.close();
-    throw error;
-  }
+  const { site, node } = await onFreePorts(async () => {
+    const site = await RabbitmqSite.create("rabbitmq", options);
+    try {
+      const node = new RabbitmqNode(site, "stompy", await freePorts(RabbitmqNode.PORTS));
+      await node.start();
+      return { site, node };
+    } catch (error) {
+      await site.close();
+      throw error;
+    }
+  });
   const { certificates } = site;
   const url = node.urls["stomp+ssl"]!;
   const stop = async () => {

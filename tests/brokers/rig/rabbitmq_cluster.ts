@@ -8,7 +8,7 @@ import process from "node:process";
 import { promisify } from "node:util";
 import { type RigOptions, USER } from "./broker.ts";
 import { rabbitmqPrograms } from "./install.ts";
-import { freePorts } from "./ports.ts";
+import { freePorts, onFreePorts } from "./ports.ts";
 import { RabbitmqNode, RabbitmqSite } from "./rabbitmq.ts";
 
 /** One node of a cluster, in the hands of who started it. */
@@ -47,25 +47,7 @@ const NAMES = ["one", "two", "three"];
 
 /** Starts three nodes and waits until all of them answer. Takes about half a minute on two cores. */
 export async function startRabbitmqCluster(options: RigOptions = {}): Promise<RabbitmqCluster> {
-  const site = await RabbitmqSite.create("rabbitmq-cluster", options);
-  const config = `cluster_formation.peer_discovery_backend = classic_config
-${NAMES.map((name, index) => `cluster_formation.classic_config.nodes.${index + 1} = ${name}@localhost`).join("\n")}
-cluster_formation.node_cleanup.only_log_warning = true
-cluster_partition_handling = ignore
-net_ticktime = 5
-`;
-  const nodes: RabbitmqNode[] = [];
-  try {
-    for (const name of NAMES) {
-      nodes.push(new RabbitmqNode(site, name, await freePorts(RabbitmqNode.PORTS), config));
-    }
-    // All at once: each waits for the others before it opens its ports.
-    for (const node of nodes) node.launch();
-    await Promise.all(nodes.map((node) => node.ready()));
-  } catch (error) {
-    await site.close();
-    throw error;
-  }
+  const { site, nodes } = await onFreePorts(() => startNodes(options));
   const stop = async () => {
     await Promise.all(nodes.map((node) => node.kill())); // nothing of it is kept, so nothing has to be in order
     await site.close();
@@ -88,6 +70,29 @@ net_ticktime = 5
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+async function startNodes(options: RigOptions): Promise<{ site: RabbitmqSite; nodes: readonly RabbitmqNode[] }> {
+  const site = await RabbitmqSite.create("rabbitmq-cluster", options);
+  const config = `cluster_formation.peer_discovery_backend = classic_config
+${NAMES.map((name, index) => `cluster_formation.classic_config.nodes.${index + 1} = ${name}@localhost`).join("\n")}
+cluster_formation.node_cleanup.only_log_warning = true
+cluster_partition_handling = ignore
+net_ticktime = 5
+`;
+  const nodes: RabbitmqNode[] = [];
+  try {
+    for (const name of NAMES) {
+      nodes.push(new RabbitmqNode(site, name, await freePorts(RabbitmqNode.PORTS), config));
+    }
+    // All at once: each waits for the others before it opens its ports.
+    for (const node of nodes) node.launch();
+    await Promise.all(nodes.map((node) => node.ready()));
+    return { site, nodes };
+  } catch (error) {
+    await site.close();
+    throw error;
+  }
 }
 
 /** Milliseconds in which a queue has to have a leader. */
