@@ -232,15 +232,21 @@ export function messageHeaders(options: MessageOptions, family: BrokerFamily): H
 /**
  * The headers of a SUBSCRIBE.
  *
- * @param options the options, and beside them the mode in which messages are acknowledged; default `auto`.
+ * @param options the options, and beside them the mode in which messages are acknowledged, default `auto`, and the
+ * client id of the connection.
  * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
  */
 export function consumerHeaders(
-  options: ConsumerOptions & { readonly ack?: string | undefined },
+  options: ConsumerOptions & { readonly ack?: string | undefined; readonly clientId?: string | undefined },
   family: BrokerFamily,
 ): HeaderMap {
   if (options.prefetch !== undefined && (options.ack ?? "auto") === "auto") {
     throw new UnsupportedByBrokerError("prefetch", family, `${brokerName(family)} counts nothing in ack mode auto`);
+  }
+  const wantsClientId = family === "activemq" || family === "artemis";
+  if (options.durable !== undefined && wantsClientId && options.clientId === undefined) {
+    // It would take the subscription, and forget it with the connection.
+    throw new UnsupportedByBrokerError("durable", family, `${brokerName(family)} wants a clientId on the connection`);
   }
   return translate(DIALECTS[family].consumer, options, family);
 }

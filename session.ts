@@ -63,6 +63,8 @@ export class Session implements FrameSocket {
   readonly epoch: number = ++epochs;
   /** The virtual host that was asked for. */
   readonly host: string;
+  /** What the broker knows the client as, where it was told. */
+  readonly clientId: string | undefined;
   /** The headers of CONNECTED. */
   readonly connected: Headers;
   /** Which broker this is, as far as it is known. */
@@ -106,6 +108,7 @@ export class Session implements FrameSocket {
 
   private constructor(socket: FramedSocket, options: SessionOptions, { plan, connected }: Agreement) {
     this.host = options.host;
+    this.clientId = options.clientId ?? options.headers?.["client-id"];
     this.connected = connected;
     this.#heads = new PlainHeads(socket.version);
     this.family = options.broker ?? brokerFamily(connected["server"]);

@@ -10,6 +10,7 @@ import { type StompError, SubscriptionError, TimeoutError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import { Inbox, type InboxLimits } from "./inbox.ts";
 import type { AcknowledgeOptions, Acknowledger, Message } from "./message.ts";
+import { Settlement, type Tentative } from "./settlement.ts";
 import type { MessageTarget } from "./targets.ts";
 
 /** What a subscription needs of its client. */
@@ -38,14 +39,6 @@ export interface UnsubscribeOptions extends WaitOptions {
   forget?: boolean | undefined;
   /** Further headers of UNSUBSCRIBE. */
   headers?: Readonly<Record<string, string>> | undefined;
-}
-
-/** What was said of a message within a transaction. */
-export interface Tentative {
-  /** The transaction was committed. */
-  keep(): void;
-  /** It was not: the message can be acknowledged again. */
-  undo(): void;
 }
 
 /** What a subscription is made of. */
@@ -79,18 +72,13 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   readonly #owner: SubscriptionOwner;
   readonly #inbox: Inbox<Message>;
   readonly #shared: boolean;
+  readonly #settlement: Settlement;
   readonly #hurried = Promise.withResolvers<void>(); // a drain has no time any more
   #resolveClosed!: (error: StompError | undefined) => void;
   #ending: Promise<void> | undefined;
   #over = false;
   #epoch = 0; // of the connection; 0 while there is none
   #received = 0;
-  #acknowledged = 0;
-  #acknowledgedTo = 0; // in mode client: everything up to this number
-  #lastTaken = 0;
-  #unsettled = 0; // in mode client-individual: messages that were taken and not acknowledged
-  readonly #tentative = new Set<Message>(); // acknowledged in a transaction that is open
-  #onSettled: (() => void) | undefined;
   #ignoring = false; // messages that still come are not wanted
   #readable: ReadableStream<Message> | undefined;
 
@@ -100,6 +88,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     this.destination = details.destination;
     this.ackMode = details.ack;
     this.#owner = owner;
+    this.#settlement = new Settlement(details.ack);
     this.#shared = details.inbox !== undefined;
     this.#inbox = details.inbox ?? new Inbox<Message>((full) => owner.onFull(this, full), details);
     this.closed = new Promise((resolve) => this.#resolveClosed = resolve);
@@ -112,7 +101,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
 
   /** Messages for which ACK or NACK was sent; in mode `client` one stands for all before it. */
   get acknowledged(): number {
-    return this.#acknowledged;
+    return this.#settlement.count;
   }
 
   /** Messages that were received and wait to be taken. */
@@ -258,8 +247,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
    */
   taken(message: Message): void {
     if (message.epoch !== this.#epoch) return; // its connection is gone: nothing can be said of it any more
-    this.#lastTaken = message.number;
-    this.#unsettled++;
+    this.#settlement.taken(message);
   }
 
   /**
@@ -271,10 +259,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   leave(): void {
     this.#epoch = 0;
     if (this.ackMode !== "auto") this.#dropQueued();
-    this.#unsettled = 0;
-    this.#lastTaken = this.#acknowledgedTo;
-    this.#tentative.clear();
-    this.#onSettled?.();
+    this.#settlement.forget();
   }
 
   /**
@@ -293,25 +278,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
    * @returns within a transaction, what is to be called when that ends.
    */
   settle(message: Message, command: "ACK" | "NACK", inTransaction: boolean): Tentative | undefined {
-    message.settled = command;
-    this.#acknowledged++;
-    this.#unsettled--;
-    if (!inTransaction) {
-      this.#settledFor(message);
-      return undefined;
-    }
-    const tentative = this.#tentative.add(message);
-    return {
-      keep: () => {
-        if (tentative.delete(message)) this.#settledFor(message);
-      },
-      undo: () => {
-        if (!tentative.delete(message)) return; // its connection is gone
-        message.settled = undefined;
-        this.#acknowledged--;
-        this.#unsettled++;
-      },
-    };
+    return this.#settlement.settle(message, command, inTransaction);
   }
 
   /**
@@ -320,11 +287,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
    * @internal
    */
   settledAlready(message: Message): string | undefined {
-    if (message.settled !== undefined) return `it was sent ${message.settled} already`;
-    if (this.ackMode !== "client") return undefined;
-    let to = this.#acknowledgedTo;
-    for (const { number } of this.#tentative) to = Math.max(to, number);
-    return message.number <= to ? "a later message was acknowledged" : undefined;
+    return this.#settlement.obstacle(message);
   }
 
   /**
@@ -372,28 +335,13 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
       } else {
         this.#ignore();
         if (!this.#shared) this.#inbox.end();
-        await until(unlessHurried(this.#whenSettled()), "its messages to be acknowledged");
+        await until(unlessHurried(this.#settlement.whenSettled()), "its messages to be acknowledged");
         await unsubscribe();
       }
     } finally {
       this.end(undefined);
     }
     if (refusal !== undefined && !(refusal instanceof TimeoutError)) throw refusal;
-  }
-
-  #whenSettled(): Promise<void> {
-    if (this.#isSettled()) return Promise.resolve();
-    return new Promise((resolve) => this.#onSettled = resolve);
-  }
-
-  #isSettled(): boolean {
-    if (this.#tentative.size > 0) return false;
-    return this.ackMode === "client" ? this.#lastTaken <= this.#acknowledgedTo : this.#unsettled <= 0;
-  }
-
-  #settledFor(message: Message): void {
-    if (this.ackMode === "client") this.#acknowledgedTo = Math.max(this.#acknowledgedTo, message.number);
-    if (this.#onSettled && this.#isSettled()) this.#onSettled();
   }
 
   /** Messages that wait, or that still come, are of no use any more. */

@@ -285,7 +285,7 @@ export class Subscriptions implements SubscriptionOwner {
         id,
         destination,
         ack: ackMode,
-        ...consumerHeaders(options, session.family),
+        ...consumerHeaders({ ...options, clientId: session.clientId }, session.family),
         ...options.headers,
       },
     });

@@ -126,9 +126,17 @@ test("the options of a message", () => {
 test("the options of a subscription", () => {
   for (const [options, table] of CONSUMERS) {
     for (const [family, expected] of Object.entries(table) as [BrokerFamily, Record<string, string> | null][]) {
-      check(JSON.stringify(options), () => consumerHeaders(options, family), expected, family);
+      const make = () => consumerHeaders({ ...options, clientId: "me" }, family);
+      check(JSON.stringify(options), make, expected, family);
     }
   }
+});
+
+test("a durable subscription wants a client id where the broker would forget it without", () => {
+  for (const family of ["activemq", "artemis"] as const) {
+    assertThrows(() => consumerHeaders({ durable: "d" }, family), UnsupportedByBrokerError, "wants a clientId");
+  }
+  assertEquals(consumerHeaders({ durable: "d" }, "rabbitmq")["durable"], "true");
 });
 
 test("expires is a span or a moment, and each broker's own of the two", () => {

@@ -154,7 +154,7 @@ clientTest("a send that is not confirmed in time rejects; its receipt may come l
   assert(performance.now() - start < 1000);
   assertEquals(stomp.pending, 0);
   for (const late of await peer.frames(3)) await peer.write(receiptFor(late));
-  const next = stomp.send("/q", "d");
+  const next = stomp.send("/q", "d", { timeout: 10_000 });
   await confirm(peer);
   await next;
 });

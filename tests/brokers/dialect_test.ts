@@ -68,6 +68,12 @@ once("prefetch is refused in mode auto, where nothing is counted", {
   fn: (rig) => refuses(rig, "prefetch", { prefetch: 3 }),
 });
 
+once("a durable subscription of a client without an id is refused", {
+  broker: "activemq",
+  versions: VERSIONS,
+  fn: (rig) => refuses(rig, "durable", { durable: "nobody's" }),
+});
+
 once("forget is refused where the broker would keep the durable subscription", {
   broker: "rabbitmq",
   async fn({ connect, topic, broker }) {
