@@ -38,24 +38,33 @@ export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions
   drainTimeout?: number | undefined;
 }
 
+/** Fails with a `RangeError` unless the options can be used: before anything is subscribed. */
+export function checkConsume({ concurrency = 1 }: ConsumeOptions): void {
+  if (!(concurrency >= 1)) throw new RangeError(`Cannot handle ${concurrency} messages at a time: 1 is the least`);
+}
+
 /**
  * Runs the loop until the subscription is over.
  *
  * A message is acknowledged when its handler returns, and refused when it throws. In mode `auto` neither is said.
  *
- * @throws what ended the subscription, if it was not on request.
+ * @throws what ended the subscription, if it was not on request; what `onError` throws, and then it is unsubscribed.
  */
 export async function runWorker(subscription: Subscription, handler: Handler, options: ConsumeOptions): Promise<void> {
-  const { concurrency = 1, signal } = options;
-  if (!(concurrency >= 1)) throw new RangeError(`Cannot handle ${concurrency} messages at a time: 1 is the least`);
-  const over = new AbortController();
+  const { concurrency = 1, signal, drainTimeout = DRAIN_TIMEOUT } = options;
+  const ending = new AbortController(); // nothing is tried again
+  const over = new AbortController(); // for handlers
   let draining: Promise<void> | undefined;
-  const drain = () => void (draining ??= subscription.drain({ timeout: options.drainTimeout ?? DRAIN_TIMEOUT }));
+  const drain = () => {
+    ending.abort();
+    draining ??= subscription.drain({ timeout: drainTimeout });
+    draining.catch(() => {}); // awaited below
+  };
   if (signal?.aborted) drain();
   signal?.addEventListener("abort", drain, { once: true });
   const work = async () => {
     for (let message = await subscription.take(); message; message = await subscription.take()) {
-      await handle(message, handler, subscription, options, over.signal);
+      await handle(message, handler, subscription, options, ending.signal, over.signal);
     }
   };
   try {
@@ -63,6 +72,10 @@ export async function runWorker(subscription: Subscription, handler: Handler, op
     await draining;
     const reason = await subscription.closed;
     if (reason) throw reason;
+  } catch (error) {
+    ending.abort();
+    await subscription.unsubscribe().catch(() => {}); // what went wrong first is what the caller has to know
+    throw error;
   } finally {
     signal?.removeEventListener("abort", drain);
     over.abort();
@@ -77,27 +90,41 @@ async function handle(
   handler: Handler,
   subscription: Subscription,
   options: ConsumeOptions,
-  signal: AbortSignal,
+  ending: AbortSignal,
+  over: AbortSignal,
 ): Promise<void> {
   const { retry = {}, onError } = options;
   const attempts = retry.attempts ?? 1;
   const settles = subscription.ackMode !== "auto";
   for (let attempt = 1;; attempt++) {
     try {
-      await handler(message, signal);
+      await handler(message, over);
       break;
     } catch (error) {
-      if (attempt < attempts) {
-        await new Promise((resolve) => setTimeout(resolve, (retry.delay ?? RETRY_DELAY) * 2 ** (attempt - 1)));
-        continue;
+      if (attempt < attempts && !ending.aborted) {
+        await pause((retry.delay ?? RETRY_DELAY) * 2 ** (attempt - 1), ending);
+        if (!ending.aborted) continue;
       }
+      if (settles && message.settled === undefined) await settle(() => message.nack({ headers: options.nackHeaders }));
       onError?.(error, message);
-      if (settles) await settle(() => message.nack({ headers: options.nackHeaders }));
       return;
     }
   }
   // The handler may have settled it itself.
   if (settles && message.settled === undefined) await settle(() => message.ack());
+}
+
+/** Waits, but not beyond the signal. */
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal.addEventListener("abort", done);
+  });
 }
 
 /** A message whose connection is gone comes again: that ends no loop. */

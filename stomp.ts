@@ -6,7 +6,7 @@
  */
 import { readAckMode } from "./acknowledge.ts";
 import { sendByHand } from "./by_hand.ts";
-import { type ConsumeOptions, type Handler, runWorker } from "./consume.ts";
+import { checkConsume, type ConsumeOptions, type Handler, runWorker } from "./consume.ts";
 import type { ReadOptions } from "./conversation.ts";
 import type { WaitOptions } from "./deadline.ts";
 import { addressesOf, Dialer } from "./dialer.ts";
@@ -314,6 +314,8 @@ export class Stomp implements AsyncDisposable {
    * @throws as {@linkcode subscribe}, and what ended the subscription, if it was not on request.
    */
   async consume(destination: string, handler: Handler, options: ConsumeOptions = {}): Promise<void> {
+    checkConsume(options);
+    if (options.signal?.aborted) return; // over before it began
     const { signal: _, ...rest } = options;
     const subscription = await this.subscribe(destination, { ack: "client-individual", ...rest });
     await runWorker(subscription, handler, options);
@@ -340,6 +342,7 @@ export class Stomp implements AsyncDisposable {
     handler: (request: Message) => Reply | Promise<Reply>,
     options: ConsumeOptions = {},
   ): Promise<Subscription> {
+    checkConsume(options);
     const { signal: _, ...rest } = options;
     const subscription = await this.subscribe(destination, { ack: "client-individual", ...rest });
     const work = async (request: Message) => await this.#requests.answer(request, await handler(request));

@@ -90,3 +90,42 @@ test("a concurrency below one is refused", async () => {
   await using stomp = await Stomp.connect(broker.url);
   await assertRejects(() => stomp.consume("/queue/a", () => {}, { concurrency: 0 }), RangeError);
 });
+
+test("a loop whose signal has aborted already subscribes to nothing", async () => {
+  await using broker = await Broker.listen();
+  await using stomp = await Stomp.connect(broker.url);
+  await stomp.send("/queue/a", "stays");
+  await stomp.consume("/queue/a", () => {}, { signal: AbortSignal.abort() });
+  assertEquals(broker.counts.messages, 1);
+});
+
+test("a drain does not wait for another attempt", async () => {
+  await using broker = await Broker.listen();
+  await using stomp = await Stomp.connect(broker.url);
+  await stomp.send("/queue/a", "bad");
+  const over = new AbortController();
+  let attempts = 0;
+  await stomp.consume("/queue/a", () => {
+    attempts++;
+    setTimeout(() => over.abort(), 5);
+    throw new Error("bad");
+  }, { signal: over.signal, retry: { attempts: 5, delay: 60_000 }, nackHeaders: { requeue: "false" } });
+  assertEquals([attempts, broker.counts.messages], [1, 0]);
+});
+
+test("an onError that throws ends the loop and its subscription", async () => {
+  await using broker = await Broker.listen();
+  await using stomp = await Stomp.connect(broker.url);
+  await stomp.send("/queue/a", "bad");
+  const loop = stomp.consume("/queue/a", () => {
+    throw new Error("bad");
+  }, {
+    nackHeaders: { requeue: "false" },
+    onError: () => {
+      throw new Error("enough");
+    },
+  });
+  await assertRejects(() => loop, Error, "enough");
+  await stomp.send("/queue/a", "for nobody");
+  assertEquals(broker.counts.messages, 1);
+});
