@@ -7,6 +7,7 @@
  */
 import type nodeProcess from "node:process";
 import { failureReason } from "./channel.ts";
+import { ConnectionError } from "./errors.ts";
 import { addressText, type SocketAddress, type TlsOptions } from "./transport.ts";
 
 /** A WebSocket, with what its runtime can do beside the standard. */
@@ -52,6 +53,21 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   return openInBrowser(options);
 }
 
+/** Deno before 2.9.6 does not reject a key that belongs to another certificate: it ends the process. */
+function checkKeyPair(address: SocketAddress, { cert, key }: TlsOptions): void {
+  if (cert === undefined || key === undefined) return;
+  const { X509Certificate, createPrivateKey } = process.getBuiltinModule("node:crypto");
+  let fits: boolean;
+  try {
+    fits = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+  } catch {
+    return; // not even PEM: that Deno does reject, in its own words
+  }
+  if (!fits) {
+    throw new ConnectionError(`Cannot connect to ${addressText(address)}: the key is not that of the certificate`);
+  }
+}
+
 function openInBrowser({ url, address, protocols }: LinkOptions): Link {
   refuseTls(
     address,
@@ -75,6 +91,7 @@ function openInDeno({ url, address, protocols }: LinkOptions): Link {
     "Deno has it for stomp+ssl:// alone",
   );
   if (Object.keys(tls).length === 0) return plainLink(new WebSocket(url, protocols));
+  checkKeyPair(address, tls);
   const client = Deno.createHttpClient(tls as Deno.CreateHttpClientOptions);
   try {
     const init = { protocols, client };

@@ -29,6 +29,8 @@ export interface Job {
   subscriptions?: number;
   /** Whether messages are detached before they are kept. Default `false`. */
   detach?: boolean;
+  /** A queue of a real broker, which then is the far end; `ack` fills it first, and `receipts` empties it afterwards. */
+  queue?: string;
   /** Messages to begin with, to get warm and to learn the pace. */
   first: number;
   /** How many are measured. Default: as many as fit into `seconds`. */

@@ -61,8 +61,21 @@ export async function startPeer(): Promise<PeerProcess> {
   };
 }
 
+/** The far end: the load peer, or a broker on this machine. */
+export interface FarEnd {
+  /** Its port on 127.0.0.1. */
+  port: number;
+  /** User and password, if it asks for others than guest. */
+  login?: string;
+}
+
 /** Measures once. Throws when the process fails. */
-export async function measure(runtime: FoundRuntime, workload: Workload, one: Run, port: number): Promise<Measured> {
+export async function measure(
+  runtime: FoundRuntime,
+  workload: Workload,
+  one: Run,
+  { port, login }: FarEnd,
+): Promise<Measured> {
   const { plain, memory } = START[runtime.name];
   if (workload.worker === "start") return await measureStart(runtime, one.label);
   const args = [
@@ -71,6 +84,7 @@ export async function measure(runtime: FoundRuntime, workload: Workload, one: Ru
     one.candidate,
     JSON.stringify(one.job satisfies Job),
     String(port),
+    ...(login === undefined ? [] : [login]),
   ];
   const result = await run(runtime.command, args, { env: { DENO_NO_PACKAGE_JSON: "1" }, timeout: LIMIT });
   const line = result.output.trim().split("\n").at(-1) ?? "";

@@ -6,7 +6,7 @@
 import { type Runtime, RUNTIMES } from "../tests/support/runtime.ts";
 import type { Baseline, Entry } from "./baseline.ts";
 import type { Summary } from "./results.ts";
-import { type Figure, type Workload, WORKLOADS } from "./workloads.ts";
+import { brokerWorkloads, type Figure, type Workload, WORKLOADS } from "./workloads.ts";
 
 const NAMES: Record<string, string> = {
   deno: "Deno",
@@ -107,7 +107,7 @@ function speedTable(baseline: Baseline): string {
     ...labels.map(nameOf),
     "of the best other client",
     "of the bare socket",
-    "the first by CPU",
+    "the same by CPU",
   ];
   return toTable(head, rows);
 }
@@ -124,6 +124,38 @@ function otherTable(baseline: Baseline): string {
     ]);
   });
   return toTable(["work", "what", ...RUNTIMES.map(nameOf), "goal"], rows);
+}
+
+/** The workloads that were measured with real brokers. */
+function brokersOf(baseline: Baseline): Workload[] {
+  const names = Object.keys(baseline.workloads).map((id) => /^(.+)-ack$/.exec(id)?.[1]).filter((name) =>
+    name !== undefined
+  );
+  return names.flatMap(brokerWorkloads);
+}
+
+function brokerTable(baseline: Baseline): string {
+  const labels = ["stompy", "stompit", "stompjs"];
+  const rows = brokersOf(baseline).flatMap((workload) => {
+    return forEntries(baseline, workload, (runtime, { runs, figures }): Row => [
+      workload.title,
+      nameOf(runtime),
+      ...labels.map((label) =>
+        runs[label] ? `${formatNumber(runs[label].rate)} (${formatNumber(runs[label].cpu)})` : "–"
+      ),
+      ...workload.figures.map((figure) => formatFigure(figure, figures[figure.name] ?? NaN)),
+    ]);
+  });
+  if (rows.length === 0) return "";
+  const head = ["work", "in", ...labels.map(nameOf), "of the best other client", "the same by CPU"];
+  return `## Real brokers
+
+Here the broker is the limit. Messages a second, and in brackets the microseconds of the client's processor time for
+each.
+
+${toTable(head, rows)}
+
+`;
 }
 
 function goalsTable(): string {
@@ -171,7 +203,7 @@ less. The goals:
 
 ${goalsTable()}
 
-## Size and memory
+${brokerTable(baseline)}## Size and memory
 
 ${otherTable(baseline)}
 
@@ -203,7 +235,7 @@ deno task bench --only receive,echo --quick      # a first look
 deno task bench --runtime bun --rounds 9
 deno task bench --check                          # compares with bench/baseline.json
 deno task bench --save                           # writes that file, this page and the picture
-deno task bench --broker stomp://guest:guest@localhost:61613
+deno task bench --broker rabbitmq=stomp://guest:guest@127.0.0.1:61613
 deno bench bench/codec_bench.ts                  # encoder and decoder alone
 \`\`\`
 

@@ -1,6 +1,6 @@
 /**
- * One measurement, in a process of its own: `work.ts <candidate> <job as JSON> <port>`. Prints what was measured as
- * JSON.
+ * One measurement, in a process of its own: `work.ts <candidate> <job as JSON> <port> [<user and password>]`. Prints
+ * what was measured as JSON.
  *
  * @module
  */
@@ -9,11 +9,19 @@ import type { Candidate, CandidateModule, Target } from "./candidates/candidate.
 import type { Job, Measured } from "./jobs.ts";
 import { textOf } from "./text.ts";
 
-const [name = "", text = "", port = ""] = process.argv.slice(2);
+const [name = "", text = "", port = "", login = "guest"] = process.argv.slice(2);
 const job = JSON.parse(text) as Job;
 const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
 const { connect } = await import(`./candidates/${name === "bare" ? `bare_${runtime}` : name}.ts`) as CandidateModule;
-const peer: Target = { port: Number(port), login: "guest", sync: (sends, acks) => `/sync/${sends}/${acks}` };
+const { queue } = job;
+const peer: Target = {
+  port: Number(port),
+  login,
+  sync: (sends, acks) => queue === undefined ? `/sync/${sends}/${acks}` : `${queue}-sync`,
+};
+
+/** Messages with receipts that are open at a time. */
+const IN_FLIGHT = 256;
 
 /** Prepares the job for so many messages; what it gives is what takes the time. */
 async function prepare(candidate: Candidate, count: number): Promise<() => Promise<unknown>> {
@@ -26,7 +34,8 @@ async function prepare(candidate: Candidate, count: number): Promise<() => Promi
     case "chunks":
       return () => candidate.receive(`/chunks/${count}/1024`, 1);
     case "ack":
-      return () => candidate.receiveAndAck(destination, count);
+      if (queue !== undefined) await candidate.sendWithReceipts(queue, body, count, IN_FLIGHT);
+      return () => candidate.receiveAndAck(queue ?? destination, count);
     case "many": {
       const all = Array.from({ length: job.subscriptions! }, () => `/many/${count}/${size}`);
       return await candidate.receiveMany(all, count, "/go");
@@ -34,7 +43,7 @@ async function prepare(candidate: Candidate, count: number): Promise<() => Promi
     case "send":
       return () => candidate.send("/queue/bench", body, count);
     case "receipts":
-      return () => candidate.sendWithReceipts("/queue/bench", body, count, 256);
+      return () => candidate.sendWithReceipts(queue ?? "/queue/bench", body, count, IN_FLIGHT);
     case "echo":
       return () => candidate.echo("/echo", body, count);
   }
@@ -49,6 +58,7 @@ async function measure(count: number): Promise<Measured> {
   await run();
   const seconds = (performance.now() - start) / 1000;
   const { user, system } = process.cpuUsage(cpu);
+  if (queue !== undefined && job.kind === "receipts") await candidate.receive(queue, count);
   await candidate.close();
   return { count, seconds, cpu: (user + system) / 1e6 };
 }

@@ -269,3 +269,30 @@ export const WORKLOADS: readonly Workload[] = [
     }],
   },
 ];
+
+/** What is measured with a real broker as the far end; `name` is what people call it. */
+export function brokerWorkloads(name: string): Workload[] {
+  const queue = "/queue/stompy-bench";
+  const figures: Figure[] = [
+    times("of the best peer", 1, (results) => results.ratio("stompy", results.bestPeer())),
+    times("of the best peer, per second of CPU", 1, (results) => results.cpuRatio("stompy", results.leanestPeer())),
+  ];
+  return [
+    {
+      id: `${name}-receipts`,
+      title: `${name}: send with a receipt for each, 256 in flight`,
+      rate: messages,
+      worker: "work",
+      runs: each({ kind: "receipts", queue, first: 1000 }, "stompy", ...PEERS),
+      figures,
+    },
+    {
+      id: `${name}-ack`,
+      title: `${name}: receive and acknowledge each, client-individual`,
+      rate: messages,
+      worker: "work",
+      runs: each({ kind: "ack", queue, first: 1000 }, "stompy", ...PEERS),
+      figures,
+    },
+  ];
+}
