@@ -29,7 +29,10 @@ export interface FrameDecoderOptions extends DecoderLimits {
 const LF = 10;
 const CR = 13;
 
-const EMPTY_CHUNK = new Chunk(new Uint8Array(0));
+const EMPTY_CHUNK = new Chunk("");
+
+/** Bytes that a head which was cut in two is read on by: more than most heads have. */
+const CARRY_STEP = 1 << 10;
 
 // Where a decoder is.
 const BETWEEN = 0; // between frames: the next byte that is no line end begins a command
@@ -60,10 +63,9 @@ export class FrameDecoder {
   #state = BETWEEN;
   #afterCr = false; // between frames, a CR waits for its LF
   #crlfBefore = true; // the frame before this one may have ended its lines with CRLF
-  // The bytes that are being looked at: the chunk that was pushed, behind what was left of the ones before it.
-  #chunk = EMPTY_CHUNK;
-  #at = 0; // the next byte to look at, outside a head
-  #carry: Uint8Array | undefined; // what was left, with room behind it
+  #at = 0; // the next byte of the chunk to look at, outside a head
+  #holdsChunk = false; // frames have views on it
+  #carry: Uint8Array | undefined; // a head that goes on past its chunk, with room behind it
   #carried = 0;
   // A body that goes on past its chunk, and the head that it belongs to.
   #body: BodyBuilder | undefined;
@@ -98,8 +100,17 @@ export class FrameDecoder {
   }
 
   /**
-   * Takes the next bytes and calls `onFrame` for each frame that they complete. The decoder keeps views on the chunk:
-   * it must not be written to afterwards.
+   * Whether frames of the last chunk may still have views on it. Where not, its memory can be written to again.
+   *
+   * @internal
+   */
+  get holdsChunk(): boolean {
+    return this.#holdsChunk;
+  }
+
+  /**
+   * Takes the next bytes and calls `onFrame` for each frame that they complete. Frames may have views on the chunk: it
+   * must not be written to afterwards.
    *
    * @throws {UnknownBrokerResponseError} when the bytes are not STOMP, or over a limit. The frames before the fault
    * were delivered; from then on the decoder refuses all input with the same error.
@@ -130,7 +141,6 @@ export class FrameDecoder {
   #fail(error: unknown): void {
     this.#failure = { error };
     this.#state = BETWEEN;
-    this.#chunk = EMPTY_CHUNK;
     this.#carry = undefined;
     this.#body = undefined;
     this.#bodyOf = undefined;
@@ -139,20 +149,19 @@ export class FrameDecoder {
 
   #decode(bytes: Uint8Array): void {
     this.#at = 0;
+    this.#holdsChunk = false;
+    const chunk = new Chunk(bytes);
     if (this.#state === BODY && !this.#continueBody(bytes)) return;
-    if (this.#state === HEAD) bytes = this.#joinCarry(bytes);
-    this.#chunk = new Chunk(bytes);
+    if (this.#state === HEAD && !this.#continueHead(chunk, bytes)) return;
     while (this.#at < bytes.length) {
-      if (this.#state === BETWEEN && !this.#beginFrame(bytes)) break;
-      if (!this.#head.read(this.#chunk)) {
+      if (!this.#beginFrame(bytes)) break;
+      if (!this.#head.read(chunk)) {
         this.#keepHead(bytes);
-        return;
+        break;
       }
-      if (!this.#readBody(bytes)) break;
+      if (!this.#readBody(chunk, bytes, chunk, this.#head.end)) break;
     }
-    // Frames hold on to the chunk themselves; an idle decoder should not.
-    this.#chunk = EMPTY_CHUNK;
-    this.#carry = undefined;
+    if (this.#holdsChunk) this.#holdsChunk = !chunk.letGo();
   }
 
   /** Skips the line ends between frames. Returns whether a frame begins in this chunk. */
@@ -189,29 +198,35 @@ export class FrameDecoder {
     }
   }
 
-  /** Reads the body, or begins to. Returns whether the frame was completed. */
-  #readBody(bytes: Uint8Array): boolean {
-    const { contentLength, end: start } = this.#head;
+  /**
+   * Reads the body, or begins to. Returns whether the frame was completed.
+   *
+   * @param headChunk what the head is in, which may have begun in an earlier chunk
+   * @param start where the body begins
+   */
+  #readBody(chunk: Chunk, bytes: Uint8Array, headChunk: Chunk, start: number): boolean {
+    const { contentLength } = this.#head;
     let end: number;
     if (contentLength >= 0) {
       end = start + contentLength;
-      if (end >= bytes.length) return this.#beginBody(bytes, start);
+      if (end >= bytes.length) return this.#beginBody(bytes, headChunk, start);
       if (bytes[end] !== 0) throw noNul(contentLength);
     } else {
-      end = start < bytes.length && bytes[start] === 0 ? start : bytes.indexOf(0, start);
-      if (end < 0) return this.#beginBody(bytes, start);
+      end = start < bytes.length && bytes[start] === 0 ? start : chunk.indexOfNul(start);
+      if (end < 0) return this.#beginBody(bytes, headChunk, start);
       this.#checkBodySize(end - start);
     }
     this.#at = end + 1;
-    const found = this.#head.found(this.#chunk);
-    found.placeBody(this.#chunk, start, end);
+    this.#holdsChunk = true;
+    const found = headChunk === chunk ? this.#head.found(chunk) : this.#head.foundCopy(headChunk);
+    found.placeBody(chunk, start, end);
     this.#deliver(found);
     return true;
   }
 
   /** Moves what there is of a body into memory of its own; the chunk is let go. */
-  #beginBody(bytes: Uint8Array, start: number): false {
-    this.#bodyOf = this.#head.foundCopy(this.#chunk);
+  #beginBody(bytes: Uint8Array, headChunk: Chunk, start: number): false {
+    this.#bodyOf = this.#head.foundCopy(headChunk);
     this.#body = new BodyBuilder(this.#head.contentLength);
     this.#state = BODY;
     this.#at = start;
@@ -238,8 +253,8 @@ export class FrameDecoder {
     const found = this.#bodyOf!;
     this.#body = this.#bodyOf = undefined;
     this.#at = end + 1;
-    const whole = new Chunk(body.finish());
-    found.placeBody(whole, 0, whole.bytes.length);
+    const whole = body.finish();
+    found.placeBody(whole, 0, whole.length);
     this.#deliver(found);
     return true;
   }
@@ -273,29 +288,38 @@ export class FrameDecoder {
   /** Keeps the beginning of a frame whose head goes on in the next chunk. */
   #keepHead(bytes: Uint8Array): void {
     const { start } = this.#head;
-    const left = bytes.length - start;
-    // A carry that holds this frame alone goes on growing. Otherwise frames may have views on what was carried.
-    if (this.#carry === undefined || start > 0) {
-      this.#carry = new Uint8Array(Math.max(256, left * 2));
-      this.#carry.set(bytes.subarray(start));
-      this.#head.rebase();
-    }
-    this.#carried = left;
-    this.#chunk = EMPTY_CHUNK;
+    this.#carry = bytes.slice(start);
+    this.#carried = bytes.length - start;
+    this.#head.rebase();
   }
 
-  /** Puts a chunk behind what was kept. Room doubles, so that single bytes cost linear time. */
-  #joinCarry(chunk: Uint8Array): Uint8Array {
-    const carried = this.#carried;
-    const length = carried + chunk.length;
-    let carry = this.#carry!;
-    if (length > carry.length) {
-      const grown = new Uint8Array(Math.max(length, carry.length * 2));
-      grown.set(carry.subarray(0, carried));
-      this.#carry = carry = grown;
+  /**
+   * Reads on in a head that began in an earlier chunk: so much of this chunk is put behind what was kept as the head
+   * needs. Room doubles, so that single bytes cost linear time.
+   *
+   * @returns whether frames may begin in the rest of the chunk.
+   */
+  #continueHead(chunk: Chunk, bytes: Uint8Array): boolean {
+    for (;;) {
+      const carried = this.#carried;
+      const at = this.#at;
+      const size = Math.min(bytes.length - at, Math.max(CARRY_STEP, carried));
+      let carry = this.#carry!;
+      if (carried + size > carry.length) {
+        carry = new Uint8Array(Math.max(carried + size, carry.length * 2));
+        carry.set(this.#carry!.subarray(0, carried));
+        this.#carry = carry;
+      }
+      carry.set(bytes.subarray(at, at + size), carried);
+      const headChunk = new Chunk(carry.subarray(0, carried + size));
+      if (this.#head.read(headChunk)) {
+        this.#carry = undefined;
+        return this.#readBody(chunk, bytes, headChunk, at + this.#head.end - carried);
+      }
+      this.#carried += size;
+      this.#at += size;
+      if (this.#at === bytes.length) return false;
     }
-    carry.set(chunk, carried);
-    return carry.subarray(0, length);
   }
 }
 

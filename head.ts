@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { findCommand, mayBecomeCommand, unknownCommand } from "./commands.ts";
+import { findCommand, mayBecomeCommand, mayHaveBody, unknownCommand } from "./commands.ts";
 import type { UnknownBrokerResponseError } from "./errors.ts";
 import { checkHeaderLine, type HeaderRules, headerRules, malformed, type Version } from "./headers.ts";
+import { type FactLines, LastHead } from "./last_head.ts";
 import { Received } from "./received.ts";
 import { Chunk, decodeLenient, decodeStrict, isAscii } from "./text.ts";
 
@@ -25,13 +26,12 @@ export type Limits = { readonly [name in keyof DecoderLimits]-?: number };
 const LF = 10;
 const CR = 13;
 const COLON = 58;
+const SEMICOLON = 59;
 const BACKSLASH = 92;
 const SPACE = 32;
 
 /** "content-length:" */
 const CONTENT_LENGTH = new TextEncoder().encode("content-length:");
-
-const NOTHING = new Uint8Array(0);
 
 /** "content-type:" */
 const CONTENT_TYPE = new TextEncoder().encode("content-type:");
@@ -78,11 +78,11 @@ export class HeadReader {
   #ascii = true;
   #count = 0; // header lines
   #length = -1;
-  #contentType = 0; // where that line begins; 0 for none, as a command stands before it
-  #subscription = 0; // the same
-  // The last subscription line, and the id in it: mostly the next one is the same.
-  #lastLine: Uint8Array = NOTHING;
-  #lastId: string | undefined;
+  #hasParameters = false; // of the content-type
+  #subscription: string | undefined;
+  readonly #lines: FactLines = { contentLength: -1, contentType: -1, subscription: -1 }; // where they begin
+  #isFresh = true; // nothing of the head was read yet
+  readonly #last = new LastHead();
 
   /** Creates a reader that keeps to limits. */
   constructor(limits: Limits) {
@@ -116,8 +116,7 @@ export class HeadReader {
 
   /** Begins a head; the version is the one that is read to its end. */
   begin(start: number, version: Version): void {
-    // What the same bytes mean depends on the version.
-    if (version !== this.#version) this.#lastLine = NOTHING;
+    if (version !== this.#version) this.#last.forget(); // what the same bytes mean depends on the version
     this.#start = this.#scanned = this.#line = start;
     this.#version = version;
     this.#colon = -1;
@@ -125,7 +124,10 @@ export class HeadReader {
     this.#ascii = true;
     this.#count = 0;
     this.#length = -1;
-    this.#contentType = this.#subscription = 0;
+    this.#hasParameters = false;
+    this.#subscription = undefined;
+    this.#lines.contentLength = this.#lines.contentType = this.#lines.subscription = -1;
+    this.#isFresh = true;
   }
 
   /** Says that the frame will begin at 0 from the next chunk on. */
@@ -134,8 +136,6 @@ export class HeadReader {
     this.#line -= this.#start;
     if (this.#colon >= 0) this.#colon -= this.#start;
     this.#head -= this.#start;
-    if (this.#contentType > 0) this.#contentType -= this.#start;
-    if (this.#subscription > 0) this.#subscription -= this.#start;
     this.#start = 0;
   }
 
@@ -146,44 +146,73 @@ export class HeadReader {
    */
   read(chunk: Chunk): boolean {
     const { bytes } = chunk;
-    const whole = (this.#command !== "" || this.#readCommand(bytes)) && this.#readHeaderLines(bytes);
+    const isFresh = this.#isFresh;
+    this.#isFresh = false;
+    const isKnown = isFresh && chunk.isPlain && this.#last.match(bytes, chunk.view, this.#start);
+    if (isKnown) this.#adopt(chunk, bytes);
+    const whole = isKnown || ((this.#command !== "" || this.#readCommand(bytes)) && this.#readHeaderLines(bytes));
     // Where the head goes on, at least one more byte belongs to it.
     const size = (whole ? this.#scanned : bytes.length + 1) - this.#start;
     const { maxHeaderBytes } = this.#limits;
     if (size > maxHeaderBytes) {
       throw malformed(`its headers are over the limit of ${maxHeaderBytes} bytes (maxHeaderBytes)`);
     }
-    if (whole && !chunk.isPlain) this.#checkLines(bytes);
-    return whole;
+    if (!whole || isKnown) return whole;
+    if (!chunk.isPlain) this.#checkLines(bytes);
+    else if (isFresh && mayHaveBody(this.#command)) this.#learn(chunk, bytes);
+    return true;
   }
 
   /** What was found, in the chunk that was read. */
   found(chunk: Chunk): Received {
     const found = new Received(chunk, this.#head, this.#line, this.#ascii, this.#rules);
-    found.contentTypeAt = this.#contentType;
-    if (this.#subscription > 0) found.subscription = this.#idAt(chunk.bytes, found);
+    found.hasParameters = this.#hasParameters;
+    found.subscription = this.#subscription;
     return found;
   }
 
   /** The same, in a chunk of its own, so that the one that was read can be let go. */
   foundCopy(chunk: Chunk): Received {
     const head = new Chunk(chunk.bytes.slice(this.#head, this.#line));
-    const found = new Received(head, 0, head.bytes.length, this.#ascii, this.#rules);
-    if (this.#contentType > 0) found.contentTypeAt = this.#contentType - this.#head;
+    const found = new Received(head, 0, head.length, this.#ascii, this.#rules);
+    found.hasParameters = this.#hasParameters;
+    found.subscription = this.#subscription;
     return found;
   }
 
-  /** The id in the subscription line. The same bytes as the last time give the same string, with its hash. */
-  #idAt(bytes: Uint8Array, found: Received): string | undefined {
-    const last = this.#lastLine;
-    const start = this.#subscription;
-    let i = 0;
-    const most = Math.min(last.length, bytes.length - start);
-    while (i < most && bytes[start + i] === last[i]) i++;
-    if (i === last.length && i > 0) return this.#lastId;
-    this.#lastId = found.header("subscription");
-    this.#lastLine = bytes.slice(start, indexOfByte(bytes, LF, start) + 1);
-    return this.#lastId;
+  /** Takes over what the last head said, and what this one says otherwise. */
+  #adopt(chunk: Chunk, bytes: Uint8Array): void {
+    const { facts, changed, end } = this.#last;
+    const { command, commandEnd, contentLength, hasParameters, subscription } = facts!;
+    this.#command = command;
+    this.#rules = headerRules(command, this.#version);
+    this.#head = this.#start + commandEnd;
+    this.#scanned = end;
+    this.#line = end - 1;
+    this.#length = contentLength;
+    if (changed.contentLength >= 0) this.#readContentLength(bytes, changed.contentLength);
+    this.#hasParameters = changed.contentType < 0 ? hasParameters : lineHas(bytes, SEMICOLON, changed.contentType);
+    this.#subscription = changed.subscription < 0 ? subscription : this.#valueAt(chunk, bytes, changed.subscription);
+  }
+
+  /** Remembers this head for the next ones. */
+  #learn(chunk: Chunk, bytes: Uint8Array): void {
+    const line = this.#lines.subscription;
+    if (line >= 0) this.#subscription = this.#valueAt(chunk, bytes, line + SUBSCRIPTION.length);
+    const facts = {
+      command: this.#command,
+      commandEnd: this.#head - this.#start,
+      contentLength: this.#length,
+      hasParameters: this.#hasParameters,
+      subscription: this.#subscription,
+    };
+    this.#last.learn(bytes, this.#start, this.#scanned, facts, this.#lines);
+  }
+
+  /** The value that begins there, in a chunk that is plain. */
+  #valueAt(chunk: Chunk, bytes: Uint8Array, start: number): string {
+    if (this.#rules.padded) { while (bytes[start] === SPACE) start++; }
+    return chunk.latin1(start, indexOfByte(bytes, LF, start));
   }
 
   #readCommand(bytes: Uint8Array): boolean {
@@ -245,7 +274,7 @@ export class HeadReader {
       if (at === length) break;
       if (++this.#count > maxHeaders) throw malformed(`it has more than ${maxHeaders} headers (maxHeaders)`);
       const size = colon - line;
-      if (size === SIZE_OF_LENGTH || size === SIZE_OF_TYPE) this.#noteLine(bytes, line, size, at);
+      if (size === SIZE_OF_LENGTH || size === SIZE_OF_TYPE) this.#noteLine(bytes, line, size);
       line = ++at;
       colon = -1;
     }
@@ -256,14 +285,19 @@ export class HeadReader {
   }
 
   /** Remembers the lines that are needed for each message. Their names are told apart by size first, which is cheap. */
-  #noteLine(bytes: Uint8Array, line: number, size: number, lf: number): void {
+  #noteLine(bytes: Uint8Array, line: number, size: number): void {
     const first = bytes[line];
+    const lines = this.#lines;
     if (size === SIZE_OF_LENGTH) {
-      if (first === LETTER_C && this.#length < 0) this.#readContentLength(bytes, line, lf);
+      if (lines.contentLength >= 0 || !beginsWith(bytes, line, CONTENT_LENGTH)) return;
+      lines.contentLength = line;
+      this.#readContentLength(bytes, line + CONTENT_LENGTH.length);
     } else if (first === LETTER_C) {
-      if (this.#contentType === 0 && beginsWith(bytes, line, CONTENT_TYPE)) this.#contentType = line;
-    } else if (first === LETTER_S && this.#subscription === 0 && beginsWith(bytes, line, SUBSCRIPTION)) {
-      this.#subscription = line;
+      if (lines.contentType >= 0 || !beginsWith(bytes, line, CONTENT_TYPE)) return;
+      lines.contentType = line;
+      this.#hasParameters = lineHas(bytes, SEMICOLON, line);
+    } else if (first === LETTER_S && lines.subscription < 0 && beginsWith(bytes, line, SUBSCRIPTION)) {
+      lines.subscription = line;
     }
   }
 
@@ -290,11 +324,9 @@ export class HeadReader {
     }
   }
 
-  #readContentLength(bytes: Uint8Array, start: number, lf: number): void {
-    const valueStart = start + CONTENT_LENGTH.length;
-    if (valueStart > lf) return;
-    for (let i = 1; i < CONTENT_LENGTH.length; i++) if (bytes[start + i] !== CONTENT_LENGTH[i]) return;
-    let at = valueStart;
+  #readContentLength(bytes: Uint8Array, start: number): void {
+    const lf = indexOfByte(bytes, LF, start);
+    let at = start;
     let end = lf;
     if (this.#rules.crlf && bytes[end - 1] === CR) end--;
     if (this.#rules.padded) {
@@ -310,7 +342,7 @@ export class HeadReader {
       length = length * 10 + digit;
     }
     if (!valid || at < end) {
-      const shown = decodeLenient(bytes.subarray(valueStart, Math.min(lf, valueStart + 40)));
+      const shown = decodeLenient(bytes.subarray(start, Math.min(lf, start + 40)));
       throw malformed(`its content-length is ${JSON.stringify(shown)}`);
     }
     const { maxBodyBytes } = this.#limits;
@@ -333,6 +365,12 @@ function indexOfByte(bytes: Uint8Array, byte: number, from: number): number {
 function beginsWith(bytes: Uint8Array, start: number, name: Uint8Array): boolean {
   for (let i = 0; i < name.length; i++) if (bytes[start + i] !== name[i]) return false;
   return true;
+}
+
+/** Whether a byte stands between `start` and the end of the line, which must be there. */
+function lineHas(bytes: Uint8Array, byte: number, start: number): boolean {
+  while (bytes[start] !== LF && bytes[start] !== byte) start++;
+  return bytes[start] === byte;
 }
 
 function lineText(bytes: Uint8Array, start: number, end: number): string {

@@ -19,8 +19,8 @@ export class Received {
   #bodyChunk: Chunk;
   #bodyStart = 0;
   #bodyEnd = 0;
-  /** Where the content-type line begins; 0 for none. */
-  contentTypeAt = 0;
+  /** Whether the content-type has parameters, of which one may be a charset. */
+  hasParameters = false;
   /** The id of the subscription, where the decoder has seen it. */
   subscription: string | undefined = undefined;
 
@@ -59,13 +59,7 @@ export class Received {
 
   /** The charset that the body is said to be in; `undefined` when that is UTF-8, or nothing is said. */
   charset(): string | undefined {
-    if (this.contentTypeAt === 0) return undefined;
-    const { bytes } = this.#chunk;
-    // Without a semicolon there is no parameter: much cheaper to find out than the content-type.
-    for (let at = this.contentTypeAt; bytes[at] !== 10; at++) {
-      if (bytes[at] === 59) return charsetOf(findHeader(this.#lines(), "content-type", this.rules));
-    }
-    return undefined;
+    return this.hasParameters ? charsetOf(findHeader(this.#lines(), "content-type", this.rules)) : undefined;
   }
 
   /** Size of the body in bytes. */
@@ -73,9 +67,9 @@ export class Received {
     return this.#bodyEnd - this.#bodyStart;
   }
 
-  /** The body: a view. */
+  /** The body: a view on its chunk, or a copy where that has only text any more. */
   body(): Uint8Array {
-    return this.#bodyChunk.bytes.subarray(this.#bodyStart, this.#bodyEnd);
+    return this.#bodyChunk.part(this.#bodyStart, this.#bodyEnd);
   }
 
   /** The body as UTF-8 text. */
@@ -87,6 +81,6 @@ export class Received {
   #lines(): string {
     return this.#block ??= this.#ascii
       ? this.#chunk.latin1(this.#head, this.#headEnd)
-      : decodeStrict(this.#chunk.bytes.subarray(this.#head, this.#headEnd));
+      : decodeStrict(this.#chunk.part(this.#head, this.#headEnd));
   }
 }

@@ -235,6 +235,7 @@ export class FramedSocket {
     this.#out.turn();
     try {
       this.#decoder.push(bytes);
+      if (!this.#decoder.holdsChunk) this.#io.release(bytes);
     } catch (error) {
       this.#broken = this.#stopped = true;
       this.#tell(this.#reasonOf(error));

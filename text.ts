@@ -38,39 +38,73 @@ function hasNodeBuffer(length: number): boolean {
 
 // `ignoreBOM` keeps a leading U+FEFF: it is data, in a header as in a body.
 const utf8Decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+const textEncoder = new TextEncoder();
 const strictUtf8Decoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
-
-/** Below this share of its chunk, a body is cheaper as a slice of the chunk's string than decoded by itself. */
-const SMALL_SHARE = 8;
 
 /** Above this many bytes a chunk never gets a string of its own, which would double the memory it takes. */
 const WHOLE = 1 << 20;
 
-/** A stretch of received bytes, together with its text. */
+/**
+ * A stretch of received bytes, together with its text. Where all bytes are ASCII the text says everything that they do:
+ * then {@linkcode Chunk.letGo} gives them up, and what was read can be read over.
+ */
 export class Chunk {
-  /** The bytes. Frames keep views on them, so nobody may write to them any more. */
-  readonly bytes: Uint8Array;
-  #text: string | undefined;
+  /** How many bytes. */
+  readonly length: number;
+  #bytes: Uint8Array | undefined;
+  #view: DataView | undefined;
+  #text: string | undefined; // one character a byte
   #ascii: boolean | undefined;
   #plain: boolean | undefined;
 
-  /** Wraps bytes without copying them. */
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
+  /** Wraps bytes without copying them, or ASCII text in their place. */
+  constructor(content: Uint8Array | string) {
+    this.length = content.length;
+    if (typeof content === "string") {
+      this.#text = content;
+      this.#ascii = true;
+    } else {
+      this.#bytes = content;
+    }
+  }
+
+  /** The bytes. Once they were given up, what gives them anew. */
+  get bytes(): Uint8Array {
+    return this.part(0, this.length);
+  }
+
+  /** The bytes, to read several at a time. */
+  get view(): DataView {
+    return this.#view ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.length);
+  }
+
+  /** A range of the bytes: a view while they are there, else made anew. */
+  part(start: number, end: number): Uint8Array {
+    const bytes = this.#bytes;
+    if (bytes === undefined) return textEncoder.encode(this.#text!.slice(start, end));
+    return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
+  }
+
+  /** Gives up the bytes where the text says the same. Returns whether nothing holds on to them any more. */
+  letGo(): boolean {
+    if (this.#text === undefined || !this.isAscii) return false;
+    this.#bytes = this.#view = undefined;
+    return true;
   }
 
   /** A range as a string of one character a byte. */
   latin1(start: number, end: number): string {
     if (this.#text === undefined) {
-      if (this.bytes.length > WHOLE) return toLatin1(this.bytes, start, end);
-      this.#text = toLatin1(this.bytes, 0, this.bytes.length);
+      const bytes = this.#bytes!;
+      if (bytes.length > WHOLE) return toLatin1(bytes, start, end);
+      this.#text = toLatin1(bytes, 0, bytes.length);
     }
     return this.#text.slice(start, end);
   }
 
   /** Whether all bytes are ASCII. */
   get isAscii(): boolean {
-    return this.#ascii ??= isAscii(this.bytes);
+    return this.#ascii ??= isAscii(this.#bytes!);
   }
 
   /**
@@ -78,18 +112,29 @@ export class Chunk {
    * Of a large chunk it is not known.
    */
   get isPlain(): boolean {
-    return this.#plain ??= this.bytes.length <= WHOLE && this.isAscii && hasNoneOf(this.latin1(0, WHOLE), "\\", "\r");
+    return this.#plain ??= this.length <= WHOLE && this.isAscii && hasNoneOf(this.latin1(0, WHOLE), "\\", "\r");
+  }
+
+  /** Where the next NUL is; -1 when there is none. */
+  indexOfNul(from: number): number {
+    // In a string it is found several times sooner than in bytes.
+    return this.#text === undefined ? this.#bytes!.indexOf(0, from) : this.#text.indexOf("\0", from);
   }
 
   /** UTF-8 text of a range; bytes that are not UTF-8 become U+FFFD. */
   text(start: number, end: number): string {
-    const length = end - start;
-    if (length === 0) return "";
-    // A body that is most of its chunk is decoded by itself: the chunk's string would be made for it alone.
-    const whole = this.#text !== undefined || (length * SMALL_SHARE <= this.bytes.length && this.bytes.length <= WHOLE);
-    if (whole && this.isAscii) return this.latin1(start, end);
-    return utf8Decoder.decode(this.bytes.subarray(start, end));
+    if (start === end) return "";
+    // Text that was joined from pieces stays so until somebody looks inside; in Bun `slice` would be that.
+    if (end - start === this.length && this.#text !== undefined && this.isAscii) return this.#text;
+    // What has no string of its own is a body, or large: a string of all of it would be made for this range alone.
+    if (this.#text !== undefined && this.isAscii) return this.#text.slice(start, end);
+    return utf8Decoder.decode(this.#bytes!.subarray(start, end));
   }
+}
+
+/** The text of a range of bytes, where they are all ASCII; else `undefined`. */
+export function asciiText(bytes: Uint8Array, start: number, end: number): string | undefined {
+  return isAscii(bytes.subarray(start, end)) ? toLatin1(bytes, start, end) : undefined;
 }
 
 /** Decodes UTF-8; throws a `TypeError` when the bytes are not UTF-8. */

@@ -26,7 +26,7 @@ test("a body is the same however it was cut, and no larger than it has to be", (
         const body = new BodyBuilder(expected);
         for (let at = 0; at < size; at += piece) body.append(bytes, at, Math.min(size, at + piece));
         assertEquals(body.length, size);
-        const whole = body.finish();
+        const whole = body.finish().bytes;
         assertEquals(whole.buffer.byteLength, size);
         assertEquals(isSame(whole, bytes), true);
       }

@@ -175,9 +175,44 @@ const peerFrame = fc.record({
 
 const peer = fc.array(peerFrame, { maxLength: 4 }).map((frames) => frames.join(""));
 
-/** Any octets: a peer's frames, good frames with a fault put in, pieces of frames in any order, and noise. */
+/** Lines of which each frame has some; `alike` repeats them with other values. */
+const ALIKE = ["subscription", "message-id", "content-type", "a", "content-length"];
+
+const otherValue = mostly(
+  fc.constantFrom("", "1", "12", "abcdefghij", "a:b", " 1", "text/plain", "text/plain;charset=latin1", "x;y"),
+  fc.constantFrom("\\c", "\xc3\xa9", "\r", "a\\t"),
+);
+
+/** Frames as a queue's are: the same lines in the same order, with other values here and there. */
+const alike = fc.record({
+  first: fc.array(otherValue, { minLength: ALIKE.length, maxLength: ALIKE.length }),
+  later: fc.array(
+    fc.record({
+      command: mostly(fc.constant("MESSAGE"), fc.constantFrom("SEND", "RECEIPT")),
+      changes: fc.array(fc.tuple(fc.nat(ALIKE.length - 1), otherValue), { maxLength: 3 }),
+      gone: mostly(fc.constant(-1), fc.nat(ALIKE.length - 1)),
+      body: fc.constantFrom("", "a", "hello world", "\xe9", "\n\n"),
+      sized: fc.boolean(),
+    }),
+    { minLength: 1, maxLength: 6 },
+  ),
+}).map(({ first, later }) => {
+  let wire = "";
+  for (const { command, changes, gone, body, sized } of [{ ...later[0]!, changes: [], gone: -1 }, ...later]) {
+    const values: string[] = [...first];
+    for (const [at, value] of changes) values[at] = value;
+    values[ALIKE.length - 1] = sized ? String(body.length) : values[ALIKE.length - 1]!;
+    const lines = ALIKE.map((name, i) => i === gone ? "" : `${name}:${values[i]}\n`);
+    if (!sized) lines.pop();
+    wire += `${command}\n${lines.join("")}\n${command === "RECEIPT" ? "" : body}\0`;
+  }
+  return wire;
+});
+
+/** Any octets: a peer's frames, frames that are alike, good frames with a fault put in, pieces of frames in any order, and noise. */
 export const wire: fc.Arbitrary<Uint8Array> = fc.oneof(
   { weight: 6, arbitrary: peer },
+  { weight: 3, arbitrary: alike },
   { weight: 3, arbitrary: mutated },
   { weight: 1, arbitrary: tokens },
   { weight: 1, arbitrary: noise },

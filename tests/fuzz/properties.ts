@@ -132,13 +132,16 @@ function reads(bytes: Uint8Array, version: Version, places: number[]): void {
   } catch (error) {
     if (!(error instanceof UnknownBrokerResponseError)) throw error;
   }
-  const names = ["a", "foo", "content-length", "version", "receipt-id"];
+  const names = ["a", "foo", "content-length", "version", "receipt-id", "subscription", "message-id"];
   for (const [frame, version] of frames) {
     const single = names.map((name) => frame.header(name));
     const text = frame.text();
     const before = plain(frame);
     same(single, names.map((name) => frame.headers[name]), "header()");
     same([frame.bodyLength, frame.text()], [frame.body.length, text], "text()");
+    same(frame.subscriptionId, frame.headers["subscription"], "subscriptionId");
+    const charset = frame.headers["content-type"] === "text/plain;charset=latin1" ? "latin1" : "utf-8";
+    same(text, new TextDecoder(charset, { ignoreBOM: true }).decode(frame.body), "text() in the charset");
     same(plain(frame.detach()), before, "detach()");
     same(frame.text(), text, "text() after detach()");
     JSON.stringify(frame);
