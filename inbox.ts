@@ -35,11 +35,12 @@ export interface Taker<T> {
  */
 export class Inbox<T extends InboxItem> {
   readonly #items = new Fifo<T>();
-  readonly #takers = new Fifo<Taker<T>>();
+  #taker: Taker<T> | undefined; // who waits: mostly one, or nobody
+  #takers: Fifo<Taker<T>> | undefined; // the others behind
   readonly #onFull: (full: boolean) => void;
   readonly #maxItems: number;
   readonly #maxBytes: number;
-  readonly #onEmpty: (() => void)[] = [];
+  #onEmpty: (() => void)[] | undefined;
   #bytes = 0;
   #full = false;
   #ended = false;
@@ -76,7 +77,7 @@ export class Inbox<T extends InboxItem> {
 
   /** Whether somebody waits for an item. */
   get awaited(): boolean {
-    return this.#takers.length > 0;
+    return this.#taker !== undefined;
   }
 
   /** Whether nothing more will come. */
@@ -87,8 +88,9 @@ export class Inbox<T extends InboxItem> {
   /** Adds an item. After the end it is dropped. */
   put(item: T): void {
     if (this.#ended) return;
-    const taker = this.#takers.shift();
-    if (taker) {
+    const taker = this.#taker;
+    if (taker !== undefined) {
+      this.#taker = this.#takers?.shift();
       taker.resolve(item);
       return;
     }
@@ -112,14 +114,14 @@ export class Inbox<T extends InboxItem> {
   /** Resolves when nothing waits any more. */
   whenEmpty(): Promise<void> {
     if (this.#items.length === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#onEmpty.push(resolve));
+    return new Promise((resolve) => (this.#onEmpty ??= []).push(resolve));
   }
 
   /** Has a taker wait for the next item, where none is there now: what costs the least while many wait. */
   wait(taker: Taker<T>): void {
     if (this.#error) taker.reject(this.#error);
     else if (this.#ended) taker.resolve(undefined);
-    else this.#takers.push(taker);
+    else this.#queueUp(taker);
   }
 
   /**
@@ -140,10 +142,11 @@ export class Inbox<T extends InboxItem> {
     if (this.#ended || options.nb) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
       const taker: Taker<T> = { resolve, reject };
-      this.#takers.push(taker);
+      this.#queueUp(taker);
       if (options.signal === undefined && options.timeout === undefined) return;
       const stop = onGiveUp(options, what, (error) => {
-        this.#takers.remove(taker);
+        if (this.#taker === taker) this.#taker = this.#takers?.shift();
+        else this.#takers?.remove(taker);
         reject(error);
       });
       taker.resolve = (taken) => {
@@ -162,10 +165,11 @@ export class Inbox<T extends InboxItem> {
     if (this.#ended) return;
     this.#ended = true;
     this.#error = error;
-    for (let taker = this.#takers.shift(); taker; taker = this.#takers.shift()) {
+    for (let taker = this.#taker; taker; taker = this.#takers?.shift()) {
       if (error) taker.reject(error);
       else taker.resolve(undefined);
     }
+    this.#taker = undefined;
   }
 
   /** Drops the items that are of no use any more. */
@@ -181,8 +185,13 @@ export class Inbox<T extends InboxItem> {
     this.#onLess();
   }
 
+  #queueUp(taker: Taker<T>): void {
+    if (this.#taker === undefined) this.#taker = taker;
+    else (this.#takers ??= new Fifo()).push(taker);
+  }
+
   #onLess(): void {
-    if (this.#items.length === 0 && this.#onEmpty.length > 0) {
+    if (this.#items.length === 0 && this.#onEmpty !== undefined) {
       for (const resolve of this.#onEmpty.splice(0)) resolve();
     }
     if (this.#full && this.#items.length * 2 <= this.#maxItems && this.#bytes * 2 <= this.#maxBytes) {

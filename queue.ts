@@ -5,58 +5,72 @@
  * @module
  */
 
+/** Places of a queue that is short; those of a longer one are given back when it has become empty. */
+const SHORT = 64;
+
 /** A first-in first-out queue. Adding and taking cost the same however long it is, unlike `Array.shift`. */
 export class Fifo<T> {
-  // Taking moves `#head` on; the taken part is cut off when it is the larger half, so each item is moved once at most.
-  #items: (T | undefined)[] = [];
+  // A ring: its length is a power of two, or 0. It stays when all is taken, because most queues are short and busy.
+  #ring: (T | undefined)[] = [];
   #head = 0;
+  #length = 0;
 
   /** How many items wait. */
   get length(): number {
-    return this.#items.length - this.#head;
+    return this.#length;
   }
 
   /** Adds an item at the end. */
   push(item: T): void {
-    this.#items.push(item);
+    if (this.#length === this.#ring.length) this.#grow();
+    this.#ring[(this.#head + this.#length) & (this.#ring.length - 1)] = item;
+    this.#length++;
   }
 
   /** The item that `shift` would take, left in place. */
   peek(): T | undefined {
-    return this.#items[this.#head];
+    return this.#length === 0 ? undefined : this.#ring[this.#head];
   }
 
   /** Takes the first item; `undefined` when there is none. */
   shift(): T | undefined {
-    const items = this.#items;
-    if (this.#head === items.length) return undefined;
-    const item = items[this.#head];
-    items[this.#head++] = undefined; // let go of it
-    if (this.#head === items.length) {
-      items.length = 0;
-      this.#head = 0;
-    } else if (this.#head >= 1024 && this.#head * 2 >= items.length) {
-      items.splice(0, this.#head);
-      this.#head = 0;
-    }
+    if (this.#length === 0) return undefined;
+    const ring = this.#ring;
+    const item = ring[this.#head];
+    ring[this.#head] = undefined; // let go of it
+    this.#head = (this.#head + 1) & (ring.length - 1);
+    this.#length--;
+    if (this.#length === 0 && ring.length > SHORT) this.clear();
     return item;
   }
 
   /** Takes one item out, wherever it is. Costs time in proportion to the length. */
   remove(item: T): void {
-    const at = this.#items.indexOf(item, this.#head);
-    if (at >= 0) this.#items.splice(at, 1);
+    const items = [...this];
+    const at = items.indexOf(item);
+    if (at < 0) return;
+    items.splice(at, 1);
+    this.clear();
+    for (const other of items) this.push(other);
   }
 
   /** Takes all items out. */
   clear(): void {
-    this.#items = [];
-    this.#head = 0;
+    this.#ring = [];
+    this.#head = this.#length = 0;
   }
 
   /** The items in order, left in place. */
   *[Symbol.iterator](): Iterator<T> {
-    for (let i = this.#head; i < this.#items.length; i++) yield this.#items[i] as T;
+    for (let i = 0; i < this.#length; i++) yield this.#ring[(this.#head + i) & (this.#ring.length - 1)] as T;
+  }
+
+  #grow(): void {
+    const size = Math.max(4, this.#ring.length * 2);
+    const items: (T | undefined)[] = [...this];
+    while (items.length < size) items.push(undefined);
+    this.#ring = items;
+    this.#head = 0;
   }
 }
 

@@ -22,7 +22,7 @@ export class Settlement {
   #to = 0; // in mode client: everything up to this number is settled
   #lastTaken = 0;
   #unsettled = 0; // in mode client-individual: messages that were taken and not settled
-  readonly #tentative = new Set<Message>(); // settled in a transaction that is open
+  #tentative: Set<Message> | undefined; // settled in a transaction that is open
   #onSettled: (() => void) | undefined;
 
   /** Nothing was taken yet. */
@@ -49,7 +49,7 @@ export class Settlement {
       this.#settled(message);
       return undefined;
     }
-    const tentative = this.#tentative.add(message);
+    const tentative = (this.#tentative ??= new Set()).add(message);
     return {
       keep: () => {
         if (tentative.delete(message)) this.#settled(message);
@@ -68,7 +68,7 @@ export class Settlement {
     if (message.settled !== undefined) return `it was sent ${message.settled} already`;
     if (this.#mode !== "client") return undefined;
     let to = this.#to;
-    for (const { number } of this.#tentative) to = Math.max(to, number);
+    for (const { number } of this.#tentative ?? []) to = Math.max(to, number);
     return message.number <= to ? "a later message was acknowledged" : undefined;
   }
 
@@ -76,7 +76,7 @@ export class Settlement {
   forget(): void {
     this.#unsettled = 0;
     this.#lastTaken = this.#to;
-    this.#tentative.clear();
+    this.#tentative?.clear();
     this.#onSettled?.();
   }
 
@@ -92,7 +92,7 @@ export class Settlement {
   }
 
   #isSettled(): boolean {
-    if (this.#tentative.size > 0) return false;
+    if (this.#tentative !== undefined && this.#tentative.size > 0) return false;
     return this.#mode === "client" ? this.#lastTaken <= this.#to : this.#unsettled <= 0;
   }
 }

@@ -8,7 +8,7 @@ import type { ReadOptions } from "./conversation.ts";
 import { beginSteps, checkTimeout, type WaitOptions, within } from "./deadline.ts";
 import { type StompError, SubscriptionError, TimeoutError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
-import { Inbox, type InboxLimits } from "./inbox.ts";
+import { Inbox, type InboxLimits, type Taker } from "./inbox.ts";
 import type { AcknowledgeOptions, Acknowledger, Message } from "./message.ts";
 import { Settlement, type Tentative } from "./settlement.ts";
 import type { MessageTarget } from "./targets.ts";
@@ -66,17 +66,16 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   readonly destination: string;
   /** How messages are acknowledged. */
   readonly ackMode: AckMode;
-  /** Resolves when the subscription is over: to the error that ended it, or `undefined`. Never rejects. */
-  readonly closed: Promise<StompError | undefined>;
 
   readonly #owner: SubscriptionOwner;
   readonly #inbox: Inbox<Message>;
   readonly #shared: boolean;
-  readonly #settlement: Settlement;
-  readonly #hurried = Promise.withResolvers<void>(); // a drain has no time any more
-  #resolveClosed!: (error: StompError | undefined) => void;
+  readonly #settlement: Settlement | undefined; // in mode auto there is nothing to settle
+  #hurried: PromiseWithResolvers<void> | undefined; // a drain has no time any more
+  #closed: PromiseWithResolvers<StompError | undefined> | undefined;
   #ending: Promise<void> | undefined;
   #over = false;
+  #reason: StompError | undefined;
   #epoch = 0; // of the connection; 0 while there is none
   #received = 0;
   #ignoring = false; // messages that still come are not wanted
@@ -88,10 +87,18 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     this.destination = details.destination;
     this.ackMode = details.ack;
     this.#owner = owner;
-    this.#settlement = new Settlement(details.ack);
+    this.#settlement = details.ack === "auto" ? undefined : new Settlement(details.ack);
     this.#shared = details.inbox !== undefined;
     this.#inbox = details.inbox ?? new Inbox<Message>((full) => owner.onFull(this, full), details);
-    this.closed = new Promise((resolve) => this.#resolveClosed = resolve);
+  }
+
+  /** Resolves when the subscription is over: to the error that ended it, or `undefined`. Never rejects. */
+  get closed(): Promise<StompError | undefined> {
+    if (this.#closed === undefined) {
+      this.#closed = Promise.withResolvers();
+      if (this.#over) this.#closed.resolve(this.#reason);
+    }
+    return this.#closed.promise;
   }
 
   /** Messages received so far. */
@@ -101,7 +108,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
 
   /** Messages for which ACK or NACK was sent; in mode `client` one stands for all before it. */
   get acknowledged(): number {
-    return this.#settlement.count;
+    return this.#settlement?.count ?? 0;
   }
 
   /** Messages that were received and wait to be taken. */
@@ -141,16 +148,9 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
       this.taken(value);
       return Promise.resolve({ done: false, value });
     }
-    return new Promise((resolve, reject) => {
-      this.#inbox.wait({
-        resolve: (value) => {
-          if (value === undefined) return resolve({ done: true, value });
-          this.taken(value);
-          resolve({ done: false, value });
-        },
-        reject,
-      });
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<IteratorResult<Message, undefined>>();
+    this.#inbox.wait(new Iteration(this, resolve, reject));
+    return promise;
   }
 
   /** Ends the iteration: unsubscribes. */
@@ -175,7 +175,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     if (this.#over) return this.#ending ?? Promise.resolve();
     if (this.#ending) {
       this.#ignore();
-      this.#hurried.resolve();
+      this.#hurried?.resolve();
       return this.#ending;
     }
     try {
@@ -247,7 +247,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
    */
   taken(message: Message): void {
     if (message.epoch !== this.#epoch) return; // its connection is gone: nothing can be said of it any more
-    this.#settlement.taken(message);
+    this.#settlement?.taken(message);
   }
 
   /**
@@ -259,7 +259,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   leave(): void {
     this.#epoch = 0;
     if (this.ackMode !== "auto") this.#dropQueued();
-    this.#settlement.forget();
+    this.#settlement?.forget();
   }
 
   /**
@@ -278,7 +278,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
    * @returns within a transaction, what is to be called when that ends.
    */
   settle(message: Message, command: "ACK" | "NACK", inTransaction: boolean): Tentative | undefined {
-    return this.#settlement.settle(message, command, inTransaction);
+    return this.#settlement?.settle(message, command, inTransaction);
   }
 
   /**
@@ -287,7 +287,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
    * @internal
    */
   settledAlready(message: Message): string | undefined {
-    return this.#settlement.obstacle(message);
+    return this.#settlement?.obstacle(message);
   }
 
   /**
@@ -298,9 +298,10 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   end(error: StompError | undefined): void {
     if (this.#over) return;
     this.#over = true;
+    this.#reason = error;
     if (!this.#shared) this.#inbox.end(error);
-    this.#hurried.resolve();
-    this.#resolveClosed(error);
+    this.#hurried?.resolve();
+    this.#closed?.resolve(error);
   }
 
   /** Ends the iteration now, and the subscription when UNSUBSCRIBE was answered. */
@@ -318,7 +319,8 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     const left = beginSteps({ timeout });
     // An ending has to end: it goes on when the time is over.
     const until = (done: Promise<void>, what: string) => within(done, { ...left(), signal }, what).catch(() => {});
-    const unlessHurried = (done: Promise<void>) => Promise.race([done, this.#hurried.promise]);
+    const hurried = this.#hurried = Promise.withResolvers<void>();
+    const unlessHurried = (done: Promise<void>) => Promise.race([done, hurried.promise]);
     let refusal: unknown;
     const unsubscribe = async () => {
       if (this.#over) return;
@@ -327,7 +329,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
       await until(said, "the receipt of UNSUBSCRIBE");
     };
     try {
-      if (this.ackMode === "auto") {
+      if (this.#settlement === undefined) {
         // The broker holds what is under way for delivered, so it is taken along.
         await unsubscribe();
         if (!this.#shared) this.#inbox.end();
@@ -352,5 +354,28 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
 
   #dropQueued(): void {
     this.#inbox.drop((message) => message.subscription === this);
+  }
+}
+
+/** A step of an iteration that waits for its message. */
+class Iteration implements Taker<Message> {
+  readonly reject: (error: unknown) => void;
+  readonly #subscription: Subscription;
+  readonly #resolve: (result: IteratorResult<Message, undefined>) => void;
+
+  constructor(
+    subscription: Subscription,
+    resolve: (result: IteratorResult<Message, undefined>) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#subscription = subscription;
+    this.#resolve = resolve;
+    this.reject = reject;
+  }
+
+  resolve(value: Message | undefined): void {
+    if (value === undefined) return this.#resolve({ done: true, value });
+    this.#subscription.taken(value);
+    this.#resolve({ done: false, value });
   }
 }

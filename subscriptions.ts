@@ -22,7 +22,7 @@ import type { AcknowledgeOptions, Message } from "./message.ts";
 import type { Session } from "./session.ts";
 import type { SubscribeOptions } from "./stomp_options.ts";
 import { Subscription, type SubscriptionOwner, type UnsubscribeOptions } from "./subscription.ts";
-import { unsubscribeHeaders } from "./targets.ts";
+import { OWN_ID, unsubscribeHeaders } from "./targets.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** What the subscriptions need of their client. */
@@ -43,8 +43,8 @@ interface Entry {
   readonly options: SubscribeOptions;
   /** Made by a conf: its messages go to `receiveFrame`. */
   readonly byConf: boolean;
-  /** Calls off the SUBSCRIBE that is under way. */
-  readonly giveUp: AbortController;
+  /** Calls off the SUBSCRIBE that is under way, if one is. */
+  giveUp: AbortController | undefined;
   /** Whether a broker has confirmed it once: until then whoever subscribes is told what becomes of it. */
   made: boolean;
   session: Session | undefined;
@@ -111,7 +111,7 @@ export class Subscriptions implements SubscriptionOwner {
       subscription,
       options,
       byConf: inbox !== undefined,
-      giveUp: new AbortController(),
+      giveUp: undefined,
       made: false,
       session: undefined,
       established: undefined,
@@ -132,7 +132,7 @@ export class Subscriptions implements SubscriptionOwner {
       }
     } catch (error) {
       if (this.#entries.get(id) === entry) this.#entries.delete(id);
-      entry.giveUp.abort(); // the broker may still do it
+      entry.giveUp?.abort(); // the broker may still do it
       subscription.end(undefined);
       throw error;
     }
@@ -277,7 +277,8 @@ export class Subscriptions implements SubscriptionOwner {
     return entry.established;
   }
 
-  async #request({ subscription, options, giveUp }: Entry, session: Session): Promise<Frame> {
+  async #request(entry: Entry, session: Session): Promise<Frame> {
+    const { subscription, options } = entry;
     const { id, destination, ackMode } = subscription;
     const frame = new Frame().buildFrame({
       command: "SUBSCRIBE",
@@ -291,8 +292,13 @@ export class Subscriptions implements SubscriptionOwner {
     });
     subscription.enter(session.epoch);
     if (subscription.full) session.hold(subscription);
-    // However long it takes: who waits for it has a deadline, and who waits for messages needs none.
-    return await session.subscribe(subscription, frame, { signal: giveUp.signal, timeout: Infinity });
+    const giveUp = entry.giveUp = new AbortController();
+    try {
+      // However long it takes: who waits for it has a deadline, and who waits for messages needs none.
+      return await session.subscribe(subscription, frame, { signal: giveUp.signal, timeout: Infinity });
+    } finally {
+      if (entry.giveUp === giveUp) entry.giveUp = undefined;
+    }
   }
 
   /** The subscription was not made anew. */
@@ -314,7 +320,7 @@ export class Subscriptions implements SubscriptionOwner {
 
   #freeId(): string {
     let id: string;
-    do id = `sub-${++this.#count}`; while (this.#entries.has(id));
+    do id = `${OWN_ID}${++this.#count}`; while (this.#entries.has(id));
     return id;
   }
 }

@@ -19,33 +19,53 @@ export interface MessageTarget {
   cancelled?(error: StompError): void;
 }
 
+/** How the ids begin that a client makes itself; a number without leading zeros follows. */
+export const OWN_ID = "sub-";
+
+/** Numbers from here on are looked up like any other id, so that nobody is made to reserve places for them. */
+const MAX_NUMBER = 1 << 16;
+
 /** The targets of one connection, by id. */
 export class Targets {
   readonly #targets = new Map<string, MessageTarget>();
+  // The same once more for the ids that the client has made, by number: with ten thousand of them each message is for
+  // another one, and this way touches less memory.
+  readonly #numbered: (MessageTarget | undefined)[] = [];
   #last: MessageTarget | undefined; // the one that got the last message: mostly it gets the next one, too
 
   /** Delivers to a target from now on. Fails when its id is in use. */
   add(target: MessageTarget): void {
-    if (this.#targets.has(target.id)) {
-      throw new SubscriptionError(`Cannot subscribe to ${target.destination}: the id ${target.id} is in use`);
+    const { id } = target;
+    if (this.#targets.has(id)) {
+      throw new SubscriptionError(`Cannot subscribe to ${target.destination}: the id ${id} is in use`);
     }
-    this.#targets.set(target.id, target);
+    this.#targets.set(id, target);
+    const number = numberOf(id);
+    if (number < 0) return;
+    while (this.#numbered.length <= number) this.#numbered.push(undefined);
+    this.#numbered[number] = target;
   }
 
   /** The target of that id. */
   get(id: string): MessageTarget | undefined {
-    return this.#targets.get(id);
+    const number = numberOf(id);
+    return number >= 0 ? this.#numbered[number] : this.#targets.get(id);
   }
 
   /** Delivers nothing more to a target. */
   remove(target: MessageTarget): void {
-    if (this.#targets.get(target.id) === target) this.#targets.delete(target.id);
+    if (this.#targets.get(target.id) === target) {
+      this.#targets.delete(target.id);
+      const number = numberOf(target.id);
+      if (number >= 0) this.#numbered[number] = undefined;
+    }
     if (this.#last === target) this.#last = undefined;
   }
 
   /** Delivers nothing more to any. */
   clear(): void {
     this.#targets.clear();
+    this.#numbered.length = 0;
     this.#last = undefined;
   }
 
@@ -58,14 +78,14 @@ export class Targets {
 
   /** The broker delivers nothing more to the target of that id. */
   cancel(id: string, error: StompError): void {
-    const target = this.#targets.get(id);
+    const target = this.get(id);
     if (target === undefined) return;
     this.remove(target);
     target.cancelled?.(error);
   }
 
   #find(id: string | undefined, message: Frame): MessageTarget | undefined {
-    return id === undefined ? this.#byDestination(message.header("destination")) : this.#targets.get(id);
+    return id === undefined ? this.#byDestination(message.header("destination")) : this.get(id);
   }
 
   /** 1.0 brokers, and RabbitMQ after a SUBSCRIBE without id, send no `subscription`. */
@@ -78,4 +98,17 @@ export class Targets {
 /** The headers by which UNSUBSCRIBE names a subscription: in 1.0 that is the destination. */
 export function unsubscribeHeaders({ id, destination }: MessageTarget, version: Version): Record<string, string> {
   return version === "1.0" ? { id, destination } : { id };
+}
+
+/** The number in an id that the client has made; -1 of any other id. */
+function numberOf(id: string): number {
+  if (!id.startsWith(OWN_ID) || id.length === OWN_ID.length || id.charCodeAt(OWN_ID.length) === 48) return -1;
+  let number = 0;
+  for (let i = OWN_ID.length; i < id.length; i++) {
+    const digit = id.charCodeAt(i) - 48;
+    if (!(digit >= 0 && digit <= 9)) return -1;
+    number = number * 10 + digit;
+    if (number >= MAX_NUMBER) return -1;
+  }
+  return number;
 }

@@ -186,6 +186,17 @@ test("a Buffer is taken for its octets: bodies are plain, and their slice is a c
   assertEquals(frames.map((frame) => [frame.text(), frame.headers["a"]]), [["hí", "1"], ["ho", "2"]]);
 });
 
+test("what a head said in one version is not what the same bytes say in another", () => {
+  const wire = octets("MESSAGE\nsubscription: 1\ncontent-type:text/plain\n\nhi\0");
+  const ids: (string | undefined)[] = [];
+  const decoder = new FrameDecoder({ version: "1.0", onFrame: (frame) => ids.push(frame.subscriptionId) });
+  for (const version of ["1.0", "1.0", "1.2", "1.2", "1.0"] as const) {
+    decoder.version = version;
+    decoder.push(wire);
+  }
+  assertEquals(ids, ["1", "1", " 1", " 1", "1"]);
+});
+
 test("headers far behind in a very large chunk are read and checked like others", () => {
   const body = "x".repeat(3 << 20);
   const { frames } = pushed(`MESSAGE\n\n${body}\0MESSAGE\nfoo:a\\cb\\r\r\n\r\nhi\0`);
