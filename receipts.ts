@@ -32,6 +32,7 @@ export class Receipts {
   readonly #owner: ReceiptsOwner;
   readonly #waiting = new Map<string, ReceiptWaiter>();
   #count = 0;
+  #hasForeign = false; // an id was given by somebody else, who may have meant a number
 
   /** Begins with none. */
   constructor(owner: ReceiptsOwner) {
@@ -48,8 +49,9 @@ export class Receipts {
     return [...this.#waiting.keys()];
   }
 
-  /** Fails when the receipt of that id is awaited. */
+  /** Fails when the receipt of that id, which somebody else has chosen, is awaited. */
   checkFree(id: string): void {
+    this.#hasForeign = true;
     if (!this.#isTaken(id)) return;
     throw new StompError(`Cannot ask for receipt ${id}: it is awaited already`);
   }
@@ -61,8 +63,9 @@ export class Receipts {
    * @throws when nothing was written.
    */
   confirm(frame: Frame, waiter: ReceiptWaiter): string {
-    const id = frame.headers["receipt"] ??= this.#nextId();
-    this.checkFree(id);
+    const { receipt } = frame.headers;
+    if (receipt !== undefined) this.checkFree(receipt);
+    const id = frame.headers["receipt"] = receipt ?? this.#nextId();
     this.#owner.send(frame); // may throw: a frame that cannot be encoded leaves no receipt behind
     this.#waiting.set(id, waiter);
     this.#owner.onChange();
@@ -150,7 +153,7 @@ export class Receipts {
   /** An id that was not used on this connection. */
   #nextId(): string {
     let id: string;
-    do id = String(++this.#count); while (this.#isTaken(id));
+    do id = String(++this.#count); while (this.#hasForeign && this.#isTaken(id));
     return id;
   }
 }

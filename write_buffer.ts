@@ -279,7 +279,8 @@ export class WriteBuffer {
     this.#taken(chunk);
     let next = this.#ready.shift();
     while (next !== undefined && this.#put(next)) next = this.#ready.shift();
-    if (!this.#writing) this.#flush();
+    // A turn that has had its write has no other one for what little has gathered since.
+    if (!this.#writing && this.#cancelTurn === undefined) this.#flush();
   }
 
   #taken(chunk: Uint8Array): void {
