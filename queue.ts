@@ -6,7 +6,7 @@
  */
 
 /** Places of a queue that is short; those of a longer one are given back when it has become empty. */
-const SHORT = 64;
+const SHORT = 512;
 
 /** A first-in first-out queue. Adding and taking cost the same however long it is, unlike `Array.shift`. */
 export class Fifo<T> {
@@ -66,10 +66,11 @@ export class Fifo<T> {
   }
 
   #grow(): void {
-    const size = Math.max(4, this.#ring.length * 2);
-    const items: (T | undefined)[] = [...this];
-    while (items.length < size) items.push(undefined);
-    this.#ring = items;
+    const { length } = this.#ring;
+    const ring: (T | undefined)[] = [];
+    for (let i = 0; i < length; i++) ring.push(this.#ring[(this.#head + i) & (length - 1)]);
+    for (let i = Math.max(4, length); i > 0; i--) ring.push(undefined);
+    this.#ring = ring;
     this.#head = 0;
   }
 }
