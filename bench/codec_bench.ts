@@ -20,7 +20,7 @@ function headersOf(count: number): Record<string, string> {
     timestamp: "1735689600",
     "content-type": "text/plain",
   };
-  for (let i = 8; i < count; i++) headers[`application-header-${i}`] = `value of header ${i}`;
+  for (let i = 8; i < count; i++) headers[`property-${i}`] = `value-${i}`;
   return headers; // content-length makes it one more
 }
 

@@ -7,6 +7,7 @@ import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { BROKER_NAMES } from "../tests/brokers/rig/mod.ts";
 import { run } from "../tests/support/process.ts";
 import { inRoot } from "../tests/support/project.ts";
 import { type Runtime, RUNTIMES } from "../tests/support/runtime.ts";
@@ -14,7 +15,7 @@ import type { FoundRuntime } from "../tests/support/runtimes.ts";
 import { type Entry, findFalls, readBaseline, toEntry, writeBaseline } from "./baseline.ts";
 import type { Measured } from "./jobs.ts";
 import { toPicture } from "./picture.ts";
-import { type FarEnd, findRuntimes, installPeers, measure, startPeer } from "./processes.ts";
+import { type FarEnd, findRuntimes, installPeers, isThere, measure, startBroker, startPeer } from "./processes.ts";
 import { toLines, toMarkdown } from "./report.ts";
 import { Results } from "./results.ts";
 import { brokerWorkloads, PEERS, type Workload, WORKLOADS } from "./workloads.ts";
@@ -25,7 +26,8 @@ const HELP = `deno task bench [options]
   --runtime <names> only these runtimes: ${RUNTIMES.join(", ")}
   --rounds <n>      how often everything is run; default 5
   --seconds <n>     how long a measurement takes, about; default 0.6
-  --broker <name=url> with a real broker on this machine as the far end, and nothing else; may be repeated
+  --broker <name>   with a real broker as the far end, and nothing else: rabbitmq or activemq, which is started for it,
+                    or name=url for one that runs on this machine already; may be repeated
   --quick           one round of 0.3 seconds
   --check           compares with bench/baseline.json; fails when a figure is worse by more than a quarter
   --save            writes bench/baseline.json, docs/performance.md and docs/performance.svg
@@ -73,14 +75,15 @@ await using peer = await startPeer();
 /** What is measured, and with whom. */
 const tasks: { workload: Workload; farEnd: FarEnd }[] = options.broker.length === 0
   ? WORKLOADS.filter(({ id }) => ids.includes(id)).map((workload) => ({ workload, farEnd: peer }))
-  : options.broker.flatMap((given) => {
-    const [name = "", url = ""] = given.split(/=(.*)/s);
-    const { port, username } = new URL(url);
-    return brokerWorkloads(name).map((workload) => ({
-      workload,
-      farEnd: { port: Number(port || 61613), login: username || "guest" },
-    }));
-  });
+  : [];
+await using started = new AsyncDisposableStack();
+for (const given of options.broker) {
+  let [name = "", url] = given.split(/=(.*)/s);
+  if (url === undefined) url = started.use(await startBroker(choose(name, BROKER_NAMES)[0]!)).urls["stomp"]!;
+  const { port, username } = new URL(url);
+  const farEnd = { port: Number(port || 61613), login: username || "guest" };
+  tasks.push(...brokerWorkloads(name).map((workload) => ({ workload, farEnd })));
+}
 
 /** What could not be measured. What others cannot do is no fault of ours. */
 const troubles: { own: boolean; what: string }[] = [];
@@ -90,7 +93,7 @@ async function runRounds(workload: Workload, farEnd: FarEnd, runtime: FoundRunti
   const all: Map<string, Measured>[] = [];
   for (let round = 0; round < Math.min(rounds, workload.rounds ?? rounds); round++) {
     const measured = new Map<string, Measured>();
-    for (const one of workload.runs) {
+    for (const one of workload.runs.filter(isThere)) {
       try {
         const job = { ...one.job, seconds };
         measured.set(one.label, await measure(runtime, workload, { ...one, job }, farEnd));

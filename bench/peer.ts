@@ -27,9 +27,9 @@ const SESSION = "session-kV1aXRnRcJj2Y2hYyOFPwQ";
 function messageHead(subscription: string, index: number, size: number, headers: number, ack: boolean): string {
   const id = `T_${subscription}@@${SESSION}@@${index}`;
   let head = `MESSAGE\nsubscription:${subscription}\ndestination:/queue/bench\nmessage-id:${id}\nredelivered:false\n` +
-    `persistent:true\ntimestamp:1735689600\n`;
+    `persistent:true\ntimestamp:${1735689600 + index}\n`;
   if (ack) head += `ack:${id}\n`;
-  for (let i = 8; i < headers; i++) head += `application-header-${i}:value of header ${i}\n`;
+  for (let i = 8; i < headers; i++) head += `property-${i}:value-${i}\n`;
   return `${head}content-type:text/plain\ncontent-length:${size}\n\n`;
 }
 

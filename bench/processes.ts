@@ -7,8 +7,16 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import process from "node:process";
+import {
+  type BrokerName,
+  installBrokers,
+  type RealBroker,
+  startActivemq,
+  startRabbitmq,
+} from "../tests/brokers/rig/mod.ts";
 import { run } from "../tests/support/process.ts";
 import { inRoot } from "../tests/support/project.ts";
+import { findStompPy } from "../tests/support/python.ts";
 import { findBun, findDeno, findNode, type FoundRuntime } from "../tests/support/runtimes.ts";
 import type { Runtime } from "../tests/support/runtime.ts";
 import type { Job, Measured } from "./jobs.ts";
@@ -41,6 +49,11 @@ export async function installPeers(): Promise<void> {
   if (!result.ok) throw new Error(`Cannot install the other clients with npm: ${result.ending}\n${result.output}`);
 }
 
+/** Whether the candidate can be run on this machine. */
+export function isThere({ candidate }: Run): boolean {
+  return candidate !== "stomp.py" || findStompPy() !== undefined;
+}
+
 /** The load peer. */
 export interface PeerProcess extends AsyncDisposable {
   /** Where it listens. */
@@ -61,6 +74,13 @@ export async function startPeer(): Promise<PeerProcess> {
   };
 }
 
+/** A broker of the rig. It is installed, where it may be. */
+export async function startBroker(name: BrokerName): Promise<RealBroker> {
+  const say = (line: string) => console.log(line);
+  await installBrokers([name], say);
+  return await { rabbitmq: startRabbitmq, activemq: startActivemq }[name]({ say });
+}
+
 /** The far end: the load peer, or a broker on this machine. */
 export interface FarEnd {
   /** Its port on 127.0.0.1. */
@@ -76,17 +96,22 @@ export async function measure(
   one: Run,
   { port, login }: FarEnd,
 ): Promise<Measured> {
-  const { plain, memory } = START[runtime.name];
   if (workload.worker === "start") return await measureStart(runtime, one.label);
+  const [command = "", ...start] = one.candidate === "stomp.py"
+    ? [findStompPy()!, inRoot("bench/candidates/stomp_py.py")]
+    : [
+      runtime.command,
+      ...START[runtime.name][workload.worker === "memory" ? "memory" : "plain"],
+      inRoot(`bench/${workload.worker}.ts`),
+      one.candidate,
+    ];
   const args = [
-    ...(workload.worker === "memory" ? memory : plain),
-    inRoot(`bench/${workload.worker}.ts`),
-    one.candidate,
+    ...start,
     JSON.stringify(one.job satisfies Job),
     String(port),
     ...(login === undefined ? [] : [login]),
   ];
-  const result = await run(runtime.command, args, { env: { DENO_NO_PACKAGE_JSON: "1" }, timeout: LIMIT });
+  const result = await run(command, args, { env: { DENO_NO_PACKAGE_JSON: "1" }, timeout: LIMIT });
   const line = result.output.trim().split("\n").at(-1) ?? "";
   if (!result.ok || !line.startsWith("{")) throw new Error(`${result.ending}\n${result.output.trim()}`);
   return JSON.parse(line);

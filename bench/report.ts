@@ -6,7 +6,7 @@
 import { type Runtime, RUNTIMES } from "../tests/support/runtime.ts";
 import type { Baseline, Entry } from "./baseline.ts";
 import type { Summary } from "./results.ts";
-import { brokerWorkloads, type Figure, type Workload, WORKLOADS } from "./workloads.ts";
+import { brokerWorkloads, type Figure, PEERS, type Workload, WORKLOADS } from "./workloads.ts";
 
 const NAMES: Record<string, string> = {
   deno: "Deno",
@@ -87,7 +87,7 @@ function forEntries<T>(baseline: Baseline, workload: Workload, make: (runtime: R
 }
 
 function speedTable(baseline: Baseline): string {
-  const labels = ["stompy", "stompit", "stompjs", "bare"];
+  const labels = ["stompy", ...PEERS, "bare"];
   const rows = WORKLOADS.filter(isSpeed).flatMap((workload) => {
     return forEntries(baseline, workload, (runtime, { runs, figures }): Row => {
       const [peer, bare, cpu] = workload.figures;
@@ -135,7 +135,7 @@ function brokersOf(baseline: Baseline): Workload[] {
 }
 
 function brokerTable(baseline: Baseline): string {
-  const labels = ["stompy", "stompit", "stompjs"];
+  const labels = ["stompy", ...PEERS];
   const rows = brokersOf(baseline).flatMap((workload) => {
     return forEntries(baseline, workload, (runtime, { runs, figures }): Row => [
       workload.title,
@@ -219,7 +219,8 @@ A message that is kept keeps the chunk that it came in: \`message.detach()\` cop
   wanted, so that the client is the bottleneck, and counts what comes: a run that lost a message fails.
 - Each client runs by its public interface and at its default options, in a fresh process for every measurement, and
   warms up first. Every body is read as text. stompit and stompjs (over \`@stomp/tcp-wrapper\`) use \`node:net\`, which all
-  three runtimes have. stompjs knows no back-pressure; the bench watches its socket for it.
+  three runtimes have. stompjs knows no back-pressure; the bench watches its socket for it. stomp.py takes part where
+  Python has it (Debian: \`python3-stomp\`); it is the same in each of the three runtimes' rows, but for the noise.
 - The bare socket is \`Deno.connect\`, \`Bun.connect\` or \`node:net\`, and only counts NULs, or writes what is ready.
 - Messages are as RabbitMQ writes them: 8 headers, a body of 100 bytes of ASCII, about 320 bytes in all.
 - The candidates take turns, for several rounds. A ratio is taken within each round, and the median of those is shown.
@@ -235,7 +236,8 @@ deno task bench --only receive,echo --quick      # a first look
 deno task bench --runtime bun --rounds 9
 deno task bench --check                          # compares with bench/baseline.json
 deno task bench --save                           # writes that file, this page and the picture
-deno task bench --broker rabbitmq=stomp://guest:guest@127.0.0.1:61613
+deno task bench --broker rabbitmq --broker activemq   # real brokers; installs them where it may
+deno task bench --broker mine=stomp://guest:guest@127.0.0.1:61613
 deno bench bench/codec_bench.ts                  # encoder and decoder alone
 \`\`\`
 

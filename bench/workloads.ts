@@ -7,10 +7,13 @@ import type { Job } from "./jobs.ts";
 import type { Results } from "./results.ts";
 
 /** Who works. */
-export type CandidateName = "stompy" | "stompit" | "stompjs" | "bare";
+export type CandidateName = "stompy" | "stompit" | "stompjs" | "stomp.py" | "bare";
 
-/** The other clients. */
-export const PEERS = ["stompit", "stompjs"] as const;
+/** The other clients that run in the same runtimes. */
+const NPM_PEERS = ["stompit", "stompjs"] as const;
+
+/** The other clients. stomp.py is Python's, and joins in where Python has it. */
+export const PEERS: readonly CandidateName[] = [...NPM_PEERS, "stomp.py"];
 
 /** What is run in each round. */
 export interface Run {
@@ -151,7 +154,7 @@ export const WORKLOADS: readonly Workload[] = [
   },
   {
     id: "headers",
-    title: "40 headers a message, against 8",
+    title: "40 headers a message (900 bytes), against 8 (320 bytes)",
     rate: messages,
     worker: "work",
     runs: variants({
@@ -212,7 +215,7 @@ export const WORKLOADS: readonly Workload[] = [
     title: "Memory of each of 1,000 connections in one process",
     worker: "memory",
     rounds: 1,
-    runs: each({ kind: "connections", first: 0, count: 1000 }, "bare", "stompy", ...PEERS),
+    runs: each({ kind: "connections", first: 0, count: 1000 }, "bare", "stompy", ...NPM_PEERS),
     figures: [
       {
         name: "a connection",
@@ -235,7 +238,7 @@ export const WORKLOADS: readonly Workload[] = [
     runs: [
       ...each({ kind: "keep", first: 0, count: 1_000_000 }, "stompy"),
       ...variants({ "stompy, detached": { kind: "keep", detach: true, first: 0, count: 1_000_000 } }),
-      ...each({ kind: "keep", first: 0, count: 500_000 }, ...PEERS),
+      ...each({ kind: "keep", first: 0, count: 500_000 }, ...NPM_PEERS),
     ],
     figures: [
       {

@@ -1,20 +1,21 @@
 /** stomp.py, the client for Python, on the broker; where Python has it (Debian: python3-stomp). */
 import { assertEquals } from "#assert";
 import { test } from "#test";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { withBroker } from "../support/broker_rig.ts";
+import { findStompPy } from "../support/python.ts";
 
-const isThere = spawnSync("python3", ["-c", "import stomp"], { stdio: "ignore" }).status === 0;
+const command = findStompPy();
 
 test({
   name: "stomp.py 1.0, 1.1 and 1.2: everything that it can",
-  ignore: !isThere,
+  ignore: command === undefined,
   timeout: 60_000,
   async fn() {
     await withBroker({ login: "user", passcode: "right" }, async (broker) => {
       const script = fileURLToPath(new URL("stomp_py.py", import.meta.url));
-      const python = spawn("python3", [script, String(broker.port)], { stdio: ["ignore", "pipe", "pipe"] });
+      const python = spawn(command!, [script, String(broker.port)], { stdio: ["ignore", "pipe", "pipe"] });
       let output = "";
       for (const stream of [python.stdout, python.stderr]) {
         stream.setEncoding("utf8").on("data", (text: string) => output += text);
