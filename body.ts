@@ -8,6 +8,9 @@ import { asciiText, Chunk } from "./text.ts";
 /** From this size on a piece is worth a string of its own; smaller ones are gathered. */
 const PIECE = 1 << 14;
 
+/** A larger string is more than the collectors of memory handle well. */
+const LARGEST = 1 << 16;
+
 /** Room for what is gathered first, where nobody says how much there will be. */
 const FIRST = 1 << 12;
 
@@ -46,14 +49,14 @@ export class BodyBuilder {
   /** Adds the bytes of `source` from `start` to `end`: no more than were expected. */
   append(source: Uint8Array, start: number, end: number): void {
     while (start < end) {
-      let size = end - start;
+      let size = Math.min(end - start, LARGEST);
       if (this.#used > 0 && this.#used === this.#gathered!.length) this.#addGathered();
       if (this.#whole !== undefined) {
-        this.#whole.set(source.subarray(start, end), this.#length);
+        this.#whole.set(source.subarray(start, start + size), this.#length);
       } else if (this.#used === 0 && size >= PIECE) {
-        this.#add(asciiText(source, start, end) ?? new Uint8Array(source.subarray(start, end)));
+        this.#add(asciiText(source, start, start + size) ?? new Uint8Array(source.subarray(start, start + size)));
       } else {
-        size = this.#gather(source, start, end);
+        size = this.#gather(source, start, start + size);
       }
       start += size;
       this.#length += size;
