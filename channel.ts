@@ -264,13 +264,18 @@ export class ChannelTransport {
   }
 }
 
+/** Bytes of a block, where reads are small, and at most. */
+const USUAL = 4 * 1024;
+const MOST = 64 * 1024;
+
 /**
  * Memory to read into, for runtimes that read into the caller's memory. What was read is never written to again, as
  * frames keep views on it, unless it is released; so small reads share a block, one behind the other, instead of
- * spending one each. Blocks begin small, for a thousand idle connections, and grow while single reads fill them.
+ * spending one each. The first block is for CONNECTED and a thousand idle connections; blocks grow while single reads
+ * fill them.
  */
 export class ReadBlocks {
-  #block = new Uint8Array(4 * 1024);
+  #block = new Uint8Array(512);
   #used = 0;
   #filled = false;
   #mayRelease = false;
@@ -281,7 +286,7 @@ export class ReadBlocks {
     this.#mayRelease = false; // from here on a read may be under way, to the place behind
     // With less than half of it left, reads would become too small to be worth their system call.
     if (length - this.#used < length / 2) {
-      this.#block = new Uint8Array(this.#filled ? Math.min(length * 4, 64 * 1024) : length);
+      this.#block = new Uint8Array(this.#filled ? Math.min(length * 8, MOST) : Math.max(length, USUAL));
       this.#used = 0;
     }
     return this.#used === 0 ? this.#block : this.#block.subarray(this.#used);
@@ -290,6 +295,8 @@ export class ReadBlocks {
   /** The first `length` bytes of {@linkcode ReadBlocks.space}, which have just been read. */
   take(length: number): Uint8Array {
     const start = this.#used;
+    // A heart-beat: those of a day are not to use up a block.
+    if (length <= 2) return this.#block.slice(start, start + length);
     this.#used += length;
     this.#filled = this.#used === this.#block.length;
     this.#mayRelease = true;
@@ -299,7 +306,7 @@ export class ReadBlocks {
   /** Takes back what {@linkcode ReadBlocks.take} gave last; in vain once {@linkcode ReadBlocks.space} was asked for. */
   release(bytes: Uint8Array): void {
     const isLast = bytes.buffer === this.#block.buffer && bytes.byteOffset + bytes.length === this.#used;
-    const mayGrow = this.#filled && this.#block.length < 64 * 1024;
+    const mayGrow = this.#filled && this.#block.length < MOST;
     if (this.#mayRelease && isLast && !mayGrow) this.#used = bytes.byteOffset;
   }
 }

@@ -20,10 +20,20 @@ const LOW_WATER = 2 * CHUNK;
 /** Room for `content-length`, its digits, the empty line and the NUL. */
 const SIZE_LINE = 40;
 
-const NO_BODY = new Uint8Array(0);
+const NOTHING = new Uint8Array(0);
 const textEncoder = new TextEncoder();
 const textDecoder = new TextDecoder();
 const LF = 10;
+
+/** Buffers that no connection has anything in, the last used one last: a thousand idle connections hold none. */
+const BUFFERS: Uint8Array<ArrayBuffer>[] = [];
+const MOST_BUFFERS = 16;
+const FIRST_BUFFER = 1024;
+
+function giveBuffer(buffer: Uint8Array<ArrayBuffer>): void {
+  BUFFERS.push(buffer);
+  if (BUFFERS.length > MOST_BUFFERS) BUFFERS.shift();
+}
 
 /** Someone who waits. */
 interface Waiter {
@@ -40,9 +50,8 @@ export class WriteBuffer {
   readonly #io: DirectIo;
   readonly #clock: Clock;
   readonly #onFailure: () => void;
-  #buffer: Uint8Array = new Uint8Array(1024); // grows to CHUNK when that much is sent
+  #buffer = NOTHING; // one of BUFFERS while there is something to send; grows to CHUNK when it is that much
   #used = 0;
-  #spare: Uint8Array | undefined; // a buffer that was written and can be filled again
   readonly #ready = new Fifo<Uint8Array>(); // chunks that wait for the write before them
   #buffered = 0;
   #lastWrite: number;
@@ -148,7 +157,7 @@ export class WriteBuffer {
   /** Adds a frame that is ASCII, without its NUL. */
   ascii(frame: string): Promise<void> | undefined {
     if (this.#failed) return rejected(this.#failure);
-    if (frame.length >= CHUNK) return this.frame(frame, NO_BODY);
+    if (frame.length >= CHUNK) return this.frame(frame, NOTHING);
     this.#reserve(frame.length + 1);
     const end = writeAscii(this.#buffer, this.#used, frame);
     this.#buffer[end] = 0;
@@ -197,6 +206,7 @@ export class WriteBuffer {
     this.#cancelTurn?.();
     this.#cancelTurn = undefined;
     this.#ready.clear();
+    this.#buffer = NOTHING;
     this.#used = this.#buffered = 0;
     this.#roomWaiter?.reject(reason);
     for (const waiter of this.#emptyWaiters.splice(0)) waiter.reject(reason);
@@ -213,6 +223,11 @@ export class WriteBuffer {
     this.#cancelTurn = undefined;
     this.#takenInTurn = 0;
     if (!this.#writing) this.#flush();
+    // Nothing was sent since: an idle connection needs no buffer.
+    if (this.#used === 0 && this.#buffer !== NOTHING) {
+      giveBuffer(this.#buffer);
+      this.#buffer = NOTHING;
+    }
     this.#giveRoom();
   };
 
@@ -227,6 +242,7 @@ export class WriteBuffer {
   #reserve(size: number): void {
     if (this.#used + size <= this.#buffer.length) return;
     if (this.#used + size > CHUNK) this.#flush();
+    if (this.#buffer === NOTHING) this.#buffer = BUFFERS.pop() ?? new Uint8Array(FIRST_BUFFER);
     if (this.#used + size <= this.#buffer.length) return;
     const grown = new Uint8Array(Math.min(CHUNK, Math.max(this.#buffer.length * 4, this.#used + size)));
     grown.set(this.#buffer.subarray(0, this.#used));
@@ -246,12 +262,9 @@ export class WriteBuffer {
   /** Writes what was gathered, now or after the write that is under way. */
   #flush(): void {
     if (this.#used === 0 || this.#failed) return;
-    const buffer = this.#buffer;
-    const chunk = buffer.subarray(0, this.#used);
+    const chunk = this.#buffer.subarray(0, this.#used);
     this.#used = 0;
-    if (this.#put(chunk)) return; // taken at once: the buffer can be filled again
-    this.#buffer = this.#spare ?? new Uint8Array(buffer.length);
-    this.#spare = undefined;
+    if (!this.#put(chunk)) this.#buffer = NOTHING; // taken at once, it could be filled again
   }
 
   /** Returns whether the chunk was taken at once. */
@@ -275,7 +288,7 @@ export class WriteBuffer {
   #written(chunk: Uint8Array): void {
     if (this.#failed) return;
     this.#writing = false;
-    if (chunk.buffer.byteLength === this.#buffer.length) this.#spare = new Uint8Array(chunk.buffer);
+    if (chunk.buffer.byteLength <= CHUNK) giveBuffer(new Uint8Array(chunk.buffer));
     this.#taken(chunk);
     let next = this.#ready.shift();
     while (next !== undefined && this.#put(next)) next = this.#ready.shift();
