@@ -67,7 +67,6 @@ export async function shakeHands<S extends FrameSink>(
 ): Promise<S> {
   const { peer } = socket;
   const { promise, resolve, reject } = Promise.withResolvers<S>();
-  let entered: S | undefined;
   const stop = onGiveUp(wait, "CONNECTED", (error) => {
     const late = `Cannot connect to ${peer}: no CONNECTED within ${wait.total ?? wait.timeout} ms`;
     reject(error instanceof TimeoutError ? new ConnectionTimeoutError(late) : error);
@@ -75,19 +74,18 @@ export async function shakeHands<S extends FrameSink>(
   try {
     socket.start({
       onFrame(frame) {
-        if (entered) return entered.onFrame(frame);
         try {
           const agreement = readAnswer(frame, details, peer);
           socket.version = agreement.version;
-          entered = enter(agreement);
-          resolve(entered);
+          const sink = enter(agreement);
+          socket.handOver(sink); // and nothing of this is kept as long as the connection lasts
+          resolve(sink);
         } catch (error) {
           reject(error);
           socket.close(); // what comes behind a refusal is of no interest
         }
       },
       onEnd(error) {
-        if (entered) return entered.onEnd(error);
         reject(
           error ?? new ConnectionError(`Cannot connect to ${peer}: the broker closed the connection before CONNECTED`),
         );

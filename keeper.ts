@@ -6,7 +6,7 @@
 import { Backoff, type ReconnectOptions } from "./backoff.ts";
 import { checkWait, onGiveUp, type WaitOptions, within } from "./deadline.ts";
 import { isLoginRefusal } from "./dialect.ts";
-import type { Dialer } from "./dialer.ts";
+import type { Dialer, SessionEvents } from "./dialer.ts";
 import {
   BrokerErrorResponse,
   ConnectionError,
@@ -179,16 +179,12 @@ export class SessionKeeper {
       onGiveUp(wait, "the connection", (error) => attempt.abort(error)),
       onGiveUp({ timeout: backoff?.left }, "a new connection", (error) => attempt.abort(last ?? error)),
     ];
-    const events = {
-      onEnd: (session: Session, reason: StompError | undefined) => this.#lost(session, reason),
-      onError: (error: BrokerErrorResponse) => this.#events.onStatus({ type: "error", error }),
-    };
     let refusal: string | undefined;
     try {
       if (lost) await this.#pause(backoff, lost, signal);
       for (;;) {
         try {
-          const session = await this.#dialer.dial(events, { signal });
+          const session = await this.#dialer.dial(this.#sessionEvents(), { signal });
           if (!signal.aborted) return session;
           await session.close();
         } catch (error) {
@@ -207,6 +203,14 @@ export class SessionKeeper {
       for (const stop of stops) stop();
       this.#attempt = undefined;
     }
+  }
+
+  /** Apart from the dialing: a session keeps these as long as it lives, and nothing of what led to it. */
+  #sessionEvents(): SessionEvents {
+    return {
+      onEnd: (session, reason) => this.#lost(session, reason),
+      onError: (error) => this.#events.onStatus({ type: "error", error }),
+    };
   }
 
   /** Waits until the next attempt; throws `error` when there is to be none. */

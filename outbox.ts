@@ -30,8 +30,8 @@ export interface Parcel {
 
 /** What an outbox needs of its client. */
 export interface OutboxOwner {
-  /** The open connection, if there is one. */
-  session(): Session | undefined;
+  /** Keeps the connection. */
+  readonly keeper: { readonly session: Session | undefined };
   /** Messages begin to wait for their place. */
   onStalled(pending: number): void;
 }
@@ -50,16 +50,16 @@ class Outgoing implements ReceiptWaiter {
   readonly promise: Promise<Frame>;
   /** Ends its own deadline, if it has one. */
   stop: (() => void) | undefined;
-  readonly #onSettled: (outgoing: Outgoing) => void;
+  readonly #outbox: Outbox;
   #resolve!: (receipt: Frame) => void;
   #reject!: (error: unknown) => void;
   #session: Session | undefined;
   #receipt = "";
 
-  constructor(parcel: Parcel, due: number, onSettled: (outgoing: Outgoing) => void) {
+  constructor(parcel: Parcel, due: number, outbox: Outbox) {
     this.parcel = parcel;
     this.due = due;
-    this.#onSettled = onSettled;
+    this.#outbox = outbox;
     this.promise = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
@@ -100,7 +100,7 @@ class Outgoing implements ReceiptWaiter {
 
   #end(): void {
     this.stop?.();
-    this.#onSettled(this);
+    this.#outbox.settled(this);
   }
 }
 
@@ -160,12 +160,12 @@ export class Outbox {
     const { signal, timeout = this.#timeout } = wait;
     const own = signal !== undefined || wait.timeout !== undefined;
     const due = own || timeout === Infinity ? Infinity : performance.now() + timeout;
-    const outgoing = new Outgoing(parcel, due, this.#onSettled);
+    const outgoing = new Outgoing(parcel, due, this);
     if (own) {
       const what = `the receipt of ${outgoing.describe()}`;
       outgoing.stop = onGiveUp({ signal, timeout }, what, (error) => outgoing.fail(error));
     } else if (due !== Infinity) {
-      this.#timer ??= setTimeout(this.#expire, timeout);
+      this.#timer ??= setTimeout(() => this.#expire(), timeout);
     }
     if (full) {
       if (this.#waiting.length === 0) this.#owner.onStalled(this.#sent.size);
@@ -208,17 +208,18 @@ export class Outbox {
   #place(outgoing: Outgoing): void {
     this.#sent.add(outgoing);
     this.#bytes += outgoing.parcel.size;
-    const session = this.#owner.session();
+    const session = this.#owner.keeper.session;
     if (session) outgoing.transmit(session);
   }
 
-  readonly #onSettled = (outgoing: Outgoing): void => {
+  /** For its messages: one is over. */
+  settled(outgoing: Outgoing): void {
     if (this.#sent.delete(outgoing)) this.#bytes -= outgoing.parcel.size;
     else this.#waiting.remove(outgoing);
     this.#fill();
     if (this.#idle.length === 0 || this.#sent.size > 0 || this.#waiting.length > 0) return;
     for (const resolve of this.#idle.splice(0)) resolve();
-  };
+  }
 
   /** Those who wait get the places that are free. One that cannot be sent frees its place within the loop. */
   #fill(): void {
@@ -229,13 +230,13 @@ export class Outbox {
   }
 
   /** One timer for all: messages with the common timeout are due in the order they were sent. */
-  readonly #expire = (): void => {
+  #expire(): void {
     this.#timer = undefined;
     const now = performance.now();
     for (const outgoing of [...this.#sent, ...this.#waiting]) {
       if (outgoing.due === Infinity) continue;
       if (outgoing.due > now) {
-        this.#timer = setTimeout(this.#expire, outgoing.due - now);
+        this.#timer = setTimeout(() => this.#expire(), outgoing.due - now);
         return;
       }
       const what = outgoing.describe();
@@ -243,5 +244,5 @@ export class Outbox {
         new TimeoutError(`Cannot wait longer for the receipt of ${what}: ${this.#timeout} ms are over`),
       );
     }
-  };
+  }
 }

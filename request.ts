@@ -6,6 +6,7 @@
 import { beginSteps, checkWait, type WaitOptions, within } from "./deadline.ts";
 import { BrokerErrorResponse, ConnectionError, type StompError } from "./errors.ts";
 import { Frame } from "./frame.ts";
+import type { SessionKeeper } from "./keeper.ts";
 import { Message } from "./message.ts";
 import type { Session } from "./session.ts";
 import type { SendOptions } from "./stomp_options.ts";
@@ -23,8 +24,8 @@ export type Reply = string | Uint8Array | undefined | void | {
 
 /** What requests need of their client. */
 export interface RequestOwner {
-  /** The open session, or the next one. */
-  ready(what: string, options: WaitOptions): Promise<Session>;
+  /** Keeps the connection. */
+  readonly keeper: SessionKeeper;
   /** Milliseconds that a call takes at most, where it says nothing else. */
   readonly timeout: number;
   /** Sends a message. */
@@ -72,7 +73,7 @@ export class Requests {
   async request(destination: string, body: string | Uint8Array, options: RequestOptions): Promise<Message> {
     checkWait(options);
     const left = beginSteps(options, this.#owner.timeout);
-    const session = await this.#owner.ready(`request ${destination}`, left());
+    const session = await this.#owner.keeper.ready(`request ${destination}`, left());
     const queue = this.#queueOn(session);
     await within(queue.ready, left(), "the queue for replies");
     const id = `${this.#prefix}-${++this.#count}`;

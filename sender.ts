@@ -18,8 +18,6 @@ import type { Transaction } from "./transaction.ts";
 export interface SenderOwner {
   /** Keeps the connection. */
   readonly keeper: SessionKeeper;
-  /** Keeps what is not confirmed. */
-  readonly outbox: Outbox;
   /** Milliseconds that a call takes at most, where it says nothing else. */
   readonly timeout: number;
   /** Whether text is sent with `content-length`, where a send says nothing else. */
@@ -37,10 +35,12 @@ const DONE: Promise<undefined> = Promise.resolve(undefined);
 /** Sends the messages of one client. */
 export class Sender {
   readonly #owner: SenderOwner;
+  readonly #outbox: Outbox;
 
-  /** Sends nothing by itself. */
-  constructor(owner: SenderOwner) {
+  /** Sends with receipts by `outbox`, and nothing by itself. */
+  constructor(owner: SenderOwner, outbox: Outbox) {
     this.#owner = owner;
+    this.#outbox = outbox;
   }
 
   /**
@@ -53,11 +53,11 @@ export class Sender {
       throw new TypeError("Cannot send: the destination is missing");
     }
     checkWait(options);
-    const { keeper, outbox } = this.#owner;
+    const { keeper } = this.#owner;
     keeper.check("send to", destination);
     if (this.#isPlain(options)) {
       assertBody(body);
-      if (options.receipt !== false) return outbox.send(new PlainParcel(destination, body), options);
+      if (options.receipt !== false) return this.#outbox.send(new PlainParcel(destination, body), options);
       const { session } = keeper;
       if (session) return written(session.sendPlain(destination, body), options);
     }
@@ -65,7 +65,7 @@ export class Sender {
     const letter = new Letter(destination, body, options, this.#owner);
     if (options.transaction !== undefined) return this.#sendInTransaction(options.transaction, letter, options);
     if (options.receipt === false) return this.#sendWithoutReceipt(letter, options);
-    return outbox.send(letter, options);
+    return this.#outbox.send(letter, options);
   }
 
   /** Whether the message has nothing but a destination and a body. */

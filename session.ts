@@ -24,7 +24,7 @@ import { type Clock, Heartbeat, type HeartbeatTolerance, systemClock } from "./h
 import { PlainHeads } from "./plain_heads.ts";
 import { RawFrames } from "./raw_frames.ts";
 import { Reading } from "./reading.ts";
-import { Receipts, type ReceiptWaiter } from "./receipts.ts";
+import { Receipts, type ReceiptsOwner, type ReceiptWaiter } from "./receipts.ts";
 import { FramedSocket, type FrameSink } from "./socket.ts";
 import { type MessageTarget, Targets, unsubscribeHeaders } from "./targets.ts";
 import { OpenTransactions } from "./transactions.ts";
@@ -57,8 +57,11 @@ type ExtraHeaders = Readonly<Record<string, string>>;
 
 let epochs = 0;
 
-/** A connection to a broker. */
-export class Session implements FrameSocket {
+/**
+ * A connection to a broker. What many connections never need is made when it is needed: there may be thousands of them
+ * in one process.
+ */
+export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   /** Tells the sessions of a process apart. */
   readonly epoch: number = ++epochs;
   /** The virtual host that was asked for. */
@@ -71,16 +74,18 @@ export class Session implements FrameSocket {
   readonly family: BrokerFamily;
 
   readonly #socket: FramedSocket;
-  readonly #heads: PlainHeads;
-  readonly #options: SessionOptions;
+  readonly #timeout: number;
   readonly #clock: Clock;
+  readonly #onEnd: SessionOptions["onEnd"];
+  readonly #onError: SessionOptions["onError"];
   readonly #heartbeat: Heartbeat;
   readonly #targets = new Targets();
-  readonly #receipts: Receipts;
-  readonly #transactions: OpenTransactions;
-  readonly #raw: RawFrames;
-  readonly #reading: Reading;
-  readonly #complaints: Complaints;
+  readonly #receipts = new Receipts(this);
+  #heads: PlainHeads | undefined;
+  #transactions: OpenTransactions | undefined;
+  #raw: RawFrames | undefined;
+  #reading: Reading | undefined; // since a consumer had enough
+  #complaints: Complaints | undefined; // since there was one
   #state: "open" | "disconnecting" | "closed" = "open";
   #reason: StompError | undefined;
   #leaving: Promise<void> | undefined;
@@ -100,34 +105,19 @@ export class Session implements FrameSocket {
       await transport.close();
       throw error;
     }
-    const sink = await shakeHands(socket, options, wait, (agreement) => {
-      return new Session(socket, options, agreement).#sink();
-    });
-    return sink.session;
+    return await shakeHands(socket, options, wait, (agreement) => new Session(socket, options, agreement));
   }
 
   private constructor(socket: FramedSocket, options: SessionOptions, { plan, connected }: Agreement) {
     this.host = options.host;
     this.clientId = options.clientId ?? options.headers?.["client-id"];
     this.connected = connected;
-    this.#heads = new PlainHeads(socket.version);
     this.family = options.broker ?? brokerFamily(connected["server"]);
     this.#socket = socket;
-    this.#options = options;
+    this.#timeout = options.timeout;
     this.#clock = options.clock ?? systemClock;
-    this.#raw = new RawFrames(
-      this.#targets,
-      (full) => full ? this.hold(this.#raw) : this.release(this.#raw),
-      () => this.#reading.update(),
-    );
-    this.#receipts = new Receipts({
-      send: (frame) => this.send(frame),
-      isTaken: (id) => this.#raw.awaits(id),
-      onChange: () => this.#reading.update(),
-    });
-    this.#complaints = new Complaints(this.family, this.#clock, this.#receipts);
-    this.#reading = new Reading(socket, () => this.#receipts.size > 0 || this.#raw.awaitsReceipt);
-    this.#transactions = new OpenTransactions((frame, wait, takeBack) => this.request(frame, wait, takeBack));
+    this.#onEnd = options.onEnd;
+    this.#onError = options.onError;
     this.#heartbeat = new Heartbeat(plan, socket, {
       ...options.tolerance,
       clock: options.clock,
@@ -185,7 +175,7 @@ export class Session implements FrameSocket {
    * @throws at once when nothing was written: as {@linkcode send}, or because the options do not let it begin.
    */
   request(frame: Frame, wait?: WaitOptions, takeBack?: () => Frame): Promise<Frame> {
-    return this.#receipts.request(frame, { ...wait, timeout: wait?.timeout ?? this.#options.timeout }, takeBack);
+    return this.#receipts.request(frame, { ...wait, timeout: wait?.timeout ?? this.#timeout }, takeBack);
   }
 
   /**
@@ -204,13 +194,13 @@ export class Session implements FrameSocket {
    */
   sendPlain(destination: string, body: string | Uint8Array): Promise<void> | undefined {
     this.#checkOpen("SEND");
-    return this.#socket.sendEncoded(this.#heads.of(destination, typeof body === "string"), "", body);
+    return this.#socket.sendEncoded(this.#plainHeads().of(destination, typeof body === "string"), "", body);
   }
 
   /** The same with a receipt, as {@linkcode confirm}. */
   confirmPlain(destination: string, body: string | Uint8Array, waiter: ReceiptWaiter): string {
     this.#checkOpen("SEND");
-    const head = this.#heads.of(destination, typeof body === "string");
+    const head = this.#plainHeads().of(destination, typeof body === "string");
     return this.#receipts.add(waiter, (id) => this.#socket.sendEncoded(head, `receipt:${id}\n`, body));
   }
 
@@ -251,12 +241,13 @@ export class Session implements FrameSocket {
 
   /** A consumer has enough: reading stops until it is released, unless an answer of the broker is awaited. */
   hold(consumer: object): void {
+    this.#reading ??= new Reading(this.#socket, () => this.#receipts.size > 0 || !!this.#raw?.awaitsReceipt);
     this.#reading.hold(consumer);
   }
 
   /** The opposite of `hold`. */
   release(consumer: object): void {
-    this.#reading.release(consumer);
+    this.#reading?.release(consumer);
   }
 
   /**
@@ -266,7 +257,7 @@ export class Session implements FrameSocket {
   acknowledge(command: "ACK" | "NACK", message: Frame, headers: ExtraHeaders = NO_HEADERS): Promise<void> | undefined {
     this.#checkOpen(command);
     const { transaction } = headers;
-    if (transaction !== undefined) this.#transactions.check(transaction, command);
+    if (transaction !== undefined) this.#openTransactions().check(transaction, command);
     const plain = headers === NO_HEADERS ? plainAcknowledgement(command, message, this.version) : undefined;
     if (plain !== undefined) return this.#socket.sendText(plain);
     return this.#socket.send(acknowledgement(command, message, this.version, headers));
@@ -274,7 +265,7 @@ export class Session implements FrameSocket {
 
   /** Begins a transaction. */
   begin(id: string, headers?: ExtraHeaders, wait?: WaitOptions): Promise<void> {
-    return this.#transactions.begin(id, headers, wait);
+    return this.#openTransactions().begin(id, headers, wait);
   }
 
   /**
@@ -284,7 +275,7 @@ export class Session implements FrameSocket {
    */
   endTransaction(how: "COMMIT" | "ABORT", id: string, headers?: ExtraHeaders, wait?: WaitOptions): Promise<Frame> {
     this.#checkOpen(how);
-    return this.#transactions.end(how, id, headers, wait);
+    return this.#openTransactions().end(how, id, headers, wait);
   }
 
   /**
@@ -306,35 +297,38 @@ export class Session implements FrameSocket {
   async writeFrame(frame: Frame): Promise<void> {
     const { receipt } = frame.headers;
     if (receipt !== undefined) this.#receipts.checkFree(receipt);
-    const room = this.#raw.write(frame, () => this.send(frame));
-    this.#reading.update();
+    const room = this.#rawFrames().write(frame, () => this.send(frame));
+    this.onChange();
     await room;
   }
 
   /** Takes the next frame that answers one made by hand, or is a message of a subscription made by hand. */
   readFrame(options: ReadOptions = {}): Promise<Frame | undefined> {
-    return this.#raw.read(options);
+    return this.#rawFrames().read(options);
   }
 
-  #sink(): FrameSink & { session: Session } {
-    return {
-      session: this,
-      onFrame: (frame) => this.#onFrame(frame),
-      onEnd: (error) => this.#onSocketEnd(error),
-    };
+  /** For its receipts: whether the id belongs to a frame that was made by hand. */
+  isTaken(id: string): boolean {
+    return this.#raw?.awaits(id) ?? false;
   }
 
-  #onFrame(frame: Frame): void {
+  /** For its receipts: whether an answer is awaited may have changed. */
+  onChange(): void {
+    this.#reading?.update();
+  }
+
+  /** For its socket: takes a frame. */
+  onFrame(frame: Frame): void {
     switch (frame.command) {
       case "MESSAGE":
-        this.#complaints.survived();
+        this.#complaints?.survived();
         this.#targets.deliver(frame);
         return;
       case "RECEIPT":
         // One that nobody waits for may be for a frame that ERROR was said of before: RabbitMQ does that.
-        if (this.#receipts.settle(frame.header("receipt-id") ?? "", frame) || this.#raw.answer(frame)) {
-          this.#complaints.survived();
-          this.#reading.update();
+        if (this.#receipts.settle(frame.header("receipt-id") ?? "", frame) || this.#raw?.answer(frame)) {
+          this.#complaints?.survived();
+          this.onChange();
         }
         return;
       case "ERROR":
@@ -347,21 +341,43 @@ export class Session implements FrameSocket {
     }
   }
 
+  #plainHeads(): PlainHeads {
+    return this.#heads ??= new PlainHeads(this.version);
+  }
+
+  #openTransactions(): OpenTransactions {
+    return this.#transactions ??= new OpenTransactions((frame, wait, takeBack) => this.request(frame, wait, takeBack));
+  }
+
+  #rawFrames(): RawFrames {
+    if (this.#raw !== undefined) return this.#raw;
+    const onFull = (full: boolean) => full ? this.hold(raw) : this.release(raw);
+    const raw = new RawFrames(this.#targets, onFull, () => this.onChange());
+    if (this.#ended !== undefined) raw.end(this.#rawEnd());
+    return this.#raw = raw;
+  }
+
+  #rawEnd(): StompError {
+    return this.#reason ?? new NotConnectedError("Cannot read frame: the session is over");
+  }
+
   #onErrorFrame(frame: Frame): void {
-    const { error, scope } = this.#complaints.take(frame, this.#raw.answer(frame));
-    this.#options.onError?.(error);
-    if (scope === "connection") this.#onSocketEnd(error);
+    this.#complaints ??= new Complaints(this.family, this.#clock, this.#receipts);
+    const { error, scope } = this.#complaints.take(frame, this.#raw?.answer(frame) ?? false);
+    this.#onError?.(error);
+    if (scope === "connection") this.onEnd(error);
     if (scope === "subscription") this.#targets.cancel(frame.header("subscription") ?? "", error);
   }
 
-  #onSocketEnd(error: StompError | undefined): void {
+  /** For its socket: nothing more comes. */
+  onEnd(error: StompError | undefined): void {
     if (this.#state === "disconnecting") {
       const failed = (what: string) =>
         new ConnectionError(`Cannot confirm ${what}: the broker closed the connection`, { cause: error });
       this.#receipts.failAll(failed, true);
       return;
     }
-    const told = this.#complaints.lastWords;
+    const told = this.#complaints?.lastWords;
     this.#end(told ?? error ?? new ConnectionError(`Connection to ${this.peer} lost: the broker closed it`));
   }
 
@@ -376,7 +392,7 @@ export class Session implements FrameSocket {
     }
     this.#state = "disconnecting";
     this.#targets.clear();
-    this.#reading.releaseAll();
+    this.#reading?.releaseAll();
     try {
       await answered;
     } catch (error) {
@@ -395,13 +411,13 @@ export class Session implements FrameSocket {
     this.#reason = reason;
     this.#ended = inOrder ? this.#socket.end() : this.#socket.close();
     this.#heartbeat.stop();
-    this.#complaints.end();
+    this.#complaints?.end();
     this.#targets.clear();
-    this.#transactions.clear();
+    this.#transactions?.clear();
     const lost = (what: string) => new ConnectionError(`Cannot confirm ${what}: ${endOf(reason)}`, { cause: reason });
     this.#receipts.failAll(lost, true);
-    this.#raw.end(reason ?? new NotConnectedError("Cannot read frame: the session is over"));
-    this.#options.onEnd?.(this, reason);
+    this.#raw?.end(this.#rawEnd());
+    this.#onEnd?.(this, reason);
     return this.#ended;
   }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { DirectIo } from "./channel.ts";
+import type { ByteSink, DirectIo } from "./channel.ts";
 import { type DecoderLimits, FrameDecoder } from "./decoder.ts";
 import { ConnectionError, NotConnectedError, StompError, UnknownBrokerResponseError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
@@ -39,7 +39,7 @@ export interface FramedSocketOptions extends DecoderLimits {
 const LAST_WORDS = 1000;
 
 /** Frames over one transport. */
-export class FramedSocket {
+export class FramedSocket implements ByteSink {
   readonly #transport: Transport;
   readonly #decoder: FrameDecoder;
   readonly #clock: Clock;
@@ -115,6 +115,11 @@ export class FramedSocket {
     if (this.#sink) throw new TypeError("Cannot start: the socket was started already");
     this.#sink = sink;
     this.#read();
+  }
+
+  /** Has another sink take what comes from now on, be it in the chunk that is under way. */
+  handOver(sink: FrameSink): void {
+    this.#sink = sink;
   }
 
   /** Stops reading after the chunk that is under way: the far end is slowed down. */
@@ -222,14 +227,11 @@ export class FramedSocket {
   #read(): void {
     if (this.#reading) return;
     this.#reading = true;
-    this.#io.read({
-      chunk: (bytes) => this.#onChunk(bytes),
-      done: (error) => this.#onDone(error),
-    });
+    this.#io.read(this);
   }
 
-  /** Returns whether more is wanted. */
-  #onChunk(bytes: Uint8Array): boolean {
+  /** For the transport: takes bytes. Returns whether more is wanted. */
+  chunk(bytes: Uint8Array): boolean {
     if (this.#over) return true; // read, so that the far end can go on to its end, but not looked at
     this.#lastReceived = this.#clock.now();
     this.#out.turn();
@@ -245,7 +247,8 @@ export class FramedSocket {
     return !this.#paused;
   }
 
-  #onDone(error: ConnectionError | undefined): void {
+  /** For the transport: nothing more comes. */
+  done(error: ConnectionError | undefined): void {
     this.#ended = true;
     this.#drained?.();
     const cutOff = error === undefined && this.#decoder.pending;

@@ -68,24 +68,25 @@ const KEPT = 100;
 
 /** Hands each status to all who watch. */
 export class StatusHub {
-  readonly #watchers = new Set<Watcher>();
+  #watchers: Set<Watcher> | undefined; // since there was one
   #closed = false;
 
   /** Tells everybody. */
   emit(status: Status): void {
-    for (const watcher of this.#watchers) watcher.put(status);
+    const watchers = this.#watchers ?? [];
+    for (const watcher of watchers) watcher.put(status);
     if (status.type === "closed") {
       this.#closed = true;
-      for (const watcher of this.#watchers) watcher.end();
-      this.#watchers.clear();
+      for (const watcher of watchers) watcher.end();
+      this.#watchers = undefined;
     }
   }
 
   /** A new watcher: it sees what happens from now on. */
   watch(): AsyncIterableIterator<Status> {
-    const watcher = new Watcher(() => this.#watchers.delete(watcher));
+    const watcher = new Watcher(() => void this.#watchers?.delete(watcher));
     if (this.#closed) watcher.end();
-    else this.#watchers.add(watcher);
+    else (this.#watchers ??= new Set()).add(watcher);
     return watcher;
   }
 }

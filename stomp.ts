@@ -17,9 +17,9 @@ import { Inbox } from "./inbox.ts";
 import { showAs } from "./inspect.ts";
 import { SessionKeeper } from "./keeper.ts";
 import { type AcknowledgeOptions, type Message, receivedMessage } from "./message.ts";
-import { Outbox } from "./outbox.ts";
-import { type Reply, type RequestOptions, Requests } from "./request.ts";
-import { NO_OPTIONS, Sender } from "./sender.ts";
+import { Outbox, type OutboxOwner } from "./outbox.ts";
+import { type Reply, type RequestOptions, type RequestOwner, Requests } from "./request.ts";
+import { NO_OPTIONS, Sender, type SenderOwner } from "./sender.ts";
 import type { Session } from "./session.ts";
 import { type Status, StatusHub } from "./status.ts";
 import {
@@ -34,8 +34,8 @@ import {
   type TransactionConf,
 } from "./stomp_options.ts";
 import type { Subscription } from "./subscription.ts";
-import { Subscriptions } from "./subscriptions.ts";
-import { Transaction, Transactions } from "./transaction.ts";
+import { Subscriptions, type SubscriptionsOwner } from "./subscriptions.ts";
+import { Transaction, type TransactionOwner, Transactions } from "./transaction.ts";
 
 /**
  * A STOMP client.
@@ -62,10 +62,12 @@ export class Stomp implements AsyncDisposable {
   readonly #sender: Sender;
   readonly #status = new StatusHub();
   readonly #subscriptions: Subscriptions;
-  readonly #transactions: Transactions;
-  readonly #requests: Requests;
-  readonly #frames: Inbox<Message>; // of the subscriptions made by a conf
-  readonly #ending: Ending;
+  readonly #owner: SenderOwner & OutboxOwner & SubscriptionsOwner & TransactionOwner & RequestOwner;
+  // These are made when they are needed: there may be thousands of clients in one process.
+  #madeTransactions: Transactions | undefined;
+  #madeRequests: Requests | undefined;
+  #madeFrames: Inbox<Message> | undefined;
+  #ending: Ending | undefined;
   #resolveClosed!: (error: StompError | undefined) => void;
 
   /**
@@ -109,48 +111,25 @@ export class Stomp implements AsyncDisposable {
       onStatus: (status) => {
         // An ERROR that names no frame may be about any request.
         const isVague = status.type === "error" && status.error.frame?.headers["receipt-id"] === undefined;
-        if (isVague) this.#requests.failAll(status.error);
+        if (isVague) this.#madeRequests?.failAll(status.error);
         this.#status.emit(status);
       },
     });
-    const outbox = this.#outbox = new Outbox(options.maxPending ?? {}, timeout, {
-      session: () => keeper.session,
-      onStalled: (pending) => this.#status.emit({ type: "stalled", pending }),
-    });
-    this.#transactions = new Transactions({
-      timeout,
-      ready: (what, wait) => keeper.ready(what, wait),
-      check: (what) => keeper.check(what),
-      send: (destination, body, options) => this.send(destination, body, options),
-    });
-    const transaction = (reference: string | { readonly id: string }, what: string) =>
-      this.#transactions.find(reference, what);
     const { contentLength = true } = options;
-    this.#sender = new Sender({ keeper, outbox, timeout, contentLength, transaction });
-    this.#frames = new Inbox<Message>((full) => {
-      if (full) keeper.session?.hold(this.#frames);
-      else keeper.session?.release(this.#frames);
-    });
-    this.#subscriptions = new Subscriptions({
+    const owner = this.#owner = {
       keeper,
       timeout,
-      transaction,
+      contentLength,
+      transaction: (reference, what) => this.#transactions.find(reference, what),
+      send: (destination, body, options) => this.send(destination, body, options),
+      onStalled: (pending) => this.#status.emit({ type: "stalled", pending }),
       onSlow: ({ id, destination, queued }) => {
         this.#status.emit({ type: "slow consumer", subscription: id, destination, queued });
       },
-    });
-    this.#requests = new Requests({
-      timeout,
-      ready: (what, wait) => keeper.ready(what, wait),
-      send: (destination, body, options) => this.send(destination, body, options),
-    });
-    this.#ending = new Ending({
-      drain: (wait) => Promise.all(this.#subscriptions.list().map((one) => one.drain(wait).catch(nothing))),
-      hurry: () => this.#subscriptions.list().forEach((one) => one.unsubscribe().catch(nothing)),
-      leave: () => keeper.leave(),
-      idle: () => outbox.idle(),
-      disconnect: (headers, wait) => keeper.disconnect(headers, wait),
-    });
+    };
+    this.#outbox = new Outbox(options.maxPending ?? {}, timeout, owner);
+    this.#sender = new Sender(owner, this.#outbox);
+    this.#subscriptions = new Subscriptions(owner);
     this.closed = new Promise((resolve) => this.#resolveClosed = resolve);
   }
 
@@ -408,7 +387,7 @@ export class Stomp implements AsyncDisposable {
    */
   async disconnect(conf: DisconnectOptions = {}): Promise<void> {
     const { headers, wait } = readConf(conf);
-    await this.#ending.begin(false, headers, wait);
+    await this.#end(false, headers, wait);
   }
 
   /**
@@ -419,7 +398,7 @@ export class Stomp implements AsyncDisposable {
    * @param options `timeout`: milliseconds after which it ends all the same, default 10,000; `signal`: ends it at once.
    */
   async drain(options: WaitOptions = {}): Promise<void> {
-    await this.#ending.begin(true, {}, options);
+    await this.#end(true, {}, options);
   }
 
   /** Disconnects. */
@@ -427,24 +406,51 @@ export class Stomp implements AsyncDisposable {
     return this.disconnect();
   }
 
+  get #transactions(): Transactions {
+    return this.#madeTransactions ??= new Transactions(this.#owner);
+  }
+
+  get #requests(): Requests {
+    return this.#madeRequests ??= new Requests(this.#owner);
+  }
+
+  /** The messages of the subscriptions that were made by a conf. */
+  get #frames(): Inbox<Message> {
+    return this.#madeFrames ??= new Inbox<Message>((full) => {
+      if (full) this.#keeper.session?.hold(this.#frames);
+      else this.#keeper.session?.release(this.#frames);
+    });
+  }
+
+  #end(drain: boolean, headers: Readonly<Record<string, string>>, wait: WaitOptions): Promise<void> {
+    this.#ending ??= new Ending({
+      drain: (wait) => Promise.all(this.#subscriptions.list().map((one) => one.drain(wait).catch(nothing))),
+      hurry: () => this.#subscriptions.list().forEach((one) => one.unsubscribe().catch(nothing)),
+      leave: () => this.#keeper.leave(),
+      idle: () => this.#outbox.idle(),
+      disconnect: (headers, wait) => this.#keeper.disconnect(headers, wait),
+    });
+    return this.#ending.begin(drain, headers, wait);
+  }
+
   /** In this order: a reply must find its subscription. */
   #onOpen(session: Session): void {
     this.#subscriptions.open(session);
-    if (this.#frames.full) session.hold(this.#frames);
+    if (this.#madeFrames?.full) session.hold(this.#madeFrames);
     this.#outbox.flush(session);
   }
 
   #onLost(reason: StompError): void {
-    this.#requests.failAll(reason);
-    this.#transactions.clear();
+    this.#madeRequests?.failAll(reason);
+    this.#madeTransactions?.clear();
     this.#subscriptions.lost();
   }
 
   #onClosed(reason: StompError | undefined): void {
-    this.#requests.failAll(reason ?? new NotConnectedError("the client is closed"));
-    this.#transactions.clear();
+    this.#madeRequests?.failAll(reason ?? new NotConnectedError("the client is closed"));
+    this.#madeTransactions?.clear();
     this.#subscriptions.end(reason);
-    this.#frames.end(reason);
+    this.#madeFrames?.end(reason);
     this.#outbox.failAll(reason ?? new NotConnectedError("the client is closed"));
   }
 }

@@ -13,10 +13,13 @@ import { type Conf, readConf, type SendOptions } from "./stomp_options.ts";
 export interface TransactionOwner {
   /** Milliseconds that a call takes at most, where it says nothing else. */
   readonly timeout: number;
-  /** The open session, or the next one. */
-  ready(what: string, wait: WaitOptions): Promise<Session>;
-  /** Fails unless there is a session, or one is being opened. */
-  check(what: string): void;
+  /** Keeps the connection. */
+  readonly keeper: {
+    /** The open session, or the next one. */
+    ready(what: string, wait: WaitOptions): Promise<Session>;
+    /** Fails unless there is a session, or one is being opened. */
+    check(what: string): void;
+  };
   /** Sends a message. */
   send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<unknown>;
 }
@@ -171,7 +174,7 @@ export class Transactions {
     const id = typeof reference === "string" ? reference : reference?.id;
     const transaction = id === undefined ? undefined : this.#open.get(id);
     if (transaction !== undefined) return transaction;
-    this.#owner.check(what);
+    this.#owner.keeper.check(what);
     throw new TransactionError(`Cannot ${what}: there is no open transaction ${id ?? "in the conf"}`);
   }
 
@@ -198,7 +201,7 @@ export class Transactions {
 
   async #begin(given: string | undefined, headers: Record<string, string>, wait: WaitOptions): Promise<Transaction> {
     const left = beginSteps(wait, this.#owner.timeout);
-    const session = await this.#owner.ready("begin transaction", left());
+    const session = await this.#owner.keeper.ready("begin transaction", left());
     const id = given ?? this.#freeId();
     await session.begin(id, headers, left());
     const transaction = new Transaction(id, session, this.#owner, () => {

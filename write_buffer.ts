@@ -20,17 +20,17 @@ const LOW_WATER = 2 * CHUNK;
 /** Room for `content-length`, its digits, the empty line and the NUL. */
 const SIZE_LINE = 40;
 
-const NOTHING = new Uint8Array(0);
+const NOTHING: Uint8Array = new Uint8Array(0);
 const textEncoder = new TextEncoder();
 const textDecoder = new TextDecoder();
 const LF = 10;
 
 /** Buffers that no connection has anything in, the last used one last: a thousand idle connections hold none. */
-const BUFFERS: Uint8Array<ArrayBuffer>[] = [];
+const BUFFERS: Uint8Array[] = [];
 const MOST_BUFFERS = 16;
 const FIRST_BUFFER = 1024;
 
-function giveBuffer(buffer: Uint8Array<ArrayBuffer>): void {
+function giveBuffer(buffer: Uint8Array): void {
   BUFFERS.push(buffer);
   if (BUFFERS.length > MOST_BUFFERS) BUFFERS.shift();
 }
@@ -50,7 +50,7 @@ export class WriteBuffer {
   readonly #io: DirectIo;
   readonly #clock: Clock;
   readonly #onFailure: () => void;
-  #buffer = NOTHING; // one of BUFFERS while there is something to send; grows to CHUNK when it is that much
+  #buffer: Uint8Array = NOTHING; // one of BUFFERS while there is something to send; grows to CHUNK when it is that much
   #used = 0;
   readonly #ready = new Fifo<Uint8Array>(); // chunks that wait for the write before them
   #buffered = 0;
