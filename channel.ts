@@ -62,7 +62,7 @@ export interface ByteChannel {
  * A transport over a {@linkcode ByteChannel}. Cancelling `readable` and aborting `writable` give up both directions, as
  * `close` does. Once both directions have ended in order, the socket frees itself.
  */
-export class ChannelTransport {
+export class ChannelTransport implements DirectIo {
   /** Name of the far end for people. */
   readonly peer: string;
   readonly #channel: ByteChannel;
@@ -70,7 +70,7 @@ export class ChannelTransport {
   /** Nobody takes chunks: there is no sink yet, or it had enough. */
   #paused = true;
   /** What came while paused, in order. The socket pauses as well, so this is a chunk or two. */
-  readonly #kept: Uint8Array[] = [];
+  #kept: Uint8Array[] | undefined;
   /** Set when reading is over, though what was kept may still have to be taken before the sink is told. */
   #ended: { error: ConnectionError | undefined; told: boolean } | undefined;
   /** Set when writing is over: what the next write gets to hear. */
@@ -98,13 +98,13 @@ export class ChannelTransport {
     // A mark of 0: who waits gets the chunk without a stop in the queue, and one chunk that nobody waits for pauses.
     this.#readable = new ReadableStream<Uint8Array>({
       start: (controller) => void (reading = controller),
-      pull: () => this.#resume(),
+      pull: () => this.resume(),
       cancel: () => {
         cancelled = true;
         return this.close();
       },
     }, { highWaterMark: 0 });
-    this.#read({
+    this.read({
       chunk(bytes) {
         reading.enqueue(bytes);
         return reading.desiredSize! >= 0;
@@ -126,8 +126,8 @@ export class ChannelTransport {
         this.#writing = controller;
         if (this.#writeError !== undefined) controller.error(this.#writeError);
       },
-      write: (bytes) => this.#write(bytes),
-      close: () => this.#end(),
+      write: (bytes) => this.write(bytes),
+      close: () => this.end(),
       abort: () => this.close(),
     });
   }
@@ -139,20 +139,61 @@ export class ChannelTransport {
     }
     this.#checkStreams();
     this.#isDirect = true;
-    return {
-      read: (sink) => this.#read(sink),
-      resume: () => this.#resume(),
-      release: (bytes) => this.#channel.release?.(bytes),
-      write: (bytes) => this.#write(bytes),
-      end: () => this.#end(),
-    };
+    return this;
+  }
+
+  /** As {@linkcode DirectIo.read}; this and its four fellows are for who has asked for `direct`. */
+  read(sink: ByteSink): void {
+    this.#sink = sink;
+    this.resume();
+  }
+
+  /** As {@linkcode DirectIo.resume}. */
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    while (this.#kept !== undefined && this.#kept.length > 0) {
+      if (this.#sink!.chunk(this.#kept.shift()!)) continue;
+      this.#paused = true;
+      return;
+    }
+    if (this.#ended === undefined) this.#channel.pull();
+    else this.#tell();
+  }
+
+  /** As {@linkcode DirectIo.release}. */
+  release(bytes: Uint8Array): void {
+    this.#channel.release?.(bytes);
+  }
+
+  /** As {@linkcode DirectIo.write}. */
+  write(bytes: Uint8Array): Promise<void> | void {
+    if (this.#writeError !== undefined) return Promise.reject(this.#writeError);
+    if (bytes.length === 0) return;
+    try {
+      return this.#channel.write(bytes);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** As {@linkcode DirectIo.end}. */
+  async end(): Promise<void> {
+    if (this.#writeError !== undefined) throw this.#writeError;
+    try {
+      await this.#channel.shutdown();
+    } catch (cause) {
+      throw this.writeFailed(cause);
+    }
+    this.#writeError ??= this.#closedError();
+    if (this.#ended !== undefined) this.#free();
   }
 
   /** For the channel: hands over what was read. `false` means to read no more until `pull`. */
   deliver(bytes: Uint8Array): boolean {
     if (this.#ended !== undefined) return false;
     if (this.#paused) {
-      this.#kept.push(bytes);
+      (this.#kept ??= []).push(bytes);
       return false;
     }
     if (!this.#sink!.chunk(bytes)) this.#paused = true;
@@ -160,7 +201,7 @@ export class ChannelTransport {
   }
 
   /** For the channel: the far end has said that nothing more will come. */
-  end(): void {
+  atEnd(): void {
     this.#finish(undefined);
     if (this.#writeError !== undefined) this.#free();
   }
@@ -194,7 +235,7 @@ export class ChannelTransport {
       this.#writing?.error(this.#writeError);
     }
     if (this.#ended === undefined) {
-      this.#kept.length = 0;
+      this.#kept = undefined;
       if (this.#sink !== undefined) this.#paused = false;
       this.#finish(undefined);
     }
@@ -203,23 +244,6 @@ export class ChannelTransport {
 
   #checkStreams(): void {
     if (this.#isDirect) throw new TypeError(`Cannot use the streams of ${this.peer}: it is used directly`);
-  }
-
-  #read(sink: ByteSink): void {
-    this.#sink = sink;
-    this.#resume();
-  }
-
-  #resume(): void {
-    if (!this.#paused) return;
-    this.#paused = false;
-    while (this.#kept.length > 0) {
-      if (this.#sink!.chunk(this.#kept.shift()!)) continue;
-      this.#paused = true;
-      return;
-    }
-    if (this.#ended === undefined) this.#channel.pull();
-    else this.#tell();
   }
 
   #finish(error: ConnectionError | undefined): void {
@@ -231,27 +255,6 @@ export class ChannelTransport {
     const { error, told } = this.#ended!;
     this.#ended!.told = true;
     if (!told) this.#sink?.done(error);
-  }
-
-  #write(bytes: Uint8Array): Promise<void> | void {
-    if (this.#writeError !== undefined) return Promise.reject(this.#writeError);
-    if (bytes.length === 0) return;
-    try {
-      return this.#channel.write(bytes);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  async #end(): Promise<void> {
-    if (this.#writeError !== undefined) throw this.#writeError;
-    try {
-      await this.#channel.shutdown();
-    } catch (cause) {
-      throw this.writeFailed(cause);
-    }
-    this.#writeError ??= this.#closedError();
-    if (this.#ended !== undefined) this.#free();
   }
 
   #free(): Promise<void> {

@@ -238,7 +238,7 @@ class MemoryEnd implements ByteChannel {
         this.#wanted = this.transport.deliver(bytes);
       }
       if (this.#size <= this.#highWaterMark) this.#space?.resolve();
-      if (this.#ended && this.#kept.length === 0) this.transport.end();
+      if (this.#ended && this.#kept.length === 0) this.transport.atEnd();
     });
   }
 

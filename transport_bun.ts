@@ -126,12 +126,12 @@ const HANDLER: BunSocketHandler = {
     state.written?.();
   },
   end(socket) {
-    stateOf(socket).transport.end();
+    stateOf(socket).transport.atEnd();
   },
   close(socket, error) {
     const state = stateOf(socket);
     if (error) state.transport.fail(error);
-    else state.transport.end();
+    else state.transport.atEnd();
     state.failed?.(error ?? CLOSED);
     state.closed?.();
   },

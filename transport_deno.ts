@@ -5,7 +5,7 @@
  */
 import type { Socket } from "node:net";
 import type nodeProcess from "node:process";
-import { ChannelTransport, failureReason, ReadBlocks } from "./channel.ts";
+import { type ByteChannel, ChannelTransport, failureReason, ReadBlocks } from "./channel.ts";
 import { ConnectionError } from "./errors.ts";
 import {
   addressText,
@@ -137,55 +137,68 @@ async function startNodeTls(tcp: Deno.TcpConn, address: SocketAddress): Promise<
 }
 
 function toTransport(conn: Deno.TcpConn | Deno.TlsConn, peer: string): Transport {
-  const blocks = new ReadBlocks();
-  let reading: Promise<void> | undefined;
-  let writing: Promise<unknown> | undefined;
+  return new DenoChannel(conn, peer).transport;
+}
 
-  const pull = () => {
-    reading ??= conn.read(blocks.space).then(onRead, onReadError);
-  };
-  const onRead = (length: number | null) => {
-    reading = undefined;
-    if (length === null) transport.end();
-    else if (transport.deliver(blocks.take(length))) pull();
-  };
-  const onReadError = (error: unknown) => {
-    reading = undefined;
-    transport.fail(error);
-  };
+class DenoChannel implements ByteChannel {
+  readonly transport: ChannelTransport;
+  readonly #conn: Deno.TcpConn | Deno.TlsConn;
+  readonly #blocks = new ReadBlocks();
+  #reading: Promise<void> | undefined;
+  #writing: Promise<unknown> | undefined;
 
-  const transport = new ChannelTransport(peer, {
-    pull,
-    release: (bytes) => blocks.release(bytes),
-    write(bytes) {
-      const promise = conn.write(bytes).then(
-        (length) => length === bytes.length ? undefined : writeRest(bytes.subarray(length)),
-        (error) => {
-          throw transport.writeFailed(error);
-        },
-      );
-      writing = promise;
-      return promise;
-    },
-    shutdown() {
-      return conn.closeWrite();
-    },
-    async destroy() {
-      conn.close();
-      // Closing cancels both; a caller who has awaited this finds nothing of the socket left.
-      await Promise.allSettled([reading, writing]);
-    },
-  });
-
-  async function writeRest(bytes: Uint8Array): Promise<void> {
-    try {
-      while (bytes.length > 0) bytes = bytes.subarray(await conn.write(bytes));
-    } catch (error) {
-      throw transport.writeFailed(error);
-    }
+  constructor(conn: Deno.TcpConn | Deno.TlsConn, peer: string) {
+    this.#conn = conn;
+    this.transport = new ChannelTransport(peer, this);
   }
 
-  return transport;
+  pull(): void {
+    this.#reading ??= this.#conn.read(this.#blocks.space).then(this.#onRead, this.#onReadError);
+  }
+
+  release(bytes: Uint8Array): void {
+    this.#blocks.release(bytes);
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    const promise = this.#conn.write(bytes).then(
+      (length) => length === bytes.length ? undefined : this.#writeRest(bytes.subarray(length)),
+      (error) => {
+        throw this.transport.writeFailed(error);
+      },
+    );
+    this.#writing = promise;
+    return promise;
+  }
+
+  shutdown(): Promise<void> {
+    return this.#conn.closeWrite();
+  }
+
+  async destroy(): Promise<void> {
+    this.#conn.close();
+    // Closing cancels both; a caller who has awaited this finds nothing of the socket left.
+    await Promise.allSettled([this.#reading, this.#writing]);
+  }
+
+  readonly #onRead = (length: number | null): void => {
+    this.#reading = undefined;
+    if (length === null) this.transport.atEnd();
+    else if (this.transport.deliver(this.#blocks.take(length))) this.pull();
+  };
+
+  readonly #onReadError = (error: unknown): void => {
+    this.#reading = undefined;
+    this.transport.fail(error);
+  };
+
+  async #writeRest(bytes: Uint8Array): Promise<void> {
+    try {
+      while (bytes.length > 0) bytes = bytes.subarray(await this.#conn.write(bytes));
+    } catch (error) {
+      throw this.transport.writeFailed(error);
+    }
+  }
 }
 
 // deno-lint-ignore require-await -- what fails at once must reject, as it does in the other adapters

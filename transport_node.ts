@@ -8,7 +8,7 @@ import type net from "node:net";
 import type nodeProcess from "node:process";
 import type { Duplex } from "node:stream";
 import type tls from "node:tls";
-import { ChannelTransport, failureReason, ReadBlocks } from "./channel.ts";
+import { type ByteChannel, ChannelTransport, failureReason, ReadBlocks } from "./channel.ts";
 import { ConnectionError } from "./errors.ts";
 import {
   addressText,
@@ -150,53 +150,69 @@ export function tlsOptions(options: TlsOptions, hostname: string): tls.Connectio
 
 /** A transport over a connected socket. Data comes by the `data` event, unless the socket was made with `reader`. */
 export function toTransport(socket: net.Socket, peer: string, reader?: BlockReader): ChannelTransport {
-  let closed = false;
-  let unwritten = 0;
-  let waiting: { resolve: () => void; reject: (error: Error) => void } | undefined;
+  return new NodeChannel(socket, peer, reader).transport;
+}
 
-  const onWritten = (error?: Error | null) => {
-    unwritten--;
-    if (error) waiting?.reject(transport.writeFailed(error));
-    else if (unwritten === 0) waiting?.resolve();
+class NodeChannel implements ByteChannel {
+  readonly transport: ChannelTransport;
+  readonly #socket: net.Socket;
+  readonly #reader: BlockReader | undefined;
+  #closed = false;
+  #unwritten = 0;
+  #waiting: { resolve: () => void; reject: (error: Error) => void } | undefined;
+
+  constructor(socket: net.Socket, peer: string, reader: BlockReader | undefined) {
+    const transport = this.transport = new ChannelTransport(peer, this);
+    this.#socket = socket;
+    this.#reader = reader;
+    const onData = (bytes: Uint8Array) => {
+      if (!transport.deliver(bytes)) socket.pause();
+    };
+    if (reader !== undefined) reader.onData = onData;
+    // Not as a `Buffer`, whose `slice` does not copy as the one of every other `Uint8Array` does.
+    else socket.on("data", (chunk: Buffer) => onData(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)));
+    socket.on("end", () => transport.atEnd());
+    socket.on("error", (error) => transport.fail(error));
+    socket.on("close", () => {
+      this.#closed = true;
+      transport.atEnd();
+    });
+  }
+
+  pull(): void {
+    if (this.#socket.isPaused()) this.#socket.resume();
+  }
+
+  write(bytes: Uint8Array): Promise<void> | void {
+    const socket = this.#socket;
+    this.#unwritten++;
+    socket.write(bytes, this.#onWritten);
+    // Nothing left over: the system has taken it, and there is no need to wait a turn for being told so.
+    if (socket.writableLength === 0 && !socket.errored) return;
+    return new Promise((resolve, reject) => this.#waiting = { resolve, reject });
+  }
+
+  shutdown(): Promise<void> {
+    return new Promise((resolve, reject) => this.#socket.end((error?: Error) => error ? reject(error) : resolve()));
+  }
+
+  destroy(): Promise<void> | void {
+    if (this.#closed) return;
+    return new Promise((resolve) => {
+      this.#socket.once("close", () => resolve());
+      this.#socket.destroy();
+    });
+  }
+
+  release(bytes: Uint8Array): void {
+    this.#reader?.blocks.release(bytes);
+  }
+
+  readonly #onWritten = (error?: Error | null): void => {
+    this.#unwritten--;
+    if (error) this.#waiting?.reject(this.transport.writeFailed(error));
+    else if (this.#unwritten === 0) this.#waiting?.resolve();
   };
-
-  const transport = new ChannelTransport(peer, {
-    pull() {
-      if (socket.isPaused()) socket.resume();
-    },
-    write(bytes) {
-      unwritten++;
-      socket.write(bytes, onWritten);
-      // Nothing left over: the system has taken it, and there is no need to wait a turn for being told so.
-      if (socket.writableLength === 0 && !socket.errored) return;
-      return new Promise((resolve, reject) => waiting = { resolve, reject });
-    },
-    shutdown() {
-      return new Promise((resolve, reject) => socket.end((error?: Error) => error ? reject(error) : resolve()));
-    },
-    destroy() {
-      if (closed) return;
-      return new Promise((resolve) => {
-        socket.once("close", () => resolve());
-        socket.destroy();
-      });
-    },
-    release: (bytes) => reader?.blocks.release(bytes),
-  });
-
-  const onData = (bytes: Uint8Array) => {
-    if (!transport.deliver(bytes)) socket.pause();
-  };
-  if (reader !== undefined) reader.onData = onData;
-  // Not as a `Buffer`, whose `slice` does not copy as the one of every other `Uint8Array` does.
-  else socket.on("data", (chunk: Buffer) => onData(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)));
-  socket.on("end", () => transport.end());
-  socket.on("error", (error) => transport.fail(error));
-  socket.on("close", () => {
-    closed = true;
-    transport.end();
-  });
-  return transport;
 }
 
 function listen(

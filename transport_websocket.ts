@@ -252,7 +252,7 @@ class WebSocketChannel implements ByteChannel {
     }
     this.#delivering = false;
     if (this.#ending === undefined || this.#unread.length > 0) return;
-    if (this.#ending.cause === undefined) this.transport.end();
+    if (this.#ending.cause === undefined) this.transport.atEnd();
     else this.transport.fail(this.#ending.cause);
   }
 
