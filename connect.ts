@@ -176,6 +176,13 @@ export function runtime(): Runtime {
   return process?.versions?.node !== undefined ? "node" : "browser";
 }
 
+let adapter: SocketAdapter | undefined;
+
+/** The adapter of this runtime, loaded once: each `import()` takes time and memory, were it the thousandth. */
+async function adapterFor(what: string): Promise<SocketAdapter> {
+  return adapter ??= await loadAdapter(what);
+}
+
 /** Loads the adapter of this runtime, and no other: what the others need cannot be loaded here. */
 async function loadAdapter(what: string): Promise<SocketAdapter> {
   switch (runtime()) {
@@ -242,8 +249,7 @@ async function open(
     const { connectWebSocket } = await import("./transport_websocket.ts");
     return await connectWebSocket({ ...where, path, versions });
   }
-  const adapter = await loadAdapter(`connect to ${addressText(address)}`);
-  return await adapter.connect(where);
+  return await (await adapterFor(`connect to ${addressText(address)}`)).connect(where);
 }
 
 /**
@@ -254,6 +260,5 @@ export async function listen(
   address: { hostname: string; port: number },
   accept: (transport: Transport) => void,
 ): Promise<Listener> {
-  const adapter = await loadAdapter(`listen on ${addressText(address)}`);
-  return await adapter.listen(address, accept);
+  return await (await adapterFor(`listen on ${addressText(address)}`)).listen(address, accept);
 }
