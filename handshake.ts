@@ -101,17 +101,23 @@ export async function shakeHands<S extends FrameSink>(
   }
 }
 
+/** As the 1.2 text has it. */
+function rising(versions: readonly Version[]): string {
+  return [...versions].sort().join(",");
+}
+
+const ALL_VERSIONS = rising(VERSIONS);
+
 /**
  * The CONNECT frame. It is CONNECT and not STOMP, which 1.0 brokers do not know, and it has no receipt: CONNECTED is
  * its answer ("Connecting" in the 1.2 text).
  */
 export function connectFrame(details: ConnectDetails): Frame {
-  const versions = details.versions ?? VERSIONS;
   return new Frame().buildFrame({
     command: "CONNECT",
     headers: {
       ...details.headers,
-      "accept-version": [...versions].sort().join(","), // rising, as the 1.2 text has it
+      "accept-version": details.versions === undefined ? ALL_VERSIONS : rising(details.versions),
       host: details.host,
       "heart-beat": formatHeartbeat(details.heartbeat),
       login: details.login,

@@ -44,6 +44,8 @@ const SIZE_OF_TYPE = 12; // of the names content-type and subscription
 /** "subscription:" */
 const SUBSCRIPTION = new TextEncoder().encode("subscription:");
 
+const LIMITS = ["maxHeaderBytes", "maxHeaders", "maxBodyBytes"] as const;
+
 /**
  * Completes limits.
  *
@@ -52,7 +54,8 @@ const SUBSCRIPTION = new TextEncoder().encode("subscription:");
 export function completeLimits(limits: DecoderLimits): Limits {
   const { maxHeaderBytes = 1 << 16, maxHeaders = 1000, maxBodyBytes = 1 << 27 } = limits;
   const complete = { maxHeaderBytes, maxHeaders, maxBodyBytes };
-  for (const [name, value] of Object.entries(complete)) {
+  for (const name of LIMITS) {
+    const value: unknown = complete[name];
     if (typeof value !== "number" || !(value >= 0)) {
       throw new RangeError(`Cannot use ${name} ${value}: a limit is a number of 0 or more, or Infinity`);
     }

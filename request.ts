@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { beginSteps, checkWait, type WaitOptions, within } from "./deadline.ts";
+import { beginSteps, checkWait, within } from "./deadline.ts";
 import { BrokerErrorResponse, ConnectionError, type StompError } from "./errors.ts";
 import { Frame } from "./frame.ts";
 import type { SessionKeeper } from "./keeper.ts";

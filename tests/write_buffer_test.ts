@@ -6,6 +6,8 @@ import { systemClock } from "../heartbeat.ts";
 import { nextTurn } from "../turn.ts";
 import { WriteBuffer } from "../write_buffer.ts";
 
+const turn = () => new Promise<void>((resolve) => void nextTurn(resolve));
+
 const FRAME = "ACK\nid:1\n\n"; // 11 bytes with its NUL
 
 /** A far end that only counts; `write` is what its socket says to a write. */
@@ -37,7 +39,7 @@ for (const [kind, write] of Object.entries(SOCKETS)) {
       await undefined; // so that a write is over before the next frame
     }
     assertEquals([writes[0], writes.length], [11, 1]);
-    await new Promise<void>((resolve) => nextTurn(resolve));
+    await turn();
     await buffer.flush();
     assertEquals(writes, [11, 999 * 11]);
     assertEquals(buffer.buffered, 0);
@@ -51,3 +53,90 @@ for (const [kind, write] of Object.entries(SOCKETS)) {
     assertEquals(writes.reduce((sum, size) => sum + size), Math.ceil((1 << 20) / 11) * 11);
   });
 }
+
+/** Takes what is written: at once, or when the test says so. What it has not taken it reads only then. */
+class Sink implements DirectIo {
+  text = "";
+  takesLate = false;
+  #take: (() => void) | undefined;
+  #writing = Promise.withResolvers<void>();
+
+  write(bytes: Uint8Array): Promise<void> | void {
+    if (!this.takesLate) return void (this.text += new TextDecoder().decode(bytes));
+    this.#writing.resolve();
+    return new Promise((resolve) => {
+      this.#take = () => {
+        this.text += new TextDecoder().decode(bytes);
+        resolve();
+      };
+    });
+  }
+
+  /** Resolves when a write waits to be taken. */
+  get writing(): Promise<void> {
+    return this.#writing.promise;
+  }
+
+  take(): void {
+    this.#writing = Promise.withResolvers<void>();
+    this.#take!();
+  }
+
+  read(): void {}
+  resume(): void {}
+  release(): void {}
+  end(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+const buffered = (sink: Sink) => new WriteBuffer(sink, systemClock, () => {});
+
+test("a buffer that one connection writes from is not filled by another", async () => {
+  const slow = new Sink();
+  slow.takesLate = true;
+  const quick = new Sink();
+  const [a, b] = [buffered(slow), buffered(quick)];
+  for (let i = 0; i < 3; i++) {
+    a.ascii(`a${i}`);
+    await slow.writing;
+    a.ascii(`more${i}`); // gathered behind the write that is under way
+    b.ascii(`b${i}`);
+    await b.flush();
+    await turn();
+    b.ascii(`c${i}`);
+    await b.flush();
+    slow.take();
+    await slow.writing;
+    slow.take();
+    await a.flush();
+    await turn();
+  }
+  assertEquals(slow.text, [0, 1, 2].map((i) => `a${i}\0more${i}\0`).join(""));
+  assertEquals(quick.text, [0, 1, 2].map((i) => `b${i}\0c${i}\0`).join(""));
+});
+
+test("many connections that send at once, and again after a rest, each send their own", async () => {
+  const sinks = Array.from({ length: 40 }, () => new Sink());
+  const buffers = sinks.map(buffered);
+  for (const size of [10, 5000, 70_000, 10]) {
+    for (const [i, buffer] of buffers.entries()) buffer.ascii(String.fromCharCode(65 + i).repeat(size));
+    await Promise.all(buffers.map((buffer) => buffer.flush()));
+    await turn();
+  }
+  for (const [i, { text }] of sinks.entries()) {
+    const letter = String.fromCharCode(65 + i);
+    assertEquals(text === [10, 5000, 70_000, 10].map((size) => `${letter.repeat(size)}\0`).join(""), true);
+  }
+});
+
+test("what is abandoned is not sent by another connection", async () => {
+  const sink = new Sink();
+  const abandoned = buffered(new Sink());
+  abandoned.ascii("never");
+  abandoned.abandon(new Error("gone"));
+  const other = buffered(sink);
+  other.ascii("sent");
+  await other.flush();
+  assertEquals(sink.text, "sent\0");
+});
