@@ -62,6 +62,7 @@ export function onGiveUp(
 ): () => void {
   const signal = options?.signal;
   const timeout = checkTimeout(options?.timeout);
+  if (signal === undefined && timeout === Infinity) return endless;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const aborted = () => end(signal!.reason);
   const stop = () => {
@@ -83,6 +84,8 @@ export function onGiveUp(
   }
   return stop;
 }
+
+function endless(): void {}
 
 /**
  * For the moment before anything is begun.
