@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { onGiveUp } from "./deadline.ts";
 import { ConnectionTimeoutError } from "./errors.ts";
 import type { Version } from "./headers.ts";
 import { addressText, type Listener, type SocketAdapter, type TlsOptions, type Transport } from "./transport.ts";
@@ -224,17 +225,14 @@ export async function openTransport(address: ParsedAddress, options: OpenTranspo
   signal?.throwIfAborted();
   // Not AbortSignal.any: what it makes hangs on to a signal that lives as long as the client does.
   const attempt = new AbortController();
-  const abort = () => attempt.abort(signal?.reason);
-  signal?.addEventListener("abort", abort, { once: true });
-  // A timer cannot wait longer than 2^31 ms, and would not wait at all.
-  const timer = timeout === 0 || timeout >= 2 ** 31 ? undefined : setTimeout(() => {
-    attempt.abort(new ConnectionTimeoutError(`Cannot connect to ${peer}: no answer within ${timeout} ms`));
-  }, timeout);
+  const stop = onGiveUp({ signal, timeout: timeout || Infinity }, "an answer", () => {
+    const late = () => new ConnectionTimeoutError(`Cannot connect to ${peer}: no answer within ${timeout} ms`);
+    attempt.abort(signal?.aborted ? signal.reason : late());
+  });
   try {
     return await open(address, options, attempt.signal);
   } finally {
-    clearTimeout(timer);
-    signal?.removeEventListener("abort", abort);
+    stop();
   }
 }
 
