@@ -166,9 +166,10 @@ function checkOffer({ versions, headers }: StompOptions): void {
   }
 }
 
-function checkTolerance({ factor = 1, floor = 0 }: HeartbeatTolerance = {}): void {
+function checkTolerance({ factor = 1, floor = 0, probe = 0 }: HeartbeatTolerance = {}): void {
   if (!(factor >= 1)) throw new RangeError(`Cannot tolerate heart-beats by a factor of ${factor}: 1 is the least`);
   if (!(floor >= 0)) throw new RangeError(`Cannot tolerate heart-beats by a floor of ${floor} ms: 0 is the least`);
+  if (!(probe >= 0)) throw new RangeError(`Cannot wait ${probe} ms for the answer to a probe: 0 is the least`);
 }
 
 function messageOf(error: unknown): string {

@@ -54,6 +54,11 @@ export function negotiate(own: HeartbeatOffer, far: HeartbeatOffer): HeartbeatPl
 export interface Clock {
   /** Milliseconds since some moment; never goes back. */
   now(): number;
+  /**
+   * Milliseconds of the calendar. On Linux and macOS `now` stands still while the machine sleeps, so that only a jump of
+   * this against it tells of that. A clock without it notices no sleep.
+   */
+  wall?(): number;
   /** Calls `fire` once after that many milliseconds. Returns what cancels it. */
   after(milliseconds: number, fire: () => void): () => void;
 }
@@ -61,6 +66,7 @@ export interface Clock {
 /** The real time. */
 export const systemClock: Clock = {
   now: () => performance.now(),
+  wall: () => Date.now(),
   after(milliseconds, fire) {
     // Above 2^31 - 1 milliseconds a timer fires at once.
     const timer = setTimeout(fire, Math.min(milliseconds, 0x7fffffff));
@@ -86,12 +92,30 @@ export interface HeartbeatTolerance {
   factor?: number | undefined;
   /** Milliseconds that are always allowed beyond the interval. Default 1,000. */
   floor?: number | undefined;
+  /**
+   * Milliseconds in which something has to come once the broker was asked for it, because the machine seems to have
+   * slept for 5 s or more. Default 5,000.
+   */
+  probe?: number | undefined;
+}
+
+/** How the far end is asked for a sign of life. */
+export interface ProbeOptions {
+  /** Sends what will be answered. Returns whether that could be. */
+  ask: () => boolean;
+  /** Milliseconds in which something has to come. Default 5,000. */
+  timeout?: number | undefined;
 }
 
 /** Options of a {@linkcode Heartbeat}. */
-export interface HeartbeatOptions extends HeartbeatTolerance {
-  /** Called once when nothing came for too long; the argument is for how long, in milliseconds. */
-  stopped: (silence: number) => void;
+export interface HeartbeatOptions extends Omit<HeartbeatTolerance, "probe"> {
+  /**
+   * Called once when nothing came for too long: for how many milliseconds, and, when it was to answer a probe, by how
+   * many the clock had jumped.
+   */
+  stopped: (silence: number, jump?: number) => void;
+  /** What is done after a jump of the clock. Default: nothing, and jumps go unnoticed. */
+  probe?: ProbeOptions | undefined;
   /** The time. Default the real one. */
   clock?: Clock | undefined;
 }
@@ -99,21 +123,42 @@ export interface HeartbeatOptions extends HeartbeatTolerance {
 /** Sends at this share of the interval: brokers without grace end a connection that is a moment late. */
 const SEND_SHARE = 0.5;
 
+/** Milliseconds by which a clock has to jump, or a timer to be late, to be held for sleep. */
+const JUMP = 5000;
+
+/** Milliseconds after which a jump is noticed at the latest. */
+const WATCH = 5000;
+
+/** Milliseconds that a probe may stay unanswered. */
+const PROBE_TIMEOUT = 5000;
+
+/** Milliseconds between the first sight of a silence and the verdict. */
+const SECOND_LOOK = 100;
+
 /**
  * A pair of timers over a connection: sends when nothing else was sent, and notices when nothing comes.
  *
  * A timer that fires late, because the process was busy or asleep, is no proof of silence: bytes may be waiting in the
  * socket. So a silence counts only once it was seen by two checks in a row, with time for reading between them.
+ *
+ * After a sleep the far end may be long gone, and no time seem to have passed. So when the calendar has jumped by 5 s or
+ * more, or when a timer that finds silence was that late, the far end is probed: any byte that comes is its answer, and
+ * none in time its end. A calendar that was set by hand costs a probe, no more. In a browser's suspended tab timers are
+ * late all the time, but bytes come as ever, and so nobody is probed.
  */
 export class Heartbeat {
   readonly #heart: Heart;
-  readonly #stopped: (silence: number) => void;
+  readonly #stopped: (silence: number, jump?: number) => void;
   readonly #clock: Clock;
   readonly #plan: HeartbeatPlan;
   readonly #allowed: number;
+  readonly #probe: ProbeOptions | undefined;
   #cancelSend: (() => void) | undefined;
   #cancelCheck: (() => void) | undefined;
+  #cancelProbe: (() => void) | undefined; // set while an answer is awaited
   #suspicious = false;
+  #calendar: number; // the calendar's distance from the clock, when a timer saw it last
+  #jump = 0; // by how much time has jumped, until that is probed
   #over = false;
 
   /** Starts the timers that the plan asks for. */
@@ -124,16 +169,19 @@ export class Heartbeat {
     this.#clock = options.clock ?? systemClock;
     this.#plan = plan;
     this.#allowed = Math.max(plan.receive * factor, plan.receive + floor);
+    this.#probe = options.probe;
+    this.#calendar = this.#readCalendar();
     if (plan.send > 0) this.#scheduleSend(this.#untilSendIsDue());
     if (plan.receive > 0) this.#scheduleCheck(this.#allowed);
   }
 
-  /** Stops both timers. Idempotent. */
+  /** Stops all timers. Idempotent. */
   stop(): void {
     this.#over = true;
     this.#cancelSend?.();
     this.#cancelCheck?.();
-    this.#cancelSend = this.#cancelCheck = undefined;
+    this.#cancelProbe?.();
+    this.#cancelSend = this.#cancelCheck = this.#cancelProbe = undefined;
   }
 
   #untilSendIsDue(): number {
@@ -141,7 +189,7 @@ export class Heartbeat {
   }
 
   #scheduleSend(wait: number): void {
-    this.#cancelSend = this.#clock.after(Math.max(wait, 1), () => {
+    this.#cancelSend = this.#after(wait, () => {
       const due = this.#untilSendIsDue();
       if (due <= 0) this.#heart.beat();
       // What ends the connection may do so inside `beat`. Where nothing goes out, more line ends would not help.
@@ -150,14 +198,16 @@ export class Heartbeat {
   }
 
   #scheduleCheck(wait: number): void {
-    this.#cancelCheck = this.#clock.after(Math.max(wait, 1), () => this.#check());
+    this.#cancelCheck = this.#after(wait, () => this.#check());
   }
 
   #check(): void {
-    const silence = this.#clock.now() - this.#heart.lastReceived;
+    const silence = this.#silence;
     if (this.#heart.paused || silence < this.#allowed) {
       this.#suspicious = false;
       this.#scheduleCheck(this.#heart.paused ? this.#allowed : this.#allowed - silence);
+    } else if (this.#cancelProbe !== undefined) {
+      this.#scheduleCheck(WATCH); // the probe brings it to light
     } else if (!this.#suspicious) {
       // What is waiting in the socket is read before this comes round again.
       this.#suspicious = true;
@@ -167,7 +217,61 @@ export class Heartbeat {
       this.#stopped(silence);
     }
   }
-}
 
-/** Milliseconds between the first sight of a silence and the verdict. */
-const SECOND_LOOK = 100;
+  get #silence(): number {
+    return this.#clock.now() - this.#heart.lastReceived;
+  }
+
+  #readCalendar(): number {
+    return (this.#clock.wall?.() ?? 0) - this.#clock.now();
+  }
+
+  /** A timer that also looks for jumps, and comes early for that. What it fires asks itself whether it is due. */
+  #after(milliseconds: number, fire: () => void): () => void {
+    const wait = Math.max(1, this.#probe === undefined ? milliseconds : Math.min(milliseconds, WATCH));
+    const due = this.#clock.now() + wait;
+    return this.#clock.after(wait, () => {
+      if (this.#probe !== undefined) {
+        this.#notice(due);
+        this.#probeAfterJump();
+      }
+      if (!this.#over) fire();
+    });
+  }
+
+  /** Has time jumped while a timer waited that was due then? */
+  #notice(due: number): void {
+    const calendar = this.#readCalendar();
+    const slept = calendar - this.#calendar;
+    this.#calendar = calendar;
+    const late = this.#clock.now() - due;
+    if (slept >= JUMP || (late >= JUMP && this.#silence >= this.#allowed)) this.#jump = Math.max(slept, late);
+  }
+
+  /** Probes after a jump; but while we are the ones who do not read, no answer would be seen, and so that waits. */
+  #probeAfterJump(): void {
+    if (this.#jump === 0 || this.#cancelProbe !== undefined || this.#heart.paused) return;
+    if (this.#probe!.ask()) this.#awaitAnswer(this.#clock.now(), this.#jump);
+    this.#jump = 0;
+  }
+
+  /** Waits for the answer to a probe that was sent at `asked`. */
+  #awaitAnswer(asked: number, jump: number): void {
+    const { timeout = PROBE_TIMEOUT } = this.#probe!;
+    const wait = (milliseconds: number, isLast: boolean) => {
+      const due = this.#clock.now() + milliseconds;
+      this.#cancelProbe = this.#clock.after(milliseconds, () => {
+        this.#cancelProbe = undefined;
+        this.#notice(due);
+        if (this.#heart.lastReceived >= asked) return;
+        if (this.#heart.paused) return wait(timeout, false);
+        const now = this.#clock.now();
+        // After another sleep an answer takes its time once more, but then it is enough.
+        if (!isLast) return wait(this.#jump > 0 || now - due >= JUMP ? timeout : SECOND_LOOK, true);
+        this.stop();
+        this.#stopped(now - asked, jump);
+      });
+    };
+    wait(timeout, false);
+  }
+}

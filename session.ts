@@ -22,6 +22,7 @@ import { type Agreement, type ConnectDetails, shakeHands } from "./handshake.ts"
 import type { Headers, Version } from "./headers.ts";
 import { type Clock, Heartbeat, type HeartbeatTolerance, systemClock } from "./heartbeat.ts";
 import { PlainHeads } from "./plain_heads.ts";
+import { Probe } from "./probe.ts";
 import { RawFrames } from "./raw_frames.ts";
 import { Reading } from "./reading.ts";
 import { Receipts, type ReceiptsOwner, type ReceiptWaiter } from "./receipts.ts";
@@ -86,6 +87,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   #raw: RawFrames | undefined;
   #reading: Reading | undefined; // since a consumer had enough
   #complaints: Complaints | undefined; // since there was one
+  #probe: Probe | undefined;
   #state: "open" | "disconnecting" | "closed" = "open";
   #reason: StompError | undefined;
   #leaving: Promise<void> | undefined;
@@ -121,9 +123,10 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     this.#heartbeat = new Heartbeat(plan, socket, {
       ...options.tolerance,
       clock: options.clock,
-      stopped: (silence) => {
-        const seconds = (silence / 1000).toFixed(1);
-        this.#end(new ConnectionError(`Connection to ${this.peer} lost: nothing came for ${seconds} s`));
+      probe: { ask: () => this.#askForLife(), timeout: options.tolerance?.probe },
+      stopped: (silence, jump) => {
+        const after = jump === undefined ? "" : ` after the clock jumped by ${seconds(jump)}`;
+        this.#end(new ConnectionError(`Connection to ${this.peer} lost: nothing came for ${seconds(silence)}${after}`));
       },
     });
   }
@@ -162,7 +165,9 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
    */
   send(frame: Frame): Promise<void> | undefined {
     this.#checkOpen(frame.command);
-    return this.#socket.send(frame);
+    const room = this.#socket.send(frame);
+    if (isAboutTransaction(frame.command)) this.#openTransactions().note(frame);
+    return room;
   }
 
   /**
@@ -345,6 +350,18 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     return this.#heads ??= new PlainHeads(this.version);
   }
 
+  /** Asks the broker for a sign of life. Returns whether that made sense. */
+  #askForLife(): boolean {
+    if (!this.isOpen) return false;
+    this.#probe ??= new Probe({
+      // Not by way of `send`: neither the receipt nor the transaction is anybody's.
+      send: (frame) => this.#socket.send(frame),
+      inTransaction: () => this.#transactions?.any ?? false,
+    });
+    this.#probe.ask();
+    return true;
+  }
+
   #openTransactions(): OpenTransactions {
     return this.#transactions ??= new OpenTransactions((frame, wait, takeBack) => this.request(frame, wait, takeBack));
   }
@@ -426,6 +443,14 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     const state = this.#state === "disconnecting" ? "it is disconnecting" : endOf(this.#reason);
     throw new NotConnectedError(`Cannot send ${command}: ${state}`, this.#reason ? { cause: this.#reason } : {});
   }
+}
+
+function isAboutTransaction(command: string): boolean {
+  return command === "BEGIN" || command === "COMMIT" || command === "ABORT";
+}
+
+function seconds(milliseconds: number): string {
+  return `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
 function endOf(reason: StompError | undefined): string {

@@ -49,7 +49,7 @@ export interface StompOptions extends Credentials, DecoderLimits {
    * not to send any: RabbitMQ's Web STOMP takes them, and then fails in a burst of messages.
    */
   heartbeat?: number | HeartbeatOffer | false | undefined;
-  /** How late the broker's heart-beats may be. */
+  /** How late the broker's heart-beats may be, and how late its answer when the machine has slept. */
   heartbeatTolerance?: HeartbeatTolerance | undefined;
   /** TLS options, for `stomp+ssl://` and `wss://`. */
   tls?: TlsOptions | undefined;

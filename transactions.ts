@@ -15,11 +15,23 @@ type ExtraHeaders = Readonly<Record<string, string>> | undefined;
 /** Keeps the ids of open transactions, so that a mistake is found before it reaches the broker. */
 export class OpenTransactions {
   readonly #ids = new Set<string>();
+  readonly #told = new Set<string>(); // to the broker, those that were begun by hand included
   readonly #request: Request;
 
   /** Begins with none. */
   constructor(request: Request) {
     this.#request = request;
+  }
+
+  /** Whether the broker knows of any. */
+  get any(): boolean {
+    return this.#told.size > 0;
+  }
+
+  /** Takes note of a frame that was sent, by hand or not. */
+  note({ command, headers }: Frame): void {
+    if (command === "BEGIN") this.#told.add(headers["transaction"] ?? "");
+    else if (command === "COMMIT" || command === "ABORT") this.#told.delete(headers["transaction"] ?? "");
   }
 
   /**
@@ -64,6 +76,7 @@ export class OpenTransactions {
   /** A connection that ends aborts all of them ("BEGIN" in the 1.2 text). */
   clear(): void {
     this.#ids.clear();
+    this.#told.clear();
   }
 }
 

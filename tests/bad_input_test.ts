@@ -192,6 +192,7 @@ clientTest("limits of the client's own are checked when it is made", () => {
     [{ heartbeatTolerance: { factor: NaN } }, RangeError],
     [{ heartbeatTolerance: { factor: 0.5 } }, RangeError],
     [{ heartbeatTolerance: { floor: -1 } }, RangeError],
+    [{ heartbeatTolerance: { probe: NaN } }, RangeError],
     [{ timeout: -1 }, RangeError],
     [{ connectTimeout: NaN }, RangeError],
     [{ versions: [] }, TypeError],
