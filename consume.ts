@@ -4,12 +4,13 @@
  * @module
  */
 import type { WaitOptions } from "./conversation.ts";
+import { checkTimeout, onGiveUp } from "./deadline.ts";
 import { AcknowledgeError, NotConnectedError } from "./errors.ts";
 import type { Message } from "./message.ts";
 import type { SubscribeOptions } from "./stomp_options.ts";
 import type { Subscription } from "./subscription.ts";
 
-/** What is done with each message. */
+/** What is done with each message. The signal aborts when the loop is over and nobody waits for the handler any more. */
 export type Handler = (message: Message, signal: AbortSignal) => unknown;
 
 /** How a handler that throws is run again. */
@@ -34,12 +35,16 @@ export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions
   nackHeaders?: Readonly<Record<string, string>> | undefined;
   /** Told what a handler threw at its last attempt. The message is refused all the same. */
   onError?: ((error: unknown, message: Message) => void) | undefined;
-  /** Milliseconds that handlers may take to finish when the loop ends. Default 10,000. */
+  /**
+   * Milliseconds that handlers may take to finish when the loop ends, however that comes about. Default 10,000. Those
+   * that go on are told by their signal, and no longer waited for; the broker delivers their messages again.
+   */
   drainTimeout?: number | undefined;
 }
 
 /** Fails with a `RangeError` unless the options can be used: before anything is subscribed. */
-export function checkConsume({ concurrency = 1 }: ConsumeOptions): void {
+export function checkConsume({ concurrency = 1, drainTimeout }: ConsumeOptions): void {
+  checkTimeout(drainTimeout);
   if (!(concurrency >= 1)) throw new RangeError(`Cannot handle ${concurrency} messages at a time: 1 is the least`);
 }
 
@@ -55,11 +60,16 @@ export async function runWorker(subscription: Subscription, handler: Handler, op
   const ending = new AbortController(); // nothing is tried again
   const over = new AbortController(); // for handlers
   let draining: Promise<void> | undefined;
+  let stop: (() => void) | undefined;
+  const late = new Promise<void>((resolve) => over.signal.addEventListener("abort", () => resolve(), { once: true }));
+  const hurry = () => stop ??= onGiveUp({ timeout: drainTimeout }, "its handlers", () => over.abort());
   const drain = () => {
+    hurry();
     ending.abort();
     draining ??= subscription.drain({ timeout: drainTimeout });
     draining.catch(() => {}); // awaited below
   };
+  subscription.closed.then(() => over.signal.aborted || hurry()); // also when the client has ended
   if (signal?.aborted) drain();
   signal?.addEventListener("abort", drain, { once: true });
   const work = async () => {
@@ -68,7 +78,7 @@ export async function runWorker(subscription: Subscription, handler: Handler, op
     }
   };
   try {
-    await Promise.all(Array.from({ length: concurrency }, work));
+    await Promise.race([Promise.all(Array.from({ length: concurrency }, work)), late]);
     await draining;
     const reason = await subscription.closed;
     if (reason) throw reason;
@@ -79,6 +89,7 @@ export async function runWorker(subscription: Subscription, handler: Handler, op
   } finally {
     signal?.removeEventListener("abort", drain);
     over.abort();
+    stop?.();
   }
 }
 

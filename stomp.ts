@@ -286,7 +286,8 @@ export class Stomp implements AsyncDisposable {
 
   /**
    * Runs `handler` for each message of a destination: acknowledged when it returns, refused with NACK when it throws.
-   * Resolves when the loop is over, which `signal` brings about in order: no new messages, handlers finish.
+   * Resolves when the loop is over, which `signal` brings about in order: no new messages, handlers finish, for which
+   * they have `drainTimeout`.
    *
    * @param options as of {@linkcode subscribe}; `ack` is `client-individual` by default here. `concurrency`: how many
    * messages are handled at the same time; `retry`: how often a handler that throws is run again.
@@ -295,8 +296,13 @@ export class Stomp implements AsyncDisposable {
   async consume(destination: string, handler: Handler, options: ConsumeOptions = {}): Promise<void> {
     checkConsume(options);
     if (options.signal?.aborted) return; // over before it began
-    const { signal: _, ...rest } = options;
-    const subscription = await this.subscribe(destination, { ack: "client-individual", ...rest });
+    let subscription: Subscription;
+    try {
+      subscription = await this.subscribe(destination, { ack: "client-individual", ...options });
+    } catch (error) {
+      if (options.signal?.aborted && error === options.signal.reason) return;
+      throw error;
+    }
     await runWorker(subscription, handler, options);
   }
 
@@ -322,8 +328,7 @@ export class Stomp implements AsyncDisposable {
     options: ConsumeOptions = {},
   ): Promise<Subscription> {
     checkConsume(options);
-    const { signal: _, ...rest } = options;
-    const subscription = await this.subscribe(destination, { ack: "client-individual", ...rest });
+    const subscription = await this.subscribe(destination, { ack: "client-individual", ...options });
     const work = async (request: Message) => await this.#requests.answer(request, await handler(request));
     runWorker(subscription, work, options).catch(nothing); // `closed` of the subscription tells
     return subscription;

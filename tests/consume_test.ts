@@ -3,6 +3,7 @@ import { assertEquals, assertRejects } from "#assert";
 import { test } from "#test";
 import { Broker } from "../broker.ts";
 import { Stomp } from "../mod.ts";
+import { breakOff, clientTest, settle } from "./support/client_rig.ts";
 
 test("messages are acknowledged when the handler returns, and the loop drains on its signal", async () => {
   await using broker = await Broker.listen();
@@ -85,10 +86,11 @@ test("a loop ends with the error that ended the client", async () => {
   assertEquals(typeof await loop, "string");
 });
 
-test("a concurrency below one is refused", async () => {
+test("a concurrency below one is refused, and a time that is none", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   await assertRejects(() => stomp.consume("/queue/a", () => {}, { concurrency: 0 }), RangeError);
+  await assertRejects(() => stomp.consume("/queue/a", () => {}, { drainTimeout: NaN }), RangeError);
 });
 
 test("a loop whose signal has aborted already subscribes to nothing", async () => {
@@ -128,4 +130,71 @@ test("an onError that throws ends the loop and its subscription", async () => {
   await assertRejects(() => loop, Error, "enough");
   await stomp.send("/queue/a", "for nobody");
   assertEquals(broker.counts.messages, 1);
+});
+
+test("a handler that goes on is told when the time is over, and no longer waited for", async () => {
+  for (const listens of [true, false]) {
+    await using broker = await Broker.listen();
+    await using stomp = await Stomp.connect(broker.url);
+    await stomp.send("/queue/a", "long");
+    const over = new AbortController();
+    const handled = Promise.withResolvers<void>();
+    let told = false;
+    await stomp.consume("/queue/a", async (_, signal) => {
+      over.abort();
+      if (listens) await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      else await handled.promise;
+      told = signal.aborted;
+    }, { signal: over.signal, drainTimeout: 50 });
+    assertEquals(broker.counts.messages, 1); // it goes to somebody else
+    handled.resolve();
+    await settle();
+    assertEquals([told, stomp.connected], [true, true]);
+  }
+});
+
+test("and so it is when the client ends", async () => {
+  await using broker = await Broker.listen();
+  const stomp = await Stomp.connect(broker.url);
+  await stomp.send("/queue/a", "long");
+  const begun = Promise.withResolvers<AbortSignal>();
+  const loop = stomp.consume("/queue/a", (_, signal) => {
+    begun.resolve(signal);
+    return new Promise(() => {});
+  }, { drainTimeout: 50 });
+  const signal = await begun.promise;
+  await stomp.disconnect();
+  await loop;
+  assertEquals(signal.aborted, true);
+});
+
+test("a handler in mode auto has its time after the drain, too", async () => {
+  await using broker = await Broker.listen();
+  await using stomp = await Stomp.connect(broker.url);
+  await stomp.send("/queue/a", "x");
+  const over = new AbortController();
+  const seen: unknown[] = [];
+  await stomp.consume("/queue/a", async (message, signal) => {
+    over.abort();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    seen.push(message.text(), signal.aborted);
+  }, { signal: over.signal, ack: "auto", drainTimeout: 5000 });
+  assertEquals(seen, ["x", false]);
+});
+
+clientTest("a loop that ends before it was subscribed to anything is over, and takes that back", async (rig) => {
+  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+  const over = new AbortController();
+  let loop = stomp.consume("/queue/a", () => {}, { signal: over.signal });
+  await peer.frame("SUBSCRIBE");
+  over.abort();
+  await loop;
+  await peer.frame("UNSUBSCRIBE");
+  // And while there is no connection.
+  await server.deafen();
+  await breakOff(stomp, peer);
+  const again = new AbortController();
+  loop = stomp.consume("/queue/a", () => {}, { signal: again.signal });
+  again.abort();
+  await loop;
 });
