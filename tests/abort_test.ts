@@ -46,6 +46,8 @@ const WAITING: Call[] = [
   ["send by conf", ({ stomp }, wait) => stomp.send({ destination: "/q", body: "x", ...wait })],
   ["subscribe", ({ stomp }, wait) => stomp.subscribe("/q", wait)],
   ["subscribe by conf", ({ stomp }, wait) => stomp.subscribe({ destination: "/q", ...wait })],
+  ["request", ({ stomp }, wait) => stomp.request("/q", "x", wait)],
+  ["respond", ({ stomp }, wait) => stomp.respond("/q", () => "x", wait)],
   ["begin", ({ stomp }, wait) => stomp.begin({ ...wait })],
   ["transaction", ({ stomp }, wait) => stomp.transaction(() => new Promise(() => {}), wait)],
   ["receiveFrame", ({ stomp }, wait) => stomp.receiveFrame(null, wait)],

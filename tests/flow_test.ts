@@ -71,6 +71,30 @@ clientTest("a full queue stops reading, and half a queue goes on; others wait me
   assertEquals([(await slow.take())?.id, (await slow.take())?.id, (await slow.take())?.id], ["m3", "m4", "m5"]);
 });
 
+clientTest("with prefetch and acknowledgements one that is slow does not stop the others", async (rig) => {
+  const broker = await rig.broker();
+  const stomp = await rig.connect(broker.url);
+  const watcher = new Watcher(stomp);
+  const slow = await stomp.subscribe("/queue/slow", { ack: "client-individual", prefetch: 10, maxQueuedMessages: 20 });
+  const quick = await stomp.subscribe("/queue/quick", { ack: "client-individual", prefetch: 10 });
+  for (let n = 0; n < 100; n++) {
+    await stomp.send("/queue/slow", String(n));
+    await stomp.send("/queue/quick", String(n));
+  }
+  for (let n = 0; n < 100; n++) {
+    const message = await quick.take({ timeout: 5000 });
+    assertEquals(message?.text(), String(n));
+    await message!.ack();
+  }
+  assertEquals([slow.queued, slow.full], [10, false]);
+  const one = await slow.take();
+  await one!.ack();
+  for (let n = 1; n <= 10; n++) assertEquals((await slow.take({ timeout: 5000 }))?.text(), String(n));
+  await stomp.disconnect();
+  await watcher.until("closed");
+  assertEquals(watcher.events.map(({ type }) => type), ["closed"]);
+});
+
 clientTest("a limit in bytes does the same", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const watcher = new Watcher(stomp);

@@ -230,6 +230,16 @@ clientTest("two refusals of user and password that are the same end it", async (
   }
 });
 
+clientTest("and so they do on the first connect", async (rig) => {
+  const server = await rig.server();
+  const stomp = rig.client(server.url, { reconnect: { delay: 0, firstConnect: true }, heartbeat: false });
+  const connecting = stomp.connect();
+  connecting.catch(() => {}); // awaited below
+  for (let attempt = 0; attempt < 2; attempt++) await (await server.accept()).write(REFUSAL);
+  await assertRejects(() => connecting, BrokerErrorResponse, "Access refused for user 'u'");
+  assertEquals([server.count, stomp.connected], [2, false]);
+});
+
 clientTest("other refusals pass: they end nothing", async (rig) => {
   const server = await rig.server();
   const stomp = rig.client(server.url, { reconnect: { delay: 0 }, heartbeat: false });

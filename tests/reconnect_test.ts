@@ -264,6 +264,39 @@ clientTest("a message goes out again in the words of the broker that it goes to"
   await assertRejects(() => unknown, UnsupportedByBrokerError, "Cannot use option expires");
 });
 
+clientTest("what tells duplicates apart stays the same, however often it is sent", async (rig) => {
+  const artemis = "server:ActiveMQ-Artemis/2.28.0\n";
+  const { stomp, peer, server } = await rig.pair(AT_ONCE, "1.2", artemis);
+  const sending = stomp.send("/q", "x", { deduplicationId: "order-7", headers: { "x-a": "1" } });
+  const said = [await peer.frame("SEND")];
+  await peer.close();
+  let next = await server.welcome("1.2", artemis);
+  said.push(await next.frame("SEND"));
+  await next.close();
+  next = await server.welcome("1.2", artemis);
+  said.push(await confirm(next, "SEND"));
+  await sending;
+  assertEquals(said.map((one) => [one.get("_AMQ_DUPL_ID"), one.get("x-a"), one.body]), [
+    ["order-7", "1", "x"],
+    ["order-7", "1", "x"],
+    ["order-7", "1", "x"],
+  ]);
+});
+
+clientTest("what was sent without a receipt is not sent again", async (rig) => {
+  const { stomp, peer, server } = await rig.pair(AT_ONCE);
+  await stomp.send("/q", "once", { receipt: false });
+  await stomp.send("/q", "and once", { receipt: false, headers: { "x-a": "1" } });
+  await peer.frames(2, "SEND");
+  const watcher = new Watcher(stomp);
+  await peer.close();
+  const next = await server.welcome();
+  await watcher.until("connected");
+  const sending = stomp.send("/q", "last");
+  assertEquals((await confirm(next)).body, "last");
+  await sending;
+});
+
 clientTest("calls that wait for a connection have their time, and what is sent meanwhile waits", async (rig) => {
   const { stomp, peer } = await rig.pair({ reconnect: { delay: 60_000, maxDelay: 60_000 }, timeout: 40 });
   await breakOff(stomp, peer);

@@ -19,7 +19,7 @@ Scenarios: rabbitmq  kill -9 and restart of RabbitMQ
            proxy     the fault proxy at random
 Default: all of them.
 
-  --short        fewer messages, and one minute of the proxy
+  --short        fewer messages, and half a minute of the proxy
   --count N      messages of each scenario but proxy; default 100000
   --minutes N    how long the proxy misbehaves; default 10
   --seed N       the moments and faults of an earlier run
