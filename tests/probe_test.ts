@@ -10,6 +10,7 @@ import { FaultProxy } from "./fault_proxy.ts";
 import { type ClientRig, clientTest, frame, openSession, settle, Watcher } from "./support/client_rig.ts";
 import { FakeClock } from "./support/fake_clock.ts";
 import { confirm, receiptFor } from "./support/raw_server.ts";
+import { onSleepyMachine } from "./support/sleep.ts";
 
 const HOUR = 3_600_000;
 
@@ -192,22 +193,10 @@ for (const version of ["1.0", "1.1", "1.2"] as const) {
   });
 }
 
-/** Lets the machine sleep: the calendar goes on without the clock. */
-async function afterSleep(work: (sleep: () => void) => Promise<void>): Promise<void> {
-  const { now } = Date;
-  let slept = 0;
-  Date.now = () => now() + slept;
-  try {
-    await work(() => slept += HOUR);
-  } finally {
-    Date.now = now;
-  }
-}
-
 test("a laptop that wakes up stays connected, or is connected anew", async () => {
   await using broker = await Broker.listen();
   await using proxy = await FaultProxy.listen({ port: broker.port });
-  await afterSleep(async (sleep) => {
+  await onSleepyMachine(async (sleep) => {
     // A silence as such would not be found out for two minutes.
     await using stomp = await Stomp.connect(`stomp://127.0.0.1:${proxy.port}`, {
       heartbeat: { send: 1000, receive: 60_000 },

@@ -1,7 +1,7 @@
 /**
  * `deno task soak`: hours of everything at random, and nothing that grows. Clients connect, send, subscribe, ask, answer,
  * begin, commit and abort through a proxy that misbehaves; now and then all of them are closed, and what is left is
- * counted: heap, handles, timers, listeners, connections and messages that are not confirmed.
+ * counted: heap, handles, timers, receipts, listeners, connections and messages that are not confirmed.
  *
  * It runs under Deno (`--v8-flags=--expose-gc`) and Node (`--expose-gc`) alike.
  *
@@ -13,6 +13,7 @@ import { parseArgs } from "node:util";
 import { Broker } from "../../broker.ts";
 import { Stomp, type StompOptions } from "../../mod.ts";
 import { FaultProxy, type Random, seededRandom } from "../fault_proxy.ts";
+import { countReceipts, countTimers, LongLived, openReceipts, openTimers } from "./counters.ts";
 import { drawFault } from "./proxy.ts";
 
 const HELP = `deno task soak [options]
@@ -31,6 +32,8 @@ interface Sample {
   /** What keeps the runtime alive, where it tells. */
   resources: number;
   timers: number;
+  /** Awaited, by the sessions that are alive and by those that are gone and were not let go. */
+  receipts: number;
   /** On the one signal that all calls share. */
   listeners: number;
   /** Connections through the proxy. */
@@ -40,50 +43,6 @@ interface Sample {
 /** How often what was done, for people. */
 const done: Record<string, number> = {};
 const failed: Record<string, number> = {};
-
-/** Timers that are set. Counted here, because no runtime but Node tells. */
-const timers = new Set<unknown>();
-
-function countTimers(): void {
-  const { setTimeout: set, clearTimeout: clear } = globalThis;
-  const counted = (callback: (...args: unknown[]) => void, delay?: number, ...args: unknown[]) => {
-    const timer = set(() => {
-      timers.delete(timer);
-      callback(...args);
-    }, delay);
-    timers.add(timer);
-    return timer;
-  };
-  const cleared = (timer: ReturnType<typeof setTimeout> | undefined) => {
-    timers.delete(timer);
-    clear(timer);
-  };
-  Object.assign(globalThis, { setTimeout: counted, clearTimeout: cleared });
-}
-
-/** A signal that never aborts and lives as long as the process, and the number of its listeners. */
-class LongLived {
-  readonly signal = new AbortController().signal;
-  listeners = 0;
-
-  constructor() {
-    const { signal } = this;
-    const held = new Set<unknown>();
-    const count = () => this.listeners = held.size;
-    const add = signal.addEventListener.bind(signal);
-    const remove = signal.removeEventListener.bind(signal);
-    signal.addEventListener = (type: string, listener: EventListener, options?: AddEventListenerOptions) => {
-      held.add(listener);
-      count();
-      add(type, listener, options);
-    };
-    signal.removeEventListener = (type: string, listener: EventListener) => {
-      held.delete(listener);
-      count();
-      remove(type, listener);
-    };
-  }
-}
 
 /** What the actions work with. */
 interface Stage {
@@ -228,7 +187,8 @@ async function sample(shared: LongLived, proxy: FaultProxy): Promise<Sample> {
   const count = (): Omit<Sample, "heap"> => ({
     handles: openFiles(),
     resources: resources?.call(process).length ?? 0,
-    timers: timers.size,
+    timers: openTimers(),
+    receipts: openReceipts(),
     listeners: shared.listeners,
     links: proxy.open,
   });
@@ -260,6 +220,7 @@ const CLIENTS = 8;
 
 async function soak(minutes: number, seed: number, given: string | undefined): Promise<boolean> {
   countTimers();
+  countReceipts();
   const random = seededRandom(seed);
   const broker = given === undefined ? await Broker.listen() : undefined;
   const direct = given ?? broker!.url;
@@ -317,7 +278,7 @@ function judge(samples: readonly Sample[]): boolean {
   const of = (part: readonly Sample[], key: keyof Sample, choose: (...values: number[]) => number) =>
     choose(...part.map((sample) => sample[key]));
   const grown: string[] = [];
-  for (const key of ["handles", "resources", "timers", "listeners", "links"] as const) {
+  for (const key of ["handles", "resources", "timers", "receipts", "listeners", "links"] as const) {
     const [first, last] = [of(settled.slice(0, third), key, Math.max), of(settled.slice(-third), key, Math.min)];
     // One that the client which stays has or has not at the moment is no growth; one for each client that has gone is.
     if (last > first + 2) grown.push(`${key} from ${first} to ${last}`);
@@ -331,9 +292,9 @@ function judge(samples: readonly Sample[]): boolean {
   return grown.length === 0;
 }
 
-function show({ heap, handles, resources, timers, listeners, links }: Sample): string {
+function show({ heap, handles, resources, timers, receipts, listeners, links }: Sample): string {
   return `heap ${heap.toFixed(1)} MiB, ${handles} handles, ${resources} resources, ${timers} timers, ` +
-    `${listeners} listeners, ${links} links`;
+    `${receipts} receipts, ${listeners} listeners, ${links} links`;
 }
 
 function list(counts: Record<string, number>): string {
