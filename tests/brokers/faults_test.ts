@@ -1,0 +1,148 @@
+/**
+ * The real brokers behind the fault proxy: whatever the network does, what was confirmed arrives.
+ */
+import { assertEquals, assertGreater, assertMatch } from "#assert";
+import { run } from "../chaos/ledger.ts";
+import { drawFault } from "../chaos/proxy.ts";
+import { type Fault, FaultProxy, seededRandom } from "../fault_proxy.ts";
+import { Watcher } from "../support/client_rig.ts";
+import { onSleepyMachine } from "../support/sleep.ts";
+import { delay, everywhere, type Rig, takeTextsUntilMark } from "./support.ts";
+
+/** Not over TLS, where the proxy's address is not the certificate's. */
+const TCP = ["stomp"];
+
+/** A proxy in front of the broker, and the URL that leads through it. */
+async function behindProxy(
+  { url }: Rig,
+  plan?: (connection: number) => Fault,
+): Promise<{ proxy: FaultProxy; through: string }> {
+  const { hostname, port } = new URL(url.replace(/^[^:]+/, "http"));
+  const proxy = await FaultProxy.listen({ hostname, port: Number(port || 61613) }, plan);
+  return { proxy, through: url.replace(/(\/\/(?:[^@/]*@)?)[^/]+/, `$1127.0.0.1:${proxy.port}`) };
+}
+
+everywhere("nothing is lost when connections are cut at any byte", {
+  transports: TCP,
+  versions: ["1.2"],
+  timeout: 60_000,
+  async fn(rig) {
+    // Each connection lives a little longer than the one before it, so that the cut moves through the frames.
+    const { proxy, through } = await behindProxy(rig, (connection) => ({
+      cut: {
+        direction: connection % 2 === 0 ? "up" : "down",
+        after: 200 + connection * 61,
+        how: connection % 4 < 2 ? "fin" : "rst",
+      },
+    }));
+    await using _ = proxy;
+    const report = await run({
+      producerUrl: through,
+      consumerUrl: rig.url,
+      destination: rig.queue(),
+      count: 60,
+      inFlight: 5,
+      consumers: 1,
+      send: { persistent: true },
+      client: { reconnect: { delay: 10, maxDelay: 100 } },
+    });
+    assertEquals([report.lost, report.unexplained, report.rejected, report.confirmed], [0, 0, 0, 60]);
+    assertGreater(report.reconnects, 3);
+  },
+});
+
+everywhere("nothing is lost behind a proxy that misbehaves at random", {
+  transports: TCP,
+  versions: ["1.2"],
+  timeout: 60_000,
+  async fn(rig) {
+    const seed = Math.floor(Math.random() * 2 ** 32);
+    console.log(`  seed ${seed}`); // what it takes to see a failure again
+    const random = seededRandom(seed);
+    let bad = true;
+    const { proxy, through } = await behindProxy(rig, () => bad ? drawFault(random) : {});
+    await using _ = proxy;
+    const report = await run({
+      producerUrl: through,
+      consumerUrl: through,
+      destination: rig.queue(),
+      count: 1000,
+      send: { persistent: true },
+      // RabbitMQ takes no heart-beat below a second.
+      client: { heartbeat: 1000, connectTimeout: 2000, reconnect: { maxDelay: 200 } },
+      faults: async (confirmed) => {
+        const end = performance.now() + 8000;
+        while (performance.now() < end && confirmed() < 1000) await delay(50);
+        bad = false;
+        proxy.cut("rst");
+      },
+    });
+    assertEquals([report.lost, report.unexplained], [0, 0], `with seed ${seed}: ${JSON.stringify(report)}`);
+  },
+});
+
+everywhere("frames that arrive byte by byte are the same frames, and a silence is found out", {
+  transports: TCP,
+  versions: ["1.2"],
+  async fn(rig) {
+    const { proxy, through } = await behindProxy(rig, (connection) => connection === 1 ? { singleBytes: true } : {});
+    await using _ = proxy;
+    const destination = rig.queue();
+    const stomp = await rig.connect({ url: through, heartbeat: 1000, reconnect: { delay: 10, maxDelay: 100 } });
+    const subscription = await stomp.subscribe(destination);
+    await stomp.send(destination, "héllo\0wörld", { headers: { "na:me": "a\nb" } });
+    const message = await subscription.take({ timeout: 8000 });
+    assertEquals([message?.text(), message?.headers["na:me"]], ["héllo\0wörld", "a\nb"]);
+
+    const watcher = new Watcher(stomp);
+    proxy.silence("down");
+    const { error } = await watcher.until("disconnected");
+    assertMatch(error.message, /nothing came for \d\.\d s$/);
+    await stomp.send(destination, "over the second connection");
+    assertEquals((await subscription.take({ timeout: 8000 }))?.text(), "over the second connection");
+  },
+});
+
+everywhere("after a sleep the broker answers a probe, and open transactions stay as they are", {
+  versions: ["1.1", "1.2"],
+  transports: TCP,
+  timeout: 60_000,
+  async fn(rig) {
+    const { proxy, through } = await behindProxy(rig);
+    await using _ = proxy;
+    const destination = rig.queue();
+    await onSleepyMachine(async (sleep) => {
+      // Only a probe finds out within a minute.
+      const stomp = await rig.connect({
+        url: through,
+        heartbeat: { send: 1000, receive: 60_000 },
+        heartbeatTolerance: { probe: 700 },
+        reconnect: { delay: 10, maxDelay: 100 },
+      });
+      const watcher = new Watcher(stomp);
+      const asleep = async () => {
+        sleep();
+        await delay(1500); // half of that to notice, and the time to answer
+        assertEquals([watcher.events, stomp.connected], [[], true]);
+      };
+      await asleep();
+      for (const ack of ["client", "client-individual"] as const) {
+        await stomp.send(destination, ack);
+        const subscription = await stomp.subscribe(destination, { ack });
+        const message = await subscription.take({ timeout: 8000 });
+        const tx = await stomp.begin();
+        await tx.ack(message!);
+        await asleep();
+        await tx.commit();
+        await asleep();
+        await subscription.unsubscribe();
+      }
+      proxy.silence("down");
+      sleep();
+      const { error } = await watcher.until("disconnected");
+      assertMatch(error.message, /nothing came for \d\.\d s after the clock jumped by 3600\.\d s/);
+      await watcher.until("connected");
+      assertEquals(await takeTextsUntilMark(stomp, await stomp.subscribe(destination)), []);
+    });
+  },
+});
