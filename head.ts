@@ -151,7 +151,7 @@ export class HeadReader {
     const { bytes } = chunk;
     const isFresh = this.#isFresh;
     this.#isFresh = false;
-    const isKnown = isFresh && chunk.isPlain && this.#last.match(bytes, chunk.view, this.#start);
+    const isKnown = isFresh && this.#last.match(bytes, chunk.view, this.#start);
     if (isKnown) this.#adopt(chunk, bytes);
     const whole = isKnown || ((this.#command !== "" || this.#readCommand(bytes)) && this.#readHeaderLines(bytes));
     // Where the head goes on, at least one more byte belongs to it.
@@ -161,8 +161,8 @@ export class HeadReader {
       throw malformed(`its headers are over the limit of ${maxHeaderBytes} bytes (maxHeaderBytes)`);
     }
     if (!whole || isKnown) return whole;
-    if (!chunk.isPlain) this.#checkLines(bytes);
-    else if (isFresh && mayHaveBody(this.#command)) this.#learn(chunk, bytes);
+    const isPlain = chunk.isPlain || this.#checkLines(bytes);
+    if (isPlain && isFresh && mayHaveBody(this.#command)) this.#learn(chunk, bytes);
     return true;
   }
 
@@ -186,9 +186,9 @@ export class HeadReader {
   /** Takes over what the last head said, and what this one says otherwise. */
   #adopt(chunk: Chunk, bytes: Uint8Array): void {
     const { facts, changed, end } = this.#last;
-    const { command, commandEnd, contentLength, hasParameters, subscription } = facts!;
+    const { command, rules, commandEnd, contentLength, hasParameters, subscription } = facts!;
     this.#command = command;
-    this.#rules = headerRules(command, this.#version);
+    this.#rules = rules;
     this.#head = this.#start + commandEnd;
     this.#scanned = end;
     this.#line = end - 1;
@@ -204,6 +204,7 @@ export class HeadReader {
     if (line >= 0) this.#subscription = this.#valueAt(chunk, bytes, line + SUBSCRIPTION.length);
     const facts = {
       command: this.#command,
+      rules: this.#rules,
       commandEnd: this.#head - this.#start,
       contentLength: this.#length,
       hasParameters: this.#hasParameters,
@@ -212,7 +213,7 @@ export class HeadReader {
     this.#last.learn(bytes, this.#start, this.#scanned, facts, this.#lines);
   }
 
-  /** The value that begins there, in a chunk that is plain. */
+  /** The value that begins there, in a head that has nothing unusual in it. */
   #valueAt(chunk: Chunk, bytes: Uint8Array, start: number): string {
     if (this.#rules.padded) { while (bytes[start] === SPACE) start++; }
     return chunk.latin1(start, indexOfByte(bytes, LF, start));
@@ -315,16 +316,17 @@ export class HeadReader {
     return bytes[at + 1] === LF ? at + 2 : 0;
   }
 
-  /** Checks the header lines that have something unusual in them. */
-  #checkLines(bytes: Uint8Array): void {
+  /** Checks the header lines that may have something unusual in them. Returns whether they have not. */
+  #checkLines(bytes: Uint8Array): boolean {
     const block = bytes.subarray(this.#head + 1, this.#line);
     this.#ascii = isAscii(block);
-    if (this.#ascii && !block.includes(BACKSLASH) && !block.includes(CR)) return;
+    if (this.#ascii && !block.includes(BACKSLASH) && !block.includes(CR)) return true;
     for (let from = 0; from < block.length;) {
       const lf = indexOfByte(block, LF, from);
       checkHeaderLine(lineText(block, from, lf), this.#rules);
       from = lf + 1;
     }
+    return false;
   }
 
   #readContentLength(bytes: Uint8Array, start: number): void {

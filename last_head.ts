@@ -8,8 +8,12 @@
  * @module
  */
 
+import type { HeaderRules } from "./headers.ts";
+
 const LF = 10;
+const CR = 13;
 const COLON = 58;
+const BACKSLASH = 92;
 
 const NOTHING = new Uint8Array(0);
 
@@ -20,6 +24,8 @@ const PATIENCE = 4;
 export interface HeadFacts {
   /** The command. */
   command: string;
+  /** How the header lines are read. */
+  rules: HeaderRules;
   /** Where the LF behind the command is, from the beginning of the head. */
   commandEnd: number;
   /** The `content-length`; -1 when there is none. */
@@ -40,7 +46,7 @@ export interface FactLines {
   subscription: number;
 }
 
-/** A head that was read, and checked, before. It must have nothing in it that is unusual: no escape, no CR, only ASCII. */
+/** A head that was read before, and had nothing unusual in it: no escape, no CR, only ASCII. */
 export class LastHead {
   /** What it says. */
   facts: HeadFacts | undefined;
@@ -64,8 +70,8 @@ export class LastHead {
   }
 
   /**
-   * Compares. Returns whether the head that begins at `start` has the lines of the remembered one, and is whole; where
-   * it is not, nothing is known of it.
+   * Compares. Returns whether the head that begins at `start` has the lines of the remembered one, is whole, and has
+   * nothing unusual in it either; where it is not, nothing is known of it.
    *
    * @param view on the same bytes
    */
@@ -83,7 +89,7 @@ export class LastHead {
     let shift = start; // from there to the bytes
     for (;;) {
       const last = Math.min(size, bytes.length - shift);
-      // Of ASCII, eight bytes read as a number are never NaN, nor a negative zero: equal numbers are equal bytes.
+      // Of ASCII without NUL, eight bytes read as a number are never NaN or zero: equal numbers are equal bytes.
       while (i + 8 <= last && knownView.getFloat64(i, true) === view.getFloat64(i + shift, true)) i += 8;
       while (i < last && known[i] === bytes[i + shift]) i++;
       if (i === size) break;
@@ -95,7 +101,9 @@ export class LastHead {
       else if (line === lines.contentType) changed.contentType = value;
       else if (line === lines.subscription) changed.subscription = value;
       let lf = i + shift;
-      while (lf < bytes.length && bytes[lf] !== LF) lf++;
+      for (let byte = 0; lf < bytes.length && (byte = bytes[lf]!) !== LF; lf++) {
+        if (byte === BACKSLASH || byte === CR || byte > 127) return false;
+      }
       if (lf === bytes.length) return false;
       i = ends[line]!;
       shift = lf - i;
@@ -119,7 +127,11 @@ export class LastHead {
       this.#view = new DataView(this.#bytes.buffer);
     }
     const known = this.#bytes;
-    for (let i = 0; i < size; i++) known[i] = bytes[start + i]!;
+    for (let i = 0; i < size; i++) {
+      const byte = known[i] = bytes[start + i]!;
+      // NUL would make `match` wrong; a CR may be the one before the LF of the command or of the empty line.
+      if (byte === 0 || byte === CR) return this.forget();
+    }
     this.facts = facts;
     const ends = this.#ends;
     const lines = this.#lines;

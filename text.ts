@@ -41,6 +41,9 @@ const utf8Decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const textEncoder = new TextEncoder();
 const strictUtf8Decoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
 
+/** Below this share of its chunk, a body is cheaper as a slice of the chunk's string than decoded by itself. */
+const SMALL_SHARE = 8;
+
 /** Above this many bytes a chunk never gets a string of its own, which would double the memory it takes. */
 const WHOLE = 1 << 20;
 
@@ -87,19 +90,16 @@ export class Chunk {
 
   /** Gives up the bytes where the text says the same. Returns whether nothing holds on to them any more. */
   letGo(): boolean {
-    if (this.#text === undefined || !this.isAscii) return false;
+    if (this.length > WHOLE || !this.isAscii) return false;
+    this.#all();
     this.#bytes = this.#view = undefined;
     return true;
   }
 
   /** A range as a string of one character a byte. */
   latin1(start: number, end: number): string {
-    if (this.#text === undefined) {
-      const bytes = this.#bytes!;
-      if (bytes.length > WHOLE) return toLatin1(bytes, start, end);
-      this.#text = toLatin1(bytes, 0, bytes.length);
-    }
-    return this.#text.slice(start, end);
+    if (this.#text === undefined && this.length > WHOLE) return toLatin1(this.#bytes!, start, end);
+    return this.#all().slice(start, end);
   }
 
   /** Whether all bytes are ASCII. */
@@ -112,23 +112,29 @@ export class Chunk {
    * Of a large chunk it is not known.
    */
   get isPlain(): boolean {
-    return this.#plain ??= this.length <= WHOLE && this.isAscii && hasNoneOf(this.latin1(0, WHOLE), "\\", "\r");
+    return this.#plain ??= this.length <= WHOLE && this.isAscii && hasNoneOf(this.#all(), "\\", "\r");
   }
 
   /** Where the next NUL is; -1 when there is none. */
   indexOfNul(from: number): number {
+    if (this.length > WHOLE) return this.#bytes!.indexOf(0, from);
     // In a string it is found several times sooner than in bytes.
-    return this.#text === undefined ? this.#bytes!.indexOf(0, from) : this.#text.indexOf("\0", from);
+    return this.#all().indexOf("\0", from);
   }
 
   /** UTF-8 text of a range; bytes that are not UTF-8 become U+FFFD. */
   text(start: number, end: number): string {
     if (start === end) return "";
+    const length = end - start;
+    const whole = this.#text !== undefined || (length * SMALL_SHARE <= this.length && this.length <= WHOLE);
+    if (!whole || !this.isAscii) return utf8Decoder.decode(this.#bytes!.subarray(start, end));
     // Text that was joined from pieces stays so until somebody looks inside; in Bun `slice` would be that.
-    if (end - start === this.length && this.#text !== undefined && this.isAscii) return this.#text;
-    // What has no string of its own is a body, or large: a string of all of it would be made for this range alone.
-    if (this.#text !== undefined && this.isAscii) return this.#text.slice(start, end);
-    return utf8Decoder.decode(this.#bytes!.subarray(start, end));
+    return length === this.length ? this.#all() : this.#all().slice(start, end);
+  }
+
+  /** All of it as a string of one character a byte. */
+  #all(): string {
+    return this.#text ??= toLatin1(this.#bytes!, 0, this.length);
   }
 }
 

@@ -197,6 +197,29 @@ test("what a head said in one version is not what the same bytes say in another"
   assertEquals(ids, ["1", "1", " 1", " 1", "1"]);
 });
 
+test("a head that is like the one before but for its line ends is read like any other", () => {
+  const wires = [
+    "MESSAGE\n\n\0",
+    "MESSAGE\n\r\n\0",
+    "MESSAGE\ncontent-length:0\n\n\0",
+    "MESSAGE\r\ncontent-length:0\n\n\0",
+  ]
+    .concat([
+      "MESSAGE\ncontent-length:0\r\n\n\0",
+      "MESSAGE\na:\0\0\0\0\0\0\0\0\n\n\0",
+      "MESSAGE\na:\0\0\0\0\0\0\0\x80\n\n\0",
+    ]);
+  for (const first of wires) {
+    for (const second of wires) {
+      const both = decode([octets(first + second)]);
+      const [one, two] = [decode([octets(first)]), decode([octets(second)])];
+      const frames = one.error ? one.frames : [...one.frames, ...two.frames];
+      const apart = { frames, error: one.error || two.error };
+      assertEquals({ frames: both.frames, error: both.error }, apart, JSON.stringify(first + second));
+    }
+  }
+});
+
 test("headers far behind in a very large chunk are read and checked like others", () => {
   const body = "x".repeat(3 << 20);
   const { frames } = pushed(`MESSAGE\n\n${body}\0MESSAGE\nfoo:a\\cb\\r\r\n\r\nhi\0`);
