@@ -6,7 +6,7 @@
 import { type Runtime, RUNTIMES } from "../tests/support/runtime.ts";
 import type { Baseline, Entry } from "./baseline.ts";
 import type { Summary } from "./results.ts";
-import { brokerWorkloads, type Figure, PEERS, type Workload, WORKLOADS } from "./workloads.ts";
+import { brokerWorkloads, type Figure, NPM_PEERS, PEERS, type Workload, WORKLOADS } from "./workloads.ts";
 
 const NAMES: Record<string, string> = {
   deno: "Deno",
@@ -135,7 +135,7 @@ function brokersOf(baseline: Baseline): Workload[] {
 }
 
 function brokerTable(baseline: Baseline): string {
-  const labels = ["stompy", ...PEERS];
+  const labels = ["stompy", ...NPM_PEERS];
   const rows = brokersOf(baseline).flatMap((workload) => {
     return forEntries(baseline, workload, (runtime, { runs, figures }): Row => [
       workload.title,

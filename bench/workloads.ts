@@ -10,7 +10,7 @@ import type { Results } from "./results.ts";
 export type CandidateName = "stompy" | "stompit" | "stompjs" | "stomp.py" | "bare";
 
 /** The other clients that run in the same runtimes. */
-const NPM_PEERS = ["stompit", "stompjs"] as const;
+export const NPM_PEERS = ["stompit", "stompjs"] as const;
 
 /** The other clients. stomp.py is Python's, and joins in where Python has it. */
 export const PEERS: readonly CandidateName[] = [...NPM_PEERS, "stomp.py"];
@@ -286,7 +286,7 @@ export function brokerWorkloads(name: string): Workload[] {
       title: `${name}: send with a receipt for each, 256 in flight`,
       rate: messages,
       worker: "work",
-      runs: each({ kind: "receipts", queue, first: 1000 }, "stompy", ...PEERS),
+      runs: each({ kind: "receipts", queue, first: 1000 }, "stompy", ...NPM_PEERS),
       figures,
     },
     {
@@ -294,7 +294,7 @@ export function brokerWorkloads(name: string): Workload[] {
       title: `${name}: receive and acknowledge each, client-individual`,
       rate: messages,
       worker: "work",
-      runs: each({ kind: "ack", queue, first: 1000 }, "stompy", ...PEERS),
+      runs: each({ kind: "ack", queue, first: 1000 }, "stompy", ...NPM_PEERS),
       figures,
     },
   ];

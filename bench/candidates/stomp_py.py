@@ -14,7 +14,6 @@ JOB = json.loads(sys.argv[1])
 PORT = int(sys.argv[2])
 LOGIN = sys.argv[3] if len(sys.argv) > 3 else "guest"
 KIND = JOB["kind"]
-QUEUE = JOB.get("queue")
 SIZE = JOB.get("size", 100)
 HEADERS = JOB.get("headers", 8)
 BODY = ("abcdefghijklmnopqrstuvwxyz0123456789" * (SIZE // 36 + 1))[:SIZE]
@@ -76,7 +75,7 @@ class Client:
             raise TimeoutError("no receipt came")
 
     def sync(self, sends, acks):
-        self.confirmed(f"/sync/{sends}/{acks}" if QUEUE is None else f"{QUEUE}-sync")
+        self.confirmed(f"/sync/{sends}/{acks}")
 
     def receive(self, destination, count):
         self.listener.expect(count)
@@ -115,22 +114,17 @@ class Client:
 def measure(count):
     """Does the job with so many messages, over a connection of its own."""
     client = Client()
-    if QUEUE is not None and KIND == "ack":
-        client.send_with_receipts(QUEUE, count)
-        client = Client()
     run = {
         "receive": lambda: client.receive(f"/receive/{count}/{SIZE}/{HEADERS}", count),
-        "ack": lambda: client.receive_and_ack(QUEUE or f"/receive/{count}/{SIZE}/{HEADERS}", count),
+        "ack": lambda: client.receive_and_ack(f"/receive/{count}/{SIZE}/{HEADERS}", count),
         "send": lambda: client.send("/queue/bench", count),
-        "receipts": lambda: client.send_with_receipts(QUEUE or "/queue/bench", count),
+        "receipts": lambda: client.send_with_receipts("/queue/bench", count),
         "echo": lambda: client.echo("/echo", count),
     }[KIND]
     cpu = time.process_time()
     start = time.perf_counter()
     run()
     measured = {"count": count, "seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
-    if QUEUE is not None and KIND == "receipts":
-        Client().receive(QUEUE, count)
     client.connection.disconnect()
     return measured
 
