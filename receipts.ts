@@ -6,6 +6,7 @@
 import { checkWait, onGiveUp, type WaitOptions } from "./deadline.ts";
 import { StompError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
+import { Numbered, readNumber } from "./numbered.ts";
 
 /** Somebody who waits for a receipt. */
 export interface ReceiptWaiter {
@@ -30,9 +31,8 @@ export interface ReceiptsOwner {
 /** The open receipts of one connection. An entry is gone as soon as it is answered or given up. */
 export class Receipts {
   readonly #owner: ReceiptsOwner;
-  readonly #waiting = new Map<string, ReceiptWaiter>();
-  #count = 0;
-  #hasForeign = false; // an id was given by somebody else, who may have meant a number
+  readonly #own = new Numbered<ReceiptWaiter>(); // their ids are numbers
+  #others: Map<string, ReceiptWaiter> | undefined; // whose ids somebody else has chosen; they may look like numbers
 
   /** Begins with none. */
   constructor(owner: ReceiptsOwner) {
@@ -41,18 +41,18 @@ export class Receipts {
 
   /** How many are open. */
   get size(): number {
-    return this.#waiting.size;
+    return this.#own.size + (this.#others?.size ?? 0);
   }
 
   /** The ids of those that are open. */
   get ids(): string[] {
-    return [...this.#waiting.keys()];
+    return [...this.#own.numbers().map(String), ...this.#others?.keys() ?? []];
   }
 
   /** Fails when the receipt of that id, which somebody else has chosen, is awaited. */
   checkFree(id: string): void {
-    this.#hasForeign = true;
-    if (!this.#isTaken(id)) return;
+    this.#others ??= new Map();
+    if (this.#get(id) === undefined && !this.#owner.isTaken(id)) return;
     throw new StompError(`Cannot ask for receipt ${id}: it is awaited already`);
   }
 
@@ -63,13 +63,20 @@ export class Receipts {
    * @throws when nothing was written.
    */
   confirm(frame: Frame, waiter: ReceiptWaiter): string {
-    const { receipt } = frame.headers;
-    if (receipt !== undefined) this.checkFree(receipt);
-    const id = frame.headers["receipt"] = receipt ?? this.#nextId();
-    this.#owner.send(frame); // may throw: a frame that cannot be encoded leaves no receipt behind
-    this.#waiting.set(id, waiter);
+    const { headers } = frame;
+    const { receipt } = headers;
+    // Sending may throw: a frame that cannot be encoded leaves no receipt behind.
+    if (receipt === undefined) {
+      return this.add(waiter, (id) => {
+        headers["receipt"] = id;
+        this.#owner.send(frame);
+      });
+    }
+    this.checkFree(receipt);
+    this.#owner.send(frame);
+    this.#others!.set(receipt, waiter);
     this.#owner.onChange();
-    return id;
+    return receipt;
   }
 
   /**
@@ -110,21 +117,20 @@ export class Receipts {
   add(waiter: ReceiptWaiter, write: (id: string) => void): string {
     const id = this.#nextId();
     write(id);
-    this.#waiting.set(id, waiter);
+    this.#own.add(waiter);
     this.#owner.onChange();
     return id;
   }
 
   /** Nobody waits for a receipt any more. */
   giveUp(id: string): void {
-    if (this.#waiting.delete(id)) this.#owner.onChange();
+    if (this.#take(id) !== undefined) this.#owner.onChange();
   }
 
   /** Hands over a RECEIPT. Returns whether somebody waited for it. */
   settle(id: string, receipt: Frame): boolean {
-    const waiter = this.#waiting.get(id);
+    const waiter = this.#take(id);
     if (waiter === undefined) return false;
-    this.#waiting.delete(id);
     waiter.confirmed(receipt);
     this.#owner.onChange();
     return true;
@@ -132,29 +138,36 @@ export class Receipts {
 
   /** Fails one. */
   fail(id: string, error: StompError): void {
-    const waiter = this.#waiting.get(id);
-    this.#waiting.delete(id);
+    const waiter = this.#take(id);
     waiter?.failed(error, false);
     this.#owner.onChange();
   }
 
   /** Fails all of them, or those of these ids; `errorFor` makes the error of each. */
   failAll(errorFor: (what: string) => StompError, lost: boolean, ids: readonly string[] = this.ids): void {
-    const waiting = ids.map((id) => this.#waiting.get(id));
-    for (const id of ids) this.#waiting.delete(id);
+    const waiting = ids.map((id) => this.#take(id));
     for (const waiter of waiting) waiter?.failed(errorFor(waiter.describe()), lost);
     this.#owner.onChange();
   }
 
-  #isTaken(id: string): boolean {
-    return this.#waiting.has(id) || this.#owner.isTaken(id);
+  #get(id: string): ReceiptWaiter | undefined {
+    return this.#others?.get(id) ?? this.#own.get(readNumber(id));
+  }
+
+  #take(id: string): ReceiptWaiter | undefined {
+    const other = this.#others?.get(id);
+    if (other === undefined) return this.#own.take(readNumber(id));
+    this.#others!.delete(id);
+    return other;
   }
 
   /** An id that was not used on this connection. */
   #nextId(): string {
-    let id: string;
-    do id = String(++this.#count); while (this.#hasForeign && this.#isTaken(id));
-    return id;
+    const own = this.#own;
+    if (this.#others !== undefined) {
+      while (this.#others.has(String(own.next)) || this.#owner.isTaken(String(own.next))) own.skip();
+    }
+    return String(own.next);
   }
 }
 

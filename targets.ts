@@ -6,6 +6,7 @@
 import { type StompError, SubscriptionError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
 import type { Version } from "./headers.ts";
+import { readNumber } from "./numbered.ts";
 
 /** Where the messages of a subscription go. */
 export interface MessageTarget {
@@ -102,13 +103,7 @@ export function unsubscribeHeaders({ id, destination }: MessageTarget, version: 
 
 /** The number in an id that the client has made; -1 of any other id. */
 function numberOf(id: string): number {
-  if (!id.startsWith(OWN_ID) || id.length === OWN_ID.length || id.charCodeAt(OWN_ID.length) === 48) return -1;
-  let number = 0;
-  for (let i = OWN_ID.length; i < id.length; i++) {
-    const digit = id.charCodeAt(i) - 48;
-    if (!(digit >= 0 && digit <= 9)) return -1;
-    number = number * 10 + digit;
-    if (number >= MAX_NUMBER) return -1;
-  }
-  return number;
+  if (!id.startsWith(OWN_ID)) return -1;
+  const number = readNumber(id, OWN_ID.length);
+  return number < MAX_NUMBER ? number : -1;
 }
