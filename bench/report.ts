@@ -38,11 +38,12 @@ export function formatFigure({ unit }: Figure, value: number): string {
 /** What a figure should be. */
 function formatGoal(figure: Figure): string {
   if (figure.goal === undefined) return "";
-  return `${figure.better === "higher" ? "at least" : "at most"} ${formatFigure(figure, figure.goal)}`;
+  const where = figure.goalIn === undefined ? "" : ` in ${figure.goalIn.map(nameOf).join(", ")}`;
+  return `${figure.better === "higher" ? "at least" : "at most"} ${formatFigure(figure, figure.goal)}${where}`;
 }
 
-function isReached({ goal, better }: Figure, value: number): boolean {
-  if (goal === undefined) return true;
+function isReached({ goal, goalIn = RUNTIMES, better }: Figure, value: number, runtime: Runtime): boolean {
+  if (goal === undefined || !goalIn.includes(runtime)) return true;
   return better === "higher" ? value >= goal : value <= goal;
 }
 
@@ -52,7 +53,7 @@ export function toLines(workload: Workload, runtime: Runtime, entry: Entry): str
   const figures = workload.figures.map((figure) => {
     const value = entry.figures[figure.name] ?? NaN;
     const goal = formatGoal(figure);
-    const mark = goal === "" ? "" : isReached(figure, value) ? ` (${goal}: reached)` : ` (${goal}: MISSED)`;
+    const mark = goal === "" ? "" : isReached(figure, value, runtime) ? ` (${goal}: reached)` : ` (${goal}: MISSED)`;
     return `    ${formatFigure(figure, value)} ${figure.name}${mark}`;
   });
   return [`  ${nameOf(runtime)}: ${runs.join(", ")}`, ...figures];
@@ -162,7 +163,7 @@ ${toTable(head, rows)}
 function missedTable(baseline: Baseline): string {
   const rows = [...WORKLOADS, ...brokersOf(baseline)].flatMap((workload) => {
     return forEntries(baseline, workload, (runtime, { figures }) => {
-      const missed = workload.figures.filter((figure) => !isReached(figure, figures[figure.name] ?? NaN));
+      const missed = workload.figures.filter((figure) => !isReached(figure, figures[figure.name] ?? NaN, runtime));
       return missed.map((figure): Row => [
         workload.title,
         nameOf(runtime),
