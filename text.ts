@@ -59,6 +59,7 @@ export class Chunk {
   #text: string | undefined; // one character a byte
   #ascii: boolean | undefined;
   #plain: boolean | undefined;
+  #lent = false; // somebody has a view on the bytes
 
   /** Wraps bytes without copying them, or ASCII text in their place. */
   constructor(content: Uint8Array | string) {
@@ -71,26 +72,30 @@ export class Chunk {
     }
   }
 
-  /** The bytes. Once they were given up, what gives them anew. */
+  /** The bytes, to be looked at and not to be kept. Once they were given up, what gives them anew. */
   get bytes(): Uint8Array {
-    return this.part(0, this.length);
+    return this.#bytes ?? textEncoder.encode(this.#text);
   }
 
-  /** The bytes, to read several at a time. */
+  /** The same, to read several at a time. */
   get view(): DataView {
     return this.#view ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.length);
   }
 
-  /** A range of the bytes: a view while they are there, else made anew. */
+  /** A range of the bytes, to be kept: a view while they are there, else made anew. */
   part(start: number, end: number): Uint8Array {
     const bytes = this.#bytes;
     if (bytes === undefined) return textEncoder.encode(this.#text!.slice(start, end));
+    this.#lent = true;
     return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
   }
 
-  /** Gives up the bytes where the text says the same. Returns whether nothing holds on to them any more. */
+  /**
+   * Gives up the bytes where the text says the same, and nobody has a part of them. Returns whether nothing holds on to
+   * them any more.
+   */
   letGo(): boolean {
-    if (this.length > WHOLE || !this.isAscii) return false;
+    if (this.#lent || this.length > WHOLE || !this.isAscii) return false;
     this.#all();
     this.#bytes = this.#view = undefined;
     return true;
