@@ -7,7 +7,6 @@
  *
  * @module
  */
-
 import type { HeaderRules } from "./headers.ts";
 
 const LF = 10;
