@@ -270,7 +270,7 @@ ${REASONS}
 ## Run it
 
 \`\`\`sh
-deno task bench                                  # everything: about half an hour
+deno task bench                                  # everything: about a quarter of an hour
 deno task bench --only receive,echo --quick      # a first look
 deno task bench --runtime bun --rounds 9
 deno task bench --check                          # compares with bench/baseline.json
