@@ -5,7 +5,7 @@
  * @module
  */
 
-/** Places of a queue that is short; those of a longer one are given back when it has become empty. */
+/** Places of a queue that is short; a longer one gives places back when most of them are empty. */
 const SHORT = 512;
 
 /** A first-in first-out queue. Adding and taking cost the same however long it is, unlike `Array.shift`. */
@@ -22,7 +22,7 @@ export class Fifo<T> {
 
   /** Adds an item at the end. */
   push(item: T): void {
-    if (this.#length === this.#ring.length) this.#grow();
+    if (this.#length === this.#ring.length) this.#resize(Math.max(4, this.#length * 2));
     this.#ring[(this.#head + this.#length) & (this.#ring.length - 1)] = item;
     this.#length++;
   }
@@ -40,18 +40,20 @@ export class Fifo<T> {
     ring[this.#head] = undefined; // let go of it
     this.#head = (this.#head + 1) & (ring.length - 1);
     this.#length--;
-    if (this.#length === 0 && ring.length > SHORT) this.clear();
+    if (ring.length > SHORT && this.#length * 8 <= ring.length) this.#resize(ring.length / 4);
     return item;
   }
 
-  /** Takes one item out, wherever it is. Costs time in proportion to the length. */
+  /** Takes one item out, wherever it is. Costs time in proportion to how many are before it. */
   remove(item: T): void {
-    const items = [...this];
-    const at = items.indexOf(item);
-    if (at < 0) return;
-    items.splice(at, 1);
-    this.clear();
-    for (const other of items) this.push(other);
+    const ring = this.#ring;
+    const mask = ring.length - 1;
+    let at = 0;
+    while (at < this.#length && ring[(this.#head + at) & mask] !== item) at++;
+    if (at === this.#length) return;
+    // Those before it move up by one, and the first place is free.
+    for (; at > 0; at--) ring[(this.#head + at) & mask] = ring[(this.#head + at - 1) & mask];
+    this.shift();
   }
 
   /** Takes all items out. */
@@ -65,11 +67,10 @@ export class Fifo<T> {
     for (let i = 0; i < this.#length; i++) yield this.#ring[(this.#head + i) & (this.#ring.length - 1)] as T;
   }
 
-  #grow(): void {
-    const { length } = this.#ring;
+  #resize(size: number): void {
     const ring: (T | undefined)[] = [];
-    for (let i = 0; i < length; i++) ring.push(this.#ring[(this.#head + i) & (length - 1)]);
-    for (let i = Math.max(4, length); i > 0; i--) ring.push(undefined);
+    for (let i = 0; i < this.#length; i++) ring.push(this.#ring[(this.#head + i) & (this.#ring.length - 1)]);
+    while (ring.length < size) ring.push(undefined);
     this.#ring = ring;
     this.#head = 0;
   }
