@@ -127,21 +127,29 @@ export class Inbox<T extends InboxItem> {
   /**
    * Takes the next item, or waits for one. What was there before the end can still be taken.
    *
+   * @param onTaken told of the item in the moment that it leaves the inbox, before the promise can tell anybody.
    * @returns `undefined` with `nb` when nothing is there, and after an end without an error.
    * @throws the error of the end, the signal's reason, or a `TimeoutError`.
    */
-  take(options: ReadOptions, what: string): Promise<T | undefined> {
+  take(options: ReadOptions, what: string, onTaken?: (item: T) => void): Promise<T | undefined> {
     try {
       checkWait(options);
     } catch (error) {
       return Promise.reject(error);
     }
     const item = this.takeNow();
-    if (item !== undefined) return Promise.resolve(item);
+    if (item !== undefined) {
+      onTaken?.(item);
+      return Promise.resolve(item);
+    }
     if (this.#error) return Promise.reject(this.#error);
     if (this.#ended || options.nb) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
-      const taker: Taker<T> = { resolve, reject };
+      const taken = (item: T | undefined) => {
+        if (item !== undefined) onTaken?.(item);
+        resolve(item);
+      };
+      const taker: Taker<T> = { resolve: taken, reject };
       this.#queueUp(taker);
       if (options.signal === undefined && options.timeout === undefined) return;
       const stop = onGiveUp(options, what, (error) => {
@@ -149,9 +157,9 @@ export class Inbox<T extends InboxItem> {
         else this.#takers?.remove(taker);
         reject(error);
       });
-      taker.resolve = (taken) => {
+      taker.resolve = (item) => {
         stop();
-        resolve(taken);
+        taken(item);
       };
       taker.reject = (error) => {
         stop();

@@ -355,10 +355,10 @@ export class Stomp implements AsyncDisposable {
   ): Promise<Message | undefined> {
     const read = typeof options === "boolean" ? { nb: options } : options;
     this.#keeper.check("receive");
-    const message = await this.#frames.take(read, "a message");
+    const note = (message: Message) => (message.subscription as Subscription).taken(message);
+    const message = await this.#frames.take(read, "a message", note);
     if (message === undefined && !read.nb) throw new NotConnectedError("Cannot receive: the client is closed");
     if (message === undefined) return undefined;
-    (message.subscription as Subscription).taken(message);
     await callback?.(message);
     return message;
   }

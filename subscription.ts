@@ -134,10 +134,8 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   }
 
   /** The next message; `undefined` when the subscription is over, and with `nb` when none is waiting. */
-  async take(options: ReadOptions = {}): Promise<Message | undefined> {
-    const message = await this.#inbox.take(options, `a message from ${this.destination}`);
-    if (message !== undefined) this.taken(message);
-    return message;
+  take(options: ReadOptions = {}): Promise<Message | undefined> {
+    return this.#inbox.take(options, `a message from ${this.destination}`, (message) => this.taken(message));
   }
 
   /** The next message, for `for await`. */

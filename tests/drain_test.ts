@@ -45,6 +45,21 @@ clientTest("client modes: the loop ends at once, and UNSUBSCRIBE waits for the l
   }
 });
 
+clientTest("a message that was handed over in the very moment of the drain is waited for", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const first = await subscribed(stomp, peer, "/queue/a");
+  const second = await subscribed(stomp, peer, "/queue/b", INDIVIDUAL);
+  const draining = first.next().then(() => second.drain());
+  const taking = second.take();
+  await peer.write(message("sub-1", "m1") + message("sub-2", "m2"));
+  const taken = (await taking)!;
+  await settle();
+  await taken.ack();
+  await peer.frame("ACK");
+  await confirm(peer, "UNSUBSCRIBE");
+  await draining;
+});
+
 clientTest("an acknowledgement in a transaction counts once that is committed", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
