@@ -94,6 +94,7 @@ export async function shakeHands<S extends FrameSink>(
     socket.send(connectFrame(details));
     return await promise;
   } catch (error) {
+    stop(); // before it can fire while the socket closes, when nobody waits for the promise any more
     await socket.close();
     throw error;
   } finally {

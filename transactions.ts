@@ -28,10 +28,10 @@ export class OpenTransactions {
     return this.#told.size > 0;
   }
 
-  /** Takes note of a frame that was sent, by hand or not. */
+  /** Takes note of a BEGIN, COMMIT or ABORT that was sent, by hand or not. */
   note({ command, headers }: Frame): void {
     if (command === "BEGIN") this.#told.add(headers["transaction"] ?? "");
-    else if (command === "COMMIT" || command === "ABORT") this.#told.delete(headers["transaction"] ?? "");
+    else this.#told.delete(headers["transaction"] ?? "");
   }
 
   /**
@@ -46,6 +46,7 @@ export class OpenTransactions {
       await this.#request(frameFor("BEGIN", id, headers), wait, () => frameFor("ABORT", id));
     } catch (error) {
       this.#ids.delete(id);
+      this.#told.delete(id);
       throw error;
     }
   }

@@ -255,3 +255,19 @@ clientTest("1.0 has no heart-beats, whatever its broker says", async (rig) => {
   await opening;
   assertEquals(clock.timers, 0);
 });
+
+clientTest(
+  "a CONNECT that cannot be encoded says so, and nothing else rejects while the socket closes",
+  async (rig) => {
+    const [transport] = rig.memory();
+    // Closing takes longer than the connecting may.
+    const slow: Transport = {
+      readable: transport.readable,
+      writable: transport.writable,
+      peer: "slow",
+      close: () => new Promise((resolve) => setTimeout(() => resolve(transport.close()), 50)),
+    };
+    const opening = Session.open(slow, { ...DETAILS, headers: { x: "a\nb" } }, { timeout: 10 });
+    await assertRejects(() => opening, TypeError, "x");
+  },
+);

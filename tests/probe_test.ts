@@ -6,6 +6,7 @@ import { ConnectionError, type StompError } from "../errors.ts";
 import { Frame } from "../frame.ts";
 import { Stomp } from "../mod.ts";
 import { Probe } from "../probe.ts";
+import { OpenTransactions } from "../transactions.ts";
 import { FaultProxy } from "./fault_proxy.ts";
 import { type ClientRig, clientTest, frame, openSession, settle, Watcher } from "./support/client_rig.ts";
 import { FakeClock } from "./support/fake_clock.ts";
@@ -48,6 +49,15 @@ test("a probe is a transaction of its own, which is ended at once", () => {
     "ABORT stompy-probe-2",
   ]);
   assertEquals(sent.map(({ headers }) => headers["receipt"] !== undefined), [true, false, true, false]);
+});
+
+test("a BEGIN that was refused has opened none", async () => {
+  const transactions: OpenTransactions = new OpenTransactions((frame) => {
+    transactions.note(frame);
+    return Promise.reject(new ConnectionError("refused"));
+  });
+  await assertRejects(() => transactions.begin("t", undefined, undefined), ConnectionError);
+  assertEquals(transactions.any, false);
 });
 
 test("while another transaction is open it is not: ActiveMQ would mix them up", () => {
