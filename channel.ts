@@ -10,7 +10,7 @@ import { ConnectionError } from "./errors.ts";
 /** Takes what a transport reads. Its functions must not throw. */
 export interface ByteSink {
   /**
-   * Takes a chunk, which will never be written to again. `false` says that it is enough: nothing more comes until
+   * Takes a chunk, which will not be written to again unless it is released. `false` says that it is enough: nothing more comes until
    * {@linkcode DirectIo.resume}, and the far end is slowed down.
    */
   chunk(bytes: Uint8Array): boolean;
@@ -142,7 +142,7 @@ export class ChannelTransport implements DirectIo {
     return this;
   }
 
-  /** As {@linkcode DirectIo.read}; this and its four fellows are for who has asked for `direct`. */
+  /** As {@linkcode DirectIo.read}; this and its four fellows are for its streams, and for who has asked for `direct`. */
   read(sink: ByteSink): void {
     this.#sink = sink;
     this.resume();

@@ -161,7 +161,7 @@ export class Receipts {
     return other;
   }
 
-  /** An id that was not used on this connection. */
+  /** An id that nobody awaits. */
   #nextId(): string {
     const own = this.#own;
     if (this.#others !== undefined) {

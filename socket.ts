@@ -168,11 +168,6 @@ export class FramedSocket implements ByteSink {
     this.#out.lineEnd();
   }
 
-  /** A promise to wait for when much is waiting to be written; `undefined` when there is room. */
-  room(): Promise<void> | undefined {
-    return this.#out.room();
-  }
-
   /** Resolves when all that was sent was taken by the transport; rejects when that fails. */
   flush(): Promise<void> {
     return this.#out.flush();

@@ -56,11 +56,12 @@ export function toEntry(workload: Workload, results: Results): Entry {
 /** A figure may be worse by this share before that is held for more than noise. */
 const TOLERANCE = 0.25;
 
-/** What is worse than it was by more than a quarter: a line for each. */
+/** What is worse than it was by more than a quarter, or cannot be compared with anything: a line for each. */
 export function findFalls(workload: Workload, runtime: Runtime, now: Entry, before: Entry | undefined): string[] {
+  if (before === undefined) return [`${workload.id}, ${runtime}: nothing is committed that it could be compared with`];
   const falls: string[] = [];
   for (const { name, better } of workload.figures) {
-    const was = before?.figures[name];
+    const was = before.figures[name];
     const is = now.figures[name];
     if (was === undefined || is === undefined || !Number.isFinite(was)) continue;
     const share = better === "higher" ? is / was : was / is;

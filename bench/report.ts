@@ -173,7 +173,8 @@ function missedTable(baseline: Baseline): string {
       ]);
     }).flat();
   });
-  return rows.length === 0 ? "Nothing." : toTable(["work", "in", "what", "is", "goal"], rows);
+  if (rows.length === 0) return "Nothing.";
+  return `${toTable(["work", "in", "what", "is", "goal"], rows)}\n\n${REASONS}`;
 }
 
 function goalsTable(): string {
@@ -198,8 +199,8 @@ function memoryTable(baseline: Baseline): string {
   return toTable(["work", "who", ...RUNTIMES.map(nameOf)], rows);
 }
 
-/** Why some goals were missed on the machine of the committed figures. */
-const REASONS = `What stands in the way, as far as profiles tell:
+/** Why some goals were missed on the machine of the committed figures, as it was when this was written. */
+const REASONS = `What stands in the way, as far as profiles told in November 2026:
 
 - Against the bare socket: that only looks for NULs, with the processor's instructions for it, and makes nothing of what
   lies between. A message costs about half a microsecond here in each of the runtimes; what differs is the floor.
@@ -249,8 +250,6 @@ A message that is kept keeps the chunk that it came in: \`message.detach()\` cop
 ## Not reached
 
 ${missedTable(baseline)}
-
-${REASONS}
 
 ## How it is measured
 

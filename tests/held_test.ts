@@ -18,6 +18,9 @@ test("a decoder holds a chunk of which somebody has a view, and no other that is
   assertEquals(reading.holdsChunk, false);
   reading.push(octets(WIRE.replace("hello", "h\xe9llo")));
   assertEquals(reading.holdsChunk, true);
+  // In another charset text is read from the body: so it is when the library itself tells of an ERROR.
+  reading.push(octets("ERROR\ncontent-type:text/plain;charset=iso-8859-1\n\nno\0"));
+  assertEquals(reading.holdsChunk, true);
   reading.push(octets("\n\n"));
   assertEquals(reading.holdsChunk, false);
 });

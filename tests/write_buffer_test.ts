@@ -130,13 +130,17 @@ test("many connections that send at once, and again after a rest, each send thei
   }
 });
 
-test("what is abandoned is not sent by another connection", async () => {
-  const sink = new Sink();
-  const abandoned = buffered(new Sink());
-  abandoned.ascii("never");
+test("what is abandoned in the middle of a write stays as it is until the write is over", async () => {
+  const slow = new Sink();
+  slow.takesLate = true;
+  const quick = new Sink();
+  const abandoned = buffered(slow);
+  abandoned.ascii("under way");
+  await slow.writing;
   abandoned.abandon(new Error("gone"));
-  const other = buffered(sink);
-  other.ascii("sent");
-  await other.flush();
-  assertEquals(sink.text, "sent\0");
+  const others = [buffered(quick), buffered(quick), buffered(quick)];
+  for (const other of others) other.ascii("something else");
+  await Promise.all(others.map((other) => other.flush()));
+  slow.take(); // only now does it look at the bytes
+  assertEquals([slow.text, quick.text], ["under way\0", "something else\0".repeat(3)]);
 });
