@@ -210,7 +210,7 @@ const REASONS = `What stands in the way, as far as profiles told in November 202
   which finds the promises of all of them alive each time.
 - Memory of a stream: the strings of 2 GiB are garbage soon, but Node 24 lets its young generation grow to 128 MiB
   before it looks. The bare socket of Node, which makes none, is over the goal as well.
-- Memory of connections: heap and buffers of a connection are smaller than stompit's; what the runtime's compiler leaves
+- Memory of connections: heap and buffers of a connection are no larger than stompit's; what the runtime's compiler leaves
   behind, once for all of them, is larger.
 `;
 

@@ -8,7 +8,10 @@ import { spawnSync } from "node:child_process";
 /** The first on the PATH may be one that has nothing of Debian's packages, which are for the second. */
 const COMMANDS = ["python3", "/usr/bin/python3"];
 
-/** How to start a Python that has stomp.py; `undefined` when there is none. */
+let found: { command: string | undefined } | undefined;
+
+/** How to start a Python that has stomp.py; `undefined` when there is none. Looked for once. */
 export function findStompPy(): string | undefined {
-  return COMMANDS.find((command) => spawnSync(command, ["-c", "import stomp"], { stdio: "ignore" }).status === 0);
+  const works = (command: string) => spawnSync(command, ["-c", "import stomp"], { stdio: "ignore" }).status === 0;
+  return (found ??= { command: COMMANDS.find(works) }).command;
 }
