@@ -1,0 +1,87 @@
+/** Heads that are read by an earlier one: that says the same as reading each by itself. */
+import { assertEquals } from "#assert";
+import { test } from "#test";
+import fc from "fast-check";
+import { FrameDecoder } from "../decoder.ts";
+import type { Frame } from "../frame.ts";
+import { octets } from "./fixtures/decoding.ts";
+
+interface Head {
+  headers: Record<string, string>;
+  subscription: string | undefined;
+  body: string;
+}
+
+const said = (frame: Frame): Head => ({
+  headers: { ...frame.headers },
+  subscription: frame.subscriptionId,
+  body: frame.text(),
+});
+
+/** What one decoder makes of all frames, and what each gets that is by itself. */
+function bothWays(frames: string[]): [Head[], Head[]] {
+  const together: Head[] = [];
+  const decoder = new FrameDecoder({ onFrame: (frame) => together.push(said(frame)) });
+  decoder.push(octets(frames.join("")));
+  const alone: Head[] = [];
+  for (const frame of frames) new FrameDecoder({ onFrame: (got) => alone.push(said(got)) }).push(octets(frame));
+  return [together, alone];
+}
+
+function message(lines: readonly string[], body = ""): string {
+  return `MESSAGE\n${lines.map((line) => `${line}\n`).join("")}\n${body}\0`;
+}
+
+const cases: Record<string, string[]> = {
+  "values of the same length": ["id:1", "id:2", "id:3"],
+  "a value that grows and shrinks": ["id:9", "id:10", "id:9", "id:100", "id:"],
+  "a value that begins like the one before": ["id:abc", "id:abcd", "id:ab", "id:abx", "id:xbc"],
+  "a value that differs earlier each time": ["id:aaaaaaaaaaaa", "id:aaaaaaaaaaab", "id:aaaaabaaaaab", "id:b"],
+  "another name": ["id:1", "ix:1", "id:1", "idx:1", "i:1"],
+  "a colon elsewhere": ["id:1:2", "id1::2", "id:1:3"],
+  "an escape in a value": ["id:1", "id:\\n", "id:2"],
+  "octets over 127": ["id:1", "id:\xc3\xa9", "id:2"],
+};
+
+for (const [name, lines] of Object.entries(cases)) {
+  test(`heads one after the other: ${name}`, () => {
+    for (const before of [[], ["a:b"], ["long-name:a value of some length, to be compared eight bytes at a time"]]) {
+      for (const behind of [[], ["c:d"], ["another-name:another value that is of some length as well"]]) {
+        const [together, alone] = bothWays(lines.map((line) => message([...before, line, ...behind])));
+        assertEquals(together, alone);
+      }
+    }
+  });
+}
+
+test("heads one after the other: a line more, a line less", () => {
+  const all = [["a:1", "b:2"], ["a:1", "b:2", "c:3"], ["a:1", "b:2"], ["a:1"], [], ["a:1", "a:1"]];
+  const [together, alone] = bothWays(all.map((lines) => message(lines)));
+  assertEquals(together, alone);
+});
+
+test("heads one after the other: what the decoder needs of them is read anew where it differs", () => {
+  const of = (subscription: string, type: string, body: string) =>
+    message([`subscription:${subscription}`, `content-type:${type}`, `content-length:${body.length}`], body);
+  const [together, alone] = bothWays([
+    of("sub-1", "text/plain", "x"),
+    of("sub-1", "text/plain", "x\0y"),
+    of("sub-2", "text/plain", "0123456789"),
+    of("sub-10", "text/plain;charset=utf-16le", "h\0i\0"),
+    of("sub-1", "text/plain", ""),
+  ]);
+  assertEquals(together, alone);
+  assertEquals(together.map(({ body }) => body), ["x", "x\0y", "0123456789", "hi", ""]);
+  assertEquals(together.map(({ subscription }) => subscription), ["sub-1", "sub-1", "sub-2", "sub-10", "sub-1"]);
+});
+
+test("heads one after the other: whatever they are", () => {
+  const word = fc.string({ unit: fc.constantFrom("a", "b", "cc", "12345678"), maxLength: 6 });
+  const line = fc.tuple(fc.constantFrom("a", "ab", "message-id", "subscription"), word).map((pair) => pair.join(":"));
+  // Few lines and values, so that heads are often like an earlier one.
+  const heads = fc.array(fc.array(line, { maxLength: 3 }), { minLength: 2, maxLength: 12 });
+  fc.assert(fc.property(heads, (all) => {
+    const [together, alone] = bothWays(all.map((lines) => message(lines)));
+    assertEquals(together, alone);
+  }));
+});
