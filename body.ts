@@ -3,42 +3,51 @@
  *
  * @module
  */
-import { asciiText, Chunk } from "./text.ts";
-
-/** From this size on a piece is worth a string of its own; smaller ones are gathered. */
-const PIECE = 1 << 14;
-
-/** A larger string is more than the collectors of memory handle well. */
-const LARGEST = 1 << 16;
-
-/** Room for what is gathered first, where nobody says how much there will be. */
-const FIRST = 1 << 12;
+import { Chunk } from "./text.ts";
 
 /** What is allocated at most on the word of a peer that has not sent it yet. */
 const TRUST = 1 << 20;
 
-const textEncoder = new TextEncoder();
+/** Bytes of the first piece, where the size of the body is not known or not believed. */
+const FIRST = 1 << 12;
+
+/** Memory of this size and more is worth using again. */
+const WORTH = 1 << 14;
+
+const MOST_SPARE = 4;
 
 type Bytes = Uint8Array<ArrayBuffer>;
+
+/** Memory that was given back, the last of it last. Few bodies are under way at a time, and many are of like size. */
+const SPARE: Bytes[] = [];
+
+function takeRoom(size: number): Bytes {
+  const at = size < WORTH ? -1 : SPARE.findLastIndex(({ length }) => length >= size && length <= size * 2);
+  return at < 0 ? new Uint8Array(size) : SPARE.splice(at, 1)[0]!;
+}
+
+function giveBack(bytes: Uint8Array): void {
+  SPARE.push(new Uint8Array(bytes.buffer as ArrayBuffer));
+  if (SPARE.length > MOST_SPARE) SPARE.shift();
+}
 
 /**
  * Collects the pieces of one body; nothing of the chunks that they came in is kept. Time is linear in the size of the
  * body, and memory at most twice that size.
- *
- * Pieces that are ASCII are kept as strings: most bodies are text and read as such, and joining strings costs nothing
- * before somebody looks inside. Bytes are put together once something comes that is not ASCII.
  */
 export class BodyBuilder {
   readonly #expected: number;
-  readonly #pieces: (string | Bytes)[] = [];
-  #gathered: Bytes | undefined; // small pieces
-  #used = 0; // of #gathered
-  #whole: Bytes | undefined; // where all of it goes, once it is clear that it is bytes and that they really come
+  readonly #pieces: Bytes[] = []; // full ones
+  #target: Bytes; // where bytes go
+  #at = 0; // up to there it is filled
+  #isWhole: boolean; // it has room for the body, and there are no pieces besides
   #length = 0;
 
   /** Begins a body of `expected` bytes, or of unknown size when that is negative. */
   constructor(expected: number) {
     this.#expected = expected;
+    this.#isWhole = expected >= 0 && expected <= TRUST;
+    this.#target = this.#isWhole ? takeRoom(expected) : new Uint8Array(FIRST);
   }
 
   /** Bytes so far. */
@@ -49,70 +58,41 @@ export class BodyBuilder {
   /** Adds the bytes of `source` from `start` to `end`: no more than were expected. */
   append(source: Uint8Array, start: number, end: number): void {
     while (start < end) {
-      let size = Math.min(end - start, LARGEST);
-      if (this.#used > 0 && this.#used === this.#gathered!.length) this.#addGathered();
-      if (this.#whole !== undefined) {
-        this.#whole.set(source.subarray(start, start + size), this.#length);
-      } else if (this.#used === 0 && size >= PIECE) {
-        this.#add(asciiText(source, start, start + size) ?? new Uint8Array(source.subarray(start, start + size)));
-      } else {
-        size = this.#gather(source, start, start + size);
-      }
-      start += size;
+      if (this.#at === this.#target.length) this.#makeRoom();
+      const size = Math.min(end - start, this.#target.length - this.#at);
+      this.#target.set(source.subarray(start, start + size), this.#at);
+      this.#at += size;
       this.#length += size;
+      start += size;
     }
   }
 
   /** The whole body. The builder is of no use afterwards. */
   finish(): Chunk {
-    const gathered = this.#gathered;
-    if (this.#length === 0) return new Chunk("");
-    if (this.#length === this.#used) {
-      // An empty rest would live as long as the body does.
-      return new Chunk(this.#used === gathered!.length ? gathered! : gathered!.slice(0, this.#used));
-    }
-    if (this.#used > 0) this.#addGathered();
-    if (this.#pieces.some((piece) => typeof piece !== "string")) this.#putTogether(this.#length);
-    return new Chunk(this.#whole ?? (this.#pieces as string[]).reduce((text, piece) => text + piece));
+    if (!this.#isWhole) this.#putTogether(this.#length);
+    const bytes = this.#target.length === this.#length ? this.#target : this.#target.subarray(0, this.#length);
+    return new Chunk(bytes, bytes.length >= WORTH && bytes.length <= TRUST ? giveBack : undefined);
   }
 
-  /** Copies what there is room for among the small pieces. Returns how much that was. */
-  #gather(source: Uint8Array, start: number, end: number): number {
-    const gathered = this.#gathered ??= new Uint8Array(this.#room());
-    const size = Math.min(end - start, gathered.length - this.#used);
-    gathered.set(source.subarray(start, start + size), this.#used);
-    this.#used += size;
-    return size;
-  }
-
-  #room(): number {
-    if (this.#expected >= 0) return Math.min(this.#expected, PIECE);
-    return this.#length === 0 ? FIRST : PIECE;
-  }
-
-  #addGathered(): void {
-    const gathered = this.#gathered!;
-    const used = this.#used;
-    this.#used = 0;
-    if (gathered.length < PIECE) this.#gathered = undefined; // the next one may be larger
-    this.#add(asciiText(gathered, 0, used) ?? gathered.slice(0, used));
-  }
-
-  #add(piece: string | Bytes): void {
-    this.#pieces.push(piece);
-    if (typeof piece === "string" || this.#expected < 0) return;
-    // Bytes have one place in the end, where the rest can go at once: as soon as enough has come to believe in it.
-    if (this.#expected <= TRUST || this.#length * 4 >= this.#expected) this.#putTogether(this.#expected);
+  #makeRoom(): void {
+    // As soon as enough has come to believe in it, the rest goes where it is to stay.
+    if (this.#expected >= 0 && this.#length * 4 >= this.#expected) return this.#putTogether(this.#expected);
+    this.#pieces.push(this.#target);
+    this.#target = new Uint8Array(Math.min(this.#length, TRUST));
+    this.#at = 0;
   }
 
   #putTogether(size: number): void {
-    this.#whole = new Uint8Array(size);
+    const whole = new Uint8Array(size);
+    const last = this.#target.subarray(0, this.#at);
     let at = 0;
-    for (const piece of this.#pieces.splice(0)) {
-      if (typeof piece === "string") textEncoder.encodeInto(piece, this.#whole.subarray(at));
-      else this.#whole.set(piece, at);
+    for (const piece of [...this.#pieces.splice(0), last]) {
+      whole.set(piece, at);
       at += piece.length;
-      if (typeof piece !== "string") piece.buffer.transfer?.(0); // gives it back at once, where that can be
+      if (size > TRUST) piece.buffer.transfer?.(0); // gives it back at once, where that can be
     }
+    this.#target = whole;
+    this.#at = at;
+    this.#isWhole = true;
   }
 }

@@ -10,8 +10,8 @@ import { ConnectionError } from "./errors.ts";
 /** Takes what a transport reads. Its functions must not throw. */
 export interface ByteSink {
   /**
-   * Takes a chunk, which will not be written to again unless it is released. `false` says that it is enough: nothing more comes until
-   * {@linkcode DirectIo.resume}, and the far end is slowed down.
+   * Takes a chunk, which will not be written to again unless it is released. `false` says that it is enough: nothing more
+   * comes until {@linkcode DirectIo.resume}, and the far end is slowed down.
    */
   chunk(bytes: Uint8Array): boolean;
   /** Nothing more will come: the far end closed in order, or `close` was called; with an error, the connection broke. */
@@ -28,8 +28,8 @@ export interface DirectIo {
   /** Goes on reading after {@linkcode ByteSink.chunk} has returned `false`. */
   resume(): void;
   /**
-   * Says, inside {@linkcode ByteSink.chunk}, that no view on `bytes` was kept: its memory may be read into again, which
-   * makes bulk a third faster to read. Never necessary.
+   * Says, inside {@linkcode ByteSink.chunk}, that no view on `bytes` was kept: its memory may be read into again, or
+   * freed, which makes bulk up to a third faster to read. Never necessary.
    */
   release(bytes: Uint8Array): void;
   /**

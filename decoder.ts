@@ -29,7 +29,7 @@ export interface FrameDecoderOptions extends DecoderLimits {
 const LF = 10;
 const CR = 13;
 
-const EMPTY_CHUNK = new Chunk("");
+const EMPTY_CHUNK = new Chunk(new Uint8Array(0));
 
 /** Bytes that a head which was cut in two is read on by: more than most heads have. */
 const CARRY_STEP = 1 << 10;

@@ -49,7 +49,7 @@ const WHOLE = 1 << 20;
 
 /**
  * A stretch of received bytes, together with its text. Where all bytes are ASCII the text says everything that they do:
- * then {@linkcode Chunk.letGo} gives them up, and what was read can be read over.
+ * then the chunk can give them up, and their memory is used again.
  */
 export class Chunk {
   /** How many bytes. */
@@ -60,16 +60,18 @@ export class Chunk {
   #ascii: boolean | undefined;
   #plain: boolean | undefined;
   #lent = false; // somebody has a view on the bytes
+  #giveBack: ((bytes: Uint8Array) => void) | undefined;
 
-  /** Wraps bytes without copying them, or ASCII text in their place. */
-  constructor(content: Uint8Array | string) {
-    this.length = content.length;
-    if (typeof content === "string") {
-      this.#text = content;
-      this.#ascii = true;
-    } else {
-      this.#bytes = content;
-    }
+  /**
+   * Wraps bytes without copying them.
+   *
+   * @param giveBack takes memory that somebody else can use, once the chunk needs it no longer. Then the chunk is to be
+   * read as a whole.
+   */
+  constructor(bytes: Uint8Array, giveBack?: (bytes: Uint8Array) => void) {
+    this.length = bytes.length;
+    this.#bytes = bytes;
+    this.#giveBack = giveBack;
   }
 
   /** The bytes, to be looked at and not to be kept. Once they were given up, what gives them anew. */
@@ -86,6 +88,7 @@ export class Chunk {
   part(start: number, end: number): Uint8Array {
     const bytes = this.#bytes;
     if (bytes === undefined) return textEncoder.encode(this.#text!.slice(start, end));
+    if (this.#giveBack !== undefined) return this.#lendWhole(bytes);
     this.#lent = true;
     return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
   }
@@ -131,21 +134,39 @@ export class Chunk {
   text(start: number, end: number): string {
     if (start === end) return "";
     const length = end - start;
-    const whole = this.#text !== undefined || (length * SMALL_SHARE <= this.length && this.length <= WHOLE);
+    const whole = this.#text !== undefined || this.#giveBack !== undefined ||
+      (length * SMALL_SHARE <= this.length && this.length <= WHOLE);
     if (!whole || !this.isAscii) return utf8Decoder.decode(this.#bytes!.subarray(start, end));
-    // Text that was joined from pieces stays so until somebody looks inside; in Bun `slice` would be that.
-    return length === this.length ? this.#all() : this.#all().slice(start, end);
+    const text = this.#all();
+    if (this.#giveBack !== undefined) this.#return(undefined);
+    return length === this.length ? text : text.slice(start, end);
+  }
+
+  /** Lends bytes that were to be given back: those themselves, if their memory has no room for more than them. */
+  #lendWhole(bytes: Uint8Array): Uint8Array {
+    this.#lent = true;
+    if (bytes.length === bytes.buffer.byteLength) {
+      this.#giveBack = undefined;
+      return bytes;
+    }
+    const copy = bytes.slice();
+    this.#return(copy);
+    return copy;
+  }
+
+  /** Gives memory back, and has other bytes in its place, or only the text. */
+  #return(bytes: Uint8Array | undefined): void {
+    const giveBack = this.#giveBack!;
+    this.#giveBack = undefined;
+    giveBack(this.#bytes!);
+    this.#bytes = bytes;
+    this.#view = undefined;
   }
 
   /** All of it as a string of one character a byte. */
   #all(): string {
     return this.#text ??= toLatin1(this.#bytes!, 0, this.length);
   }
-}
-
-/** The text of a range of bytes, where they are all ASCII; else `undefined`. */
-export function asciiText(bytes: Uint8Array, start: number, end: number): string | undefined {
-  return isAscii(bytes.subarray(start, end)) ? toLatin1(bytes, start, end) : undefined;
 }
 
 /** Decodes UTF-8; throws a `TypeError` when the bytes are not UTF-8. */

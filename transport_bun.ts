@@ -104,6 +104,9 @@ interface SocketState {
 
 const stateOf = (socket: BunSocket): SocketState => socket.data as SocketState;
 
+/** From so many bytes on, a chunk is worth being freed at once, and not when the collector of memory comes to it. */
+const MUCH = 1 << 14;
+
 const CLOSED = new Error("the connection is closed");
 
 /** One for all: Bun keeps the handlers of a listener once, not per connection. */
@@ -160,6 +163,10 @@ function toTransport(socket: BunSocket, peer: string): Transport {
     },
     shutdown() {
       socket.shutdown();
+    },
+    release(bytes) {
+      const { buffer } = bytes;
+      if (bytes.length >= MUCH && bytes.length === buffer.byteLength) (buffer as ArrayBuffer).transfer(0);
     },
     destroy() {
       state.unwritten = undefined;

@@ -34,6 +34,43 @@ test("a body is the same however it was cut, and no larger than it has to be", (
   }
 });
 
+test("bodies are not changed by those that come after them, however they were read", () => {
+  const READ: Record<string, (frame: Frame) => void> = {
+    "not at all": () => {},
+    "as text": (frame) => void frame.text(),
+    "as bytes": (frame) => void frame.body,
+    "as text, then as bytes": (frame) => void [frame.text(), frame.body],
+    "as bytes, then as text": (frame) => void [frame.body, frame.text()],
+  };
+  // Of like size, so that one can have the memory that another one had.
+  const sizes = [40_000, 50_000, 30_000, 50_000, 40_000, 16_384, 16_383];
+  for (const [how, read] of Object.entries(READ)) {
+    for (const fill of ["a", "b\u00e9"]) {
+      const kept: { frame: Frame; text: string }[] = [];
+      const decoder = new FrameDecoder({
+        onFrame: (frame) => {
+          read(frame);
+          kept.push({ frame, text: "" });
+        },
+      });
+      for (const [i, size] of sizes.entries()) {
+        const text = `${i}${fill.repeat(size / fill.length)}`;
+        const body = new TextEncoder().encode(text);
+        decoder.push(octets(`MESSAGE\ncontent-length:${body.length}\n\n`));
+        decoder.push(body);
+        decoder.push(Uint8Array.of(0));
+        kept.at(-1)!.text = text;
+      }
+      for (const { frame, text } of kept) {
+        assert(frame.text() === text, how);
+        const bytes = new TextEncoder().encode(text);
+        assert(isSame(frame.body, bytes), how);
+        assertEquals(frame.body.buffer.byteLength, bytes.length, how);
+      }
+    }
+  }
+});
+
 /** What is taken of the process's memory for array buffers, in bytes. */
 const memory = (): number => process.memoryUsage().arrayBuffers || process.memoryUsage().external;
 
