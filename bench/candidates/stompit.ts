@@ -4,6 +4,7 @@
  * @module
  */
 import { createRequire } from "node:module";
+import { look } from "../text.ts";
 import { type Candidate, countdown, type Target } from "./candidate.ts";
 
 /** The parts of stompit that are used here. */
@@ -62,8 +63,9 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
     for (const destination of destinations) {
       client.subscribe({ destination, ack }, (error, message) => {
         if (error) return fail(error);
-        message.readString("utf8", (error) => {
+        message.readString("utf8", (error, body) => {
           if (error) return fail(error);
+          look(body);
           onMessage(message);
           tick();
         });

@@ -5,6 +5,7 @@
  */
 import { createRequire } from "node:module";
 import type { Socket } from "node:net";
+import { look } from "../text.ts";
 import { type Candidate, countdown, type Target } from "./candidate.ts";
 
 /** The parts of stompjs that are used here. */
@@ -74,7 +75,7 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
     const { done, tick } = countdown(count);
     for (const destination of destinations) {
       client.subscribe(destination, (message) => {
-        message.body;
+        look(message.body);
         onMessage(message);
         tick();
       }, { ack });

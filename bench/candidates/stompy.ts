@@ -4,6 +4,7 @@
  * @module
  */
 import { type Message, Stomp } from "../../mod.ts";
+import { look } from "../text.ts";
 import type { Candidate, Target } from "./candidate.ts";
 
 /** Connects. */
@@ -14,7 +15,7 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
       let left = count;
       for await (const message of await stomp.subscribe(destination)) {
         if (readHeaders) message.headers;
-        message.text();
+        look(message.text());
         if (--left === 0) break;
       }
     },
@@ -22,7 +23,7 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
     async receiveAndAck(destination, count) {
       let left = count;
       for await (const message of await stomp.subscribe(destination, { ack: "client-individual" })) {
-        message.text();
+        look(message.text());
         await message.ack();
         if (--left === 0) break;
       }
@@ -37,7 +38,7 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
         for (const subscription of subscriptions) {
           (async () => {
             for await (const message of subscription) {
-              message.text();
+              look(message.text());
               if (--left === 0) all.resolve();
             }
           })();
@@ -65,7 +66,7 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
       const messages = await stomp.subscribe(destination);
       await stomp.send(destination, body, { receipt: false });
       for await (const message of messages) {
-        message.text();
+        look(message.text());
         if (--left === 0) break;
         await stomp.send(destination, body, { receipt: false });
       }
@@ -75,7 +76,7 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
       const kept: Message[] = [];
       let left = count;
       for await (const message of await stomp.subscribe(destination)) {
-        message.text();
+        look(message.text());
         if (left % every === 0) kept.push(detach ? message.detach() : message);
         if (--left === 0) break;
       }
