@@ -15,6 +15,13 @@ const CR = 13;
 const COLON = 58;
 const BACKSLASH = 92;
 
+// Four bytes at a time.
+const ONES = 0x01010101;
+const HIGH_BITS = 0x80808080;
+const LFS = LF * ONES;
+const CRS = CR * ONES;
+const BACKSLASHES = BACKSLASH * ONES;
+
 const NOTHING = new Uint8Array(0);
 
 /** After so many heads in a row that were like no earlier one, only every sixteenth is remembered. */
@@ -87,7 +94,7 @@ export class LastHead {
     for (let part = 0; part < froms.length; part++) {
       if (part > 0) {
         this.#noteGap(part - 1, at);
-        at = valueEnd(bytes, at);
+        at = valueEnd(bytes, view, at);
         if (at < 0) return false;
       }
       const from = froms[part]!;
@@ -199,11 +206,20 @@ function isSame(a: DataView, atA: number, b: DataView, atB: number, size: number
 }
 
 /** Where the line ends that goes on at `at`; -1 when it does not in these bytes, or has something unusual in it. */
-function valueEnd(bytes: Uint8Array, at: number): number {
+function valueEnd(bytes: Uint8Array, view: DataView, at: number): number {
+  for (const last = bytes.length - 4; at <= last; at += 4) {
+    const four = view.getInt32(at, true);
+    if (((four | hasZero(four ^ LFS) | hasZero(four ^ CRS) | hasZero(four ^ BACKSLASHES)) & HIGH_BITS) !== 0) break;
+  }
   for (; at < bytes.length; at++) {
     const byte = bytes[at]!;
     if (byte === LF) return at;
     if (byte === BACKSLASH || byte === CR || byte > 127) return -1;
   }
   return -1;
+}
+
+/** Has one of its high bits set when one of the four bytes is zero; the other bits mean nothing. */
+function hasZero(four: number): number {
+  return (four - ONES) & ~four;
 }

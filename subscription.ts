@@ -80,6 +80,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   #received = 0;
   #ignoring = false; // messages that still come are not wanted
   #readable: ReadableStream<Message> | undefined;
+  #step: Step | undefined; // of the iteration
 
   /** Made by `Stomp.subscribe`. */
   constructor(owner: SubscriptionOwner, details: SubscriptionDetails) {
@@ -146,9 +147,9 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
       this.taken(value);
       return Promise.resolve({ done: false, value });
     }
-    const { promise, resolve, reject } = Promise.withResolvers<IteratorResult<Message, undefined>>();
-    this.#inbox.wait(new Iteration(this, resolve, reject));
-    return promise;
+    let step = this.#step ??= new Step(this);
+    if (step.isWaiting) step = new Step(this); // who calls `next` without awaiting the last one
+    return step.wait(this.#inbox);
   }
 
   /** Ends the iteration: unsubscribes. */
@@ -355,25 +356,41 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   }
 }
 
-/** A step of an iteration that waits for its message. */
-class Iteration implements Taker<Message> {
-  readonly reject: (error: unknown) => void;
+/** A step of an iteration that waits for its message, one after the other. */
+class Step implements Taker<Message> {
   readonly #subscription: Subscription;
-  readonly #resolve: (result: IteratorResult<Message, undefined>) => void;
+  #settle: ((result: IteratorResult<Message, undefined> | Promise<never>) => void) | undefined;
 
-  constructor(
-    subscription: Subscription,
-    resolve: (result: IteratorResult<Message, undefined>) => void,
-    reject: (error: unknown) => void,
-  ) {
+  constructor(subscription: Subscription) {
     this.#subscription = subscription;
-    this.#resolve = resolve;
-    this.reject = reject;
+  }
+
+  /** Whether it waits. */
+  get isWaiting(): boolean {
+    return this.#settle !== undefined;
+  }
+
+  /** Waits for the next message. */
+  wait(inbox: Inbox<Message>): Promise<IteratorResult<Message, undefined>> {
+    // Of a promise that waits only what resolves it is kept: with ten thousand of them the collector of memory passes by
+    // all of them again and again.
+    return new Promise((resolve) => {
+      this.#settle = resolve;
+      inbox.wait(this);
+    });
   }
 
   resolve(value: Message | undefined): void {
-    if (value === undefined) return this.#resolve({ done: true, value });
+    const settle = this.#settle!;
+    this.#settle = undefined;
+    if (value === undefined) return settle({ done: true, value });
     this.#subscription.taken(value);
-    this.#resolve({ done: false, value });
+    settle({ done: false, value });
+  }
+
+  reject(error: unknown): void {
+    const settle = this.#settle!;
+    this.#settle = undefined;
+    settle(Promise.reject(error));
   }
 }

@@ -1,8 +1,9 @@
 /** Heads that are read by an earlier one: that says the same as reading each by itself. */
-import { assertEquals } from "#assert";
+import { assertEquals, assertThrows } from "#assert";
 import { test } from "#test";
 import fc from "fast-check";
 import { FrameDecoder } from "../decoder.ts";
+import { UnknownBrokerResponseError } from "../errors.ts";
 import type { Frame } from "../frame.ts";
 import { octets } from "./fixtures/decoding.ts";
 
@@ -53,6 +54,20 @@ for (const [name, lines] of Object.entries(cases)) {
     }
   });
 }
+
+test("heads one after the other: unusual octets, wherever they are in a value", () => {
+  for (const unusual of ["\r", "\\\\", "\xc3\xa9", "\x7f", "\x01", "\x0b", "\x5d", "\x0c"]) {
+    for (let at = 0; at < 12; at++) {
+      const value = `${"x".repeat(at)}${unusual}${"y".repeat(11 - at)}`;
+      const frames = ["1", "2", value, "3"].map((value) => message([`a:${value}`, "b:c"]));
+      if (unusual === "\r") {
+        // Inside a value it is an error, and before the LF part of the line's end.
+        if (at === 11) assertEquals(...bothWays(frames));
+        else assertThrows(() => bothWays(frames), UnknownBrokerResponseError);
+      } else assertEquals(...bothWays(frames));
+    }
+  }
+});
 
 test("heads one after the other: a line more, a line less", () => {
   const all = [["a:1", "b:2"], ["a:1", "b:2", "c:3"], ["a:1", "b:2"], ["a:1"], [], ["a:1", "a:1"]];
