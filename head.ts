@@ -161,8 +161,8 @@ export class HeadReader {
       throw malformed(`its headers are over the limit of ${maxHeaderBytes} bytes (maxHeaderBytes)`);
     }
     if (!whole || isKnown) return whole;
-    const isPlain = chunk.isPlain || this.#checkLines(bytes);
-    if (isPlain && isFresh && mayHaveBody(this.#command)) this.#learn(chunk, bytes);
+    if (!chunk.isPlain) this.#checkLines(bytes);
+    if (isFresh && mayHaveBody(this.#command)) this.#learn(chunk, bytes);
     return true;
   }
 
@@ -186,12 +186,13 @@ export class HeadReader {
   /** Takes over what the last head said, and what this one says otherwise. */
   #adopt(chunk: Chunk, bytes: Uint8Array): void {
     const { facts, changed, end } = this.#last;
-    const { command, rules, commandEnd, contentLength, hasParameters, subscription } = facts!;
+    const { command, rules, commandEnd, contentLength, hasParameters, ascii, subscription } = facts!;
     this.#command = command;
     this.#rules = rules;
     this.#head = this.#start + commandEnd;
     this.#scanned = end;
     this.#line = end - 1;
+    this.#ascii = ascii;
     this.#length = contentLength;
     if (changed.contentLength >= 0) this.#readContentLength(bytes, changed.contentLength);
     this.#hasParameters = changed.contentType < 0 ? hasParameters : lineHas(bytes, SEMICOLON, changed.contentType);
@@ -208,15 +209,20 @@ export class HeadReader {
       commandEnd: this.#head - this.#start,
       contentLength: this.#length,
       hasParameters: this.#hasParameters,
+      ascii: this.#ascii,
       subscription: this.#subscription,
     };
     this.#last.learn(bytes, this.#start, this.#scanned, facts, this.#lines);
   }
 
-  /** The value that begins there, in a head that has nothing unusual in it. */
-  #valueAt(chunk: Chunk, bytes: Uint8Array, start: number): string {
+  /** The value that begins there, in a line without a CR; `undefined` when it has an escape or is not ASCII. */
+  #valueAt(chunk: Chunk, bytes: Uint8Array, start: number): string | undefined {
     if (this.#rules.padded) { while (bytes[start] === SPACE) start++; }
-    return chunk.latin1(start, indexOfByte(bytes, LF, start));
+    let at = start;
+    for (let byte = bytes[at]!; byte !== LF; byte = bytes[++at]!) {
+      if (byte > 127 || (byte === BACKSLASH && this.#rules.escapes)) return undefined;
+    }
+    return chunk.latin1(start, at);
   }
 
   #readCommand(bytes: Uint8Array): boolean {
@@ -316,17 +322,17 @@ export class HeadReader {
     return bytes[at + 1] === LF ? at + 2 : 0;
   }
 
-  /** Checks the header lines that may have something unusual in them. Returns whether they have not. */
-  #checkLines(bytes: Uint8Array): boolean {
+  /** Checks header lines that may have escapes, CRs, or anything but ASCII in them. */
+  #checkLines(bytes: Uint8Array): void {
     const block = bytes.subarray(this.#head + 1, this.#line);
     this.#ascii = isAscii(block);
-    if (this.#ascii && !block.includes(BACKSLASH) && !block.includes(CR)) return true;
-    for (let from = 0; from < block.length;) {
-      const lf = indexOfByte(block, LF, from);
-      checkHeaderLine(lineText(block, from, lf), this.#rules);
-      from = lf + 1;
+    const isBare = !block.includes(BACKSLASH) && !block.includes(CR);
+    if (this.#ascii && isBare) return;
+    const text = linesText(block);
+    if (isBare) return;
+    for (const line of text.split("\n")) {
+      if (line.includes("\\") || line.includes("\r")) checkHeaderLine(line, this.#rules);
     }
-    return false;
   }
 
   #readContentLength(bytes: Uint8Array, start: number): void {
@@ -378,9 +384,9 @@ function lineHas(bytes: Uint8Array, byte: number, start: number): boolean {
   return bytes[start] === byte;
 }
 
-function lineText(bytes: Uint8Array, start: number, end: number): string {
+function linesText(block: Uint8Array): string {
   try {
-    return decodeStrict(bytes.subarray(start, end));
+    return decodeStrict(block);
   } catch {
     throw malformed("a header line is not UTF-8");
   }

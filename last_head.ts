@@ -14,6 +14,9 @@ const LF = 10;
 const CR = 13;
 const COLON = 58;
 const BACKSLASH = 92;
+const LETTER_C = 99;
+const LETTER_N = 110;
+const LETTER_R = 114;
 
 // Four bytes at a time.
 const ONES = 0x01010101;
@@ -39,7 +42,9 @@ export interface HeadFacts {
   contentLength: number;
   /** Whether the `content-type` has parameters. */
   hasParameters: boolean;
-  /** The `subscription`. */
+  /** Whether the header lines are ASCII. */
+  ascii: boolean;
+  /** The `subscription`, where it is written as it is. */
   subscription: string | undefined;
 }
 
@@ -53,7 +58,7 @@ export interface FactLines {
   subscription: number;
 }
 
-/** A head that was read before, and had nothing unusual in it: no escape, no CR, only ASCII. */
+/** A head that was read before, and checked: its lines are UTF-8, without a CR, and with such escapes as there are. */
 export class LastHead {
   /** What it says. */
   facts: HeadFacts | undefined;
@@ -80,8 +85,8 @@ export class LastHead {
   }
 
   /**
-   * Compares. Returns whether the head that begins at `start` has the lines of the remembered one, is whole, and has
-   * nothing unusual in it either; where it is not, nothing is known of it.
+   * Compares. Returns whether the head that begins at `start` has the lines of the remembered one and is whole, and where
+   * its values differ, they are ASCII without a CR and with the right escapes. Otherwise nothing is known of it.
    *
    * @param view on the same bytes
    */
@@ -94,7 +99,7 @@ export class LastHead {
     for (let part = 0; part < froms.length; part++) {
       if (part > 0) {
         this.#noteGap(part - 1, at);
-        at = valueEnd(bytes, view, at);
+        at = valueEnd(bytes, view, at, this.facts!.rules);
         if (at < 0) return false;
       }
       const from = froms[part]!;
@@ -109,7 +114,7 @@ export class LastHead {
   }
 
   /**
-   * Remembers a head in the place of the one that was not matched, if that promises to be of use.
+   * Remembers a head in the place of the one that was not matched, if that promises to be of use. It was checked.
    *
    * @param at where its lines begin that the facts are in
    */
@@ -169,6 +174,11 @@ export class LastHead {
     let line = 0;
     while (line < this.#ends.length && this.#ends[line]! < i) line++;
     if (line === this.#ends.length || i <= this.#colons[line]!) return false;
+    // What is fixed has to be right by itself: it ends neither inside a character nor inside an escape.
+    while ((known[i]! & 0xc0) === 0x80) i--;
+    let backslashes = 0;
+    while (known[i - 1 - backslashes] === BACKSLASH) backslashes++;
+    i -= backslashes % 2;
     const lf = this.#ends[line]!;
     if (lf < to) {
       this.#froms.splice(part + 1, 0, lf);
@@ -181,8 +191,8 @@ export class LastHead {
 }
 
 /**
- * Whether two stretches of ASCII are the same, of which one has no NUL: then eight bytes read as a number are never NaN
- * or zero, and equal numbers are equal bytes.
+ * Whether two stretches are the same, of which `a` is UTF-8 without NUL. Of such text eight bytes read as a number are
+ * never NaN (DEL does not follow the first byte of a long character) and never zero, so equal numbers are equal bytes.
  */
 function isSame(a: DataView, atA: number, b: DataView, atB: number, size: number): boolean {
   if (size < 8) {
@@ -205,18 +215,28 @@ function isSame(a: DataView, atA: number, b: DataView, atB: number, size: number
   return a.getFloat64(atA + last, true) === b.getFloat64(atB + last, true);
 }
 
-/** Where the line ends that goes on at `at`; -1 when it does not in these bytes, or has something unusual in it. */
-function valueEnd(bytes: Uint8Array, view: DataView, at: number): number {
-  for (const last = bytes.length - 4; at <= last; at += 4) {
+/**
+ * Where the line ends that goes on at `at`; -1 when it does not in these bytes, or when a CR, an escape that the rules do
+ * not have, or anything but ASCII comes before that.
+ */
+function valueEnd(bytes: Uint8Array, view: DataView, at: number, rules: HeaderRules): number {
+  const { length } = bytes;
+  for (; at + 4 <= length; at += 4) {
     const four = view.getInt32(at, true);
     if (((four | hasZero(four ^ LFS) | hasZero(four ^ CRS) | hasZero(four ^ BACKSLASHES)) & HIGH_BITS) !== 0) break;
   }
-  for (; at < bytes.length; at++) {
+  for (; at < length; at++) {
     const byte = bytes[at]!;
     if (byte === LF) return at;
-    if (byte === BACKSLASH || byte === CR || byte > 127) return -1;
+    if (byte === CR || byte > 127) return -1;
+    if (byte === BACKSLASH && rules.escapes && (++at === length || !isEscape(bytes[at]!, rules))) return -1;
   }
   return -1;
+}
+
+/** Whether this byte behind a backslash makes an escape. */
+function isEscape(byte: number, rules: HeaderRules): boolean {
+  return byte === LETTER_C || byte === BACKSLASH || byte === LETTER_N || (byte === LETTER_R && rules.escapesCr);
 }
 
 /** Has one of its high bits set when one of the four bytes is zero; the other bits mean nothing. */
