@@ -6,7 +6,8 @@
 import { findCommand, mayBecomeCommand, mayHaveBody, unknownCommand } from "./commands.ts";
 import type { UnknownBrokerResponseError } from "./errors.ts";
 import { checkHeaderLine, type HeaderRules, headerRules, malformed, type Version } from "./headers.ts";
-import { type FactLines, LastHead } from "./last_head.ts";
+import type { FactLines, HeadForm } from "./head_form.ts";
+import { KnownHeads } from "./known_heads.ts";
 import { Received } from "./received.ts";
 import { Chunk, decodeLenient, decodeStrict, isAscii } from "./text.ts";
 
@@ -85,7 +86,7 @@ export class HeadReader {
   #subscription: string | undefined;
   readonly #lines: FactLines = { contentLength: -1, contentType: -1, subscription: -1 }; // where they begin
   #isFresh = true; // nothing of the head was read yet
-  readonly #last = new LastHead();
+  readonly #known = new KnownHeads();
 
   /** Creates a reader that keeps to limits. */
   constructor(limits: Limits) {
@@ -119,7 +120,7 @@ export class HeadReader {
 
   /** Begins a head; the version is the one that is read to its end. */
   begin(start: number, version: Version): void {
-    if (version !== this.#version) this.#last.forget(); // what the same bytes mean depends on the version
+    if (version !== this.#version) this.#known.forget(); // what the same bytes mean depends on the version
     this.#start = this.#scanned = this.#line = start;
     this.#version = version;
     this.#colon = -1;
@@ -151,8 +152,9 @@ export class HeadReader {
     const { bytes } = chunk;
     const isFresh = this.#isFresh;
     this.#isFresh = false;
-    const isKnown = isFresh && this.#last.match(bytes, chunk.view, this.#start);
-    if (isKnown) this.#adopt(chunk, bytes);
+    const form = isFresh ? this.#known.match(bytes, chunk.view, this.#start) : undefined;
+    const isKnown = form !== undefined;
+    if (isKnown) this.#adopt(form, chunk, bytes);
     const whole = isKnown || ((this.#command !== "" || this.#readCommand(bytes)) && this.#readHeaderLines(bytes));
     // Where the head goes on, at least one more byte belongs to it.
     const size = (whole ? this.#scanned : bytes.length + 1) - this.#start;
@@ -183,10 +185,9 @@ export class HeadReader {
     return found;
   }
 
-  /** Takes over what the last head said, and what this one says otherwise. */
-  #adopt(chunk: Chunk, bytes: Uint8Array): void {
-    const { facts, changed, end } = this.#last;
-    const { command, rules, commandEnd, contentLength, hasParameters, ascii, subscription } = facts!;
+  /** Takes over what an earlier head of this form said, and what this one says otherwise. */
+  #adopt({ facts, changed, end }: HeadForm, chunk: Chunk, bytes: Uint8Array): void {
+    const { command, rules, commandEnd, contentLength, hasParameters, ascii, subscription } = facts;
     this.#command = command;
     this.#rules = rules;
     this.#head = this.#start + commandEnd;
@@ -212,7 +213,7 @@ export class HeadReader {
       ascii: this.#ascii,
       subscription: this.#subscription,
     };
-    this.#last.learn(bytes, this.#start, this.#scanned, facts, this.#lines);
+    this.#known.learn(bytes, this.#start, this.#scanned, facts, this.#lines);
   }
 
   /** The value that begins there, in a line without a CR; `undefined` when it has an escape or is not ASCII. */

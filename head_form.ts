@@ -1,10 +1,10 @@
 /**
- * The head of an earlier frame, kept to read later ones by.
+ * The head of an earlier frame, as a form that later ones are read by.
  *
- * Messages mostly have the same header lines as the ones before them, and of most lines even the same values. So an
- * earlier head serves as a form: fixed text, with gaps where values were found to differ, each up to the end of its
- * line. The text is compared eight bytes at a time, and only in the gaps each byte is looked at. That costs a fraction of
- * looking at all of them, and says just as surely that each line has a name and a colon.
+ * Messages mostly have the same header lines as ones before them, and of most lines even the same values. So a form is
+ * fixed text, with gaps where values were found to differ, each up to the end of its line. The text is compared eight
+ * bytes at a time, and only in the gaps each byte is looked at. That costs a fraction of looking at all of them, and says
+ * just as surely that each line has a name and a colon.
  *
  * @module
  */
@@ -24,11 +24,6 @@ const HIGH_BITS = 0x80808080;
 const LFS = LF * ONES;
 const CRS = CR * ONES;
 const BACKSLASHES = BACKSLASH * ONES;
-
-const NOTHING = new Uint8Array(0);
-
-/** After so many heads in a row that were like no earlier one, only every sixteenth is remembered. */
-const PATIENCE = 4;
 
 /** What a head says that is needed for each frame. */
 export interface HeadFacts {
@@ -59,34 +54,54 @@ export interface FactLines {
 }
 
 /** A head that was read before, and checked: its lines are UTF-8, without a CR, and with such escapes as there are. */
-export class LastHead {
+export class HeadForm {
   /** What it says. */
-  facts: HeadFacts | undefined;
+  readonly facts: HeadFacts;
   /** Where the values begin that may be other ones in the head that was matched last. */
   readonly changed: FactLines = { contentLength: -1, contentType: -1, subscription: -1 };
   /** Where that head ends: behind its empty line. */
   end = 0;
 
-  #bytes = NOTHING;
-  #view = new DataView(NOTHING.buffer);
-  // Of each header line: where its colon and its LF are.
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  // Of each header line: where its colon and its LF are, and where in its value the gap begins; at the LF if there is none.
   readonly #colons: number[] = [];
   readonly #ends: number[] = [];
+  readonly #gaps: number[] = [];
   readonly #lines: FactLines = { contentLength: -1, contentType: -1, subscription: -1 }; // their numbers
-  // Of each fixed text: where it begins and ends. None while nothing is remembered.
+  // Of each fixed text: where it begins and ends, and in which line. Behind each but the last is a gap.
   readonly #froms: number[] = [];
   readonly #tos: number[] = [];
-  readonly #gaps: number[] = []; // behind each fixed text but the last: the number of the line that the gap is in
-  #misses = 0;
+  readonly #inLine: number[] = [];
 
-  /** Remembers nothing any more. */
-  forget(): void {
-    this.#froms.length = this.#tos.length = this.#gaps.length = 0;
+  /**
+   * Keeps a head to match others with. There is neither NUL nor CR in it.
+   *
+   * @param bytes the head, which will not be written to
+   * @param at where in it the lines begin that the facts are in
+   */
+  constructor(bytes: Uint8Array, facts: HeadFacts, at: FactLines) {
+    this.facts = facts;
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const ends = this.#ends;
+    for (let from = facts.commandEnd + 1; from < bytes.length - 1; from = ends.at(-1)! + 1) {
+      const line = ends.length;
+      if (from === at.contentLength) this.#lines.contentLength = line;
+      else if (from === at.contentType) this.#lines.contentType = line;
+      else if (from === at.subscription) this.#lines.subscription = line;
+      const colon = bytes.indexOf(COLON, from);
+      const lf = bytes.indexOf(LF, colon);
+      this.#colons.push(colon);
+      ends.push(lf);
+      this.#gaps.push(lf);
+    }
+    this.#layOut();
   }
 
   /**
-   * Compares. Returns whether the head that begins at `start` has the lines of the remembered one and is whole, and where
-   * its values differ, they are ASCII without a CR and with the right escapes. Otherwise nothing is known of it.
+   * Compares. Returns whether the head that begins at `start` has the fixed texts, is whole, and has only ASCII in the
+   * gaps, without a CR and with the right escapes. Otherwise nothing is known of it.
    *
    * @param view on the same bytes
    */
@@ -99,95 +114,80 @@ export class LastHead {
     for (let part = 0; part < froms.length; part++) {
       if (part > 0) {
         this.#noteGap(part - 1, at);
-        at = valueEnd(bytes, view, at, this.facts!.rules);
+        at = valueEnd(bytes, view, at, this.facts.rules);
         if (at < 0) return false;
       }
       const from = froms[part]!;
       const size = tos[part]! - from;
-      if (at + size > bytes.length) return false;
-      if (!isSame(this.#view, from, view, at, size) && !this.#openGap(part, bytes, at)) return false;
-      at += tos[part]! - from;
+      if (at + size > bytes.length || !isSame(this.#view, from, view, at, size)) return false;
+      at += size;
     }
     this.end = at;
-    this.#misses = 0;
-    return froms.length > 0;
+    return true;
   }
 
   /**
-   * Remembers a head in the place of the one that was not matched, if that promises to be of use. It was checked.
-   *
-   * @param at where its lines begin that the facts are in
+   * Opens gaps, or has them begin earlier, so that a head matches that has the same lines with other values. Returns
+   * whether it is such a head.
    */
-  learn(bytes: Uint8Array, start: number, end: number, facts: HeadFacts, at: FactLines): void {
-    this.#misses++;
-    if (this.#misses > PATIENCE && this.#misses % 16 !== 0) return;
-    this.forget();
-    const size = end - start;
-    if (size > this.#bytes.length) {
-      this.#bytes = new Uint8Array(size);
-      this.#view = new DataView(this.#bytes.buffer);
-    }
+  adapt(bytes: Uint8Array, view: DataView, start: number): boolean {
     const known = this.#bytes;
-    for (let i = 0; i < size; i++) {
-      const byte = known[i] = bytes[start + i]!;
-      // NUL would make `isSame` wrong; a CR may be the one before the LF of the command or of the empty line.
-      if (byte === 0 || byte === CR) return;
+    const gaps: number[] = [];
+    let from = this.facts.commandEnd + 1;
+    let at = start + from;
+    if (firstDifference(known, 0, from, bytes, start) < from) return false;
+    for (const [line, lf] of this.#ends.entries()) {
+      const difference = firstDifference(known, from, lf + 1, bytes, at);
+      if (difference <= this.#colons[line]!) return false;
+      const gap = Math.min(this.#gaps[line]!, wholeBefore(known, difference));
+      gaps.push(gap);
+      at = difference > lf ? at + lf - from : valueEnd(bytes, view, at + gap - from, this.facts.rules);
+      if (at < 0) return false;
+      at++;
+      from = lf + 1;
     }
-    this.facts = facts;
+    if (bytes[at] !== LF) return false;
+    for (const [line, gap] of gaps.entries()) this.#gaps[line] = gap;
+    this.#layOut();
+    return true;
+  }
+
+  #layOut(): void {
+    this.#froms.length = this.#tos.length = this.#inLine.length = 0;
     this.#froms.push(0);
-    this.#tos.push(size);
-    const ends = this.#ends;
-    const lines = this.#lines;
-    this.#colons.length = ends.length = 0;
-    lines.contentLength = lines.contentType = lines.subscription = -1;
-    for (let from = facts.commandEnd + 1; from < size - 1; from = ends.at(-1)! + 1) {
-      const line = ends.length;
-      if (start + from === at.contentLength) lines.contentLength = line;
-      else if (start + from === at.contentType) lines.contentType = line;
-      else if (start + from === at.subscription) lines.subscription = line;
-      const colon = known.indexOf(COLON, from);
-      this.#colons.push(colon);
-      ends.push(known.indexOf(LF, colon));
+    for (const [line, lf] of this.#ends.entries()) {
+      if (this.#gaps[line] === lf) continue;
+      this.#tos.push(this.#gaps[line]!);
+      this.#inLine.push(line);
+      this.#froms.push(lf);
     }
+    this.#tos.push(this.#bytes.length);
   }
 
   /** Notes which fact, if any, has to be read anew because of a gap that was found at `at`. */
-  #noteGap(gap: number, at: number): void {
-    const line = this.#gaps[gap]!;
-    const value = at - this.#tos[gap]! + this.#colons[line]! + 1;
+  #noteGap(part: number, at: number): void {
+    const line = this.#inLine[part]!;
+    const value = at - this.#tos[part]! + this.#colons[line]! + 1;
     const lines = this.#lines;
     if (line === lines.contentLength) this.changed.contentLength = value;
     else if (line === lines.contentType) this.changed.contentType = value;
     else if (line === lines.subscription) this.changed.subscription = value;
   }
+}
 
-  /**
-   * Ends a fixed text where it is another one in `bytes` at `at`: a gap begins there, or earlier than it did before.
-   * Returns whether that can be, because it is a value that differs.
-   */
-  #openGap(part: number, bytes: Uint8Array, at: number): boolean {
-    const known = this.#bytes;
-    const from = this.#froms[part]!;
-    const to = this.#tos[part]!;
-    let i = from;
-    while (known[i] === bytes[at + i - from]) i++;
-    let line = 0;
-    while (line < this.#ends.length && this.#ends[line]! < i) line++;
-    if (line === this.#ends.length || i <= this.#colons[line]!) return false;
-    // What is fixed has to be right by itself: it ends neither inside a character nor inside an escape.
-    while ((known[i]! & 0xc0) === 0x80) i--;
-    let backslashes = 0;
-    while (known[i - 1 - backslashes] === BACKSLASH) backslashes++;
-    i -= backslashes % 2;
-    const lf = this.#ends[line]!;
-    if (lf < to) {
-      this.#froms.splice(part + 1, 0, lf);
-      this.#tos.splice(part + 1, 0, to);
-      this.#gaps.splice(part, 0, line);
-    }
-    this.#tos[part] = i;
-    return true;
-  }
+/** The first place between `from` and `to` where `known` differs from what is in `bytes` at `at`; else `to`. */
+function firstDifference(known: Uint8Array, from: number, to: number, bytes: Uint8Array, at: number): number {
+  let i = from;
+  while (i < to && known[i] === bytes[at + i - from]) i++;
+  return i;
+}
+
+/** The place at or before `i` where what is before it is right by itself: no half of a character or of an escape. */
+function wholeBefore(known: Uint8Array, i: number): number {
+  while ((known[i]! & 0xc0) === 0x80) i--;
+  let backslashes = 0;
+  while (known[i - 1 - backslashes] === BACKSLASH) backslashes++;
+  return i - backslashes % 2;
 }
 
 /**

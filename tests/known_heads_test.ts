@@ -90,6 +90,52 @@ test("heads one after the other: what the decoder needs of them is read anew whe
   assertEquals(together.map(({ subscription }) => subscription), ["sub-1", "sub-1", "sub-2", "sub-10", "sub-1"]);
 });
 
+/** What a decoder that has seen some frames makes of the last one, or says against it. */
+function lastOf(frames: readonly string[]): Head | string {
+  let last: Frame | undefined;
+  const decoder = new FrameDecoder({ onFrame: (frame) => last = frame });
+  try {
+    for (const frame of frames) decoder.push(octets(frame));
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return said(last!); // which throws where the decoder should have
+}
+
+test("heads one after the other: no fault hides behind what is like an earlier head", () => {
+  const escapes = String.raw`a\c a\n a\\ a\q a\ a a\\c a\\n a\r aq ac`.split(" ");
+  const utf8 = [
+    "\xc3\xa9",
+    "\xc3\xa8",
+    "\xc3q",
+    "\xa9",
+    "\xc3",
+    "\xe2\x82\xac",
+    "\xe2\x82\xad",
+    "\xe2\xc3\xa9",
+    "\xe2\x82",
+  ];
+  const values = [...escapes, ...utf8, "a\r", "a\rb"];
+  const of = (value: string) => message([`before:${"x".repeat(20)}`, `a:${value}`, `behind:${"y".repeat(20)}`]);
+  const good = values.filter((value) => typeof lastOf([of(value)]) !== "string");
+  assertEquals(good.length, 14);
+  for (const first of good) {
+    for (const second of good) {
+      for (const third of values) {
+        const frames = [first, second, third].map(of);
+        assertEquals(lastOf(frames), lastOf(frames.slice(2)), JSON.stringify([first, second, third]));
+      }
+    }
+  }
+});
+
+test("heads one after the other: of many kinds", () => {
+  for (const kinds of [2, 4, 5, 13]) {
+    const frames = Array.from({ length: 200 }, (_, i) => message([`id:${i}`, `kind-${i % kinds}:x`, "a:b"], `${i}`));
+    assertEquals(...bothWays(frames));
+  }
+});
+
 test("heads one after the other: whatever they are", () => {
   const word = fc.string({ unit: fc.constantFrom("a", "b", "cc", "12345678"), maxLength: 6 });
   const line = fc.tuple(fc.constantFrom("a", "ab", "message-id", "subscription"), word).map((pair) => pair.join(":"));

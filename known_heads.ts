@@ -1,0 +1,72 @@
+/**
+ * The heads that were seen on a connection.
+ *
+ * @module
+ */
+import { type FactLines, type HeadFacts, HeadForm } from "./head_form.ts";
+
+const CR = 13;
+
+/** A connection has few kinds of messages, or so many that knowing them would not help. */
+const MOST_FORMS = 4;
+
+/** To study a head costs as much as reading so many does: no more is spent on it. */
+const COST = 16;
+
+/** Forms for the heads of one connection. */
+export class KnownHeads {
+  readonly #forms: HeadForm[] = [];
+  #last: HeadForm | undefined; // which mostly fits again
+  #next = 0; // the one that a new form replaces
+  #credit = MOST_FORMS * COST;
+
+  /** Remembers nothing any more. */
+  forget(): void {
+    this.#forms.length = this.#next = 0;
+    this.#last = undefined;
+  }
+
+  /**
+   * The form that the head at `start` has, if it is known and whole.
+   *
+   * @param view on the same bytes
+   */
+  match(bytes: Uint8Array, view: DataView, start: number): HeadForm | undefined {
+    if (this.#credit < MOST_FORMS * COST) this.#credit++;
+    const last = this.#last;
+    return last === undefined || last.match(bytes, view, start) ? last : this.#search(bytes, view, start);
+  }
+
+  /**
+   * Remembers a head that was not matched, if that promises to be of use.
+   *
+   * @param at where in the bytes the lines begin that the facts are in
+   */
+  learn(bytes: Uint8Array, start: number, end: number, facts: HeadFacts, at: FactLines): void {
+    if (!this.#mayStudy) return;
+    this.#credit -= COST;
+    const head = bytes.slice(start, end);
+    // A CR may stand before the LF of the command or of the empty line, too.
+    if (head.includes(0) || head.includes(CR)) return;
+    const { contentLength, contentType, subscription } = at;
+    this.#last = this.#forms[this.#next] = new HeadForm(head, facts, {
+      contentLength: contentLength - start,
+      contentType: contentType - start,
+      subscription: subscription - start,
+    });
+    this.#next = (this.#next + 1) % MOST_FORMS;
+  }
+
+  get #mayStudy(): boolean {
+    return this.#credit >= COST;
+  }
+
+  #search(bytes: Uint8Array, view: DataView, start: number): HeadForm | undefined {
+    for (const form of this.#forms) if (form !== this.#last && form.match(bytes, view, start)) return this.#last = form;
+    if (!this.#mayStudy) return undefined;
+    for (const form of this.#forms) {
+      if (form.adapt(bytes, view, start) && form.match(bytes, view, start)) return this.#last = form;
+    }
+    return undefined;
+  }
+}
