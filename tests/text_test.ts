@@ -1,6 +1,7 @@
 /** Bytes to text: with `node:buffer`, and as in a browser, without. */
 import { assertEquals, assertStrictEquals, assertThrows } from "#assert";
 import { test } from "#test";
+import fc from "fast-check";
 import process from "node:process";
 import { runInNewContext } from "node:vm";
 import * as native from "../text.ts";
@@ -76,6 +77,32 @@ for (const [kind, { Chunk, decodeLenient, decodeStrict, isAscii }] of Object.ent
         assertStrictEquals(chunk.bytes, bytes);
       }
     }
+  });
+
+  test(`${kind}: text of octets is what a TextDecoder makes of them, whatever they are`, () => {
+    const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+    new Chunk(new Uint8Array(1 << 19)).latin1(0, 1 << 19); // from there on as fast as it can
+    const octet = fc.constantFrom(
+      0x41,
+      0x80,
+      0xbf,
+      0xc2,
+      0xc3,
+      0xe0,
+      0xa0,
+      0xed,
+      0xef,
+      0xbb,
+      0xf0,
+      0x90,
+      0xf4,
+      0xff,
+      0,
+    );
+    fc.assert(fc.property(fc.array(octet, { minLength: 1, maxLength: 12 }), (octets) => {
+      const chunk = new Chunk(Uint8Array.of(0xff, ...octets, 0xff));
+      assertEquals(chunk.text(1, octets.length + 1), decoder.decode(Uint8Array.from(octets)));
+    }));
   });
 
   test(`${kind}: decodeStrict refuses what is no UTF-8, decodeLenient replaces it`, () => {
