@@ -5,7 +5,7 @@
  */
 import { AcknowledgeError, SubscriptionError } from "./errors.ts";
 import { Frame } from "./frame.ts";
-import type { Version } from "./headers.ts";
+import { encodeHeader, headerRules, type Version } from "./headers.ts";
 
 /** How a subscription confirms its messages. */
 export type AckMode = "auto" | "client" | "client-individual";
@@ -52,14 +52,21 @@ export function acknowledgement(
 }
 
 /**
- * The same as text, without its NUL, for the common case: a message that is named by one value with nothing special in
- * it, and no further headers. `undefined` in any other case.
+ * The same as text, without its NUL, for the common case: 1.2, where one value names the message, and no further headers.
+ * `undefined` in any other case.
  */
 export function plainAcknowledgement(command: "ACK" | "NACK", message: Frame, version: Version): string | undefined {
   if (version !== "1.2") return undefined;
-  const id = message.header("ack");
-  return id !== undefined && PLAIN.test(id) ? `${command}\nid:${id}\n\n` : undefined;
+  // Mostly it can stay as it is escaped already: ActiveMQ's has colons in it.
+  const id = message.escapedHeader("ack") ?? escapedId(message);
+  return id !== undefined && ASCII.test(id) ? `${command}\nid:${id}\n\n` : undefined;
 }
 
-/** ASCII, without what would have to be escaped. */
-const PLAIN = /^[ -9;-[\]-~]+$/;
+function escapedId(message: Frame): string | undefined {
+  const id = message.header("ack");
+  return id === undefined ? undefined : encodeHeader("id", id, RULES).slice("id:".length, -1);
+}
+
+const RULES = headerRules("ACK", "1.2");
+
+const ASCII = /^[ -~]+$/;

@@ -103,6 +103,15 @@ export class Frame {
   }
 
   /**
+   * One header of a received frame as it is on the wire, while nobody has read or replaced the headers.
+   *
+   * @internal
+   */
+  escapedHeader(name: string): string | undefined {
+    return this.#headers === undefined ? this.#received?.escapedHeader(name) : undefined;
+  }
+
+  /**
    * The `subscription` header of a received frame, which its decoder has at hand.
    *
    * @internal

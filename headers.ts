@@ -205,6 +205,12 @@ export function withoutPadding(headers: Headers): Headers {
  * @returns the value, or `undefined` when no line has that name.
  */
 export function findHeader(block: string, name: string, rules: HeaderRules): string | undefined {
+  const value = findEscapedHeader(block, name, rules);
+  return value !== undefined && rules.escapes ? unescapeHeader(value, rules) : value;
+}
+
+/** The same as it is on the wire, which a frame of the same version can take over. */
+export function findEscapedHeader(block: string, name: string, rules: HeaderRules): string | undefined {
   const key = `\n${name}:`;
   const at = block.indexOf(key);
   if (at < 0) return undefined;
@@ -212,6 +218,5 @@ export function findHeader(block: string, name: string, rules: HeaderRules): str
   let end = block.indexOf("\n", start);
   if (rules.crlf && block.charCodeAt(end - 1) === 13) end--;
   if (rules.padded) { while (block.charCodeAt(start) === 32) start++; }
-  const value = block.slice(start, Math.max(start, end));
-  return rules.escapes ? unescapeHeader(value, rules) : value;
+  return block.slice(start, Math.max(start, end));
 }

@@ -4,7 +4,14 @@
  *
  * @module
  */
-import { findHeader, type HeaderRules, type Headers, isPlainHeader, parseHeaders } from "./headers.ts";
+import {
+  findEscapedHeader,
+  findHeader,
+  type HeaderRules,
+  type Headers,
+  isPlainHeader,
+  parseHeaders,
+} from "./headers.ts";
 import { charsetOf, type Chunk, decodeStrict } from "./text.ts";
 
 /** Where the parts of a frame are, and how to read them. */
@@ -55,6 +62,11 @@ export class Received {
   header(name: string): string | undefined {
     // A name that may be escaped on the wire, or that may be only the beginning of a longer one there, has to be read.
     return isPlainHeader(name) ? findHeader(this.#lines(), name, this.rules) : this.headers()[name];
+  }
+
+  /** One header as it is on the wire; its name is one that is never escaped. */
+  escapedHeader(name: string): string | undefined {
+    return findEscapedHeader(this.#lines(), name, this.rules);
   }
 
   /** The charset that the body is said to be in; `undefined` when that is UTF-8, or nothing is said. */

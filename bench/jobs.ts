@@ -23,6 +23,8 @@ export interface Job {
   size?: number;
   /** Header lines of a message that is received. Default 8. */
   headers?: number;
+  /** Whose way of writing messages the load peer takes on. Default `"rabbitmq"`. */
+  style?: "rabbitmq" | "activemq";
   /** Whether they are all read. Default `false`. */
   readHeaders?: boolean;
   /** Subscriptions, for `many`. */

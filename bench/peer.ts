@@ -2,7 +2,8 @@
  * The load peer: the far end of the benches, in a process of its own. It builds its bytes before they are needed and
  * understands just enough STOMP, so that the client is what is measured. The destination says what it does:
  *
- * - SUBSCRIBE `/receive/<count>/<size>/<headers>`: sends messages, as fast as the socket takes them.
+ * - SUBSCRIBE `/receive/<count>/<size>/<headers>/<broker>`: sends messages, as fast as the socket takes them, written as
+ *   that broker writes them: `rabbitmq` or `activemq`.
  * - SUBSCRIBE `/chunks/<size>/<part>`: sends one message, in writes of that many bytes.
  * - SUBSCRIBE `/many/<count>/<size>`: sends messages to all such subscriptions in turn, once SEND `/go` has come.
  * - SUBSCRIBE `/echo`: every SEND comes back as a message.
@@ -31,6 +32,14 @@ function messageHead(subscription: string, index: number, size: number, headers:
   if (ack) head += `ack:${id}\n`;
   for (let i = 8; i < headers; i++) head += `property-${i}:value-${i}\n`;
   return `${head}content-type:text/plain\ncontent-length:${size}\n\n`;
+}
+
+/** The head of a MESSAGE as ActiveMQ writes it: its ids are full of escapes, and it has no content-length for text. */
+function activemqHead(subscription: string, index: number, ack: boolean): string {
+  const id = `ID\\cbroker-44771-1735689600000`;
+  return `MESSAGE\nexpires:0\ndestination:/queue/bench\n${ack ? `ack:${id}-6\\c${index}\n` : ""}` +
+    `subscription:${subscription}\npriority:4\nmessage-id:${id}-5\\c87\\c-1\\c1\\c${index}\n` +
+    `content-type:text/plain\ntimestamp:${1735689600000 + index}\npersistent:true\n\n`;
 }
 
 /** Frames end to end. */
@@ -126,11 +135,13 @@ class Peer {
   }
 
   #subscribe(id: string, destination: string, ack: boolean): void {
-    const [, kind, ...rest] = destination.split("/");
-    const [first = 0, second = 0, third = 0] = rest.map(Number);
+    const [, kind, one, two, three, broker] = destination.split("/");
+    const [first = 0, second = 0, third = 0] = [Number(one), Number(two), Number(three)];
     if (kind === "echo") this.#echo = id;
     if (kind === "receive") {
-      const headFor = (index: number) => messageHead(id, index, second, third, ack);
+      const headFor = (index: number) => {
+        return broker === "activemq" ? activemqHead(id, index, ack) : messageHead(id, index, second, third, ack);
+      };
       const most = Math.ceil(BLOCK / (headFor(0).length + second + 1));
       this.#stream(first, blockOf(Math.min(first, most), second, headFor));
     }

@@ -25,8 +25,8 @@ const IN_FLIGHT = 256;
 
 /** Prepares the job for so many messages; what it gives is what takes the time. */
 async function prepare(candidate: Candidate, count: number): Promise<() => Promise<unknown>> {
-  const { kind, size = 100, headers = 8 } = job;
-  const destination = `/receive/${count}/${size}/${headers}`;
+  const { kind, size = 100, headers = 8, style = "rabbitmq" } = job;
+  const destination = `/receive/${count}/${size}/${headers}/${style}`;
   const body = textOf(size);
   switch (kind) {
     case "receive":
