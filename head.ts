@@ -45,6 +45,9 @@ const SIZE_OF_TYPE = 12; // of the names content-type and subscription
 /** "subscription:" */
 const SUBSCRIPTION = new TextEncoder().encode("subscription:");
 
+/** A head that was cut in two is compared once more; one that comes byte by byte is not, again and again. */
+const ATTEMPTS = 2;
+
 const LIMITS = ["maxHeaderBytes", "maxHeaders", "maxBodyBytes"] as const;
 
 /**
@@ -85,7 +88,7 @@ export class HeadReader {
   #hasParameters = false; // of the content-type
   #subscription: string | undefined;
   readonly #lines: FactLines = { contentLength: -1, contentType: -1, subscription: -1 }; // where they begin
-  #isFresh = true; // nothing of the head was read yet
+  #attempts = 0; // how often it may still be compared with known heads; 0 once it is read otherwise
   readonly #known = new KnownHeads();
 
   /** Creates a reader that keeps to limits. */
@@ -131,7 +134,7 @@ export class HeadReader {
     this.#hasParameters = false;
     this.#subscription = undefined;
     this.#lines.contentLength = this.#lines.contentType = this.#lines.subscription = -1;
-    this.#isFresh = true;
+    this.#attempts = ATTEMPTS;
   }
 
   /** Says that the frame will begin at 0 from the next chunk on. */
@@ -150,22 +153,33 @@ export class HeadReader {
    */
   read(chunk: Chunk): boolean {
     const { bytes } = chunk;
-    const isFresh = this.#isFresh;
-    this.#isFresh = false;
-    const form = isFresh ? this.#known.match(bytes, chunk.view, this.#start) : undefined;
-    const isKnown = form !== undefined;
-    if (isKnown) this.#adopt(form, chunk, bytes);
-    const whole = isKnown || ((this.#command !== "" || this.#readCommand(bytes)) && this.#readHeaderLines(bytes));
-    // Where the head goes on, at least one more byte belongs to it.
-    const size = (whole ? this.#scanned : bytes.length + 1) - this.#start;
-    const { maxHeaderBytes } = this.#limits;
-    if (size > maxHeaderBytes) {
-      throw malformed(`its headers are over the limit of ${maxHeaderBytes} bytes (maxHeaderBytes)`);
+    const isFresh = this.#attempts > 0;
+    if (isFresh) {
+      this.#attempts--;
+      const form = this.#known.match(bytes, chunk.view, this.#start);
+      if (form !== undefined) {
+        this.#adopt(form, chunk, bytes);
+        this.#checkSize(this.#scanned);
+        return true;
+      }
+      if (this.#known.isCut && this.#attempts > 0) {
+        this.#checkSize(bytes.length + 1); // at least one more byte belongs to it
+        return false;
+      }
     }
-    if (!whole || isKnown) return whole;
+    this.#attempts = 0;
+    const whole = (this.#command !== "" || this.#readCommand(bytes)) && this.#readHeaderLines(bytes);
+    this.#checkSize(whole ? this.#scanned : bytes.length + 1);
+    if (!whole) return false;
     if (!chunk.isPlain) this.#checkLines(bytes);
     if (isFresh && mayHaveBody(this.#command)) this.#learn(chunk, bytes);
     return true;
+  }
+
+  #checkSize(end: number): void {
+    const { maxHeaderBytes } = this.#limits;
+    if (end - this.#start <= maxHeaderBytes) return;
+    throw malformed(`its headers are over the limit of ${maxHeaderBytes} bytes (maxHeaderBytes)`);
   }
 
   /** What was found, in the chunk that was read. */

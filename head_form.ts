@@ -61,6 +61,8 @@ export class HeadForm {
   readonly changed: FactLines = { contentLength: -1, contentType: -1, subscription: -1 };
   /** Where that head ends: behind its empty line. */
   end = 0;
+  /** Whether the one that was compared last goes on behind the bytes that there were, and is of this form so far. */
+  isCut = false;
 
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -108,6 +110,7 @@ export class HeadForm {
   match(bytes: Uint8Array, view: DataView, start: number): boolean {
     const changed = this.changed;
     changed.contentLength = changed.contentType = changed.subscription = -1;
+    this.isCut = false;
     const froms = this.#froms;
     const tos = this.#tos;
     let at = start;
@@ -115,11 +118,18 @@ export class HeadForm {
       if (part > 0) {
         this.#noteGap(part - 1, at);
         at = valueEnd(bytes, view, at, this.facts.rules);
-        if (at < 0) return false;
+        if (at < 0) {
+          this.isCut = at === NOT_YET;
+          return false;
+        }
       }
       const from = froms[part]!;
       const size = tos[part]! - from;
-      if (at + size > bytes.length || !isSame(this.#view, from, view, at, size)) return false;
+      if (at + size > bytes.length) {
+        this.isCut = isSame(this.#view, from, view, at, bytes.length - at);
+        return false;
+      }
+      if (!isSame(this.#view, from, view, at, size)) return false;
       at += size;
     }
     this.end = at;
@@ -215,9 +225,12 @@ function isSame(a: DataView, atA: number, b: DataView, atB: number, size: number
   return a.getFloat64(atA + last, true) === b.getFloat64(atB + last, true);
 }
 
+/** Of a line that does not end in the bytes that there are. */
+const NOT_YET = -2;
+
 /**
- * Where the line ends that goes on at `at`; -1 when it does not in these bytes, or when a CR, an escape that the rules do
- * not have, or anything but ASCII comes before that.
+ * Where the line ends that goes on at `at`; `NOT_YET`; or -1 when a CR, an escape that the rules do not have, or anything
+ * but ASCII comes before that.
  */
 function valueEnd(bytes: Uint8Array, view: DataView, at: number, rules: HeaderRules): number {
   const { length } = bytes;
@@ -231,7 +244,7 @@ function valueEnd(bytes: Uint8Array, view: DataView, at: number, rules: HeaderRu
     if (byte === CR || byte > 127) return -1;
     if (byte === BACKSLASH && rules.escapes && (++at === length || !isEscape(bytes[at]!, rules))) return -1;
   }
-  return -1;
+  return NOT_YET;
 }
 
 /** Whether this byte behind a backslash makes an escape. */

@@ -34,7 +34,13 @@ export class KnownHeads {
   match(bytes: Uint8Array, view: DataView, start: number): HeadForm | undefined {
     if (this.#credit < MOST_FORMS * COST) this.#credit++;
     const last = this.#last;
-    return last === undefined || last.match(bytes, view, start) ? last : this.#search(bytes, view, start);
+    if (last === undefined || last.match(bytes, view, start)) return last;
+    return last.isCut ? undefined : this.#search(bytes, view, start);
+  }
+
+  /** Whether the one that was not matched last may be once there is more of it. */
+  get isCut(): boolean {
+    return this.#last?.isCut ?? false;
   }
 
   /**

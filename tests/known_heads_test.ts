@@ -129,6 +129,36 @@ test("heads one after the other: no fault hides behind what is like an earlier h
   }
 });
 
+test("heads one after the other: cut anywhere", () => {
+  const frames = ["1", "22", "ID\\\\c3", "4"].map((id) =>
+    message([`id:${id}`, "name:a value of some length"], `body ${id}`)
+  );
+  const wire = octets(frames.join(""));
+  const [whole] = bothWays(frames);
+  for (let first = 1; first < wire.length; first++) {
+    for (const second of [1, 2, 9, 40, wire.length]) {
+      const heads: Head[] = [];
+      const decoder = new FrameDecoder({ onFrame: (frame) => heads.push(said(frame)) });
+      decoder.push(wire.slice(0, first));
+      for (let at = first; at < wire.length; at += second) decoder.push(wire.slice(at, at + second));
+      assertEquals(heads, whole, `cut at ${first}, then every ${second}`);
+    }
+  }
+});
+
+test("a known head that is over the limit is refused though it is cut", () => {
+  let frames = 0;
+  const decoder = new FrameDecoder({ onFrame: () => frames++, maxHeaderBytes: 60 });
+  decoder.push(octets(message(["a:1", "b:2"])));
+  decoder.push(octets(message(["a:2", "b:2"])));
+  assertThrows(
+    () => decoder.push(octets(`MESSAGE\na:${"x".repeat(60)}`)),
+    UnknownBrokerResponseError,
+    "maxHeaderBytes",
+  );
+  assertEquals(frames, 2);
+});
+
 test("heads one after the other: of many kinds", () => {
   for (const kinds of [2, 4, 5, 13]) {
     const frames = Array.from({ length: 200 }, (_, i) => message([`id:${i}`, `kind-${i % kinds}:x`, "a:b"], `${i}`));
