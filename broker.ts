@@ -46,7 +46,6 @@ import {
   UnknownBrokerResponseError,
 } from "./errors.ts";
 import type { Frame } from "./frame.ts";
-import { completeLimits, type DecoderLimits } from "./head.ts";
 import { assertVersion, type Version, VERSIONS } from "./headers.ts";
 import {
   type Clock,
@@ -58,6 +57,7 @@ import {
   parseHeartbeat,
   systemClock,
 } from "./heartbeat.ts";
+import { completeLimits, type DecoderLimits } from "./limits.ts";
 import { FramedSocket } from "./socket.ts";
 import { addressText, type ByteSink, type DirectIo, type Listener, type Transport } from "./transport.ts";
 

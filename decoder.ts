@@ -7,12 +7,13 @@ import { BodyBuilder } from "./body.ts";
 import { isLiteral, mayHaveBody } from "./commands.ts";
 import type { UnknownBrokerResponseError } from "./errors.ts";
 import { Frame } from "./frame.ts";
-import { bodyTooLarge, completeLimits, type DecoderLimits, HeadReader, type Limits } from "./head.ts";
+import { HeadReader } from "./head.ts";
 import { assertVersion, malformed, type Version } from "./headers.ts";
+import { bodyTooLarge, completeLimits, type DecoderLimits, type Limits } from "./limits.ts";
 import type { Received } from "./received.ts";
 import { Chunk, isBytes, plainBytes } from "./text.ts";
 
-export type { DecoderLimits } from "./head.ts";
+export type { DecoderLimits } from "./limits.ts";
 
 /** Options of a {@linkcode FrameDecoder}. */
 export interface FrameDecoderOptions extends DecoderLimits {

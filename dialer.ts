@@ -13,9 +13,9 @@ import {
   type StompError,
   TimeoutError,
 } from "./errors.ts";
-import { completeLimits } from "./head.ts";
 import { assertVersion } from "./headers.ts";
 import type { HeartbeatTolerance } from "./heartbeat.ts";
+import { completeLimits } from "./limits.ts";
 import { Message } from "./message.ts";
 import { Session } from "./session.ts";
 import { type Credentials, readHeartbeat, type StompOptions } from "./stomp_options.ts";

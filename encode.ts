@@ -17,6 +17,8 @@ export interface FrameParts {
   body?: string | Uint8Array | undefined;
 }
 
+const WRITTEN_AS_TEXT = new Set(["number", "boolean", "bigint"]);
+
 /**
  * A copy of headers as they are given, all as text and without a prototype.
  *
@@ -27,7 +29,7 @@ export function toHeaders(given: FrameParts["headers"]): Headers {
   for (const name of Object.keys(given ?? {})) {
     const value: unknown = given![name];
     if (value === undefined) continue;
-    if (!["string", "number", "boolean", "bigint"].includes(typeof value)) {
+    if (typeof value !== "string" && !WRITTEN_AS_TEXT.has(typeof value)) {
       throw new TypeError(`Cannot build frame: header ${JSON.stringify(name)} is ${kindOf(value)}, and has to be text`);
     }
     headers[name] = String(value);

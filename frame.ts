@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { mayHaveBody } from "./commands.ts";
 import { Conversation, type ReadOptions, type SocketOf, type WaitOptions } from "./conversation.ts";
 import { assertBody, encodeHead, type FrameParts, toHeaders } from "./encode.ts";
 import { UnknownBrokerResponseError } from "./errors.ts";
@@ -237,6 +238,17 @@ export class Frame {
       throw new TypeError("Cannot encode frame: its body has a NUL, and contentLength is false");
     }
     return head;
+  }
+
+  /**
+   * The body, if it is text that can be sent with nothing but a `content-length` between it and the other headers.
+   *
+   * @internal
+   */
+  get textToSend(): string | undefined {
+    const body = this.#body;
+    const isSimple = typeof body === "string" && this.#contentLength && mayHaveBody(this.command);
+    return isSimple && !("content-length" in this.headers) ? body : undefined;
   }
 
   // The verbs of stompy's Frame, from here on.

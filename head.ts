@@ -4,25 +4,12 @@
  * @module
  */
 import { findCommand, mayBecomeCommand, mayHaveBody, unknownCommand } from "./commands.ts";
-import type { UnknownBrokerResponseError } from "./errors.ts";
 import { checkHeaderLine, type HeaderRules, headerRules, malformed, type Version } from "./headers.ts";
 import type { FactLines, HeadForm } from "./head_form.ts";
 import { KnownHeads } from "./known_heads.ts";
+import { bodyTooLarge, type Limits } from "./limits.ts";
 import { Received } from "./received.ts";
 import { Chunk, decodeLenient, decodeStrict, isAscii } from "./text.ts";
-
-/** What a decoder accepts at most. What is over a limit is an error before memory is spent on it. */
-export interface DecoderLimits {
-  /** Bytes of command line and header lines of one frame, the empty line included. Default 65,536 (64 KiB). */
-  maxHeaderBytes?: number | undefined;
-  /** Header lines of one frame. Default 1,000. */
-  maxHeaders?: number | undefined;
-  /** Bytes of one body. Default 134,217,728 (128 MiB). */
-  maxBodyBytes?: number | undefined;
-}
-
-/** The limits, checked and complete. */
-export type Limits = { readonly [name in keyof DecoderLimits]-?: number };
 
 const LF = 10;
 const CR = 13;
@@ -47,25 +34,6 @@ const SUBSCRIPTION = new TextEncoder().encode("subscription:");
 
 /** A head that was cut in two is compared once more; one that comes byte by byte is not, again and again. */
 const ATTEMPTS = 2;
-
-const LIMITS = ["maxHeaderBytes", "maxHeaders", "maxBodyBytes"] as const;
-
-/**
- * Completes limits.
- *
- * @throws {RangeError} when one is no number, or negative.
- */
-export function completeLimits(limits: DecoderLimits): Limits {
-  const { maxHeaderBytes = 1 << 16, maxHeaders = 1000, maxBodyBytes = 1 << 27 } = limits;
-  const complete = { maxHeaderBytes, maxHeaders, maxBodyBytes };
-  for (const name of LIMITS) {
-    const value: unknown = complete[name];
-    if (typeof value !== "number" || !(value >= 0)) {
-      throw new RangeError(`Cannot use ${name} ${value}: a limit is a number of 0 or more, or Infinity`);
-    }
-  }
-  return complete;
-}
 
 /**
  * Reads one head after the other. A head that goes on in the next chunk is read on where it ended, if that chunk
@@ -375,11 +343,6 @@ export class HeadReader {
     if (length > maxBodyBytes) throw bodyTooLarge(`${length} bytes`, maxBodyBytes);
     this.#length = length;
   }
-}
-
-/** The error for a body that is over the limit. */
-export function bodyTooLarge(size: string, limit: number): UnknownBrokerResponseError {
-  return malformed(`its body of ${size} is over the limit of ${limit} bytes (maxBodyBytes)`);
 }
 
 /** Like `indexOf`, but the end when there is none; for short distances faster than the call of a built-in. */

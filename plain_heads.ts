@@ -1,14 +1,13 @@
 /**
- * The fast way to send: most messages have nothing but a destination and a body, so their header lines are encoded once
- * for a connection, and only copied after that.
+ * The fast way to send: most messages have nothing but a destination, a type and a body, so their header lines are
+ * encoded once for a connection, and only copied after that.
  *
  * @module
  */
 import { encodeHead } from "./encode.ts";
-import type { Version } from "./headers.ts";
-import { Fifo } from "./queue.ts";
+import type { Headers, Version } from "./headers.ts";
 
-/** How many destinations are kept; who sends to more gains less. */
+/** How many are kept; who sends to more destinations gains less. */
 const KEPT = 1000;
 
 const textEncoder = new TextEncoder();
@@ -16,9 +15,8 @@ const textEncoder = new TextEncoder();
 /** Encoded beginnings of SEND frames: all lines but `receipt` and `content-length`. */
 export class PlainHeads {
   readonly #version: Version;
-  readonly #texts = new Map<string, Uint8Array>();
-  readonly #bytes = new Map<string, Uint8Array>();
-  readonly #order = new Fifo<string>();
+  readonly #byType = new Map<string | undefined, Map<string, Uint8Array>>();
+  #kept = 0;
 
   /** For a connection of that version. */
   constructor(version: Version) {
@@ -26,26 +24,26 @@ export class PlainHeads {
   }
 
   /**
-   * The beginning of a SEND of text, which is `text/plain`, or of bytes, which are not said to be anything.
+   * The beginning of a SEND of something that is of that `content-type`, or not said to be anything.
    *
-   * @throws {TypeError} when the version cannot carry the destination.
+   * @throws {TypeError} when the version cannot carry the destination or the type.
    */
-  of(destination: string, text: boolean): Uint8Array {
-    const heads = text ? this.#texts : this.#bytes;
-    return heads.get(destination) ?? this.#add(heads, destination, text);
+  of(destination: string, contentType: string | undefined): Uint8Array {
+    return this.#byType.get(contentType)?.get(destination) ?? this.#add(destination, contentType);
   }
 
-  #add(heads: Map<string, Uint8Array>, destination: string, text: boolean): Uint8Array {
-    const headers = text ? { destination, "content-type": "text/plain" } : { destination };
+  #add(destination: string, contentType: string | undefined): Uint8Array {
+    const headers: Headers = contentType === undefined ? { destination } : { destination, "content-type": contentType };
     const head = encodeHead("SEND", headers, 0, true, this.#version);
     const bytes = textEncoder.encode(head.slice(0, -1)); // without the empty line
-    heads.set(destination, bytes);
-    this.#order.push(destination);
-    if (this.#order.length > KEPT) {
-      const oldest = this.#order.shift()!;
-      this.#texts.delete(oldest);
-      this.#bytes.delete(oldest);
+    if (this.#kept === KEPT) {
+      this.#byType.clear();
+      this.#kept = 0;
     }
+    let heads = this.#byType.get(contentType);
+    if (heads === undefined) this.#byType.set(contentType, heads = new Map());
+    heads.set(destination, bytes);
+    this.#kept++;
     return bytes;
   }
 }

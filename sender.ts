@@ -10,7 +10,7 @@ import { Frame } from "./frame.ts";
 import type { SessionKeeper } from "./keeper.ts";
 import type { Outbox, Parcel } from "./outbox.ts";
 import type { ReceiptWaiter } from "./receipts.ts";
-import type { Session } from "./session.ts";
+import type { PlainMessage, Session } from "./session.ts";
 import type { SendOptions } from "./stomp_options.ts";
 import type { Transaction } from "./transaction.ts";
 
@@ -57,9 +57,10 @@ export class Sender {
     keeper.check("send to", destination);
     if (this.#isPlain(options)) {
       assertBody(body);
-      if (options.receipt !== false) return this.#outbox.send(new PlainParcel(destination, body), options);
+      const message = new PlainParcel(destination, body ?? "", options);
+      if (options.receipt !== false) return this.#outbox.send(message, options);
       const { session } = keeper;
-      if (session) return written(session.sendPlain(destination, body), options);
+      if (session) return written(session.sendPlain(message), options);
     }
     // Built at once, so that a mistake is found at once.
     const letter = new Letter(destination, body, options, this.#owner);
@@ -68,12 +69,12 @@ export class Sender {
     return this.#outbox.send(letter, options);
   }
 
-  /** Whether the message has nothing but a destination and a body. */
+  /** Whether the message has nothing but a destination, a type and a body. */
   #isPlain(options: SendOptions): boolean {
     if (!this.#owner.contentLength) return false;
     if (options === NO_OPTIONS) return true;
     for (const name in options) {
-      if (!ABOUT_WAITING.has(name) && options[name as keyof SendOptions] !== undefined) return false;
+      if (!PLAIN.has(name) && options[name as keyof SendOptions] !== undefined) return false;
     }
     return true;
   }
@@ -104,25 +105,27 @@ export class Sender {
   }
 }
 
-/** The options that say nothing of the message itself. */
-const ABOUT_WAITING = new Set(["receipt", "signal", "timeout", "wait"]);
+/** The options that say nothing of the message itself, and the only one that most messages have. */
+const PLAIN = new Set(["receipt", "signal", "timeout", "wait", "contentType"]);
 
-/** A message that has nothing but a destination and a body. */
-class PlainParcel implements Parcel {
+/** A message that has nothing but a destination, a type and a body. */
+class PlainParcel implements Parcel, PlainMessage {
   readonly destination: string;
-  readonly #body: string | Uint8Array;
+  readonly contentType: string | undefined;
+  readonly body: string | Uint8Array;
 
-  constructor(destination: string, body: string | Uint8Array) {
+  constructor(destination: string, body: string | Uint8Array, { contentType }: SendOptions) {
     this.destination = destination;
-    this.#body = body;
+    this.contentType = contentType ?? typeOf(body);
+    this.body = body;
   }
 
   get size(): number {
-    return this.#body.length;
+    return this.body.length;
   }
 
   confirm(session: Session, waiter: ReceiptWaiter): string {
-    return session.confirmPlain(this.destination, this.#body, waiter);
+    return session.confirmPlain(this, waiter);
   }
 }
 
@@ -142,7 +145,7 @@ class Letter implements Parcel {
     this.#own = ownHeaders(destination, body, options);
     const contentLength = options.contentLength ?? owner.contentLength;
     this.#frame = new Frame().buildFrame({ command: "SEND", headers: this.#own, body }, { contentLength });
-    this.size = this.#frame.bodyLength;
+    this.size = body?.length ?? 0;
     // The time to live of a message begins now, however long it has to wait.
     const { expires } = options;
     this.#portable = expires === undefined ? options : { ...options, expires: momentOf(expires) };
@@ -182,7 +185,11 @@ function ownHeaders(
 ): Record<string, string | undefined> {
   const own: Record<string, string | undefined> = { destination, ...headers };
   own["destination"] = destination;
-  const text = typeof body === "string" ? "text/plain" : undefined;
-  own["content-type"] = contentType ?? headers?.["content-type"] ?? text;
+  own["content-type"] = contentType ?? headers?.["content-type"] ?? typeOf(body);
   return own;
+}
+
+/** What a body is said to be, where nobody says anything else. */
+function typeOf(body: string | Uint8Array): string | undefined {
+  return typeof body === "string" ? "text/plain" : undefined;
 }

@@ -49,6 +49,16 @@ export interface SessionOptions extends ConnectDetails, DecoderLimits {
   onError?: ((error: BrokerErrorResponse) => void) | undefined;
 }
 
+/** A message without headers of its own. */
+export interface PlainMessage {
+  /** Where it goes. */
+  readonly destination: string;
+  /** Its `content-type`, if it has one. */
+  readonly contentType: string | undefined;
+  /** The body. */
+  readonly body: string | Uint8Array;
+}
+
 const NO_HEADERS: ExtraHeaders = {};
 
 /** Milliseconds that the broker has to answer DISCONNECT, where the call says nothing else. */
@@ -194,19 +204,19 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   }
 
   /**
-   * Sends a message that has nothing but a destination and a body, without a receipt. Returns and throws as
-   * {@linkcode send}; the body must be text or bytes.
+   * Sends a message that has nothing but a destination, perhaps a `content-type`, and a body, without a receipt. Returns
+   * and throws as {@linkcode send}; the body must be text or bytes.
    */
-  sendPlain(destination: string, body: string | Uint8Array): Promise<void> | undefined {
+  sendPlain(message: PlainMessage): Promise<void> | undefined {
     this.#checkOpen("SEND");
-    return this.#socket.sendEncoded(this.#plainHeads().of(destination, typeof body === "string"), "", body);
+    return this.#socket.sendEncoded(this.#headOf(message), "", message.body);
   }
 
   /** The same with a receipt, as {@linkcode confirm}. */
-  confirmPlain(destination: string, body: string | Uint8Array, waiter: ReceiptWaiter): string {
+  confirmPlain(message: PlainMessage, waiter: ReceiptWaiter): string {
     this.#checkOpen("SEND");
-    const head = this.#plainHeads().of(destination, typeof body === "string");
-    return this.#receipts.add(waiter, (id) => this.#socket.sendEncoded(head, `receipt:${id}\n`, body));
+    const head = this.#headOf(message);
+    return this.#receipts.add(waiter, (id) => this.#socket.sendEncoded(head, `receipt:${id}\n`, message.body));
   }
 
   /** Nobody waits for a receipt any more. */
@@ -346,8 +356,9 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     }
   }
 
-  #plainHeads(): PlainHeads {
-    return this.#heads ??= new PlainHeads(this.version);
+  #headOf({ destination, contentType }: PlainMessage): Uint8Array {
+    this.#heads ??= new PlainHeads(this.version);
+    return this.#heads.of(destination, contentType);
   }
 
   /** Asks the broker for a sign of life. Returns whether that made sense. */

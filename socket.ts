@@ -145,6 +145,8 @@ export class FramedSocket implements ByteSink {
    */
   send(frame: Frame): Promise<void> | undefined {
     this.#checkOpen(frame.command);
+    const text = frame.textToSend;
+    if (text !== undefined) return this.#out.sized(frame.encodeHead(this.version, 0).slice(0, -1), "", text);
     const { body } = frame;
     const head = frame.encodeHead(this.version, body.length);
     return this.#out.frame(head, body);

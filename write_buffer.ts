@@ -91,8 +91,7 @@ export class WriteBuffer {
   /** Adds a frame. Returns a promise to wait for when much is waiting already. */
   frame(head: string, body: Uint8Array): Promise<void> | undefined {
     if (this.#failed) return rejected(this.#failure);
-    // UTF-8 takes at most three bytes for each unit of a string.
-    const most = head.length * 3 + body.length + 1;
+    const most = mostBytes(head) + body.length + 1;
     if (most > CHUNK) {
       const bytes = textEncoder.encode(head);
       const whole = new Uint8Array(bytes.length + body.length + 1); // the last byte stays NUL
@@ -116,21 +115,28 @@ export class WriteBuffer {
   }
 
   /**
-   * Adds a frame whose header lines are encoded already, but for the last ones: `lines`, which are ASCII, and
-   * `content-length`. Text is encoded right where it is sent from, which is what makes this the fast way.
+   * Adds a frame by the beginning of its head, further lines, which are ASCII, and its body; `content-length` and the
+   * empty line are put between. Text is encoded right where it is sent from, which is what makes this the fast way.
    */
-  sized(head: Uint8Array, lines: string, body: string | Uint8Array): Promise<void> | undefined {
+  sized(head: Uint8Array | string, lines: string, body: string | Uint8Array): Promise<void> | undefined {
     if (this.#failed) return rejected(this.#failure);
-    const most = head.length + lines.length + body.length * (typeof body === "string" ? 3 : 1) + SIZE_LINE;
+    const most = mostBytes(head) + lines.length + mostBytes(body) + SIZE_LINE;
     if (most > CHUNK) {
       const bytes = typeof body === "string" ? textEncoder.encode(body) : body;
-      return this.frame(textDecoder.decode(head) + lines + sizeLine(bytes.length), bytes);
+      const text = typeof head === "string" ? head : textDecoder.decode(head);
+      return this.frame(text + lines + sizeLine(bytes.length), bytes);
     }
     this.#reserve(most);
     const buffer = this.#buffer;
     const start = this.#used;
-    buffer.set(head, start);
-    const at = writeAscii(buffer, start + head.length, lines);
+    let at = start;
+    if (typeof head === "string") {
+      at += textEncoder.encodeInto(head, buffer.subarray(start)).written;
+    } else {
+      buffer.set(head, start);
+      at += head.length;
+    }
+    at = writeAscii(buffer, at, lines);
     // As long as it is in characters, if it is ASCII: that is known once it is encoded.
     let size = body.length;
     let line = sizeLine(size);
@@ -316,6 +322,11 @@ export class WriteBuffer {
     this.abandon(error);
     this.#onFailure();
   }
+}
+
+/** UTF-8 takes at most three bytes for each unit of a string. */
+function mostBytes(content: string | Uint8Array): number {
+  return typeof content === "string" ? content.length * 3 : content.length;
 }
 
 /** The last header line and the empty line; an empty body has no size to tell. */

@@ -59,6 +59,37 @@ clientTest("C12-27 options and headers, in the order given", async (rig) => {
   assertEquals((await sending)?.headers["receipt-id"], "mine");
 });
 
+clientTest("a message is written the same way, however little or much is said of it", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const bodies = ["", "plain", "hé€\u{1f600}", "x".repeat(70_000), "é".repeat(40_000), new Uint8Array([0, 1, 255])];
+  for (const body of bodies) {
+    for (const contentType of [undefined, "application/json", "text/plain;charset=utf-8", "a:\u00e9"]) {
+      const header = { "x-a": "é:1" };
+      const short = stomp.send("/queue/ü", body, { contentType });
+      const first = await confirm(peer, "SEND");
+      const long = stomp.send("/queue/ü", body, { contentType, headers: header });
+      const second = await confirm(peer, "SEND");
+      await Promise.all([short, long]);
+      const without = (lines: string[]) => lines.filter((line) => !/^(receipt|x-a):/.test(line));
+      assertEquals(without(second.lines), without(first.lines));
+      assertEquals(second.body, first.body);
+      assertEquals(second.get("x-a"), "é\\c1");
+      const size = typeof body === "string" ? new TextEncoder().encode(body).length : body.length;
+      assertEquals(first.get("content-length"), size === 0 ? undefined : String(size));
+    }
+  }
+});
+
+clientTest("a body that is null is none", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  for (const options of [{}, { headers: { "x-a": "1" } }]) {
+    const sending = stomp.send("/q", null as unknown as string, options);
+    const said = await confirm(peer, "SEND");
+    assertEquals([said.body, said.get("content-length")], ["", undefined]);
+    await sending;
+  }
+});
+
 clientTest("stompy's conf does the same, and is left as it was", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const conf = { destination: "/q", body: "x", persistent: true, "x-n": 7, "x-no": undefined };
