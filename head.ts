@@ -198,12 +198,12 @@ export class HeadReader {
     this.#known.learn(bytes, this.#start, this.#scanned, facts, this.#lines);
   }
 
-  /** The value that begins there, in a line without a CR; `undefined` when it has an escape or is not ASCII. */
+  /** The value that begins there; `undefined` when it is not ASCII, or has an escape or a CR. */
   #valueAt(chunk: Chunk, bytes: Uint8Array, start: number): string | undefined {
     if (this.#rules.padded) { while (bytes[start] === SPACE) start++; }
     let at = start;
     for (let byte = bytes[at]!; byte !== LF; byte = bytes[++at]!) {
-      if (byte > 127 || (byte === BACKSLASH && this.#rules.escapes)) return undefined;
+      if (byte > 127 || byte === CR || (byte === BACKSLASH && this.#rules.escapes)) return undefined;
     }
     return chunk.latin1(start, at);
   }

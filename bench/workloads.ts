@@ -113,6 +113,22 @@ export const WORKLOADS: readonly Workload[] = [
     figures: speed({ peer: 8 }),
   },
   {
+    id: "receive-activemq",
+    title: "Receive, written as ActiveMQ writes",
+    rate: messages,
+    worker: "work",
+    runs: each({ kind: "receive", style: "activemq", first: 5000 }, "bare", "stompy", ...NPM_PEERS),
+    figures: speed({ peer: 10 }),
+  },
+  {
+    id: "ack-activemq",
+    title: "Receive and acknowledge, written as ActiveMQ writes",
+    rate: messages,
+    worker: "work",
+    runs: each({ kind: "ack", style: "activemq", first: 5000 }, "bare", "stompy", ...NPM_PEERS),
+    figures: speed({ peer: 8 }),
+  },
+  {
     id: "send",
     title: "Send 100-byte messages, no receipt",
     rate: messages,

@@ -90,6 +90,17 @@ test("heads one after the other: what the decoder needs of them is read anew whe
   assertEquals(together.map(({ subscription }) => subscription), ["sub-1", "sub-1", "sub-2", "sub-10", "sub-1"]);
 });
 
+test("the subscription is what its header says, however that is written", () => {
+  for (const version of ["1.0", "1.1", "1.2"] as const) {
+    const frames: Frame[] = [];
+    const decoder = new FrameDecoder({ version, onFrame: (frame) => frames.push(frame) });
+    for (const id of ["1", "1\\\\c2", "\xc3\xa9", "1", "1\\\\c3", " 2", "\xc3\xa8", "1\r", "2\r", "3"]) {
+      decoder.push(octets(message([`subscription:${id}`])));
+    }
+    assertEquals(frames.map((frame) => frame.subscriptionId), frames.map((frame) => frame.headers["subscription"]));
+  }
+});
+
 /** What a decoder that has seen some frames makes of the last one, or says against it. */
 function lastOf(frames: readonly string[]): Head | string {
   let last: Frame | undefined;
