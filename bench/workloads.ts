@@ -52,7 +52,7 @@ export interface Workload {
   rate?: { unit: string; per: number };
   /** How the processes are started: `work.ts`, `memory.ts`, or a module that is only loaded. */
   worker: "work" | "memory" | "start";
-  /** At most so many rounds: memory does not vary as time does. */
+  /** At most so many rounds: memory varies less than time does. */
   rounds?: number;
   /** What is run, in this order. */
   runs: Run[];
@@ -219,7 +219,7 @@ export const WORKLOADS: readonly Workload[] = [
     id: "stream",
     title: "Memory above idle while 2 GiB stream through in 1 MiB messages",
     worker: "memory",
-    rounds: 1,
+    rounds: 3,
     runs: each({ kind: "stream", size: MIB, first: 0, count: 2048 }, "bare", "stompy", "stompit"),
     figures: [{
       name: "above idle, at most",
@@ -233,7 +233,7 @@ export const WORKLOADS: readonly Workload[] = [
     id: "connections",
     title: "Memory of each of 1,000 connections in one process",
     worker: "memory",
-    rounds: 1,
+    rounds: 3,
     runs: each({ kind: "connections", first: 0, count: 1000 }, "bare", "stompy", ...NPM_PEERS),
     figures: [
       {
