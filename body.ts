@@ -14,6 +14,9 @@ const FIRST = 1 << 12;
 /** Memory of this size and more is worth using again. */
 const WORTH = 1 << 14;
 
+/** To so many bytes it is worth being read by themselves; fewer are read together with what follows them. */
+const MUCH = 1 << 16;
+
 const MOST_SPARE = 4;
 
 type Bytes = Uint8Array<ArrayBuffer>;
@@ -55,12 +58,20 @@ export class BodyBuilder {
     return this.#length;
   }
 
-  /** Adds the bytes of `source` from `start` to `end`: no more than were expected. */
+  /** Where the bytes go that are still to come, if they are many and their place is known. */
+  get room(): Uint8Array | undefined {
+    const isMuch = this.#isWhole && this.#expected - this.#length >= MUCH;
+    return isMuch ? this.#target.subarray(this.#length, this.#expected) : undefined;
+  }
+
+  /** Adds the bytes of `source` from `start` to `end`: no more than were expected. They may be in the `room` already. */
   append(source: Uint8Array, start: number, end: number): void {
     while (start < end) {
       if (this.#at === this.#target.length) this.#makeRoom();
       const size = Math.min(end - start, this.#target.length - this.#at);
-      this.#target.set(source.subarray(start, start + size), this.#at);
+      if (source.buffer !== this.#target.buffer) {
+        this.#target.set(source.subarray(start, start + size), this.#at);
+      }
       this.#at += size;
       this.#length += size;
       start += size;

@@ -16,6 +16,8 @@ export interface ByteSink {
   chunk(bytes: Uint8Array): boolean;
   /** Nothing more will come: the far end closed in order, or `close` was called; with an error, the connection broke. */
   done(error: ConnectionError | undefined): void;
+  /** Where the next bytes go in the end, and no others: who can may read them there. `undefined` when that is not known. */
+  room?(): Uint8Array | undefined;
 }
 
 /**
@@ -189,6 +191,11 @@ export class ChannelTransport implements DirectIo {
     if (this.#ended !== undefined) this.#free();
   }
 
+  /** For the channel: where the next read may go to, if the sink knows. It does not while it has not got everything. */
+  room(): Uint8Array | undefined {
+    return this.#paused ? undefined : this.#sink?.room?.();
+  }
+
   /** For the channel: hands over what was read. `false` means to read no more until `pull`. */
   deliver(bytes: Uint8Array): boolean {
     if (this.#ended !== undefined) return false;
@@ -278,13 +285,22 @@ const MOST = 64 * 1024;
  * fill them.
  */
 export class ReadBlocks {
+  readonly #room: () => Uint8Array | undefined;
+  #own: Uint8Array | undefined; // of the sink: where the read that is under way goes
   #block = new Uint8Array(512);
   #used = 0;
   #filled = false;
   #mayRelease = false;
 
+  /** Blocks for what has no place of its own: `room` is asked for one before each read. */
+  constructor(room: () => Uint8Array | undefined = () => undefined) {
+    this.#room = room;
+  }
+
   /** Where to read to. */
   get space(): Uint8Array {
+    this.#own = this.#room();
+    if (this.#own !== undefined) return this.#own;
     const { length } = this.#block;
     this.#mayRelease = false; // from here on a read may be under way, to the place behind
     // With less than half of it left, reads would become too small to be worth their system call.
@@ -297,6 +313,7 @@ export class ReadBlocks {
 
   /** The first `length` bytes of {@linkcode ReadBlocks.space}, which have just been read. */
   take(length: number): Uint8Array {
+    if (this.#own !== undefined) return this.#own.subarray(0, length);
     const start = this.#used;
     // A heart-beat: those of a day are not to use up a block.
     if (length <= 2) return this.#block.slice(start, start + length);

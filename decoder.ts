@@ -110,6 +110,15 @@ export class FrameDecoder {
   }
 
   /**
+   * Where the next bytes go, if they are those of a large body: who reads them there and then pushes them saves a copy.
+   *
+   * @internal
+   */
+  get room(): Uint8Array | undefined {
+    return this.#state === BODY && this.#head.contentLength >= 0 ? this.#body!.room : undefined;
+  }
+
+  /**
    * Takes the next bytes and calls `onFrame` for each frame that they complete. Frames may have views on the chunk: it
    * must not be written to afterwards.
    *

@@ -244,6 +244,11 @@ export class FramedSocket implements ByteSink {
     return !this.#paused;
   }
 
+  /** For the transport: where the rest of a large body goes. */
+  room(): Uint8Array | undefined {
+    return this.#over ? undefined : this.#decoder.room;
+  }
+
   /** For the transport: nothing more comes. */
   done(error: ConnectionError | undefined): void {
     this.#ended = true;

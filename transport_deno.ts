@@ -143,7 +143,7 @@ function toTransport(conn: Deno.TcpConn | Deno.TlsConn, peer: string): Transport
 class DenoChannel implements ByteChannel {
   readonly transport: ChannelTransport;
   readonly #conn: Deno.TcpConn | Deno.TlsConn;
-  readonly #blocks = new ReadBlocks();
+  readonly #blocks = new ReadBlocks(() => this.transport.room());
   #reading: Promise<void> | undefined;
   #writing: Promise<unknown> | undefined;
 

@@ -42,8 +42,9 @@ const IS_NODE = process.versions["deno"] === undefined && process.versions["bun"
  * data is kept where an error would throw it away.
  */
 class BlockReader implements net.OnReadOpts {
-  readonly blocks: ReadBlocks = new ReadBlocks();
+  readonly blocks: ReadBlocks = new ReadBlocks(() => this.room());
   onData!: (bytes: Uint8Array) => void;
+  room: () => Uint8Array | undefined = () => undefined;
   readonly buffer = (): Uint8Array => this.blocks.space;
   readonly callback = (length: number): boolean => {
     this.onData(this.blocks.take(length));
@@ -168,9 +169,13 @@ class NodeChannel implements ByteChannel {
     const onData = (bytes: Uint8Array) => {
       if (!transport.deliver(bytes)) socket.pause();
     };
-    if (reader !== undefined) reader.onData = onData;
-    // Not as a `Buffer`, whose `slice` does not copy as the one of every other `Uint8Array` does.
-    else socket.on("data", (chunk: Buffer) => onData(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)));
+    if (reader !== undefined) {
+      reader.onData = onData;
+      reader.room = () => transport.room();
+    } else {
+      // Not as a `Buffer`, whose `slice` does not copy as the one of every other `Uint8Array` does.
+      socket.on("data", (chunk: Buffer) => onData(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)));
+    }
     socket.on("end", () => transport.atEnd());
     socket.on("error", (error) => transport.fail(error));
     socket.on("close", () => {

@@ -71,6 +71,35 @@ test("bodies are not changed by those that come after them, however they were re
   }
 });
 
+test("the rest of a large body can be put where it goes before it is pushed", () => {
+  for (const size of [65_536, 65_537, 200_000, MIB, 3 * MIB]) {
+    const bytes = Uint8Array.from({ length: size }, (_, i) => i % 127 + (i === size - 1 ? 128 : 1));
+    const frames: Frame[] = [];
+    const decoder = new FrameDecoder({ onFrame: (frame) => frames.push(frame) });
+    for (let message = 0; message < 3; message++) {
+      assertEquals(decoder.room, undefined);
+      decoder.push(octets(`MESSAGE\ncontent-length:${size}\n\n`));
+      let put = 0;
+      for (let at = 0; at < size;) {
+        const { room } = decoder;
+        // What is still to come, and nothing behind it; or nowhere, where that is little.
+        const left = size - at;
+        if (room === undefined) assert(left < 65_536 || (size > MIB && at < size / 2));
+        else assertEquals(room.length, left);
+        const part = bytes.subarray(at, at + Math.min(left, 50_000));
+        room?.set(part);
+        decoder.push(room?.subarray(0, part.length) ?? part.slice());
+        if (room !== undefined) put += part.length;
+        at += part.length;
+      }
+      assertEquals(decoder.room, undefined);
+      decoder.push(Uint8Array.of(0));
+      assertLess(size / 2, put + 65_536);
+    }
+    assertEquals(frames.map((frame) => isSame(frame.body, bytes)), [true, true, true]);
+  }
+});
+
 /** What is taken of the process's memory for array buffers, in bytes. */
 const memory = (): number => process.memoryUsage().arrayBuffers || process.memoryUsage().external;
 

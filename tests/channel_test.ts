@@ -52,3 +52,16 @@ test("a chunk that is released is read over, and one that is not is kept", () =>
   blocks.release(beat);
   assertEquals([kept[0], released[0], read(blocks, 20, 5)[0]], [1, 3, 5]);
 });
+
+test("where the reader has a place for what comes, it is read there, and the block stays as it is", () => {
+  let room: Uint8Array | undefined;
+  const blocks = new ReadBlocks(() => room);
+  const before = read(blocks, 20, 1);
+  room = new Uint8Array(1000);
+  const there = read(blocks, 600, 2);
+  blocks.release(there);
+  assertEquals([there.buffer === room.buffer, there.length, room[599], room[600]], [true, 600, 2, 0]);
+  room = undefined;
+  const behind = read(blocks, 20, 3);
+  assertEquals([before.buffer === behind.buffer, before[19], behind[0], there[0]], [true, 1, 3, 2]);
+});

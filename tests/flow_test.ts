@@ -71,6 +71,41 @@ clientTest("a full queue stops reading, and half a queue goes on; others wait me
   assertEquals([(await slow.take())?.id, (await slow.take())?.id, (await slow.take())?.id], ["m3", "m4", "m5"]);
 });
 
+clientTest(
+  { name: "large bodies come whole, however they are cut, and whoever pauses", timeout: 60_000 },
+  async (rig) => {
+    const { stomp, peer } = await rig.pair();
+    const inbox = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 2 });
+    // Some as text, some as bytes, some of a size that nobody tells; one after the other, so that memory is used again.
+    const bodies = [300_000, 1_000_000, 70_000, 1_048_576, 2_500_000, 900_000, 65_535, 1_000_000, 5].map((size, i) => {
+      const text = `${i}${(i % 3 === 2 ? "é" : "ab").repeat(size / 2)}`;
+      return { bytes: new TextEncoder().encode(text), text, sized: i % 4 !== 3 };
+    });
+    const wire = new Blob(bodies.flatMap(({ bytes, sized }, i) => {
+      const length = sized ? `content-length:${bytes.length}\n` : "";
+      return [`MESSAGE\nsubscription:${inbox.id}\nmessage-id:${i}\n${length}\n`, bytes, "\0"];
+    }));
+    const all = new Uint8Array(await wire.arrayBuffer());
+    const writing = (async () => {
+      for (let at = 0, i = 0; at < all.length; i++) {
+        const size = [1, 100_000, 7, 400_000, 65_536, 33_000][i % 6]!;
+        await peer.write(all.subarray(at, at + size));
+        at += size;
+      }
+    })();
+    for (const [i, { bytes, text }] of bodies.entries()) {
+      if (i % 3 === 0) await new Promise((resolve) => setTimeout(resolve, 5)); // so that the queue fills up
+      const message = await inbox.take();
+      assertEquals(message?.id, String(i));
+      if (i % 2 === 0) assert(message!.text() === text);
+      assertEquals(message!.body.length, bytes.length);
+      assert(message!.body.every((byte, at) => byte === bytes[at]));
+      assert(message!.text() === text);
+    }
+    await writing;
+  },
+);
+
 clientTest("with prefetch and acknowledgements one that is slow does not stop the others", async (rig) => {
   const broker = await rig.broker();
   const stomp = await rig.connect(broker.url);
