@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "#assert";
 import { test } from "#test";
-import { ReadBlocks } from "../channel.ts";
+import { ChannelTransport, ReadBlocks } from "../channel.ts";
 
 /** Reads so many bytes of that value. */
 function read(blocks: ReadBlocks, length: number, value: number): Uint8Array {
@@ -64,4 +64,33 @@ test("where the reader has a place for what comes, it is read there, and the blo
   room = undefined;
   const behind = read(blocks, 20, 3);
   assertEquals([before.buffer === behind.buffer, before[19], behind[0], there[0]], [true, 1, 3, 2]);
+});
+
+test("nothing is read into the reader's place while there are chunks that the reader has not got", () => {
+  const place = new Uint8Array(100);
+  const got: number[] = [];
+  let wants = true;
+  const transport = new ChannelTransport("somebody", {
+    pull() {},
+    write() {},
+    shutdown() {},
+    destroy() {},
+  });
+  assertEquals(transport.room(), undefined);
+  transport.read({
+    chunk(bytes) {
+      got.push(bytes.length);
+      return wants;
+    },
+    done() {},
+    room: () => place,
+  });
+  assertEquals(transport.room() === place, true);
+  wants = false;
+  transport.deliver(new Uint8Array(1));
+  transport.deliver(new Uint8Array(2)); // was under way
+  assertEquals([got, transport.room()], [[1], undefined]);
+  wants = true;
+  transport.resume();
+  assertEquals([got, transport.room() === place], [[1, 2], true]);
 });
