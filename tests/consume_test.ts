@@ -146,7 +146,8 @@ test("a handler that goes on is told when the time is over, and no longer waited
       else await handled.promise;
       told = signal.aborted;
     }, { signal: over.signal, drainTimeout: 50 });
-    assertEquals(broker.counts.messages, 1); // it goes to somebody else
+    // It goes to somebody else. One that ends when it is told may still be in time.
+    if (!listens) assertEquals(broker.counts.messages, 1);
     handled.resolve();
     await settle();
     assertEquals([told, stomp.connected], [true, true]);
