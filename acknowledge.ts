@@ -59,7 +59,7 @@ export function plainAcknowledgement(command: "ACK" | "NACK", message: Frame, ve
   if (version !== "1.2") return undefined;
   // Mostly it can stay as it is escaped already: ActiveMQ's has colons in it.
   const id = message.escapedHeader("ack") ?? escapedId(message);
-  return id !== undefined && ASCII.test(id) ? `${command}\nid:${id}\n\n` : undefined;
+  return id !== undefined && PLAIN.test(id) ? `${command}\nid:${id}\n\n` : undefined;
 }
 
 function escapedId(message: Frame): string | undefined {
@@ -69,4 +69,5 @@ function escapedId(message: Frame): string | undefined {
 
 const RULES = headerRules("ACK", "1.2");
 
-const ASCII = /^[ -~]+$/;
+/** ASCII, and no colon: a broker that writes one as it is is understood, but not imitated. */
+const PLAIN = /^[ -9;-~]+$/;

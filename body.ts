@@ -21,7 +21,10 @@ const MOST_SPARE = 4;
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
-/** Memory that was given back, the last of it last. Few bodies are under way at a time, and many are of like size. */
+/**
+ * Memory that was given back, the last of it last; so much stays with the process. Few bodies are under way at a time, and
+ * many are of like size.
+ */
 const SPARE: Bytes[] = [];
 
 function takeRoom(size: number): Bytes {

@@ -11,7 +11,7 @@ import { headerRules, type Headers, parseHeaders, type Version } from "./headers
 import { showAs } from "./inspect.ts";
 import type { Fifo, IntermediateMessageQueue } from "./queue.ts";
 import type { Received } from "./received.ts";
-import { charsetOf, decodeLenient } from "./text.ts";
+import { charsetOf, decodeLenient, ownText } from "./text.ts";
 
 export type { ReadOptions, SocketOf, WaitOptions } from "./conversation.ts";
 export type { FrameParts } from "./encode.ts";
@@ -176,10 +176,7 @@ export class Frame {
   detach(): this {
     if (this.#received === undefined) return this;
     const headers: Headers = Object.create(null);
-    // A slice of a string keeps the whole string; a trip through bytes makes a new one.
-    for (const name in this.headers) {
-      headers[decodeLenient(textEncoder.encode(name))] = decodeLenient(textEncoder.encode(this.headers[name]!));
-    }
+    for (const name in this.headers) headers[ownText(name)] = ownText(this.headers[name]!);
     const body = this.body.slice();
     this.#headers = headers;
     this.#body = body;

@@ -9,7 +9,7 @@ import type { FactLines, HeadForm } from "./head_form.ts";
 import { KnownHeads } from "./known_heads.ts";
 import { bodyTooLarge, type Limits } from "./limits.ts";
 import { Received } from "./received.ts";
-import { Chunk, decodeLenient, decodeStrict, isAscii } from "./text.ts";
+import { Chunk, decodeLenient, decodeStrict, isAscii, ownText } from "./text.ts";
 
 const LF = 10;
 const CR = 13;
@@ -36,8 +36,8 @@ const SUBSCRIPTION = new TextEncoder().encode("subscription:");
 const ATTEMPTS = 2;
 
 /**
- * Reads one head after the other. A head that goes on in the next chunk is read on where it ended, if that chunk
- * begins with the bytes of the head that were there already.
+ * Reads one head after the other. Of a head that goes on in the next chunk, that chunk has to begin with the bytes that
+ * were there already: it is read on where it ended, or, if it is like a known one so far, compared again from its start.
  */
 export class HeadReader {
   readonly #limits: Limits;
@@ -185,7 +185,8 @@ export class HeadReader {
   /** Remembers this head for the next ones. */
   #learn(chunk: Chunk, bytes: Uint8Array): void {
     const line = this.#lines.subscription;
-    if (line >= 0) this.#subscription = this.#valueAt(chunk, bytes, line + SUBSCRIPTION.length);
+    const subscription = line < 0 ? undefined : this.#valueAt(chunk, bytes, line + SUBSCRIPTION.length);
+    this.#subscription = subscription && ownText(subscription); // so that the chunk is not kept with the form
     const facts = {
       command: this.#command,
       rules: this.#rules,

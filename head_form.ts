@@ -242,7 +242,10 @@ function valueEnd(bytes: Uint8Array, view: DataView, at: number, rules: HeaderRu
     const byte = bytes[at]!;
     if (byte === LF) return at;
     if (byte === CR || byte > 127) return -1;
-    if (byte === BACKSLASH && rules.escapes && (++at === length || !isEscape(bytes[at]!, rules))) return -1;
+    if (byte === BACKSLASH && rules.escapes) {
+      if (++at === length) return NOT_YET;
+      if (!isEscape(bytes[at]!, rules)) return -1;
+    }
   }
   return NOT_YET;
 }

@@ -209,7 +209,7 @@ export function findHeader(block: string, name: string, rules: HeaderRules): str
   return value !== undefined && rules.escapes ? unescapeHeader(value, rules) : value;
 }
 
-/** The same as it is on the wire, which a frame of the same version can take over. */
+/** The same as it is on the wire. */
 export function findEscapedHeader(block: string, name: string, rules: HeaderRules): string | undefined {
   const key = `\n${name}:`;
   const at = block.indexOf(key);

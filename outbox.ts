@@ -14,7 +14,7 @@ import type { Session } from "./session.ts";
 export interface OutboxLimits {
   /** Messages. Default 10,000. */
   messages?: number | undefined;
-  /** Bytes of bodies. Default 67,108,864 (64 MiB). */
+  /** Bytes of bodies; a body that is text counts with its length. Default 67,108,864 (64 MiB). */
   bytes?: number | undefined;
 }
 
@@ -139,7 +139,7 @@ export class Outbox {
     return this.#sent.size;
   }
 
-  /** The bytes of their bodies. */
+  /** The bytes of their bodies, or, of text, its length. */
   get bytes(): number {
     return this.#bytes;
   }

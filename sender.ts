@@ -57,7 +57,7 @@ export class Sender {
     keeper.check("send to", destination);
     if (this.#isPlain(options)) {
       assertBody(body);
-      const message = new PlainParcel(destination, body ?? "", options);
+      const message = new PlainParcel(destination, body, options);
       if (options.receipt !== false) return this.#outbox.send(message, options);
       const { session } = keeper;
       if (session) return written(session.sendPlain(message), options);
@@ -73,6 +73,7 @@ export class Sender {
   #isPlain(options: SendOptions): boolean {
     if (!this.#owner.contentLength) return false;
     if (options === NO_OPTIONS) return true;
+    if (options.contentType !== undefined && typeof options.contentType !== "string") return false; // to be refused
     for (const name in options) {
       if (!PLAIN.has(name) && options[name as keyof SendOptions] !== undefined) return false;
     }
@@ -114,10 +115,10 @@ class PlainParcel implements Parcel, PlainMessage {
   readonly contentType: string | undefined;
   readonly body: string | Uint8Array;
 
-  constructor(destination: string, body: string | Uint8Array, { contentType }: SendOptions) {
+  constructor(destination: string, body: string | Uint8Array | undefined, { contentType }: SendOptions) {
     this.destination = destination;
     this.contentType = contentType ?? typeOf(body);
-    this.body = body;
+    this.body = body ?? "";
   }
 
   get size(): number {
@@ -190,6 +191,6 @@ function ownHeaders(
 }
 
 /** What a body is said to be, where nobody says anything else. */
-function typeOf(body: string | Uint8Array): string | undefined {
+function typeOf(body: string | Uint8Array | undefined): string | undefined {
   return typeof body === "string" ? "text/plain" : undefined;
 }

@@ -233,8 +233,9 @@ export class FramedSocket implements ByteSink {
     this.#lastReceived = this.#clock.now();
     this.#out.turn();
     try {
+      const isInPlace = this.#decoder.room?.buffer === bytes.buffer; // then it is the body's, and stays so
       this.#decoder.push(bytes);
-      if (!this.#decoder.holdsChunk) this.#io.release(bytes);
+      if (!isInPlace && !this.#decoder.holdsChunk) this.#io.release(bytes);
     } catch (error) {
       this.#broken = this.#stopped = true;
       this.#tell(this.#reasonOf(error));

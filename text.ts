@@ -47,6 +47,8 @@ const strictUtf8Decoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: tru
 /** Below this share of its chunk, a body is cheaper as a slice of the chunk's string than decoded by itself. */
 const SMALL_SHARE = 8;
 
+const FIRST_OF_BOM = 0xef;
+
 /** Up to this many bytes `node:buffer` is twice as fast as a `TextDecoder`; above, it can be slower. */
 const SHORT = 1 << 12;
 
@@ -180,6 +182,11 @@ export function decodeStrict(bytes: Uint8Array): string {
   return strictUtf8Decoder.decode(bytes);
 }
 
+/** The same text for itself: a slice of a string keeps the whole string, and a trip through bytes makes a new one. */
+export function ownText(text: string): string {
+  return utf8Decoder.decode(textEncoder.encode(text));
+}
+
 /** Decodes UTF-8; what is not UTF-8 becomes U+FFFD. */
 export function decodeLenient(bytes: Uint8Array): string {
   return utf8Decoder.decode(bytes);
@@ -236,7 +243,8 @@ function toLatin1(bytes: Uint8Array, start: number, end: number): string {
 
 /** Decodes UTF-8; what is not UTF-8 becomes U+FFFD. */
 function toUtf8(bytes: Uint8Array, start: number, end: number): string {
-  return end - start <= SHORT && hasNodeBuffer(end - start)
+  // Not every release of every runtime keeps a BOM there.
+  return end - start <= SHORT && bytes[start] !== FIRST_OF_BOM && hasNodeBuffer(end - start)
     ? nodeBuffer!.Buffer.prototype.utf8Slice.call(bytes, start, end)
     : utf8Decoder.decode(bytes.subarray(start, end));
 }

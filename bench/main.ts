@@ -142,10 +142,14 @@ if (options.save && !failed) {
   const saved = readBaseline();
   writeFileSync(inRoot("docs/performance.md"), toMarkdown(saved));
   writeFileSync(inRoot("docs/performance.svg"), toPicture(saved));
-  await run(process.execPath, ["fmt", "--quiet", "docs/performance.md", "bench/baseline.json"], {
-    cwd: inRoot(),
-    timeout: 60_000,
-  });
+  await run(
+    process.execPath,
+    ["fmt", "--quiet", "docs/performance.md", "docs/performance.svg", "bench/baseline.json"],
+    {
+      cwd: inRoot(),
+      timeout: 60_000,
+    },
+  );
   console.log("written: bench/baseline.json, docs/performance.md, docs/performance.svg");
 }
 

@@ -35,6 +35,14 @@ for (const [way, read] of Object.entries(ways)) {
   });
 }
 
+test("a colon that the broker has not escaped is escaped in the answer", () => {
+  let message: Frame | undefined;
+  const wire = new TextEncoder().encode("MESSAGE\nmessage-id:1\nack:a:b\n\n\0");
+  new FrameDecoder({ onFrame: (frame) => message = frame }).push(wire);
+  assertEquals(plainAcknowledgement("ACK", message!, "1.2"), undefined);
+  assertEquals(acknowledgement("ACK", message!, "1.2", {}).asString("1.2"), "ACK\nid:a\\cb\n\n\0");
+});
+
 test("ActiveMQ's ack header goes back as it came, in 1.2 only", () => {
   const message = received("ID:broker-44771-1735689600000-6:10");
   const plain = "NACK\nid:ID\\cbroker-44771-1735689600000-6\\c10\n\n";

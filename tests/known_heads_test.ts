@@ -1,11 +1,13 @@
 /** Heads that are read by an earlier one: that says the same as reading each by itself. */
-import { assertEquals, assertThrows } from "#assert";
+import { assertEquals, assertLess, assertThrows } from "#assert";
 import { test } from "#test";
 import fc from "fast-check";
+import process from "node:process";
 import { FrameDecoder } from "../decoder.ts";
 import { UnknownBrokerResponseError } from "../errors.ts";
 import type { Frame } from "../frame.ts";
 import { octets } from "./fixtures/decoding.ts";
+import { runtime } from "./support/runtime.ts";
 
 interface Head {
   headers: Record<string, string>;
@@ -155,6 +157,25 @@ test("heads one after the other: cut anywhere", () => {
       assertEquals(heads, whole, `cut at ${first}, then every ${second}`);
     }
   }
+});
+
+test("a form keeps nothing of the chunk that it was learned from", () => {
+  const wire = octets(message(["subscription:0123456789abcdef0123456789abcdef"]));
+  const decoders: FrameDecoder[] = [];
+  const before = process.memoryUsage();
+  for (let i = 0; i < 400; i++) {
+    const decoder = new FrameDecoder({ onFrame: () => {} });
+    const chunk = new Uint8Array(1 << 20).fill(10);
+    chunk.set(wire);
+    decoder.push(chunk);
+    decoders.push(decoder);
+  }
+  assertEquals(decoders.length, 400);
+  // Bun counts memory only when it collects garbage.
+  if (runtime === "bun") return;
+  // The text of the chunks would be 400 MiB; garbage that nobody has collected yet is less.
+  const after = process.memoryUsage();
+  assertLess(after.external + after.heapUsed - before.external - before.heapUsed, 200 << 20);
 });
 
 test("a known head that is over the limit is refused though it is cut", () => {

@@ -85,7 +85,7 @@ clientTest("a body that is null is none", async (rig) => {
   for (const options of [{}, { headers: { "x-a": "1" } }]) {
     const sending = stomp.send("/q", null as unknown as string, options);
     const said = await confirm(peer, "SEND");
-    assertEquals([said.body, said.get("content-length")], ["", undefined]);
+    assertEquals([said.body, said.get("content-length"), said.get("content-type")], ["", undefined, undefined]);
     await sending;
   }
 });
@@ -112,6 +112,10 @@ clientTest("what cannot be sent is refused before anything is written", async (r
     await assertRejects(() => stomp.send({ destination: "/q", body: body as unknown as string }), TypeError);
   }
   await assertRejects(() => stomp.send("/q", "x", { headers: { "": "x" } }), TypeError);
+  const object = {} as unknown as string;
+  for (const receipt of [true, false]) {
+    await assertRejects(() => stomp.send("/q", "x", { contentType: object, receipt }), TypeError, "content-type");
+  }
   await assertRejects(() => stomp.send("/q", "x\0", { contentLength: false }), TypeError, "NUL");
   await assertRejects(() => stomp.send("/q", "x", { timeout: NaN }), RangeError);
   await assertRejects(() => stomp.send("/q", "x", { delay: 5 }), UnsupportedByBrokerError, "Cannot use option delay");

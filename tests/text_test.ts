@@ -105,6 +105,11 @@ for (const [kind, { Chunk, decodeLenient, decodeStrict, isAscii }] of Object.ent
     }));
   });
 
+  test(`${kind}: a BOM at the beginning is data as well, however much was decoded before`, () => {
+    new Chunk(new Uint8Array(1 << 19)).latin1(0, 1 << 19);
+    assertEquals(new Chunk(new TextEncoder().encode("\ufeffé")).text(0, 5), "\ufeffé");
+  });
+
   test(`${kind}: decodeStrict refuses what is no UTF-8, decodeLenient replaces it`, () => {
     assertEquals([decodeStrict(octets("\xef\xbb\xbfa")), decodeLenient(octets("\xef\xbb\xbfa"))], [
       "\ufeffa",
