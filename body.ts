@@ -14,7 +14,7 @@ const FIRST = 1 << 12;
 /** Memory of this size and more is worth using again. */
 const WORTH = 1 << 14;
 
-/** To so many bytes it is worth being read by themselves; fewer are read together with what follows them. */
+/** So many bytes are worth a read of their own; fewer are read together with what follows them. */
 const MUCH = 1 << 16;
 
 const MOST_SPARE = 4;
