@@ -1,8 +1,11 @@
 /**
- * A body that arrives in pieces.
+ * Bodies: where they end, and those that arrive in pieces.
  *
  * @module
  */
+import type { UnknownBrokerResponseError } from "./errors.ts";
+import { malformed } from "./headers.ts";
+import { bodyTooLarge } from "./limits.ts";
 import { Chunk } from "./text.ts";
 
 /** What is allocated at most on the word of a peer that has not sent it yet. */
@@ -85,7 +88,7 @@ export class BodyBuilder {
   finish(): Chunk {
     if (!this.#isWhole) this.#putTogether(this.#length);
     const bytes = this.#target.length === this.#length ? this.#target : this.#target.subarray(0, this.#length);
-    return new Chunk(bytes, bytes.length >= WORTH && bytes.length <= TRUST ? giveBack : undefined);
+    return new Chunk(bytes, false, bytes.length >= WORTH && bytes.length <= TRUST ? giveBack : undefined);
   }
 
   #makeRoom(): void {
@@ -109,4 +112,32 @@ export class BodyBuilder {
     this.#at = at;
     this.#isWhole = true;
   }
+}
+
+/**
+ * Where the body ends that begins at `start`: its NUL, or -1 when that is not in the chunk.
+ *
+ * @throws {UnknownBrokerResponseError} when no NUL follows so many bytes, or they are over the limit.
+ */
+export function endOfBody(chunk: Chunk, start: number, contentLength: number, maxBodyBytes: number): number {
+  const { bytes } = chunk;
+  if (contentLength >= 0) {
+    const end = start + contentLength;
+    if (end >= bytes.length) return -1;
+    if (bytes[end] !== 0) throw noNul(contentLength);
+    return end;
+  }
+  const end = start < bytes.length && bytes[start] === 0 ? start : chunk.indexOfNul(start);
+  checkBodySize(end - start, maxBodyBytes);
+  return end;
+}
+
+/** Checks the size of a body that has no `content-length`. */
+export function checkBodySize(size: number, maxBodyBytes: number): void {
+  if (size > maxBodyBytes) throw bodyTooLarge(`at least ${size} bytes`, maxBodyBytes);
+}
+
+/** The error for a body that does not end where it was to end. */
+export function noNul(length: number): UnknownBrokerResponseError {
+  return malformed(`no NUL follows its body of ${length} bytes`);
 }

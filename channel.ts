@@ -25,6 +25,8 @@ export interface ByteSink {
  * without a promise and a queue for each chunk. That takes a fifth off a round trip on loopback.
  */
 export interface DirectIo {
+  /** Whether each chunk is in memory of its own, so that nothing is gained by letting go of it. Default `false`. */
+  readonly ownChunks?: boolean | undefined;
   /** Begins to read. To be called once. */
   read(sink: ByteSink): void;
   /** Goes on reading after {@linkcode ByteSink.chunk} has returned `false`. */
@@ -45,6 +47,8 @@ export interface DirectIo {
 
 /** What a socket can do. */
 export interface ByteChannel {
+  /** As {@linkcode DirectIo.ownChunks}. */
+  readonly ownChunks?: boolean | undefined;
   /** Go on reading, and hand each chunk to {@linkcode ChannelTransport.deliver}. May be called while that goes on. */
   pull(): void;
   /**
@@ -87,6 +91,11 @@ export class ChannelTransport implements DirectIo {
   constructor(peer: string, channel: ByteChannel) {
     this.peer = peer;
     this.#channel = channel;
+  }
+
+  /** As {@linkcode DirectIo.ownChunks}. */
+  get ownChunks(): boolean {
+    return this.#channel.ownChunks ?? false;
   }
 
   // The streams are made when asked for: whoever uses `direct` saves their memory as well.

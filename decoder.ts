@@ -3,14 +3,13 @@
  *
  * @module
  */
-import { BodyBuilder } from "./body.ts";
+import { endOfBody } from "./body.ts";
 import { isLiteral, mayHaveBody } from "./commands.ts";
-import type { UnknownBrokerResponseError } from "./errors.ts";
+import { CutFrame } from "./cut_frame.ts";
 import { Frame } from "./frame.ts";
 import { HeadReader } from "./head.ts";
 import { assertVersion, malformed, type Version } from "./headers.ts";
-import { bodyTooLarge, completeLimits, type DecoderLimits, type Limits } from "./limits.ts";
-import type { Received } from "./received.ts";
+import { completeLimits, type DecoderLimits, type Limits } from "./limits.ts";
 import { Chunk, isBytes, plainBytes } from "./text.ts";
 
 export type { DecoderLimits } from "./limits.ts";
@@ -25,20 +24,16 @@ export interface FrameDecoderOptions extends DecoderLimits {
   onHeartbeat?: (() => void) | undefined;
   /** The class of MESSAGE frames, for who needs more than a `Frame`. Default `Frame`. */
   messageType?: (new () => Frame) | undefined;
+  /**
+   * Whether each chunk is in memory of its own, that is not read into again.
+   *
+   * @internal
+   */
+  ownChunks?: boolean | undefined;
 }
 
 const LF = 10;
 const CR = 13;
-
-const EMPTY_CHUNK = new Chunk(new Uint8Array(0));
-
-/** Bytes that a head which was cut in two is read on by: more than most heads have. */
-const CARRY_STEP = 1 << 10;
-
-// Where a decoder is.
-const BETWEEN = 0; // between frames: the next byte that is no line end begins a command
-const HEAD = 1; // inside the command line or the header lines
-const BODY = 2; // inside a body that goes on past its chunk
 
 /**
  * Cuts frames out of a stream of bytes. The frames do not depend on how the bytes are split.
@@ -56,21 +51,17 @@ export class FrameDecoder {
   readonly #messageType: new () => Frame;
   readonly #limits: Limits;
   readonly #head: HeadReader;
+  readonly #ownChunks: boolean;
   #version: Version;
   #failure: { error: unknown } | undefined;
   #pushing = false;
   #thrown: { error: unknown } | undefined; // by a callback
 
-  #state = BETWEEN;
+  #cut: CutFrame | undefined; // once a chunk has ended inside of a frame
   #afterCr = false; // between frames, a CR waits for its LF
-  #crlfBefore = true; // the frame before this one may have ended its lines with CRLF
-  #at = 0; // the next byte of the chunk to look at, outside a head
+  #before = "CONNECTED"; // the command of the frame before this one
+  #at = 0; // between frames: the next byte of the chunk to look at
   #holdsChunk = false; // frames have views on it
-  #carry: Uint8Array | undefined; // a head that goes on past its chunk, with room behind it
-  #carried = 0;
-  // A body that goes on past its chunk, and the head that it belongs to.
-  #body: BodyBuilder | undefined;
-  #bodyOf: Received | undefined;
 
   /** Creates a decoder. */
   constructor(options: FrameDecoderOptions) {
@@ -80,6 +71,7 @@ export class FrameDecoder {
     this.#onFrame = options.onFrame;
     this.#onHeartbeat = options.onHeartbeat;
     this.#messageType = options.messageType ?? Frame;
+    this.#ownChunks = options.ownChunks ?? false;
     this.#limits = completeLimits(options);
     this.#head = new HeadReader(this.#limits);
   }
@@ -97,7 +89,7 @@ export class FrameDecoder {
 
   /** Whether the bytes so far end inside a frame. */
   get pending(): boolean {
-    return this.#state !== BETWEEN;
+    return this.#cut?.isOpen ?? false;
   }
 
   /**
@@ -115,7 +107,7 @@ export class FrameDecoder {
    * @internal
    */
   get room(): Uint8Array | undefined {
-    return this.#state === BODY && this.#head.contentLength >= 0 ? this.#body!.room : undefined;
+    return this.#cut?.room;
   }
 
   /**
@@ -150,26 +142,30 @@ export class FrameDecoder {
 
   #fail(error: unknown): void {
     this.#failure = { error };
-    this.#state = BETWEEN;
-    this.#carry = undefined;
-    this.#body = undefined;
-    this.#bodyOf = undefined;
+    this.#cut = undefined;
     this.#thrown = undefined;
   }
 
   #decode(bytes: Uint8Array): void {
     this.#at = 0;
     this.#holdsChunk = false;
-    const chunk = new Chunk(bytes);
-    if (this.#state === BODY && !this.#continueBody(bytes)) return;
-    if (this.#state === HEAD && !this.#continueHead(chunk, bytes)) return;
-    while (this.#at < bytes.length) {
-      if (!this.#beginFrame(bytes)) break;
+    const chunk = new Chunk(bytes, this.#ownChunks);
+    if (this.#cut?.isOpen && !this.#finishCut(this.#cut, chunk)) return;
+    const { maxBodyBytes } = this.#limits;
+    while (this.#at < bytes.length && this.#beginFrame(bytes)) {
       if (!this.#head.read(chunk)) {
-        this.#keepHead(bytes);
+        this.#cutFrame().keepHead(bytes);
         break;
       }
-      if (!this.#readBody(chunk, bytes, chunk, this.#head.end)) break;
+      const start = this.#head.end;
+      const end = endOfBody(chunk, start, this.#head.contentLength, maxBodyBytes);
+      if (end < 0) {
+        this.#cutFrame().keepBody(bytes);
+        break;
+      }
+      this.#at = end + 1;
+      this.#holdsChunk = true;
+      this.#deliver(chunk, chunk, start, end);
     }
     if (this.#holdsChunk) this.#holdsChunk = !chunk.letGo();
   }
@@ -190,14 +186,13 @@ export class FrameDecoder {
     this.#at = at;
     if (at === length) return false;
     if (this.#afterCr) throw malformed("between frames is a carriage return without a line feed");
-    this.#state = HEAD;
     this.#head.begin(at, this.#version);
     return true;
   }
 
   /** Between frames a CR may stand before LF in 1.2, at the start of a stream, and behind a frame that used it. */
   #crlfAllowed(): boolean {
-    return this.#version === "1.2" || this.#crlfBefore;
+    return this.#version === "1.2" || isLiteral(this.#before);
   }
 
   #heartbeat(): void {
@@ -208,77 +203,29 @@ export class FrameDecoder {
     }
   }
 
-  /**
-   * Reads the body, or begins to. Returns whether the frame was completed.
-   *
-   * @param headChunk what the head is in, which may have begun in an earlier chunk
-   * @param start where the body begins
-   */
-  #readBody(chunk: Chunk, bytes: Uint8Array, headChunk: Chunk, start: number): boolean {
-    const { contentLength } = this.#head;
-    let end: number;
-    if (contentLength >= 0) {
-      end = start + contentLength;
-      if (end >= bytes.length) return this.#beginBody(bytes, headChunk, start);
-      if (bytes[end] !== 0) throw noNul(contentLength);
-    } else {
-      end = start < bytes.length && bytes[start] === 0 ? start : chunk.indexOfNul(start);
-      if (end < 0) return this.#beginBody(bytes, headChunk, start);
-      this.#checkBodySize(end - start);
-    }
-    this.#at = end + 1;
-    this.#holdsChunk = true;
-    const found = headChunk === chunk ? this.#head.found(chunk) : this.#head.foundCopy(headChunk);
-    found.placeBody(chunk, start, end);
-    this.#deliver(found);
+  #cutFrame(): CutFrame {
+    return this.#cut ??= new CutFrame(this.#head, this.#limits);
+  }
+
+  /** Reads on in the frame that began in an earlier chunk. Returns whether it ends in this one. */
+  #finishCut(cut: CutFrame, chunk: Chunk): boolean {
+    const end = cut.readOn(chunk);
+    if (end < 0) return false;
+    this.#at = end;
+    this.#holdsChunk = cut.bodyChunk === chunk;
+    this.#deliver(cut.headChunk, cut.bodyChunk, cut.bodyStart, cut.bodyEnd);
+    cut.end();
     return true;
   }
 
-  /** Moves what there is of a body into memory of its own; the chunk is let go. */
-  #beginBody(bytes: Uint8Array, headChunk: Chunk, start: number): false {
-    this.#bodyOf = this.#head.foundCopy(headChunk);
-    this.#body = new BodyBuilder(this.#head.contentLength);
-    this.#state = BODY;
-    this.#at = start;
-    this.#continueBody(bytes);
-    return false;
-  }
-
-  /** Takes what belongs to the body that has begun, and the NUL. Returns whether that completed the frame. */
-  #continueBody(bytes: Uint8Array): boolean {
-    const body = this.#body!;
-    const { contentLength } = this.#head;
-    const start = this.#at;
-    let end: number;
-    if (contentLength >= 0) {
-      end = Math.min(bytes.length, start + contentLength - body.length);
-    } else {
-      end = bytes.indexOf(0, start);
-      if (end < 0) end = bytes.length;
-      this.#checkBodySize(body.length + end - start);
-    }
-    body.append(bytes, start, end);
-    if (end === bytes.length) return false;
-    if (bytes[end] !== 0) throw noNul(contentLength);
-    const found = this.#bodyOf!;
-    this.#body = this.#bodyOf = undefined;
-    this.#at = end + 1;
-    const whole = body.finish();
-    found.placeBody(whole, 0, whole.length);
-    this.#deliver(found);
-    return true;
-  }
-
-  #checkBodySize(length: number): void {
-    const { maxBodyBytes } = this.#limits;
-    if (length > maxBodyBytes) throw bodyTooLarge(`at least ${length} bytes`, maxBodyBytes);
-  }
-
-  #deliver(found: Received): void {
+  #deliver(headChunk: Chunk, bodyChunk: Chunk, start: number, end: number): void {
     const { command } = this.#head;
-    this.#crlfBefore = isLiteral(command);
-    this.#state = BETWEEN;
-    if (!mayHaveBody(command) && found.bodyLength > 0) this.#dropStrayBody(command, found);
+    this.#before = command;
+    if (end > start && !mayHaveBody(command)) {
+      this.#checkStrayBody(command, bodyChunk.part(start, end));
+      end = start;
+    }
+    const found = this.#head.found(headChunk, bodyChunk, start, end);
     const frame = Frame.found(command === "MESSAGE" ? this.#messageType : Frame, command, found);
     try {
       this.#onFrame(frame);
@@ -288,48 +235,9 @@ export class FrameDecoder {
   }
 
   /** 1.0 allows a body anywhere and ignores it; old clients end CONNECT with a line too many in any version. */
-  #dropStrayBody(command: string, found: Received): void {
-    if (this.#head.version !== "1.0" && found.body().some((byte) => byte !== LF && byte !== CR)) {
-      throw malformed(`${command} has a body of ${found.bodyLength} bytes, and takes none`);
-    }
-    found.placeBody(EMPTY_CHUNK, 0, 0);
-  }
-
-  /** Keeps the beginning of a frame whose head goes on in the next chunk. */
-  #keepHead(bytes: Uint8Array): void {
-    const { start } = this.#head;
-    this.#carry = bytes.slice(start);
-    this.#carried = bytes.length - start;
-    this.#head.rebase();
-  }
-
-  /**
-   * Reads on in a head that began in an earlier chunk: so much of this chunk is put behind what was kept as the head
-   * needs. Room doubles, so that single bytes cost linear time.
-   *
-   * @returns whether frames may begin in the rest of the chunk.
-   */
-  #continueHead(chunk: Chunk, bytes: Uint8Array): boolean {
-    for (;;) {
-      const carried = this.#carried;
-      const at = this.#at;
-      const size = Math.min(bytes.length - at, Math.max(CARRY_STEP, carried));
-      let carry = this.#carry!;
-      if (carried + size > carry.length) {
-        carry = new Uint8Array(Math.max(carried + size, carry.length * 2));
-        carry.set(this.#carry!.subarray(0, carried));
-        this.#carry = carry;
-      }
-      carry.set(bytes.subarray(at, at + size), carried);
-      const headChunk = new Chunk(carry.subarray(0, carried + size));
-      if (this.#head.read(headChunk)) {
-        this.#carry = undefined;
-        return this.#readBody(chunk, bytes, headChunk, at + this.#head.end - carried);
-      }
-      this.#carried += size;
-      this.#at += size;
-      if (this.#at === bytes.length) return false;
-    }
+  #checkStrayBody(command: string, body: Uint8Array): void {
+    if (this.#head.version === "1.0" || body.every((byte) => byte === LF || byte === CR)) return;
+    throw malformed(`${command} has a body of ${body.length} bytes, and takes none`);
   }
 }
 
@@ -393,8 +301,4 @@ export class FrameEncoderStream extends TransformStream<Frame, Uint8Array> {
     assertVersion(version);
     super({ transform: (frame, controller) => controller.enqueue(frame.encode(version)) });
   }
-}
-
-function noNul(length: number): UnknownBrokerResponseError {
-  return malformed(`no NUL follows its body of ${length} bytes`);
 }

@@ -8,8 +8,8 @@ import { checkHeaderLine, type HeaderRules, headerRules, malformed, type Version
 import type { FactLines, HeadForm } from "./head_form.ts";
 import { KnownHeads } from "./known_heads.ts";
 import { bodyTooLarge, type Limits } from "./limits.ts";
-import { Received } from "./received.ts";
-import { Chunk, decodeLenient, decodeStrict, isAscii, ownText } from "./text.ts";
+import { type HeadFacts, Received } from "./received.ts";
+import { Chunk, decodeLenient, decodeStrict, isAscii } from "./text.ts";
 
 const LF = 10;
 const CR = 13;
@@ -32,6 +32,16 @@ const SIZE_OF_TYPE = 12; // of the names content-type and subscription
 /** "subscription:" */
 const SUBSCRIPTION = new TextEncoder().encode("subscription:");
 
+const NOTHING: HeadFacts = {
+  command: "",
+  rules: headerRules("MESSAGE", "1.2"),
+  commandEnd: 0,
+  contentLength: -1,
+  ascii: true,
+  hasParameters: false,
+  subscription: undefined,
+};
+
 /** A head that was cut in two is compared once more; one that comes byte by byte is not, again and again. */
 const ATTEMPTS = 2;
 
@@ -44,19 +54,21 @@ export class HeadReader {
   #version: Version = "1.2";
   // Offsets into the bytes that are being read.
   #start = 0; // of the command
+  #head = 0; // the LF behind the command
   #scanned = 0; // the next byte to look at
   #line = 0; // where the line being read begins
-  #colon = -1; // the colon of that line, once it was seen
-  #head = 0; // the LF behind the command
+  // What was found.
+  #facts = NOTHING;
+  #length = -1; // the content-length
+  // Of a head that is read line by line.
+  #colon = -1; // the colon of the line, once it was seen
   #command = "";
-  #rules: HeaderRules = headerRules("MESSAGE", "1.2");
+  #rules = NOTHING.rules;
   #ascii = true;
   #count = 0; // header lines
-  #length = -1;
   #hasParameters = false; // of the content-type
-  #subscription: string | undefined;
   readonly #lines: FactLines = { contentLength: -1, contentType: -1, subscription: -1 }; // where they begin
-  #attempts = 0; // how often it may still be compared with known heads; 0 once it is read otherwise
+  #attempts = 0; // how often it may still be compared with known heads; 0 once it is read line by line
   readonly #known = new KnownHeads();
 
   /** Creates a reader that keeps to limits. */
@@ -69,12 +81,12 @@ export class HeadReader {
     return this.#version;
   }
 
-  /** The command, once that line is whole. */
+  /** The command, once the head is whole. */
   get command(): string {
-    return this.#command;
+    return this.#facts.command;
   }
 
-  /** The `content-length`; -1 when there is none. */
+  /** The `content-length`, once the head is whole; -1 when there is none. */
   get contentLength(): number {
     return this.#length;
   }
@@ -91,26 +103,21 @@ export class HeadReader {
 
   /** Begins a head; the version is the one that is read to its end. */
   begin(start: number, version: Version): void {
-    if (version !== this.#version) this.#known.forget(); // what the same bytes mean depends on the version
-    this.#start = this.#scanned = this.#line = start;
-    this.#version = version;
-    this.#colon = -1;
-    this.#command = "";
-    this.#ascii = true;
-    this.#count = 0;
-    this.#length = -1;
-    this.#hasParameters = false;
-    this.#subscription = undefined;
-    this.#lines.contentLength = this.#lines.contentType = this.#lines.subscription = -1;
+    this.#start = start;
     this.#attempts = ATTEMPTS;
+    if (version === this.#version) return;
+    this.#version = version;
+    this.#known.forget(); // what the same bytes mean depends on the version
   }
 
-  /** Says that the frame will begin at 0 from the next chunk on. */
+  /** Says that the frame begins at 0 from the next chunk on. */
   rebase(): void {
-    this.#scanned -= this.#start;
-    this.#line -= this.#start;
-    if (this.#colon >= 0) this.#colon -= this.#start;
-    this.#head -= this.#start;
+    const start = this.#start;
+    this.#scanned -= start;
+    this.#line -= start;
+    if (this.#colon >= 0) this.#colon -= start;
+    if (this.#lines.subscription >= 0) this.#lines.subscription -= start;
+    this.#head -= start;
     this.#start = 0;
   }
 
@@ -124,9 +131,9 @@ export class HeadReader {
     const isFresh = this.#attempts > 0;
     if (isFresh) {
       this.#attempts--;
-      const form = this.#known.match(bytes, chunk.view, this.#start);
+      const form = this.#known.match(chunk, this.#start);
       if (form !== undefined) {
-        this.#adopt(form, chunk, bytes);
+        this.#adopt(form, chunk);
         this.#checkSize(this.#scanned);
         return true;
       }
@@ -134,14 +141,36 @@ export class HeadReader {
         this.#checkSize(bytes.length + 1); // at least one more byte belongs to it
         return false;
       }
+      this.#beginLines();
     }
-    this.#attempts = 0;
     const whole = (this.#command !== "" || this.#readCommand(bytes)) && this.#readHeaderLines(bytes);
     this.#checkSize(whole ? this.#scanned : bytes.length + 1);
     if (!whole) return false;
     if (!chunk.isPlain) this.#checkLines(bytes);
-    if (isFresh && mayHaveBody(this.#command)) this.#learn(chunk, bytes);
+    this.#conclude(chunk);
+    if (isFresh && mayHaveBody(this.#command)) {
+      this.#known.learn(bytes, this.#start, this.#scanned, this.#facts, this.#lines);
+    }
     return true;
+  }
+
+  /** What was found, in the chunk that was read, with the body that belongs to it. Can be had once. */
+  found(chunk: Chunk, bodyChunk: Chunk, bodyStart: number, bodyEnd: number): Received {
+    const facts = this.#facts;
+    this.#facts = NOTHING; // a subscription in it may keep the chunk
+    return new Received(facts, chunk, this.#head, this.#line, bodyChunk, bodyStart, bodyEnd);
+  }
+
+  #beginLines(): void {
+    this.#attempts = 0;
+    this.#scanned = this.#line = this.#start;
+    this.#colon = -1;
+    this.#command = "";
+    this.#ascii = true;
+    this.#count = 0;
+    this.#length = -1;
+    this.#hasParameters = false;
+    this.#lines.contentLength = this.#lines.contentType = this.#lines.subscription = -1;
   }
 
   #checkSize(end: number): void {
@@ -150,63 +179,45 @@ export class HeadReader {
     throw malformed(`its headers are over the limit of ${maxHeaderBytes} bytes (maxHeaderBytes)`);
   }
 
-  /** What was found, in the chunk that was read. */
-  found(chunk: Chunk): Received {
-    const found = new Received(chunk, this.#head, this.#line, this.#ascii, this.#rules);
-    found.hasParameters = this.#hasParameters;
-    found.subscription = this.#subscription;
-    return found;
-  }
-
-  /** The same, in a chunk of its own, so that the one that was read can be let go. */
-  foundCopy(chunk: Chunk): Received {
-    const head = new Chunk(chunk.bytes.slice(this.#head, this.#line));
-    const found = new Received(head, 0, head.length, this.#ascii, this.#rules);
-    found.hasParameters = this.#hasParameters;
-    found.subscription = this.#subscription;
-    return found;
-  }
-
   /** Takes over what an earlier head of this form said, and what this one says otherwise. */
-  #adopt({ facts, changed, end }: HeadForm, chunk: Chunk, bytes: Uint8Array): void {
-    const { command, rules, commandEnd, contentLength, hasParameters, ascii, subscription } = facts;
-    this.#command = command;
-    this.#rules = rules;
-    this.#head = this.#start + commandEnd;
+  #adopt(form: HeadForm, chunk: Chunk): void {
+    const { facts, end } = form;
+    this.#facts = facts;
+    this.#length = facts.contentLength;
+    this.#head = this.#start + facts.commandEnd;
     this.#scanned = end;
     this.#line = end - 1;
-    this.#ascii = ascii;
-    this.#length = contentLength;
-    if (changed.contentLength >= 0) this.#readContentLength(bytes, changed.contentLength);
-    this.#hasParameters = changed.contentType < 0 ? hasParameters : lineHas(bytes, SEMICOLON, changed.contentType);
-    this.#subscription = changed.subscription < 0 ? subscription : this.#valueAt(chunk, bytes, changed.subscription);
+    if (form.hasChanged) this.#adoptChanged(form.changed, chunk);
   }
 
-  /** Remembers this head for the next ones. */
-  #learn(chunk: Chunk, bytes: Uint8Array): void {
+  #adoptChanged(changed: FactLines, chunk: Chunk): void {
+    const { bytes } = chunk;
+    const { command, rules, commandEnd, contentLength, ascii, hasParameters, subscription } = this.#facts;
+    if (changed.contentLength >= 0) this.#readContentLength(bytes, changed.contentLength, rules);
+    if (changed.contentType < 0 && changed.subscription < 0) return;
+    this.#facts = {
+      command,
+      rules,
+      commandEnd,
+      contentLength,
+      ascii,
+      hasParameters: changed.contentType < 0 ? hasParameters : lineHas(bytes, SEMICOLON, changed.contentType),
+      subscription: changed.subscription < 0 ? subscription : valueAt(chunk, changed.subscription, rules),
+    };
+  }
+
+  /** Puts together what the lines have said. */
+  #conclude(chunk: Chunk): void {
     const line = this.#lines.subscription;
-    const subscription = line < 0 ? undefined : this.#valueAt(chunk, bytes, line + SUBSCRIPTION.length);
-    this.#subscription = subscription && ownText(subscription); // so that the chunk is not kept with the form
-    const facts = {
+    this.#facts = {
       command: this.#command,
       rules: this.#rules,
       commandEnd: this.#head - this.#start,
       contentLength: this.#length,
-      hasParameters: this.#hasParameters,
       ascii: this.#ascii,
-      subscription: this.#subscription,
+      hasParameters: this.#hasParameters,
+      subscription: line < 0 ? undefined : valueAt(chunk, line + SUBSCRIPTION.length, this.#rules),
     };
-    this.#known.learn(bytes, this.#start, this.#scanned, facts, this.#lines);
-  }
-
-  /** The value that begins there; `undefined` when it is not ASCII, or has an escape or a CR. */
-  #valueAt(chunk: Chunk, bytes: Uint8Array, start: number): string | undefined {
-    if (this.#rules.padded) { while (bytes[start] === SPACE) start++; }
-    let at = start;
-    for (let byte = bytes[at]!; byte !== LF; byte = bytes[++at]!) {
-      if (byte > 127 || byte === CR || (byte === BACKSLASH && this.#rules.escapes)) return undefined;
-    }
-    return chunk.latin1(start, at);
   }
 
   #readCommand(bytes: Uint8Array): boolean {
@@ -285,7 +296,7 @@ export class HeadReader {
     if (size === SIZE_OF_LENGTH) {
       if (lines.contentLength >= 0 || !beginsWith(bytes, line, CONTENT_LENGTH)) return;
       lines.contentLength = line;
-      this.#readContentLength(bytes, line + CONTENT_LENGTH.length);
+      this.#readContentLength(bytes, line + CONTENT_LENGTH.length, this.#rules);
     } else if (first === LETTER_C) {
       if (lines.contentType >= 0 || !beginsWith(bytes, line, CONTENT_TYPE)) return;
       lines.contentType = line;
@@ -319,12 +330,12 @@ export class HeadReader {
     }
   }
 
-  #readContentLength(bytes: Uint8Array, start: number): void {
+  #readContentLength(bytes: Uint8Array, start: number, rules: HeaderRules): void {
     const lf = indexOfByte(bytes, LF, start);
     let at = start;
     let end = lf;
-    if (this.#rules.crlf && bytes[end - 1] === CR) end--;
-    if (this.#rules.padded) {
+    if (rules.crlf && bytes[end - 1] === CR) end--;
+    if (rules.padded) {
       while (bytes[at] === SPACE && at < end) at++;
       while (bytes[end - 1] === SPACE && at < end) end--;
     }
@@ -350,6 +361,17 @@ export class HeadReader {
 function indexOfByte(bytes: Uint8Array, byte: number, from: number): number {
   while (from < bytes.length && bytes[from] !== byte) from++;
   return from;
+}
+
+/** The value that begins there; `undefined` when it is not ASCII, or has an escape or a CR. */
+function valueAt(chunk: Chunk, start: number, { padded, escapes }: HeaderRules): string | undefined {
+  const { bytes } = chunk;
+  while (padded && bytes[start] === SPACE) start++;
+  let at = start;
+  for (let byte = bytes[at]!; byte !== LF; byte = bytes[++at]!) {
+    if (byte > 127 || byte === CR || (byte === BACKSLASH && escapes)) return undefined;
+  }
+  return chunk.latin1(start, at);
 }
 
 function beginsWith(bytes: Uint8Array, start: number, name: Uint8Array): boolean {

@@ -9,6 +9,8 @@
  * @module
  */
 import type { HeaderRules } from "./headers.ts";
+import type { HeadFacts } from "./received.ts";
+import { type Chunk, decodeLenient } from "./text.ts";
 
 const LF = 10;
 const CR = 13;
@@ -17,31 +19,6 @@ const BACKSLASH = 92;
 const LETTER_C = 99;
 const LETTER_N = 110;
 const LETTER_R = 114;
-
-// Four bytes at a time.
-const ONES = 0x01010101;
-const HIGH_BITS = 0x80808080;
-const LFS = LF * ONES;
-const CRS = CR * ONES;
-const BACKSLASHES = BACKSLASH * ONES;
-
-/** What a head says that is needed for each frame. */
-export interface HeadFacts {
-  /** The command. */
-  command: string;
-  /** How the header lines are read. */
-  rules: HeaderRules;
-  /** Where the LF behind the command is, from the beginning of the head. */
-  commandEnd: number;
-  /** The `content-length`; -1 when there is none. */
-  contentLength: number;
-  /** Whether the `content-type` has parameters. */
-  hasParameters: boolean;
-  /** Whether the header lines are ASCII. */
-  ascii: boolean;
-  /** The `subscription`, where it is written as it is. */
-  subscription: string | undefined;
-}
 
 /** Where something is in the bytes for each header line that a fact is in; -1 for none. */
 export interface FactLines {
@@ -53,11 +30,32 @@ export interface FactLines {
   subscription: number;
 }
 
+/** From so many bytes on, a text is compared as such. */
+const LONG = 1 << 8;
+
+const FACTS = ["contentLength", "contentType", "subscription"] as const;
+
+/** A text that is the same in each head of a form. */
+interface Fixed {
+  /** Where it begins. */
+  readonly from: number;
+  /** How many bytes. */
+  readonly size: number;
+  /** What it is, if it is so long that texts are compared sooner than bytes. */
+  readonly text: string | undefined;
+  /** The fact that is in the line of the gap before it, if one is. */
+  readonly fact: keyof FactLines | undefined;
+  /** How many bytes before that gap the value begins. */
+  readonly same: number;
+}
+
 /** A head that was read before, and checked: its lines are UTF-8, without a CR, and with such escapes as there are. */
 export class HeadForm {
   /** What it says. */
   readonly facts: HeadFacts;
-  /** Where the values begin that may be other ones in the head that was matched last. */
+  /** Whether some of the facts may be other ones in the head that was matched last. */
+  hasChanged = false;
+  /** Where the values of those begin. */
   readonly changed: FactLines = { contentLength: -1, contentType: -1, subscription: -1 };
   /** Where that head ends: behind its empty line. */
   end = 0;
@@ -70,11 +68,8 @@ export class HeadForm {
   readonly #colons: number[] = [];
   readonly #ends: number[] = [];
   readonly #gaps: number[] = [];
-  readonly #lines: FactLines = { contentLength: -1, contentType: -1, subscription: -1 }; // their numbers
-  // Of each fixed text: where it begins and ends, and in which line. Behind each but the last is a gap.
-  readonly #froms: number[] = [];
-  readonly #tos: number[] = [];
-  readonly #inLine: number[] = [];
+  readonly #facts: (keyof FactLines | undefined)[] = [];
+  readonly #fixed: Fixed[] = []; // before each but the first is a gap
 
   /**
    * Keeps a head to match others with. There is neither NUL nor CR in it.
@@ -88,10 +83,7 @@ export class HeadForm {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const ends = this.#ends;
     for (let from = facts.commandEnd + 1; from < bytes.length - 1; from = ends.at(-1)! + 1) {
-      const line = ends.length;
-      if (from === at.contentLength) this.#lines.contentLength = line;
-      else if (from === at.contentType) this.#lines.contentType = line;
-      else if (from === at.subscription) this.#lines.subscription = line;
+      this.#facts.push(FACTS.find((fact) => at[fact] === from));
       const colon = bytes.indexOf(COLON, from);
       const lf = bytes.indexOf(LF, colon);
       this.#colons.push(colon);
@@ -104,32 +96,30 @@ export class HeadForm {
   /**
    * Compares. Returns whether the head that begins at `start` has the fixed texts, is whole, and has only ASCII in the
    * gaps, without a CR and with the right escapes. Otherwise nothing is known of it.
-   *
-   * @param view on the same bytes
    */
-  match(bytes: Uint8Array, view: DataView, start: number): boolean {
-    const changed = this.changed;
-    changed.contentLength = changed.contentType = changed.subscription = -1;
+  match(chunk: Chunk, start: number): boolean {
+    const { bytes, view } = chunk;
+    if (this.hasChanged) this.#forgetChanged();
     this.isCut = false;
-    const froms = this.#froms;
-    const tos = this.#tos;
+    const fixed = this.#fixed;
     let at = start;
-    for (let part = 0; part < froms.length; part++) {
-      if (part > 0) {
-        this.#noteGap(part - 1, at);
-        at = valueEnd(bytes, view, at, this.facts.rules);
+    for (let i = 0; i < fixed.length; i++) {
+      const { from, size, text, fact, same } = fixed[i]!;
+      if (i > 0) {
+        if (fact !== undefined) this.#noteChanged(fact, at - same);
+        at = valueEnd(bytes, at, this.facts.rules);
         if (at < 0) {
           this.isCut = at === NOT_YET;
           return false;
         }
       }
-      const from = froms[part]!;
-      const size = tos[part]! - from;
       if (at + size > bytes.length) {
         this.isCut = isSame(this.#view, from, view, at, bytes.length - at);
         return false;
       }
-      if (!isSame(this.#view, from, view, at, size)) return false;
+      if (text !== undefined && chunk.hasText) {
+        if (chunk.latin1(at, at + size) !== text) return false;
+      } else if (!isSame(this.#view, from, view, at, size)) return false;
       at += size;
     }
     this.end = at;
@@ -140,7 +130,7 @@ export class HeadForm {
    * Opens gaps, or has them begin earlier, so that a head matches that has the same lines with other values. Returns
    * whether it is such a head.
    */
-  adapt(bytes: Uint8Array, view: DataView, start: number): boolean {
+  adapt(bytes: Uint8Array, start: number): boolean {
     const known = this.#bytes;
     const gaps: number[] = [];
     let from = this.facts.commandEnd + 1;
@@ -151,7 +141,7 @@ export class HeadForm {
       if (difference <= this.#colons[line]!) return false;
       const gap = Math.min(this.#gaps[line]!, wholeBefore(known, difference));
       gaps.push(gap);
-      at = difference > lf ? at + lf - from : valueEnd(bytes, view, at + gap - from, this.facts.rules);
+      at = difference > lf ? at + lf - from : valueEnd(bytes, at + gap - from, this.facts.rules);
       if (at < 0) return false;
       at++;
       from = lf + 1;
@@ -162,26 +152,36 @@ export class HeadForm {
     return true;
   }
 
-  #layOut(): void {
-    this.#froms.length = this.#tos.length = this.#inLine.length = 0;
-    this.#froms.push(0);
-    for (const [line, lf] of this.#ends.entries()) {
-      if (this.#gaps[line] === lf) continue;
-      this.#tos.push(this.#gaps[line]!);
-      this.#inLine.push(line);
-      this.#froms.push(lf);
-    }
-    this.#tos.push(this.#bytes.length);
+  #noteChanged(fact: keyof FactLines, at: number): void {
+    this.hasChanged = true;
+    this.changed[fact] = at;
   }
 
-  /** Notes which fact, if any, has to be read anew because of a gap that was found at `at`. */
-  #noteGap(part: number, at: number): void {
-    const line = this.#inLine[part]!;
-    const value = at - this.#tos[part]! + this.#colons[line]! + 1;
-    const lines = this.#lines;
-    if (line === lines.contentLength) this.changed.contentLength = value;
-    else if (line === lines.contentType) this.changed.contentType = value;
-    else if (line === lines.subscription) this.changed.subscription = value;
+  #forgetChanged(): void {
+    this.hasChanged = false;
+    for (const fact of FACTS) this.changed[fact] = -1;
+  }
+
+  #layOut(): void {
+    this.#fixed.length = 0;
+    let from = 0;
+    let fact: keyof FactLines | undefined;
+    let same = 0;
+    for (const [line, lf] of this.#ends.entries()) {
+      const gap = this.#gaps[line]!;
+      if (gap === lf) continue;
+      this.#fix(from, gap, fact, same);
+      from = lf;
+      fact = this.#facts[line];
+      same = gap - this.#colons[line]! - 1;
+    }
+    this.#fix(from, this.#bytes.length, fact, same);
+  }
+
+  #fix(from: number, to: number, fact: keyof FactLines | undefined, same: number): void {
+    const size = to - from;
+    const text = size < LONG ? undefined : decodeLenient(this.#bytes.subarray(from, to));
+    this.#fixed.push({ from, size, text, fact, same });
   }
 }
 
@@ -232,19 +232,19 @@ const NOT_YET = -2;
  * Where the line ends that goes on at `at`; `NOT_YET`; or -1 when a CR, an escape that the rules do not have, or anything
  * but ASCII comes before that.
  */
-function valueEnd(bytes: Uint8Array, view: DataView, at: number, rules: HeaderRules): number {
+function valueEnd(bytes: Uint8Array, at: number, rules: HeaderRules): number {
   const { length } = bytes;
-  for (; at + 4 <= length; at += 4) {
-    const four = view.getInt32(at, true);
-    if (((four | hasZero(four ^ LFS) | hasZero(four ^ CRS) | hasZero(four ^ BACKSLASHES)) & HIGH_BITS) !== 0) break;
-  }
   for (; at < length; at++) {
     const byte = bytes[at]!;
-    if (byte === LF) return at;
-    if (byte === CR || byte > 127) return -1;
-    if (byte === BACKSLASH && rules.escapes) {
-      if (++at === length) return NOT_YET;
-      if (!isEscape(bytes[at]!, rules)) return -1;
+    if (byte <= CR) {
+      if (byte === LF) return at;
+      if (byte === CR) return -1;
+    } else if (byte >= BACKSLASH) {
+      if (byte > 127) return -1;
+      if (byte === BACKSLASH && rules.escapes) {
+        if (++at === length) return NOT_YET;
+        if (!isEscape(bytes[at]!, rules)) return -1;
+      }
     }
   }
   return NOT_YET;
@@ -253,9 +253,4 @@ function valueEnd(bytes: Uint8Array, view: DataView, at: number, rules: HeaderRu
 /** Whether this byte behind a backslash makes an escape. */
 function isEscape(byte: number, rules: HeaderRules): boolean {
   return byte === LETTER_C || byte === BACKSLASH || byte === LETTER_N || (byte === LETTER_R && rules.escapesCr);
-}
-
-/** Has one of its high bits set when one of the four bytes is zero; the other bits mean nothing. */
-function hasZero(four: number): number {
-  return (four - ONES) & ~four;
 }

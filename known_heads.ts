@@ -3,7 +3,9 @@
  *
  * @module
  */
-import { type FactLines, type HeadFacts, HeadForm } from "./head_form.ts";
+import { type FactLines, HeadForm } from "./head_form.ts";
+import type { HeadFacts } from "./received.ts";
+import { type Chunk, ownText } from "./text.ts";
 
 const CR = 13;
 
@@ -26,16 +28,12 @@ export class KnownHeads {
     this.#last = undefined;
   }
 
-  /**
-   * The form that the head at `start` has, if it is known and whole.
-   *
-   * @param view on the same bytes
-   */
-  match(bytes: Uint8Array, view: DataView, start: number): HeadForm | undefined {
+  /** The form that the head at `start` has, if it is known and whole. */
+  match(chunk: Chunk, start: number): HeadForm | undefined {
     if (this.#credit < MOST_FORMS * COST) this.#credit++;
     const last = this.#last;
-    if (last === undefined || last.match(bytes, view, start)) return last;
-    return last.isCut ? undefined : this.#search(bytes, view, start);
+    if (last === undefined || last.match(chunk, start)) return last;
+    return last.isCut ? undefined : this.#search(chunk, start);
   }
 
   /** Whether the one that was not matched last may be once there is more of it. */
@@ -55,7 +53,8 @@ export class KnownHeads {
     // A CR may stand before the LF of the command or of the empty line, too.
     if (head.includes(0) || head.includes(CR)) return;
     const { contentLength, contentType, subscription } = at;
-    this.#last = this.#forms[this.#next] = new HeadForm(head, facts, {
+    const own = facts.subscription && ownText(facts.subscription); // so that the chunk is not kept with it
+    this.#last = this.#forms[this.#next] = new HeadForm(head, { ...facts, subscription: own }, {
       contentLength: contentLength - start,
       contentType: contentType - start,
       subscription: subscription - start,
@@ -67,11 +66,11 @@ export class KnownHeads {
     return this.#credit >= COST;
   }
 
-  #search(bytes: Uint8Array, view: DataView, start: number): HeadForm | undefined {
-    for (const form of this.#forms) if (form !== this.#last && form.match(bytes, view, start)) return this.#last = form;
+  #search(chunk: Chunk, start: number): HeadForm | undefined {
+    for (const form of this.#forms) if (form !== this.#last && form.match(chunk, start)) return this.#last = form;
     if (!this.#mayStudy) return undefined;
     for (const form of this.#forms) {
-      if (form.adapt(bytes, view, start) && form.match(bytes, view, start)) return this.#last = form;
+      if (form.adapt(chunk.bytes, start) && form.match(chunk, start)) return this.#last = form;
     }
     return undefined;
   }

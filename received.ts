@@ -14,64 +14,85 @@ import {
 } from "./headers.ts";
 import { charsetOf, type Chunk, decodeStrict } from "./text.ts";
 
-/** Where the parts of a frame are, and how to read them. */
-export class Received {
+/** What is known of a head: most of them say the same as one before. */
+export interface HeadFacts {
+  /** The command. */
+  readonly command: string;
   /** How the header lines are read. */
   readonly rules: HeaderRules;
+  /** Where the LF behind the command is, from the beginning of the head. */
+  readonly commandEnd: number;
+  /** The `content-length`; -1 when there is none. */
+  readonly contentLength: number;
+  /** Whether the `content-type` has parameters, of which one may be a charset. */
+  readonly hasParameters: boolean;
+  /** Whether the header lines are ASCII; otherwise they have been checked to be UTF-8. */
+  readonly ascii: boolean;
+  /** The `subscription`, where it is written as it is. */
+  readonly subscription: string | undefined;
+}
+
+/** Where the parts of a frame are, and how to read them. */
+export class Received {
+  readonly #facts: HeadFacts;
   readonly #chunk: Chunk;
   readonly #head: number;
   readonly #headEnd: number;
-  readonly #ascii: boolean;
+  readonly #bodyChunk: Chunk;
+  readonly #bodyStart: number;
+  readonly #bodyEnd: number;
   #block: string | undefined;
-  #bodyChunk: Chunk;
-  #bodyStart = 0;
-  #bodyEnd = 0;
-  /** Whether the content-type has parameters, of which one may be a charset. */
-  hasParameters = false;
-  /** The id of the subscription, where the decoder has seen it. */
-  subscription: string | undefined = undefined;
 
   /**
-   * Remembers where a head is; the body is empty until {@linkcode placeBody} says more.
+   * Remembers where a head and a body are: often in the same chunk.
    *
    * @param head the LF that ends the command line; the header lines follow it
    * @param headEnd behind the LF of the last header line
-   * @param ascii whether the header lines are ASCII; otherwise they have been checked to be UTF-8
    */
-  constructor(chunk: Chunk, head: number, headEnd: number, ascii: boolean, rules: HeaderRules) {
-    this.#chunk = this.#bodyChunk = chunk;
+  constructor(
+    facts: HeadFacts,
+    chunk: Chunk,
+    head: number,
+    headEnd: number,
+    bodyChunk: Chunk,
+    bodyStart: number,
+    bodyEnd: number,
+  ) {
+    this.#facts = facts;
+    this.#chunk = chunk;
     this.#head = head;
     this.#headEnd = headEnd;
-    this.#ascii = ascii;
-    this.rules = rules;
+    this.#bodyChunk = bodyChunk;
+    this.#bodyStart = bodyStart;
+    this.#bodyEnd = bodyEnd;
   }
 
-  /** Says where the body is: often in the chunk that has the head as well. */
-  placeBody(chunk: Chunk, start: number, end: number): void {
-    this.#bodyChunk = chunk;
-    this.#bodyStart = start;
-    this.#bodyEnd = end;
+  /** The id of the subscription, where the decoder has seen it. */
+  get subscription(): string | undefined {
+    return this.#facts.subscription;
   }
 
   /** All headers. */
   headers(): Headers {
-    return parseHeaders(this.#lines().slice(1), this.rules);
+    return parseHeaders(this.#lines().slice(1), this.#facts.rules);
   }
 
   /** One header, read without the others where that can be. */
   header(name: string): string | undefined {
     // A name that may be escaped on the wire, or that may be only the beginning of a longer one there, has to be read.
-    return isPlainHeader(name) ? findHeader(this.#lines(), name, this.rules) : this.headers()[name];
+    return isPlainHeader(name) ? findHeader(this.#lines(), name, this.#facts.rules) : this.headers()[name];
   }
 
   /** One header as it is on the wire; its name is one that is never escaped. */
   escapedHeader(name: string): string | undefined {
-    return findEscapedHeader(this.#lines(), name, this.rules);
+    return findEscapedHeader(this.#lines(), name, this.#facts.rules);
   }
 
   /** The charset that the body is said to be in; `undefined` when that is UTF-8, or nothing is said. */
   charset(): string | undefined {
-    return this.hasParameters ? charsetOf(findHeader(this.#lines(), "content-type", this.rules)) : undefined;
+    return this.#facts.hasParameters
+      ? charsetOf(findHeader(this.#lines(), "content-type", this.#facts.rules))
+      : undefined;
   }
 
   /** Size of the body in bytes. */
@@ -91,7 +112,7 @@ export class Received {
 
   /** The header lines, with the LF before the first of them. */
   #lines(): string {
-    return this.#block ??= this.#ascii
+    return this.#block ??= this.#facts.ascii
       ? this.#chunk.latin1(this.#head, this.#headEnd)
       : decodeStrict(this.#chunk.part(this.#head, this.#headEnd));
   }

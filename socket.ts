@@ -62,8 +62,10 @@ export class FramedSocket implements ByteSink {
     this.#transport = transport;
     this.#clock = options.clock ?? systemClock;
     this.#lastReceived = this.#clock.now();
+    this.#io = directIo(transport);
     this.#decoder = new FrameDecoder({
       ...options,
+      ownChunks: this.#io.ownChunks,
       onFrame: (frame) => {
         if (!this.#over) this.#sink!.onFrame(frame);
       },
@@ -71,7 +73,6 @@ export class FramedSocket implements ByteSink {
         if (!this.#over) this.#sink!.onHeartbeat?.();
       },
     });
-    this.#io = directIo(transport);
     this.#out = new WriteBuffer(this.#io, this.#clock, () => this.#writeFailed());
   }
 

@@ -62,6 +62,7 @@ const WHOLE = 1 << 20;
 export class Chunk {
   /** How many bytes. */
   readonly length: number;
+  readonly #isKept: boolean;
   #bytes: Uint8Array | undefined;
   #view: DataView | undefined;
   #text: string | undefined; // one character a byte
@@ -73,11 +74,14 @@ export class Chunk {
   /**
    * Wraps bytes without copying them.
    *
+   * @param isKept whether the bytes stay what they are, because nobody wants their memory back. Then strings are made of
+   * them, and not of the text of all.
    * @param giveBack takes memory that somebody else can use, once the chunk needs it no longer. Then the chunk is to be
    * read as a whole.
    */
-  constructor(bytes: Uint8Array, giveBack?: (bytes: Uint8Array) => void) {
+  constructor(bytes: Uint8Array, isKept: boolean = false, giveBack?: (bytes: Uint8Array) => void) {
     this.length = bytes.length;
+    this.#isKept = isKept;
     this.#bytes = bytes;
     this.#giveBack = giveBack;
   }
@@ -106,7 +110,7 @@ export class Chunk {
    * them any more.
    */
   letGo(): boolean {
-    if (this.#lent || this.length > WHOLE || !this.isAscii) return false;
+    if (this.#lent || this.#isKept || this.length > WHOLE || !this.isAscii) return false;
     this.#all();
     this.#bytes = this.#view = undefined;
     return true;
@@ -114,8 +118,13 @@ export class Chunk {
 
   /** A range as a string of one character a byte. */
   latin1(start: number, end: number): string {
-    if (this.#text === undefined && this.length > WHOLE) return toLatin1(this.#bytes!, start, end);
+    if (this.#text === undefined && (this.#isKept || this.length > WHOLE)) return toLatin1(this.#bytes!, start, end);
     return this.#all().slice(start, end);
+  }
+
+  /** Whether it is ASCII and its text is or will be made in any case. */
+  get hasText(): boolean {
+    return !this.#isKept && this.length <= WHOLE && this.isAscii;
   }
 
   /** Whether all bytes are ASCII. */
@@ -128,12 +137,12 @@ export class Chunk {
    * Of a large chunk it is not known.
    */
   get isPlain(): boolean {
-    return this.#plain ??= this.length <= WHOLE && this.isAscii && hasNoneOf(this.#all(), "\\", "\r");
+    return this.#plain ??= !this.#isKept && this.length <= WHOLE && this.isAscii && hasNoneOf(this.#all(), "\\", "\r");
   }
 
   /** Where the next NUL is; -1 when there is none. */
   indexOfNul(from: number): number {
-    if (this.length > WHOLE) return this.#bytes!.indexOf(0, from);
+    if (this.#isKept || this.length > WHOLE) return this.#bytes!.indexOf(0, from);
     // In a string it is found several times sooner than in bytes.
     return this.#all().indexOf("\0", from);
   }
@@ -141,6 +150,7 @@ export class Chunk {
   /** UTF-8 text of a range; bytes that are not UTF-8 become U+FFFD. */
   text(start: number, end: number): string {
     if (start === end) return "";
+    if (this.#isKept) return this.isAscii ? toLatin1(this.#bytes!, start, end) : toUtf8(this.#bytes!, start, end);
     const length = end - start;
     const whole = this.#text !== undefined || this.#giveBack !== undefined ||
       (length * SMALL_SHARE <= this.length && this.length <= WHOLE);

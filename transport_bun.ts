@@ -146,6 +146,7 @@ const HANDLER: BunSocketHandler = {
 function toTransport(socket: BunSocket, peer: string): Transport {
   socket.setNoDelay(true);
   const transport = new ChannelTransport(peer, {
+    ownChunks: true,
     pull() {
       if (!state.paused) return;
       state.paused = false;

@@ -238,6 +238,31 @@ test("frames do not change when more is pushed", () => {
   assertEquals(read, [["1", "first", 5], ["2", "second", 6], ["3", "third", 5], ["4", "fourth", 6]]);
 });
 
+test("frames that were cut do not change when others are", () => {
+  // Some are put together in memory that the next one gets as well, if nobody has a part of it; others by their bodies.
+  const bodies = Array.from({ length: 60 }, (_, i) => `${i}${"xé"[i % 2]!.repeat([3, 300, 9000][i % 3]!)}`);
+  const wire = new TextEncoder().encode(
+    bodies.map((body, i) => {
+      const { length } = new TextEncoder().encode(body);
+      return `MESSAGE\nn:${i}\n${i % 4 < 2 ? `content-length:${length}\n` : ""}\n${body}\0`;
+    }).join(""),
+  );
+  for (const step of [1, 7, 50, 1000, 10_000]) {
+    const frames: Frame[] = [];
+    const views: Uint8Array[] = [];
+    const decoder = new FrameDecoder({
+      onFrame: (frame) => {
+        frames.push(frame);
+        if (frames.length % 5 === 0) views.push(frame.body);
+      },
+    });
+    for (let at = 0; at < wire.length; at += step) decoder.push(wire.slice(at, at + step));
+    assertEquals(frames.map((frame) => frame.text()), bodies);
+    assertEquals(frames.map((frame) => frame.headers["n"]), bodies.map((_, i) => String(i)));
+    assertEquals(views.map((view) => new TextDecoder().decode(view)), bodies.filter((_, i) => i % 5 === 4));
+  }
+});
+
 test("onHeartbeat is optional", () => {
   assertEquals(pushed(`\n\n${RECEIPT}\n`).frames.length, 1);
 });

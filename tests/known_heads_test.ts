@@ -35,6 +35,18 @@ function message(lines: readonly string[], body = ""): string {
   return `MESSAGE\n${lines.map((line) => `${line}\n`).join("")}\n${body}\0`;
 }
 
+/** What a decoder that has seen some frames makes of the last one, or says against it. */
+function lastOf(frames: readonly string[]): Head | string {
+  let last: Frame | undefined;
+  const decoder = new FrameDecoder({ onFrame: (frame) => last = frame });
+  try {
+    for (const frame of frames) decoder.push(octets(frame));
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return said(last!); // which throws where the decoder should have
+}
+
 const cases: Record<string, string[]> = {
   "values of the same length": ["id:1", "id:2", "id:3"],
   "a value that grows and shrinks": ["id:9", "id:10", "id:9", "id:100", "id:"],
@@ -71,6 +83,17 @@ test("heads one after the other: unusual octets, wherever they are in a value", 
   }
 });
 
+test("heads one after the other: a long text that differs somewhere", () => {
+  const lines = Array.from({ length: 30 }, (_, i) => `name-${i}:value-${i}`);
+  const known = message(["id:1", ...lines, "end:1"]);
+  for (let at = 0; at < known.length - 3; at++) {
+    for (const other of ["~", "\n", ":", "\xc3"]) {
+      const changed = known.slice(0, at) + other + known.slice(at + 1);
+      assertEquals(lastOf([known, known, changed]), lastOf([changed]), JSON.stringify([at, other]));
+    }
+  }
+});
+
 test("heads one after the other: a line more, a line less", () => {
   const all = [["a:1", "b:2"], ["a:1", "b:2", "c:3"], ["a:1", "b:2"], ["a:1"], [], ["a:1", "a:1"]];
   const [together, alone] = bothWays(all.map((lines) => message(lines)));
@@ -102,18 +125,6 @@ test("the subscription is what its header says, however that is written", () => 
     assertEquals(frames.map((frame) => frame.subscriptionId), frames.map((frame) => frame.headers["subscription"]));
   }
 });
-
-/** What a decoder that has seen some frames makes of the last one, or says against it. */
-function lastOf(frames: readonly string[]): Head | string {
-  let last: Frame | undefined;
-  const decoder = new FrameDecoder({ onFrame: (frame) => last = frame });
-  try {
-    for (const frame of frames) decoder.push(octets(frame));
-  } catch (error) {
-    return (error as Error).message;
-  }
-  return said(last!); // which throws where the decoder should have
-}
 
 test("heads one after the other: no fault hides behind what is like an earlier head", () => {
   const escapes = String.raw`a\c a\n a\\ a\q a\ a a\\c a\\n a\r aq ac`.split(" ");

@@ -11,7 +11,9 @@ for (const { name, versions, wire, frames, heartbeats = 0, error = false, pendin
     const expected: Outcome = { frames, heartbeats, error, pending };
     for (const version of versions) {
       for (const chunks of splits(octets(wire))) {
-        assertEquals(decode(chunks, { version }), expected, `${version}, ${chunks.map((chunk) => chunk.length)}`);
+        const where = `${version}, ${chunks.map((chunk) => chunk.length)}`;
+        assertEquals(decode(chunks, { version }), expected, where);
+        assertEquals(decode(chunks, { version, ownChunks: true }), expected, where);
       }
     }
   });

@@ -1,0 +1,60 @@
+/**
+ * Where the beginning of a frame is kept while its chunk is let go.
+ *
+ * @module
+ */
+import { Chunk } from "./text.ts";
+
+/** What is allocated at least. */
+const LEAST = 1 << 9;
+
+/** What is used again at most. */
+const MOST = 1 << 14;
+
+/** Bytes that come one behind the other. Their memory is used again: every chunk may end inside of a frame. */
+export class Carry {
+  #room = new Uint8Array(0);
+  #length = 0;
+  #chunk: Chunk | undefined;
+
+  /** Bytes so far. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Begins with what is between `start` and `end`. */
+  begin(bytes: Uint8Array, start: number, end: number): void {
+    this.#length = 0;
+    this.append(bytes, start, end);
+  }
+
+  /** Adds what is between `start` and `end`. Room doubles, so that single bytes cost linear time. */
+  append(bytes: Uint8Array, start: number, end: number): void {
+    const length = this.#length + end - start;
+    if (length > this.#room.length) {
+      const room = new Uint8Array(Math.max(LEAST, length, this.#room.length * 2));
+      room.set(this.#room.subarray(0, this.#length));
+      this.#room = room;
+    }
+    this.#room.set(bytes.subarray(start, end), this.#length);
+    this.#length = length;
+  }
+
+  /** Keeps only so many of the bytes. */
+  cut(length: number): void {
+    this.#length = length;
+  }
+
+  /** What there is. */
+  chunk(): Chunk {
+    return this.#chunk = new Chunk(this.#room.subarray(0, this.#length));
+  }
+
+  /** Ends it. The chunk that was given out last stays as it is, for who has a part of it. */
+  end(): void {
+    const isFree = this.#chunk === undefined || this.#chunk.letGo();
+    if (!isFree || this.#room.length > MOST) this.#room = new Uint8Array(0);
+    this.#chunk = undefined;
+    this.#length = 0;
+  }
+}
