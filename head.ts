@@ -40,6 +40,7 @@ const NOTHING: HeadFacts = {
   ascii: true,
   hasParameters: false,
   subscription: undefined,
+  names: undefined,
 };
 
 /** A head that was cut in two is compared once more; one that comes byte by byte is not, again and again. */
@@ -192,7 +193,7 @@ export class HeadReader {
 
   #adoptChanged(changed: FactLines, chunk: Chunk): void {
     const { bytes } = chunk;
-    const { command, rules, commandEnd, contentLength, ascii, hasParameters, subscription } = this.#facts;
+    const { command, rules, commandEnd, contentLength, ascii, hasParameters, subscription, names } = this.#facts;
     if (changed.contentLength >= 0) this.#readContentLength(bytes, changed.contentLength, rules);
     if (changed.contentType < 0 && changed.subscription < 0) return;
     this.#facts = {
@@ -203,6 +204,7 @@ export class HeadReader {
       ascii,
       hasParameters: changed.contentType < 0 ? hasParameters : lineHas(bytes, SEMICOLON, changed.contentType),
       subscription: changed.subscription < 0 ? subscription : valueAt(chunk, changed.subscription, rules),
+      names,
     };
   }
 
@@ -217,6 +219,7 @@ export class HeadReader {
       ascii: this.#ascii,
       hasParameters: this.#hasParameters,
       subscription: line < 0 ? undefined : valueAt(chunk, line + SUBSCRIPTION.length, this.#rules),
+      names: undefined,
     };
   }
 

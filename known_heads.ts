@@ -4,6 +4,7 @@
  * @module
  */
 import { type FactLines, HeadForm } from "./head_form.ts";
+import { KnownNames } from "./known_names.ts";
 import type { HeadFacts } from "./received.ts";
 import { type Chunk, ownText } from "./text.ts";
 
@@ -54,11 +55,15 @@ export class KnownHeads {
     if (head.includes(0) || head.includes(CR)) return;
     const { contentLength, contentType, subscription } = at;
     const own = facts.subscription && ownText(facts.subscription); // so that the chunk is not kept with it
-    this.#last = this.#forms[this.#next] = new HeadForm(head, { ...facts, subscription: own }, {
-      contentLength: contentLength - start,
-      contentType: contentType - start,
-      subscription: subscription - start,
-    });
+    this.#last = this.#forms[this.#next] = new HeadForm(
+      head,
+      { ...facts, subscription: own, names: new KnownNames() },
+      {
+        contentLength: contentLength - start,
+        contentType: contentType - start,
+        subscription: subscription - start,
+      },
+    );
     this.#next = (this.#next + 1) % MOST_FORMS;
   }
 

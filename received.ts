@@ -12,6 +12,7 @@ import {
   isPlainHeader,
   parseHeaders,
 } from "./headers.ts";
+import type { KnownNames } from "./known_names.ts";
 import { charsetOf, type Chunk, decodeStrict } from "./text.ts";
 
 /** What is known of a head: most of them say the same as one before. */
@@ -30,6 +31,8 @@ export interface HeadFacts {
   readonly ascii: boolean;
   /** The `subscription`, where it is written as it is. */
   readonly subscription: string | undefined;
+  /** The names, of heads that are of a known form. */
+  readonly names: KnownNames | undefined;
 }
 
 /** Where the parts of a frame are, and how to read them. */
@@ -74,7 +77,9 @@ export class Received {
 
   /** All headers. */
   headers(): Headers {
-    return parseHeaders(this.#lines().slice(1), this.#facts.rules);
+    const { names, rules } = this.#facts;
+    const block = this.#lines().slice(1);
+    return names === undefined ? parseHeaders(block, rules) : names.parse(block, rules);
   }
 
   /** One header, read without the others where that can be. */

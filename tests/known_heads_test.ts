@@ -5,7 +5,7 @@ import fc from "fast-check";
 import process from "node:process";
 import { FrameDecoder } from "../decoder.ts";
 import { UnknownBrokerResponseError } from "../errors.ts";
-import type { Frame } from "../frame.ts";
+import type { Frame, Version } from "../frame.ts";
 import { octets } from "./fixtures/decoding.ts";
 import { runtime } from "./support/runtime.ts";
 
@@ -22,12 +22,14 @@ const said = (frame: Frame): Head => ({
 });
 
 /** What one decoder makes of all frames, and what each gets that is by itself. */
-function bothWays(frames: string[]): [Head[], Head[]] {
+function bothWays(frames: string[], version?: Version): [Head[], Head[]] {
   const together: Head[] = [];
-  const decoder = new FrameDecoder({ onFrame: (frame) => together.push(said(frame)) });
+  const decoder = new FrameDecoder({ version, onFrame: (frame) => together.push(said(frame)) });
   decoder.push(octets(frames.join("")));
   const alone: Head[] = [];
-  for (const frame of frames) new FrameDecoder({ onFrame: (got) => alone.push(said(got)) }).push(octets(frame));
+  for (const frame of frames) {
+    new FrameDecoder({ version, onFrame: (got) => alone.push(said(got)) }).push(octets(frame));
+  }
   return [together, alone];
 }
 
@@ -58,9 +60,18 @@ const cases: Record<string, string[]> = {
   "octets over 127": ["id:1", "id:\xc3\xa9", "id:2"],
 };
 
+const BEFORE = [
+  [],
+  ["a:b"],
+  ["long-name:a value of some length, to be compared eight bytes at a time"],
+  ["id:the first counts"],
+  ["10:a", "9:b", "__proto__:c"],
+  ["a\\cb:c"],
+];
+
 for (const [name, lines] of Object.entries(cases)) {
   test(`heads one after the other: ${name}`, () => {
-    for (const before of [[], ["a:b"], ["long-name:a value of some length, to be compared eight bytes at a time"]]) {
+    for (const before of BEFORE) {
       for (const behind of [[], ["c:d"], ["another-name:another value that is of some length as well"]]) {
         const [together, alone] = bothWays(lines.map((line) => message([...before, line, ...behind])));
         assertEquals(together, alone);
@@ -68,6 +79,14 @@ for (const [name, lines] of Object.entries(cases)) {
     }
   });
 }
+
+test("heads one after the other: spaces before values, which are not part of them in 1.0", () => {
+  for (const version of ["1.0", "1.1", "1.2"] as const) {
+    const [together, alone] = bothWays(["a: 1", "a:  2", "a:3", "a: "].map((line) => message([line, "b: x"])), version);
+    assertEquals(together, alone);
+    assertEquals(together[1]!.headers["a"], version === "1.0" ? "2" : "  2");
+  }
+});
 
 test("heads one after the other: unusual octets, wherever they are in a value", () => {
   for (const unusual of ["\r", "\\\\", "\xc3\xa9", "\x7f", "\x01", "\x0b", "\x5d", "\x0c"]) {
