@@ -61,6 +61,7 @@ export class HeadReader {
   // What was found.
   #facts = NOTHING;
   #length = -1; // the content-length
+  #subscription: string | undefined;
   // Of a head that is read line by line.
   #colon = -1; // the colon of the line, once it was seen
   #command = "";
@@ -158,8 +159,10 @@ export class HeadReader {
   /** What was found, in the chunk that was read, with the body that belongs to it. Can be had once. */
   found(chunk: Chunk, bodyChunk: Chunk, bodyStart: number, bodyEnd: number): Received {
     const facts = this.#facts;
-    this.#facts = NOTHING; // a subscription in it may keep the chunk
-    return new Received(facts, chunk, this.#head, this.#line, bodyChunk, bodyStart, bodyEnd);
+    const subscription = this.#subscription;
+    this.#facts = NOTHING;
+    this.#subscription = undefined; // which may keep the chunk
+    return new Received(facts, subscription, chunk, this.#head, this.#line, bodyChunk, bodyStart, bodyEnd);
   }
 
   #beginLines(): void {
@@ -185,6 +188,7 @@ export class HeadReader {
     const { facts, end } = form;
     this.#facts = facts;
     this.#length = facts.contentLength;
+    this.#subscription = facts.subscription;
     this.#head = this.#start + facts.commandEnd;
     this.#scanned = end;
     this.#line = end - 1;
@@ -193,24 +197,19 @@ export class HeadReader {
 
   #adoptChanged(changed: FactLines, chunk: Chunk): void {
     const { bytes } = chunk;
-    const { command, rules, commandEnd, contentLength, ascii, hasParameters, subscription, names } = this.#facts;
+    const facts = this.#facts;
+    const { rules } = facts;
     if (changed.contentLength >= 0) this.#readContentLength(bytes, changed.contentLength, rules);
-    if (changed.contentType < 0 && changed.subscription < 0) return;
-    this.#facts = {
-      command,
-      rules,
-      commandEnd,
-      contentLength,
-      ascii,
-      hasParameters: changed.contentType < 0 ? hasParameters : lineHas(bytes, SEMICOLON, changed.contentType),
-      subscription: changed.subscription < 0 ? subscription : valueAt(chunk, changed.subscription, rules),
-      names,
-    };
+    if (changed.subscription >= 0) this.#subscription = valueAt(chunk, changed.subscription, rules);
+    if (changed.contentType < 0) return;
+    const hasParameters = lineHas(bytes, SEMICOLON, changed.contentType);
+    if (hasParameters !== facts.hasParameters) this.#facts = { ...facts, hasParameters };
   }
 
   /** Puts together what the lines have said. */
   #conclude(chunk: Chunk): void {
     const line = this.#lines.subscription;
+    this.#subscription = line < 0 ? undefined : valueAt(chunk, line + SUBSCRIPTION.length, this.#rules);
     this.#facts = {
       command: this.#command,
       rules: this.#rules,
@@ -218,7 +217,7 @@ export class HeadReader {
       contentLength: this.#length,
       ascii: this.#ascii,
       hasParameters: this.#hasParameters,
-      subscription: line < 0 ? undefined : valueAt(chunk, line + SUBSCRIPTION.length, this.#rules),
+      subscription: this.#subscription,
       names: undefined,
     };
   }

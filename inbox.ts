@@ -22,10 +22,12 @@ export interface InboxItem {
   readonly bodyLength: number;
 }
 
-/** Somebody who waits for an item: gets it, or `undefined` or an error when there will be none. */
+/** Somebody who waits for an item. */
 export interface Taker<T> {
-  resolve: (item: T | undefined) => void;
-  reject: (error: unknown) => void;
+  /** Gets it; or `undefined` when there will be none. */
+  onItem: (item: T | undefined) => void;
+  /** There will be none, because of that. */
+  onError: (error: unknown) => void;
 }
 
 /**
@@ -34,17 +36,18 @@ export interface Taker<T> {
  * was taken, `onFull(false)`.
  */
 export class Inbox<T extends InboxItem> {
-  readonly #items = new Fifo<T>();
+  // What a message touches comes first: with thousands of inboxes that lets one load from memory do.
   #taker: Taker<T> | undefined; // who waits: mostly one, or nobody
   #takers: Fifo<Taker<T>> | undefined; // the others behind
+  #items: Fifo<T> | undefined; // since one had to wait
+  #ended = false;
+  #error: StompError | undefined;
+  #bytes = 0;
+  #full = false;
   readonly #onFull: (full: boolean) => void;
   readonly #maxItems: number;
   readonly #maxBytes: number;
   #onEmpty: (() => void)[] | undefined;
-  #bytes = 0;
-  #full = false;
-  #ended = false;
-  #error: StompError | undefined;
 
   /**
    * Creates an inbox.
@@ -62,7 +65,7 @@ export class Inbox<T extends InboxItem> {
 
   /** Items that wait. */
   get length(): number {
-    return this.#items.length;
+    return this.#items?.length ?? 0;
   }
 
   /** Bytes that wait. */
@@ -91,12 +94,13 @@ export class Inbox<T extends InboxItem> {
     const taker = this.#taker;
     if (taker !== undefined) {
       this.#taker = this.#takers?.shift();
-      taker.resolve(item);
+      taker.onItem(item);
       return;
     }
-    this.#items.push(item);
+    const items = this.#items ??= new Fifo();
+    items.push(item);
     this.#bytes += item.bodyLength;
-    if (!this.#full && (this.#items.length >= this.#maxItems || this.#bytes >= this.#maxBytes)) {
+    if (!this.#full && (items.length >= this.#maxItems || this.#bytes >= this.#maxBytes)) {
       this.#full = true;
       this.#onFull(true);
     }
@@ -104,7 +108,7 @@ export class Inbox<T extends InboxItem> {
 
   /** Takes the next item if there is one. */
   takeNow(): T | undefined {
-    const item = this.#items.shift();
+    const item = this.#items?.shift();
     if (item === undefined) return undefined;
     this.#bytes -= item.bodyLength;
     this.#onLess();
@@ -113,14 +117,14 @@ export class Inbox<T extends InboxItem> {
 
   /** Resolves when nothing waits any more. */
   whenEmpty(): Promise<void> {
-    if (this.#items.length === 0) return Promise.resolve();
+    if (this.length === 0) return Promise.resolve();
     return new Promise((resolve) => (this.#onEmpty ??= []).push(resolve));
   }
 
   /** Has a taker wait for the next item, where none is there now: what costs the least while many wait. */
   wait(taker: Taker<T>): void {
-    if (this.#error) taker.reject(this.#error);
-    else if (this.#ended) taker.resolve(undefined);
+    if (this.#error) taker.onError(this.#error);
+    else if (this.#ended) taker.onItem(undefined);
     else this.#queueUp(taker);
   }
 
@@ -149,7 +153,7 @@ export class Inbox<T extends InboxItem> {
         if (item !== undefined) onTaken?.(item);
         resolve(item);
       };
-      const taker: Taker<T> = { resolve: taken, reject };
+      const taker: Taker<T> = { onItem: taken, onError: reject };
       this.#queueUp(taker);
       if (options.signal === undefined && options.timeout === undefined) return;
       const stop = onGiveUp(options, what, (error) => {
@@ -157,11 +161,11 @@ export class Inbox<T extends InboxItem> {
         else this.#takers?.remove(taker);
         reject(error);
       });
-      taker.resolve = (item) => {
+      taker.onItem = (item) => {
         stop();
         taken(item);
       };
-      taker.reject = (error) => {
+      taker.onError = (error) => {
         stop();
         reject(error);
       };
@@ -174,20 +178,22 @@ export class Inbox<T extends InboxItem> {
     this.#ended = true;
     this.#error = error;
     for (let taker = this.#taker; taker; taker = this.#takers?.shift()) {
-      if (error) taker.reject(error);
-      else taker.resolve(undefined);
+      if (error) taker.onError(error);
+      else taker.onItem(undefined);
     }
     this.#taker = undefined;
   }
 
   /** Drops the items that are of no use any more. */
   drop(unwanted: (item: T) => boolean): void {
-    const items = [...this.#items];
-    this.#items.clear();
+    const all = this.#items;
+    if (all === undefined) return;
+    const items = [...all];
+    all.clear();
     this.#bytes = 0;
     for (const item of items) {
       if (unwanted(item)) continue;
-      this.#items.push(item);
+      all.push(item);
       this.#bytes += item.bodyLength;
     }
     this.#onLess();
@@ -199,10 +205,11 @@ export class Inbox<T extends InboxItem> {
   }
 
   #onLess(): void {
-    if (this.#items.length === 0 && this.#onEmpty !== undefined) {
+    const { length } = this;
+    if (length === 0 && this.#onEmpty !== undefined) {
       for (const resolve of this.#onEmpty.splice(0)) resolve();
     }
-    if (this.#full && this.#items.length * 2 <= this.#maxItems && this.#bytes * 2 <= this.#maxBytes) {
+    if (this.#full && length * 2 <= this.#maxItems && this.#bytes * 2 <= this.#maxBytes) {
       this.#full = false;
       this.#onFull(false);
     }

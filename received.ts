@@ -44,6 +44,8 @@ export class Received {
   readonly #bodyChunk: Chunk;
   readonly #bodyStart: number;
   readonly #bodyEnd: number;
+  /** The id of the subscription, where the decoder has seen it. */
+  readonly subscription: string | undefined;
   #block: string | undefined;
 
   /**
@@ -54,6 +56,7 @@ export class Received {
    */
   constructor(
     facts: HeadFacts,
+    subscription: string | undefined,
     chunk: Chunk,
     head: number,
     headEnd: number,
@@ -68,11 +71,7 @@ export class Received {
     this.#bodyChunk = bodyChunk;
     this.#bodyStart = bodyStart;
     this.#bodyEnd = bodyEnd;
-  }
-
-  /** The id of the subscription, where the decoder has seen it. */
-  get subscription(): string | undefined {
-    return this.#facts.subscription;
+    this.subscription = subscription;
   }
 
   /** All headers. */

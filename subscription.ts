@@ -59,7 +59,8 @@ const END_TIMEOUT = 10_000;
 /**
  * A subscription. Iterate it, or read its `readable`; leaving a `for await` loop unsubscribes.
  */
-export class Subscription implements AsyncIterableIterator<Message>, AsyncDisposable, Acknowledger, MessageTarget {
+export class Subscription
+  implements AsyncIterableIterator<Message>, AsyncDisposable, Acknowledger, MessageTarget, Taker<Message> {
   /** The id. */
   readonly id: string;
   /** The destination. */
@@ -67,20 +68,21 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   /** How messages are acknowledged. */
   readonly ackMode: AckMode;
 
-  readonly #owner: SubscriptionOwner;
+  // What a message touches comes first: with thousands of subscriptions that lets one load from memory do.
   readonly #inbox: Inbox<Message>;
-  readonly #shared: boolean;
+  #settle: ((result: IteratorResult<Message, undefined> | Promise<never>) => void) | undefined; // of `next`, if it waits
+  #epoch = 0; // of the connection; 0 while there is none
+  #received = 0;
+  #ignoring = false; // messages that still come are not wanted
   readonly #settlement: Settlement | undefined; // in mode auto there is nothing to settle
+  readonly #owner: SubscriptionOwner;
+  readonly #shared: boolean;
   #hurried: PromiseWithResolvers<void> | undefined; // a drain has no time any more
   #closed: PromiseWithResolvers<StompError | undefined> | undefined;
   #ending: Promise<void> | undefined;
   #over = false;
   #reason: StompError | undefined;
-  #epoch = 0; // of the connection; 0 while there is none
-  #received = 0;
-  #ignoring = false; // messages that still come are not wanted
   #readable: ReadableStream<Message> | undefined;
-  #step: Step | undefined; // of the iteration
 
   /** Made by `Stomp.subscribe`. */
   constructor(owner: SubscriptionOwner, details: SubscriptionDetails) {
@@ -147,9 +149,14 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
       this.taken(value);
       return Promise.resolve({ done: false, value });
     }
-    let step = this.#step ??= new Step(this);
-    if (step.isWaiting) step = new Step(this); // who calls `next` without awaiting the last one
-    return step.wait(this.#inbox);
+    // Who calls `next` without awaiting the last one.
+    if (this.#settle !== undefined) return this.take().then(toResult);
+    // Of a promise that waits only what resolves it is kept: with ten thousand of them the collector of memory passes by
+    // all of them again and again.
+    return new Promise((resolve) => {
+      this.#settle = resolve;
+      this.#inbox.wait(this);
+    });
   }
 
   /** Ends the iteration: unsubscribes. */
@@ -237,6 +244,29 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   cancelled(cause: StompError): void {
     const message = `Cannot receive from ${this.destination}: the broker has cancelled the subscription`;
     this.#owner.dismiss(this, new SubscriptionError(message, { cause, frame: cause.frame }));
+  }
+
+  /**
+   * The message that `next` waits for; `undefined` when there will be none.
+   *
+   * @internal
+   */
+  onItem(message: Message | undefined): void {
+    const settle = this.#settle!;
+    this.#settle = undefined;
+    if (message !== undefined) this.taken(message);
+    settle(toResult(message));
+  }
+
+  /**
+   * There will be none for `next`, because of that.
+   *
+   * @internal
+   */
+  onError(error: unknown): void {
+    const settle = this.#settle!;
+    this.#settle = undefined;
+    settle(Promise.reject(error));
   }
 
   /**
@@ -356,41 +386,6 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   }
 }
 
-/** A step of an iteration that waits for its message, one after the other. */
-class Step implements Taker<Message> {
-  readonly #subscription: Subscription;
-  #settle: ((result: IteratorResult<Message, undefined> | Promise<never>) => void) | undefined;
-
-  constructor(subscription: Subscription) {
-    this.#subscription = subscription;
-  }
-
-  /** Whether it waits. */
-  get isWaiting(): boolean {
-    return this.#settle !== undefined;
-  }
-
-  /** Waits for the next message. */
-  wait(inbox: Inbox<Message>): Promise<IteratorResult<Message, undefined>> {
-    // Of a promise that waits only what resolves it is kept: with ten thousand of them the collector of memory passes by
-    // all of them again and again.
-    return new Promise((resolve) => {
-      this.#settle = resolve;
-      inbox.wait(this);
-    });
-  }
-
-  resolve(value: Message | undefined): void {
-    const settle = this.#settle!;
-    this.#settle = undefined;
-    if (value === undefined) return settle({ done: true, value });
-    this.#subscription.taken(value);
-    settle({ done: false, value });
-  }
-
-  reject(error: unknown): void {
-    const settle = this.#settle!;
-    this.#settle = undefined;
-    settle(Promise.reject(error));
-  }
+function toResult(value: Message | undefined): IteratorResult<Message, undefined> {
+  return value === undefined ? { done: true, value } : { done: false, value };
 }
