@@ -8,7 +8,7 @@ import type { ReadOptions } from "./conversation.ts";
 import { beginSteps, checkTimeout, type WaitOptions, within } from "./deadline.ts";
 import { type StompError, SubscriptionError, TimeoutError } from "./errors.ts";
 import type { Frame } from "./frame.ts";
-import { Inbox, type InboxLimits, type Taker } from "./inbox.ts";
+import { Inbox, type InboxLimits } from "./inbox.ts";
 import type { AcknowledgeOptions, Acknowledger, Message } from "./message.ts";
 import { Settlement, type Tentative } from "./settlement.ts";
 import type { MessageTarget } from "./targets.ts";
@@ -59,8 +59,7 @@ const END_TIMEOUT = 10_000;
 /**
  * A subscription. Iterate it, or read its `readable`; leaving a `for await` loop unsubscribes.
  */
-export class Subscription
-  implements AsyncIterableIterator<Message>, AsyncDisposable, Acknowledger, MessageTarget, Taker<Message> {
+export class Subscription implements AsyncIterableIterator<Message>, AsyncDisposable, Acknowledger, MessageTarget {
   /** The id. */
   readonly id: string;
   /** The destination. */

@@ -35,6 +35,9 @@ function giveBuffer(buffer: Uint8Array): void {
   if (BUFFERS.length > MOST_BUFFERS) BUFFERS.shift();
 }
 
+/** Milliseconds after which another turn has begun for sure, or might as well have. */
+const LONG_AGO = 2;
+
 /** Someone who waits. */
 interface Waiter {
   resolve: () => void;
@@ -58,7 +61,8 @@ export class WriteBuffer {
   #takenInTurn = 0;
   #writing = false;
   #scheduled = false; // a flush at the end of this task
-  #cancelTurn: (() => void) | undefined; // a flush in the next turn; while it is set, this turn has had its write
+  #hadWrite = false; // this turn has, so that what follows goes with the next one
+  #cancelTurn: (() => void) | undefined; // a flush in the next turn, once something waits for that
   #room: Promise<void> | undefined;
   #roomWaiter: Waiter | undefined;
   #emptyWaiters: Waiter[] = [];
@@ -220,20 +224,16 @@ export class WriteBuffer {
 
   /** Says that a new turn has begun: who has just received something knows it first, and may want to answer at once. */
   turn(): void {
-    if (this.#cancelTurn === undefined) return;
-    this.#cancelTurn();
+    if (!this.#hadWrite) return;
+    this.#cancelTurn?.();
     this.#onTurn();
   }
 
   readonly #onTurn = (): void => {
     this.#cancelTurn = undefined;
+    this.#hadWrite = false;
     this.#takenInTurn = 0;
     if (!this.#writing) this.#flush();
-    // Nothing was sent since: an idle connection needs no buffer.
-    if (this.#used === 0 && this.#buffer !== NOTHING) {
-      giveBuffer(this.#buffer);
-      this.#buffer = NOTHING;
-    }
     this.#giveRoom();
   };
 
@@ -241,6 +241,7 @@ export class WriteBuffer {
     if (!this.#room) {
       this.#room = new Promise((resolve, reject) => this.#roomWaiter = { resolve, reject });
       this.#room.catch(() => {}); // not everybody waits
+      if (!this.#writing) this.#awaitTurn();
     }
     return this.#room;
   }
@@ -258,6 +259,11 @@ export class WriteBuffer {
   #schedule(): void {
     // A write that is under way, or the next turn, takes it along.
     if (this.#scheduled || this.#writing || this.#cancelTurn) return;
+    if (this.#hadWrite) {
+      if (this.#clock.now() - this.#lastWrite < LONG_AGO) return this.#awaitTurn();
+      this.#hadWrite = false;
+      this.#takenInTurn = 0;
+    }
     this.#scheduled = true;
     queueMicrotask(() => {
       this.#scheduled = false;
@@ -268,9 +274,15 @@ export class WriteBuffer {
   /** Writes what was gathered, now or after the write that is under way. */
   #flush(): void {
     if (this.#used === 0 || this.#failed) return;
-    const chunk = this.#buffer.subarray(0, this.#used);
+    const buffer = this.#buffer;
+    const chunk = buffer.subarray(0, this.#used);
     this.#used = 0;
-    if (!this.#put(chunk)) this.#buffer = NOTHING; // taken at once, it could be filled again
+    this.#buffer = NOTHING;
+    if (this.#put(chunk)) giveBuffer(buffer);
+  }
+
+  #awaitTurn(): void {
+    this.#cancelTurn ??= nextTurn(this.#onTurn);
   }
 
   /** Returns whether the chunk was taken at once. */
@@ -279,7 +291,7 @@ export class WriteBuffer {
       this.#ready.push(chunk);
       return false;
     }
-    this.#cancelTurn ??= nextTurn(this.#onTurn);
+    this.#hadWrite = true;
     this.#lastWrite = this.#clock.now();
     const pending = this.#io.write(chunk);
     if (pending === undefined) {
@@ -299,12 +311,14 @@ export class WriteBuffer {
     let next = this.#ready.shift();
     while (next !== undefined && this.#put(next)) next = this.#ready.shift();
     // A turn that has had its write has no other one for what little has gathered since.
-    if (!this.#writing && this.#cancelTurn === undefined) this.#flush();
+    if (this.#writing || this.#used === 0) return;
+    if (this.#hadWrite) this.#awaitTurn();
+    else this.#flush();
   }
 
   #taken(chunk: Uint8Array): void {
     this.#buffered -= chunk.length;
-    if (this.#cancelTurn) this.#takenInTurn += chunk.length;
+    if (this.#hadWrite) this.#takenInTurn += chunk.length;
     this.#giveRoom();
     if (this.#buffered === 0 && this.#emptyWaiters.length > 0) {
       for (const waiter of this.#emptyWaiters.splice(0)) waiter.resolve();
@@ -312,7 +326,11 @@ export class WriteBuffer {
   }
 
   #giveRoom(): void {
-    if (this.#room === undefined || this.#buffered + this.#takenInTurn > LOW_WATER) return;
+    if (this.#room === undefined) return;
+    if (this.#buffered + this.#takenInTurn > LOW_WATER) {
+      if (!this.#writing) this.#awaitTurn();
+      return;
+    }
     this.#roomWaiter?.resolve();
     this.#room = this.#roomWaiter = undefined;
   }

@@ -2,7 +2,7 @@
 import { assertEquals, assertLess } from "#assert";
 import { test } from "#test";
 import type { DirectIo } from "../channel.ts";
-import { systemClock } from "../heartbeat.ts";
+import { type Clock, systemClock } from "../heartbeat.ts";
 import { nextTurn } from "../turn.ts";
 import { WriteBuffer } from "../write_buffer.ts";
 
@@ -10,8 +10,11 @@ const turn = () => new Promise<void>((resolve) => void nextTurn(resolve));
 
 const FRAME = "ACK\nid:1\n\n"; // 11 bytes with its NUL
 
+/** All is the same moment. */
+const STILL: Clock = { now: () => 0, after: () => () => {} };
+
 /** A far end that only counts; `write` is what its socket says to a write. */
-function counting(write: () => Promise<void> | void): { buffer: WriteBuffer; writes: number[] } {
+function counting(write: () => Promise<void> | void, clock = STILL): { buffer: WriteBuffer; writes: number[] } {
   const writes: number[] = [];
   const io: DirectIo = {
     read() {},
@@ -23,7 +26,7 @@ function counting(write: () => Promise<void> | void): { buffer: WriteBuffer; wri
     },
     end: () => Promise.resolve(),
   };
-  return { buffer: new WriteBuffer(io, systemClock, () => {}), writes };
+  return { buffer: new WriteBuffer(io, clock, () => {}), writes };
 }
 
 const SOCKETS = {
@@ -51,6 +54,33 @@ for (const [kind, write] of Object.entries(SOCKETS)) {
     assertLess(writes.length, 30);
     await buffer.flush();
     assertEquals(writes.reduce((sum, size) => sum + size), Math.ceil((1 << 20) / 11) * 11);
+  });
+
+  test(`who waits for room behind one large frame gets it, where the socket ${kind}`, async () => {
+    const { buffer, writes } = counting(write);
+    for (let i = 0; i < 5; i++) await buffer.frame("SEND\n\n", new Uint8Array(1 << 20));
+    assertEquals(writes.length, 5);
+  });
+
+  test(`a frame leaves with its task once something has come, or after a while, where the socket ${kind}`, async () => {
+    const clock = { ...STILL };
+    const { buffer, writes } = counting(write, clock);
+    const send = async () => {
+      buffer.ascii(FRAME);
+      buffer.ascii(FRAME);
+      for (let i = 0; i < 4; i++) await undefined; // and no turn
+    };
+    await send();
+    buffer.turn();
+    await send();
+    assertEquals(writes, [22, 22]);
+    await send();
+    assertEquals(writes, [22, 22]);
+    await turn();
+    assertEquals(writes, [22, 22, 22]);
+    clock.now = () => 10;
+    await send();
+    assertEquals(writes, [22, 22, 22, 22]);
   });
 }
 
