@@ -122,9 +122,10 @@ export class Frame {
   }
 
   /**
-   * The body, octet for octet. A received frame holds on to the chunk that it came in (64 KiB or so): to its bytes, on
-   * which the body is a view, or, if it was all ASCII, to its text, from which the body is made when it is first asked
-   * for. {@linkcode detach} lets go of the chunk; `body.slice()` is a copy that holds on to nothing.
+   * The body, octet for octet. A received frame holds on to the chunk that it came in (64 KiB or so; 512 KiB in Bun): to
+   * its bytes, on which the body is a view, or, where those were all ASCII and are read over, to its text, from which the
+   * body is made when it is first asked for. {@linkcode detach} lets go of the chunk; `body.slice()` is a copy that holds
+   * on to nothing.
    */
   get body(): Uint8Array {
     const body = this.#body;

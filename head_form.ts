@@ -107,7 +107,7 @@ export class HeadForm {
       const { from, size, text, fact, same } = fixed[i]!;
       if (i > 0) {
         if (fact !== undefined) this.#noteChanged(fact, at - same);
-        at = valueEnd(bytes, at, this.facts.rules);
+        at = valueEnd(bytes, view, at, this.facts.rules);
         if (at < 0) {
           this.isCut = at === NOT_YET;
           return false;
@@ -130,7 +130,7 @@ export class HeadForm {
    * Opens gaps, or has them begin earlier, so that a head matches that has the same lines with other values. Returns
    * whether it is such a head.
    */
-  adapt(bytes: Uint8Array, start: number): boolean {
+  adapt({ bytes, view }: Chunk, start: number): boolean {
     const known = this.#bytes;
     const gaps: number[] = [];
     let from = this.facts.commandEnd + 1;
@@ -141,7 +141,7 @@ export class HeadForm {
       if (difference <= this.#colons[line]!) return false;
       const gap = Math.min(this.#gaps[line]!, wholeBefore(known, difference));
       gaps.push(gap);
-      at = difference > lf ? at + lf - from : valueEnd(bytes, at + gap - from, this.facts.rules);
+      at = difference > lf ? at + lf - from : valueEnd(bytes, view, at + gap - from, this.facts.rules);
       if (at < 0) return false;
       at++;
       from = lf + 1;
@@ -225,6 +225,13 @@ function isSame(a: DataView, atA: number, b: DataView, atB: number, size: number
   return a.getFloat64(atA + last, true) === b.getFloat64(atB + last, true);
 }
 
+// Four bytes at a time.
+const ONES = 0x01010101;
+const HIGH_BITS = 0x80808080;
+const LFS = LF * ONES;
+const CRS = CR * ONES;
+const BACKSLASHES = BACKSLASH * ONES;
+
 /** Of a line that does not end in the bytes that there are. */
 const NOT_YET = -2;
 
@@ -232,22 +239,27 @@ const NOT_YET = -2;
  * Where the line ends that goes on at `at`; `NOT_YET`; or -1 when a CR, an escape that the rules do not have, or anything
  * but ASCII comes before that.
  */
-function valueEnd(bytes: Uint8Array, at: number, rules: HeaderRules): number {
+function valueEnd(bytes: Uint8Array, view: DataView, at: number, rules: HeaderRules): number {
   const { length } = bytes;
+  for (; at + 4 <= length; at += 4) {
+    const four = view.getInt32(at, true);
+    if (((four | hasZero(four ^ LFS) | hasZero(four ^ CRS) | hasZero(four ^ BACKSLASHES)) & HIGH_BITS) !== 0) break;
+  }
   for (; at < length; at++) {
     const byte = bytes[at]!;
-    if (byte <= CR) {
-      if (byte === LF) return at;
-      if (byte === CR) return -1;
-    } else if (byte >= BACKSLASH) {
-      if (byte > 127) return -1;
-      if (byte === BACKSLASH && rules.escapes) {
-        if (++at === length) return NOT_YET;
-        if (!isEscape(bytes[at]!, rules)) return -1;
-      }
+    if (byte === LF) return at;
+    if (byte === CR || byte > 127) return -1;
+    if (byte === BACKSLASH && rules.escapes) {
+      if (++at === length) return NOT_YET;
+      if (!isEscape(bytes[at]!, rules)) return -1;
     }
   }
   return NOT_YET;
+}
+
+/** Has one of its high bits set when one of the four bytes is zero; the other bits mean nothing. */
+function hasZero(four: number): number {
+  return (four - ONES) & ~four;
 }
 
 /** Whether this byte behind a backslash makes an escape. */

@@ -75,7 +75,7 @@ export class KnownHeads {
     for (const form of this.#forms) if (form !== this.#last && form.match(chunk, start)) return this.#last = form;
     if (!this.#mayStudy) return undefined;
     for (const form of this.#forms) {
-      if (form.adapt(chunk.bytes, start) && form.match(chunk, start)) return this.#last = form;
+      if (form.adapt(chunk, start) && form.match(chunk, start)) return this.#last = form;
     }
     return undefined;
   }
