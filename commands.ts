@@ -25,7 +25,14 @@ const COMMANDS = [
   "STOMP",
 ].map((name) => ({ name, bytes: new TextEncoder().encode(name) }));
 
+const NAMES: ReadonlySet<string> = new Set(COMMANDS.map(({ name }) => name));
+
 const CR = 13;
+
+/** Whether this is a command of STOMP. */
+export function isCommand(name: string): boolean {
+  return NAMES.has(name);
+}
 
 /** Whether frames of this command may have a body ("Body" in the 1.2 text). */
 export function mayHaveBody(command: string): boolean {

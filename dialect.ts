@@ -220,6 +220,14 @@ export function brokerName(family: BrokerFamily): string {
   return DIALECTS[family].name;
 }
 
+/** Whether any of the options is there. */
+export function hasMessageOptions(options: MessageOptions): boolean {
+  for (const option in DIALECTS.unknown.message) {
+    if (options[option as keyof MessageOptions] !== undefined) return true;
+  }
+  return false;
+}
+
 /**
  * The headers of a SEND.
  *
@@ -262,7 +270,7 @@ export function forgetHeaders(name: string, destination: string, family: BrokerF
 
 function translate<O extends object>(table: Table<O>, options: O, family: BrokerFamily): HeaderMap {
   const headers: HeaderMap = {};
-  for (const option of Object.keys(table) as (keyof O & string)[]) {
+  for (const option in table) {
     const value = options[option];
     // `false` asks for nothing, so no broker is unable to do it.
     if (value === undefined || value === false) continue;

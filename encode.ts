@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { mayHaveBody } from "./commands.ts";
+import { isCommand, mayHaveBody } from "./commands.ts";
 import { assertVersion, encodeHeader, headerRules, type Headers, type Version } from "./headers.ts";
 import { isBytes } from "./text.ts";
 
@@ -57,7 +57,7 @@ export function encodeHead(
   version: Version,
 ): string {
   assertVersion(version);
-  if (!/^[A-Z]+$/.test(command)) {
+  if (!isCommand(command) && !/^[A-Z]+$/.test(command)) {
     throw new TypeError(`Cannot encode frame: ${JSON.stringify(command)} is no command`);
   }
   if (bodyLength > 0 && !mayHaveBody(command)) {

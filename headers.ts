@@ -66,12 +66,22 @@ export function assertVersion(version: string): asserts version is Version {
 
 // What cannot go over the wire as it is everywhere. With `u`, the range means halves of surrogate pairs that stand alone:
 // they are no text, and UTF-8 has no octets for them.
+const COLON = 58;
+const BACKSLASH = 92;
+const LF = 10;
+const CR = 13;
+const FIRST_SURROGATE = 0xd800;
 const SPECIAL = /[\\\n\r:\ud800-\udfff]/u;
 const SPECIALS = new RegExp(SPECIAL, "gu");
 
 /** Whether a name or value goes over the wire as it is, whatever the version. */
 export function isPlainHeader(text: string): boolean {
-  return !SPECIAL.test(text);
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit === COLON || unit === BACKSLASH || unit === LF || unit === CR) return false;
+    if (unit >= FIRST_SURROGATE) return !SPECIAL.test(text);
+  }
+  return true;
 }
 
 /**

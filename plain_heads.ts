@@ -1,26 +1,28 @@
 /**
- * The fast way to send: most messages have nothing but a destination, a type and a body, so their header lines are
- * encoded once for a connection, and only copied after that.
+ * The fast way to send: of most messages, destination and type are those of many others, so these lines are encoded once
+ * for a connection, and only copied after that.
  *
  * @module
  */
 import { encodeHead } from "./encode.ts";
-import type { Headers, Version } from "./headers.ts";
+import { encodeHeader, type HeaderRules, headerRules, type Headers, type Version } from "./headers.ts";
 
 /** How many are kept; who sends to more destinations gains less. */
 const KEPT = 1000;
 
 const textEncoder = new TextEncoder();
 
-/** Encoded beginnings of SEND frames: all lines but `receipt` and `content-length`. */
+/** Encoded beginnings of SEND frames, and the lines that follow them. */
 export class PlainHeads {
   readonly #version: Version;
+  readonly #rules: HeaderRules;
   readonly #byType = new Map<string | undefined, Map<string, Uint8Array>>();
   #kept = 0;
 
   /** For a connection of that version. */
   constructor(version: Version) {
     this.#version = version;
+    this.#rules = headerRules("SEND", version);
   }
 
   /**
@@ -30,6 +32,17 @@ export class PlainHeads {
    */
   of(destination: string, contentType: string | undefined): Uint8Array {
     return this.#byType.get(contentType)?.get(destination) ?? this.#add(destination, contentType);
+  }
+
+  /**
+   * The lines of further headers.
+   *
+   * @throws {TypeError} when the version cannot carry them.
+   */
+  lines(headers: Readonly<Headers>): string {
+    let lines = "";
+    for (const name in headers) lines += encodeHeader(name, headers[name]!, this.#rules);
+    return lines;
   }
 
   #add(destination: string, contentType: string | undefined): Uint8Array {

@@ -4,9 +4,10 @@
  * @module
  */
 import { beginSteps, checkWait, type WaitOptions, within } from "./deadline.ts";
-import { messageHeaders, type MessageOptions } from "./dialect.ts";
-import { assertBody } from "./encode.ts";
+import { hasMessageOptions, messageHeaders, type MessageOptions } from "./dialect.ts";
+import { assertBody, toHeaders } from "./encode.ts";
 import { Frame } from "./frame.ts";
+import type { Headers } from "./headers.ts";
 import type { SessionKeeper } from "./keeper.ts";
 import type { Outbox, Parcel } from "./outbox.ts";
 import type { ReceiptWaiter } from "./receipts.ts";
@@ -69,15 +70,15 @@ export class Sender {
     return this.#outbox.send(letter, options);
   }
 
-  /** Whether the message has nothing but a destination, a type and a body. */
+  /** Whether the message can be written without a frame being made of it first. */
   #isPlain(options: SendOptions): boolean {
     if (!this.#owner.contentLength) return false;
     if (options === NO_OPTIONS) return true;
-    if (options.contentType !== undefined && typeof options.contentType !== "string") return false; // to be refused
-    for (const name in options) {
-      if (!PLAIN.has(name) && options[name as keyof SendOptions] !== undefined) return false;
-    }
-    return true;
+    const { contentType, contentLength, transaction, headers } = options;
+    if (contentLength === false || transaction !== undefined) return false;
+    if (contentType !== undefined && typeof contentType !== "string") return false; // to be refused
+    if (headers === undefined) return true;
+    return headers !== null && typeof headers === "object" && !("receipt" in headers || "content-length" in headers);
   }
 
   #sendInTransaction(
@@ -106,18 +107,27 @@ export class Sender {
   }
 }
 
-/** The options that say nothing of the message itself, and the only one that most messages have. */
-const PLAIN = new Set(["receipt", "signal", "timeout", "wait", "contentType"]);
-
-/** A message that has nothing but a destination, a type and a body. */
+/** A message of which no frame is made. */
 class PlainParcel implements Parcel, PlainMessage {
   readonly destination: string;
-  readonly contentType: string | undefined;
+  readonly contentType: string | undefined = undefined;
+  readonly headers: Headers | undefined = undefined;
+  readonly options: MessageOptions | undefined;
   readonly body: string | Uint8Array;
 
-  constructor(destination: string, body: string | Uint8Array | undefined, { contentType }: SendOptions) {
+  constructor(destination: string, body: string | Uint8Array | undefined, options: SendOptions) {
+    const { contentType } = options;
     this.destination = destination;
-    this.contentType = contentType ?? typeOf(body);
+    if (options.headers === undefined) {
+      this.contentType = contentType ?? typeOf(body);
+    } else {
+      const headers = toHeaders(options.headers); // in the caller's order
+      const type = contentType ?? headers["content-type"] ?? typeOf(body);
+      if (type !== undefined) headers["content-type"] = type;
+      delete headers["destination"];
+      this.headers = headers;
+    }
+    this.options = hasMessageOptions(options) ? fromNow(options) : undefined;
     this.body = body ?? "";
   }
 
@@ -130,7 +140,7 @@ class PlainParcel implements Parcel, PlainMessage {
   }
 }
 
-/** A message with options. They may have other names on each connection that it is tried on. */
+/** Any other message. Its options may have other names on each connection that it is tried on. */
 class Letter implements Parcel {
   readonly destination: string;
   readonly size: number;
@@ -147,9 +157,7 @@ class Letter implements Parcel {
     const contentLength = options.contentLength ?? owner.contentLength;
     this.#frame = new Frame().buildFrame({ command: "SEND", headers: this.#own, body }, { contentLength });
     this.size = body?.length ?? 0;
-    // The time to live of a message begins now, however long it has to wait.
-    const { expires } = options;
-    this.#portable = expires === undefined ? options : { ...options, expires: momentOf(expires) };
+    this.#portable = fromNow(options);
   }
 
   /** The SEND as this connection's broker wants it. */
@@ -174,8 +182,10 @@ function written(room: Promise<void> | undefined, wait: WaitOptions): Promise<un
   return room === undefined ? DONE : within(room.then(() => undefined), wait, "room to send");
 }
 
-function momentOf(expires: number | Date): Date {
-  return expires instanceof Date ? expires : new Date(Date.now() + expires);
+/** The time to live of a message begins now, however long it has to wait. */
+function fromNow(options: MessageOptions): MessageOptions {
+  const { expires } = options;
+  return typeof expires === "number" ? { ...options, expires: new Date(Date.now() + expires) } : options;
 }
 
 /** The headers that are the same on every broker. */

@@ -9,7 +9,7 @@ import { Complaints } from "./complaints.ts";
 import type { ReadOptions } from "./conversation.ts";
 import { beginSteps, checkWait, onGiveUp, type StepOptions, type WaitOptions } from "./deadline.ts";
 import type { DecoderLimits } from "./decoder.ts";
-import { type BrokerFamily, brokerFamily } from "./dialect.ts";
+import { type BrokerFamily, brokerFamily, messageHeaders, type MessageOptions } from "./dialect.ts";
 import {
   BrokerErrorResponse,
   ConnectionError,
@@ -49,12 +49,16 @@ export interface SessionOptions extends ConnectDetails, DecoderLimits {
   onError?: ((error: BrokerErrorResponse) => void) | undefined;
 }
 
-/** A message without headers of its own. */
+/** A message of which no frame is made. */
 export interface PlainMessage {
   /** Where it goes. */
   readonly destination: string;
-  /** Its `content-type`, if it has one. */
+  /** Its `content-type`, if that is not among the headers. */
   readonly contentType: string | undefined;
+  /** Further headers, but for `receipt` and `content-length`. */
+  readonly headers: Headers | undefined;
+  /** What has another name on each broker. */
+  readonly options: MessageOptions | undefined;
   /** The body. */
   readonly body: string | Uint8Array;
 }
@@ -203,20 +207,23 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     return this.#receipts.confirm(frame, waiter);
   }
 
-  /**
-   * Sends a message that has nothing but a destination, perhaps a `content-type`, and a body, without a receipt. Returns
-   * and throws as {@linkcode send}; the body must be text or bytes.
-   */
+  /** Sends a message without a receipt. Returns and throws as {@linkcode send}; the body must be text or bytes. */
   sendPlain(message: PlainMessage): Promise<void> | undefined {
     this.#checkOpen("SEND");
-    return this.#socket.sendEncoded(this.#headOf(message), "", message.body);
+    const heads = this.#plainHeads();
+    const head = heads.of(message.destination, message.contentType);
+    return this.#socket.sendEncoded(head, this.#linesOf(message, heads), message.body);
   }
 
   /** The same with a receipt, as {@linkcode confirm}. */
   confirmPlain(message: PlainMessage, waiter: ReceiptWaiter): string {
     this.#checkOpen("SEND");
-    const head = this.#headOf(message);
-    return this.#receipts.add(waiter, (id) => this.#socket.sendEncoded(head, `receipt:${id}\n`, message.body));
+    const heads = this.#plainHeads();
+    const head = heads.of(message.destination, message.contentType);
+    const lines = this.#linesOf(message, heads);
+    return this.#receipts.add(waiter, (id) => {
+      this.#socket.sendEncoded(head, `${lines}receipt:${id}\n`, message.body);
+    });
   }
 
   /** Nobody waits for a receipt any more. */
@@ -356,9 +363,14 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     }
   }
 
-  #headOf({ destination, contentType }: PlainMessage): Uint8Array {
-    this.#heads ??= new PlainHeads(this.version);
-    return this.#heads.of(destination, contentType);
+  #plainHeads(): PlainHeads {
+    return this.#heads ??= new PlainHeads(this.version);
+  }
+
+  #linesOf({ headers, options }: PlainMessage, heads: PlainHeads): string {
+    if (options === undefined) return headers === undefined ? "" : heads.lines(headers);
+    const named = messageHeaders(options, this.family);
+    return heads.lines(headers === undefined ? named : { ...headers, ...named });
   }
 
   /** Asks the broker for a sign of life. Returns whether that made sense. */

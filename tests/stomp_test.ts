@@ -9,6 +9,7 @@ import {
   UnsupportedByBrokerError,
 } from "../errors.ts";
 import { Stomp } from "../stomp.ts";
+import type { SendOptions } from "../stomp_options.ts";
 import { clientTest, frame, settle, subscribed, Watcher } from "./support/client_rig.ts";
 import { confirm, errorFor, message, receiptFor } from "./support/raw_server.ts";
 
@@ -80,6 +81,33 @@ clientTest("a message is written the same way, however little or much is said of
   }
 });
 
+clientTest(
+  "headers and options are written the same way, whether or not the receipt has an id of one's own",
+  async (rig) => {
+    const { stomp, peer } = await rig.pair();
+    const all: SendOptions[] = [
+      { headers: { "x-a": "é:\\\n\r", "x-\u{1f600}": "", "x-b": "\u{1f600}" } },
+      { headers: { "x-n": 7, "x-t": true, "x-no": undefined, "content-type": 1 } as unknown as Record<string, string> },
+      { headers: { "content-type": "a/b", destination: "/elsewhere" } },
+      { headers: { "content-type": "a/b" }, contentType: "c/d" },
+      { headers: { persistent: "perhaps", "x-a": "1" }, persistent: true, replyTo: "/q", correlationId: "ü:1" },
+      { persistent: false, correlationId: "2", timeout: 1000 },
+    ];
+    for (const options of all) {
+      const before = structuredClone(options);
+      const short = stomp.send("/q", "é", options);
+      const first = await confirm(peer, "SEND");
+      const long = stomp.send("/q", "é", { ...options, headers: { ...options.headers, receipt: "mine" } });
+      const second = await confirm(peer, "SEND");
+      await Promise.all([short, long]);
+      const sorted = (lines: string[]) => lines.filter((line) => !line.startsWith("receipt:")).sort();
+      assertEquals(sorted(first.lines), sorted(second.lines));
+      assertEquals([first.get("destination"), first.body, second.body], ["/q", "é", "é"]);
+      assertEquals(options, before);
+    }
+  },
+);
+
 clientTest("a body that is null is none", async (rig) => {
   const { stomp, peer } = await rig.pair();
   for (const options of [{}, { headers: { "x-a": "1" } }]) {
@@ -111,7 +139,12 @@ clientTest("what cannot be sent is refused before anything is written", async (r
     await assertRejects(() => stomp.send("/q", body as unknown as string, { receipt: false }), TypeError);
     await assertRejects(() => stomp.send({ destination: "/q", body: body as unknown as string }), TypeError);
   }
-  await assertRejects(() => stomp.send("/q", "x", { headers: { "": "x" } }), TypeError);
+  for (const receipt of [true, false]) {
+    await assertRejects(() => stomp.send("/q", "x", { receipt, headers: { "": "x" } }), TypeError, "name is empty");
+    await assertRejects(() => stomp.send("/q", "x", { receipt, headers: { "x-a": "\ud800" } }), TypeError, "x-a");
+    const wrong = { "x-a": [] } as unknown as Record<string, string>;
+    await assertRejects(() => stomp.send("/q", "x", { receipt, headers: wrong }), TypeError, '"x-a" is a');
+  }
   const object = {} as unknown as string;
   for (const receipt of [true, false]) {
     await assertRejects(() => stomp.send("/q", "x", { contentType: object, receipt }), TypeError, "content-type");
