@@ -45,7 +45,9 @@ export interface ConsumerOptions {
 }
 
 type HeaderMap = Record<string, string>;
-type Writer<T> = (value: T) => HeaderMap;
+/** Headers by name and value. */
+type Entries = readonly (readonly [name: string, value: string])[];
+type Writer<T> = (value: T) => Entries;
 /** How an option is written, or why it is not. */
 type Row<T> = Writer<T> | string;
 type Table<O> = { readonly [K in keyof O]-?: Row<NonNullable<O[K]>> };
@@ -64,7 +66,7 @@ interface DurableSubscription {
   readonly destination: string;
 }
 
-const header = <T>(name: string): Writer<T> => (value) => ({ [name]: String(value) });
+const header = <T>(name: string): Writer<T> => (value) => [[name, String(value)]];
 
 /** Milliseconds from now. */
 const timeToLive = (expires: number | Date) =>
@@ -78,8 +80,8 @@ const COMMON = {
   correlationId: header<string>("correlation-id"),
 };
 
-const ACTIVEMQ_EXPIRES: Writer<number | Date> = (expires) => ({ expires: String(Date.now() + timeToLive(expires)) });
-const RABBITMQ_DURABLE: Writer<unknown> = () => ({ durable: "true", "auto-delete": "false" });
+const ACTIVEMQ_EXPIRES: Writer<number | Date> = (expires) => [["expires", String(Date.now() + timeToLive(expires))]];
+const RABBITMQ_DURABLE: Writer<unknown> = () => [["durable", "true"], ["auto-delete", "false"]];
 const RABBITMQ_FORGET = "RabbitMQ deletes the durable subscriptions of /topic/ destinations alone";
 const IN_MEMORY = "the embedded broker keeps nothing but the queue";
 const SAY_BROKER = "the broker did not say which one it is; the broker option can";
@@ -89,7 +91,7 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
     name: "RabbitMQ",
     message: {
       ...COMMON,
-      expires: (expires) => ({ expiration: String(timeToLive(expires)) }),
+      expires: (expires) => [["expiration", String(timeToLive(expires))]],
       delay: "RabbitMQ has no delayed messages over STOMP",
       deduplicationId: "RabbitMQ does not look for duplicates",
     },
@@ -118,7 +120,7 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
       selector: header("selector"),
       exclusive: header("activemq.exclusive"),
     },
-    forget: ({ name }) => ({ "activemq.subscriptionName": name }),
+    forget: ({ name }) => [["activemq.subscriptionName", name]],
   },
   artemis: {
     name: "Artemis",
@@ -134,13 +136,13 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
       selector: header("selector"),
       exclusive: "Artemis wants the queue configured as exclusive",
     },
-    forget: ({ name }) => ({ "durable-subscription-name": name }),
+    forget: ({ name }) => [["durable-subscription-name", name]],
   },
   stompy: {
     name: "The embedded broker",
     message: {
       ...COMMON,
-      persistent: (persistent) => ({ persistent: String(persistent) }),
+      persistent: (persistent) => [["persistent", String(persistent)]],
       priority: IN_MEMORY,
       expires: IN_MEMORY,
       delay: IN_MEMORY,
@@ -233,7 +235,7 @@ export function hasMessageOptions(options: MessageOptions): boolean {
  *
  * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
  */
-export function messageHeaders(options: MessageOptions, family: BrokerFamily): HeaderMap {
+export function messageHeaders(options: MessageOptions, family: BrokerFamily): Entries {
   return translate(DIALECTS[family].message, options, family);
 }
 
@@ -256,7 +258,7 @@ export function consumerHeaders(
     // It would take the subscription, and forget it with the connection.
     throw new UnsupportedByBrokerError("durable", family, `${brokerName(family)} wants a clientId on the connection`);
   }
-  return translate(DIALECTS[family].consumer, options, family);
+  return Object.fromEntries(translate(DIALECTS[family].consumer, options, family));
 }
 
 /**
@@ -265,21 +267,21 @@ export function consumerHeaders(
  * @throws {UnsupportedByBrokerError} when it stays all the same.
  */
 export function forgetHeaders(name: string, destination: string, family: BrokerFamily): HeaderMap {
-  return write("durable", DIALECTS[family].forget, { name, destination }, family);
+  return Object.fromEntries(write("durable", DIALECTS[family].forget, { name, destination }, family));
 }
 
-function translate<O extends object>(table: Table<O>, options: O, family: BrokerFamily): HeaderMap {
-  const headers: HeaderMap = {};
+function translate<O extends object>(table: Table<O>, options: O, family: BrokerFamily): Entries {
+  const headers: Entries[number][] = [];
   for (const option in table) {
     const value = options[option];
     // `false` asks for nothing, so no broker is unable to do it.
     if (value === undefined || value === false) continue;
-    Object.assign(headers, write(option, table[option] as Row<NonNullable<O[typeof option]>>, value!, family));
+    headers.push(...write(option, table[option] as Row<NonNullable<O[typeof option]>>, value!, family));
   }
   return headers;
 }
 
-function write<T>(option: string, row: Row<T>, value: T, family: BrokerFamily): HeaderMap {
+function write<T>(option: string, row: Row<T>, value: T, family: BrokerFamily): Entries {
   if (typeof row === "string") throw new UnsupportedByBrokerError(option, family, row);
   return row(value);
 }

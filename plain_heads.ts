@@ -39,9 +39,9 @@ export class PlainHeads {
    *
    * @throws {TypeError} when the version cannot carry them.
    */
-  lines(headers: Readonly<Headers>): string {
+  lines(headers: readonly (readonly [name: string, value: string])[]): string {
     let lines = "";
-    for (const name in headers) lines += encodeHeader(name, headers[name]!, this.#rules);
+    for (const [name, value] of headers) lines += encodeHeader(name, value, this.#rules);
     return lines;
   }
 

@@ -148,7 +148,7 @@ class Letter implements Parcel {
   readonly #own: Record<string, string | undefined>;
   readonly #frame: Frame;
   readonly #portable: MessageOptions;
-  #named: Record<string, string> | undefined;
+  #named: string[] = [];
 
   constructor(destination: string, body: string | Uint8Array, options: SendOptions, owner: SenderOwner) {
     this.destination = destination;
@@ -166,9 +166,10 @@ class Letter implements Parcel {
     const { headers } = frame;
     // What an earlier connection called it is no name on this one; the caller's own name stays.
     if (this.#own["receipt"] === undefined) delete headers["receipt"];
-    for (const name in this.#named) delete headers[name];
-    this.#named = messageHeaders(this.#portable, session.family);
-    Object.assign(headers, this.#named);
+    for (const name of this.#named) delete headers[name];
+    const named = messageHeaders(this.#portable, session.family);
+    for (const [name, value] of named) headers[name] = value;
+    this.#named = named.map(([name]) => name);
     return frame;
   }
 

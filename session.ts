@@ -64,6 +64,7 @@ export interface PlainMessage {
 }
 
 const NO_HEADERS: ExtraHeaders = {};
+const NO_ENTRIES: readonly never[] = [];
 
 /** Milliseconds that the broker has to answer DISCONNECT, where the call says nothing else. */
 const DISCONNECT_TIMEOUT = 5000;
@@ -368,9 +369,9 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   }
 
   #linesOf({ headers, options }: PlainMessage, heads: PlainHeads): string {
-    if (options === undefined) return headers === undefined ? "" : heads.lines(headers);
-    const named = messageHeaders(options, this.family);
-    return heads.lines(headers === undefined ? named : { ...headers, ...named });
+    const named = options === undefined ? NO_ENTRIES : messageHeaders(options, this.family);
+    if (headers === undefined) return heads.lines(named);
+    return heads.lines(Object.entries(named.length === 0 ? headers : { ...headers, ...Object.fromEntries(named) }));
   }
 
   /** Asks the broker for a sign of life. Returns whether that made sense. */

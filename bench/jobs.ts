@@ -27,6 +27,8 @@ export interface Job {
   style?: "rabbitmq" | "activemq";
   /** Whether they are all read. Default `false`. */
   readHeaders?: boolean;
+  /** Whether messages that are sent have headers of their own. Default `false`. */
+  withHeaders?: boolean;
   /** Subscriptions, for `many`. */
   subscriptions?: number;
   /** Whether messages are detached before they are kept. Default `false`. */

@@ -178,7 +178,8 @@ function missedTable(baseline: Baseline): string {
 }
 
 function goalsTable(): string {
-  const rows = WORKLOADS.filter(isSpeed).map((workload): Row => {
+  const asked = WORKLOADS.filter(isSpeed).filter(({ figures }) => figures.some(({ goal }) => goal !== undefined));
+  const rows = asked.map((workload): Row => {
     const [peer, bare] = workload.figures;
     return [workload.title, formatGoal(peer!), formatGoal(bare!)];
   });

@@ -41,7 +41,7 @@ async function prepare(candidate: Candidate, count: number): Promise<() => Promi
       return await candidate.receiveMany(all, count, "/go");
     }
     case "send":
-      return () => candidate.send("/queue/bench", body, count);
+      return () => candidate.send("/queue/bench", body, count, job.withHeaders);
     case "receipts":
       return () => candidate.sendWithReceipts(queue ?? "/queue/bench", body, count, IN_FLIGHT);
     case "echo":

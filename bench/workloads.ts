@@ -105,6 +105,14 @@ export const WORKLOADS: readonly Workload[] = [
     figures: speed({ peer: 10, bare: 0.4 }),
   },
   {
+    id: "receive-headers",
+    title: "Receive, and read all 8 headers of each",
+    rate: messages,
+    worker: "work",
+    runs: each({ kind: "receive", readHeaders: true, first: 5000 }, "bare", "stompy", ...NPM_PEERS),
+    figures: speed({}),
+  },
+  {
     id: "ack",
     title: "Receive and acknowledge each, client-individual",
     rate: messages,
@@ -135,6 +143,14 @@ export const WORKLOADS: readonly Workload[] = [
     worker: "work",
     runs: each({ kind: "send", first: 5000 }, "bare", "stompy", ...PEERS),
     figures: speed({ peer: 6 }),
+  },
+  {
+    id: "send-headers",
+    title: "Send each as persistent and with a correlation-id",
+    rate: messages,
+    worker: "work",
+    runs: each({ kind: "send", withHeaders: true, first: 5000 }, "bare", "stompy", ...NPM_PEERS),
+    figures: speed({}),
   },
   {
     id: "receipts",

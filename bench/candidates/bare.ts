@@ -94,8 +94,8 @@ export function bareCandidate(open: OpenSocket): Connect {
         };
       },
 
-      async send(destination, body, count) {
-        const frame = sendFrame(destination, body);
+      async send(destination, body, count, withHeaders = false) {
+        const frame = sendFrame(destination, body, withHeaders ? "persistent:true\ncorrelation-id:10000\n" : "");
         const each = Math.ceil(BLOCK / frame.length);
         const block = encoder.encode(frame.repeat(each));
         for (let left = count; left > 0; left -= each) {

@@ -22,8 +22,11 @@ export interface Candidate {
   receiveAndAck(destination: string, count: number): Promise<void>;
   /** Subscribes many times; resolves to what takes messages of all of them, once a message to `go` has been sent. */
   receiveMany(destinations: string[], count: number, go: string): Promise<() => Promise<void>>;
-  /** Sends without receipts, waiting where the client asks for that. Resolves when the far end has got all. */
-  send(destination: string, body: string, count: number): Promise<void>;
+  /**
+   * Sends without receipts, waiting where the client asks for that; on request each as persistent, and with a
+   * `correlation-id` of its own. Resolves when the far end has got all.
+   */
+  send(destination: string, body: string, count: number, withHeaders?: boolean): Promise<void>;
   /** Sends with a receipt for each message, and no more than `inFlight` of them open. */
   sendWithReceipts(destination: string, body: string, count: number, inFlight: number): Promise<void>;
   /** Sends a message and waits for its echo, again and again. */

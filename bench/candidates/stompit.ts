@@ -90,11 +90,12 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
       });
     },
 
-    async send(destination, body, count) {
+    async send(destination, body, count, withHeaders = false) {
       const { done, tick } = countdown(count);
       let left = count;
       const next = () => {
-        if (left-- > 0) client.send({ destination, ...TEXT }).end(body, written);
+        const more = withHeaders ? { persistent: "true", "correlation-id": String(left) } : undefined;
+        if (left-- > 0) client.send({ destination, ...TEXT, ...more }).end(body, written);
       };
       const written = () => {
         tick();

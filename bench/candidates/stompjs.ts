@@ -99,9 +99,10 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
       });
     },
 
-    async send(destination, body, count) {
+    async send(destination, body, count, withHeaders = false) {
       for (let i = 0; i < count; i++) {
-        client.publish({ destination, body, headers: TEXT });
+        const headers = withHeaders ? { ...TEXT, persistent: "true", "correlation-id": String(i) } : TEXT;
+        client.publish({ destination, body, headers });
         // It knows no back-pressure, so what would pile up is watched at the socket.
         if (socket.writableNeedDrain) await new Promise<void>((resolve) => socket.once("drain", resolve));
       }

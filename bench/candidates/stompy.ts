@@ -48,8 +48,11 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
       };
     },
 
-    async send(destination, body, count) {
-      for (let i = 0; i < count; i++) await stomp.send(destination, body, { receipt: false });
+    async send(destination, body, count, withHeaders = false) {
+      for (let i = 0; i < count; i++) {
+        const more = withHeaders ? { persistent: true, correlationId: String(i) } : undefined;
+        await stomp.send(destination, body, { receipt: false, ...more });
+      }
       await stomp.send(sync(count, 0), "");
     },
 
