@@ -110,23 +110,16 @@ export class Sender {
 /** A message of which no frame is made. */
 class PlainParcel implements Parcel, PlainMessage {
   readonly destination: string;
-  readonly contentType: string | undefined = undefined;
-  readonly headers: Headers | undefined = undefined;
+  readonly contentType: string | undefined;
+  readonly headers: Headers | undefined;
   readonly options: MessageOptions | undefined;
   readonly body: string | Uint8Array;
 
   constructor(destination: string, body: string | Uint8Array | undefined, options: SendOptions) {
-    const { contentType } = options;
+    const { headers, contentType } = options;
     this.destination = destination;
-    if (options.headers === undefined) {
-      this.contentType = contentType ?? typeOf(body);
-    } else {
-      const headers = toHeaders(options.headers); // in the caller's order
-      const type = contentType ?? headers["content-type"] ?? typeOf(body);
-      if (type !== undefined) headers["content-type"] = type;
-      delete headers["destination"];
-      this.headers = headers;
-    }
+    this.contentType = headers === undefined ? contentType ?? typeOf(body) : undefined;
+    this.headers = headers === undefined ? undefined : furtherHeaders(headers, contentType, body);
     this.options = hasMessageOptions(options) ? fromNow(options) : undefined;
     this.body = body ?? "";
   }
@@ -199,6 +192,19 @@ function ownHeaders(
   own["destination"] = destination;
   own["content-type"] = contentType ?? headers?.["content-type"] ?? typeOf(body);
   return own;
+}
+
+/** The caller's headers in their order, with the type of the body, and without a destination. */
+function furtherHeaders(
+  given: NonNullable<SendOptions["headers"]>,
+  contentType: string | undefined,
+  body: string | Uint8Array | undefined,
+): Headers {
+  const headers = toHeaders(given);
+  const type = contentType ?? headers["content-type"] ?? typeOf(body);
+  if (type !== undefined) headers["content-type"] = type;
+  delete headers["destination"];
+  return headers;
 }
 
 /** What a body is said to be, where nobody says anything else. */

@@ -64,7 +64,6 @@ export interface PlainMessage {
 }
 
 const NO_HEADERS: ExtraHeaders = {};
-const NO_ENTRIES: readonly never[] = [];
 
 /** Milliseconds that the broker has to answer DISCONNECT, where the call says nothing else. */
 const DISCONNECT_TIMEOUT = 5000;
@@ -368,10 +367,15 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     return this.#heads ??= new PlainHeads(this.version);
   }
 
-  #linesOf({ headers, options }: PlainMessage, heads: PlainHeads): string {
-    const named = options === undefined ? NO_ENTRIES : messageHeaders(options, this.family);
+  #linesOf(message: PlainMessage, heads: PlainHeads): string {
+    return message.headers === undefined && message.options === undefined ? "" : this.#furtherLines(message, heads);
+  }
+
+  #furtherLines({ headers, options }: PlainMessage, heads: PlainHeads): string {
+    if (options === undefined) return heads.lines(Object.entries(headers!));
+    const named = messageHeaders(options, this.family);
     if (headers === undefined) return heads.lines(named);
-    return heads.lines(Object.entries(named.length === 0 ? headers : { ...headers, ...Object.fromEntries(named) }));
+    return heads.lines(Object.entries({ ...headers, ...Object.fromEntries(named) }));
   }
 
   /** Asks the broker for a sign of life. Returns whether that made sense. */

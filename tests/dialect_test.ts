@@ -8,6 +8,7 @@ import {
   consumerHeaders,
   type ConsumerOptions,
   forgetHeaders,
+  hasMessageOptions,
   isLoginRefusal,
   messageHeaders,
   type MessageOptions,
@@ -117,6 +118,7 @@ function check(
 
 test("the options of a message", () => {
   for (const [options, table] of MESSAGES) {
+    assertEquals(hasMessageOptions(options), Object.values(options).some((value) => value !== undefined));
     for (const [family, expected] of Object.entries(table) as [BrokerFamily, Record<string, string> | null][]) {
       check(JSON.stringify(options), () => Object.fromEntries(messageHeaders(options, family)), expected, family);
     }

@@ -49,9 +49,10 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
     },
 
     async send(destination, body, count, withHeaders = false) {
+      const receipt = false;
       for (let i = 0; i < count; i++) {
-        const more = withHeaders ? { persistent: true, correlationId: String(i) } : undefined;
-        await stomp.send(destination, body, { receipt: false, ...more });
+        const options = withHeaders ? { receipt, persistent: true, correlationId: String(i) } : { receipt };
+        await stomp.send(destination, body, options);
       }
       await stomp.send(sync(count, 0), "");
     },
