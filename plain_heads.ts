@@ -12,11 +12,17 @@ const KEPT = 1000;
 
 const textEncoder = new TextEncoder();
 
-/** Encoded beginnings of SEND frames, and the lines that follow them. */
+/** The beginning of a SEND frame: all lines but `receipt` and `content-length`. */
+interface Head {
+  readonly text: string;
+  readonly bytes: Uint8Array;
+}
+
+/** Beginnings of SEND frames, for a connection. */
 export class PlainHeads {
   readonly #version: Version;
   readonly #rules: HeaderRules;
-  readonly #byType = new Map<string | undefined, Map<string, Uint8Array>>();
+  readonly #byType = new Map<string | undefined, Map<string, Head>>();
   #kept = 0;
 
   /** For a connection of that version. */
@@ -31,32 +37,36 @@ export class PlainHeads {
    * @throws {TypeError} when the version cannot carry the destination or the type.
    */
   of(destination: string, contentType: string | undefined): Uint8Array {
+    return this.#find(destination, contentType).bytes;
+  }
+
+  /** The same with further headers. */
+  with(
+    destination: string,
+    contentType: string | undefined,
+    headers: readonly (readonly [name: string, value: string])[],
+  ): string {
+    let head = this.#find(destination, contentType).text;
+    for (const [name, value] of headers) head += encodeHeader(name, value, this.#rules);
+    return head;
+  }
+
+  #find(destination: string, contentType: string | undefined): Head {
     return this.#byType.get(contentType)?.get(destination) ?? this.#add(destination, contentType);
   }
 
-  /**
-   * The lines of further headers.
-   *
-   * @throws {TypeError} when the version cannot carry them.
-   */
-  lines(headers: readonly (readonly [name: string, value: string])[]): string {
-    let lines = "";
-    for (const [name, value] of headers) lines += encodeHeader(name, value, this.#rules);
-    return lines;
-  }
-
-  #add(destination: string, contentType: string | undefined): Uint8Array {
+  #add(destination: string, contentType: string | undefined): Head {
     const headers: Headers = contentType === undefined ? { destination } : { destination, "content-type": contentType };
-    const head = encodeHead("SEND", headers, 0, true, this.#version);
-    const bytes = textEncoder.encode(head.slice(0, -1)); // without the empty line
+    const text = encodeHead("SEND", headers, 0, true, this.#version).slice(0, -1); // without the empty line
+    const head = { text, bytes: textEncoder.encode(text) };
     if (this.#kept === KEPT) {
       this.#byType.clear();
       this.#kept = 0;
     }
     let heads = this.#byType.get(contentType);
     if (heads === undefined) this.#byType.set(contentType, heads = new Map());
-    heads.set(destination, bytes);
+    heads.set(destination, head);
     this.#kept++;
-    return bytes;
+    return head;
   }
 }

@@ -210,20 +210,14 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   /** Sends a message without a receipt. Returns and throws as {@linkcode send}; the body must be text or bytes. */
   sendPlain(message: PlainMessage): Promise<void> | undefined {
     this.#checkOpen("SEND");
-    const heads = this.#plainHeads();
-    const head = heads.of(message.destination, message.contentType);
-    return this.#socket.sendEncoded(head, this.#linesOf(message, heads), message.body);
+    return this.#socket.sendEncoded(this.#headOf(message), "", message.body);
   }
 
   /** The same with a receipt, as {@linkcode confirm}. */
   confirmPlain(message: PlainMessage, waiter: ReceiptWaiter): string {
     this.#checkOpen("SEND");
-    const heads = this.#plainHeads();
-    const head = heads.of(message.destination, message.contentType);
-    const lines = this.#linesOf(message, heads);
-    return this.#receipts.add(waiter, (id) => {
-      this.#socket.sendEncoded(head, `${lines}receipt:${id}\n`, message.body);
-    });
+    const head = this.#headOf(message);
+    return this.#receipts.add(waiter, (id) => this.#socket.sendEncoded(head, `receipt:${id}\n`, message.body));
   }
 
   /** Nobody waits for a receipt any more. */
@@ -363,19 +357,12 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     }
   }
 
-  #plainHeads(): PlainHeads {
-    return this.#heads ??= new PlainHeads(this.version);
-  }
-
-  #linesOf(message: PlainMessage, heads: PlainHeads): string {
-    return message.headers === undefined && message.options === undefined ? "" : this.#furtherLines(message, heads);
-  }
-
-  #furtherLines({ headers, options }: PlainMessage, heads: PlainHeads): string {
-    if (options === undefined) return heads.lines(Object.entries(headers!));
-    const named = messageHeaders(options, this.family);
-    if (headers === undefined) return heads.lines(named);
-    return heads.lines(Object.entries({ ...headers, ...Object.fromEntries(named) }));
+  #headOf({ destination, contentType, headers, options }: PlainMessage): Uint8Array | string {
+    const heads = this.#heads ??= new PlainHeads(this.version);
+    if (headers === undefined && options === undefined) return heads.of(destination, contentType);
+    const named = options === undefined ? [] : messageHeaders(options, this.family);
+    if (headers === undefined) return heads.with(destination, contentType, named);
+    return heads.with(destination, contentType, Object.entries({ ...headers, ...Object.fromEntries(named) }));
   }
 
   /** Asks the broker for a sign of life. Returns whether that made sense. */

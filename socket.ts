@@ -153,8 +153,8 @@ export class FramedSocket implements ByteSink {
     return this.#out.frame(head, body);
   }
 
-  /** Sends a SEND whose header lines are encoded already, but for `lines` and `content-length`. Returns as `send`. */
-  sendEncoded(head: Uint8Array, lines: string, body: string | Uint8Array): Promise<void> | undefined {
+  /** Sends a SEND whose header lines are ready, but for `lines`, which are ASCII, and `content-length`. Returns as `send`. */
+  sendEncoded(head: Uint8Array | string, lines: string, body: string | Uint8Array): Promise<void> | undefined {
     this.#checkOpen("SEND");
     return this.#out.sized(head, lines, body);
   }
