@@ -211,7 +211,7 @@ const REASONS = `What stands in the way, as far as profiles told in November 202
 - 10,000 subscriptions: each message wakes another loop, whose objects have left the processor's cache since it was woken
   last, and the collector finds the promises of all of them alive each time.
 - Memory of a stream: Node has those 64 MiB and what comes while it collects them. The bare sockets of Node and Bun, which
-  make no strings, are over the goal as well: their chunks are garbage in the same way.
+  make no strings, come close to the goal or are over it as well: their chunks are garbage in the same way.
 - Memory of connections: heap and buffers of a connection are no larger than stompit's; what the runtime's compiler leaves
   behind, once for all of them, is larger. The measurement itself varies by a third.
 - ActiveMQ sends each receipt and each message by itself. What they cost is reading and writing, for every client.
