@@ -148,8 +148,13 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
       this.taken(value);
       return Promise.resolve({ done: false, value });
     }
-    // Who calls `next` without awaiting the last one.
-    if (this.#settle !== undefined) return this.take().then(toResult);
+    if (this.#settle !== undefined) {
+      // Who calls `next` without awaiting the last one; settled as directly as that, or a later one could overtake it.
+      return new Promise((resolve, reject) => {
+        const onItem = (item: Message | undefined) => (item && this.taken(item), resolve(toResult(item)));
+        this.#inbox.wait({ onItem, onError: reject });
+      });
+    }
     // Of a promise that waits only what resolves it is kept: with ten thousand of them the collector of memory passes by
     // all of them again and again.
     return new Promise((resolve) => {

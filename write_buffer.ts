@@ -35,7 +35,7 @@ function giveBuffer(buffer: Uint8Array): void {
   if (BUFFERS.length > MOST_BUFFERS) BUFFERS.shift();
 }
 
-/** Milliseconds after which another turn has begun for sure, or might as well have. */
+/** Milliseconds after a write from which on the next frame need not wait for a turn. */
 const LONG_AGO = 2;
 
 /** Someone who waits. */
@@ -261,8 +261,7 @@ export class WriteBuffer {
     if (this.#scheduled || this.#writing || this.#cancelTurn) return;
     if (this.#hadWrite) {
       if (this.#clock.now() - this.#lastWrite < LONG_AGO) return this.#awaitTurn();
-      this.#hadWrite = false;
-      this.#takenInTurn = 0;
+      this.#hadWrite = false; // but what was taken counts on: only a turn of the loop lets timers and reads through
     }
     this.#scheduled = true;
     queueMicrotask(() => {

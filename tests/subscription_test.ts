@@ -266,3 +266,18 @@ clientTest("readable gives the messages, and cancelling it unsubscribes", async 
   const { done, value } = await waiting;
   assertEquals([done, value], [true, undefined]);
 });
+
+clientTest("those who call next at the same time go on in order", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const sub = await subscribed(stomp, peer);
+  const order: string[] = [];
+  const ask = () => sub.next().then(({ value }) => order.push(value!.text()));
+  const a = ask();
+  const b = ask();
+  await peer.write(message(sub.id, "1"));
+  await a;
+  const c = ask();
+  await peer.write(message(sub.id, "2") + message(sub.id, "3"));
+  await Promise.all([b, c]);
+  assertEquals(order, ["1", "2", "3"]);
+});

@@ -174,3 +174,16 @@ test("what is abandoned in the middle of a write stays as it is until the write 
   slow.take(); // only now does it look at the bytes
   assertEquals([slow.text, quick.text], ["under way\0", "something else\0".repeat(3)]);
 });
+
+test("who sends seldom but never rests lets timers through", async () => {
+  const io: DirectIo = { read() {}, resume() {}, release() {}, write() {}, end: () => Promise.resolve() };
+  const buffer = new WriteBuffer(io, systemClock, () => {});
+  let heard = false;
+  const timer = setTimeout(() => heard = true, 1);
+  for (let i = 0; i < 100 && !heard; i++) {
+    for (const end = performance.now() + 3; performance.now() < end;);
+    await buffer.sized("SEND\ndestination:/q\n", "", new Uint8Array(60_000));
+  }
+  clearTimeout(timer);
+  assertEquals(heard, true);
+});
