@@ -222,7 +222,7 @@ export class FrameDecoder {
     const { command } = this.#head;
     this.#before = command;
     if (end > start && !mayHaveBody(command)) {
-      this.#checkStrayBody(command, bodyChunk.part(start, end));
+      if (this.#head.version !== "1.0") checkStrayBody(command, bodyChunk.part(start, end));
       end = start;
     }
     const found = this.#head.found(headChunk, bodyChunk, start, end);
@@ -233,12 +233,12 @@ export class FrameDecoder {
       this.#thrown ??= { error };
     }
   }
+}
 
-  /** 1.0 allows a body anywhere and ignores it; old clients end CONNECT with a line too many in any version. */
-  #checkStrayBody(command: string, body: Uint8Array): void {
-    if (this.#head.version === "1.0" || body.every((byte) => byte === LF || byte === CR)) return;
-    throw malformed(`${command} has a body of ${body.length} bytes, and takes none`);
-  }
+/** 1.0 allows a body anywhere and ignores it; old clients end CONNECT with a line too many in any version. */
+function checkStrayBody(command: string, body: Uint8Array): void {
+  if (body.every((byte) => byte === LF || byte === CR)) return;
+  throw malformed(`${command} has a body of ${body.length} bytes, and takes none`);
 }
 
 /**

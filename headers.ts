@@ -64,13 +64,14 @@ export function assertVersion(version: string): asserts version is Version {
   }
 }
 
-// What cannot go over the wire as it is everywhere. With `u`, the range means halves of surrogate pairs that stand alone:
-// they are no text, and UTF-8 has no octets for them.
 const COLON = 58;
 const BACKSLASH = 92;
 const LF = 10;
 const CR = 13;
 const FIRST_SURROGATE = 0xd800;
+
+// What cannot go over the wire as it is everywhere. With `u`, the range means halves of surrogate pairs that stand alone:
+// they are no text, and UTF-8 has no octets for them.
 const SPECIAL = /[\\\n\r:\ud800-\udfff]/u;
 const SPECIALS = new RegExp(SPECIAL, "gu");
 

@@ -119,7 +119,9 @@ class PlainParcel implements Parcel, PlainMessage {
     const { headers, contentType } = options;
     this.destination = destination;
     this.contentType = headers === undefined ? contentType ?? typeOf(body) : undefined;
-    this.headers = headers === undefined ? undefined : furtherHeaders(headers, contentType, body);
+    this.headers = headers === undefined
+      ? undefined
+      : toHeaders({ ...ownHeaders(destination, body, options), destination: undefined });
     this.options = hasMessageOptions(options) ? fromNow(options) : undefined;
     this.body = body ?? "";
   }
@@ -185,26 +187,13 @@ function fromNow(options: MessageOptions): MessageOptions {
 /** The headers that are the same on every broker. */
 function ownHeaders(
   destination: string,
-  body: string | Uint8Array,
+  body: string | Uint8Array | undefined,
   { headers, contentType }: SendOptions,
 ): Record<string, string | undefined> {
   const own: Record<string, string | undefined> = { destination, ...headers };
   own["destination"] = destination;
   own["content-type"] = contentType ?? headers?.["content-type"] ?? typeOf(body);
   return own;
-}
-
-/** The caller's headers in their order, with the type of the body, and without a destination. */
-function furtherHeaders(
-  given: NonNullable<SendOptions["headers"]>,
-  contentType: string | undefined,
-  body: string | Uint8Array | undefined,
-): Headers {
-  const headers = toHeaders(given);
-  const type = contentType ?? headers["content-type"] ?? typeOf(body);
-  if (type !== undefined) headers["content-type"] = type;
-  delete headers["destination"];
-  return headers;
 }
 
 /** What a body is said to be, where nobody says anything else. */

@@ -55,7 +55,7 @@ export interface PlainMessage {
   readonly destination: string;
   /** Its `content-type`, if that is not among the headers. */
   readonly contentType: string | undefined;
-  /** Further headers, but for `receipt` and `content-length`. */
+  /** Further headers, but for `destination`, `receipt` and `content-length`. */
   readonly headers: Headers | undefined;
   /** What has another name on each broker. */
   readonly options: MessageOptions | undefined;

@@ -90,6 +90,7 @@ clientTest(
       { headers: { "x-n": 7, "x-t": true, "x-no": undefined, "content-type": 1 } as unknown as Record<string, string> },
       { headers: { "content-type": "a/b", destination: "/elsewhere" } },
       { headers: { "content-type": "a/b" }, contentType: "c/d" },
+      { headers: { destination: null, "content-type": null } as unknown as Record<string, string> },
       { headers: { persistent: "perhaps", "x-a": "1" }, persistent: true, replyTo: "/q", correlationId: "ü:1" },
       { persistent: false, correlationId: "2", timeout: 1000 },
     ];
