@@ -41,6 +41,8 @@ interface Fixed {
   readonly from: number;
   /** How many bytes. */
   readonly size: number;
+  /** The bytes, eight as a number, of which the last has some that were in the one before; if there are eight. */
+  readonly words: Float64Array | undefined;
   /** What it is, if it is so long that texts are compared sooner than bytes. */
   readonly text: string | undefined;
   /** The fact that is in the line of the gap before it, if one is. */
@@ -63,7 +65,6 @@ export class HeadForm {
   isCut = false;
 
   readonly #bytes: Uint8Array;
-  readonly #view: DataView;
   // Of each header line: where its colon and its LF are, and where in its value the gap begins; at the LF if there is none.
   readonly #colons: number[] = [];
   readonly #ends: number[] = [];
@@ -80,7 +81,6 @@ export class HeadForm {
   constructor(bytes: Uint8Array, facts: HeadFacts, at: FactLines) {
     this.facts = facts;
     this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const ends = this.#ends;
     for (let from = facts.commandEnd + 1; from < bytes.length - 1; from = ends.at(-1)! + 1) {
       this.#facts.push(FACTS.find((fact) => at[fact] === from));
@@ -104,7 +104,7 @@ export class HeadForm {
     const fixed = this.#fixed;
     let at = start;
     for (let i = 0; i < fixed.length; i++) {
-      const { from, size, text, fact, same } = fixed[i]!;
+      const { from, size, words, text, fact, same } = fixed[i]!;
       if (i > 0) {
         if (fact !== undefined) this.#noteChanged(fact, at - same);
         at = valueEnd(bytes, view, at, this.facts.rules);
@@ -114,12 +114,14 @@ export class HeadForm {
         }
       }
       if (at + size > bytes.length) {
-        this.isCut = isSame(this.#view, from, view, at, bytes.length - at);
+        this.isCut = isSame(this.#bytes, from, bytes, at, bytes.length - at);
         return false;
       }
       if (text !== undefined && chunk.hasText) {
         if (chunk.latin1(at, at + size) !== text) return false;
-      } else if (!isSame(this.#view, from, view, at, size)) return false;
+      } else if (words !== undefined) {
+        if (!areSame(words, size, view, at)) return false;
+      } else if (!isSame(this.#bytes, from, bytes, at, size)) return false;
       at += size;
     }
     this.end = at;
@@ -180,8 +182,10 @@ export class HeadForm {
 
   #fix(from: number, to: number, fact: keyof FactLines | undefined, same: number): void {
     const size = to - from;
-    const text = size < LONG ? undefined : decodeLenient(this.#bytes.subarray(from, to));
-    this.#fixed.push({ from, size, text, fact, same });
+    const bytes = this.#bytes.subarray(from, to);
+    const words = size < 8 ? undefined : toWords(bytes);
+    const text = size < LONG ? undefined : decodeLenient(bytes);
+    this.#fixed.push({ from, size, words, text, fact, same });
   }
 }
 
@@ -200,29 +204,29 @@ function wholeBefore(known: Uint8Array, i: number): number {
   return i - backslashes % 2;
 }
 
+/** Whether `size` bytes of `known` are what is in `bytes` at `at`. */
+function isSame(known: Uint8Array, from: number, bytes: Uint8Array, at: number, size: number): boolean {
+  return firstDifference(known, from, from + size, bytes, at) === from + size;
+}
+
+/** Eight bytes as a number each; the last eight, where some are left over, together with some before them. */
+function toWords(bytes: Uint8Array): Float64Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const last = bytes.length - 8;
+  return Float64Array.from({ length: Math.ceil(bytes.length / 8) }, (_, i) => {
+    return view.getFloat64(Math.min(i * 8, last), true);
+  });
+}
+
 /**
- * Whether two stretches are the same, of which `a` is UTF-8 without NUL. Of such text eight bytes read as a number are
- * never NaN (DEL does not follow the first byte of a long character) and never zero, so equal numbers are equal bytes.
+ * Whether the `size` bytes at `at` are those that `words` were made of, which are UTF-8 without NUL. Of such text eight
+ * bytes read as a number are never NaN (DEL does not follow the first byte of a long character) and never zero, so equal
+ * numbers are equal bytes.
  */
-function isSame(a: DataView, atA: number, b: DataView, atB: number, size: number): boolean {
-  if (size < 8) {
-    for (let i = 0; i < size; i++) if (a.getInt8(atA + i) !== b.getInt8(atB + i)) return false;
-    return true;
-  }
-  const last = size - 8;
-  let i = 0;
-  // Four at a time, because a turn of the loop costs about as much as a comparison.
-  for (; i + 32 <= size; i += 32) {
-    if (
-      a.getFloat64(atA + i, true) !== b.getFloat64(atB + i, true) ||
-      a.getFloat64(atA + i + 8, true) !== b.getFloat64(atB + i + 8, true) ||
-      a.getFloat64(atA + i + 16, true) !== b.getFloat64(atB + i + 16, true) ||
-      a.getFloat64(atA + i + 24, true) !== b.getFloat64(atB + i + 24, true)
-    ) return false;
-  }
-  for (; i < last; i += 8) if (a.getFloat64(atA + i, true) !== b.getFloat64(atB + i, true)) return false;
-  // The rest, together with some bytes that were compared before.
-  return a.getFloat64(atA + last, true) === b.getFloat64(atB + last, true);
+function areSame(words: Float64Array, size: number, view: DataView, at: number): boolean {
+  const last = words.length - 1;
+  for (let i = 0; i < last; i++) if (words[i] !== view.getFloat64(at + i * 8, true)) return false;
+  return words[last] === view.getFloat64(at + size - 8, true);
 }
 
 // Four bytes at a time.
