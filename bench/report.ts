@@ -14,6 +14,7 @@ const NAMES: Record<string, string> = {
   node: "Node",
   stompy: "this library",
   bare: "bare socket",
+  loop: "a loop alone",
 };
 
 /** What people call a runtime or a candidate. */
@@ -111,6 +112,32 @@ function speedTable(baseline: Baseline): string {
     "the same by CPU",
   ];
   return toTable(head, rows);
+}
+
+/** What is asked of a loop alone, by workload: what it is held against, its run, and the library's. */
+const LOOPS = {
+  receive: ["bare", "loop", "stompy"],
+  large: ["bare", "loop", "stompy"],
+  subscriptions: ["10 loops", "10,000 loops", "10,000"],
+} as const;
+
+function loopTable(baseline: Baseline): string {
+  const rows = Object.entries(LOOPS).flatMap(([id, [most, loop, own]]) => {
+    const workload = WORKLOADS.find((workload) => workload.id === id)!;
+    return forEntries(baseline, workload, (runtime, { runs }): Row => {
+      const rate = (label: string) => runs[label]?.rate ?? NaN;
+      const { per } = workload.rate!;
+      const share = (label: string, of: string) => `${formatNumber(rate(label) / rate(of) * 100)} %`;
+      return [
+        workload.title,
+        nameOf(runtime),
+        ...[most, loop, own].map((label) => formatNumber(rate(label) / per)),
+        `${share(loop, most)} of ${nameOf(most)}`,
+        share(own, loop),
+      ];
+    });
+  });
+  return toTable(["work", "in", "bare, or 10 loops", "loops", "this library", "loops are", "the library is"], rows);
 }
 
 function otherTable(baseline: Baseline): string {
@@ -239,6 +266,15 @@ The last column compares what the clients do in a second of processor time, whic
 less. The goals:
 
 ${goalsTable()}
+
+## A loop alone
+
+The bare socket hands nothing to anybody. What a \`for await\` loop takes shows with hardly a client around it: a socket
+whose frames are cut at their NULs and handed to loops as texts of the right size. No header is looked at, nothing is
+checked, and a text of 1 MiB is made of memory at hand and not of what came. With 10,000 subscriptions each has a loop.
+What a client gives more than that, a head that was read and a message that can be acknowledged, comes on top.
+
+${loopTable(baseline)}
 
 ${brokerTable(baseline)}## Size and memory
 

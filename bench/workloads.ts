@@ -8,7 +8,7 @@ import type { Job } from "./jobs.ts";
 import type { Results } from "./results.ts";
 
 /** Who works. */
-export type CandidateName = "stompy" | "stompit" | "stompjs" | "stomp.py" | "bare";
+export type CandidateName = "stompy" | "stompit" | "stompjs" | "stomp.py" | "bare" | "loop";
 
 /** The other clients that run in the same runtimes. */
 export const NPM_PEERS = ["stompit", "stompjs"] as const;
@@ -92,6 +92,9 @@ function speed(goals: { peer?: number; bare?: number }): Figure[] {
   ];
 }
 
+/** How near a workload comes to a loop that does nothing else; only stated, as how fast that is says nothing of a client. */
+const ofLoop = percent("of a loop alone", undefined, (results) => results.ratio("stompy", "loop"));
+
 const messages = { unit: "messages/s", per: 1 };
 
 /** All of them. */
@@ -101,8 +104,8 @@ export const WORKLOADS: readonly Workload[] = [
     title: "Receive 100-byte messages, ack auto",
     rate: messages,
     worker: "work",
-    runs: each({ kind: "receive", first: 5000 }, "bare", "stompy", ...PEERS),
-    figures: speed({ peer: 10, bare: 0.4 }),
+    runs: each({ kind: "receive", first: 5000 }, "bare", "loop", "stompy", ...PEERS),
+    figures: [...speed({ peer: 10, bare: 0.4 }), ofLoop],
   },
   {
     id: "receive-headers",
@@ -173,19 +176,28 @@ export const WORKLOADS: readonly Workload[] = [
     title: "Receive 1 MiB messages",
     rate: { unit: "MiB/s", per: 1 },
     worker: "work",
-    runs: each({ kind: "receive", size: MIB, first: 10 }, "bare", "stompy", ...PEERS),
-    figures: speed({ bare: 0.8 }),
+    runs: each({ kind: "receive", size: MIB, first: 10 }, "bare", "loop", "stompy", ...PEERS),
+    figures: [...speed({ bare: 0.8 }), ofLoop],
   },
   {
     id: "subscriptions",
     title: "10,000 subscriptions on one connection, against 10",
     rate: messages,
     worker: "work",
-    runs: variants({
-      "10": { kind: "many", subscriptions: 10, first: 20_000 },
-      "10,000": { kind: "many", subscriptions: 10_000, first: 20_000 },
-    }),
-    figures: [percent("of the rate with 10", 0.9, (results) => results.ratio("10,000", "10"))],
+    runs: [
+      ...variants({
+        "10": { kind: "many", subscriptions: 10, first: 20_000 },
+        "10,000": { kind: "many", subscriptions: 10_000, first: 20_000 },
+      }),
+      ...variants({
+        "10 loops": { kind: "many", subscriptions: 10, first: 20_000 },
+        "10,000 loops": { kind: "many", subscriptions: 10_000, first: 20_000 },
+      }, "loop"),
+    ],
+    figures: [
+      percent("of the rate with 10", 0.9, (results) => results.ratio("10,000", "10")),
+      percent("of 10,000 loops alone", undefined, (results) => results.ratio("10,000", "10,000 loops")),
+    ],
   },
   {
     id: "headers",

@@ -4,6 +4,7 @@
  * @module
  */
 import { bareCandidate } from "./bare.ts";
+import type { OpenSocket } from "./bare_connection.ts";
 import type { Connect } from "./candidate.ts";
 
 interface Socket {
@@ -16,8 +17,8 @@ const bun = (globalThis as unknown as {
   Bun: { connect(options: { hostname: string; port: number; socket: object }): Promise<Socket> };
 }).Bun;
 
-/** Connects. */
-export const connect: Connect = bareCandidate(async (port, onData) => {
+/** Opens a socket. */
+export const open: OpenSocket = async (port, onData) => {
   // Bun takes what there is room for, and keeps nothing.
   const waiting: Uint8Array[] = [];
   let room: { promise: Promise<void>; resolve: () => void } | undefined;
@@ -53,4 +54,7 @@ export const connect: Connect = bareCandidate(async (port, onData) => {
     },
     close: () => socket.terminate(),
   };
-});
+};
+
+/** Connects. */
+export const connect: Connect = bareCandidate(open);

@@ -4,10 +4,11 @@
  * @module
  */
 import { bareCandidate } from "./bare.ts";
+import type { OpenSocket } from "./bare_connection.ts";
 import type { Connect } from "./candidate.ts";
 
-/** Connects. */
-export const connect: Connect = bareCandidate(async (port, onData) => {
+/** Opens a socket. */
+export const open: OpenSocket = async (port, onData) => {
   const conn = await Deno.connect({ hostname: "127.0.0.1", port });
   conn.setNoDelay(true);
   (async () => {
@@ -31,4 +32,7 @@ export const connect: Connect = bareCandidate(async (port, onData) => {
     },
     close: () => conn.close(),
   };
-});
+};
+
+/** Connects. */
+export const connect: Connect = bareCandidate(open);

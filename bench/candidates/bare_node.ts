@@ -5,10 +5,11 @@
  */
 import { connect as connectTcp } from "node:net";
 import { bareCandidate } from "./bare.ts";
+import type { OpenSocket } from "./bare_connection.ts";
 import type { Connect } from "./candidate.ts";
 
-/** Connects. */
-export const connect: Connect = bareCandidate((port, onData) => {
+/** Opens a socket. */
+export const open: OpenSocket = (port, onData) => {
   return new Promise((resolve, reject) => {
     const socket = connectTcp({ host: "127.0.0.1", port, noDelay: true });
     socket.on("error", reject);
@@ -22,4 +23,7 @@ export const connect: Connect = bareCandidate((port, onData) => {
       });
     });
   });
-});
+};
+
+/** Connects. */
+export const connect: Connect = bareCandidate(open);
