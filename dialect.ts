@@ -4,6 +4,7 @@
  * @module
  */
 import { type ErrorFrame, UnsupportedByBrokerError } from "./errors.ts";
+import type { HeaderEntries } from "./headers.ts";
 
 /** The brokers whose headers are known. */
 export type BrokerFamily = "rabbitmq" | "activemq" | "artemis" | "stompy" | "unknown";
@@ -45,9 +46,7 @@ export interface ConsumerOptions {
 }
 
 type HeaderMap = Record<string, string>;
-/** Headers by name and value. */
-type Entries = readonly (readonly [name: string, value: string])[];
-type Writer<T> = (value: T) => Entries;
+type Writer<T> = (value: T) => HeaderEntries;
 /** How an option is written, or why it is not. */
 type Row<T> = Writer<T> | string;
 type Table<O> = { readonly [K in keyof O]-?: Row<NonNullable<O[K]>> };
@@ -164,6 +163,17 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
   },
 };
 
+/** The same by the name of the option. */
+type Rows = ReadonlyMap<string, Row<unknown>>;
+
+function rowsOf(kind: "message" | "consumer"): Record<BrokerFamily, Rows> {
+  const rows = Object.entries(DIALECTS).map(([family, dialect]) => [family, new Map(Object.entries(dialect[kind]))]);
+  return Object.fromEntries(rows);
+}
+
+const MESSAGE_ROWS = rowsOf("message");
+const CONSUMER_ROWS = rowsOf("consumer");
+
 /** Which broker the `server` header of CONNECTED names. */
 export function brokerFamily(server: string | undefined): BrokerFamily {
   const name = server?.trim() ?? "";
@@ -233,8 +243,8 @@ export function hasMessageOptions(options: MessageOptions): boolean {
  *
  * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
  */
-export function messageHeaders(options: MessageOptions, family: BrokerFamily): Entries {
-  return translate(DIALECTS[family].message, options, family);
+export function messageHeaders(options: MessageOptions, family: BrokerFamily): HeaderEntries {
+  return translate(MESSAGE_ROWS[family], options, family);
 }
 
 /**
@@ -256,7 +266,7 @@ export function consumerHeaders(
     // It would take the subscription, and forget it with the connection.
     throw new UnsupportedByBrokerError("durable", family, `${brokerName(family)} wants a clientId on the connection`);
   }
-  return Object.fromEntries(translate(DIALECTS[family].consumer, options, family));
+  return Object.fromEntries(translate(CONSUMER_ROWS[family], options, family));
 }
 
 /**
@@ -268,18 +278,21 @@ export function forgetHeaders(name: string, destination: string, family: BrokerF
   return Object.fromEntries(write("durable", DIALECTS[family].forget, { name, destination }, family));
 }
 
-function translate<O extends object>(table: Table<O>, options: O, family: BrokerFamily): Entries {
-  const headers: Entries[number][] = [];
-  for (const option in table) {
-    const value = options[option];
+/** Looks the options that are given up, because they are fewer than those that there are. */
+function translate(rows: Rows, options: object, family: BrokerFamily): HeaderEntries {
+  const headers: HeaderEntries[number][] = [];
+  for (const option in options) {
+    const row = rows.get(option);
+    if (row === undefined) continue;
+    const value: unknown = options[option as keyof typeof options];
     // `false` asks for nothing, so no broker is unable to do it.
     if (value === undefined || value === false) continue;
-    headers.push(...write(option, table[option] as Row<NonNullable<O[typeof option]>>, value!, family));
+    for (const entry of write(option, row, value, family)) headers.push(entry);
   }
   return headers;
 }
 
-function write<T>(option: string, row: Row<T>, value: T, family: BrokerFamily): Entries {
+function write<T>(option: string, row: Row<T>, value: T, family: BrokerFamily): HeaderEntries {
   if (typeof row === "string") throw new UnsupportedByBrokerError(option, family, row);
   return row(value);
 }

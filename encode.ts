@@ -27,14 +27,21 @@ const WRITTEN_AS_TEXT = new Set(["number", "boolean", "bigint"]);
 export function toHeaders(given: FrameParts["headers"]): Headers {
   const headers: Headers = Object.create(null);
   for (const name of Object.keys(given ?? {})) {
-    const value: unknown = given![name];
-    if (value === undefined) continue;
-    if (typeof value !== "string" && !WRITTEN_AS_TEXT.has(typeof value)) {
-      throw new TypeError(`Cannot build frame: header ${JSON.stringify(name)} is ${kindOf(value)}, and has to be text`);
-    }
-    headers[name] = String(value);
+    const value = given![name];
+    if (value !== undefined) headers[name] = headerText(name, value);
   }
   return headers;
+}
+
+/**
+ * The value of a header as text.
+ *
+ * @throws {TypeError} when it is an object, or anything else that is no text.
+ */
+export function headerText(name: string, value: unknown): string {
+  if (typeof value === "string") return value;
+  if (WRITTEN_AS_TEXT.has(typeof value)) return String(value);
+  throw new TypeError(`Cannot build frame: header ${JSON.stringify(name)} is ${kindOf(value)}, and has to be text`);
 }
 
 /** Fails with a `TypeError` unless the value can be a body. */

@@ -18,6 +18,9 @@ export const VERSIONS: readonly Version[] = ["1.0", "1.1", "1.2"];
 /** Header names and values. What this library makes has no prototype, so no header can shadow `toString`. */
 export type Headers = Record<string, string>;
 
+/** Headers by name and value, in the order that they are written in. */
+export type HeaderEntries = readonly (readonly [name: string, value: string])[];
+
 /** How the header lines of one frame are read and written. */
 export interface HeaderRules {
   /** For error messages. */

@@ -5,24 +5,26 @@
  * @module
  */
 import { encodeHead } from "./encode.ts";
-import { encodeHeader, type HeaderRules, headerRules, type Headers, type Version } from "./headers.ts";
+import {
+  encodeHeader,
+  type HeaderEntries,
+  type HeaderRules,
+  headerRules,
+  type Headers,
+  isPlainHeader,
+  type Version,
+} from "./headers.ts";
 
 /** How many are kept; who sends to more destinations gains less. */
 const KEPT = 1000;
 
 const textEncoder = new TextEncoder();
 
-/** The beginning of a SEND frame: all lines but `receipt` and `content-length`. */
-interface Head {
-  readonly text: string;
-  readonly bytes: Uint8Array;
-}
-
 /** Beginnings of SEND frames, for a connection. */
 export class PlainHeads {
   readonly #version: Version;
   readonly #rules: HeaderRules;
-  readonly #byType = new Map<string | undefined, Map<string, Head>>();
+  readonly #byType = new Map<string | undefined, Map<string, Uint8Array>>();
   #kept = 0;
 
   /** For a connection of that version. */
@@ -32,33 +34,32 @@ export class PlainHeads {
   }
 
   /**
-   * The beginning of a SEND of something that is of that `content-type`, or not said to be anything.
+   * The beginning of a SEND of something that is of that `content-type`, or not said to be anything: these lines.
    *
    * @throws {TypeError} when the version cannot carry the destination or the type.
    */
   of(destination: string, contentType: string | undefined): Uint8Array {
-    return this.#find(destination, contentType).bytes;
-  }
-
-  /** The same with further headers. */
-  with(
-    destination: string,
-    contentType: string | undefined,
-    headers: readonly (readonly [name: string, value: string])[],
-  ): string {
-    let head = this.#find(destination, contentType).text;
-    for (const [name, value] of headers) head += encodeHeader(name, value, this.#rules);
-    return head;
-  }
-
-  #find(destination: string, contentType: string | undefined): Head {
     return this.#byType.get(contentType)?.get(destination) ?? this.#add(destination, contentType);
   }
 
-  #add(destination: string, contentType: string | undefined): Head {
+  /**
+   * Further lines, in pieces.
+   *
+   * @throws {TypeError} when the version cannot carry a header.
+   */
+  lines(headers: HeaderEntries): string[] {
+    const lines: string[] = [];
+    for (const [name, value] of headers) {
+      if (name !== "" && isPlainHeader(name) && isPlainHeader(value)) lines.push(name, ":", value, "\n");
+      else lines.push(encodeHeader(name, value, this.#rules));
+    }
+    return lines;
+  }
+
+  #add(destination: string, contentType: string | undefined): Uint8Array {
     const headers: Headers = contentType === undefined ? { destination } : { destination, "content-type": contentType };
     const text = encodeHead("SEND", headers, 0, true, this.#version).slice(0, -1); // without the empty line
-    const head = { text, bytes: textEncoder.encode(text) };
+    const head = textEncoder.encode(text);
     if (this.#kept === KEPT) {
       this.#byType.clear();
       this.#kept = 0;

@@ -5,9 +5,9 @@
  */
 import { beginSteps, checkWait, type WaitOptions, within } from "./deadline.ts";
 import { hasMessageOptions, messageHeaders, type MessageOptions } from "./dialect.ts";
-import { assertBody, toHeaders } from "./encode.ts";
+import { assertBody, headerText } from "./encode.ts";
 import { Frame } from "./frame.ts";
-import type { Headers } from "./headers.ts";
+import type { HeaderEntries } from "./headers.ts";
 import type { SessionKeeper } from "./keeper.ts";
 import type { Outbox, Parcel } from "./outbox.ts";
 import type { ReceiptWaiter } from "./receipts.ts";
@@ -107,21 +107,29 @@ export class Sender {
   }
 }
 
+/** What {@linkcode ownHeaders} finds. */
+interface OwnHeaders {
+  /** The `content-type`, if there are no others. */
+  readonly contentType: string | undefined;
+  /** All others. */
+  readonly headers: HeaderEntries;
+}
+
+const NO_HEADERS: HeaderEntries = [];
+
 /** A message of which no frame is made. */
 class PlainParcel implements Parcel, PlainMessage {
   readonly destination: string;
   readonly contentType: string | undefined;
-  readonly headers: Headers | undefined;
+  readonly headers: HeaderEntries;
   readonly options: MessageOptions | undefined;
   readonly body: string | Uint8Array;
 
   constructor(destination: string, body: string | Uint8Array | undefined, options: SendOptions) {
-    const { headers, contentType } = options;
+    const { contentType, headers } = ownHeaders(body, options);
     this.destination = destination;
-    this.contentType = headers === undefined ? contentType ?? typeOf(body) : undefined;
-    this.headers = headers === undefined
-      ? undefined
-      : toHeaders({ ...ownHeaders(destination, body, options), destination: undefined });
+    this.contentType = contentType;
+    this.headers = headers;
     this.options = hasMessageOptions(options) ? fromNow(options) : undefined;
     this.body = body ?? "";
   }
@@ -140,7 +148,7 @@ class Letter implements Parcel {
   readonly destination: string;
   readonly size: number;
   readonly #owner: SenderOwner;
-  readonly #own: Record<string, string | undefined>;
+  readonly #ownReceipt: boolean;
   readonly #frame: Frame;
   readonly #portable: MessageOptions;
   #named: string[] = [];
@@ -148,9 +156,12 @@ class Letter implements Parcel {
   constructor(destination: string, body: string | Uint8Array, options: SendOptions, owner: SenderOwner) {
     this.destination = destination;
     this.#owner = owner;
-    this.#own = ownHeaders(destination, body, options);
+    const own = ownHeaders(body, options);
+    const headers: Record<string, string> = { destination, ...Object.fromEntries(own.headers) };
+    if (own.contentType !== undefined) headers["content-type"] = own.contentType;
+    this.#ownReceipt = "receipt" in headers;
     const contentLength = options.contentLength ?? owner.contentLength;
-    this.#frame = new Frame().buildFrame({ command: "SEND", headers: this.#own, body }, { contentLength });
+    this.#frame = new Frame().buildFrame({ command: "SEND", headers, body }, { contentLength });
     this.size = body?.length ?? 0;
     this.#portable = fromNow(options);
   }
@@ -160,7 +171,7 @@ class Letter implements Parcel {
     const frame = this.#frame;
     const { headers } = frame;
     // What an earlier connection called it is no name on this one; the caller's own name stays.
-    if (this.#own["receipt"] === undefined) delete headers["receipt"];
+    if (!this.#ownReceipt) delete headers["receipt"];
     for (const name of this.#named) delete headers[name];
     const named = messageHeaders(this.#portable, session.family);
     for (const [name, value] of named) headers[name] = value;
@@ -184,16 +195,22 @@ function fromNow(options: MessageOptions): MessageOptions {
   return typeof expires === "number" ? { ...options, expires: new Date(Date.now() + expires) } : options;
 }
 
-/** The headers that are the same on every broker. */
-function ownHeaders(
-  destination: string,
-  body: string | Uint8Array | undefined,
-  { headers, contentType }: SendOptions,
-): Record<string, string | undefined> {
-  const own: Record<string, string | undefined> = { destination, ...headers };
-  own["destination"] = destination;
-  own["content-type"] = contentType ?? headers?.["content-type"] ?? typeOf(body);
-  return own;
+/**
+ * The headers of a message that are the same on every broker, but for the destination.
+ *
+ * @throws {TypeError} when one of them is an object, or anything else that is no text.
+ */
+function ownHeaders(body: string | Uint8Array | undefined, { headers, contentType }: SendOptions): OwnHeaders {
+  const type = contentType ?? headers?.["content-type"] ?? typeOf(body);
+  if (headers === undefined) return { contentType: type, headers: NO_HEADERS };
+  const own: HeaderEntries[number][] = [];
+  for (const name of Object.keys(headers)) {
+    const value = headers[name];
+    if (value === undefined || name === "destination" || name === "content-type") continue;
+    own.push([name, headerText(name, value)]);
+  }
+  if (type !== undefined) own.push(["content-type", headerText("content-type", type)]);
+  return { contentType: undefined, headers: own };
 }
 
 /** What a body is said to be, where nobody says anything else. */

@@ -19,7 +19,7 @@ import {
 } from "./errors.ts";
 import { Frame, type FrameSocket } from "./frame.ts";
 import { type Agreement, type ConnectDetails, shakeHands } from "./handshake.ts";
-import type { Headers, Version } from "./headers.ts";
+import type { HeaderEntries, Headers, Version } from "./headers.ts";
 import { type Clock, Heartbeat, type HeartbeatTolerance, systemClock } from "./heartbeat.ts";
 import { PlainHeads } from "./plain_heads.ts";
 import { Probe } from "./probe.ts";
@@ -56,7 +56,7 @@ export interface PlainMessage {
   /** Its `content-type`, if that is not among the headers. */
   readonly contentType: string | undefined;
   /** Further headers, but for `destination`, `receipt` and `content-length`. */
-  readonly headers: Headers | undefined;
+  readonly headers: HeaderEntries;
   /** What has another name on each broker. */
   readonly options: MessageOptions | undefined;
   /** The body. */
@@ -64,6 +64,7 @@ export interface PlainMessage {
 }
 
 const NO_HEADERS: ExtraHeaders = {};
+const NO_LINES: readonly string[] = [];
 
 /** Milliseconds that the broker has to answer DISCONNECT, where the call says nothing else. */
 const DISCONNECT_TIMEOUT = 5000;
@@ -96,7 +97,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   readonly #heartbeat: Heartbeat;
   readonly #targets = new Targets();
   readonly #receipts = new Receipts(this);
-  #heads: PlainHeads | undefined;
+  #plainHeads: PlainHeads | undefined;
   #transactions: OpenTransactions | undefined;
   #raw: RawFrames | undefined;
   #reading: Reading | undefined; // since a consumer had enough
@@ -210,14 +211,18 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   /** Sends a message without a receipt. Returns and throws as {@linkcode send}; the body must be text or bytes. */
   sendPlain(message: PlainMessage): Promise<void> | undefined {
     this.#checkOpen("SEND");
-    return this.#socket.sendEncoded(this.#headOf(message), "", message.body);
+    const head = this.#heads.of(message.destination, message.contentType);
+    return this.#socket.sendMessage(head, this.#linesOf(message), message.body);
   }
 
   /** The same with a receipt, as {@linkcode confirm}. */
   confirmPlain(message: PlainMessage, waiter: ReceiptWaiter): string {
     this.#checkOpen("SEND");
-    const head = this.#headOf(message);
-    return this.#receipts.add(waiter, (id) => this.#socket.sendEncoded(head, `receipt:${id}\n`, message.body));
+    const head = this.#heads.of(message.destination, message.contentType);
+    const lines = this.#linesOf(message);
+    return this.#receipts.add(waiter, (id) => {
+      this.#socket.sendMessage(head, [...lines, "receipt:", id, "\n"], message.body);
+    });
   }
 
   /** Nobody waits for a receipt any more. */
@@ -357,12 +362,16 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     }
   }
 
-  #headOf({ destination, contentType, headers, options }: PlainMessage): Uint8Array | string {
-    const heads = this.#heads ??= new PlainHeads(this.version);
-    if (headers === undefined && options === undefined) return heads.of(destination, contentType);
-    const named = options === undefined ? [] : messageHeaders(options, this.family);
-    if (headers === undefined) return heads.with(destination, contentType, named);
-    return heads.with(destination, contentType, Object.entries({ ...headers, ...Object.fromEntries(named) }));
+  get #heads(): PlainHeads {
+    return this.#plainHeads ??= new PlainHeads(this.version);
+  }
+
+  /** The header lines of a message that are its own. What an option is called here counts more than a header. */
+  #linesOf({ headers, options }: PlainMessage): readonly string[] {
+    if (options === undefined) return headers.length === 0 ? NO_LINES : this.#heads.lines(headers);
+    const named = messageHeaders(options, this.family);
+    const others = headers.filter(([name]) => !named.some(([other]) => other === name));
+    return this.#heads.lines(others.length === 0 ? named : [...others, ...named]);
   }
 
   /** Asks the broker for a sign of life. Returns whether that made sense. */
