@@ -5,15 +5,23 @@
  */
 import { Chunk } from "./text.ts";
 
+type Bytes = Uint8Array<ArrayBuffer>;
+
 /** What is allocated at least. */
 const LEAST = 1 << 9;
 
 /** What is used again at most. */
 const MOST = 1 << 14;
 
+/** Memory that nobody has anything in, the last used one last: a connection has some only while a frame is cut. */
+const ROOMS: Bytes[] = [];
+const MOST_ROOMS = 16;
+
+const NO_ROOM: Bytes = new Uint8Array(0);
+
 /** Bytes that come one behind the other. Their memory is used again: every chunk may end inside of a frame. */
 export class Carry {
-  #room = new Uint8Array(0);
+  #room = NO_ROOM;
   #length = 0;
   #chunk: Chunk | undefined;
 
@@ -24,6 +32,7 @@ export class Carry {
 
   /** Begins with what is between `start` and `end`. */
   begin(bytes: Uint8Array, start: number, end: number): void {
+    this.#room = ROOMS.pop() ?? NO_ROOM;
     this.#length = 0;
     this.append(bytes, start, end);
   }
@@ -50,11 +59,12 @@ export class Carry {
     return this.#chunk = new Chunk(this.#room.subarray(0, this.#length));
   }
 
-  /** Ends it. The chunk that was given out last stays as it is, for who has a part of it. */
+  /** Ends it. The chunk that was given out last stays as it is. */
   end(): void {
-    const isFree = this.#chunk === undefined || this.#chunk.letGo();
-    if (!isFree || this.#room.length > MOST) this.#room = new Uint8Array(0);
+    const mayReuse = this.#room.length <= MOST && ROOMS.length < MOST_ROOMS;
+    if (mayReuse && (this.#chunk === undefined || this.#chunk.moveOut())) ROOMS.push(this.#room);
     this.#chunk = undefined;
+    this.#room = NO_ROOM;
     this.#length = 0;
   }
 }

@@ -116,6 +116,15 @@ export class Chunk {
     return true;
   }
 
+  /** Gives up the memory, for a copy where it has to be. Returns whether nothing holds on to it any more. */
+  moveOut(): boolean {
+    if (this.letGo()) return true;
+    if (this.#lent) return false;
+    this.#bytes = this.#bytes!.slice();
+    this.#view = undefined;
+    return true;
+  }
+
   /** A range as a string of one character a byte. */
   latin1(start: number, end: number): string {
     if (this.#text === undefined && (this.#isKept || this.length > WHOLE)) return toLatin1(this.#bytes!, start, end);

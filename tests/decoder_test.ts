@@ -3,6 +3,7 @@ import {
   assert,
   assertEquals,
   assertInstanceOf,
+  assertLess,
   assertStrictEquals,
   assertStringIncludes,
   assertThrows,
@@ -248,19 +249,35 @@ test("frames that were cut do not change when others are", () => {
     }).join(""),
   );
   for (const step of [1, 7, 50, 1000, 10_000]) {
-    const frames: Frame[] = [];
-    const views: Uint8Array[] = [];
-    const decoder = new FrameDecoder({
-      onFrame: (frame) => {
+    // Decoders share that memory.
+    const all = Array.from({ length: 3 }, () => {
+      const frames: Frame[] = [];
+      const views: Uint8Array[] = [];
+      const onFrame = (frame: Frame) => {
         frames.push(frame);
         if (frames.length % 5 === 0) views.push(frame.body);
-      },
+      };
+      return { frames, views, decoder: new FrameDecoder({ onFrame }) };
     });
-    for (let at = 0; at < wire.length; at += step) decoder.push(wire.slice(at, at + step));
-    assertEquals(frames.map((frame) => frame.text()), bodies);
-    assertEquals(frames.map((frame) => frame.headers["n"]), bodies.map((_, i) => String(i)));
-    assertEquals(views.map((view) => new TextDecoder().decode(view)), bodies.filter((_, i) => i % 5 === 4));
+    for (let at = 0; at < wire.length; at += step) {
+      for (const { decoder } of all) decoder.push(wire.slice(at, at + step));
+    }
+    for (const { frames, views } of all) {
+      assertEquals(frames.map((frame) => frame.text()), bodies);
+      assertEquals(frames.map((frame) => frame.headers["n"]), bodies.map((_, i) => String(i)));
+      assertEquals(views.map((view) => new TextDecoder().decode(view)), bodies.filter((_, i) => i % 5 === 4));
+    }
   }
+});
+
+test("a small frame that was cut does not keep the memory in which a larger one was put together", () => {
+  const frames: Frame[] = [];
+  const decoder = new FrameDecoder({ onFrame: (frame) => frames.push(frame) });
+  for (const body of ["x".repeat(8000), "é"]) {
+    decoder.push(octets(`MESSAGE\n\n${body}`));
+    decoder.push(octets("\0"));
+  }
+  assertLess(frames[1]!.body.buffer.byteLength, 100);
 });
 
 test("onHeartbeat is optional", () => {
