@@ -58,10 +58,9 @@ export class Sender {
     keeper.check("send to", destination);
     if (this.#isPlain(options)) {
       assertBody(body);
-      const message = new PlainParcel(destination, body, options);
-      if (options.receipt !== false) return this.#outbox.send(message, options);
+      if (options.receipt !== false) return this.#outbox.send(new PlainParcel(destination, body, options), options);
       const { session } = keeper;
-      if (session) return written(session.sendPlain(message), options);
+      if (session) return written(session.sendPlain(new PlainParcel(destination, body, options)), options);
     }
     // Built at once, so that a mistake is found at once.
     const letter = new Letter(destination, body, options, this.#owner);
