@@ -201,7 +201,7 @@ function fromNow(options: MessageOptions): MessageOptions {
  */
 function ownHeaders(body: string | Uint8Array | undefined, { headers, contentType }: SendOptions): OwnHeaders {
   const type = contentType ?? headers?.["content-type"] ?? typeOf(body);
-  if (headers === undefined) return { contentType: type, headers: NO_HEADERS };
+  if (!headers) return { contentType: type, headers: NO_HEADERS };
   const own: HeaderEntries[number][] = [];
   for (const name of Object.keys(headers)) {
     const value = headers[name];

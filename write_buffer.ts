@@ -17,6 +17,8 @@ const HIGH_WATER = 4 * CHUNK;
 /** Below this many waiting bytes, who waits may go on. */
 const LOW_WATER = 2 * CHUNK;
 
+const SIZE = "content-length:";
+
 /** Room for `content-length`, its digits, the empty line and the NUL. */
 const SIZE_LINE = 40;
 
@@ -125,7 +127,7 @@ export class WriteBuffer {
     const most = head.length + 3 * lengthOf(lines) + mostBytes(body) + SIZE_LINE;
     if (most > CHUNK) {
       const bytes = typeof body === "string" ? textEncoder.encode(body) : body;
-      const all = [textDecoder.decode(head), ...lines, ...sizeLine(bytes.length)];
+      const all = [textDecoder.decode(head), ...lines, sizeLine(bytes.length)];
       return this.frame(all.join(""), bytes);
     }
     this.#reserve(most);
@@ -134,20 +136,20 @@ export class WriteBuffer {
     const at = writeAll(buffer, this.#used + head.length, lines);
     // As long as it is in characters, if it is ASCII: that is known once it is encoded.
     let size = body.length;
-    let line = sizeLine(size);
-    let bodyAt = at + lengthOf(line);
+    let digits = String(size);
+    let bodyAt = sizeLineEnd(at, digits);
     if (typeof body !== "string") {
       buffer.set(body, bodyAt);
     } else {
       size = textEncoder.encodeInto(body, buffer.subarray(bodyAt)).written;
       if (size !== body.length) {
-        line = sizeLine(size);
-        const moved = at + lengthOf(line);
+        digits = String(size);
+        const moved = sizeLineEnd(at, digits);
         buffer.copyWithin(moved, bodyAt, bodyAt + size);
         bodyAt = moved;
       }
     }
-    writeAll(buffer, at, line);
+    writeSizeLine(buffer, at, digits);
     this.#end(bodyAt + size);
     return this.room();
   }
@@ -345,9 +347,23 @@ function lengthOf(pieces: readonly string[]): number {
   return length;
 }
 
-/** The last header line and the empty line; an empty body has no size to tell. */
-function sizeLine(size: number): readonly string[] {
-  return size === 0 ? ["\n"] : ["content-length:", String(size), "\n\n"];
+// The last header line and the empty line; an empty body has no size to tell.
+
+function sizeLine(size: number): string {
+  return size === 0 ? "\n" : `${SIZE}${size}\n\n`;
+}
+
+function sizeLineEnd(at: number, digits: string): number {
+  return digits === "0" ? at + 1 : at + SIZE.length + digits.length + 2;
+}
+
+function writeSizeLine(buffer: Uint8Array, at: number, digits: string): void {
+  if (digits !== "0") {
+    at = writeAscii(buffer, at, SIZE);
+    at = writeAscii(buffer, at, digits);
+    buffer[at++] = LF;
+  }
+  buffer[at] = LF;
 }
 
 /** Writes text in pieces and returns where it ends. To put them together before would take twice as long. */

@@ -91,6 +91,7 @@ clientTest(
       { headers: { "content-type": "a/b", destination: "/elsewhere" } },
       { headers: { "content-type": "a/b" }, contentType: "c/d" },
       { headers: { destination: null, "content-type": null } as unknown as Record<string, string> },
+      { headers: null as unknown as undefined },
       { headers: { persistent: "perhaps", "x-a": "1" }, persistent: true, replyTo: "/q", correlationId: "ü:1" },
       { persistent: false, correlationId: "2", timeout: 1000 },
     ];
