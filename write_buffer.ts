@@ -374,14 +374,16 @@ function writeAll(buffer: Uint8Array, at: number, pieces: readonly string[]): nu
 
 /** Writes text and returns where it ends. For a few dozen characters of ASCII this is faster than an encoder. */
 function writeText(buffer: Uint8Array, at: number, text: string): number {
-  if (text.length <= SHORT && isAscii(text)) return writeAscii(buffer, at, text);
+  if (text.length <= SHORT) {
+    let units = 0;
+    for (let i = 0; i < text.length; i++) {
+      const unit = text.charCodeAt(i);
+      buffer[at + i] = unit;
+      units |= unit;
+    }
+    if (units < 128) return at + text.length;
+  }
   return at + textEncoder.encodeInto(text, buffer.subarray(at)).written;
-}
-
-function isAscii(text: string): boolean {
-  let units = 0;
-  for (let i = 0; i < text.length; i++) units |= text.charCodeAt(i);
-  return units < 128;
 }
 
 /** Writes ASCII text and returns where it ends. */
