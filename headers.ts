@@ -94,12 +94,21 @@ export function isPlainHeader(text: string): boolean {
  * @throws {TypeError} when the rules cannot carry the name or the value.
  */
 export function encodeHeader(name: string, value: string, rules: HeaderRules): string {
+  return `${encodeName(name, rules)}:${encodeValue(name, value, rules)}\n`;
+}
+
+/** A name as it is written. Throws as {@linkcode encodeHeader}. */
+export function encodeName(name: string, rules: HeaderRules): string {
   if (name === "") throw new TypeError("Cannot encode header: its name is empty");
+  return isPlainHeader(name) ? name : escape(name, rules, name, true);
+}
+
+/** The value of the header of that name as it is written. Throws as {@linkcode encodeHeader}. */
+export function encodeValue(name: string, value: string, rules: HeaderRules): string {
   if (typeof value !== "string") {
     throw new TypeError(`Cannot encode header ${JSON.stringify(name)}: its value is of type ${typeof value}`);
   }
-  if (isPlainHeader(name) && isPlainHeader(value)) return `${name}:${value}\n`;
-  return `${escape(name, rules, name, true)}:${escape(value, rules, name, false)}\n`;
+  return isPlainHeader(value) ? value : escape(value, rules, name, false);
 }
 
 function escape(text: string, rules: HeaderRules, name: string, isName: boolean): string {

@@ -6,12 +6,12 @@
  */
 import { encodeHead } from "./encode.ts";
 import {
-  encodeHeader,
+  encodeName,
+  encodeValue,
   type HeaderEntries,
   type HeaderRules,
   headerRules,
   type Headers,
-  isPlainHeader,
   type Version,
 } from "./headers.ts";
 
@@ -43,17 +43,16 @@ export class PlainHeads {
   }
 
   /**
-   * Further lines, in pieces.
+   * Further headers as they are written: names and values by turns.
    *
    * @throws {TypeError} when the version cannot carry a header.
    */
-  lines(headers: HeaderEntries): string[] {
-    const lines: string[] = [];
+  encode(headers: HeaderEntries): string[] {
+    const encoded: string[] = [];
     for (const [name, value] of headers) {
-      if (name !== "" && isPlainHeader(name) && isPlainHeader(value)) lines.push(name, ":", value, "\n");
-      else lines.push(encodeHeader(name, value, this.#rules));
+      encoded.push(encodeName(name, this.#rules), encodeValue(name, value, this.#rules));
     }
-    return lines;
+    return encoded;
   }
 
   #add(destination: string, contentType: string | undefined): Uint8Array {

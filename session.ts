@@ -64,7 +64,7 @@ export interface PlainMessage {
 }
 
 const NO_HEADERS: ExtraHeaders = {};
-const NO_LINES: readonly string[] = [];
+const NO_MORE: readonly string[] = [];
 
 /** Milliseconds that the broker has to answer DISCONNECT, where the call says nothing else. */
 const DISCONNECT_TIMEOUT = 5000;
@@ -212,16 +212,18 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   sendPlain(message: PlainMessage): Promise<void> | undefined {
     this.#checkOpen("SEND");
     const head = this.#heads.of(message.destination, message.contentType);
-    return this.#socket.sendMessage(head, this.#linesOf(message), message.body);
+    return this.#socket.sendMessage(head, this.#headersOf(message), message.body);
   }
 
   /** The same with a receipt, as {@linkcode confirm}. */
   confirmPlain(message: PlainMessage, waiter: ReceiptWaiter): string {
     this.#checkOpen("SEND");
     const head = this.#heads.of(message.destination, message.contentType);
-    const lines = this.#linesOf(message);
+    const headers = this.#headersOf(message);
     return this.#receipts.add(waiter, (id) => {
-      this.#socket.sendMessage(head, [...lines, "receipt:", id, "\n"], message.body);
+      // Most have none, and to spread nothing takes its time as well.
+      const all = headers === NO_MORE ? ["receipt", id] : [...headers, "receipt", id];
+      this.#socket.sendMessage(head, all, message.body);
     });
   }
 
@@ -366,12 +368,12 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     return this.#plainHeads ??= new PlainHeads(this.version);
   }
 
-  /** The header lines of a message that are its own. What an option is called here counts more than a header. */
-  #linesOf({ headers, options }: PlainMessage): readonly string[] {
-    if (options === undefined) return headers.length === 0 ? NO_LINES : this.#heads.lines(headers);
+  /** A message's own headers as they are written. What an option is called here counts more than a header. */
+  #headersOf({ headers, options }: PlainMessage): readonly string[] {
+    if (options === undefined) return headers.length === 0 ? NO_MORE : this.#heads.encode(headers);
     const named = messageHeaders(options, this.family);
     const others = headers.filter(([name]) => !named.some(([other]) => other === name));
-    return this.#heads.lines(others.length === 0 ? named : [...others, ...named]);
+    return this.#heads.encode(others.length === 0 ? named : [...others, ...named]);
   }
 
   /** Asks the broker for a sign of life. Returns whether that made sense. */

@@ -38,8 +38,6 @@ export interface FramedSocketOptions extends DecoderLimits {
 /** Milliseconds that what the far end said before a write failed may take to be read. */
 const LAST_WORDS = 1000;
 
-const NOTHING = new Uint8Array(0);
-
 /** Frames over one transport. */
 export class FramedSocket implements ByteSink {
   readonly #transport: Transport;
@@ -149,19 +147,19 @@ export class FramedSocket implements ByteSink {
   send(frame: Frame): Promise<void> | undefined {
     this.#checkOpen(frame.command);
     const text = frame.textToSend;
-    if (text !== undefined) return this.#out.sized(NOTHING, [frame.encodeHead(this.version, 0).slice(0, -1)], text);
+    if (text !== undefined) return this.#out.sized(frame.encodeHead(this.version, 0).slice(0, -1), [], text);
     const { body } = frame;
     const head = frame.encodeHead(this.version, body.length);
     return this.#out.frame(head, body);
   }
 
   /**
-   * Sends a SEND by the beginning of its head, further header lines in pieces, and its body; `content-length` is added.
-   * Returns as `send`.
+   * Sends a SEND by the beginning of its head, further headers, names and values by turns as they are written, and its body;
+   * `content-length` is added. Returns as `send`.
    */
-  sendMessage(head: Uint8Array, lines: readonly string[], body: string | Uint8Array): Promise<void> | undefined {
+  sendMessage(head: Uint8Array, headers: readonly string[], body: string | Uint8Array): Promise<void> | undefined {
     this.#checkOpen("SEND");
-    return this.#out.sized(head, lines, body);
+    return this.#out.sized(head, headers, body);
   }
 
   /** Sends a frame without a body, given as ASCII text without its NUL. Returns as `send`. */

@@ -4,6 +4,7 @@
  * @module
  */
 import type { DirectIo } from "./channel.ts";
+import { mostBytes, mostBytesOfSized, sizedHead, writeAscii, writeSized, writeText } from "./frame_bytes.ts";
 import type { Clock } from "./heartbeat.ts";
 import { Fifo } from "./queue.ts";
 import { nextTurn } from "./turn.ts";
@@ -17,17 +18,8 @@ const HIGH_WATER = 4 * CHUNK;
 /** Below this many waiting bytes, who waits may go on. */
 const LOW_WATER = 2 * CHUNK;
 
-const SIZE = "content-length:";
-
-/** Room for `content-length`, its digits, the empty line and the NUL. */
-const SIZE_LINE = 40;
-
-/** Up to so many characters an encoder is not worth its call. */
-const SHORT = 64;
-
 const NOTHING: Uint8Array = new Uint8Array(0);
 const textEncoder = new TextEncoder();
-const textDecoder = new TextDecoder();
 const LF = 10;
 
 /** Buffers that no connection has anything in, the last used one last: a thousand idle connections hold none. */
@@ -119,38 +111,19 @@ export class WriteBuffer {
   }
 
   /**
-   * Adds a frame by the beginning of its head, further lines in pieces, and its body; `content-length` and the empty line
-   * are put between. Text is encoded right where it is sent from, which is what makes this the fast way.
+   * Adds a frame by the beginning of its head, further headers, names and values by turns as they are written, and its body;
+   * `content-length`, unless the body is empty, and the empty line are put between. Text is encoded right where it is sent from, which is what makes
+   * this the fast way.
    */
-  sized(head: Uint8Array, lines: readonly string[], body: string | Uint8Array): Promise<void> | undefined {
+  sized(head: Uint8Array | string, headers: readonly string[], body: string | Uint8Array): Promise<void> | undefined {
     if (this.#failed) return rejected(this.#failure);
-    const most = head.length + 3 * lengthOf(lines) + mostBytes(body) + SIZE_LINE;
+    const most = mostBytesOfSized(head, headers, body);
     if (most > CHUNK) {
       const bytes = typeof body === "string" ? textEncoder.encode(body) : body;
-      const all = [textDecoder.decode(head), ...lines, sizeLine(bytes.length)];
-      return this.frame(all.join(""), bytes);
+      return this.frame(sizedHead(head, headers, bytes.length), bytes);
     }
     this.#reserve(most);
-    const buffer = this.#buffer;
-    buffer.set(head, this.#used);
-    const at = writeAll(buffer, this.#used + head.length, lines);
-    // As long as it is in characters, if it is ASCII: that is known once it is encoded.
-    let size = body.length;
-    let digits = String(size);
-    let bodyAt = sizeLineEnd(at, digits);
-    if (typeof body !== "string") {
-      buffer.set(body, bodyAt);
-    } else {
-      size = textEncoder.encodeInto(body, buffer.subarray(bodyAt)).written;
-      if (size !== body.length) {
-        digits = String(size);
-        const moved = sizeLineEnd(at, digits);
-        buffer.copyWithin(moved, bodyAt, bodyAt + size);
-        bodyAt = moved;
-      }
-    }
-    writeSizeLine(buffer, at, digits);
-    this.#end(bodyAt + size);
+    this.#end(writeSized(this.#buffer, this.#used, head, headers, body));
     return this.room();
   }
 
@@ -333,63 +306,6 @@ export class WriteBuffer {
     this.abandon(error);
     this.#onFailure();
   }
-}
-
-/** UTF-8 takes at most three bytes for each unit of a string. */
-function mostBytes(content: string | Uint8Array): number {
-  return typeof content === "string" ? content.length * 3 : content.length;
-}
-
-/** The length of all pieces together. */
-function lengthOf(pieces: readonly string[]): number {
-  let length = 0;
-  for (const piece of pieces) length += piece.length;
-  return length;
-}
-
-// The last header line and the empty line; an empty body has no size to tell.
-
-function sizeLine(size: number): string {
-  return size === 0 ? "\n" : `${SIZE}${size}\n\n`;
-}
-
-function sizeLineEnd(at: number, digits: string): number {
-  return digits === "0" ? at + 1 : at + SIZE.length + digits.length + 2;
-}
-
-function writeSizeLine(buffer: Uint8Array, at: number, digits: string): void {
-  if (digits !== "0") {
-    at = writeAscii(buffer, at, SIZE);
-    at = writeAscii(buffer, at, digits);
-    buffer[at++] = LF;
-  }
-  buffer[at] = LF;
-}
-
-/** Writes text in pieces and returns where it ends. To put them together before would take twice as long. */
-function writeAll(buffer: Uint8Array, at: number, pieces: readonly string[]): number {
-  for (const piece of pieces) at = writeText(buffer, at, piece);
-  return at;
-}
-
-/** Writes text and returns where it ends. For a few dozen characters of ASCII this is faster than an encoder. */
-function writeText(buffer: Uint8Array, at: number, text: string): number {
-  if (text.length <= SHORT) {
-    let units = 0;
-    for (let i = 0; i < text.length; i++) {
-      const unit = text.charCodeAt(i);
-      buffer[at + i] = unit;
-      units |= unit;
-    }
-    if (units < 128) return at + text.length;
-  }
-  return at + textEncoder.encodeInto(text, buffer.subarray(at)).written;
-}
-
-/** Writes ASCII text and returns where it ends. */
-function writeAscii(buffer: Uint8Array, at: number, text: string): number {
-  for (let i = 0; i < text.length; i++) buffer[at + i] = text.charCodeAt(i);
-  return at + text.length;
 }
 
 /** A rejected promise that is no unhandled one when nobody waits for it. */
