@@ -5,7 +5,7 @@
  */
 import { AcknowledgeError, SubscriptionError } from "./errors.ts";
 import { Frame } from "./frame.ts";
-import { encodeHeader, headerRules, type Version } from "./headers.ts";
+import { encodeValue, headerRules, type Version } from "./headers.ts";
 
 /** How a subscription confirms its messages. */
 export type AckMode = "auto" | "client" | "client-individual";
@@ -64,7 +64,7 @@ export function plainAcknowledgement(command: "ACK" | "NACK", message: Frame, ve
 
 function escapedId(message: Frame): string | undefined {
   const id = message.header("ack");
-  return id === undefined ? undefined : encodeHeader("id", id, RULES).slice("id:".length, -1);
+  return id === undefined ? undefined : encodeValue("id", id, RULES);
 }
 
 const RULES = headerRules("ACK", "1.2");

@@ -88,7 +88,7 @@ export class BodyBuilder {
   finish(): Chunk {
     if (!this.#isWhole) this.#putTogether(this.#length);
     const bytes = this.#target.length === this.#length ? this.#target : this.#target.subarray(0, this.#length);
-    return new Chunk(bytes, false, bytes.length >= WORTH && bytes.length <= TRUST ? giveBack : undefined);
+    return new Chunk(bytes, bytes.length >= WORTH && bytes.length <= TRUST ? { giveBack } : undefined);
   }
 
   #makeRoom(): void {

@@ -56,15 +56,24 @@ export class Carry {
 
   /** What there is. */
   chunk(): Chunk {
-    return this.#chunk = new Chunk(this.#room.subarray(0, this.#length));
+    return this.#chunk = new Chunk(this.#room.subarray(0, this.#length), { isBorrowed: true });
   }
 
-  /** Ends it. The chunk that was given out last stays as it is. */
+  /** Ends it. The chunk that was given out last says the same as before. */
   end(): void {
-    const mayReuse = this.#room.length <= MOST && ROOMS.length < MOST_ROOMS;
-    if (mayReuse && (this.#chunk === undefined || this.#chunk.moveOut())) ROOMS.push(this.#room);
+    const room = this.#room;
+    if (room.length <= MOST) {
+      this.#chunk?.moveOut();
+      giveRoom(room);
+    }
     this.#chunk = undefined;
     this.#room = NO_ROOM;
     this.#length = 0;
   }
+}
+
+function giveRoom(room: Bytes): void {
+  if (room.length === 0) return;
+  ROOMS.push(room);
+  if (ROOMS.length > MOST_ROOMS) ROOMS.shift();
 }

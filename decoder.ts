@@ -10,7 +10,7 @@ import { Frame } from "./frame.ts";
 import { HeadReader } from "./head.ts";
 import { assertVersion, malformed, type Version } from "./headers.ts";
 import { completeLimits, type DecoderLimits, type Limits } from "./limits.ts";
-import { Chunk, isBytes, plainBytes } from "./text.ts";
+import { Chunk, type ChunkMemory, isBytes, plainBytes } from "./text.ts";
 
 export type { DecoderLimits } from "./limits.ts";
 
@@ -51,7 +51,7 @@ export class FrameDecoder {
   readonly #messageType: new () => Frame;
   readonly #limits: Limits;
   readonly #head: HeadReader;
-  readonly #ownChunks: boolean;
+  readonly #memory: ChunkMemory;
   #version: Version;
   #failure: { error: unknown } | undefined;
   #pushing = false;
@@ -71,7 +71,7 @@ export class FrameDecoder {
     this.#onFrame = options.onFrame;
     this.#onHeartbeat = options.onHeartbeat;
     this.#messageType = options.messageType ?? Frame;
-    this.#ownChunks = options.ownChunks ?? false;
+    this.#memory = { isKept: options.ownChunks };
     this.#limits = completeLimits(options);
     this.#head = new HeadReader(this.#limits);
   }
@@ -149,7 +149,7 @@ export class FrameDecoder {
   #decode(bytes: Uint8Array): void {
     this.#at = 0;
     this.#holdsChunk = false;
-    const chunk = new Chunk(bytes, this.#ownChunks);
+    const chunk = new Chunk(bytes, this.#memory);
     if (this.#cut?.isOpen && !this.#finishCut(this.#cut, chunk)) return;
     const { maxBodyBytes } = this.#limits;
     while (this.#at < bytes.length && this.#beginFrame(bytes)) {

@@ -163,17 +163,6 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
   },
 };
 
-/** The same by the name of the option. */
-type Rows = ReadonlyMap<string, Row<unknown>>;
-
-function rowsOf(kind: "message" | "consumer"): Record<BrokerFamily, Rows> {
-  const rows = Object.entries(DIALECTS).map(([family, dialect]) => [family, new Map(Object.entries(dialect[kind]))]);
-  return Object.fromEntries(rows);
-}
-
-const MESSAGE_ROWS = rowsOf("message");
-const CONSUMER_ROWS = rowsOf("consumer");
-
 /** Which broker the `server` header of CONNECTED names. */
 export function brokerFamily(server: string | undefined): BrokerFamily {
   const name = server?.trim() ?? "";
@@ -244,7 +233,17 @@ export function hasMessageOptions(options: MessageOptions): boolean {
  * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
  */
 export function messageHeaders(options: MessageOptions, family: BrokerFamily): HeaderEntries {
-  return translate(MESSAGE_ROWS[family], options, family);
+  const { message } = DIALECTS[family];
+  const headers: HeaderEntries[number][] = [];
+  // One by one: a loop over the names takes three times as long, and this is done for each message.
+  add(headers, "persistent", message.persistent, options.persistent, family);
+  add(headers, "priority", message.priority, options.priority, family);
+  add(headers, "replyTo", message.replyTo, options.replyTo, family);
+  add(headers, "correlationId", message.correlationId, options.correlationId, family);
+  add(headers, "expires", message.expires, options.expires, family);
+  add(headers, "delay", message.delay, options.delay, family);
+  add(headers, "deduplicationId", message.deduplicationId, options.deduplicationId, family);
+  return headers;
 }
 
 /**
@@ -266,7 +265,13 @@ export function consumerHeaders(
     // It would take the subscription, and forget it with the connection.
     throw new UnsupportedByBrokerError("durable", family, `${brokerName(family)} wants a clientId on the connection`);
   }
-  return Object.fromEntries(translate(CONSUMER_ROWS[family], options, family));
+  const { consumer } = DIALECTS[family];
+  const headers: HeaderEntries[number][] = [];
+  add(headers, "prefetch", consumer.prefetch, options.prefetch, family);
+  add(headers, "durable", consumer.durable, options.durable, family);
+  add(headers, "selector", consumer.selector, options.selector, family);
+  add(headers, "exclusive", consumer.exclusive, options.exclusive, family);
+  return Object.fromEntries(headers);
 }
 
 /**
@@ -278,18 +283,17 @@ export function forgetHeaders(name: string, destination: string, family: BrokerF
   return Object.fromEntries(write("durable", DIALECTS[family].forget, { name, destination }, family));
 }
 
-/** Looks the options that are given up, because they are fewer than those that there are. */
-function translate(rows: Rows, options: object, family: BrokerFamily): HeaderEntries {
-  const headers: HeaderEntries[number][] = [];
-  for (const option in options) {
-    const row = rows.get(option);
-    if (row === undefined) continue;
-    const value: unknown = options[option as keyof typeof options];
-    // `false` asks for nothing, so no broker is unable to do it.
-    if (value === undefined || value === false) continue;
-    for (const entry of write(option, row, value, family)) headers.push(entry);
-  }
-  return headers;
+/** Adds the headers of an option, if it is given. */
+function add<T>(
+  headers: HeaderEntries[number][],
+  option: string,
+  row: Row<T>,
+  value: T | undefined,
+  family: BrokerFamily,
+): void {
+  // `false` asks for nothing, so no broker is unable to do it.
+  if (value === undefined || value === false) return;
+  for (const entry of write(option, row, value, family)) headers.push(entry);
 }
 
 function write<T>(option: string, row: Row<T>, value: T, family: BrokerFamily): HeaderEntries {

@@ -1,8 +1,8 @@
 /**
  * Frames written into memory, right where they are sent from.
  *
- * Text is written character by character where it is short and ASCII, as names and values of headers mostly are, and never
- * put together first: that would take twice as long.
+ * Text is written character by character where it is short and ASCII, as names and values of headers mostly are. To put
+ * it together first would take twice as long.
  *
  * @module
  */
@@ -25,7 +25,7 @@ export function mostBytes(content: string | Uint8Array): number {
   return typeof content === "string" ? content.length * 3 : content.length;
 }
 
-/** How many bytes a frame may take that {@linkcode writeSized} writes. */
+/** How many bytes a frame may take that {@linkcode writeSized} writes, with its NUL. */
 export function mostBytesOfSized(
   head: string | Uint8Array,
   headers: readonly string[],

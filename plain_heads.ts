@@ -20,7 +20,7 @@ const KEPT = 1000;
 
 const textEncoder = new TextEncoder();
 
-/** Beginnings of SEND frames, for a connection. */
+/** Heads of SEND frames, for a connection: their beginnings, and what more there is of some. */
 export class PlainHeads {
   readonly #version: Version;
   readonly #rules: HeaderRules;
@@ -34,7 +34,7 @@ export class PlainHeads {
   }
 
   /**
-   * The beginning of a SEND of something that is of that `content-type`, or not said to be anything: these lines.
+   * The beginning of a SEND: the lines of the command, the destination and the `content-type`, if there is one.
    *
    * @throws {TypeError} when the version cannot carry the destination or the type.
    */

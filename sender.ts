@@ -108,9 +108,9 @@ export class Sender {
 
 /** What {@linkcode ownHeaders} finds. */
 interface OwnHeaders {
-  /** The `content-type`, if there are no others. */
+  /** The `content-type`, if there is no other header. */
   readonly contentType: string | undefined;
-  /** All others. */
+  /** All of them, if there are others. */
   readonly headers: HeaderEntries;
 }
 
@@ -203,12 +203,15 @@ function ownHeaders(body: string | Uint8Array | undefined, { headers, contentTyp
   const type = contentType ?? headers?.["content-type"] ?? typeOf(body);
   if (!headers) return { contentType: type, headers: NO_HEADERS };
   const own: HeaderEntries[number][] = [];
+  let hasType = type === undefined;
   for (const name of Object.keys(headers)) {
-    const value = headers[name];
-    if (value === undefined || name === "destination" || name === "content-type") continue;
+    const value = name === "content-type" ? type : headers[name];
+    if (value === undefined || name === "destination") continue;
+    if (name === "content-type") hasType = true;
     own.push([name, headerText(name, value)]);
   }
-  if (type !== undefined) own.push(["content-type", headerText("content-type", type)]);
+  if (own.length === 0) return { contentType: type, headers: NO_HEADERS };
+  if (!hasType) own.push(["content-type", headerText("content-type", type)]);
   return { contentType: undefined, headers: own };
 }
 

@@ -372,8 +372,9 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   #headersOf({ headers, options }: PlainMessage): readonly string[] {
     if (options === undefined) return headers.length === 0 ? NO_MORE : this.#heads.encode(headers);
     const named = messageHeaders(options, this.family);
-    const others = headers.filter(([name]) => !named.some(([other]) => other === name));
-    return this.#heads.encode(others.length === 0 ? named : [...others, ...named]);
+    if (headers.length === 0) return this.#heads.encode(named);
+    const all = headers.map((entry) => named.find(([name]) => name === entry[0]) ?? entry);
+    return this.#heads.encode([...all, ...named.filter((entry) => !all.includes(entry))]);
   }
 
   /** Asks the broker for a sign of life. Returns whether that made sense. */

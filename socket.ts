@@ -154,8 +154,9 @@ export class FramedSocket implements ByteSink {
   }
 
   /**
-   * Sends a SEND by the beginning of its head, further headers, names and values by turns as they are written, and its body;
-   * `content-length` is added. Returns as `send`.
+   * Sends a SEND by the beginning of its head, further headers, and its body; `content-length` is added. Returns as `send`.
+   *
+   * @param headers names and values by turns, as they are written
    */
   sendMessage(head: Uint8Array, headers: readonly string[], body: string | Uint8Array): Promise<void> | undefined {
     this.#checkOpen("SEND");

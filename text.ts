@@ -55,6 +55,23 @@ const SHORT = 1 << 12;
 /** Above this many bytes a chunk never gets a string of its own, which would double the memory it takes. */
 const WHOLE = 1 << 20;
 
+/** Whose memory the bytes of a chunk are in. */
+export interface ChunkMemory {
+  /**
+   * Whether the bytes stay what they are, because nobody wants their memory back. Then strings are made of them, and not
+   * of the text of all.
+   */
+  readonly isKept?: boolean | undefined;
+  /** Whether others will get the memory: nobody may have a view on it. */
+  readonly isBorrowed?: boolean | undefined;
+  /**
+   * Takes memory that somebody else can use, once the chunk needs it no longer. Then the chunk is to be read as a whole.
+   */
+  readonly giveBack?: ((bytes: Uint8Array) => void) | undefined;
+}
+
+const USUAL: ChunkMemory = {};
+
 /**
  * A stretch of received bytes, together with its text. Where all bytes are ASCII the text says everything that they do:
  * then the chunk can give them up, and their memory is used again.
@@ -63,6 +80,7 @@ export class Chunk {
   /** How many bytes. */
   readonly length: number;
   readonly #isKept: boolean;
+  readonly #isBorrowed: boolean;
   #bytes: Uint8Array | undefined;
   #view: DataView | undefined;
   #text: string | undefined; // one character a byte
@@ -71,19 +89,13 @@ export class Chunk {
   #lent = false; // somebody has a view on the bytes
   #giveBack: ((bytes: Uint8Array) => void) | undefined;
 
-  /**
-   * Wraps bytes without copying them.
-   *
-   * @param isKept whether the bytes stay what they are, because nobody wants their memory back. Then strings are made of
-   * them, and not of the text of all.
-   * @param giveBack takes memory that somebody else can use, once the chunk needs it no longer. Then the chunk is to be
-   * read as a whole.
-   */
-  constructor(bytes: Uint8Array, isKept: boolean = false, giveBack?: (bytes: Uint8Array) => void) {
+  /** Wraps bytes without copying them. */
+  constructor(bytes: Uint8Array, memory: ChunkMemory = USUAL) {
     this.length = bytes.length;
-    this.#isKept = isKept;
+    this.#isKept = memory.isKept ?? false;
+    this.#isBorrowed = memory.isBorrowed ?? false;
     this.#bytes = bytes;
-    this.#giveBack = giveBack;
+    this.#giveBack = memory.giveBack;
   }
 
   /** The bytes, to be looked at and not to be kept. Once they were given up, what gives them anew. */
@@ -96,10 +108,11 @@ export class Chunk {
     return this.#view ??= new DataView(this.bytes.buffer, this.bytes.byteOffset, this.length);
   }
 
-  /** A range of the bytes, to be kept: a view while they are there, else made anew. */
+  /** A range of the bytes, to be kept: a view while they are there, else made anew. Of borrowed memory it is a copy. */
   part(start: number, end: number): Uint8Array {
     const bytes = this.#bytes;
     if (bytes === undefined) return textEncoder.encode(this.#text!.slice(start, end));
+    if (this.#isBorrowed) return bytes.slice(start, end);
     if (this.#giveBack !== undefined) return this.#lendWhole(bytes);
     this.#lent = true;
     return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
@@ -116,13 +129,11 @@ export class Chunk {
     return true;
   }
 
-  /** Gives up the memory, for a copy where it has to be. Returns whether nothing holds on to it any more. */
-  moveOut(): boolean {
-    if (this.letGo()) return true;
-    if (this.#lent) return false;
+  /** Gives borrowed memory up, for a copy where it has to be. */
+  moveOut(): void {
+    if (this.letGo()) return;
     this.#bytes = this.#bytes!.slice();
     this.#view = undefined;
-    return true;
   }
 
   /** A range as a string of one character a byte. */

@@ -111,9 +111,10 @@ export class WriteBuffer {
   }
 
   /**
-   * Adds a frame by the beginning of its head, further headers, names and values by turns as they are written, and its body;
-   * `content-length`, unless the body is empty, and the empty line are put between. Text is encoded right where it is sent from, which is what makes
-   * this the fast way.
+   * Adds a frame by the beginning of its head, further headers, and its body. `content-length`, unless the body is empty,
+   * and the empty line are put between. Text is encoded right where it is sent from, which makes this the fast way.
+   *
+   * @param headers names and values by turns, as they are written
    */
   sized(head: Uint8Array | string, headers: readonly string[], body: string | Uint8Array): Promise<void> | undefined {
     if (this.#failed) return rejected(this.#failure);

@@ -60,7 +60,8 @@ const TOLERANCE = 0.25;
 export function findFalls(workload: Workload, runtime: Runtime, now: Entry, before: Entry | undefined): string[] {
   if (before === undefined) return [`${workload.id}, ${runtime}: nothing is committed that it could be compared with`];
   const falls: string[] = [];
-  for (const { name, better } of workload.figures) {
+  for (const { name, better, isStated } of workload.figures) {
+    if (isStated) continue;
     const was = before.figures[name];
     const is = now.figures[name];
     if (was === undefined || is === undefined || !Number.isFinite(was)) continue;

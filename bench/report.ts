@@ -6,7 +6,7 @@
 import { type Runtime, RUNTIMES } from "../tests/support/runtime.ts";
 import type { Baseline, Entry } from "./baseline.ts";
 import type { Summary } from "./results.ts";
-import { brokerWorkloads, type Figure, NPM_PEERS, PEERS, type Workload, WORKLOADS } from "./workloads.ts";
+import { brokerWorkloads, type Figure, LOOP_FIGURES, NPM_PEERS, PEERS, type Workload, WORKLOADS } from "./workloads.ts";
 
 const NAMES: Record<string, string> = {
   deno: "Deno",
@@ -114,7 +114,7 @@ function speedTable(baseline: Baseline): string {
   return toTable(head, rows);
 }
 
-/** What is asked of a loop alone, by workload: what it is held against, its run, and the library's. */
+/** Where a loop alone is measured: what it is held against, its run, and the library's. */
 const LOOPS = {
   receive: ["bare", "loop", "stompy"],
   large: ["bare", "loop", "stompy"],
@@ -122,27 +122,36 @@ const LOOPS = {
 } as const;
 
 function loopTable(baseline: Baseline): string {
-  const rows = Object.entries(LOOPS).flatMap(([id, [most, loop, own]]) => {
+  const rows = Object.entries(LOOPS).flatMap(([id, labels]) => {
     const workload = WORKLOADS.find((workload) => workload.id === id)!;
-    return forEntries(baseline, workload, (runtime, { runs }): Row => {
-      const rate = (label: string) => runs[label]?.rate ?? NaN;
-      const { per } = workload.rate!;
-      const share = (label: string, of: string) => `${formatNumber(rate(label) / rate(of) * 100)} %`;
-      return [
-        workload.title,
-        nameOf(runtime),
-        ...[most, loop, own].map((label) => formatNumber(rate(label) / per)),
-        `${share(loop, most)} of ${nameOf(most)}`,
-        share(own, loop),
-      ];
+    const [loop, own] = [LOOP_FIGURES.loop, LOOP_FIGURES.own].map((name) => {
+      return workload.figures.find((figure) => figure.name === name)!;
     });
+    return forEntries(baseline, workload, (runtime, { runs, figures }): Row => [
+      workload.title,
+      nameOf(runtime),
+      ...labels.map((label) => formatNumber((runs[label]?.rate ?? NaN) / workload.rate!.per)),
+      formatFigure(loop!, figures[loop!.name] ?? NaN),
+      formatFigure(own!, figures[own!.name] ?? NaN),
+    ]);
   });
-  return toTable(["work", "in", "bare, or 10 loops", "loops", "this library", "loops are", "the library is"], rows);
+  const head = [
+    "work",
+    "in",
+    "bare socket, or 10 loops",
+    "loops",
+    "this library",
+    "loops, of those",
+    "library, of loops",
+  ];
+  return toTable(head, rows);
 }
+
+const loopFigures: readonly string[] = Object.values(LOOP_FIGURES);
 
 function otherTable(baseline: Baseline): string {
   const rows = WORKLOADS.filter((workload) => !isSpeed(workload)).flatMap((workload) => {
-    return workload.figures.map((figure): Row => [
+    return workload.figures.filter(({ name }) => !loopFigures.includes(name)).map((figure): Row => [
       workload.title,
       figure.name,
       ...RUNTIMES.map((runtime) => {

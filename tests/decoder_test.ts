@@ -270,14 +270,45 @@ test("frames that were cut do not change when others are", () => {
   }
 });
 
-test("a small frame that was cut does not keep the memory in which a larger one was put together", () => {
+test("a small frame that was cut does not keep the memory in which larger ones were put together", () => {
   const frames: Frame[] = [];
-  const decoder = new FrameDecoder({ onFrame: (frame) => frames.push(frame) });
-  for (const body of ["x".repeat(8000), "é"]) {
-    decoder.push(octets(`MESSAGE\n\n${body}`));
-    decoder.push(octets("\0"));
+  const views: Uint8Array[] = [];
+  // More than there is memory for to be used again.
+  const decoders = Array.from({ length: 40 }, () => {
+    return new FrameDecoder({ onFrame: (frame) => frames.push(frame) % 2 === 0 && views.push(frame.body) });
+  });
+  for (const body of ["x".repeat(8000), "\xe9", "y", "\xe9".repeat(7)]) {
+    for (const decoder of decoders) decoder.push(octets(`MESSAGE\n\n${body}`));
+    for (const decoder of decoders) decoder.push(octets("\0"));
+    const size = (frame: Frame) => frame.body.buffer.byteLength;
+    if (body.length < 8000) assertLess(Math.max(...frames.splice(0).map(size)), 100);
+    else frames.length = 0;
   }
-  assertLess(frames[1]!.body.buffer.byteLength, 100);
+  assertLess(Math.max(...views.slice(20).map((view) => view.buffer.byteLength)), 100);
+});
+
+test("a decoder may push into another one from its callback, where both have cut frames", () => {
+  const inner: string[] = [];
+  const outer: Frame[] = [];
+  const second = new FrameDecoder({ onFrame: (frame) => inner.push(frame.text()) });
+  const first = new FrameDecoder({
+    onFrame: (frame) => {
+      outer.push(frame);
+      second.push(octets(`MESSAGE\n\n${"i".repeat(outer.length)}\xe9`));
+      second.push(octets("\0MESS"));
+      second.push(octets("AGE\nn:1\n\nin\0"));
+    },
+  });
+  for (let i = 0; i < 5; i++) {
+    first.push(octets("MESSAGE\nn:"));
+    first.push(octets(`${i}\n\nouter\xe9${i}`));
+    first.push(octets("\0"));
+  }
+  assertEquals(
+    outer.map((frame) => [frame.headers["n"], frame.text()]),
+    [0, 1, 2, 3, 4].map((i) => [`${i}`, `outer\ufffd${i}`]),
+  );
+  assertEquals(inner, [1, 2, 3, 4, 5].flatMap((i) => [`${"i".repeat(i)}\ufffd`, "in"]));
 });
 
 test("onHeartbeat is optional", () => {

@@ -24,7 +24,7 @@ export function sendFrame(destination: string, body: string, header = ""): strin
 }
 
 /** Counts the NULs, as there is one behind each frame. */
-export function countNuls(bytes: Uint8Array): number {
+function countNuls(bytes: Uint8Array): number {
   let count = 0;
   for (let at = bytes.indexOf(0); at >= 0; at = bytes.indexOf(0, at + 1)) count++;
   return count;

@@ -18,7 +18,7 @@ const { latin1Slice } = Buffer.prototype as unknown as {
   latin1Slice(this: Uint8Array, start: number, end: number): string;
 };
 
-/** Up to this size V8 is quicker with a chunk's text and slices of it than with its bytes and a text made for each message. */
+/** Up to this size V8 is quicker with slices of a chunk's text than with a text that is made of bytes for each message. */
 const SMALL = 1 << 12;
 
 interface Item {
