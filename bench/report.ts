@@ -240,18 +240,17 @@ function memoryTable(baseline: Baseline): string {
 const REASONS = `What stands in the way, as far as measurements and profiles told in November 2026:
 
 - Receiving, against the bare socket: that hands nothing to anybody. How far a loop alone comes is in a table above; in
-  Bun that is hardly as far as the goal. On top of the loop a message takes 0.15 to 0.3 µs here: its head is compared with
+  Bun that is about as far as the goal. On top of the loop a message takes 0.1 to 0.3 µs here: its head is compared with
   the one before, the message is made and goes to its subscription, and in Bun all that is waste for the collector.
 - 1 MiB messages: of the loops alone, for which nothing of what came is even copied, those in Bun and Node are mostly
   below the goal as well: what is left is the making of the text. In Node that text is outside of the heap, as all are
   above a million characters, and for each 64 MiB of them the collector marks everything once, on the other core. Deno and
   Node read a body right into its place, Bun's sockets cannot.
-- 10,000 subscriptions: a loop alone takes 0.2 to 0.6 µs more for each message when there are 10,000 of them. It has left
-  the processor's cache since it was woken last, and the collector finds its promise alive each time. What this library
-  has for each subscription adds 0.1 to 0.4 µs. It takes 0.6 to 0.7 µs for a message with 10 subscriptions, so that 90 %
-  would leave 0.07 µs for all of that.
+- 10,000 subscriptions: a loop alone takes 0.3 to 0.5 µs more for each message when there are 10,000 of them. It has left
+  the processor's cache since it was woken last, and the collector finds its promise alive each time. This library takes
+  0.3 to 0.7 µs more. With 10 subscriptions a message takes 0.6 to 0.7 µs, so that 90 % would leave 0.07 µs for all that.
 - 40 headers: three times as many bytes have to come through the socket, and the bare socket itself falls to less than
-  half of its rate.
+  two fifths of its rate.
 - Memory of a stream: Node has those 64 MiB of text and what comes while it collects them. The bare sockets of Node and
   Bun, which make no strings, come close to the goal or are over it as well: their chunks are garbage in the same way.
 - Memory of connections: heap and buffers of a connection are no larger than stompit's, and making one allocates as much.
