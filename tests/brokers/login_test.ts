@@ -2,13 +2,21 @@
  * Who may not connect: wrong passwords, virtual hosts and certificates. The attempt ends at once, with the broker's own
  * words where it has any, and nobody sees a password.
  */
-import { assert, assertEquals, assertLess, assertMatch, assertRejects } from "#assert";
+import { assert, assertEquals, assertInstanceOf, assertLess, assertMatch, assertRejects } from "#assert";
 import { inspect } from "node:util";
 import { BrokerErrorResponse, ConnectionError, StompError } from "../../errors.ts";
 import { Stomp } from "../../stomp.ts";
 import type { TlsOptions } from "../../transport.ts";
 import { OTHER_HOST } from "./rig/rabbitmq.ts";
-import { type BrokerName, everywhere, once, takeTexts, takeTextsUntilMark, VERSIONS } from "./support.ts";
+import {
+  type BrokerDetails,
+  type BrokerName,
+  everywhere,
+  once,
+  takeTexts,
+  takeTextsUntilMark,
+  VERSIONS,
+} from "./support.ts";
 
 const SECRET = "s3cret: p@ss/wörd";
 
@@ -17,6 +25,19 @@ const WRONG_PASSWORD: Record<BrokerName, RegExp> = {
   rabbitmq: /Bad CONNECT \(Access refused for user 'guest'\)/,
   activemq: /User name \[guest\] or password is invalid/,
 };
+
+/**
+ * What a broker refuses an attempt to connect with. Once in several hundred times ActiveMQ hangs up without a word, which a
+ * bare socket sees as well: then the attempt is made again.
+ */
+async function refusal(broker: BrokerDetails, connect: () => Promise<unknown>): Promise<BrokerErrorResponse> {
+  for (let attempt = 1;; attempt++) {
+    const error = await assertRejects(connect, StompError);
+    if (broker.name === "activemq" && attempt < 3 && error instanceof ConnectionError) continue;
+    assertInstanceOf(error, BrokerErrorResponse);
+    return error;
+  }
+}
 
 /** Fails where a password is seen by whoever prints a value. */
 function assertSecret(value: unknown): void {
@@ -35,7 +56,7 @@ function assertSecret(value: unknown): void {
 everywhere("a wrong password is told at once, in the broker's words", async ({ broker, url, options }) => {
   const secret = url.replace(/\/\/.*@/, `//guest:${encodeURIComponent(SECRET)}@`);
   const begun = performance.now();
-  const error = await assertRejects(() => Stomp.connect(secret, options()), BrokerErrorResponse);
+  const error = await refusal(broker, () => Stomp.connect(secret, options()));
   // RabbitMQ keeps the connection for another 10 s. Nobody waits for that.
   assertLess(performance.now() - begun, 5000);
   assertMatch(error.message, WRONG_PASSWORD[broker.name]);
@@ -46,7 +67,7 @@ everywhere("a wrong password is told at once, in the broker's words", async ({ b
 
 once("a wrong password given as an option is not shown either", async ({ broker, url, options }) => {
   const stomp = new Stomp(url, options({ username: "guest", password: SECRET }));
-  const error = await assertRejects(() => stomp.connect(), BrokerErrorResponse);
+  const error = await refusal(broker, () => stomp.connect());
   assertMatch(error.message, WRONG_PASSWORD[broker.name]);
   assertSecret(error);
   assertSecret(stomp);
@@ -65,11 +86,8 @@ once("a client that may try again gives up a password that is refused twice", as
 once("nobody connects without a login where one is wanted", {
   broker: "activemq",
   own: true,
-  async fn({ url, options }) {
-    const error = await assertRejects(
-      () => Stomp.connect(url.replace(/\/\/.*@/, "//"), options()),
-      BrokerErrorResponse,
-    );
+  async fn({ broker, url, options }) {
+    const error = await refusal(broker, () => Stomp.connect(url.replace(/\/\/.*@/, "//"), options()));
     assertMatch(error.message, /User name \[null\] or password is invalid/);
   },
 });
@@ -184,11 +202,11 @@ once("TLS where there is none, and none where there is TLS, are told apart", {
 once("a client id that is in use is refused, and its owner is not disturbed", {
   broker: "activemq",
   versions: VERSIONS,
-  async fn({ connect, queue, url, options }) {
+  async fn({ broker, connect, queue, url, options }) {
     const clientId = `client of ${queue()}`;
     const owner = await connect({ clientId });
     const subscription = await owner.subscribe(queue());
-    const error = await assertRejects(() => connect({ clientId }), BrokerErrorResponse);
+    const error = await refusal(broker, () => connect({ clientId }));
     assertMatch(error.message, /Client: .* already connected/);
     await owner.send(subscription.destination, "undisturbed");
     assertEquals(await takeTexts(subscription, 1), ["undisturbed"]);
