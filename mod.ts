@@ -16,9 +16,9 @@
  *
  * @module
  */
-export * from "./errors.ts";
-export type { Headers, Version } from "./headers.ts";
-export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./queue.ts";
+export * from "./base/errors.ts";
+export type { Headers, Version } from "./codec/headers.ts";
+export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/queue.ts";
 export {
   type BuildFrameOptions,
   type ConnectFrameOptions,
@@ -27,32 +27,32 @@ export {
   type FrameSocket,
   type ReadOptions,
   type WaitOptions,
-} from "./frame.ts";
+} from "./codec/frame.ts";
 export {
   type DecoderLimits,
   FrameDecoder,
   type FrameDecoderOptions,
   FrameDecoderStream,
   FrameEncoderStream,
-} from "./decoder.ts";
-export type { HeartbeatOffer, HeartbeatTolerance } from "./heartbeat.ts";
-export type { TlsOptions, Transport } from "./transport.ts";
-export type { OpenTransportOptions } from "./connect.ts";
-export { openSocket, type OpenSocketOptions } from "./open_socket.ts";
-export type { BrokerFamily, ConsumerOptions, MessageOptions } from "./dialect.ts";
-export type { AckMode } from "./acknowledge.ts";
-export { type AcknowledgeOptions, type Acknowledger, Message } from "./message.ts";
-export type { MessageTarget } from "./targets.ts";
-export { Subscription, type UnsubscribeOptions } from "./subscription.ts";
-export type { Status } from "./status.ts";
-export type { ReconnectOptions } from "./backoff.ts";
-export type { OutboxLimits } from "./outbox.ts";
+} from "./codec/decoder.ts";
+export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.ts";
+export type { TlsOptions, Transport } from "./transport/transport.ts";
+export type { OpenTransportOptions } from "./transport/connect.ts";
+export { openSocket, type OpenSocketOptions } from "./client/open_socket.ts";
+export type { BrokerFamily, ConsumerOptions, MessageOptions } from "./dialects/dialect.ts";
+export type { AckMode } from "./session/acknowledge.ts";
+export { type AcknowledgeOptions, type Acknowledger, Message } from "./client/message.ts";
+export type { MessageTarget } from "./session/targets.ts";
+export { Subscription, type UnsubscribeOptions } from "./client/subscription.ts";
+export type { Status } from "./client/status.ts";
+export type { ReconnectOptions } from "./client/backoff.ts";
+export type { OutboxLimits } from "./client/outbox.ts";
 export type {
   Transaction,
   TransactionAcknowledgeOptions,
   TransactionEndOptions,
   TransactionSendOptions,
-} from "./transaction.ts";
+} from "./client/transaction.ts";
 export type {
   Conf,
   ConnectOptions,
@@ -63,8 +63,8 @@ export type {
   StompOptions,
   SubscribeOptions,
   TransactionConf,
-} from "./stomp_options.ts";
-export type { ConsumeOptions, Handler, RetryOptions } from "./consume.ts";
-export type { Reply, RequestOptions } from "./request.ts";
-export { Stomp } from "./stomp.ts";
-export { Client, type GetOptions, type PutOptions, Simple, type SimpleSubscribeOptions } from "./simple.ts";
+} from "./client/stomp_options.ts";
+export type { ConsumeOptions, Handler, RetryOptions } from "./client/consume.ts";
+export type { Reply, RequestOptions } from "./client/request.ts";
+export { Stomp } from "./client/stomp.ts";
+export { Client, type GetOptions, type PutOptions, Simple, type SimpleSubscribeOptions } from "./client/simple.ts";

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { FrameDecoder } from "../decoder.ts";
-import { Frame } from "../frame.ts";
+import { FrameDecoder } from "../codec/decoder.ts";
+import { Frame } from "../codec/frame.ts";
 import { textOf } from "./text.ts";
 
 const CHUNK = 1 << 16;

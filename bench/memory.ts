@@ -6,7 +6,7 @@
  */
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { FrameDecoder } from "../decoder.ts";
+import { FrameDecoder } from "../codec/decoder.ts";
 import type { Candidate, CandidateModule, Target } from "./candidates/candidate.ts";
 import type { Job, Measured } from "./jobs.ts";
 import { textOf } from "./text.ts";

@@ -3,7 +3,7 @@
  * part of the published package, which depends on nothing.
  */
 import cliProgress from "cli-progress";
-import { main, type Progress, standardEnvironment } from "../cli.ts";
+import { main, type Progress, standardEnvironment } from "../cli/cli.ts";
 
 function bars(count: number): Progress {
   const multi = new cliProgress.MultiBar({

@@ -6,10 +6,10 @@
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects, assertStrictEquals } from "#assert";
 import { test } from "#test";
 import { ConnectionTimeoutError, Frame, type Message, openSocket, Simple, Stomp, TimeoutError } from "../mod.ts";
-import type { WaitOptions } from "../deadline.ts";
-import type { FrameSocket } from "../frame.ts";
-import type { Subscription } from "../subscription.ts";
-import type { Transaction } from "../transaction.ts";
+import type { WaitOptions } from "../base/deadline.ts";
+import type { FrameSocket } from "../codec/frame.ts";
+import type { Subscription } from "../client/subscription.ts";
+import type { Transaction } from "../client/transaction.ts";
 import { type ClientRig, clientTest, frame, subscribed } from "./support/client_rig.ts";
 import type { RawPeer } from "./support/raw_peer.ts";
 import { confirm, message } from "./support/raw_server.ts";

@@ -2,9 +2,9 @@
 import { assertEquals } from "#assert";
 import { test } from "#test";
 import fc from "fast-check";
-import { acknowledgement, plainAcknowledgement } from "../acknowledge.ts";
-import { FrameDecoder } from "../decoder.ts";
-import { Frame } from "../frame.ts";
+import { acknowledgement, plainAcknowledgement } from "../session/acknowledge.ts";
+import { FrameDecoder } from "../codec/decoder.ts";
+import { Frame } from "../codec/frame.ts";
 
 /** A MESSAGE as it is received. */
 function received(ack: string): Frame {

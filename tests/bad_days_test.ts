@@ -2,9 +2,15 @@
 import { assert, assertEquals, assertGreater, assertInstanceOf, assertLess, assertMatch, assertRejects } from "#assert";
 import { test } from "#test";
 import process from "node:process";
-import { Backoff } from "../backoff.ts";
-import { Broker } from "../broker.ts";
-import { BrokerErrorResponse, ConnectionError, NotConnectedError, OutboxFullError, TimeoutError } from "../errors.ts";
+import { Backoff } from "../client/backoff.ts";
+import { Broker } from "../broker/broker.ts";
+import {
+  BrokerErrorResponse,
+  ConnectionError,
+  NotConnectedError,
+  OutboxFullError,
+  TimeoutError,
+} from "../base/errors.ts";
 import { Stomp } from "../mod.ts";
 import { FaultProxy, seededRandom } from "./fault_proxy.ts";
 import { clientTest, subscribed, Watcher } from "./support/client_rig.ts";

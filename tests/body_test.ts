@@ -2,10 +2,10 @@
 import { assert, assertEquals, assertLess, assertThrows } from "#assert";
 import { test } from "#test";
 import process from "node:process";
-import { BodyBuilder } from "../body.ts";
-import { FrameDecoder, type FrameDecoderOptions } from "../decoder.ts";
-import { UnknownBrokerResponseError } from "../errors.ts";
-import type { Frame } from "../frame.ts";
+import { BodyBuilder } from "../codec/body.ts";
+import { FrameDecoder, type FrameDecoderOptions } from "../codec/decoder.ts";
+import { UnknownBrokerResponseError } from "../base/errors.ts";
+import type { Frame } from "../codec/frame.ts";
 import { octets } from "./fixtures/decoding.ts";
 import { runtime } from "./support/runtime.ts";
 

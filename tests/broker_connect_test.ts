@@ -4,8 +4,8 @@
  */
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "#assert";
 import { test } from "#test";
-import { Broker } from "../broker.ts";
-import { memoryPair } from "../transport.ts";
+import { Broker } from "../broker/broker.ts";
+import { memoryPair } from "../transport/transport.ts";
 import { brokerTest } from "./support/broker_rig.ts";
 import { FakeClock } from "./support/fake_clock.ts";
 import { RawPeer } from "./support/raw_peer.ts";

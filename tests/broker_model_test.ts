@@ -3,8 +3,8 @@
  */
 import { assert, assertEquals } from "#assert";
 import { test } from "#test";
-import type { Frame } from "../frame.ts";
-import type { Version } from "../headers.ts";
+import type { Frame } from "../codec/frame.ts";
+import type { Version } from "../codec/headers.ts";
 import { testCore, type TestPeer } from "./support/test_core.ts";
 
 /** A message that a peer got. */

@@ -1,7 +1,7 @@
 /** The order of the broker's queues, whatever comes back to them when. */
 import { assert, assertEquals } from "#assert";
 import { test } from "#test";
-import { type Entry, Queue, type QueueKeeper, StoredMessage, type Taker } from "../broker_queue.ts";
+import { type Entry, Queue, type QueueKeeper, StoredMessage, type Taker } from "../broker/broker_queue.ts";
 
 const KEEPER: QueueKeeper = { touch: () => {}, count: () => {} };
 

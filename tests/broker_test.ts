@@ -1,9 +1,9 @@
 /** The broker as a value: where it listens, what it tells, how it closes. */
 import { assert, assertEquals, assertRejects, assertThrows } from "#assert";
 import { test } from "#test";
-import { Broker } from "../broker.ts";
-import { ConnectionError } from "../errors.ts";
-import { memoryPair } from "../transport.ts";
+import { Broker } from "../broker/broker.ts";
+import { ConnectionError } from "../base/errors.ts";
+import { memoryPair } from "../transport/transport.ts";
 import { brokerTest, withBroker } from "./support/broker_rig.ts";
 import { RawPeer } from "./support/raw_peer.ts";
 

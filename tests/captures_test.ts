@@ -2,8 +2,8 @@
 import { assert, assertArrayIncludes, assertEquals } from "#assert";
 import { test } from "#test";
 import { readFileSync } from "node:fs";
-import { FrameDecoder } from "../decoder.ts";
-import { headerRules, unescapeHeader } from "../headers.ts";
+import { FrameDecoder } from "../codec/decoder.ts";
+import { headerRules, unescapeHeader } from "../codec/headers.ts";
 import { decode, followVersion, type Outcome, type PlainFrame } from "./fixtures/decoding.ts";
 import { files, inRoot, readText } from "./support/project.ts";
 

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "#assert";
 import { test } from "#test";
-import { ChannelTransport, ReadBlocks } from "../channel.ts";
+import { ChannelTransport, ReadBlocks } from "../transport/channel.ts";
 
 /** Reads so many bytes of that value. */
 function read(blocks: ReadBlocks, length: number, value: number): Uint8Array {

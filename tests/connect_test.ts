@@ -1,8 +1,8 @@
 /** URLs to addresses, addresses to transports, and deadlines. */
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "#assert";
 import { test } from "#test";
-import { listen, openTransport, type ParsedAddress, parseUrl, parseUrls, runtime } from "../connect.ts";
-import { ConnectionError, ConnectionTimeoutError } from "../errors.ts";
+import { listen, openTransport, type ParsedAddress, parseUrl, parseUrls, runtime } from "../transport/connect.ts";
+import { ConnectionError, ConnectionTimeoutError } from "../base/errors.ts";
 import { runtime as expectedRuntime } from "./support/runtime.ts";
 import { pattern, Peer, pem, readTransport, silentPort } from "./support/sockets.ts";
 

@@ -1,9 +1,9 @@
 /** ERROR frames that blame no frame: of the connection, of a subscription, and those that may be of either. */
 import { assert, assertEquals, assertRejects } from "#assert";
 import { test } from "#test";
-import { errorScope } from "../dialect.ts";
-import { BrokerErrorResponse, SubscriptionError } from "../errors.ts";
-import { Frame } from "../frame.ts";
+import { errorScope } from "../dialects/dialect.ts";
+import { BrokerErrorResponse, SubscriptionError } from "../base/errors.ts";
+import { Frame } from "../codec/frame.ts";
 import { clientTest, subscribed, Watcher } from "./support/client_rig.ts";
 import type { RawPeer } from "./support/raw_peer.ts";
 import { confirm, type RawServer, receiptFor } from "./support/raw_server.ts";

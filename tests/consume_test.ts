@@ -1,7 +1,7 @@
 /** The worker loop against `Broker`. */
 import { assertEquals, assertRejects } from "#assert";
 import { test } from "#test";
-import { Broker } from "../broker.ts";
+import { Broker } from "../broker/broker.ts";
 import { Stomp } from "../mod.ts";
 import { breakOff, clientTest, settle } from "./support/client_rig.ts";
 

@@ -2,9 +2,9 @@
 import { assertEquals, assertRejects } from "#assert";
 import { test } from "#test";
 import { BrokerErrorResponse, Frame, type FrameSocket, openSocket } from "../mod.ts";
-import { Broker } from "../broker.ts";
-import { Fifo } from "../queue.ts";
-import type { ReadOptions } from "../conversation.ts";
+import { Broker } from "../broker/broker.ts";
+import { Fifo } from "../base/queue.ts";
+import type { ReadOptions } from "../codec/conversation.ts";
 
 /** A socket whose far end says what it is told to. */
 class Scripted implements FrameSocket {

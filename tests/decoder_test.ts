@@ -10,9 +10,9 @@ import {
 } from "#assert";
 import { test } from "#test";
 import { Buffer } from "node:buffer";
-import { FrameDecoder, type FrameDecoderOptions } from "../decoder.ts";
-import { StompError, UnknownBrokerResponseError } from "../errors.ts";
-import { Frame } from "../frame.ts";
+import { FrameDecoder, type FrameDecoderOptions } from "../codec/decoder.ts";
+import { StompError, UnknownBrokerResponseError } from "../base/errors.ts";
+import { Frame } from "../codec/frame.ts";
 import { decode, octets } from "./fixtures/decoding.ts";
 import { DECODED } from "./fixtures/frames.ts";
 

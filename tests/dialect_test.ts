@@ -12,8 +12,8 @@ import {
   isLoginRefusal,
   messageHeaders,
   type MessageOptions,
-} from "../dialect.ts";
-import { StompError, UnsupportedByBrokerError } from "../errors.ts";
+} from "../dialects/dialect.ts";
+import { StompError, UnsupportedByBrokerError } from "../base/errors.ts";
 import { clientTest } from "./support/client_rig.ts";
 import { confirm } from "./support/raw_server.ts";
 

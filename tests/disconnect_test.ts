@@ -1,7 +1,7 @@
 /** How a client ends: in order, once, and in its time whatever the broker does. */
 import { assertEquals, assertInstanceOf, assertLess, assertRejects } from "#assert";
-import { ConnectionError, NotConnectedError } from "../errors.ts";
-import { Stomp } from "../stomp.ts";
+import { ConnectionError, NotConnectedError } from "../base/errors.ts";
+import { Stomp } from "../client/stomp.ts";
 import { clientTest, settle, subscribed, Watcher } from "./support/client_rig.ts";
 import { confirm, connected, errorFor, message, receiptFor } from "./support/raw_server.ts";
 

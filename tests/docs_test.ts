@@ -8,10 +8,10 @@ import { basename, join } from "node:path";
 import process from "node:process";
 import { assert, assertEquals } from "#assert";
 import { test } from "#test";
-import { Broker } from "../broker.ts";
+import { Broker } from "../broker/broker.ts";
 import { type Example, findExamples, needsBroker, toProgram } from "./support/examples.ts";
 import { run } from "./support/process.ts";
-import { files, makeFolder, readText, ROOT } from "./support/project.ts";
+import { files, LIBRARY, makeFolder, readText, ROOT } from "./support/project.ts";
 import { runtime } from "./support/runtime.ts";
 
 /** An example that takes longer does not end. */
@@ -21,7 +21,7 @@ const LIMIT = 30_000;
 const START: string[] = { deno: ["run", "--no-prompt", "--allow-net"], bun: ["run"], node: [] }[runtime];
 
 // README.md is named, so that its absence is an error and not a lack of examples.
-const PAGES = ["README.md", ...files("docs/**/*.md"), ...files("*.ts")];
+const PAGES = ["README.md", ...files("docs/**/*.md"), ...files(...LIBRARY)];
 const EXAMPLES: Example[] = PAGES.flatMap((file) => findExamples(file, readText(file)));
 
 /** Calls the function with a folder inside the checkout, where programs find the library under its own name. */

@@ -1,6 +1,6 @@
 /** Draining: nothing that was received is lost or done twice, and it always ends. */
 import { assertEquals, assertLess, assertRejects } from "#assert";
-import { BrokerErrorResponse, NotConnectedError } from "../errors.ts";
+import { BrokerErrorResponse, NotConnectedError } from "../base/errors.ts";
 import { clientTest, settle, subscribed } from "./support/client_rig.ts";
 import { confirm, errorFor, message, receiptFor } from "./support/raw_server.ts";
 

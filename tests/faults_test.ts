@@ -1,7 +1,7 @@
 /** The client behind the fault proxy: whatever the network does, what was confirmed arrives. */
 import { assertEquals, assertGreater } from "#assert";
 import { test } from "#test";
-import { Broker } from "../broker.ts";
+import { Broker } from "../broker/broker.ts";
 import { Stomp } from "../mod.ts";
 import { run } from "./chaos/ledger.ts";
 import { runProxyChaos } from "./chaos/proxy.ts";

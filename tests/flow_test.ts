@@ -1,8 +1,8 @@
 /** Back-pressure: a consumer that has enough stops the socket, and never what it waits for itself. */
 import { assert, assertEquals, assertLess, assertRejects } from "#assert";
-import { StompError } from "../errors.ts";
-import { Frame } from "../frame.ts";
-import { Inbox } from "../inbox.ts";
+import { StompError } from "../base/errors.ts";
+import { Frame } from "../codec/frame.ts";
+import { Inbox } from "../base/inbox.ts";
 import { test } from "#test";
 import { clientTest, frame, openSession, settle, subscribed, Watcher } from "./support/client_rig.ts";
 import { FakeClock } from "./support/fake_clock.ts";

@@ -1,9 +1,9 @@
 /** `Frame`: how it is built, what it is on the wire, and what can be read of it. */
 import { assert, assertEquals, assertNotStrictEquals, assertStrictEquals, assertThrows } from "#assert";
 import { test } from "#test";
-import { FrameDecoder } from "../decoder.ts";
-import { Frame } from "../frame.ts";
-import type { Version } from "../headers.ts";
+import { FrameDecoder } from "../codec/decoder.ts";
+import { Frame } from "../codec/frame.ts";
+import type { Version } from "../codec/headers.ts";
 import { decode, latin1, octets, plain, utf8 } from "./fixtures/decoding.ts";
 import { ENCODED } from "./fixtures/frames_encoded.ts";
 

@@ -1,10 +1,10 @@
 /** The verbs of stompy's `Frame`, against a socket that says what the test has written down. */
 import { assertEquals, assertRejects, assertStrictEquals } from "#assert";
 import { test } from "#test";
-import { FrameDecoder } from "../decoder.ts";
-import { BrokerErrorResponse, NotConnectedError, UnknownBrokerResponseError } from "../errors.ts";
-import { Frame, type FrameSocket, type ReadOptions } from "../frame.ts";
-import type { Version } from "../headers.ts";
+import { FrameDecoder } from "../codec/decoder.ts";
+import { BrokerErrorResponse, NotConnectedError, UnknownBrokerResponseError } from "../base/errors.ts";
+import { Frame, type FrameSocket, type ReadOptions } from "../codec/frame.ts";
+import type { Version } from "../codec/headers.ts";
 import { latin1, octets } from "./fixtures/decoding.ts";
 
 /** A socket on which frames wait to be read; what is written is kept as octets. */

@@ -1,9 +1,14 @@
 /** CONNECT and CONNECTED: what goes out, and which answers are taken. Over a connection in memory. */
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "#assert";
-import { BrokerErrorResponse, ConnectionError, ConnectionTimeoutError, UnknownBrokerResponseError } from "../errors.ts";
-import type { HeartbeatOffer } from "../heartbeat.ts";
-import { Session, type SessionOptions } from "../session.ts";
-import type { Transport } from "../transport.ts";
+import {
+  BrokerErrorResponse,
+  ConnectionError,
+  ConnectionTimeoutError,
+  UnknownBrokerResponseError,
+} from "../base/errors.ts";
+import type { HeartbeatOffer } from "../connection/heartbeat.ts";
+import { Session, type SessionOptions } from "../session/session.ts";
+import type { Transport } from "../transport/transport.ts";
 import { type ClientRig, clientTest } from "./support/client_rig.ts";
 import { FakeClock } from "./support/fake_clock.ts";
 import type { RawPeer } from "./support/raw_peer.ts";

@@ -1,7 +1,7 @@
 /** Header lines by themselves: escaping, unescaping, parsing and looking up, by the rules of each version. */
 import { assertEquals, assertStrictEquals, assertThrows } from "#assert";
 import { test } from "#test";
-import { UnknownBrokerResponseError } from "../errors.ts";
+import { UnknownBrokerResponseError } from "../base/errors.ts";
 import {
   assertVersion,
   checkHeaderLine,
@@ -13,7 +13,7 @@ import {
   parseHeaders,
   unescapeHeader,
   VERSIONS,
-} from "../headers.ts";
+} from "../codec/headers.ts";
 
 const V10 = headerRules("MESSAGE", "1.0");
 const V11 = headerRules("MESSAGE", "1.1");

@@ -1,7 +1,7 @@
 /** Heart-beats when time jumps: who is probed then, who is lost, and who is left alone. */
 import { assertEquals, assertGreaterOrEqual } from "#assert";
 import { test } from "#test";
-import { Heartbeat, type HeartbeatPlan } from "../heartbeat.ts";
+import { Heartbeat, type HeartbeatPlan } from "../connection/heartbeat.ts";
 import { FakeClock } from "./support/fake_clock.ts";
 
 /** A heart that can be probed; `answers` is whether something comes at once. */

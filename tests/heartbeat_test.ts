@@ -12,7 +12,7 @@ import {
   NO_HEARTBEAT,
   parseHeartbeat,
   systemClock,
-} from "../heartbeat.ts";
+} from "../connection/heartbeat.ts";
 
 test("S12-16 AMB-26 AMB-46 a heart-beat header is two non-negative integers and a comma", () => {
   assertEquals(parseHeartbeat("0,0"), { send: 0, receive: 0 });

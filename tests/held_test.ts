@@ -1,9 +1,9 @@
 /** Who holds on to what was received: nothing that somebody still has is read over. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
-import { Broker } from "../broker.ts";
-import { FrameDecoder } from "../decoder.ts";
-import { Stomp } from "../stomp.ts";
+import { Broker } from "../broker/broker.ts";
+import { FrameDecoder } from "../codec/decoder.ts";
+import { Stomp } from "../client/stomp.ts";
 import { octets } from "./fixtures/decoding.ts";
 
 const WIRE = "MESSAGE\nfoo:bar\n\nhello\0MESSAGE\nfoo:baz\n\nworld\0";

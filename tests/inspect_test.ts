@@ -3,9 +3,9 @@ import { assert, assertEquals, assertStringIncludes } from "#assert";
 import { test } from "#test";
 import process from "node:process";
 import { inspect } from "node:util";
-import { FrameDecoder, FrameDecoderStream } from "../decoder.ts";
-import { BrokerErrorResponse, UnknownBrokerResponseError } from "../errors.ts";
-import { Frame } from "../frame.ts";
+import { FrameDecoder, FrameDecoderStream } from "../codec/decoder.ts";
+import { BrokerErrorResponse, UnknownBrokerResponseError } from "../base/errors.ts";
+import { Frame } from "../codec/frame.ts";
 import { octets } from "./fixtures/decoding.ts";
 import { run } from "./support/process.ts";
 import { runtime } from "./support/runtime.ts";
@@ -88,7 +88,7 @@ test("JSON.stringify gives command, headers and body", () => {
 });
 
 test("console.log of a frame shows no passcode", async () => {
-  const program = `import { Frame } from ${JSON.stringify(new URL("../frame.ts", import.meta.url).href)};
+  const program = `import { Frame } from ${JSON.stringify(new URL("../codec/frame.ts", import.meta.url).href)};
     const frame = new Frame().buildFrame({ command: "CONNECT", headers: { login: "me", passcode: "${SECRET}" } });
     console.log(frame, { frame }, [frame]); console.error(frame); console.dir(frame, { depth: 9, showHidden: true });`;
   const args = { deno: ["eval", program], bun: ["-e", program], node: ["--input-type=module", "-e", program] }[runtime];

@@ -9,14 +9,14 @@ import {
   assertThrows,
 } from "#assert";
 import { test } from "#test";
-import { Backoff } from "../backoff.ts";
+import { Backoff } from "../client/backoff.ts";
 import {
   BrokerErrorResponse,
   ConnectionError,
   ConnectionTimeoutError,
   NotConnectedError,
   StompError,
-} from "../errors.ts";
+} from "../base/errors.ts";
 import { breakOff, clientTest, subscribed, Watcher } from "./support/client_rig.ts";
 import { confirm } from "./support/raw_server.ts";
 

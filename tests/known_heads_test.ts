@@ -3,9 +3,9 @@ import { assertEquals, assertLess, assertThrows } from "#assert";
 import { test } from "#test";
 import fc from "fast-check";
 import process from "node:process";
-import { FrameDecoder } from "../decoder.ts";
-import { UnknownBrokerResponseError } from "../errors.ts";
-import type { Frame, Version } from "../frame.ts";
+import { FrameDecoder } from "../codec/decoder.ts";
+import { UnknownBrokerResponseError } from "../base/errors.ts";
+import type { Frame, Version } from "../codec/frame.ts";
 import { octets } from "./fixtures/decoding.ts";
 import { runtime } from "./support/runtime.ts";
 

@@ -2,10 +2,11 @@
  * The house: which module may know of which. The table in CONTRIBUTING.md is the rule that these tests enforce, so that
  * people and tests read the same one.
  */
+import { basename } from "node:path";
 import { assertEquals, assertGreater } from "#assert";
 import { test } from "#test";
 import { readModule } from "./support/modules.ts";
-import { files, readText } from "./support/project.ts";
+import { files, LIBRARY, readText } from "./support/project.ts";
 
 /** The modules that may name a runtime: the adapters, what chooses one of them, and the program. */
 const NAMES_RUNTIMES = /^(transport_\w+|connect|cli)\.ts$/;
@@ -38,8 +39,9 @@ function readFloors(markdown: string): string[][] {
   return rows.filter((cell) => cell !== undefined).map((cell) => [...cell.matchAll(/\w+\.ts/g)].map(([name]) => name));
 }
 
-/** What is wrong with a module. */
-function findViolations(file: string, source: string, floors: readonly string[][]): string[] {
+/** What is wrong with a module. The table names modules without their folders, and no two have the same name. */
+function findViolations(path: string, source: string, floors: readonly string[][]): string[] {
+  const file = basename(path);
   const floorOf = (name: string) => floors.findIndex((floor) => floor.includes(name));
   const floor = floorOf(file);
   if (floor < 0) return [`${file} has no row in the table of CONTRIBUTING.md`];
@@ -47,7 +49,7 @@ function findViolations(file: string, source: string, floors: readonly string[][
   const violations: string[] = [];
   for (const { specifier, dynamic, typeOnly, line } of imports) {
     const complain = (what: string) => violations.push(`${file}:${line} ${what}`);
-    const target = specifier?.match(/^\.\/(\w+\.ts)$/)?.[1];
+    const target = specifier?.match(/^\.\.?\/(?:\w+\/)?(\w+\.ts)$/)?.[1];
     if (specifier === undefined) {
       complain("imports something that is not a literal");
     } else if (target === undefined) {
@@ -72,20 +74,20 @@ function findViolations(file: string, source: string, floors: readonly string[][
 
 test("every module imports only from the rows above it", () => {
   const floors = readFloors(readText("CONTRIBUTING.md"));
-  const modules = files("*.ts");
+  const modules = files(...LIBRARY);
   assertGreater(modules.length, 0);
   assertEquals(modules.flatMap((file) => findViolations(file, readText(file), floors)), []);
 });
 
 test("every row of the table is a module", () => {
-  const modules = files("*.ts");
+  const modules = files(...LIBRARY).map((path) => basename(path));
   assertEquals(readFloors(readText("CONTRIBUTING.md")).flat().filter((file) => !modules.includes(file)), []);
 });
 
 test(`no file is longer than ${MOST_LINES} lines`, () => {
-  const long = files("*.ts", "{bench,examples,tests}/**/*.ts").filter((file) => !(file in LONG)).map((file) =>
-    [file, readText(file).split("\n").length - 1] as const
-  ).filter(([, lines]) => lines > MOST_LINES);
+  const long = files(...LIBRARY, "{bench,examples,tests}/**/*.ts").filter((file) => !(basename(file) in LONG)).map((
+    file,
+  ) => [file, readText(file).split("\n").length - 1] as const).filter(([, lines]) => lines > MOST_LINES);
   assertEquals(long, []);
 });
 

@@ -2,7 +2,7 @@
 import { assertEquals } from "#assert";
 import { test } from "#test";
 import fc from "fast-check";
-import { Numbered, readNumber } from "../numbered.ts";
+import { Numbered, readNumber } from "../base/numbered.ts";
 
 test("numbers count up, and each has its thing until that is taken", () => {
   const things = new Numbered<{ name: string }>();

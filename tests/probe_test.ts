@@ -1,12 +1,12 @@
 /** After a jump of the clock: what is asked of the broker, and what becomes of the connection. */
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "#assert";
 import { test } from "#test";
-import { Broker } from "../broker.ts";
-import { ConnectionError, type StompError } from "../errors.ts";
-import { Frame } from "../frame.ts";
+import { Broker } from "../broker/broker.ts";
+import { ConnectionError, type StompError } from "../base/errors.ts";
+import { Frame } from "../codec/frame.ts";
 import { Stomp } from "../mod.ts";
-import { Probe } from "../probe.ts";
-import { OpenTransactions } from "../transactions.ts";
+import { Probe } from "../session/probe.ts";
+import { OpenTransactions } from "../session/transactions.ts";
 import { FaultProxy } from "./fault_proxy.ts";
 import { type ClientRig, clientTest, frame, openSession, settle, Watcher } from "./support/client_rig.ts";
 import { FakeClock } from "./support/fake_clock.ts";

@@ -2,8 +2,8 @@
 import { assertEquals, assertLess } from "#assert";
 import { test } from "#test";
 import process from "node:process";
-import { Frame } from "../frame.ts";
-import { Fifo, type FrameSource, IntermediateMessageQueue } from "../queue.ts";
+import { Frame } from "../codec/frame.ts";
+import { Fifo, type FrameSource, IntermediateMessageQueue } from "../base/queue.ts";
 import { runtime } from "./support/runtime.ts";
 
 test("a Fifo gives items in the order they came, and takes more at any time", () => {

@@ -8,8 +8,8 @@ import {
   SubscriptionError,
   TimeoutError,
   UnsupportedByBrokerError,
-} from "../errors.ts";
-import type { StompOptions } from "../stomp_options.ts";
+} from "../base/errors.ts";
+import type { StompOptions } from "../client/stomp_options.ts";
 import { breakOff, type ClientRig, clientTest, frame, subscribed, Watcher } from "./support/client_rig.ts";
 import type { RawPeer } from "./support/raw_peer.ts";
 import { confirm, errorFor, message, receiptFor } from "./support/raw_server.ts";

@@ -1,7 +1,7 @@
 /** Request and reply against `Broker`. */
 import { assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { test } from "#test";
-import { Broker } from "../broker.ts";
+import { Broker } from "../broker/broker.ts";
 import { ConnectionError, type Message, NotConnectedError, Stomp, TimeoutError } from "../mod.ts";
 
 test("a request gets its reply", async () => {

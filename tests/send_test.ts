@@ -1,6 +1,6 @@
 /** What a message looks like on the wire, whatever is said of it. */
 import { assertEquals } from "#assert";
-import type { SendOptions } from "../stomp_options.ts";
+import type { SendOptions } from "../client/stomp_options.ts";
 import { clientTest } from "./support/client_rig.ts";
 import { confirm } from "./support/raw_server.ts";
 

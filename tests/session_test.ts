@@ -10,8 +10,8 @@ import {
   TimeoutError,
   TransactionError,
   UnknownBrokerResponseError,
-} from "../errors.ts";
-import type { Frame } from "../frame.ts";
+} from "../base/errors.ts";
+import type { Frame } from "../codec/frame.ts";
 import { clientTest, frame, openSession, settle } from "./support/client_rig.ts";
 import { FakeClock } from "./support/fake_clock.ts";
 import { confirm, errorFor, message, receiptFor } from "./support/raw_server.ts";

@@ -13,7 +13,7 @@ import {
   TimeoutError,
   TransactionError,
 } from "../mod.ts";
-import type { BrokerOptions } from "../broker.ts";
+import type { BrokerOptions } from "../broker/broker.ts";
 import { type ClientRig, clientTest, Watcher } from "./support/client_rig.ts";
 import { confirm } from "./support/raw_server.ts";
 

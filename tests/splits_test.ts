@@ -1,7 +1,7 @@
 /** F12-06: however octets are cut into chunks, the same frames, the same heart-beats and the same verdict come of it. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
-import { FrameDecoder } from "../decoder.ts";
+import { FrameDecoder } from "../codec/decoder.ts";
 import { decode, followVersion, octets, type Outcome, splits } from "./fixtures/decoding.ts";
 import { DECODED } from "./fixtures/frames.ts";
 import { ENCODED } from "./fixtures/frames_encoded.ts";

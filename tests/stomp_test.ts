@@ -7,8 +7,8 @@ import {
   StompError,
   TimeoutError,
   UnsupportedByBrokerError,
-} from "../errors.ts";
-import { Stomp } from "../stomp.ts";
+} from "../base/errors.ts";
+import { Stomp } from "../client/stomp.ts";
 import { clientTest, frame, settle, subscribed, Watcher } from "./support/client_rig.ts";
 import { confirm, errorFor, message, receiptFor } from "./support/raw_server.ts";
 

@@ -17,7 +17,7 @@ import {
   SubscriptionError,
   UnknownBrokerResponseError,
 } from "../mod.ts";
-import type { FrameSocket } from "../frame.ts";
+import type { FrameSocket } from "../codec/frame.ts";
 import { type ClientRig, clientTest } from "./support/client_rig.ts";
 
 /** A frame on a socket that is connected to a broker: its own, or that of a `Stomp`. */

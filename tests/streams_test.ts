@@ -1,10 +1,10 @@
 /** The two streams: frames in order, what comes before a fault is given out, back-pressure, and an end for everyone. */
 import { assertEquals, assertLessOrEqual, assertRejects, assertStrictEquals, assertThrows } from "#assert";
 import { test } from "#test";
-import { FrameDecoderStream, FrameEncoderStream } from "../decoder.ts";
-import { UnknownBrokerResponseError } from "../errors.ts";
-import { Frame } from "../frame.ts";
-import type { Version } from "../headers.ts";
+import { FrameDecoderStream, FrameEncoderStream } from "../codec/decoder.ts";
+import { UnknownBrokerResponseError } from "../base/errors.ts";
+import { Frame } from "../codec/frame.ts";
+import type { Version } from "../codec/headers.ts";
 import { latin1, octets, splits } from "./fixtures/decoding.ts";
 
 const message = (body: string) => `MESSAGE\n\n${body}\0`;

@@ -1,8 +1,8 @@
 /** What a consumer holds: iteration, acknowledgement, back-pressure, and the ways it ends. */
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
-import { AcknowledgeError, BrokerErrorResponse, StompError, SubscriptionError, TimeoutError } from "../errors.ts";
-import type { Message } from "../message.ts";
-import type { Subscription } from "../subscription.ts";
+import { AcknowledgeError, BrokerErrorResponse, StompError, SubscriptionError, TimeoutError } from "../base/errors.ts";
+import type { Message } from "../client/message.ts";
+import type { Subscription } from "../client/subscription.ts";
 import { clientTest, settle, subscribed, Watcher } from "./support/client_rig.ts";
 import type { RawPeer } from "./support/raw_peer.ts";
 import { confirm, errorFor, message, receiptFor } from "./support/raw_server.ts";

@@ -1,9 +1,9 @@
 /** Where the messages of a connection go, by ids of any look. */
 import { assertEquals, assertThrows } from "#assert";
 import { test } from "#test";
-import { SubscriptionError } from "../errors.ts";
-import { Frame } from "../frame.ts";
-import { type MessageTarget, Targets } from "../targets.ts";
+import { SubscriptionError } from "../base/errors.ts";
+import { Frame } from "../codec/frame.ts";
+import { type MessageTarget, Targets } from "../session/targets.ts";
 
 const IDS = [
   "sub-1",

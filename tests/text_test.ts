@@ -4,7 +4,7 @@ import { test } from "#test";
 import fc from "fast-check";
 import process from "node:process";
 import { runInNewContext } from "node:vm";
-import * as native from "../text.ts";
+import * as native from "../codec/text.ts";
 import { latin1, octets, utf8 } from "./fixtures/decoding.ts";
 
 /** The module as a browser has it: nothing there to reach `node:buffer` through. */
@@ -12,7 +12,7 @@ async function importWithoutBuffer(): Promise<typeof native> {
   const found = Object.getOwnPropertyDescriptor(process, "getBuiltinModule");
   Object.defineProperty(process, "getBuiltinModule", { value: undefined, configurable: true, writable: true });
   try {
-    const path = "../text.ts?browser";
+    const path = "../codec/text.ts?browser";
     return await import(path);
   } finally {
     if (found) Object.defineProperty(process, "getBuiltinModule", found);

@@ -1,9 +1,15 @@
 /** Transactions: all of it or nothing, on one connection. */
 import { assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "#assert";
-import { AcknowledgeError, BrokerErrorResponse, NotConnectedError, TimeoutError, TransactionError } from "../errors.ts";
-import type { Message } from "../message.ts";
-import type { Stomp } from "../stomp.ts";
-import type { Transaction } from "../transaction.ts";
+import {
+  AcknowledgeError,
+  BrokerErrorResponse,
+  NotConnectedError,
+  TimeoutError,
+  TransactionError,
+} from "../base/errors.ts";
+import type { Message } from "../client/message.ts";
+import type { Stomp } from "../client/stomp.ts";
+import type { Transaction } from "../client/transaction.ts";
 import { clientTest, settle, subscribed, Watcher } from "./support/client_rig.ts";
 import type { RawPeer } from "./support/raw_peer.ts";
 import { confirm, errorFor, message } from "./support/raw_server.ts";

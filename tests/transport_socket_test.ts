@@ -2,9 +2,9 @@
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } from "#assert";
 import { test } from "#test";
 import type { Socket } from "node:net";
-import { ConnectionError } from "../errors.ts";
-import { directIo, type SocketAdapter, type Transport } from "../transport.ts";
-import { nodeAdapter } from "../transport_node.ts";
+import { ConnectionError } from "../base/errors.ts";
+import { directIo, type SocketAdapter, type Transport } from "../transport/transport.ts";
+import { nodeAdapter } from "../transport/transport_node.ts";
 import { runtime } from "./support/runtime.ts";
 import {
   ownAdapter,

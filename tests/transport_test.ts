@@ -13,10 +13,10 @@ import {
 } from "#assert";
 import { test } from "#test";
 import { Buffer } from "node:buffer";
-import { listen } from "../connect.ts";
-import { ConnectionError } from "../errors.ts";
-import { directIo, memoryPair, type SocketAdapter, type Transport } from "../transport.ts";
-import { nodeAdapter } from "../transport_node.ts";
+import { listen } from "../transport/connect.ts";
+import { ConnectionError } from "../base/errors.ts";
+import { directIo, memoryPair, type SocketAdapter, type Transport } from "../transport/transport.ts";
+import { nodeAdapter } from "../transport/transport_node.ts";
 import { runtime } from "./support/runtime.ts";
 import { concat, ownAdapter, pattern, readTransport, standstill } from "./support/sockets.ts";
 

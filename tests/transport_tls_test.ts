@@ -3,9 +3,9 @@ import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } fro
 import { test } from "#test";
 import process from "node:process";
 import type { TlsOptions as ServerOptions, TLSSocket } from "node:tls";
-import { ConnectionError } from "../errors.ts";
-import { listen } from "../connect.ts";
-import { directIo, type TlsOptions, type Transport } from "../transport.ts";
+import { ConnectionError } from "../base/errors.ts";
+import { listen } from "../transport/connect.ts";
+import { directIo, type TlsOptions, type Transport } from "../transport/transport.ts";
 import {
   ownAdapter,
   pattern,

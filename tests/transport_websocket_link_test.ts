@@ -3,9 +3,9 @@ import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } fro
 import { test } from "#test";
 import process from "node:process";
 import type { TlsOptions as ServerOptions, TLSSocket } from "node:tls";
-import { openTransport, parseUrl } from "../connect.ts";
-import { ConnectionError, ConnectionTimeoutError } from "../errors.ts";
-import type { TlsOptions } from "../transport.ts";
+import { openTransport, parseUrl } from "../transport/connect.ts";
+import { ConnectionError, ConnectionTimeoutError } from "../base/errors.ts";
+import type { TlsOptions } from "../transport/transport.ts";
 import { runtime } from "./support/runtime.ts";
 import { Peer, pem, silentPort } from "./support/sockets.ts";
 import { WebSocketPeer, type WebSocketPeerOptions } from "./support/websocket_peer.ts";

@@ -1,9 +1,9 @@
 /** What the WebSocket transport does with an open connection: messages, back-pressure, and every way it can end. */
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } from "#assert";
 import { test } from "#test";
-import { ConnectionError } from "../errors.ts";
-import { directIo, type Transport } from "../transport.ts";
-import { connectWebSocket, type WebSocketAddress } from "../transport_websocket.ts";
+import { ConnectionError } from "../base/errors.ts";
+import { directIo, type Transport } from "../transport/transport.ts";
+import { connectWebSocket, type WebSocketAddress } from "../transport/transport_websocket.ts";
 import { runtime } from "./support/runtime.ts";
 import { concat, pattern, readTransport, standstill } from "./support/sockets.ts";
 import { OPCODES, type WebSocketEnd, WebSocketPeer, type WebSocketPeerOptions } from "./support/websocket_peer.ts";

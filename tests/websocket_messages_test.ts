@@ -1,7 +1,7 @@
 /** One frame, one WebSocket message, however the bytes come. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
-import { MessageCutter } from "../websocket_messages.ts";
+import { MessageCutter } from "../transport/websocket_messages.ts";
 import { pattern } from "./support/sockets.ts";
 
 const encoder = new TextEncoder();

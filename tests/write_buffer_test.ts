@@ -2,10 +2,10 @@
 import { assertEquals, assertLess } from "#assert";
 import { test } from "#test";
 import fc from "fast-check";
-import type { DirectIo } from "../channel.ts";
-import { type Clock, systemClock } from "../heartbeat.ts";
-import { nextTurn } from "../turn.ts";
-import { WriteBuffer } from "../write_buffer.ts";
+import type { DirectIo } from "../transport/channel.ts";
+import { type Clock, systemClock } from "../connection/heartbeat.ts";
+import { nextTurn } from "../base/turn.ts";
+import { WriteBuffer } from "../connection/write_buffer.ts";
 
 const encoder = new TextEncoder();
 

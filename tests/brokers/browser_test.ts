@@ -4,7 +4,7 @@
  */
 import { assertEquals, assertMatch } from "#assert";
 import { test } from "#test";
-import { Broker } from "../../broker.ts";
+import { Broker } from "../../broker/broker.ts";
 import { runInChromium } from "../browser/chromium.ts";
 import { textOf } from "../browser/page.ts";
 import { runtime } from "../support/runtime.ts";

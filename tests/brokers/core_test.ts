@@ -2,10 +2,10 @@
  * What every client has to do, on each broker over each transport in each version: send, receive, acknowledge, and end.
  */
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "#assert";
-import { AcknowledgeError, NotConnectedError, SubscriptionError } from "../../errors.ts";
-import { Frame } from "../../frame.ts";
-import { openSocket } from "../../open_socket.ts";
-import { Simple } from "../../simple.ts";
+import { AcknowledgeError, NotConnectedError, SubscriptionError } from "../../base/errors.ts";
+import { Frame } from "../../codec/frame.ts";
+import { openSocket } from "../../client/open_socket.ts";
+import { Simple } from "../../client/simple.ts";
 import { allAtOnce, delay, eventually, everywhere, take, takeTexts, takeTextsUntilMark } from "./support.ts";
 
 everywhere("a sent message is confirmed and received", async ({ connect, queue, version }) => {

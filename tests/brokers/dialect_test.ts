@@ -2,10 +2,10 @@
  * One option, one meaning: each cell of the table in `dialect.ts`, and what the broker then really does.
  */
 import { assert, assertEquals, assertGreater, assertRejects } from "#assert";
-import type { ConsumerOptions, MessageOptions } from "../../dialect.ts";
-import { UnsupportedByBrokerError } from "../../errors.ts";
-import type { Stomp } from "../../stomp.ts";
-import type { SendOptions, SubscribeOptions } from "../../stomp_options.ts";
+import type { ConsumerOptions, MessageOptions } from "../../dialects/dialect.ts";
+import { UnsupportedByBrokerError } from "../../base/errors.ts";
+import type { Stomp } from "../../client/stomp.ts";
+import type { SendOptions, SubscribeOptions } from "../../client/stomp_options.ts";
 import { PRIORITY_QUEUES } from "./rig/activemq.ts";
 import {
   type BrokerName,

@@ -4,9 +4,9 @@
  */
 import { assert, assertEquals, assertInstanceOf, assertLess, assertMatch, assertRejects } from "#assert";
 import { inspect } from "node:util";
-import { BrokerErrorResponse, ConnectionError, StompError } from "../../errors.ts";
-import { Stomp } from "../../stomp.ts";
-import type { TlsOptions } from "../../transport.ts";
+import { BrokerErrorResponse, ConnectionError, StompError } from "../../base/errors.ts";
+import { Stomp } from "../../client/stomp.ts";
+import type { TlsOptions } from "../../transport/transport.ts";
 import { OTHER_HOST } from "./rig/rabbitmq.ts";
 import {
   type BrokerDetails,

@@ -3,10 +3,10 @@
  * nothing else is disturbed.
  */
 import { assertEquals, assertMatch, assertRejects } from "#assert";
-import { AcknowledgeError, BrokerErrorResponse, ConnectionError, SubscriptionError } from "../../errors.ts";
-import { Frame } from "../../frame.ts";
-import { openSocket } from "../../open_socket.ts";
-import { Stomp } from "../../stomp.ts";
+import { AcknowledgeError, BrokerErrorResponse, ConnectionError, SubscriptionError } from "../../base/errors.ts";
+import { Frame } from "../../codec/frame.ts";
+import { openSocket } from "../../client/open_socket.ts";
+import { Stomp } from "../../client/stomp.ts";
 import { type BrokerName, eventually, once, type Rig, take, takeTexts, VERSIONS } from "./support.ts";
 
 /** Whether the broker closes the connection after its ERROR. */

@@ -2,7 +2,7 @@
  * Request and reply, and the worker loop, by each broker's own conventions.
  */
 import { assert, assertEquals, assertRejects } from "#assert";
-import { ConnectionError, TimeoutError } from "../../errors.ts";
+import { ConnectionError, TimeoutError } from "../../base/errors.ts";
 import { eventually, everywhere, once, takeTextsUntilMark } from "./support.ts";
 
 everywhere("requests get each its reply", async ({ connect, queue, version }) => {

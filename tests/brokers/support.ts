@@ -5,11 +5,11 @@
  */
 import { test } from "#test";
 import process from "node:process";
-import { Stomp } from "../../stomp.ts";
-import type { StompOptions } from "../../stomp_options.ts";
-import type { Version } from "../../headers.ts";
-import type { Message } from "../../message.ts";
-import type { Subscription } from "../../subscription.ts";
+import { Stomp } from "../../client/stomp.ts";
+import type { StompOptions } from "../../client/stomp_options.ts";
+import type { Version } from "../../codec/headers.ts";
+import type { Message } from "../../client/message.ts";
+import type { Subscription } from "../../client/subscription.ts";
 import { control, type ControlAction, VARIABLES } from "./control.ts";
 import type { BrokerDetails, BrokerName, RigDetails } from "./rig/broker.ts";
 

@@ -3,7 +3,7 @@
  * UTF-8 cannot come in text.
  */
 import { assert, assertEquals, assertInstanceOf, assertMatch } from "#assert";
-import { ConnectionError } from "../../errors.ts";
+import { ConnectionError } from "../../base/errors.ts";
 import { everywhere, once, take, takeTexts, transportsOf } from "./support.ts";
 
 const ALL_OCTETS = Uint8Array.from({ length: 256 }, (_, index) => index);

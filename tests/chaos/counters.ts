@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Receipts } from "../../receipts.ts";
+import { Receipts } from "../../session/receipts.ts";
 
 /** Timers that are set. Counted here, because no runtime but Node tells. */
 const timers = new Set<unknown>();

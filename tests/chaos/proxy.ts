@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Broker } from "../../broker.ts";
+import { Broker } from "../../broker/broker.ts";
 import { type Fault, FaultProxy, type Random, seededRandom } from "../fault_proxy.ts";
 import { run, type RunReport } from "./ledger.ts";
 

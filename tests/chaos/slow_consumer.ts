@@ -8,7 +8,7 @@ import { spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { Broker } from "../../broker.ts";
+import { Broker } from "../../broker/broker.ts";
 import { Stomp } from "../../mod.ts";
 
 const HELP = `deno run --allow-all tests/chaos/slow_consumer.ts [options]

@@ -10,7 +10,7 @@
 import { readdirSync } from "node:fs";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { Broker } from "../../broker.ts";
+import { Broker } from "../../broker/broker.ts";
 import { Stomp, type StompOptions } from "../../mod.ts";
 import { FaultProxy, type Random, seededRandom } from "../fault_proxy.ts";
 import { countReceipts, countTimers, LongLived, openReceipts, openTimers } from "./counters.ts";

@@ -1,8 +1,8 @@
 /** Part C, how a connection begins: CONNECT, CONNECTED, heart-beats. */
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncludes, assertThrows } from "#assert";
-import { BrokerErrorResponse, ConnectionError, UnknownBrokerResponseError } from "../../errors.ts";
-import type { HeartbeatOffer } from "../../heartbeat.ts";
-import { Stomp } from "../../stomp.ts";
+import { BrokerErrorResponse, ConnectionError, UnknownBrokerResponseError } from "../../base/errors.ts";
+import type { HeartbeatOffer } from "../../connection/heartbeat.ts";
+import { Stomp } from "../../client/stomp.ts";
 import { type ClientRig, settle } from "../support/client_rig.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { connected, receiptFor } from "../support/raw_server.ts";

@@ -7,8 +7,8 @@ import {
   type StompError,
   TransactionError,
   UnknownBrokerResponseError,
-} from "../../errors.ts";
-import type { Frame } from "../../frame.ts";
+} from "../../base/errors.ts";
+import type { Frame } from "../../codec/frame.ts";
 import { type ClientRig, settle, subscribed } from "../support/client_rig.ts";
 import { confirm, errorFor, receiptFor } from "../support/raw_server.ts";
 import { ALL, clientRow, ESCAPING, frame, listen, message, sent } from "./harness.ts";

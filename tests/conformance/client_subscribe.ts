@@ -1,10 +1,10 @@
 /** Part C, subscriptions: SUBSCRIBE, MESSAGE, ACK, NACK, UNSUBSCRIBE. */
 import { assert, assertEquals, assertRejects } from "#assert";
-import { AcknowledgeError, StaleMessageError, SubscriptionError } from "../../errors.ts";
-import type { Message } from "../../message.ts";
-import type { Stomp } from "../../stomp.ts";
-import type { AckMode } from "../../acknowledge.ts";
-import type { Subscription } from "../../subscription.ts";
+import { AcknowledgeError, StaleMessageError, SubscriptionError } from "../../base/errors.ts";
+import type { Message } from "../../client/message.ts";
+import type { Stomp } from "../../client/stomp.ts";
+import type { AckMode } from "../../session/acknowledge.ts";
+import type { Subscription } from "../../client/subscription.ts";
 import { type ClientRig, subscribed } from "../support/client_rig.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm } from "../support/raw_server.ts";

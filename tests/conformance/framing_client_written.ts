@@ -1,6 +1,6 @@
 /** Part F for the client: what it writes. */
 import { assert, assertEquals, assertRejects, assertThrows } from "#assert";
-import { Session } from "../../session.ts";
+import { Session } from "../../session/session.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { confirm } from "../support/raw_server.ts";
 import { ALL, bytes, clientRow, dial, ESCAPING, frame, listen, sent } from "./harness.ts";

@@ -6,12 +6,12 @@
  */
 import { assertEquals, assertInstanceOf } from "#assert";
 import { test } from "#test";
-import { Broker, type BrokerOptions } from "../../broker.ts";
-import { type BrokerErrorResponse, type StompError, UnknownBrokerResponseError } from "../../errors.ts";
-import { Frame } from "../../frame.ts";
-import { Session, type SessionOptions } from "../../session.ts";
-import type { SendOptions, StompOptions } from "../../stomp_options.ts";
-import { memoryPair } from "../../transport.ts";
+import { Broker, type BrokerOptions } from "../../broker/broker.ts";
+import { type BrokerErrorResponse, type StompError, UnknownBrokerResponseError } from "../../base/errors.ts";
+import { Frame } from "../../codec/frame.ts";
+import { Session, type SessionOptions } from "../../session/session.ts";
+import type { SendOptions, StompOptions } from "../../client/stomp_options.ts";
+import { memoryPair } from "../../transport/transport.ts";
 import { type ClientRig, clientTest, openSession } from "../support/client_rig.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { type RawFrame, RawPeer } from "../support/raw_peer.ts";

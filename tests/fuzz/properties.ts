@@ -4,10 +4,10 @@
  * @module
  */
 import fc from "fast-check";
-import { FrameDecoder } from "../../decoder.ts";
-import { UnknownBrokerResponseError } from "../../errors.ts";
-import { Frame } from "../../frame.ts";
-import type { Version } from "../../headers.ts";
+import { FrameDecoder } from "../../codec/decoder.ts";
+import { UnknownBrokerResponseError } from "../../base/errors.ts";
+import { Frame } from "../../codec/frame.ts";
+import type { Version } from "../../codec/headers.ts";
 import { decode, followVersion, latin1, type Outcome, plain, type PlainFrame } from "../fixtures/decoding.ts";
 import { cut, cuts, frame, limits, type RandomFrame, version, wire } from "./arbitraries.ts";
 import { reference, type ReferenceOptions } from "./reference.ts";

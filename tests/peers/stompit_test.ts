@@ -1,7 +1,7 @@
 /** stompit, a client for Node, on the broker. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
-import type { Broker } from "../../broker.ts";
+import type { Broker } from "../../broker/broker.ts";
 import { withBroker } from "../support/broker_rig.ts";
 
 /** As much of stompit as is used here; it comes without types. */

@@ -3,7 +3,7 @@ import { assertEquals } from "#assert";
 import { test } from "#test";
 import { Client, type IMessage, type IStompSocket, Versions } from "@stomp/stompjs";
 import { createConnection } from "node:net";
-import type { Broker } from "../../broker.ts";
+import type { Broker } from "../../broker/broker.ts";
 import { withBroker } from "../support/broker_rig.ts";
 
 /** A TCP connection in the shape of a WebSocket. */

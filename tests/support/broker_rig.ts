@@ -4,8 +4,8 @@
  * @module
  */
 import { test } from "#test";
-import { Broker, type BrokerOptions, type ListenOptions } from "../../broker.ts";
-import { memoryPair } from "../../transport.ts";
+import { Broker, type BrokerOptions, type ListenOptions } from "../../broker/broker.ts";
+import { memoryPair } from "../../transport/transport.ts";
 import { RawPeer } from "./raw_peer.ts";
 
 /** What such a test gets. */

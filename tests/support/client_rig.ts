@@ -4,15 +4,15 @@
  * @module
  */
 import { test } from "#test";
-import { Broker, type BrokerOptions } from "../../broker.ts";
-import { Frame } from "../../frame.ts";
-import { Message } from "../../message.ts";
-import { Session, type SessionOptions } from "../../session.ts";
-import type { Status } from "../../status.ts";
-import { Stomp } from "../../stomp.ts";
-import type { StompOptions, SubscribeOptions } from "../../stomp_options.ts";
-import type { Subscription } from "../../subscription.ts";
-import { memoryPair, type Transport } from "../../transport.ts";
+import { Broker, type BrokerOptions } from "../../broker/broker.ts";
+import { Frame } from "../../codec/frame.ts";
+import { Message } from "../../client/message.ts";
+import { Session, type SessionOptions } from "../../session/session.ts";
+import type { Status } from "../../client/status.ts";
+import { Stomp } from "../../client/stomp.ts";
+import type { StompOptions, SubscribeOptions } from "../../client/stomp_options.ts";
+import type { Subscription } from "../../client/subscription.ts";
+import { memoryPair, type Transport } from "../../transport/transport.ts";
 import { RawPeer } from "./raw_peer.ts";
 import { confirm, connected, RawServer } from "./raw_server.ts";
 

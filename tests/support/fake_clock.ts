@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Clock } from "../../heartbeat.ts";
+import type { Clock } from "../../connection/heartbeat.ts";
 
 /** Time and timers of a test. */
 export class FakeClock implements Clock {

@@ -24,6 +24,12 @@ export function inRoot(...path: string[]): string {
   return join(ROOT, ...path);
 }
 
+/** The modules that are published, as patterns for {@link files}. */
+export const LIBRARY: readonly string[] = [
+  "*.ts",
+  "{base,broker,cli,client,codec,connection,dialects,session,transport}/*.ts",
+];
+
 /** Reads a file of the checkout. */
 export function readText(path: string): string {
   return readFileSync(inRoot(path), "utf8");

@@ -6,7 +6,7 @@
  * @module
  */
 import { createConnection, type Socket } from "node:net";
-import type { Transport } from "../../transport.ts";
+import type { Transport } from "../../transport/transport.ts";
 
 /** Milliseconds that anything may take. */
 const DEADLINE = 10_000;

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { listen } from "../../connect.ts";
-import type { Listener, Transport } from "../../transport.ts";
+import { listen } from "../../transport/connect.ts";
+import type { Listener, Transport } from "../../transport/transport.ts";
 import { type RawFrame, RawPeer } from "./raw_peer.ts";
 
 /** Milliseconds that a connection may be waited for. */

@@ -7,15 +7,15 @@
 import net from "node:net";
 import tls from "node:tls";
 import { Worker } from "node:worker_threads";
-import type { SocketAdapter, Transport } from "../../transport.ts";
+import type { SocketAdapter, Transport } from "../../transport/transport.ts";
 import { readText } from "./project.ts";
 import { runtime } from "./runtime.ts";
 
 /** The adapter of this runtime. */
 export async function ownAdapter(): Promise<SocketAdapter> {
-  if (runtime === "deno") return (await import("../../transport_deno.ts")).denoAdapter;
-  if (runtime === "bun") return (await import("../../transport_bun.ts")).bunAdapter;
-  return (await import("../../transport_node.ts")).nodeAdapter;
+  if (runtime === "deno") return (await import("../../transport/transport_deno.ts")).denoAdapter;
+  if (runtime === "bun") return (await import("../../transport/transport_bun.ts")).bunAdapter;
+  return (await import("../../transport/transport_node.ts")).nodeAdapter;
 }
 
 /** A file of tests/fixtures/tls. */

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { BrokerCore } from "../../broker_core.ts";
-import type { Peer, PeerWire } from "../../broker_peer.ts";
-import { Frame } from "../../frame.ts";
-import type { Version } from "../../headers.ts";
+import { BrokerCore } from "../../broker/broker_core.ts";
+import type { Peer, PeerWire } from "../../broker/broker_peer.ts";
+import { Frame } from "../../codec/frame.ts";
+import type { Version } from "../../codec/headers.ts";
 
 /** A wire that is full when it is told to be. */
 export class TestWire implements PeerWire {

@@ -7,12 +7,12 @@ import { writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import process from "node:process";
 import { run, type RunResult } from "./process.ts";
-import { files, inRoot, readJson, ROOT } from "./project.ts";
+import { files, inRoot, LIBRARY, readJson, ROOT } from "./project.ts";
 
 /** Every module that Deno can check. */
 export function denoModules(hasJsr: boolean): string[] {
   const except = ["tests/support/test_bun.ts", ...(hasJsr ? [] : files("tests/support/*_std.ts"))];
-  return files("*.ts", "{bench,examples,tests}/**/*.ts").filter((file) => !except.includes(file));
+  return files(...LIBRARY, "{bench,examples,tests}/**/*.ts").filter((file) => !except.includes(file));
 }
 
 /**

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { Broker } from "../../broker.ts";
-import { memoryPair } from "../../transport.ts";
+import type { Broker } from "../../broker/broker.ts";
+import { memoryPair } from "../../transport/transport.ts";
 import { WebSocketPeer } from "./websocket_peer.ts";
 
 /** What listens. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { BunSocket, BunSocketHandler, BunSockets } from "../../transport_bun.ts";
+import type { BunSocket, BunSocketHandler, BunSockets } from "../../transport/transport_bun.ts";
 
 /** Bun, with its own types where they are known. */
 type Bun = typeof globalThis extends { Bun: infer Known } ? Known : BunSockets;

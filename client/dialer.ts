@@ -1,0 +1,186 @@
+/**
+ * From addresses and options to a session: one attempt goes through all addresses once.
+ *
+ * @module
+ */
+import { Backoff } from "./backoff.ts";
+import { openTransport, type ParsedAddress, type ParsedAddresses, parseUrls } from "../transport/connect.ts";
+import { beginSteps, checkTimeout, type StepOptions, type WaitOptions, within } from "../base/deadline.ts";
+import {
+  type BrokerErrorResponse,
+  ConnectionError,
+  ConnectionTimeoutError,
+  type StompError,
+  TimeoutError,
+} from "../base/errors.ts";
+import { assertVersion } from "../codec/headers.ts";
+import type { HeartbeatTolerance } from "../connection/heartbeat.ts";
+import { completeLimits } from "../codec/limits.ts";
+import { Message } from "./message.ts";
+import { Session } from "../session/session.ts";
+import { type Credentials, readHeartbeat, type StompOptions } from "./stomp_options.ts";
+import { addressText } from "../transport/transport.ts";
+
+/** What becomes of a session. */
+export interface SessionEvents {
+  /** It is over. */
+  onEnd: (session: Session, reason: StompError | undefined) => void;
+  /** It brought an ERROR frame. */
+  onError: (error: BrokerErrorResponse) => void;
+}
+
+const CONNECT_TIMEOUT = 10_000;
+const CALL_TIMEOUT = 30_000;
+
+const IS_URL = /^([a-z][a-z0-9+.-]*:\/\/|failover:)/i;
+
+/**
+ * What a client is made with: a host and a port as stompy has them, or URLs.
+ *
+ * @throws {TypeError} when it makes no sense.
+ */
+export function addressesOf(
+  target: string | URL | readonly (string | URL)[],
+  port: number | undefined,
+): ParsedAddresses {
+  if (typeof target !== "string" || (port === undefined && IS_URL.test(target))) return parseUrls(target);
+  if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
+    throw new TypeError(`Cannot use port ${port}: it is a whole number from 1 to 65535`);
+  }
+  const bare = target.includes(":") && !target.startsWith("[") ? `[${target}]` : target;
+  return parseUrls(`stomp://${bare}:${port ?? 61613}`);
+}
+
+/** Opens the sessions of one client. */
+export class Dialer {
+  readonly #addresses: readonly ParsedAddress[];
+  readonly #randomize: boolean;
+  readonly #options: StompOptions;
+  /** Given to `connect`: wins over options and URL. */
+  #credentials: Credentials & { clientId?: string | undefined } = {};
+
+  /**
+   * Checks addresses and options.
+   *
+   * @throws {TypeError} when an option makes no sense.
+   * @throws {RangeError} when a number is out of range.
+   */
+  constructor({ addresses, randomize }: ParsedAddresses, options: StompOptions) {
+    this.#addresses = addresses;
+    this.#randomize = randomize;
+    this.#options = options;
+    readHeartbeat(options.heartbeat);
+    checkTimeout(options.connectTimeout);
+    checkTimeout(options.timeout);
+    if (options.reconnect) new Backoff(options.reconnect);
+    completeLimits(options);
+    checkOffer(options);
+    checkTolerance(options.heartbeatTolerance);
+  }
+
+  /** Milliseconds that a call waits for a receipt. */
+  get timeout(): number {
+    return this.#options.timeout ?? CALL_TIMEOUT;
+  }
+
+  /** Uses these from now on. */
+  login(credentials: Credentials & { clientId?: string | undefined }): void {
+    this.#credentials = { ...this.#credentials, ...credentials };
+  }
+
+  /**
+   * Tries each address once, in order or shuffled.
+   *
+   * @throws the error of the only address; for several a `ConnectionError` whose cause is an `AggregateError` of all.
+   */
+  async dial(events: SessionEvents, wait: WaitOptions): Promise<Session> {
+    const errors: unknown[] = [];
+    for (const address of this.#randomize ? shuffled(this.#addresses) : this.#addresses) {
+      wait.signal?.throwIfAborted();
+      try {
+        return await this.#open(address, events, wait);
+      } catch (error) {
+        if (wait.signal?.aborted) throw error;
+        errors.push(error);
+      }
+    }
+    if (errors.length === 1) throw errors[0];
+    const last = errors.at(-1);
+    throw new ConnectionError(
+      `Cannot connect to any of ${errors.length} addresses: ${errors.map(messageOf).join("; ")}`,
+      { cause: new AggregateError(errors, messageOf(last)) },
+    );
+  }
+
+  async #open(address: ParsedAddress, events: SessionEvents, wait: WaitOptions): Promise<Session> {
+    const options = this.#options;
+    const timeout = Math.min(wait.timeout ?? Infinity, options.connectTimeout ?? CONNECT_TIMEOUT);
+    const left = beginSteps({ signal: wait.signal, timeout });
+    const asked = await this.#ask(address, left());
+    const given = this.#credentials;
+    const transport = await openTransport(address, {
+      tls: options.tls,
+      versions: options.versions,
+      signal: wait.signal,
+      timeout: Math.max(1, Math.ceil(left().timeout ?? Infinity)), // 0 would be no limit
+    });
+    return await Session.open(
+      transport,
+      {
+        ...options,
+        host: options.host ?? address.host,
+        login: given.username ?? asked?.username ?? options.username ?? address.login,
+        passcode: given.password ?? asked?.password ?? options.password ?? address.passcode,
+        clientId: given.clientId ?? options.clientId,
+        heartbeat: readHeartbeat(options.heartbeat, address.scheme === "ws" || address.scheme === "wss"),
+        tolerance: options.heartbeatTolerance,
+        timeout: this.timeout,
+        messageType: Message,
+        onEnd: events.onEnd,
+        onError: events.onError,
+      },
+      left(),
+    );
+  }
+
+  async #ask(address: ParsedAddress, wait: StepOptions): Promise<Credentials | undefined> {
+    const { credentials } = this.#options;
+    if (credentials === undefined) return undefined;
+    try {
+      return await within((async () => await credentials())(), wait, "the credentials");
+    } catch (cause) {
+      if (wait.signal?.aborted) throw cause;
+      // Where tokens come from may be out of order, too, when the broker is: that is no reason to give up.
+      const message = `Cannot connect to ${addressText(address)}: there were no credentials: ${messageOf(cause)}`;
+      throw new (cause instanceof TimeoutError ? ConnectionTimeoutError : ConnectionError)(message, { cause });
+    }
+  }
+}
+
+function checkOffer({ versions, headers }: StompOptions): void {
+  for (const version of versions ?? []) assertVersion(version);
+  if (versions?.length === 0) throw new TypeError("Cannot connect: the list of versions to offer is empty");
+  // "receipt" in the 1.2 text: any frame but CONNECT may have one.
+  if (headers && "receipt" in headers) {
+    throw new TypeError("Cannot connect: CONNECT takes no receipt, its answer is one");
+  }
+}
+
+function checkTolerance({ factor = 1, floor = 0, probe = 0 }: HeartbeatTolerance = {}): void {
+  if (!(factor >= 1)) throw new RangeError(`Cannot tolerate heart-beats by a factor of ${factor}: 1 is the least`);
+  if (!(floor >= 0)) throw new RangeError(`Cannot tolerate heart-beats by a floor of ${floor} ms: 0 is the least`);
+  if (!(probe >= 0)) throw new RangeError(`Cannot wait ${probe} ms for the answer to a probe: 0 is the least`);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function shuffled<T>(items: readonly T[]): T[] {
+  const result = [...items];
+  for (let i = result.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1));
+    [result[i], result[j]] = [result[j]!, result[i]!];
+  }
+  return result;
+}

@@ -1,0 +1,117 @@
+/**
+ * `Message`: a MESSAGE frame in the hands of a consumer.
+ *
+ * @module
+ */
+import type { WaitOptions } from "../codec/conversation.ts";
+import { AcknowledgeError } from "../base/errors.ts";
+import { Frame, type FrameSocket } from "../codec/frame.ts";
+
+/** How a message is acknowledged. */
+export interface AcknowledgeOptions extends WaitOptions {
+  /** The transaction that this is part of: its id, or what `begin` gave. It takes effect with the commit. */
+  transaction?: string | { readonly id: string } | undefined;
+  /** Further headers, for example `{ requeue: "false" }` for a NACK on RabbitMQ. */
+  headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** What a message needs of the subscription that it came by. */
+export interface Acknowledger {
+  /** The id of the subscription. */
+  readonly id: string;
+  /** Sends ACK or NACK. */
+  acknowledge(command: "ACK" | "NACK", message: Message, options: AcknowledgeOptions): Promise<void>;
+}
+
+/** A message that was received. */
+export class Message extends Frame {
+  #subscription: Acknowledger | undefined;
+  #epoch = 0;
+  #number = 0;
+  /**
+   * What was said of it, if anything.
+   *
+   * @internal
+   */
+  settled: "ACK" | "NACK" | undefined;
+
+  /** Creates an empty message, as `Frame` does. That it is written out makes it quicker under Bun. */
+  constructor(sock?: FrameSocket) {
+    super(sock);
+  }
+
+  /**
+   * Ties the message to where it came from.
+   *
+   * @internal
+   */
+  cameBy(subscription: Acknowledger, epoch: number, number: number): void {
+    this.#subscription = subscription;
+    this.#epoch = epoch;
+    this.#number = number;
+  }
+
+  /** The subscription that it came by. */
+  get subscription(): Acknowledger | undefined {
+    return this.#subscription;
+  }
+
+  /** Which connection it came over. A message of an earlier one can no longer be acknowledged. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Its place among the messages of its subscription: 1, 2, 3 and so on. */
+  get number(): number {
+    return this.#number;
+  }
+
+  /** The `message-id` that the broker gave it. */
+  get id(): string {
+    return this.header("message-id") ?? "";
+  }
+
+  /** The destination that it was sent to, as the broker names it. */
+  get destination(): string {
+    return this.header("destination") ?? "";
+  }
+
+  /** Whether the broker says that it was delivered before. `false` does not prove that it was not. */
+  get redelivered(): boolean {
+    return this.header("redelivered") === "true";
+  }
+
+  /**
+   * Says that the message was consumed: this one in mode `client-individual`, it and all before it on the subscription
+   * in mode `client`. Resolves when the connection has room for more: brokers do not answer ACK.
+   *
+   * @throws {AcknowledgeError} in mode `auto`, or when the message was settled before.
+   * @throws {StaleMessageError} when its connection is gone. Nothing is written; the broker delivers it again.
+   */
+  ack(options: AcknowledgeOptions = {}): Promise<void> {
+    return this.#acknowledge("ACK", options);
+  }
+
+  /**
+   * Says that the message was not consumed. What the broker does with it then differs: RabbitMQ delivers it again at
+   * once, ActiveMQ moves a persistent one to its dead letter queue and drops others.
+   *
+   * @throws as {@linkcode ack}, and `AcknowledgeError` on STOMP 1.0, which has no NACK.
+   */
+  nack(options: AcknowledgeOptions = {}): Promise<void> {
+    return this.#acknowledge("NACK", options);
+  }
+
+  #acknowledge(command: "ACK" | "NACK", options: AcknowledgeOptions): Promise<void> {
+    if (this.#subscription === undefined) {
+      return Promise.reject(new AcknowledgeError(`Cannot send ${command}: the message came by no subscription`));
+    }
+    return this.#subscription.acknowledge(command, this, options);
+  }
+}
+
+/** The message that a frame is. Fails when no subscription of a client has received it. */
+export function receivedMessage(frame: Frame, command: string): Message {
+  if (frame instanceof Message) return frame;
+  throw new AcknowledgeError(`Cannot send ${command}: the frame was not received by a subscription of a client`);
+}

@@ -1,0 +1,90 @@
+/**
+ * `openSocket`: a connection that frames are written to and read from one by one, as stompy's `Frame` does it.
+ *
+ * @module
+ */
+import { openTransport, type OpenTransportOptions, type ParsedAddress, parseUrl } from "../transport/connect.ts";
+import type { ReadOptions } from "../codec/conversation.ts";
+import type { DecoderLimits } from "../codec/decoder.ts";
+import { ConnectionError, NotConnectedError, type StompError, UnknownBrokerResponseError } from "../base/errors.ts";
+import type { Frame, FrameSocket } from "../codec/frame.ts";
+import { isVersion, type Version } from "../codec/headers.ts";
+import { Inbox } from "../base/inbox.ts";
+import { FramedSocket } from "../connection/socket.ts";
+import type { Transport } from "../transport/transport.ts";
+
+/** Options of {@linkcode openSocket}. */
+export interface OpenSocketOptions extends OpenTransportOptions, DecoderLimits {}
+
+/**
+ * Opens a connection without saying CONNECT: that is for `frame.connect(sock)` to do.
+ *
+ * ```ts
+ * import { Frame, openSocket } from "@x/stompy";
+ *
+ * const sock = await openSocket("stomp://localhost:61613");
+ * const frame = new Frame();
+ * await frame.connect(sock, { username: "guest", password: "guest" });
+ * await frame.sendFrame(new Frame().buildFrame({ command: "DISCONNECT" }));
+ * await sock.close();
+ * ```
+ *
+ * @throws {TypeError} when the URL makes no sense.
+ * @throws {ConnectionError} when the connection cannot be made.
+ */
+export async function openSocket(url: string | URL, options: OpenSocketOptions = {}): Promise<FrameSocket> {
+  const address = parseUrl(url);
+  return new RawSocket(await openTransport(address, options), address, options);
+}
+
+class RawSocket implements FrameSocket {
+  readonly host: string;
+  readonly #socket: FramedSocket;
+  readonly #inbox: Inbox<Frame>;
+
+  constructor(transport: Transport, address: ParsedAddress, limits: DecoderLimits) {
+    this.host = address.host;
+    this.#socket = new FramedSocket(transport, limits);
+    this.#inbox = new Inbox<Frame>((full) => full ? this.#socket.pause() : this.#socket.resume());
+    this.#socket.start({
+      onFrame: (frame) => this.#onFrame(frame),
+      onEnd: (error) => this.#inbox.end(error ?? closedByBroker(this.#socket.peer)),
+    });
+  }
+
+  get version(): Version {
+    return this.#socket.version;
+  }
+
+  async writeFrame(frame: Frame): Promise<void> {
+    await this.#socket.send(frame);
+  }
+
+  readFrame(options: ReadOptions = {}): Promise<Frame | undefined> {
+    return this.#inbox.take(options, "a frame");
+  }
+
+  close(): Promise<void> {
+    this.#inbox.end(new NotConnectedError("Cannot read frame: the socket is closed"));
+    return this.#socket.end();
+  }
+
+  #onFrame(frame: Frame): void {
+    if (frame.command === "CONNECTED") {
+      // No version means 1.0 ("Protocol Negotiation" in the 1.2 text), whose brokers pad values with spaces.
+      const version = frame.headers["version"]?.trim() ?? "1.0";
+      if (!isVersion(version)) {
+        const what = `the broker chose version ${JSON.stringify(version)}`;
+        this.#inbox.end(new UnknownBrokerResponseError(`Cannot go on with ${this.#socket.peer}: ${what}`, { frame }));
+        this.#socket.close();
+        return;
+      }
+      this.#socket.version = version;
+    }
+    this.#inbox.put(frame);
+  }
+}
+
+function closedByBroker(peer: string): StompError {
+  return new ConnectionError(`Connection to ${peer} lost: the broker closed it`);
+}

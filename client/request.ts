@@ -1,0 +1,156 @@
+/**
+ * Request and reply: many requests share one queue for their replies.
+ *
+ * @module
+ */
+import { beginSteps, checkWait, within } from "../base/deadline.ts";
+import { BrokerErrorResponse, ConnectionError, type StompError } from "../base/errors.ts";
+import { Frame } from "../codec/frame.ts";
+import type { SessionKeeper } from "./keeper.ts";
+import { Message } from "./message.ts";
+import type { Session } from "../session/session.ts";
+import type { SendOptions } from "./stomp_options.ts";
+
+/** Options of `request`. */
+export type RequestOptions = Omit<SendOptions, "receipt" | "transaction" | "replyTo" | "correlationId" | "wait">;
+
+/** What a handler of requests may give back: nothing is no reply. */
+export type Reply = string | Uint8Array | undefined | void | {
+  /** The body. */
+  body: string | Uint8Array;
+  /** Options of the send, for example `contentType`. */
+  options?: Omit<SendOptions, "correlationId" | "transaction">;
+};
+
+/** What requests need of their client. */
+export interface RequestOwner {
+  /** Keeps the connection. */
+  readonly keeper: SessionKeeper;
+  /** Milliseconds that a call takes at most, where it says nothing else. */
+  readonly timeout: number;
+  /** Sends a message. */
+  send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<unknown>;
+}
+
+interface Waiting {
+  resolve: (reply: Message) => void;
+  reject: (error: unknown) => void;
+}
+
+/** The queue for replies on one connection. */
+interface ReplyQueue {
+  readonly session: Session;
+  /** What goes into `reply-to`. */
+  readonly address: string;
+  /** Resolves when replies can come. */
+  readonly ready: Promise<void>;
+}
+
+/** The requests of one client that wait for their replies. */
+export class Requests {
+  readonly #owner: RequestOwner;
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #prefix = crypto.randomUUID();
+  #count = 0;
+  #queue: ReplyQueue | undefined;
+
+  /** Begins with none. */
+  constructor(owner: RequestOwner) {
+    this.#owner = owner;
+  }
+
+  /** How many wait. */
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Sends a request and waits for its reply.
+   *
+   * @throws {TimeoutError} when none comes in time; the reply is dropped if it comes later.
+   * @throws {ConnectionError} when the connection is lost first: whether the request was handled is then unknown.
+   */
+  async request(destination: string, body: string | Uint8Array, options: RequestOptions): Promise<Message> {
+    checkWait(options);
+    const left = beginSteps(options, this.#owner.timeout);
+    const session = await this.#owner.keeper.ready(`request ${destination}`, left());
+    const queue = this.#queueOn(session);
+    await within(queue.ready, left(), "the queue for replies");
+    const id = `${this.#prefix}-${++this.#count}`;
+    const reply = new Promise<Message>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    reply.catch(() => {}); // it may fail before anybody waits, or after
+    try {
+      const sent = this.#owner.send(destination, body, {
+        ...options,
+        ...left(),
+        receipt: false, // the reply says more
+        replyTo: queue.address,
+        correlationId: id,
+      });
+      const answered = sent.then(() => reply);
+      return await within(answered, left(), `the reply of ${destination}`);
+    } finally {
+      this.#waiting.delete(id);
+    }
+  }
+
+  /** Answers a request, if it wants an answer and gets one. */
+  async answer(request: Message, reply: Reply): Promise<void> {
+    const replyTo = request.header("reply-to");
+    if (replyTo === undefined || reply === undefined) return;
+    const { body, options } = typeof reply === "object" && !(reply instanceof Uint8Array)
+      ? reply
+      : { body: reply, options: {} };
+    const correlationId = request.header("correlation-id");
+    try {
+      // With a receipt: if whoever asked is gone, the broker's ERROR is then about this frame and disturbs nobody else.
+      await this.#owner.send(replyTo, body, { ...options, correlationId });
+    } catch (error) {
+      if (!(error instanceof BrokerErrorResponse)) throw error;
+      // Nobody is there to get it, which does not make the work undone.
+    }
+  }
+
+  /** The connection is gone, or brought an ERROR that names no frame. */
+  failAll(error: StompError): void {
+    for (const { reject } of this.#waiting.values()) {
+      reject(new ConnectionError(`Cannot get a reply: ${error.message}`, { cause: error, frame: error.frame }));
+    }
+    this.#waiting.clear();
+  }
+
+  #queueOn(session: Session): ReplyQueue {
+    if (this.#queue?.session !== session) this.#queue = this.#makeQueue(session);
+    return this.#queue;
+  }
+
+  #makeQueue(session: Session): ReplyQueue {
+    const name = `stompy-${crypto.randomUUID()}`;
+    const deliver = (frame: Frame) => this.#deliver(frame as Message);
+    const family = session.family;
+    if (family === "rabbitmq") {
+      // RabbitMQ subscribes to it by itself, under its own name, and refuses a SUBSCRIBE.
+      const address = `/temp-queue/${name}`;
+      session.expect({ id: address, destination: address, deliver });
+      return { session, address, ready: Promise.resolve() };
+    }
+    // ActiveMQ, and the embedded broker, know temporary queues; elsewhere a name that nobody else has does as well.
+    const temporary = family === "activemq" || family === "stompy";
+    const address = temporary ? `/temp-queue/${name}` : `/queue/${name}`;
+    const frame = new Frame().buildFrame({
+      command: "SUBSCRIBE",
+      headers: { id: name, destination: address, ack: "auto" },
+    });
+    const ready = session.subscribe({ id: name, destination: address, deliver }, frame).then(() => {});
+    ready.catch(() => {
+      if (this.#queue?.session === session) this.#queue = undefined; // the next request tries again
+    });
+    return { session, address, ready };
+  }
+
+  /** A reply that nobody waits for any more is dropped. */
+  #deliver(message: Message): void {
+    const waiting = this.#waiting.get(message.header("correlation-id") ?? "");
+    waiting?.resolve(message);
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * Sending: from what the caller says to a SEND on a connection, with a receipt, without one, or in a transaction.
+ *
+ * @module
+ */
+import { beginSteps, checkWait, type WaitOptions, within } from "../base/deadline.ts";
+import { hasMessageOptions, messageHeaders, type MessageOptions } from "../dialects/dialect.ts";
+import { assertBody, headerText } from "../codec/encode.ts";
+import { Frame } from "../codec/frame.ts";
+import type { HeaderEntries } from "../codec/headers.ts";
+import type { SessionKeeper } from "./keeper.ts";
+import type { Outbox, Parcel } from "./outbox.ts";
+import type { ReceiptWaiter } from "../session/receipts.ts";
+import type { PlainMessage, Session } from "../session/session.ts";
+import type { SendOptions } from "./stomp_options.ts";
+import type { Transaction } from "./transaction.ts";
+
+/** What sending needs of the client. */
+export interface SenderOwner {
+  /** Keeps the connection. */
+  readonly keeper: SessionKeeper;
+  /** Milliseconds that a call takes at most, where it says nothing else. */
+  readonly timeout: number;
+  /** Whether text is sent with `content-length`, where a send says nothing else. */
+  readonly contentLength: boolean;
+  /** The open transaction that is meant. */
+  transaction(reference: string | { readonly id: string }, what: string): Transaction;
+}
+
+/** The options of a send that has none. */
+export const NO_OPTIONS: SendOptions = Object.freeze({});
+
+/** What is given when there is room and no receipt is wanted. */
+const DONE: Promise<undefined> = Promise.resolve(undefined);
+
+/** Sends the messages of one client. */
+export class Sender {
+  readonly #owner: SenderOwner;
+  readonly #outbox: Outbox;
+
+  /** Sends with receipts by `outbox`, and nothing by itself. */
+  constructor(owner: SenderOwner, outbox: Outbox) {
+    this.#owner = owner;
+    this.#outbox = outbox;
+  }
+
+  /**
+   * Sends a message. Resolves to its RECEIPT, or to `undefined` where it has none.
+   *
+   * @throws at once what can never work.
+   */
+  send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<Frame | undefined> {
+    if (typeof destination !== "string" || destination === "") {
+      throw new TypeError("Cannot send: the destination is missing");
+    }
+    checkWait(options);
+    const { keeper } = this.#owner;
+    keeper.check("send to", destination);
+    if (this.#isPlain(options)) {
+      assertBody(body);
+      if (options.receipt !== false) return this.#outbox.send(new PlainParcel(destination, body, options), options);
+      const { session } = keeper;
+      if (session) return written(session.sendPlain(new PlainParcel(destination, body, options)), options);
+    }
+    // Built at once, so that a mistake is found at once.
+    const letter = new Letter(destination, body, options, this.#owner);
+    if (options.transaction !== undefined) return this.#sendInTransaction(options.transaction, letter, options);
+    if (options.receipt === false) return this.#sendWithoutReceipt(letter, options);
+    return this.#outbox.send(letter, options);
+  }
+
+  /** Whether the message can be written without a frame being made of it first. */
+  #isPlain(options: SendOptions): boolean {
+    if (!this.#owner.contentLength) return false;
+    if (options === NO_OPTIONS) return true;
+    const { contentType, contentLength, transaction, headers } = options;
+    if (contentLength === false || transaction !== undefined) return false;
+    if (contentType !== undefined && typeof contentType !== "string") return false; // to be refused
+    if (headers === undefined) return true;
+    return headers !== null && typeof headers === "object" && !("receipt" in headers || "content-length" in headers);
+  }
+
+  #sendInTransaction(
+    reference: string | { readonly id: string },
+    letter: Letter,
+    options: SendOptions,
+  ): Promise<undefined> {
+    // RabbitMQ sends such a receipt after that of COMMIT: who waits for it before waits for ever.
+    if (options.receipt) {
+      throw new TypeError("Cannot send with a receipt in a transaction: the receipt of the commit stands for all");
+    }
+    const transaction = this.#owner.transaction(reference, "send");
+    const session = transaction.use("send");
+    const frame = letter.frameFor(session);
+    frame.headers["transaction"] = transaction.id;
+    return written(session.send(frame), options);
+  }
+
+  #sendWithoutReceipt(letter: Letter, options: SendOptions): Promise<undefined> {
+    const { keeper, timeout } = this.#owner;
+    const what = `send to ${letter.destination}`;
+    const { session } = keeper;
+    if (session) return written(session.send(letter.frameFor(session)), options);
+    const left = beginSteps(options, timeout);
+    return keeper.ready(what, left()).then((open) => written(open.send(letter.frameFor(open)), left()));
+  }
+}
+
+/** What {@linkcode ownHeaders} finds. */
+interface OwnHeaders {
+  /** The `content-type`, if there is no other header. */
+  readonly contentType: string | undefined;
+  /** All of them, if there are others. */
+  readonly headers: HeaderEntries;
+}
+
+const NO_HEADERS: HeaderEntries = [];
+
+/** A message of which no frame is made. */
+class PlainParcel implements Parcel, PlainMessage {
+  readonly destination: string;
+  readonly contentType: string | undefined;
+  readonly headers: HeaderEntries;
+  readonly options: MessageOptions | undefined;
+  readonly body: string | Uint8Array;
+
+  constructor(destination: string, body: string | Uint8Array | undefined, options: SendOptions) {
+    const { contentType, headers } = ownHeaders(body, options);
+    this.destination = destination;
+    this.contentType = contentType;
+    this.headers = headers;
+    this.options = hasMessageOptions(options) ? fromNow(options) : undefined;
+    this.body = body ?? "";
+  }
+
+  get size(): number {
+    return this.body.length;
+  }
+
+  confirm(session: Session, waiter: ReceiptWaiter): string {
+    return session.confirmPlain(this, waiter);
+  }
+}
+
+/** Any other message. Its options may have other names on each connection that it is tried on. */
+class Letter implements Parcel {
+  readonly destination: string;
+  readonly size: number;
+  readonly #owner: SenderOwner;
+  readonly #ownReceipt: boolean;
+  readonly #frame: Frame;
+  readonly #portable: MessageOptions;
+  #named: string[] = [];
+
+  constructor(destination: string, body: string | Uint8Array, options: SendOptions, owner: SenderOwner) {
+    this.destination = destination;
+    this.#owner = owner;
+    const own = ownHeaders(body, options);
+    const headers: Record<string, string> = { destination, ...Object.fromEntries(own.headers) };
+    if (own.contentType !== undefined) headers["content-type"] = own.contentType;
+    this.#ownReceipt = "receipt" in headers;
+    const contentLength = options.contentLength ?? owner.contentLength;
+    this.#frame = new Frame().buildFrame({ command: "SEND", headers, body }, { contentLength });
+    this.size = body?.length ?? 0;
+    this.#portable = fromNow(options);
+  }
+
+  /** The SEND as this connection's broker wants it. */
+  frameFor(session: Session): Frame {
+    const frame = this.#frame;
+    const { headers } = frame;
+    // What an earlier connection called it is no name on this one; the caller's own name stays.
+    if (!this.#ownReceipt) delete headers["receipt"];
+    for (const name of this.#named) delete headers[name];
+    const named = messageHeaders(this.#portable, session.family);
+    for (const [name, value] of named) headers[name] = value;
+    this.#named = named.map(([name]) => name);
+    return frame;
+  }
+
+  confirm(session: Session, waiter: ReceiptWaiter): string {
+    return session.confirm(this.frameFor(session), waiter);
+  }
+}
+
+/** Resolves when there is room for more. */
+function written(room: Promise<void> | undefined, wait: WaitOptions): Promise<undefined> {
+  return room === undefined ? DONE : within(room.then(() => undefined), wait, "room to send");
+}
+
+/** The time to live of a message begins now, however long it has to wait. */
+function fromNow(options: MessageOptions): MessageOptions {
+  const { expires } = options;
+  return typeof expires === "number" ? { ...options, expires: new Date(Date.now() + expires) } : options;
+}
+
+/**
+ * The headers of a message that are the same on every broker, but for the destination.
+ *
+ * @throws {TypeError} when one of them is an object, or anything else that is no text.
+ */
+function ownHeaders(body: string | Uint8Array | undefined, { headers, contentType }: SendOptions): OwnHeaders {
+  const type = contentType ?? headers?.["content-type"] ?? typeOf(body);
+  if (!headers) return { contentType: type, headers: NO_HEADERS };
+  const own: HeaderEntries[number][] = [];
+  let hasType = type === undefined;
+  for (const name of Object.keys(headers)) {
+    const value = name === "content-type" ? type : headers[name];
+    if (value === undefined || name === "destination") continue;
+    if (name === "content-type") hasType = true;
+    own.push([name, headerText(name, value)]);
+  }
+  if (own.length === 0) return { contentType: type, headers: NO_HEADERS };
+  if (!hasType) own.push(["content-type", headerText("content-type", type)]);
+  return { contentType: undefined, headers: own };
+}
+
+/** What a body is said to be, where nobody says anything else. */
+function typeOf(body: string | Uint8Array | undefined): string | undefined {
+  return typeof body === "string" ? "text/plain" : undefined;
+}

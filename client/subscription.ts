@@ -1,0 +1,395 @@
+/**
+ * `Subscription`: the messages of one destination, for as long as its client lives.
+ *
+ * @module
+ */
+import type { AckMode } from "../session/acknowledge.ts";
+import type { ReadOptions } from "../codec/conversation.ts";
+import { beginSteps, checkTimeout, type WaitOptions, within } from "../base/deadline.ts";
+import { type StompError, SubscriptionError, TimeoutError } from "../base/errors.ts";
+import type { Frame } from "../codec/frame.ts";
+import { Inbox, type InboxLimits } from "../base/inbox.ts";
+import type { AcknowledgeOptions, Acknowledger, Message } from "./message.ts";
+import { Settlement, type Tentative } from "./settlement.ts";
+import type { MessageTarget } from "../session/targets.ts";
+
+/** What a subscription needs of its client. */
+export interface SubscriptionOwner {
+  /** Sends ACK or NACK for a message of this subscription. */
+  acknowledge(
+    subscription: Subscription,
+    command: "ACK" | "NACK",
+    message: Message,
+    options: AcknowledgeOptions,
+  ): Promise<void>;
+  /**
+   * Sends UNSUBSCRIBE. Never rejects for want of a connection: there is nothing to end then. What it throws at once has
+   * ended nothing.
+   */
+  unsubscribe(subscription: Subscription, options: UnsubscribeOptions): Promise<void>;
+  /** Forgets about a subscription that was ended otherwise. */
+  dismiss(subscription: Subscription, error: StompError): void;
+  /** The subscription's queue is full, or has room again. */
+  onFull(subscription: Subscription, full: boolean): void;
+}
+
+/** How a subscription is ended. */
+export interface UnsubscribeOptions extends WaitOptions {
+  /** Deletes a durable subscription on the broker. By default it stays, and goes on to collect. Default `false`. */
+  forget?: boolean | undefined;
+  /** Further headers of UNSUBSCRIBE. */
+  headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** What a subscription is made of. */
+export interface SubscriptionDetails extends InboxLimits {
+  /** The id in SUBSCRIBE. */
+  id: string;
+  /** The destination. */
+  destination: string;
+  /** How messages are acknowledged. */
+  ack: AckMode;
+  /** Where the messages go, if not into the subscription's own queue. */
+  inbox?: Inbox<Message> | undefined;
+}
+
+/** Milliseconds that an ending may take, where the call says nothing else. */
+const END_TIMEOUT = 10_000;
+
+/**
+ * A subscription. Iterate it, or read its `readable`; leaving a `for await` loop unsubscribes.
+ */
+export class Subscription implements AsyncIterableIterator<Message>, AsyncDisposable, Acknowledger, MessageTarget {
+  /** The id. */
+  readonly id: string;
+  /** The destination. */
+  readonly destination: string;
+  /** How messages are acknowledged. */
+  readonly ackMode: AckMode;
+
+  // What a message touches comes first: with thousands of subscriptions that lets one load from memory do.
+  readonly #inbox: Inbox<Message>;
+  #settle: ((result: IteratorResult<Message, undefined> | Promise<never>) => void) | undefined; // of `next`, if it waits
+  #epoch = 0; // of the connection; 0 while there is none
+  #received = 0;
+  #ignoring = false; // messages that still come are not wanted
+  readonly #settlement: Settlement | undefined; // in mode auto there is nothing to settle
+  readonly #owner: SubscriptionOwner;
+  readonly #shared: boolean;
+  #hurried: PromiseWithResolvers<void> | undefined; // a drain has no time any more
+  #closed: PromiseWithResolvers<StompError | undefined> | undefined;
+  #ending: Promise<void> | undefined;
+  #over = false;
+  #reason: StompError | undefined;
+  #readable: ReadableStream<Message> | undefined;
+
+  /** Made by `Stomp.subscribe`. */
+  constructor(owner: SubscriptionOwner, details: SubscriptionDetails) {
+    this.id = details.id;
+    this.destination = details.destination;
+    this.ackMode = details.ack;
+    this.#owner = owner;
+    this.#settlement = details.ack === "auto" ? undefined : new Settlement(details.ack);
+    this.#shared = details.inbox !== undefined;
+    this.#inbox = details.inbox ?? new Inbox<Message>((full) => owner.onFull(this, full), details);
+  }
+
+  /** Resolves when the subscription is over: to the error that ended it, or `undefined`. Never rejects. */
+  get closed(): Promise<StompError | undefined> {
+    if (this.#closed === undefined) {
+      this.#closed = Promise.withResolvers();
+      if (this.#over) this.#closed.resolve(this.#reason);
+    }
+    return this.#closed.promise;
+  }
+
+  /** Messages received so far. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Messages for which ACK or NACK was sent; in mode `client` one stands for all before it. */
+  get acknowledged(): number {
+    return this.#settlement?.count ?? 0;
+  }
+
+  /** Messages that were received and wait to be taken. */
+  get queued(): number {
+    return this.#inbox.length;
+  }
+
+  /** Whether the queue is full, so that nothing is read from the socket. */
+  get full(): boolean {
+    return this.#inbox.full;
+  }
+
+  /** The messages as a stream. Cancelling it unsubscribes. Use it or the iterator, not both. */
+  get readable(): ReadableStream<Message> {
+    return this.#readable ??= new ReadableStream<Message>({
+      pull: async (controller) => {
+        const message = await this.take();
+        if (message) controller.enqueue(message);
+        else controller.close();
+      },
+      cancel: () => this.unsubscribe(),
+    }, { highWaterMark: 0 });
+  }
+
+  /** The next message; `undefined` when the subscription is over, and with `nb` when none is waiting. */
+  take(options: ReadOptions = {}): Promise<Message | undefined> {
+    return this.#inbox.take(options, `a message from ${this.destination}`, (message) => this.taken(message));
+  }
+
+  /** The next message, for `for await`. */
+  next(): Promise<IteratorResult<Message, undefined>> {
+    // The common case under load: one promise for a message, and nothing else.
+    const value = this.#inbox.takeNow();
+    if (value !== undefined) {
+      this.taken(value);
+      return Promise.resolve({ done: false, value });
+    }
+    if (this.#settle !== undefined) {
+      // Who calls `next` without awaiting the last one; settled as directly as that, or a later one could overtake it.
+      return new Promise((resolve, reject) => {
+        const onItem = (item: Message | undefined) => (item && this.taken(item), resolve(toResult(item)));
+        this.#inbox.wait({ onItem, onError: reject });
+      });
+    }
+    // Of a promise that waits only what resolves it is kept: with ten thousand of them the collector of memory passes by
+    // all of them again and again.
+    return new Promise((resolve) => {
+      this.#settle = resolve;
+      this.#inbox.wait(this);
+    });
+  }
+
+  /** Ends the iteration: unsubscribes. */
+  async return(): Promise<IteratorResult<Message, undefined>> {
+    await this.unsubscribe();
+    return { done: true, value: undefined };
+  }
+
+  /** The subscription is its own iterator. */
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /**
+   * Ends the subscription at once, also where it drains. Messages that were not taken are dropped: the broker delivers
+   * those again that were to be acknowledged. Idempotent.
+   *
+   * @throws what keeps it from being ended, and then it goes on: a signal that has aborted already, an option that the
+   * broker does not know.
+   */
+  unsubscribe(options: UnsubscribeOptions = {}): Promise<void> {
+    if (this.#over) return this.#ending ?? Promise.resolve();
+    if (this.#ending) {
+      this.#ignore();
+      this.#hurried?.resolve();
+      return this.#ending;
+    }
+    try {
+      return this.#ending = this.#leave(this.#owner.unsubscribe(this, options));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /**
+   * Ends the subscription in order, so that nothing is done twice or not at all. Idempotent.
+   *
+   * In mode `auto` it unsubscribes, lets the messages that wait be taken, and then ends the iteration. In the other
+   * modes the iteration ends at once, because a message cannot be acknowledged once its subscription is gone: the
+   * messages that were taken may still be acknowledged, and when all were, it unsubscribes. The broker delivers those
+   * that were not taken to somebody else.
+   *
+   * @param options `timeout`: milliseconds after which it unsubscribes all the same. Default 10,000. So it does when
+   * the signal aborts.
+   */
+  drain(options: WaitOptions = {}): Promise<void> {
+    try {
+      checkTimeout(options.timeout);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    if (this.#over) return this.#ending ?? Promise.resolve();
+    return this.#ending ??= this.#drain(options);
+  }
+
+  /** Unsubscribes. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.unsubscribe();
+  }
+
+  /** Sends ACK or NACK for one of its messages; `message.ack()` is the short form. */
+  acknowledge(command: "ACK" | "NACK", message: Message, options: AcknowledgeOptions = {}): Promise<void> {
+    return this.#owner.acknowledge(this, command, message, options);
+  }
+
+  // What follows is for the client.
+
+  /**
+   * Takes a message off the socket.
+   *
+   * @internal
+   */
+  deliver(frame: Frame): void {
+    if (this.#ignoring) return;
+    const message = frame as Message;
+    message.cameBy(this, this.#epoch, ++this.#received);
+    this.#inbox.put(message);
+  }
+
+  /**
+   * The broker has ended the subscription by itself.
+   *
+   * @internal
+   */
+  cancelled(cause: StompError): void {
+    const message = `Cannot receive from ${this.destination}: the broker has cancelled the subscription`;
+    this.#owner.dismiss(this, new SubscriptionError(message, { cause, frame: cause.frame }));
+  }
+
+  /**
+   * The message that `next` waits for; `undefined` when there will be none.
+   *
+   * @internal
+   */
+  onItem(message: Message | undefined): void {
+    const settle = this.#settle!;
+    this.#settle = undefined;
+    if (message !== undefined) this.taken(message);
+    settle(toResult(message));
+  }
+
+  /**
+   * There will be none for `next`, because of that.
+   *
+   * @internal
+   */
+  onError(error: unknown): void {
+    const settle = this.#settle!;
+    this.#settle = undefined;
+    settle(Promise.reject(error));
+  }
+
+  /**
+   * Notes that a message was taken.
+   *
+   * @internal
+   */
+  taken(message: Message): void {
+    if (message.epoch !== this.#epoch) return; // its connection is gone: nothing can be said of it any more
+    this.#settlement?.taken(message);
+  }
+
+  /**
+   * The connection is gone. Messages that are still queued are dropped, because the broker will send them again; not so
+   * in mode `auto`, where it holds them for delivered.
+   *
+   * @internal
+   */
+  leave(): void {
+    this.#epoch = 0;
+    if (this.ackMode !== "auto") this.#dropQueued();
+    this.#settlement?.forget();
+  }
+
+  /**
+   * A new connection.
+   *
+   * @internal
+   */
+  enter(epoch: number): void {
+    this.#epoch = epoch;
+  }
+
+  /**
+   * Notes what was said of a message.
+   *
+   * @internal
+   * @returns within a transaction, what is to be called when that ends.
+   */
+  settle(message: Message, command: "ACK" | "NACK", inTransaction: boolean): Tentative | undefined {
+    return this.#settlement?.settle(message, command, inTransaction);
+  }
+
+  /**
+   * Why a message cannot be settled, if it cannot.
+   *
+   * @internal
+   */
+  settledAlready(message: Message): string | undefined {
+    return this.#settlement?.obstacle(message);
+  }
+
+  /**
+   * It is over.
+   *
+   * @internal
+   */
+  end(error: StompError | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#reason = error;
+    if (!this.#shared) this.#inbox.end(error);
+    this.#hurried?.resolve();
+    this.#closed?.resolve(error);
+  }
+
+  /** Ends the iteration now, and the subscription when UNSUBSCRIBE was answered. */
+  async #leave(said: Promise<void>): Promise<void> {
+    this.#ignore();
+    if (!this.#shared) this.#inbox.end();
+    try {
+      await said;
+    } finally {
+      this.end(undefined);
+    }
+  }
+
+  async #drain({ signal, timeout = END_TIMEOUT }: WaitOptions): Promise<void> {
+    const left = beginSteps({ timeout });
+    // An ending has to end: it goes on when the time is over.
+    const until = (done: Promise<void>, what: string) => within(done, { ...left(), signal }, what).catch(() => {});
+    const hurried = this.#hurried = Promise.withResolvers<void>();
+    const unlessHurried = (done: Promise<void>) => Promise.race([done, hurried.promise]);
+    let refusal: unknown;
+    const unsubscribe = async () => {
+      if (this.#over) return;
+      const said = this.#owner.unsubscribe(this, left());
+      said.catch((error) => refusal = error);
+      await until(said, "the receipt of UNSUBSCRIBE");
+    };
+    try {
+      if (this.#settlement === undefined) {
+        // The broker holds what is under way for delivered, so it is taken along.
+        await unsubscribe();
+        if (!this.#shared) this.#inbox.end();
+        await until(unlessHurried(this.#inbox.whenEmpty()), "its messages to be taken");
+      } else {
+        this.#ignore();
+        if (!this.#shared) this.#inbox.end();
+        await until(unlessHurried(this.#settlement.whenSettled()), "its messages to be acknowledged");
+        await unsubscribe();
+      }
+    } finally {
+      this.end(undefined);
+    }
+    if (refusal !== undefined && !(refusal instanceof TimeoutError)) throw refusal;
+  }
+
+  /** Messages that wait, or that still come, are of no use any more. */
+  #ignore(): void {
+    this.#ignoring = true;
+    this.#dropQueued();
+  }
+
+  #dropQueued(): void {
+    this.#inbox.drop((message) => message.subscription === this);
+  }
+}
+
+function toResult(value: Message | undefined): IteratorResult<Message, undefined> {
+  return value === undefined ? { done: true, value } : { done: false, value };
+}

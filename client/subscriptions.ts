@@ -1,0 +1,337 @@
+/**
+ * The subscriptions of a client: made once, and made anew on each connection.
+ *
+ * @module
+ */
+import { readAckMode } from "../session/acknowledge.ts";
+import { beginSteps, checkWait, within } from "../base/deadline.ts";
+import { consumerHeaders, forgetHeaders } from "../dialects/dialect.ts";
+import {
+  AcknowledgeError,
+  BrokerErrorResponse,
+  ConnectionError,
+  NotConnectedError,
+  StaleMessageError,
+  type StompError,
+  SubscriptionError,
+} from "../base/errors.ts";
+import { Frame } from "../codec/frame.ts";
+import type { Inbox } from "../base/inbox.ts";
+import type { SessionKeeper } from "./keeper.ts";
+import type { AcknowledgeOptions, Message } from "./message.ts";
+import type { Session } from "../session/session.ts";
+import type { SubscribeOptions } from "./stomp_options.ts";
+import { Subscription, type SubscriptionOwner, type UnsubscribeOptions } from "./subscription.ts";
+import { OWN_ID, unsubscribeHeaders } from "../session/targets.ts";
+import type { Transaction } from "./transaction.ts";
+
+/** What the subscriptions need of their client. */
+export interface SubscriptionsOwner {
+  /** Keeps the connection. */
+  readonly keeper: SessionKeeper;
+  /** Milliseconds that a call takes at most, where it says nothing else. */
+  readonly timeout: number;
+  /** The open transaction that is meant. */
+  transaction(reference: string | { readonly id: string }, what: string): Transaction;
+  /** A subscription does not keep up. */
+  onSlow(subscription: Subscription): void;
+}
+
+/** A subscription, and where it was made last. */
+interface Entry {
+  readonly subscription: Subscription;
+  readonly options: SubscribeOptions;
+  /** Made by a conf: its messages go to `receiveFrame`. */
+  readonly byConf: boolean;
+  /** Calls off the SUBSCRIBE that is under way, if one is. */
+  giveUp: AbortController | undefined;
+  /** Whether a broker has confirmed it once: until then whoever subscribes is told what becomes of it. */
+  made: boolean;
+  session: Session | undefined;
+  /** For the RECEIPT of the SUBSCRIBE. */
+  established: Promise<Frame> | undefined;
+  /** What an ERROR said that may have been about this SUBSCRIBE. */
+  doubt: string | undefined;
+}
+
+const DONE: Promise<void> = Promise.resolve();
+
+/** All subscriptions of one client. */
+export class Subscriptions implements SubscriptionOwner {
+  readonly #owner: SubscriptionsOwner;
+  readonly #entries = new Map<string, Entry>();
+  #count = 0;
+
+  /** Begins with none. */
+  constructor(owner: SubscriptionsOwner) {
+    this.#owner = owner;
+  }
+
+  /** The destination of the first subscription that a conf has made. */
+  get firstByConf(): string | undefined {
+    for (const { byConf, subscription } of this.#entries.values()) if (byConf) return subscription.destination;
+    return undefined;
+  }
+
+  /** The subscription of that id, or the first one of that destination that a conf has made. */
+  find(id: string | undefined, destination: string | undefined): Subscription | undefined {
+    if (id !== undefined) return this.#entries.get(id)?.subscription;
+    for (const { byConf, subscription } of this.#entries.values()) {
+      if (byConf && subscription.destination === destination) return subscription;
+    }
+    return undefined;
+  }
+
+  /** All of them. */
+  list(): Subscription[] {
+    return [...this.#entries.values()].map((entry) => entry.subscription);
+  }
+
+  /** Subscribes; with `inbox`, the messages go there. Resolves when a broker has confirmed. */
+  async subscribe(destination: string, options: SubscribeOptions, inbox?: Inbox<Message>): Promise<Subscription> {
+    if (typeof destination !== "string" || destination === "") {
+      throw new TypeError("Cannot subscribe: the destination is missing");
+    }
+    const what = `subscribe to ${destination}`;
+    const { keeper, timeout } = this.#owner;
+    const left = beginSteps(options, timeout);
+    const ack = readAckMode(options.ack);
+    keeper.check(what);
+    const id = options.id ?? options.durable ?? this.#freeId();
+    if (this.#entries.has(id)) throw new SubscriptionError(`Cannot ${what}: the id ${id} is in use`);
+    const subscription = new Subscription(this, {
+      id,
+      destination,
+      ack,
+      items: options.maxQueuedMessages,
+      bytes: options.maxQueuedBytes,
+      inbox,
+    });
+    const entry: Entry = {
+      subscription,
+      options,
+      byConf: inbox !== undefined,
+      giveUp: undefined,
+      made: false,
+      session: undefined,
+      established: undefined,
+      doubt: undefined,
+    };
+    this.#entries.set(id, entry);
+    try {
+      for (;;) {
+        const session = await keeper.ready(what, left());
+        try {
+          await within(this.#establish(entry, session), left(), `the receipt of SUBSCRIBE to ${destination}`);
+          entry.made = true;
+          return subscription;
+        } catch (error) {
+          // Lost with its connection: the next one makes it anew.
+          if (!isLoss(error, session) || keeper.closed) throw error;
+        }
+      }
+    } catch (error) {
+      if (this.#entries.get(id) === entry) this.#entries.delete(id);
+      entry.giveUp?.abort(); // the broker may still do it
+      subscription.end(undefined);
+      throw error;
+    }
+  }
+
+  /** The RECEIPT of a subscription's SUBSCRIBE. */
+  receiptOf(subscription: Subscription): Promise<Frame | undefined> {
+    return this.#entries.get(subscription.id)?.established ?? Promise.resolve(undefined);
+  }
+
+  /** Makes all of them on a new connection. */
+  open(session: Session): void {
+    for (const entry of this.#entries.values()) {
+      this.#establish(entry, session).then(
+        () => entry.doubt = undefined,
+        (error) => this.#onRefused(entry, session, error),
+      );
+    }
+  }
+
+  /** The connection is gone. */
+  lost(): void {
+    for (const { subscription } of this.#entries.values()) subscription.leave();
+  }
+
+  /** The client is closed. */
+  end(reason: StompError | undefined): void {
+    for (const { subscription } of this.#entries.values()) subscription.end(reason);
+    this.#entries.clear();
+  }
+
+  /** Sends ACK or NACK for a message of one of the subscriptions. */
+  acknowledge(
+    subscription: Subscription,
+    command: "ACK" | "NACK",
+    message: Message,
+    options: AcknowledgeOptions,
+  ): Promise<void> {
+    try {
+      return this.#acknowledge(subscription, command, message, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Sends UNSUBSCRIBE. What it throws at once has ended nothing. */
+  unsubscribe(subscription: Subscription, { forget, headers, ...wait }: UnsubscribeOptions): Promise<void> {
+    checkWait(wait);
+    const entry = this.#entries.get(subscription.id);
+    if (entry?.subscription !== subscription) return DONE;
+    const { session, options: { durable } } = entry;
+    const { id, destination } = subscription;
+    if (forget && durable === undefined) {
+      throw new TypeError(`Cannot forget the subscription to ${destination}: it is not durable`);
+    }
+    if (!session?.isOpen) {
+      if (forget) {
+        throw new NotConnectedError(`Cannot forget the subscription to ${destination}: there is no connection`);
+      }
+      this.#entries.delete(id);
+      return DONE;
+    }
+    const family = session.family;
+    const deleted = forget ? forgetHeaders(durable!, destination, family) : {};
+    const named = unsubscribeHeaders(subscription, session.version);
+    // RabbitMQ deletes what is unsubscribed in so many words; ActiveMQ only what nobody consumes any more.
+    const atOnce = forget && family === "rabbitmq";
+    const left = beginSteps(wait, this.#owner.timeout);
+    const first = session.unsubscribe(
+      subscription,
+      unsubscribeFrame({ ...named, ...(atOnce && deleted), ...headers }),
+      left(),
+    );
+    this.#entries.delete(id);
+    const all = forget && !atOnce
+      ? first.then(() => session.request(unsubscribeFrame({ ...named, ...deleted, ...headers }), left()))
+      : first;
+    return all.then(nothing, (error) => {
+      if (!isLoss(error, session) || forget) throw error; // lost, it is over in any case
+    });
+  }
+
+  /** Forgets about a subscription that was ended by hand, or by the broker. */
+  dismiss(subscription: Subscription, error?: StompError): void {
+    const entry = this.#entries.get(subscription.id);
+    if (entry?.subscription !== subscription) return;
+    this.#entries.delete(subscription.id);
+    entry.session?.forget(subscription);
+    subscription.end(error);
+  }
+
+  /** Stops reading while a queue is full. */
+  onFull(subscription: Subscription, full: boolean): void {
+    const { session } = this.#owner.keeper;
+    if (full) session?.hold(subscription);
+    else session?.release(subscription);
+    if (full) this.#owner.onSlow(subscription);
+  }
+
+  #acknowledge(
+    subscription: Subscription,
+    command: "ACK" | "NACK",
+    message: Message,
+    { transaction: reference, headers, ...wait }: AcknowledgeOptions,
+  ): Promise<void> {
+    checkWait(wait);
+    const what = `send ${command}`;
+    if (subscription.ackMode === "auto") {
+      throw new AcknowledgeError(`Cannot ${what}: the subscription to ${subscription.destination} is in mode auto`);
+    }
+    const { keeper } = this.#owner;
+    if (keeper.closed) throw new NotConnectedError(`Cannot ${what}: the client is closed`);
+    const transaction = reference === undefined ? undefined : this.#owner.transaction(reference, what);
+    const session = transaction ? transaction.use(what) : keeper.session;
+    if (session === undefined || message.epoch !== session.epoch) {
+      throw new StaleMessageError(`Cannot ${what}: the message came over a connection that is gone`);
+    }
+    const settled = subscription.settledAlready(message);
+    if (settled !== undefined) throw new AcknowledgeError(`Cannot ${what}: ${settled}`);
+    if (this.#entries.get(subscription.id)?.subscription !== subscription) {
+      throw new AcknowledgeError(`Cannot ${what}: the subscription to ${subscription.destination} has ended`);
+    }
+    const all = transaction === undefined ? headers : { transaction: transaction.id, ...headers };
+    const room = session.acknowledge(command, message, all);
+    const tentative = subscription.settle(message, command, transaction !== undefined);
+    if (tentative) transaction!.onEnd(tentative);
+    if (room === undefined) return DONE;
+    const sent = room.catch((cause) => {
+      // The connection broke under it. Whether the broker has read it is unknown; if not, it delivers again.
+      throw new StaleMessageError(`Cannot ${what}: the connection of the message is gone`, { cause });
+    });
+    return within(sent, wait, `room to ${what}`);
+  }
+
+  /** Makes a subscription on a connection, once. */
+  #establish(entry: Entry, session: Session): Promise<Frame> {
+    if (entry.session !== session || entry.established === undefined) {
+      entry.session = session;
+      entry.established = this.#request(entry, session);
+      entry.established.catch(() => {}); // whoever waits is told
+    }
+    return entry.established;
+  }
+
+  async #request(entry: Entry, session: Session): Promise<Frame> {
+    const { subscription, options } = entry;
+    const { id, destination, ackMode } = subscription;
+    const frame = new Frame().buildFrame({
+      command: "SUBSCRIBE",
+      headers: {
+        id,
+        destination,
+        ack: ackMode,
+        ...consumerHeaders({ ...options, clientId: session.clientId }, session.family),
+        ...options.headers,
+      },
+    });
+    subscription.enter(session.epoch);
+    if (subscription.full) session.hold(subscription);
+    const giveUp = entry.giveUp = new AbortController();
+    try {
+      // However long it takes: who waits for it has a deadline, and who waits for messages needs none.
+      return await session.subscribe(subscription, frame, { signal: giveUp.signal, timeout: Infinity });
+    } finally {
+      if (entry.giveUp === giveUp) entry.giveUp = undefined;
+    }
+  }
+
+  /** The subscription was not made anew. */
+  #onRefused(entry: Entry, session: Session, error: StompError): void {
+    const { subscription } = entry;
+    if (!entry.made || this.#entries.get(subscription.id) !== entry || entry.session !== session) return;
+    if (isLoss(error, session)) return; // the next connection is another chance
+    // An ERROR that names no frame may have been about another one. If not, the next connection brings it again.
+    const isVague = error instanceof BrokerErrorResponse && error.frame!.headers["receipt-id"] === undefined;
+    if (isVague && entry.doubt !== error.message) {
+      entry.doubt = error.message;
+      if (session.isOpen) session.expect(subscription);
+      return;
+    }
+    this.#entries.delete(subscription.id);
+    session.forget(subscription);
+    subscription.end(error);
+  }
+
+  #freeId(): string {
+    let id: string;
+    do id = `${OWN_ID}${++this.#count}`; while (this.#entries.has(id));
+    return id;
+  }
+}
+
+function unsubscribeFrame(headers: Record<string, string>): Frame {
+  return new Frame().buildFrame({ command: "UNSUBSCRIBE", headers });
+}
+
+function nothing(): void {}
+
+/** Whether something failed only because its connection was lost. */
+function isLoss(error: unknown, session: Session): boolean {
+  return !session.isOpen && (error instanceof ConnectionError || error instanceof NotConnectedError);
+}

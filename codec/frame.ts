@@ -1,0 +1,382 @@
+/**
+ * `Frame`: one STOMP frame as a value, its encoding, and the verbs of stompy's `Frame`, which only delegate.
+ *
+ * @module
+ */
+import { mayHaveBody } from "./commands.ts";
+import { Conversation, type ReadOptions, type SocketOf, type WaitOptions } from "./conversation.ts";
+import { assertBody, encodeHead, type FrameParts, toHeaders } from "./encode.ts";
+import { UnknownBrokerResponseError } from "../base/errors.ts";
+import { headerRules, type Headers, parseHeaders, type Version } from "./headers.ts";
+import { showAs } from "../base/inspect.ts";
+import type { Fifo, IntermediateMessageQueue } from "../base/queue.ts";
+import type { Received } from "./received.ts";
+import { charsetOf, decodeLenient, ownText } from "./text.ts";
+
+export type { ReadOptions, SocketOf, WaitOptions } from "./conversation.ts";
+export type { FrameParts } from "./encode.ts";
+export type { Headers, Version } from "./headers.ts";
+export type { FrameSource, QueuedFrame } from "../base/queue.ts";
+
+/** A connection that carries frames: what stompy calls `sock`. `openSocket(url)` gives one, and `Stomp` has one. */
+export interface FrameSocket extends SocketOf<Frame> {}
+
+/** How a frame is built. */
+export interface BuildFrameOptions {
+  /** Adds a `receipt` header with a fresh id, unless there is one. Default `false`. */
+  wantReceipt?: boolean | undefined;
+  /**
+   * `false` leaves `content-length` out, which ActiveMQ takes as "this is a text message". The body must then not
+   * hold a NUL. Default `true`.
+   */
+  contentLength?: boolean | undefined;
+}
+
+/** Who connects. */
+export interface ConnectFrameOptions extends WaitOptions {
+  /** The `login` header. */
+  username?: string | undefined;
+  /** The `passcode` header. */
+  password?: string | undefined;
+  /** The `client-id` header, which ActiveMQ needs for durable topic subscriptions. */
+  clientId?: string | undefined;
+}
+
+const EMPTY = new Uint8Array(0);
+const textEncoder = new TextEncoder();
+const SECRET_HEADERS = new Set(["passcode"]);
+const INSPECT_BODY_BYTES = 64;
+
+let receiptCount = 0;
+
+/**
+ * A STOMP frame: a command, headers and a body.
+ *
+ * ```ts
+ * import { Frame } from "@x/stompy/frame";
+ *
+ * const frame = new Frame().buildFrame({ command: "SEND", headers: { destination: "/queue/a" }, body: "hi" });
+ * console.log(frame.asString()); // SEND, destination:/queue/a, content-length:2, an empty line, hi, NUL
+ * ```
+ */
+export class Frame {
+  /** The command, for example `MESSAGE`. */
+  command = "";
+  #headers: Headers | undefined;
+  #body: Uint8Array | string | undefined;
+  #contentLength = true;
+  // Where a decoder found the frame: what nobody has read or replaced is still there.
+  #received: Received | undefined;
+  #conversation: Conversation<Frame> | undefined;
+
+  /** Creates an empty frame; `sock` is the connection that its verbs use. */
+  constructor(sock?: FrameSocket) {
+    if (sock !== undefined) this.#talk.sock = sock;
+  }
+
+  /**
+   * Makes a frame of a decoder's finding.
+   *
+   * @internal
+   */
+  static found<F extends Frame>(type: new () => F, command: string, received: Received): F {
+    const frame = new type();
+    frame.command = command;
+    frame.#received = received;
+    return frame;
+  }
+
+  /** The headers, decoded. Of a repeated header the first counts. The object has no prototype. */
+  get headers(): Headers {
+    return this.#headers ??= this.#received?.headers() ?? Object.create(null) as Headers;
+  }
+
+  /** Replaces the headers. */
+  set headers(headers: Headers) {
+    this.#headers = headers;
+  }
+
+  /** One header, for who needs only that: the others are not decoded for it. */
+  header(name: string): string | undefined {
+    return this.#headers !== undefined || this.#received === undefined
+      ? this.headers[name]
+      : this.#received.header(name);
+  }
+
+  /**
+   * One header of a received frame as it is on the wire, while nobody has read or replaced the headers.
+   *
+   * @internal
+   */
+  escapedHeader(name: string): string | undefined {
+    return this.#headers === undefined ? this.#received?.escapedHeader(name) : undefined;
+  }
+
+  /**
+   * The `subscription` header of a received frame, which its decoder has at hand.
+   *
+   * @internal
+   */
+  get subscriptionId(): string | undefined {
+    return this.#received?.subscription ?? this.header("subscription");
+  }
+
+  /**
+   * The body, octet for octet. A received frame holds on to the chunk that it came in (64 KiB or so; 512 KiB in Bun): to
+   * its bytes, on which the body is a view, or, where those were all ASCII and are read over, to its text, from which the
+   * body is made when it is first asked for. {@linkcode detach} lets go of the chunk; `body.slice()` is a copy that holds
+   * on to nothing.
+   */
+  get body(): Uint8Array {
+    const body = this.#body;
+    if (body === undefined) return this.#body = this.#received?.body() ?? EMPTY;
+    return typeof body === "string" ? this.#body = textEncoder.encode(body) : body;
+  }
+
+  /** Replaces the body. */
+  set body(body: Uint8Array) {
+    assertBody(body);
+    this.#body = body ?? EMPTY;
+  }
+
+  /** Size of the body in bytes. */
+  get bodyLength(): number {
+    return this.#body === undefined ? this.#received?.bodyLength ?? 0 : this.body.length;
+  }
+
+  /**
+   * The body as text: in the `charset` of `content-type`, else UTF-8, where octets that are no UTF-8 become U+FFFD.
+   *
+   * @throws {RangeError} when the charset is one that the runtime does not know; `body` still has the octets.
+   */
+  text(): string {
+    const body = this.#body;
+    if (typeof body === "string") return body;
+    const isRead = this.#headers !== undefined || this.#received === undefined;
+    const charset = isRead ? charsetOf(this.headers["content-type"]) : this.#received!.charset();
+    if (charset !== undefined) return new TextDecoder(charset, { ignoreBOM: true }).decode(this.body);
+    return body === undefined ? this.#received?.text() ?? "" : decodeLenient(body);
+  }
+
+  /**
+   * The body parsed as JSON. `T` is what the caller says it is: nothing checks it.
+   *
+   * @throws {SyntaxError} when the body is not JSON.
+   */
+  json<T = unknown>(): T {
+    const text = this.text();
+    return JSON.parse(text.charCodeAt(0) === 0xfeff ? text.slice(1) : text) as T;
+  }
+
+  /**
+   * Copies headers and body out of the chunk that the frame was received in, so that keeping the frame keeps nothing
+   * else. Worth it for the few of many messages that are kept for long.
+   *
+   * @returns the frame itself.
+   */
+  detach(): this {
+    if (this.#received === undefined) return this;
+    const headers: Headers = Object.create(null);
+    for (const name in this.headers) headers[ownText(name)] = ownText(this.headers[name]!);
+    const body = this.body.slice();
+    this.#headers = headers;
+    this.#body = body;
+    this.#received = undefined;
+    return this;
+  }
+
+  /**
+   * Fills this frame.
+   *
+   * @param parts command, headers and body; the object is left as it was.
+   * @returns the frame itself.
+   * @throws {TypeError} when the body is neither text nor `Uint8Array`, or a header is an object.
+   */
+  buildFrame(parts: FrameParts, options: BuildFrameOptions = {}): this {
+    const { command, body } = parts;
+    assertBody(body);
+    const headers = toHeaders(parts.headers);
+    this.command = command;
+    this.#headers = headers;
+    this.#body = body ?? undefined;
+    this.#received = undefined;
+    this.#contentLength = options.contentLength ?? true;
+    if (options.wantReceipt && !("receipt" in headers)) {
+      const session = this.#conversation?.session?.["session"];
+      headers["receipt"] = `${session ? `${session}-` : ""}frame-${++receiptCount}`;
+    }
+    return this;
+  }
+
+  /**
+   * The frame as it goes over the wire.
+   *
+   * `content-length` is written for every body, with the right number whatever the headers say, unless the frame was
+   * built with `contentLength: false`.
+   *
+   * @throws {TypeError} when the version cannot carry the frame: nothing of it may be sent then.
+   */
+  encode(version: Version = this.#conversation?.sock?.version ?? "1.2"): Uint8Array {
+    const body = this.body;
+    const head = textEncoder.encode(this.encodeHead(version, body.length));
+    const out = new Uint8Array(head.length + body.length + 1); // the last byte stays NUL
+    out.set(head);
+    out.set(body, head.length);
+    return out;
+  }
+
+  /**
+   * Command and headers as they go over the wire, up to the empty line.
+   *
+   * @internal
+   */
+  encodeHead(version: Version, bodyLength: number): string {
+    const head = encodeHead(this.command, this.headers, bodyLength, this.#contentLength, version);
+    if (!this.#contentLength && this.body.includes(0)) {
+      throw new TypeError("Cannot encode frame: its body has a NUL, and contentLength is false");
+    }
+    return head;
+  }
+
+  /**
+   * The body, if it is text that can be sent with nothing but a `content-length` between it and the other headers.
+   *
+   * @internal
+   */
+  get textToSend(): string | undefined {
+    const body = this.#body;
+    const isSimple = typeof body === "string" && this.#contentLength && mayHaveBody(this.command);
+    return isSimple && !("content-length" in this.headers) ? body : undefined;
+  }
+
+  // The verbs of stompy's Frame, from here on.
+
+  /** The connection that the verbs use. */
+  get sock(): FrameSocket | undefined {
+    return this.#conversation?.sock;
+  }
+
+  /** Sets the connection that the verbs use. */
+  set sock(sock: FrameSocket | undefined) {
+    this.#talk.sock = sock;
+  }
+
+  /** The headers of CONNECTED, once {@linkcode connect} has succeeded. */
+  get session(): Headers | undefined {
+    return this.#conversation?.session;
+  }
+
+  /** Messages that arrived while a reply was awaited. */
+  get iqueue(): IntermediateMessageQueue<Frame> {
+    return this.#talk.iqueue;
+  }
+
+  /** Replies that arrived while a message was awaited. */
+  get rqueue(): Fifo<Frame> {
+    return this.#talk.rqueue;
+  }
+
+  /** The frame as text, NUL included: what would be sent to a broker. */
+  asString(version?: Version): string {
+    return decodeLenient(this.encode(version));
+  }
+
+  /**
+   * Connects: sends CONNECT over `sock`, waits for CONNECTED, and keeps its headers as {@linkcode session}.
+   *
+   * @throws {BrokerErrorResponse} when the broker refuses.
+   * @throws {UnknownBrokerResponseError} when it answers with anything but CONNECTED.
+   */
+  async connect(sock: FrameSocket, options: ConnectFrameOptions = {}): Promise<void> {
+    this.sock = sock;
+    this.buildFrame({
+      command: "CONNECT",
+      headers: {
+        "accept-version": "1.0,1.1,1.2",
+        host: sock.host,
+        login: options.username,
+        passcode: options.password,
+        "client-id": options.clientId,
+      },
+    });
+    await this.sendFrame(this);
+    const reply = await this.getReply(options);
+    if (reply?.command !== "CONNECTED") {
+      throw new UnknownBrokerResponseError(`Cannot connect: the broker answered ${reply?.command ?? "nothing"}`, {
+        frame: reply,
+      });
+    }
+    this.#talk.session = reply.headers;
+  }
+
+  /** Takes the next MESSAGE; replies that come before it are kept for {@linkcode getReply}. */
+  getMessage(options: ReadOptions = {}): Promise<Frame | undefined> {
+    return this.#talk.getMessage(options);
+  }
+
+  /** Takes the next frame that is no MESSAGE; messages that come before it are kept for {@linkcode getMessage}. */
+  getReply(options: ReadOptions = {}): Promise<Frame | undefined> {
+    return this.#talk.getReply(options);
+  }
+
+  /**
+   * Takes the next frame off the socket, whatever it is.
+   *
+   * @throws {BrokerErrorResponse} when it is ERROR.
+   * @throws {NotConnectedError} when there is no socket.
+   */
+  parseFrame(options: ReadOptions = {}): Promise<Frame | undefined> {
+    return this.#talk.parseFrame(options);
+  }
+
+  /** The command of a frame given as text. */
+  parseCommand(text: string): string {
+    return text.split(/\r?\n/, 1)[0] ?? "";
+  }
+
+  /** The headers of a block of header lines given as text, read as the connection's version says. */
+  parseHeaders(text: string): Headers {
+    const version = this.#conversation?.sock?.version ?? "1.2";
+    return parseHeaders(text.replace(/\r?\n$/, ""), headerRules("MESSAGE", version));
+  }
+
+  /**
+   * Sends a frame.
+   *
+   * @returns the reply, when the frame asked for a receipt.
+   */
+  sendFrame(frame: Frame, options: WaitOptions = {}): Promise<Frame | undefined> {
+    return this.#talk.sendFrame(frame, options);
+  }
+
+  /** What `JSON.stringify` makes of a frame: the body as text, and no passcode. */
+  toJSON(): { command: string; headers: Headers; body: string } {
+    let body: string;
+    try {
+      body = this.text();
+    } catch {
+      body = decodeLenient(this.body); // who writes a log must not fail on a charset
+    }
+    return { command: this.command, headers: withoutSecrets(this.headers), body };
+  }
+
+  get #talk(): Conversation<Frame> {
+    return this.#conversation ??= new Conversation<Frame>();
+  }
+}
+
+showAs(Frame, (frame) => {
+  const { length } = frame.body;
+  const text = decodeLenient(frame.body.subarray(0, INSPECT_BODY_BYTES));
+  return {
+    frame: frame.command,
+    headers: withoutSecrets(frame.headers),
+    body: length > INSPECT_BODY_BYTES ? `${text}… (${length} bytes)` : text,
+  };
+});
+
+function withoutSecrets(headers: Headers): Headers {
+  const shown: Headers = Object.create(null);
+  for (const name in headers) shown[name] = SECRET_HEADERS.has(name) ? "…" : headers[name]!;
+  return shown;
+}

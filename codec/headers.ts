@@ -1,0 +1,245 @@
+/**
+ * Header lines: how they are escaped, written and read in each version of the protocol.
+ *
+ * STOMP 1.0 has no escapes. 1.1 has three (`\n`, `\c`, `\\`), 1.2 adds `\r`. CONNECT and CONNECTED are written as they
+ * are in every version, because they travel before the version is known ("Value Encoding" in the 1.1 and 1.2 texts).
+ *
+ * @module
+ */
+import { isLiteral } from "./commands.ts";
+import { UnknownBrokerResponseError } from "../base/errors.ts";
+
+/** A version of the protocol. */
+export type Version = "1.0" | "1.1" | "1.2";
+
+/** The versions this library speaks, oldest first. */
+export const VERSIONS: readonly Version[] = ["1.0", "1.1", "1.2"];
+
+/** Header names and values. What this library makes has no prototype, so no header can shadow `toString`. */
+export type Headers = Record<string, string>;
+
+/** Headers by name and value, in the order that they are written in. */
+export type HeaderEntries = readonly (readonly [name: string, value: string])[];
+
+/** How the header lines of one frame are read and written. */
+export interface HeaderRules {
+  /** For error messages. */
+  readonly name: string;
+  /** Backslash escapes are used. */
+  readonly escapes: boolean;
+  /** `\r` is an escape. */
+  readonly escapesCr: boolean;
+  /** One CR before the LF belongs to the line's end. */
+  readonly crlf: boolean;
+  /** A CR may stand in a line otherwise. */
+  readonly crIsData: boolean;
+  /** Spaces before a value are padding, which 1.0 peers write. */
+  readonly padded: boolean;
+}
+
+const RULES: Record<Version, HeaderRules> = {
+  "1.0": { name: "a 1.0", escapes: false, escapesCr: false, crlf: false, crIsData: true, padded: true },
+  "1.1": { name: "a 1.1", escapes: true, escapesCr: false, crlf: false, crIsData: true, padded: false },
+  "1.2": { name: "a 1.2", escapes: true, escapesCr: true, crlf: true, crIsData: false, padded: false },
+};
+
+// A peer that does not know the version yet may end lines either way.
+const LITERAL: Record<Version, HeaderRules> = {
+  "1.0": { ...RULES["1.0"], name: "a CONNECT or CONNECTED", crlf: true, crIsData: false },
+  "1.1": { ...RULES["1.0"], name: "a CONNECT or CONNECTED", crlf: true, crIsData: false, padded: false },
+  "1.2": { ...RULES["1.0"], name: "a CONNECT or CONNECTED", crlf: true, crIsData: false, padded: false },
+};
+
+/** The rules for the header lines of a frame. */
+export function headerRules(command: string, version: Version): HeaderRules {
+  return isLiteral(command) ? LITERAL[version] : RULES[version];
+}
+
+/** Whether the string is a version of the protocol. */
+export function isVersion(version: string): version is Version {
+  return (VERSIONS as readonly string[]).includes(version);
+}
+
+/** Fails with a `TypeError` unless the string is a version of the protocol. */
+export function assertVersion(version: string): asserts version is Version {
+  if (!isVersion(version)) {
+    throw new TypeError(`Cannot use version ${JSON.stringify(version)}: STOMP has 1.0, 1.1 and 1.2`);
+  }
+}
+
+const COLON = 58;
+const BACKSLASH = 92;
+const LF = 10;
+const CR = 13;
+const FIRST_SURROGATE = 0xd800;
+
+// What cannot go over the wire as it is everywhere. With `u`, the range means halves of surrogate pairs that stand alone:
+// they are no text, and UTF-8 has no octets for them.
+const SPECIAL = /[\\\n\r:\ud800-\udfff]/u;
+const SPECIALS = new RegExp(SPECIAL, "gu");
+
+/** Whether a name or value goes over the wire as it is, whatever the version. */
+export function isPlainHeader(text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit === COLON || unit === BACKSLASH || unit === LF || unit === CR) return false;
+    if (unit >= FIRST_SURROGATE) return !SPECIAL.test(text);
+  }
+  return true;
+}
+
+/**
+ * Writes a header line, without the command: `name:value\n`, escaped as the rules say.
+ *
+ * @throws {TypeError} when the rules cannot carry the name or the value.
+ */
+export function encodeHeader(name: string, value: string, rules: HeaderRules): string {
+  return `${encodeName(name, rules)}:${encodeValue(name, value, rules)}\n`;
+}
+
+/** A name as it is written. Throws as {@linkcode encodeHeader}. */
+export function encodeName(name: string, rules: HeaderRules): string {
+  if (name === "") throw new TypeError("Cannot encode header: its name is empty");
+  return isPlainHeader(name) ? name : escape(name, rules, name, true);
+}
+
+/** The value of the header of that name as it is written. Throws as {@linkcode encodeHeader}. */
+export function encodeValue(name: string, value: string, rules: HeaderRules): string {
+  if (typeof value !== "string") {
+    throw new TypeError(`Cannot encode header ${JSON.stringify(name)}: its value is of type ${typeof value}`);
+  }
+  return isPlainHeader(value) ? value : escape(value, rules, name, false);
+}
+
+function escape(text: string, rules: HeaderRules, name: string, isName: boolean): string {
+  return text.replace(SPECIALS, (char) => {
+    switch (char) {
+      case "\n":
+        if (!rules.escapes) throw cannotCarry(name, "a line feed", rules);
+        return "\\n";
+      case "\r":
+        // 1.1 has no escape for CR, and a bare one is lost or refused on the way: see AMB-06 in docs/conformance.md.
+        if (!rules.escapesCr) throw cannotCarry(name, "a carriage return", rules);
+        return "\\r";
+      case ":":
+        if (rules.escapes) return "\\c";
+        if (isName) throw cannotCarry(name, "a colon in its name", rules);
+        return ":";
+      case "\\":
+        return rules.escapes ? "\\\\" : "\\";
+      default:
+        throw cannotCarry(name, "half of a surrogate pair", rules);
+    }
+  });
+}
+
+function cannotCarry(name: string, what: string, rules: HeaderRules): TypeError {
+  // The value stays out of the message: it may be a passcode.
+  return new TypeError(
+    `Cannot encode header ${JSON.stringify(name)}: it has ${what}, which ${rules.name} frame cannot carry`,
+  );
+}
+
+/**
+ * Turns escapes back into what they stand for, in one pass from the left.
+ *
+ * @throws {UnknownBrokerResponseError} on an escape that the version does not define, which the protocol calls fatal.
+ */
+export function unescapeHeader(text: string, rules: HeaderRules): string {
+  let at = text.indexOf("\\");
+  if (at < 0 || !rules.escapes) return text;
+  let out = "";
+  let from = 0;
+  while (at >= 0) {
+    out += text.slice(from, at);
+    const next = text[at + 1];
+    if (next === "n") out += "\n";
+    else if (next === "c") out += ":";
+    else if (next === "\\") out += "\\";
+    else if (next === "r" && rules.escapesCr) out += "\r";
+    else throw malformed(`its header has the undefined escape ${JSON.stringify("\\" + (next ?? ""))}`);
+    from = at + 2;
+    at = text.indexOf("\\", from);
+  }
+  return out + text.slice(from);
+}
+
+/** What is thrown for bytes that are not STOMP. */
+export function malformed(what: string): UnknownBrokerResponseError {
+  return new UnknownBrokerResponseError(`Cannot decode frame: ${what}`);
+}
+
+/**
+ * Checks one header line that has something unusual in it: an escape, a CR, or a byte above 127.
+ *
+ * @throws {UnknownBrokerResponseError} when the line is not allowed.
+ */
+export function checkHeaderLine(line: string, rules: HeaderRules): void {
+  if (rules.crlf && line.endsWith("\r")) line = line.slice(0, -1);
+  if (!rules.crIsData && line.includes("\r")) throw malformed("a header line has a carriage return inside");
+  const colon = line.indexOf(":");
+  if (colon < 1) throw malformed(`a header line has no ${colon < 0 ? "colon" : "name"}`);
+  if (rules.escapes) {
+    unescapeHeader(line.slice(0, colon), rules);
+    unescapeHeader(line.slice(colon + 1), rules);
+  }
+}
+
+/** Reads a whole block of header lines, each ending in LF. Of repeated names the first wins. */
+export function parseHeaders(block: string, rules: HeaderRules): Headers {
+  const headers: Headers = Object.create(null);
+  const escaped = rules.escapes && block.includes("\\");
+  let from = 0;
+  while (from < block.length) {
+    let end = block.indexOf("\n", from);
+    if (end < 0) end = block.length;
+    const colon = block.indexOf(":", from);
+    if (colon < 0 || colon > end) throw malformed("a header line has no colon");
+    if (colon === from) throw malformed("a header line has no name");
+    let valueEnd = end;
+    if (rules.crlf && block.charCodeAt(end - 1) === 13) valueEnd--;
+    let valueStart = colon + 1;
+    if (rules.padded) { while (block.charCodeAt(valueStart) === 32) valueStart++; }
+    let name = block.slice(from, colon);
+    let value = block.slice(valueStart, Math.max(valueStart, valueEnd));
+    if (escaped) {
+      name = unescapeHeader(name, rules);
+      value = unescapeHeader(value, rules);
+    }
+    if (!(name in headers)) headers[name] = value;
+    from = end + 1;
+  }
+  return headers;
+}
+
+/**
+ * A copy without the spaces that 1.0 peers put before values: those of CONNECT and CONNECTED, which are read before the
+ * version is known.
+ */
+export function withoutPadding(headers: Headers): Headers {
+  const result: Headers = Object.create(null);
+  for (const name in headers) result[name] = headers[name]!.replace(/^ +/, "");
+  return result;
+}
+
+/**
+ * Reads one header of a block without reading the others. The block begins with the LF before its first line.
+ *
+ * @returns the value, or `undefined` when no line has that name.
+ */
+export function findHeader(block: string, name: string, rules: HeaderRules): string | undefined {
+  const value = findEscapedHeader(block, name, rules);
+  return value !== undefined && rules.escapes ? unescapeHeader(value, rules) : value;
+}
+
+/** The same as it is on the wire. */
+export function findEscapedHeader(block: string, name: string, rules: HeaderRules): string | undefined {
+  const key = `\n${name}:`;
+  const at = block.indexOf(key);
+  if (at < 0) return undefined;
+  let start = at + key.length;
+  let end = block.indexOf("\n", start);
+  if (rules.crlf && block.charCodeAt(end - 1) === 13) end--;
+  if (rules.padded) { while (block.charCodeAt(start) === 32) start++; }
+  return block.slice(start, Math.max(start, end));
+}

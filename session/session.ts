@@ -1,0 +1,485 @@
+/**
+ * One live connection: everything that is true from CONNECTED on and ends with the socket. A client that reconnects
+ * makes a new `Session`; nothing of the old one is carried over.
+ *
+ * @module
+ */
+import { acknowledgement, checkAckMode, plainAcknowledgement } from "./acknowledge.ts";
+import { Complaints } from "./complaints.ts";
+import type { ReadOptions } from "../codec/conversation.ts";
+import { beginSteps, checkWait, onGiveUp, type StepOptions, type WaitOptions } from "../base/deadline.ts";
+import type { DecoderLimits } from "../codec/decoder.ts";
+import { type BrokerFamily, brokerFamily, messageHeaders, type MessageOptions } from "../dialects/dialect.ts";
+import {
+  BrokerErrorResponse,
+  ConnectionError,
+  NotConnectedError,
+  type StompError,
+  UnknownBrokerResponseError,
+} from "../base/errors.ts";
+import { Frame, type FrameSocket } from "../codec/frame.ts";
+import { type Agreement, type ConnectDetails, shakeHands } from "./handshake.ts";
+import type { HeaderEntries, Headers, Version } from "../codec/headers.ts";
+import { type Clock, Heartbeat, type HeartbeatTolerance, systemClock } from "../connection/heartbeat.ts";
+import { PlainHeads } from "./plain_heads.ts";
+import { Probe } from "./probe.ts";
+import { RawFrames } from "./raw_frames.ts";
+import { Reading } from "./reading.ts";
+import { Receipts, type ReceiptsOwner, type ReceiptWaiter } from "./receipts.ts";
+import { FramedSocket, type FrameSink } from "../connection/socket.ts";
+import { type MessageTarget, Targets, unsubscribeHeaders } from "./targets.ts";
+import { OpenTransactions } from "./transactions.ts";
+import type { Transport } from "../transport/transport.ts";
+
+/** Options of a {@linkcode Session}. */
+export interface SessionOptions extends ConnectDetails, DecoderLimits {
+  /** Milliseconds that a receipt is waited for, where the call says nothing else. */
+  timeout: number;
+  /** Which broker it is; default: what it says itself. */
+  broker?: BrokerFamily | undefined;
+  /** How patient the heart-beat is. */
+  tolerance?: HeartbeatTolerance | undefined;
+  /** The class of MESSAGE frames. */
+  messageType?: (new () => Frame) | undefined;
+  /** The time. */
+  clock?: Clock | undefined;
+  /** Called once when the session is over: with the reason, or `undefined` after `disconnect`. */
+  onEnd?: ((session: Session, reason: StompError | undefined) => void) | undefined;
+  /** Called for an ERROR frame, which need not be the end of the connection. */
+  onError?: ((error: BrokerErrorResponse) => void) | undefined;
+}
+
+/** A message of which no frame is made. */
+export interface PlainMessage {
+  /** Where it goes. */
+  readonly destination: string;
+  /** Its `content-type`, if that is not among the headers. */
+  readonly contentType: string | undefined;
+  /** Further headers, but for `destination`, `receipt` and `content-length`. */
+  readonly headers: HeaderEntries;
+  /** What has another name on each broker. */
+  readonly options: MessageOptions | undefined;
+  /** The body. */
+  readonly body: string | Uint8Array;
+}
+
+const NO_HEADERS: ExtraHeaders = {};
+const NO_MORE: readonly string[] = [];
+
+/** Milliseconds that the broker has to answer DISCONNECT, where the call says nothing else. */
+const DISCONNECT_TIMEOUT = 5000;
+
+type ExtraHeaders = Readonly<Record<string, string>>;
+
+let epochs = 0;
+
+/**
+ * A connection to a broker. What many connections never need is made when it is needed: there may be thousands of them
+ * in one process.
+ */
+export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
+  /** Tells the sessions of a process apart. */
+  readonly epoch: number = ++epochs;
+  /** The virtual host that was asked for. */
+  readonly host: string;
+  /** What the broker knows the client as, where it was told. */
+  readonly clientId: string | undefined;
+  /** The headers of CONNECTED. */
+  readonly connected: Headers;
+  /** Which broker this is, as far as it is known. */
+  readonly family: BrokerFamily;
+
+  readonly #socket: FramedSocket;
+  readonly #timeout: number;
+  readonly #clock: Clock;
+  readonly #onEnd: SessionOptions["onEnd"];
+  readonly #onError: SessionOptions["onError"];
+  readonly #heartbeat: Heartbeat;
+  readonly #targets = new Targets();
+  readonly #receipts = new Receipts(this);
+  #plainHeads: PlainHeads | undefined;
+  #transactions: OpenTransactions | undefined;
+  #raw: RawFrames | undefined;
+  #reading: Reading | undefined; // since a consumer had enough
+  #complaints: Complaints | undefined; // since there was one
+  #probe: Probe | undefined;
+  #state: "open" | "disconnecting" | "closed" = "open";
+  #reason: StompError | undefined;
+  #leaving: Promise<void> | undefined;
+  #ended: Promise<void> | undefined;
+
+  /**
+   * Says CONNECT over a transport and waits for CONNECTED. When that fails the transport is closed.
+   *
+   * @throws as {@linkcode shakeHands}.
+   */
+  static async open(transport: Transport, options: SessionOptions, wait: StepOptions = {}): Promise<Session> {
+    let socket: FramedSocket;
+    try {
+      checkWait(wait);
+      socket = new FramedSocket(transport, options);
+    } catch (error) {
+      await transport.close();
+      throw error;
+    }
+    return await shakeHands(socket, options, wait, (agreement) => new Session(socket, options, agreement));
+  }
+
+  private constructor(socket: FramedSocket, options: SessionOptions, { plan, connected }: Agreement) {
+    this.host = options.host;
+    this.clientId = options.clientId ?? options.headers?.["client-id"];
+    this.connected = connected;
+    this.family = options.broker ?? brokerFamily(connected["server"]);
+    this.#socket = socket;
+    this.#timeout = options.timeout;
+    this.#clock = options.clock ?? systemClock;
+    this.#onEnd = options.onEnd;
+    this.#onError = options.onError;
+    this.#heartbeat = new Heartbeat(plan, socket, {
+      ...options.tolerance,
+      clock: options.clock,
+      probe: { ask: () => this.#askForLife(), timeout: options.tolerance?.probe },
+      stopped: (silence, jump) => {
+        const after = jump === undefined ? "" : ` after the clock jumped by ${seconds(jump)}`;
+        this.#end(new ConnectionError(`Connection to ${this.peer} lost: nothing came for ${seconds(silence)}${after}`));
+      },
+    });
+  }
+
+  /** The version of the protocol that was agreed on. */
+  get version(): Version {
+    return this.#socket.version;
+  }
+
+  /** Name of the far end, for people. */
+  get peer(): string {
+    return this.#socket.peer;
+  }
+
+  /** Whether frames can be sent. */
+  get isOpen(): boolean {
+    return this.#state === "open";
+  }
+
+  /** Why the session is over, once it is; `undefined` after `disconnect`. */
+  get reason(): StompError | undefined {
+    return this.#reason;
+  }
+
+  /** Whether reading is paused because a consumer is slow. */
+  get paused(): boolean {
+    return this.#socket.paused;
+  }
+
+  /**
+   * Sends a frame without a receipt.
+   *
+   * @returns `undefined` when there is room for more, else a promise to wait for.
+   * @throws {TypeError} when the frame cannot be encoded; nothing was written then.
+   * @throws {NotConnectedError} when the session is over.
+   */
+  send(frame: Frame): Promise<void> | undefined {
+    this.#checkOpen(frame.command);
+    const room = this.#socket.send(frame);
+    if (isAboutTransaction(frame.command)) this.#openTransactions().note(frame);
+    return room;
+  }
+
+  /**
+   * Sends a frame with a receipt; the promise is for the receipt. It rejects with a `BrokerErrorResponse` when the
+   * broker answers ERROR, and with a `ConnectionError` when the connection ends first: whether the broker did it is
+   * then unknown.
+   *
+   * @param takeBack makes the frame that undoes it. It is sent when the wait is given up, because the broker may still
+   * do what was asked.
+   * @throws at once when nothing was written: as {@linkcode send}, or because the options do not let it begin.
+   */
+  request(frame: Frame, wait?: WaitOptions, takeBack?: () => Frame): Promise<Frame> {
+    return this.#receipts.request(frame, { ...wait, timeout: wait?.timeout ?? this.#timeout }, takeBack);
+  }
+
+  /**
+   * Sends a frame with a receipt; the waiter is told when that comes, or that it will not.
+   *
+   * @returns the id of the receipt.
+   * @throws as {@linkcode send}.
+   */
+  confirm(frame: Frame, waiter: ReceiptWaiter): string {
+    return this.#receipts.confirm(frame, waiter);
+  }
+
+  /** Sends a message without a receipt. Returns and throws as {@linkcode send}; the body must be text or bytes. */
+  sendPlain(message: PlainMessage): Promise<void> | undefined {
+    this.#checkOpen("SEND");
+    const head = this.#heads.of(message.destination, message.contentType);
+    return this.#socket.sendMessage(head, this.#headersOf(message), message.body);
+  }
+
+  /** The same with a receipt, as {@linkcode confirm}. */
+  confirmPlain(message: PlainMessage, waiter: ReceiptWaiter): string {
+    this.#checkOpen("SEND");
+    const head = this.#heads.of(message.destination, message.contentType);
+    const headers = this.#headersOf(message);
+    return this.#receipts.add(waiter, (id) => {
+      // Most have none, and to spread nothing takes its time as well.
+      const all = headers === NO_MORE ? ["receipt", id] : [...headers, "receipt", id];
+      this.#socket.sendMessage(head, all, message.body);
+    });
+  }
+
+  /** Nobody waits for a receipt any more. */
+  giveUp(receipt: string): void {
+    this.#receipts.giveUp(receipt);
+  }
+
+  /** Subscribes. The target gets messages from now on, also before the promise resolves. */
+  async subscribe(target: MessageTarget, frame: Frame, wait?: WaitOptions): Promise<Frame> {
+    checkAckMode(frame.headers["ack"], this.version, target.destination);
+    this.#targets.add(target);
+    try {
+      return await this.request(frame, wait, () => {
+        return new Frame().buildFrame({ command: "UNSUBSCRIBE", headers: unsubscribeHeaders(target, this.version) });
+      });
+    } catch (error) {
+      this.forget(target);
+      throw error;
+    }
+  }
+
+  /** Unsubscribes. The target gets what is under way, until the broker has confirmed. */
+  unsubscribe(target: MessageTarget, frame: Frame, wait?: WaitOptions): Promise<Frame> {
+    return this.request(frame, wait).finally(() => this.forget(target));
+  }
+
+  /** Delivers messages that come by this id, though nobody subscribed: RabbitMQ's replies, for example. */
+  expect(target: MessageTarget): void {
+    this.#targets.add(target);
+  }
+
+  /** Delivers nothing more to a target. */
+  forget(target: MessageTarget): void {
+    this.#targets.remove(target);
+    this.release(target);
+  }
+
+  /** A consumer has enough: reading stops until it is released, unless an answer of the broker is awaited. */
+  hold(consumer: object): void {
+    this.#reading ??= new Reading(this.#socket, () => this.#receipts.size > 0 || !!this.#raw?.awaitsReceipt);
+    this.#reading.hold(consumer);
+  }
+
+  /** The opposite of `hold`. */
+  release(consumer: object): void {
+    this.#reading?.release(consumer);
+  }
+
+  /**
+   * Acknowledges a message, or says that it was not consumed. The broker gives no answer to that, so this waits only
+   * for room.
+   */
+  acknowledge(command: "ACK" | "NACK", message: Frame, headers: ExtraHeaders = NO_HEADERS): Promise<void> | undefined {
+    this.#checkOpen(command);
+    const { transaction } = headers;
+    if (transaction !== undefined) this.#openTransactions().check(transaction, command);
+    const plain = headers === NO_HEADERS ? plainAcknowledgement(command, message, this.version) : undefined;
+    if (plain !== undefined) return this.#socket.sendText(plain);
+    return this.#socket.send(acknowledgement(command, message, this.version, headers));
+  }
+
+  /** Begins a transaction. */
+  begin(id: string, headers?: ExtraHeaders, wait?: WaitOptions): Promise<void> {
+    return this.#openTransactions().begin(id, headers, wait);
+  }
+
+  /**
+   * Commits or aborts a transaction. However it ends, the transaction is over.
+   *
+   * @throws at once when nothing was written; the transaction is open then.
+   */
+  endTransaction(how: "COMMIT" | "ABORT", id: string, headers?: ExtraHeaders, wait?: WaitOptions): Promise<Frame> {
+    this.#checkOpen(how);
+    return this.#openTransactions().end(how, id, headers, wait);
+  }
+
+  /**
+   * Ends in order: DISCONNECT with a receipt, and the socket closed when that has come, the broker has closed, or the
+   * time is over (default 5 s). Messages that arrive meanwhile are dropped. Never rejects: signal and time out only
+   * give the connection up sooner.
+   */
+  disconnect(headers: ExtraHeaders = {}, wait: WaitOptions = {}): Promise<void> {
+    if (this.#state === "open") this.#leaving = this.#disconnect(headers, wait);
+    return this.#leaving ?? this.#ended ?? Promise.resolve();
+  }
+
+  /** Gives the connection up at once, with the reason for those who wait. */
+  close(reason?: StompError): Promise<void> {
+    return this.#end(reason);
+  }
+
+  /** Sends a frame that was made by hand; what answers it can be read with `readFrame`. */
+  async writeFrame(frame: Frame): Promise<void> {
+    const { receipt } = frame.headers;
+    if (receipt !== undefined) this.#receipts.checkFree(receipt);
+    const room = this.#rawFrames().write(frame, () => this.send(frame));
+    this.onChange();
+    await room;
+  }
+
+  /** Takes the next frame that answers one made by hand, or is a message of a subscription made by hand. */
+  readFrame(options: ReadOptions = {}): Promise<Frame | undefined> {
+    return this.#rawFrames().read(options);
+  }
+
+  /** For its receipts: whether the id belongs to a frame that was made by hand. */
+  isTaken(id: string): boolean {
+    return this.#raw?.awaits(id) ?? false;
+  }
+
+  /** For its receipts: whether an answer is awaited may have changed. */
+  onChange(): void {
+    this.#reading?.update();
+  }
+
+  /** For its socket: takes a frame. */
+  onFrame(frame: Frame): void {
+    switch (frame.command) {
+      case "MESSAGE":
+        this.#complaints?.survived();
+        this.#targets.deliver(frame);
+        return;
+      case "RECEIPT":
+        // One that nobody waits for may be for a frame that ERROR was said of before: RabbitMQ does that.
+        if (this.#receipts.settle(frame.header("receipt-id") ?? "", frame) || this.#raw?.answer(frame)) {
+          this.#complaints?.survived();
+          this.onChange();
+        }
+        return;
+      case "ERROR":
+        this.#onErrorFrame(frame);
+        return;
+      default:
+        this.#end(
+          new UnknownBrokerResponseError(`Cannot go on with ${this.peer}: it sent ${frame.command}`, { frame }),
+        );
+    }
+  }
+
+  get #heads(): PlainHeads {
+    return this.#plainHeads ??= new PlainHeads(this.version);
+  }
+
+  /** A message's own headers as they are written. What an option is called here counts more than a header. */
+  #headersOf({ headers, options }: PlainMessage): readonly string[] {
+    if (options === undefined) return headers.length === 0 ? NO_MORE : this.#heads.encode(headers);
+    const named = messageHeaders(options, this.family);
+    if (headers.length === 0) return this.#heads.encode(named);
+    const all = headers.map((entry) => named.find(([name]) => name === entry[0]) ?? entry);
+    return this.#heads.encode([...all, ...named.filter((entry) => !all.includes(entry))]);
+  }
+
+  /** Asks the broker for a sign of life. Returns whether that made sense. */
+  #askForLife(): boolean {
+    if (!this.isOpen) return false;
+    this.#probe ??= new Probe({
+      // Not by way of `send`: neither the receipt nor the transaction is anybody's.
+      send: (frame) => this.#socket.send(frame),
+      inTransaction: () => this.#transactions?.any ?? false,
+    });
+    this.#probe.ask();
+    return true;
+  }
+
+  #openTransactions(): OpenTransactions {
+    return this.#transactions ??= new OpenTransactions((frame, wait, takeBack) => this.request(frame, wait, takeBack));
+  }
+
+  #rawFrames(): RawFrames {
+    if (this.#raw !== undefined) return this.#raw;
+    const onFull = (full: boolean) => full ? this.hold(raw) : this.release(raw);
+    const raw = new RawFrames(this.#targets, onFull, () => this.onChange());
+    if (this.#ended !== undefined) raw.end(this.#rawEnd());
+    return this.#raw = raw;
+  }
+
+  #rawEnd(): StompError {
+    return this.#reason ?? new NotConnectedError("Cannot read frame: the session is over");
+  }
+
+  #onErrorFrame(frame: Frame): void {
+    this.#complaints ??= new Complaints(this.family, this.#clock, this.#receipts);
+    const { error, scope } = this.#complaints.take(frame, this.#raw?.answer(frame) ?? false);
+    this.#onError?.(error);
+    if (scope === "connection") this.onEnd(error);
+    if (scope === "subscription") this.#targets.cancel(frame.header("subscription") ?? "", error);
+  }
+
+  /** For its socket: nothing more comes. */
+  onEnd(error: StompError | undefined): void {
+    if (this.#state === "disconnecting") {
+      const failed = (what: string) =>
+        new ConnectionError(`Cannot confirm ${what}: the broker closed the connection`, { cause: error });
+      this.#receipts.failAll(failed, true);
+      return;
+    }
+    const told = this.#complaints?.lastWords;
+    this.#end(told ?? error ?? new ConnectionError(`Connection to ${this.peer} lost: the broker closed it`));
+  }
+
+  async #disconnect(headers: ExtraHeaders, wait: WaitOptions): Promise<void> {
+    let left: () => WaitOptions;
+    let answered: Promise<Frame>;
+    try {
+      left = beginSteps(wait, DISCONNECT_TIMEOUT);
+      answered = this.request(new Frame().buildFrame({ command: "DISCONNECT", headers }), left());
+    } catch {
+      return await this.#end(undefined);
+    }
+    this.#state = "disconnecting";
+    this.#targets.clear();
+    this.#reading?.releaseAll();
+    try {
+      await answered;
+    } catch (error) {
+      // The broker need not answer: it may close at once ("Graceful Shutdown" in the 1.2 text).
+      const isOver = error instanceof BrokerErrorResponse || error instanceof ConnectionError;
+      if (!isOver) return await this.#end(undefined);
+    }
+    const stop = onGiveUp(left(), "the end of the connection", () => void this.#socket.close());
+    await this.#end(undefined, true);
+    stop();
+  }
+
+  #end(reason: StompError | undefined, inOrder = false): Promise<void> {
+    if (this.#ended) return this.#ended;
+    this.#state = "closed";
+    this.#reason = reason;
+    this.#ended = inOrder ? this.#socket.end() : this.#socket.close();
+    this.#heartbeat.stop();
+    this.#complaints?.end();
+    this.#targets.clear();
+    this.#transactions?.clear();
+    const lost = (what: string) => new ConnectionError(`Cannot confirm ${what}: ${endOf(reason)}`, { cause: reason });
+    this.#receipts.failAll(lost, true);
+    this.#raw?.end(this.#rawEnd());
+    this.#onEnd?.(this, reason);
+    return this.#ended;
+  }
+
+  #checkOpen(command: string): void {
+    if (this.#state === "open") return;
+    const state = this.#state === "disconnecting" ? "it is disconnecting" : endOf(this.#reason);
+    throw new NotConnectedError(`Cannot send ${command}: ${state}`, this.#reason ? { cause: this.#reason } : {});
+  }
+}
+
+function isAboutTransaction(command: string): boolean {
+  return command === "BEGIN" || command === "COMMIT" || command === "ABORT";
+}
+
+function seconds(milliseconds: number): string {
+  return `${(milliseconds / 1000).toFixed(1)} s`;
+}
+
+function endOf(reason: StompError | undefined): string {
+  return reason ? reason.message : "the session is over";
+}
