@@ -16,43 +16,18 @@
  *
  * @module
  */
+export type { ReadOptions, WaitOptions } from "./base/deadline.ts";
 export * from "./base/errors.ts";
-export type { Headers, Version } from "./codec/headers.ts";
 export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/queue.ts";
-export {
-  type BuildFrameOptions,
-  type ConnectFrameOptions,
-  Frame,
-  type FrameParts,
-  type FrameSocket,
-  type ReadOptions,
-  type WaitOptions,
-} from "./codec/frame.ts";
-export {
-  type DecoderLimits,
-  FrameDecoder,
-  type FrameDecoderOptions,
-  FrameDecoderStream,
-  FrameEncoderStream,
-} from "./codec/decoder.ts";
-export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.ts";
-export type { TlsOptions, Transport } from "./transport/transport.ts";
-export type { OpenTransportOptions } from "./transport/connect.ts";
-export { openSocket, type OpenSocketOptions } from "./client/open_socket.ts";
-export type { BrokerFamily, ConsumerOptions, MessageOptions } from "./dialects/dialect.ts";
-export type { AckMode } from "./session/acknowledge.ts";
-export { type AcknowledgeOptions, type Acknowledger, Message } from "./client/message.ts";
-export type { MessageTarget } from "./session/targets.ts";
-export { Subscription, type UnsubscribeOptions } from "./client/subscription.ts";
-export type { Status } from "./client/status.ts";
 export type { ReconnectOptions } from "./client/backoff.ts";
+export type { ConsumeOptions, Handler, RetryOptions } from "./client/consume.ts";
+export { type AcknowledgeOptions, type Acknowledger, Message } from "./client/message.ts";
+export { openSocket, type OpenSocketOptions } from "./client/open_socket.ts";
 export type { OutboxLimits } from "./client/outbox.ts";
-export type {
-  Transaction,
-  TransactionAcknowledgeOptions,
-  TransactionEndOptions,
-  TransactionSendOptions,
-} from "./client/transaction.ts";
+export type { Reply, RequestOptions } from "./client/request.ts";
+export { Client, type GetOptions, type PutOptions, Simple, type SimpleSubscribeOptions } from "./client/simple.ts";
+export type { Status } from "./client/status.ts";
+export { Stomp } from "./client/stomp.ts";
 export type {
   Conf,
   ConnectOptions,
@@ -64,7 +39,23 @@ export type {
   SubscribeOptions,
   TransactionConf,
 } from "./client/stomp_options.ts";
-export type { ConsumeOptions, Handler, RetryOptions } from "./client/consume.ts";
-export type { Reply, RequestOptions } from "./client/request.ts";
-export { Stomp } from "./client/stomp.ts";
-export { Client, type GetOptions, type PutOptions, Simple, type SimpleSubscribeOptions } from "./client/simple.ts";
+export { Subscription, type UnsubscribeOptions } from "./client/subscription.ts";
+export type {
+  Transaction,
+  TransactionAcknowledgeOptions,
+  TransactionEndOptions,
+  TransactionSendOptions,
+} from "./client/transaction.ts";
+export type { SocketOf } from "./codec/conversation.ts";
+export { FrameDecoder, type FrameDecoderOptions, FrameDecoderStream, FrameEncoderStream } from "./codec/decoder.ts";
+export type { FrameParts } from "./codec/encode.ts";
+export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
+export type { Headers, Version } from "./codec/headers.ts";
+export type { DecoderLimits } from "./codec/limits.ts";
+export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.ts";
+export type { BrokerFamily, ConsumerOptions, MessageOptions } from "./dialects/dialect.ts";
+export type { AckMode } from "./session/acknowledge.ts";
+export type { MessageTarget } from "./session/targets.ts";
+export type { ByteSink, DirectIo } from "./transport/channel.ts";
+export type { OpenTransportOptions } from "./transport/connect.ts";
+export type { TlsOptions, Transport } from "./transport/transport.ts";

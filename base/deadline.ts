@@ -13,6 +13,12 @@ export interface WaitOptions {
   timeout?: number | undefined;
 }
 
+/** How to take what comes next, or to wait for it. */
+export interface ReadOptions extends WaitOptions {
+  /** "Not blocking": give `undefined` at once when nothing is waiting. Default `false`. */
+  nb?: boolean | undefined;
+}
+
 /** How long one step of a call may wait: what the steps before it have left. */
 export interface StepOptions extends WaitOptions {
   /** Milliseconds that the whole call may take, for messages. */

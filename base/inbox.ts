@@ -3,8 +3,7 @@
  *
  * @module
  */
-import type { ReadOptions } from "../codec/conversation.ts";
-import { checkWait, onGiveUp } from "./deadline.ts";
+import { checkWait, onGiveUp, type ReadOptions } from "./deadline.ts";
 import type { StompError } from "./errors.ts";
 import { Fifo } from "./queue.ts";
 

@@ -1,10 +1,5 @@
 /**
- * The command line: `demo` runs the main job, `broker` the embedded broker.
- *
- * ```sh
- * deno run --allow-net jsr:@x/stompy/cli demo --url stomp://guest:guest@localhost:61613
- * deno run --allow-net jsr:@x/stompy/cli broker --port 61613
- * ```
+ * The command line: reads arguments, runs a command, and says what went wrong in one line.
  *
  * @module
  */
@@ -213,7 +208,13 @@ export async function standardEnvironment(progress?: (count: number) => Progress
   };
 }
 
-if ((import.meta as { main?: boolean }).main) {
-  const { environment, args, exit } = await standardEnvironment();
-  exit(await main(args, environment));
+/**
+ * Runs a command with the arguments of this process, and sets its exit code.
+ *
+ * @param progress shows how far the command is, where standard output is a terminal.
+ * @param command what stands before the arguments of the process.
+ */
+export async function run(progress?: (count: number) => Progress, command: readonly string[] = []): Promise<void> {
+  const { environment, args, exit } = await standardEnvironment(progress);
+  exit(await main([...command, ...args], environment));
 }

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import type { WaitOptions } from "../codec/conversation.ts";
-import { checkTimeout, onGiveUp } from "../base/deadline.ts";
+import { checkTimeout, onGiveUp, type WaitOptions } from "../base/deadline.ts";
 import { AcknowledgeError, NotConnectedError } from "../base/errors.ts";
 import type { Message } from "./message.ts";
 import type { SubscribeOptions } from "./stomp_options.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { WaitOptions } from "../codec/conversation.ts";
+import type { WaitOptions } from "../base/deadline.ts";
 import { AcknowledgeError } from "../base/errors.ts";
 import { Frame, type FrameSocket } from "../codec/frame.ts";
 

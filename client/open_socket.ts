@@ -4,8 +4,8 @@
  * @module
  */
 import { openTransport, type OpenTransportOptions, type ParsedAddress, parseUrl } from "../transport/connect.ts";
-import type { ReadOptions } from "../codec/conversation.ts";
-import type { DecoderLimits } from "../codec/decoder.ts";
+import type { ReadOptions } from "../base/deadline.ts";
+import type { DecoderLimits } from "../codec/limits.ts";
 import { ConnectionError, NotConnectedError, type StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import type { Frame, FrameSocket } from "../codec/frame.ts";
 import { isVersion, type Version } from "../codec/headers.ts";

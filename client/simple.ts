@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ReadOptions, WaitOptions } from "../codec/conversation.ts";
+import type { ReadOptions, WaitOptions } from "../base/deadline.ts";
 import { Empty, TransactionError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import type { Message } from "./message.ts";

@@ -7,8 +7,7 @@
 import { readAckMode } from "../session/acknowledge.ts";
 import { sendByHand } from "./by_hand.ts";
 import { checkConsume, type ConsumeOptions, type Handler, runWorker } from "./consume.ts";
-import type { ReadOptions } from "../codec/conversation.ts";
-import type { WaitOptions } from "../base/deadline.ts";
+import type { ReadOptions, WaitOptions } from "../base/deadline.ts";
 import { addressesOf, Dialer } from "./dialer.ts";
 import { Ending } from "./ending.ts";
 import { NotConnectedError, type StompError, SubscriptionError } from "../base/errors.ts";

@@ -5,8 +5,8 @@
  */
 import type { AckMode } from "../session/acknowledge.ts";
 import type { ReconnectOptions } from "./backoff.ts";
-import type { WaitOptions } from "../codec/conversation.ts";
-import type { DecoderLimits } from "../codec/decoder.ts";
+import type { WaitOptions } from "../base/deadline.ts";
+import type { DecoderLimits } from "../codec/limits.ts";
 import type { BrokerFamily, ConsumerOptions, MessageOptions } from "../dialects/dialect.ts";
 import type { Version } from "../codec/headers.ts";
 import type { HeartbeatOffer, HeartbeatTolerance } from "../connection/heartbeat.ts";

@@ -4,8 +4,7 @@
  * @module
  */
 import type { AckMode } from "../session/acknowledge.ts";
-import type { ReadOptions } from "../codec/conversation.ts";
-import { beginSteps, checkTimeout, type WaitOptions, within } from "../base/deadline.ts";
+import { beginSteps, checkTimeout, type ReadOptions, type WaitOptions, within } from "../base/deadline.ts";
 import { type StompError, SubscriptionError, TimeoutError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import { Inbox, type InboxLimits } from "../base/inbox.ts";

@@ -4,18 +4,10 @@
  *
  * @module
  */
-import { checkWait, type WaitOptions, within } from "../base/deadline.ts";
+import { checkWait, type ReadOptions, type WaitOptions, within } from "../base/deadline.ts";
 import { BrokerErrorResponse, type ErrorFrame, NotConnectedError } from "../base/errors.ts";
 import type { Headers, Version } from "./headers.ts";
 import { Fifo, IntermediateMessageQueue } from "../base/queue.ts";
-
-export type { WaitOptions } from "../base/deadline.ts";
-
-/** How to read the next frame. */
-export interface ReadOptions extends WaitOptions {
-  /** "Not blocking": give `undefined` at once when no frame is waiting. Default `false`. */
-  nb?: boolean | undefined;
-}
 
 /** A connection that carries frames of type `F`. */
 export interface SocketOf<F> {

@@ -12,8 +12,6 @@ import { assertVersion, malformed, type Version } from "./headers.ts";
 import { completeLimits, type DecoderLimits, type Limits } from "./limits.ts";
 import { Chunk, type ChunkMemory, isBytes, plainBytes } from "./text.ts";
 
-export type { DecoderLimits } from "./limits.ts";
-
 /** Options of a {@linkcode FrameDecoder}. */
 export interface FrameDecoderOptions extends DecoderLimits {
   /** The version whose rules are used. Default `"1.2"`. CONNECT and CONNECTED are read the same way in all. */

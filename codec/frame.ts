@@ -4,7 +4,8 @@
  * @module
  */
 import { mayHaveBody } from "./commands.ts";
-import { Conversation, type ReadOptions, type SocketOf, type WaitOptions } from "./conversation.ts";
+import { Conversation, type SocketOf } from "./conversation.ts";
+import type { ReadOptions, WaitOptions } from "../base/deadline.ts";
 import { assertBody, encodeHead, type FrameParts, toHeaders } from "./encode.ts";
 import { UnknownBrokerResponseError } from "../base/errors.ts";
 import { headerRules, type Headers, parseHeaders, type Version } from "./headers.ts";
@@ -12,11 +13,6 @@ import { showAs } from "../base/inspect.ts";
 import type { Fifo, IntermediateMessageQueue } from "../base/queue.ts";
 import type { Received } from "./received.ts";
 import { charsetOf, decodeLenient, ownText } from "./text.ts";
-
-export type { ReadOptions, SocketOf, WaitOptions } from "./conversation.ts";
-export type { FrameParts } from "./encode.ts";
-export type { Headers, Version } from "./headers.ts";
-export type { FrameSource, QueuedFrame } from "../base/queue.ts";
 
 /** A connection that carries frames: what stompy calls `sock`. `openSocket(url)` gives one, and `Stomp` has one. */
 export interface FrameSocket extends SocketOf<Frame> {}

@@ -4,7 +4,8 @@
  * @module
  */
 import type { ByteSink, DirectIo } from "../transport/channel.ts";
-import { type DecoderLimits, FrameDecoder } from "../codec/decoder.ts";
+import { FrameDecoder } from "../codec/decoder.ts";
+import type { DecoderLimits } from "../codec/limits.ts";
 import { ConnectionError, NotConnectedError, StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import type { Version } from "../codec/headers.ts";

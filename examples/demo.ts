@@ -3,7 +3,7 @@
  * part of the published package, which depends on nothing.
  */
 import cliProgress from "cli-progress";
-import { main, type Progress, standardEnvironment } from "../cli/cli.ts";
+import { type Progress, run } from "../cli/cli.ts";
 
 function bars(count: number): Progress {
   const multi = new cliProgress.MultiBar({
@@ -21,5 +21,4 @@ function bars(count: number): Progress {
   };
 }
 
-const { environment, args, exit } = await standardEnvironment(bars);
-exit(await main(["demo", ...args], environment));
+await run(bars, ["demo"]);

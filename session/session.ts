@@ -6,9 +6,15 @@
  */
 import { acknowledgement, checkAckMode, plainAcknowledgement } from "./acknowledge.ts";
 import { Complaints } from "./complaints.ts";
-import type { ReadOptions } from "../codec/conversation.ts";
-import { beginSteps, checkWait, onGiveUp, type StepOptions, type WaitOptions } from "../base/deadline.ts";
-import type { DecoderLimits } from "../codec/decoder.ts";
+import {
+  beginSteps,
+  checkWait,
+  onGiveUp,
+  type ReadOptions,
+  type StepOptions,
+  type WaitOptions,
+} from "../base/deadline.ts";
+import type { DecoderLimits } from "../codec/limits.ts";
 import { type BrokerFamily, brokerFamily, messageHeaders, type MessageOptions } from "../dialects/dialect.ts";
 import {
   BrokerErrorResponse,

@@ -4,7 +4,7 @@ import { test } from "#test";
 import { BrokerErrorResponse, Frame, type FrameSocket, openSocket } from "../mod.ts";
 import { Broker } from "../broker/broker.ts";
 import { Fifo } from "../base/queue.ts";
-import type { ReadOptions } from "../codec/conversation.ts";
+import type { ReadOptions } from "../base/deadline.ts";
 
 /** A socket whose far end says what it is told to. */
 class Scripted implements FrameSocket {

@@ -3,7 +3,8 @@ import { assertEquals, assertRejects, assertStrictEquals } from "#assert";
 import { test } from "#test";
 import { FrameDecoder } from "../codec/decoder.ts";
 import { BrokerErrorResponse, NotConnectedError, UnknownBrokerResponseError } from "../base/errors.ts";
-import { Frame, type FrameSocket, type ReadOptions } from "../codec/frame.ts";
+import { Frame, type FrameSocket } from "../codec/frame.ts";
+import type { ReadOptions } from "../base/deadline.ts";
 import type { Version } from "../codec/headers.ts";
 import { latin1, octets } from "./fixtures/decoding.ts";
 

@@ -5,7 +5,8 @@ import fc from "fast-check";
 import process from "node:process";
 import { FrameDecoder } from "../codec/decoder.ts";
 import { UnknownBrokerResponseError } from "../base/errors.ts";
-import type { Frame, Version } from "../codec/frame.ts";
+import type { Frame } from "../codec/frame.ts";
+import type { Version } from "../codec/headers.ts";
 import { octets } from "./fixtures/decoding.ts";
 import { runtime } from "./support/runtime.ts";
 

@@ -10,8 +10,6 @@ import { type ByteChannel, type ByteSink, ChannelTransport, type DirectIo, failu
 import { ConnectionError } from "../base/errors.ts";
 import { Fifo } from "../base/queue.ts";
 
-export type { ByteSink, DirectIo };
-
 /** A two-way byte stream. */
 export interface Transport {
   /**

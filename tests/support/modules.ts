@@ -13,11 +13,13 @@ export interface ImportSite {
   dynamic: boolean;
   /** Whether only types are imported, and so nothing at run time. */
   typeOnly: boolean;
+  /** Whether it is an `export … from`. */
+  reexport: boolean;
   /** The line it stands on. */
   line: number;
 }
 
-/** A use of a global that not all runtimes have. */
+/** A use of a global that the layer rules are about. */
 export interface GlobalSite {
   /** Its name. */
   name: string;
@@ -37,14 +39,21 @@ export interface CommentSite {
 export interface ModuleFacts {
   /** What it imports. */
   imports: ImportSite[];
-  /** The runtime globals that it uses as values or types. */
+  /** The globals of {@link RUNTIME_GLOBALS} and {@link TIMER_GLOBALS} that it uses as values or types. */
   globals: GlobalSite[];
+  /** The lines of the top-level statements that are neither an `import` nor an `export … from`. */
+  statements: number[];
   /** Its docstrings. */
   docs: CommentSite[];
 }
 
 /** The globals that tie a module to Deno, Bun or Node. */
 export const RUNTIME_GLOBALS: readonly string[] = ["Deno", "Bun", "process", "Buffer", "require", "__dirname"];
+
+/** The globals that make a module wait for real time. */
+export const TIMER_GLOBALS: readonly string[] = ["setTimeout", "setInterval"];
+
+const WATCHED_GLOBALS = [...RUNTIME_GLOBALS, ...TIMER_GLOBALS];
 
 /** A node of the syntax tree; the walk is generic, so its shape is as well. */
 interface Node {
@@ -57,12 +66,16 @@ interface Node {
 export function readModule(source: string): ModuleFacts {
   // What is wrong with a module beyond its grammar is for the type checker to say.
   const ast = parse(source, { sourceType: "module", plugins: ["typescript"], errorRecovery: true }) as unknown as Node;
-  const facts: ModuleFacts = { imports: [], globals: [], docs: [] };
+  const facts: ModuleFacts = { imports: [], globals: [], statements: [], docs: [] };
   for (const comment of ast["comments"] as Node[]) {
     const text = String(comment["value"]);
     if (comment.type === "CommentBlock" && text.startsWith("*")) facts.docs.push({ text, line: lineOf(comment) });
   }
-  walk(ast["program"] as Node, undefined, "", facts);
+  const program = ast["program"] as Node;
+  for (const statement of program["body"] as Node[]) {
+    if (findImport(statement) === undefined) facts.statements.push(lineOf(statement));
+  }
+  walk(program, undefined, "", facts);
   return facts;
 }
 
@@ -87,20 +100,20 @@ function lineOf(node: Node): number {
 }
 
 function findImport(node: Node): ImportSite | undefined {
-  const line = lineOf(node);
+  const site = { line: lineOf(node), dynamic: false, typeOnly: false, reexport: false };
   switch (node.type) {
     case "ImportDeclaration":
-      return { specifier: literal(node["source"]), dynamic: false, typeOnly: node["importKind"] === "type", line };
+      return { ...site, specifier: literal(node["source"]), typeOnly: node["importKind"] === "type" };
     case "ExportAllDeclaration":
     case "ExportNamedDeclaration":
       if (!node["source"]) return undefined;
-      return { specifier: literal(node["source"]), dynamic: false, typeOnly: node["exportKind"] === "type", line };
+      return { ...site, specifier: literal(node["source"]), typeOnly: node["exportKind"] === "type", reexport: true };
     case "ImportExpression":
-      return { specifier: literal(node["source"]), dynamic: true, typeOnly: false, line };
+      return { ...site, specifier: literal(node["source"]), dynamic: true };
     case "TSImportType":
-      return { specifier: literal(node["source"] ?? node["argument"]), dynamic: false, typeOnly: true, line };
+      return { ...site, specifier: literal(node["source"] ?? node["argument"]), typeOnly: true };
     case "TSExternalModuleReference":
-      return { specifier: literal(node["expression"]), dynamic: false, typeOnly: false, line };
+      return { ...site, specifier: literal(node["expression"]) };
     default:
       return undefined;
   }
@@ -117,9 +130,9 @@ function findGlobal(node: Node, parent: Node | undefined, key: string): string |
     // `globalThis.Deno`, also with a cast in between; `x.process` is somebody's property.
     const property = node["property"] as Node;
     const name = String(property[property.type === "StringLiteral" ? "value" : "name"]);
-    return isGlobalThis(node["object"]) && RUNTIME_GLOBALS.includes(name) ? name : undefined;
+    return isGlobalThis(node["object"]) && WATCHED_GLOBALS.includes(name) ? name : undefined;
   }
-  if (node.type !== "Identifier" || !RUNTIME_GLOBALS.includes(String(node["name"]))) return undefined;
+  if (node.type !== "Identifier" || !WATCHED_GLOBALS.includes(String(node["name"]))) return undefined;
   const isName = ["key", "property", "right"].includes(key) && parent?.["computed"] !== true &&
     !["AssignmentExpression", "BinaryExpression", "LogicalExpression", "AssignmentPattern"].includes(
       parent?.type ?? "",

@@ -1,0 +1,17 @@
+/**
+ * Bytes to frames and back, without a client: `FrameDecoder` is pushed chunks of any size, and `FrameDecoderStream` and
+ * `FrameEncoderStream` are transform streams.
+ *
+ * ```ts
+ * import { FrameDecoder } from "@x/stompy/decoder";
+ *
+ * const decoder = new FrameDecoder({ onFrame: (frame) => console.log(frame.command, frame.text()) });
+ * decoder.push(new TextEncoder().encode("MESSAGE\nsubscription:0\nmessage-id:1\ndestination:/queue/a\n\nhel"));
+ * decoder.push(new TextEncoder().encode("lo\0")); // prints: MESSAGE hello
+ * ```
+ *
+ * @module
+ */
+export * from "./frame.ts";
+export { FrameDecoder, type FrameDecoderOptions, FrameDecoderStream, FrameEncoderStream } from "./codec/decoder.ts";
+export type { DecoderLimits } from "./codec/limits.ts";

@@ -1,0 +1,27 @@
+/**
+ * `Frame`: one STOMP frame as a value, with its encoding and the verbs of stompy's `Frame`.
+ *
+ * ```ts
+ * import { Frame } from "@x/stompy/frame";
+ *
+ * const frame = new Frame().buildFrame({ command: "SEND", headers: { destination: "/queue/a" }, body: "hello" });
+ * console.log(frame.asString()); // SEND, its headers, an empty line, hello
+ * const bytes = frame.encode("1.2"); // what goes over the wire
+ * console.log(bytes.length);
+ * ```
+ *
+ * @module
+ */
+export type { ReadOptions, WaitOptions } from "./base/deadline.ts";
+export {
+  BrokerErrorResponse,
+  type ErrorFrame,
+  StompError,
+  type StompErrorOptions,
+  UnknownBrokerResponseError,
+} from "./base/errors.ts";
+export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/queue.ts";
+export type { SocketOf } from "./codec/conversation.ts";
+export type { FrameParts } from "./codec/encode.ts";
+export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
+export type { Headers, Version } from "./codec/headers.ts";

@@ -1,0 +1,52 @@
+/**
+ * `Stomp`: the client, without stompy's `Simple` and without the codec's streams.
+ *
+ * ```ts
+ * import { Stomp } from "@x/stompy/stomp";
+ *
+ * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+ * const receipt = await stomp.send("/queue/orders", "an order");
+ * console.log(receipt?.command); // RECEIPT
+ * ```
+ *
+ * @module
+ */
+export type { ReadOptions, WaitOptions } from "./base/deadline.ts";
+export * from "./base/errors.ts";
+export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/queue.ts";
+export type { ReconnectOptions } from "./client/backoff.ts";
+export type { ConsumeOptions, Handler, RetryOptions } from "./client/consume.ts";
+export { type AcknowledgeOptions, type Acknowledger, Message } from "./client/message.ts";
+export type { OutboxLimits } from "./client/outbox.ts";
+export type { Reply, RequestOptions } from "./client/request.ts";
+export type { Status } from "./client/status.ts";
+export { Stomp } from "./client/stomp.ts";
+export type {
+  Conf,
+  ConnectOptions,
+  Credentials,
+  DestinationConf,
+  DisconnectOptions,
+  SendOptions,
+  StompOptions,
+  SubscribeOptions,
+  TransactionConf,
+} from "./client/stomp_options.ts";
+export { Subscription, type UnsubscribeOptions } from "./client/subscription.ts";
+export type {
+  Transaction,
+  TransactionAcknowledgeOptions,
+  TransactionEndOptions,
+  TransactionSendOptions,
+} from "./client/transaction.ts";
+export type { SocketOf } from "./codec/conversation.ts";
+export type { FrameParts } from "./codec/encode.ts";
+export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
+export type { Headers, Version } from "./codec/headers.ts";
+export type { DecoderLimits } from "./codec/limits.ts";
+export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.ts";
+export type { BrokerFamily, ConsumerOptions, MessageOptions } from "./dialects/dialect.ts";
+export type { AckMode } from "./session/acknowledge.ts";
+export type { MessageTarget } from "./session/targets.ts";
+export type { ByteSink, DirectIo } from "./transport/channel.ts";
+export type { TlsOptions, Transport } from "./transport/transport.ts";
