@@ -22,7 +22,7 @@ export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } fr
 export type { ReconnectOptions } from "./client/backoff.ts";
 export type { ConsumeOptions, Handler, RetryOptions } from "./client/consume.ts";
 export { type AcknowledgeOptions, type Acknowledger, Message } from "./client/message.ts";
-export { openSocket, type OpenSocketOptions } from "./client/open_socket.ts";
+export { openSocket, type OpenSocketOptions } from "./connection/open_socket.ts";
 export type { OutboxLimits } from "./client/outbox.ts";
 export type { Reply, RequestOptions } from "./client/request.ts";
 export { Client, type GetOptions, type PutOptions, Simple, type SimpleSubscribeOptions } from "./client/simple.ts";
@@ -53,7 +53,7 @@ export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSock
 export type { Headers, Version } from "./codec/headers.ts";
 export type { DecoderLimits } from "./codec/limits.ts";
 export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.ts";
-export type { BrokerFamily, ConsumerOptions, MessageOptions } from "./dialects/dialect.ts";
+export type { BrokerFamily, ConsumerOptions, FrameLimits, MessageOptions } from "./dialects/dialect.ts";
 export type { AckMode } from "./session/acknowledge.ts";
 export type { MessageTarget } from "./session/targets.ts";
 export type { ByteSink, DirectIo } from "./transport/channel.ts";

@@ -45,7 +45,7 @@ export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSock
 export type { Headers, Version } from "./codec/headers.ts";
 export type { DecoderLimits } from "./codec/limits.ts";
 export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.ts";
-export type { BrokerFamily, ConsumerOptions, MessageOptions } from "./dialects/dialect.ts";
+export type { BrokerFamily, ConsumerOptions, FrameLimits, MessageOptions } from "./dialects/dialect.ts";
 export type { AckMode } from "./session/acknowledge.ts";
 export type { MessageTarget } from "./session/targets.ts";
 export type { ByteSink, DirectIo } from "./transport/channel.ts";

@@ -71,6 +71,14 @@ export function onGiveUp(
   if (signal === undefined && timeout === Infinity) return endless;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const aborted = () => end(signal!.reason);
+  let due = performance.now() + timeout;
+  const expire = () => {
+    // A process that was busy has not read yet what may have come in time.
+    if (performance.now() - due < LATE_MS) return end(timedOut());
+    due = Infinity;
+    timer = setTimeout(expire, SECOND_LOOK_MS);
+  };
+  const timedOut = () => new TimeoutError(`Cannot wait longer for ${what}: ${options?.total ?? timeout} ms are over`);
   const stop = () => {
     clearTimeout(timer);
     signal?.removeEventListener("abort", aborted);
@@ -84,12 +92,15 @@ export function onGiveUp(
     return stop;
   }
   signal?.addEventListener("abort", aborted);
-  if (timeout !== Infinity) {
-    const total = options?.total ?? timeout;
-    timer = setTimeout(() => end(new TimeoutError(`Cannot wait longer for ${what}: ${total} ms are over`)), timeout);
-  }
+  if (timeout !== Infinity) timer = setTimeout(expire, timeout);
   return stop;
 }
+
+/** A timer that fires this late was kept from it by a busy process. */
+export const LATE_MS = 50;
+
+/** How long a busy process then has to read what may have come in time. */
+export const SECOND_LOOK_MS = 100;
 
 function endless(): void {}
 

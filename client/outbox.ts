@@ -1,14 +1,29 @@
 /**
  * Messages that were given to the client and are not confirmed yet. They outlive a connection.
  *
+ * A message goes through these states:
+ *
+ * | state     | where it is                                        | counts towards the limits |
+ * | --------- | -------------------------------------------------- | ------------------------- |
+ * | waiting   | `#waiting`: the limits are reached                 | no                        |
+ * | accepted  | `#accepted` and `#unsent`: not on a connection yet | yes                       |
+ * | sent      | `#accepted`: its receipt is open on a session      | yes                       |
+ * | settled   | nowhere: confirmed, refused or given up            | no                        |
+ *
+ * When the connection is lost, what was sent becomes accepted again. What an ERROR or the silent end of a connection put
+ * in doubt is sent one message at a time, see `trial.ts`.
+ *
  * @module
  */
-import { checkTimeout, onGiveUp, type WaitOptions } from "../base/deadline.ts";
+import { checkTimeout, LATE_MS, onGiveUp, SECOND_LOOK_MS, type WaitOptions, within } from "../base/deadline.ts";
 import { ConnectionError, OutboxFullError, type StompError, TimeoutError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
+import { type Clock, systemClock } from "../connection/heartbeat.ts";
 import { Fifo } from "../base/queue.ts";
-import type { ReceiptWaiter } from "../session/receipts.ts";
+import type { Verdict } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
+import { noteSuspicion, Trial } from "./trial.ts";
+import { Outgoing, type OutgoingKeeper, type Parcel, whetherWritten } from "./outgoing.ts";
 
 /** How much a client holds that is not confirmed. */
 export interface OutboxLimits {
@@ -18,103 +33,43 @@ export interface OutboxLimits {
   bytes?: number | undefined;
 }
 
-/** A message to be sent, over whichever connection. */
-export interface Parcel {
-  /** Its destination. */
-  readonly destination: string;
-  /** Bytes of its body, or, for text, its length. */
-  readonly size: number;
-  /** Sends it with a receipt, and returns the id of that. */
-  confirm(session: Session, waiter: ReceiptWaiter): string;
-}
-
 /** What an outbox needs of its client. */
 export interface OutboxOwner {
   /** Keeps the connection. */
-  readonly keeper: { readonly session: Session | undefined };
+  readonly keeper: {
+    /** The open session. */
+    readonly session: Session | undefined;
+    /** Why nothing gets through, as far as that is known. */
+    readonly trouble?: StompError | undefined;
+  };
   /** Messages begin to wait for their place. */
   onStalled(pending: number): void;
 }
 
 /** Options of a message. */
 export interface OutgoingOptions extends WaitOptions {
-  /** `false`: fail rather than wait for a place. */
+  /** `false`: fail rather than wait for a place, a connection, or room on it. */
   wait?: boolean | undefined;
 }
 
-/** One message on its way. */
-class Outgoing implements ReceiptWaiter {
-  readonly parcel: Parcel;
-  /** When it is given up by the common timeout. */
-  readonly due: number;
-  readonly promise: Promise<Frame>;
-  /** Ends its own deadline, if it has one. */
-  stop: (() => void) | undefined;
-  readonly #outbox: Outbox;
-  #resolve!: (receipt: Frame) => void;
-  #reject!: (error: unknown) => void;
-  #session: Session | undefined;
-  #receipt = "";
-
-  constructor(parcel: Parcel, due: number, outbox: Outbox) {
-    this.parcel = parcel;
-    this.due = due;
-    this.#outbox = outbox;
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
-  }
-
-  /** Sends it over a connection. */
-  transmit(session: Session): void {
-    try {
-      this.#receipt = this.parcel.confirm(session, this);
-      this.#session = session;
-    } catch (error) {
-      this.fail(error);
-    }
-  }
-
-  describe(): string {
-    return `SEND to ${this.parcel.destination}`;
-  }
-
-  confirmed(receipt: Frame): void {
-    this.#end();
-    this.#resolve(receipt);
-  }
-
-  failed(error: StompError, lost: boolean): void {
-    this.#session = undefined;
-    // Lost with the connection: it waits for the next one.
-    if (!lost) this.fail(error);
-  }
-
-  /** It is over, and nobody waits for its receipt any more. */
-  fail(error: unknown): void {
-    this.#session?.giveUp(this.#receipt);
-    this.#end();
-    this.#reject(error);
-  }
-
-  #end(): void {
-    this.stop?.();
-    this.#outbox.settled(this);
-  }
-}
-
 /** The unconfirmed messages of a client, in the order they were sent. */
-export class Outbox {
+export class Outbox implements OutgoingKeeper {
   readonly #owner: OutboxOwner;
+  readonly #clock: Clock;
   readonly #maxMessages: number;
   readonly #maxBytes: number;
   readonly #timeout: number;
-  readonly #sent = new Set<Outgoing>();
-  readonly #waiting = new Fifo<Outgoing>(); // for a place
-  #filling = false;
+  readonly #accepted = new Set<Outgoing>();
+  #unsent = new Fifo<Outgoing>(); // settled ones among them are passed over
+  #waiting = new Fifo<Outgoing>(); // settled ones here as well
+  #waitingCount = 0; // without the settled ones
+  #trial: Trial | undefined;
+  #moving = false; // messages move on: one that settles meanwhile does not begin that again
+  #awaitsRoom = false;
+  #retrying = false;
   #bytes = 0;
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #cancelTimer: (() => void) | undefined;
+  #timerDue = Infinity;
   #idle: (() => void)[] = [];
 
   /**
@@ -123,7 +78,7 @@ export class Outbox {
    * @param timeout what holds for messages that bring none, in milliseconds.
    * @throws {RangeError} when a limit leaves no room at all.
    */
-  constructor(limits: OutboxLimits, timeout: number, owner: OutboxOwner) {
+  constructor(limits: OutboxLimits, timeout: number, owner: OutboxOwner, clock: Clock = systemClock) {
     const { messages = 10_000, bytes = 1 << 26 } = limits;
     for (const limit of [messages, bytes]) {
       if (!(limit >= 1)) throw new RangeError(`Cannot use maxPending ${limit}: a limit is a number of 1 or more`);
@@ -132,11 +87,12 @@ export class Outbox {
     this.#maxBytes = bytes;
     this.#timeout = checkTimeout(timeout);
     this.#owner = owner;
+    this.#clock = clock;
   }
 
   /** How many messages are not confirmed. */
   get size(): number {
-    return this.#sent.size;
+    return this.#accepted.size;
   }
 
   /** The bytes of their bodies, or, of text, its length. */
@@ -147,102 +103,274 @@ export class Outbox {
   /**
    * Takes a message. Resolves to its RECEIPT, over whichever connection that comes.
    *
-   * @throws {OutboxFullError} when it is full, and the caller does not want to wait.
+   * @throws {OutboxFullError} when it would have to wait for a place or a connection, and the caller does not want that.
    * @throws {TimeoutError} when the time is over; the signal's reason when that has aborted.
    */
-  send(parcel: Parcel, wait: OutgoingOptions): Promise<Frame> {
-    const full = this.#waiting.length > 0 || !this.#hasRoom();
-    if (full && wait.wait === false) {
-      throw new OutboxFullError(
-        `Cannot send to ${parcel.destination}: ${this.#sent.size} messages of ${this.#bytes} bytes are not confirmed yet`,
-      );
-    }
-    const { signal, timeout = this.#timeout } = wait;
-    const own = signal !== undefined || wait.timeout !== undefined;
-    const due = own || timeout === Infinity ? Infinity : performance.now() + timeout;
-    const outgoing = new Outgoing(parcel, due, this);
-    if (own) {
-      const what = `the receipt of ${outgoing.describe()}`;
-      outgoing.stop = onGiveUp({ signal, timeout }, what, (error) => outgoing.fail(error));
-    } else if (due !== Infinity) {
-      this.#timer ??= setTimeout(() => this.#expire(), timeout);
-    }
+  send(parcel: Parcel, options: OutgoingOptions): Promise<Frame> {
+    const { session } = this.#owner.keeper;
+    const full = this.#isFull();
+    if (options.wait === false && (full || session === undefined)) throw this.#wouldWait(parcel, full);
+    const outgoing = this.#take(parcel, true, options);
     if (full) {
-      if (this.#waiting.length === 0) this.#owner.onStalled(this.#sent.size);
-      this.#waiting.push(outgoing);
+      this.#wait(outgoing);
+    } else if (session !== undefined && this.#isClear(session)) {
+      this.#add(outgoing);
+      outgoing.transmit(session);
     } else {
-      this.#place(outgoing);
+      this.#add(outgoing);
+      this.#unsent.push(outgoing);
+      this.#move();
     }
-    return outgoing.promise;
+    return outgoing.promise as Promise<Frame>;
   }
 
-  /** Sends everything again, in order, over a new connection. */
-  flush(session: Session): void {
-    for (const outgoing of [...this.#sent]) {
-      if (!session.isOpen) return;
-      outgoing.transmit(session);
+  /**
+   * Takes a message without a receipt. Resolves when the connection has room for more.
+   *
+   * @throws as {@linkcode send}.
+   */
+  sendUnconfirmed(parcel: Parcel, options: OutgoingOptions): Promise<undefined> {
+    const { session } = this.#owner.keeper;
+    if (session !== undefined && this.#isClear(session)) {
+      const room = parcel.write(session);
+      return room === undefined ? DONE : within(room.then(nothing), options, "room to send");
     }
+    const full = this.#isFull();
+    if (options.wait === false) throw this.#wouldWait(parcel, full);
+    const outgoing = this.#take(parcel, false, options);
+    if (full) {
+      this.#wait(outgoing);
+    } else {
+      this.#add(outgoing);
+      this.#unsent.push(outgoing);
+      this.#move();
+    }
+    return outgoing.promise as Promise<undefined>;
+  }
+
+  /** Sends everything again, in order, over a new connection. Suspects go first, one by one. */
+  flush(): void {
+    this.#resend([...this.#accepted]);
   }
 
   /** Resolves when everything is settled. */
   idle(): Promise<void> {
-    if (this.#sent.size === 0 && this.#waiting.length === 0) return Promise.resolve();
+    if (this.#accepted.size === 0 && this.#waitingCount === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
   /** Fails everything. */
   failAll(error: StompError): void {
-    // Those that wait come first: no place is made for them any more.
-    for (const outgoing of [...this.#waiting, ...this.#sent]) {
-      const message = `Cannot confirm ${outgoing.describe()}: ${error.message}`;
-      outgoing.fail(new ConnectionError(message, { cause: error }));
-    }
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#failTogether([...this.#waiting, ...this.#accepted], (outgoing) => {
+      const what = `${outgoing.describe()}: ${whetherWritten(outgoing)}`;
+      return new ConnectionError(`Cannot confirm ${what}: ${error.message}`, { cause: error });
+    });
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
   }
 
-  #hasRoom(): boolean {
-    return this.#sent.size < this.#maxMessages && this.#bytes < this.#maxBytes;
-  }
-
-  #place(outgoing: Outgoing): void {
-    this.#sent.add(outgoing);
-    this.#bytes += outgoing.parcel.size;
-    const session = this.#owner.keeper.session;
-    if (session) outgoing.transmit(session);
-  }
-
-  /** For its messages: one is over. */
-  settled(outgoing: Outgoing): void {
-    if (this.#sent.delete(outgoing)) this.#bytes -= outgoing.parcel.size;
-    else this.#waiting.remove(outgoing);
-    this.#fill();
-    if (this.#idle.length === 0 || this.#sent.size > 0 || this.#waiting.length > 0) return;
+  /** For its messages: one is confirmed, refused or given up. */
+  onSettled(outgoing: Outgoing): void {
+    if (this.#accepted.delete(outgoing)) this.#bytes -= outgoing.parcel.size;
+    else this.#waitingCount--;
+    if (this.#trial?.release(outgoing)) this.#trial = undefined;
+    this.#move();
+    if (this.#idle.length === 0 || this.#accepted.size > 0 || this.#waitingCount > 0) return;
     for (const resolve of this.#idle.splice(0)) resolve();
   }
 
-  /** Those who wait get the places that are free. One that cannot be sent frees its place within the loop. */
-  #fill(): void {
-    if (this.#filling) return;
-    this.#filling = true;
-    while (this.#waiting.length > 0 && this.#hasRoom()) this.#place(this.#waiting.shift()!);
-    this.#filling = false;
+  /** For its messages: the receipt of one does not come. */
+  onFailed(outgoing: Outgoing, error: StompError, verdict: Verdict): void {
+    if (verdict !== "refused") noteSuspicion(outgoing, error, verdict);
+    const guilty = verdict === "refused" ? error : this.#trial?.judge(outgoing, error, verdict);
+    if (guilty !== undefined) {
+      this.#trial?.acquit();
+      this.#trial = undefined;
+      return outgoing.fail(guilty);
+    }
+    // After an ERROR that the connection survived, no new session asks for the messages.
+    if (verdict !== "doubt" || this.#retrying) return;
+    this.#retrying = true;
+    queueMicrotask(() => {
+      this.#retrying = false;
+      if (this.#owner.keeper.session?.isOpen) this.#resend([...this.#accepted].filter(({ isSent }) => !isSent));
+    });
+  }
+
+  #resend(messages: readonly Outgoing[]): void {
+    this.#trial = Trial.of(messages, () => this.#clock.now());
+    this.#unsent = new Fifo();
+    for (const outgoing of messages) this.#unsent.push(outgoing);
+    this.#move();
+  }
+
+  #take(parcel: Parcel, confirms: boolean, { signal, timeout }: OutgoingOptions): Outgoing {
+    signal?.throwIfAborted();
+    const limit = checkTimeout(timeout ?? this.#timeout);
+    const due = limit === Infinity ? Infinity : this.#clock.now() + limit;
+    const outgoing = new Outgoing(parcel, confirms, due, signal, this);
+    if (signal !== undefined || timeout !== undefined) {
+      outgoing.stop = onGiveUp({ signal, timeout: limit }, "", (reason) => {
+        outgoing.withdraw();
+        outgoing.fail(reason instanceof TimeoutError ? this.#timedOut(outgoing, limit) : reason);
+      });
+    } else if (due !== Infinity && this.#cancelTimer === undefined) {
+      this.#setTimer(due, limit);
+    }
+    return outgoing;
+  }
+
+  #wait(outgoing: Outgoing): void {
+    if (this.#waitingCount === 0) this.#owner.onStalled(this.#accepted.size);
+    this.#waiting.push(outgoing);
+    this.#waitingCount++;
+  }
+
+  #add(outgoing: Outgoing): void {
+    this.#accepted.add(outgoing);
+    this.#bytes += outgoing.parcel.size;
+  }
+
+  #isFull(): boolean {
+    return this.#waitingCount > 0 || !this.#hasCapacity();
+  }
+
+  #hasCapacity(): boolean {
+    return this.#accepted.size < this.#maxMessages && this.#bytes < this.#maxBytes;
+  }
+
+  /** Whether a message can be written at once, without overtaking another one. */
+  #isClear(session: Session): boolean {
+    return this.#unsent.length === 0 && this.#trial === undefined && session.ready() === undefined;
+  }
+
+  /** Accepts what waits, and sends what is accepted, as far as limits, connection and trial allow. */
+  #move(): void {
+    if (this.#moving) return;
+    this.#waiting = withoutSettled(this.#waiting, this.#waitingCount);
+    this.#unsent = withoutSettled(this.#unsent, this.#accepted.size);
+    if (this.#waitingCount === 0 && this.#unsent.length === 0) return;
+    this.#moving = true;
+    do this.#accept(); while (this.#transmit());
+    this.#moving = false;
+  }
+
+  #accept(): void {
+    while (this.#waitingCount > 0 && this.#hasCapacity()) {
+      const outgoing = this.#waiting.shift();
+      if (outgoing === undefined) return; // those that are left are about to be given up
+      if (this.#isOver(outgoing)) continue;
+      this.#waitingCount--;
+      this.#add(outgoing);
+      this.#unsent.push(outgoing);
+    }
+  }
+
+  /** Sends what is accepted. Returns whether places were freed meanwhile that others wait for. */
+  #transmit(): boolean {
+    const { session } = this.#owner.keeper;
+    const before = this.#accepted.size;
+    while (session?.isOpen) {
+      const outgoing = this.#unsent.peek();
+      if (outgoing === undefined) break;
+      if (!this.#isOver(outgoing)) {
+        const room = session.ready();
+        if (room !== undefined) {
+          this.#awaitRoom(room);
+          break;
+        }
+        if (this.#trial !== undefined && !this.#trial.admit(outgoing)) break;
+        this.#unsent.shift();
+        outgoing.transmit(session);
+      } else {
+        this.#unsent.shift();
+      }
+    }
+    return this.#accepted.size < before && this.#waitingCount > 0 && this.#waiting.length > 0;
+  }
+
+  /** Whether it is settled, or is about to be by a signal or a timer that has told others first. */
+  #isOver(outgoing: Outgoing): boolean {
+    if (outgoing.settled || outgoing.signal?.aborted) return true;
+    if (this.#clock.now() < outgoing.due) return false;
+    // The common timer does not look for it here any more.
+    if (outgoing.stop === undefined) outgoing.fail(this.#timedOut(outgoing, this.#timeout));
+    return true;
+  }
+
+  #awaitRoom(room: Promise<void>): void {
+    if (this.#awaitsRoom) return;
+    this.#awaitsRoom = true;
+    const goOn = () => {
+      this.#awaitsRoom = false;
+      this.#move();
+    };
+    room.then(goOn, goOn);
+  }
+
+  #wouldWait(parcel: Parcel, full: boolean): OutboxFullError {
+    const why = full
+      ? `${this.#accepted.size} messages of ${this.#bytes} bytes are not confirmed yet`
+      : this.#owner.keeper.session === undefined
+      ? "there is no connection now"
+      : "the connection takes no more now";
+    return new OutboxFullError(`Cannot send to ${parcel.destination} without waiting: ${why}`);
+  }
+
+  #timedOut(outgoing: Outgoing, timeout: number): TimeoutError {
+    const what = outgoing.confirms ? `the receipt of ${outgoing.describe()}` : `room for ${outgoing.describe()}`;
+    const { trouble } = this.#owner.keeper;
+    return new TimeoutError(
+      `Cannot wait longer for ${what}: ${timeout} ms are over, and ${whetherWritten(outgoing)}`,
+      trouble && { cause: trouble },
+    );
   }
 
   /** One timer for all: messages with the common timeout are due in the order they were sent. */
-  #expire(): void {
-    this.#timer = undefined;
-    const now = performance.now();
-    for (const outgoing of [...this.#sent, ...this.#waiting]) {
-      if (outgoing.due === Infinity) continue;
-      if (outgoing.due > now) {
-        this.#timer = setTimeout(() => this.#expire(), outgoing.due - now);
-        return;
-      }
-      const what = outgoing.describe();
-      outgoing.fail(
-        new TimeoutError(`Cannot wait longer for the receipt of ${what}: ${this.#timeout} ms are over`),
-      );
-    }
+  #setTimer(due: number, wait: number): void {
+    this.#timerDue = due;
+    this.#cancelTimer = this.#clock.after(wait, () => this.#expire());
   }
+
+  #expire(): void {
+    this.#cancelTimer = undefined;
+    const now = this.#clock.now();
+    // A process that was busy has not read yet what may have come in time.
+    if (now - this.#timerDue >= LATE_MS) return this.#setTimer(Infinity, SECOND_LOOK_MS);
+    const overdue: Outgoing[] = [];
+    for (const outgoing of [...this.#accepted, ...this.#waiting]) {
+      if (outgoing.settled || outgoing.stop !== undefined || outgoing.due === Infinity) continue;
+      if (outgoing.due > now) {
+        this.#setTimer(outgoing.due, outgoing.due - now);
+        break;
+      }
+      overdue.push(outgoing);
+    }
+    this.#failTogether(overdue, (outgoing) => this.#timedOut(outgoing, this.#timeout));
+  }
+
+  /** Fails messages together, so that none takes the place of one before it. */
+  #failTogether(all: readonly Outgoing[], errorFor: (outgoing: Outgoing) => StompError): void {
+    const wasMoving = this.#moving;
+    this.#moving = true;
+    for (const outgoing of all) {
+      if (outgoing.settled) continue;
+      outgoing.withdraw();
+      outgoing.fail(errorFor(outgoing));
+    }
+    this.#moving = wasMoving;
+    this.#move();
+  }
+}
+
+const DONE: Promise<undefined> = Promise.resolve(undefined);
+
+function nothing(): undefined {}
+
+/** The queue, without the settled messages once they are most of it. */
+function withoutSettled(queue: Fifo<Outgoing>, atMost: number): Fifo<Outgoing> {
+  if (queue.length <= 2 * atMost + 64) return queue;
+  const left = new Fifo<Outgoing>();
+  for (const outgoing of queue) if (!outgoing.settled) left.push(outgoing);
+  return left;
 }

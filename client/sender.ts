@@ -3,17 +3,19 @@
  *
  * @module
  */
-import { beginSteps, checkWait, type WaitOptions, within } from "../base/deadline.ts";
-import { hasMessageOptions, messageHeaders, type MessageOptions } from "../dialects/dialect.ts";
+import { checkWait, within } from "../base/deadline.ts";
+import { hasMessageOptions, messageHeaders, type MessageOptions, persistentByDefault } from "../dialects/dialect.ts";
 import { assertBody, headerText } from "../codec/encode.ts";
 import { Frame } from "../codec/frame.ts";
 import type { HeaderEntries } from "../codec/headers.ts";
 import type { SessionKeeper } from "./keeper.ts";
-import type { Outbox, Parcel } from "./outbox.ts";
+import type { Outbox } from "./outbox.ts";
+import type { Parcel } from "./outgoing.ts";
 import type { ReceiptWaiter } from "../session/receipts.ts";
-import type { PlainMessage, Session } from "../session/session.ts";
+import type { PlainMessage } from "../session/plain_heads.ts";
+import type { Session } from "../session/session.ts";
 import type { SendOptions } from "./stomp_options.ts";
-import type { Transaction } from "./transaction.ts";
+import { inTransaction, type Transaction } from "./transaction.ts";
 
 /** What sending needs of the client. */
 export interface SenderOwner {
@@ -58,15 +60,17 @@ export class Sender {
     keeper.check("send to", destination);
     if (this.#isPlain(options)) {
       assertBody(body);
-      if (options.receipt !== false) return this.#outbox.send(new PlainParcel(destination, body, options), options);
-      const { session } = keeper;
-      if (session) return written(session.sendPlain(new PlainParcel(destination, body, options)), options);
+      const parcel = new PlainParcel(destination, body, options);
+      return options.receipt === false
+        ? this.#outbox.sendUnconfirmed(parcel, options)
+        : this.#outbox.send(parcel, options);
     }
     // Built at once, so that a mistake is found at once.
     const letter = new Letter(destination, body, options, this.#owner);
     if (options.transaction !== undefined) return this.#sendInTransaction(options.transaction, letter, options);
-    if (options.receipt === false) return this.#sendWithoutReceipt(letter, options);
-    return this.#outbox.send(letter, options);
+    return options.receipt === false
+      ? this.#outbox.sendUnconfirmed(letter, options)
+      : this.#outbox.send(letter, options);
   }
 
   /** Whether the message can be written without a frame being made of it first. */
@@ -76,8 +80,8 @@ export class Sender {
     const { contentType, contentLength, transaction, headers } = options;
     if (contentLength === false || transaction !== undefined) return false;
     if (contentType !== undefined && typeof contentType !== "string") return false; // to be refused
-    if (headers === undefined) return true;
-    return headers !== null && typeof headers === "object" && !("receipt" in headers || "content-length" in headers);
+    if (headers === undefined || headers === null) return true;
+    return typeof headers === "object" && !("receipt" in headers || "content-length" in headers);
   }
 
   #sendInTransaction(
@@ -90,19 +94,9 @@ export class Sender {
       throw new TypeError("Cannot send with a receipt in a transaction: the receipt of the commit stands for all");
     }
     const transaction = this.#owner.transaction(reference, "send");
-    const session = transaction.use("send");
-    const frame = letter.frameFor(session);
-    frame.headers["transaction"] = transaction.id;
-    return written(session.send(frame), options);
-  }
-
-  #sendWithoutReceipt(letter: Letter, options: SendOptions): Promise<undefined> {
-    const { keeper, timeout } = this.#owner;
-    const what = `send to ${letter.destination}`;
-    const { session } = keeper;
-    if (session) return written(session.send(letter.frameFor(session)), options);
-    const left = beginSteps(options, timeout);
-    return keeper.ready(what, left()).then((open) => written(open.send(letter.frameFor(open)), left()));
+    const frame = letter.frameFor(inTransaction.use(transaction, "send"));
+    const room = inTransaction.confirm(transaction, frame);
+    return room === undefined ? DONE : within(room.then(() => undefined), options, "room to send");
   }
 }
 
@@ -121,6 +115,7 @@ class PlainParcel implements Parcel, PlainMessage {
   readonly destination: string;
   readonly contentType: string | undefined;
   readonly headers: HeaderEntries;
+  readonly persistent: boolean;
   readonly options: MessageOptions | undefined;
   readonly body: string | Uint8Array;
 
@@ -129,6 +124,7 @@ class PlainParcel implements Parcel, PlainMessage {
     this.destination = destination;
     this.contentType = contentType;
     this.headers = headers;
+    this.persistent = isPersistentByDefault(options);
     this.options = hasMessageOptions(options) ? fromNow(options) : undefined;
     this.body = body ?? "";
   }
@@ -140,6 +136,10 @@ class PlainParcel implements Parcel, PlainMessage {
   confirm(session: Session, waiter: ReceiptWaiter): string {
     return session.confirmPlain(this, waiter);
   }
+
+  write(session: Session): Promise<void> | undefined {
+    return session.sendPlain(this);
+  }
 }
 
 /** Any other message. Its options may have other names on each connection that it is tried on. */
@@ -150,6 +150,7 @@ class Letter implements Parcel {
   readonly #ownReceipt: boolean;
   readonly #frame: Frame;
   readonly #portable: MessageOptions;
+  readonly #persistent: boolean;
   #named: string[] = [];
 
   constructor(destination: string, body: string | Uint8Array, options: SendOptions, owner: SenderOwner) {
@@ -163,6 +164,7 @@ class Letter implements Parcel {
     this.#frame = new Frame().buildFrame({ command: "SEND", headers, body }, { contentLength });
     this.size = body?.length ?? 0;
     this.#portable = fromNow(options);
+    this.#persistent = isPersistentByDefault(options);
   }
 
   /** The SEND as this connection's broker wants it. */
@@ -172,7 +174,10 @@ class Letter implements Parcel {
     // What an earlier connection called it is no name on this one; the caller's own name stays.
     if (!this.#ownReceipt) delete headers["receipt"];
     for (const name of this.#named) delete headers[name];
-    const named = messageHeaders(this.#portable, session.family);
+    const named = [
+      ...messageHeaders(this.#portable, session.family),
+      ...(this.#persistent ? persistentByDefault(session.family) : []),
+    ];
     for (const [name, value] of named) headers[name] = value;
     this.#named = named.map(([name]) => name);
     return frame;
@@ -181,11 +186,19 @@ class Letter implements Parcel {
   confirm(session: Session, waiter: ReceiptWaiter): string {
     return session.confirm(this.frameFor(session), waiter);
   }
+
+  write(session: Session): Promise<void> | undefined {
+    return session.send(this.frameFor(session));
+  }
 }
 
-/** Resolves when there is room for more. */
-function written(room: Promise<void> | undefined, wait: WaitOptions): Promise<undefined> {
-  return room === undefined ? DONE : within(room.then(() => undefined), wait, "room to send");
+/**
+ * Whether a message has to survive a restart of the broker although nobody says so: whoever waits for a receipt, or for a
+ * commit, relies on it.
+ */
+function isPersistentByDefault({ receipt, transaction, persistent, headers }: SendOptions): boolean {
+  if (persistent !== undefined || (receipt === false && transaction === undefined)) return false;
+  return headers === undefined || headers === null || !("persistent" in headers);
 }
 
 /** The time to live of a message begins now, however long it has to wait. */

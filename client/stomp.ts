@@ -441,7 +441,7 @@ export class Stomp implements AsyncDisposable {
   #onOpen(session: Session): void {
     this.#subscriptions.open(session);
     if (this.#madeFrames?.full) session.hold(this.#madeFrames);
-    this.#outbox.flush(session);
+    this.#outbox.flush();
   }
 
   #onLost(reason: StompError): void {

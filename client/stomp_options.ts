@@ -7,7 +7,7 @@ import type { AckMode } from "../session/acknowledge.ts";
 import type { ReconnectOptions } from "./backoff.ts";
 import type { WaitOptions } from "../base/deadline.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
-import type { BrokerFamily, ConsumerOptions, MessageOptions } from "../dialects/dialect.ts";
+import type { BrokerFamily, ConsumerOptions, FrameLimits, MessageOptions } from "../dialects/dialect.ts";
 import type { Version } from "../codec/headers.ts";
 import type { HeartbeatOffer, HeartbeatTolerance } from "../connection/heartbeat.ts";
 import type { OutboxLimits } from "./outbox.ts";
@@ -57,6 +57,12 @@ export interface StompOptions extends Credentials, DecoderLimits {
   broker?: BrokerFamily | undefined;
   /** Further headers of CONNECT. */
   headers?: Readonly<Record<string, string>> | undefined;
+  /**
+   * What the broker takes in one frame, in bytes and header lines: a larger message is refused with a `RangeError` before
+   * it is written. Default: what the broker is known to hang up on, by the version in its CONNECTED. That is 4,194,304
+   * bytes on RabbitMQ 4, and 100 headers from 4.3 on. `Infinity` lifts a limit.
+   */
+  frameLimits?: Partial<FrameLimits> | undefined;
   /** Milliseconds that one attempt to connect may take, CONNECTED included. Default 10,000. */
   connectTimeout?: number | undefined;
   /** Milliseconds that a call waits for the broker's receipt, where it says nothing else. Default 30,000. */

@@ -19,11 +19,12 @@ import { Frame } from "../codec/frame.ts";
 import type { Inbox } from "../base/inbox.ts";
 import type { SessionKeeper } from "./keeper.ts";
 import type { AcknowledgeOptions, Message } from "./message.ts";
+import { isInDoubt } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
 import type { SubscribeOptions } from "./stomp_options.ts";
 import { Subscription, type SubscriptionOwner, type UnsubscribeOptions } from "./subscription.ts";
 import { OWN_ID, unsubscribeHeaders } from "../session/targets.ts";
-import type { Transaction } from "./transaction.ts";
+import { inTransaction, type Transaction } from "./transaction.ts";
 
 /** What the subscriptions need of their client. */
 export interface SubscriptionsOwner {
@@ -55,6 +56,9 @@ interface Entry {
 }
 
 const DONE: Promise<void> = Promise.resolve();
+
+/** A SUBSCRIBE that an ERROR may have been about this often is refused. */
+const MAX_DOUBTS = 2;
 
 /** All subscriptions of one client. */
 export class Subscriptions implements SubscriptionOwner {
@@ -119,15 +123,16 @@ export class Subscriptions implements SubscriptionOwner {
     };
     this.#entries.set(id, entry);
     try {
-      for (;;) {
+      for (let doubts = 0;;) {
         const session = await keeper.ready(what, left());
         try {
           await within(this.#establish(entry, session), left(), `the receipt of SUBSCRIBE to ${destination}`);
           entry.made = true;
           return subscription;
         } catch (error) {
-          // Lost with its connection: the next one makes it anew.
+          // Lost with its connection: the next one makes it anew. So it does where another frame may be to blame.
           if (!isLoss(error, session) || keeper.closed) throw error;
+          if (isInDoubt(error) && ++doubts === MAX_DOUBTS) throw error;
         }
       }
     } catch (error) {
@@ -246,7 +251,7 @@ export class Subscriptions implements SubscriptionOwner {
     const { keeper } = this.#owner;
     if (keeper.closed) throw new NotConnectedError(`Cannot ${what}: the client is closed`);
     const transaction = reference === undefined ? undefined : this.#owner.transaction(reference, what);
-    const session = transaction ? transaction.use(what) : keeper.session;
+    const session = transaction ? inTransaction.use(transaction, what) : keeper.session;
     if (session === undefined || message.epoch !== session.epoch) {
       throw new StaleMessageError(`Cannot ${what}: the message came over a connection that is gone`);
     }
@@ -255,10 +260,11 @@ export class Subscriptions implements SubscriptionOwner {
     if (this.#entries.get(subscription.id)?.subscription !== subscription) {
       throw new AcknowledgeError(`Cannot ${what}: the subscription to ${subscription.destination} has ended`);
     }
-    const all = transaction === undefined ? headers : { transaction: transaction.id, ...headers };
-    const room = session.acknowledge(command, message, all);
+    const room = transaction
+      ? inTransaction.acknowledge(transaction, command, message, headers)
+      : session.acknowledge(command, message, headers);
     const tentative = subscription.settle(message, command, transaction !== undefined);
-    if (tentative) transaction!.onEnd(tentative);
+    if (tentative) inTransaction.onEnd(transaction!, tentative);
     if (room === undefined) return DONE;
     const sent = room.catch((cause) => {
       // The connection broke under it. Whether the broker has read it is unknown; if not, it delivers again.
@@ -305,7 +311,7 @@ export class Subscriptions implements SubscriptionOwner {
   #onRefused(entry: Entry, session: Session, error: StompError): void {
     const { subscription } = entry;
     if (!entry.made || this.#entries.get(subscription.id) !== entry || entry.session !== session) return;
-    if (isLoss(error, session)) return; // the next connection is another chance
+    if (isLoss(error, session) && !isInDoubt(error)) return; // the next connection is another chance
     // An ERROR that names no frame may have been about another one. If not, the next connection brings it again.
     const isVague = error instanceof BrokerErrorResponse && error.frame!.headers["receipt-id"] === undefined;
     if (isVague && entry.doubt !== error.message) {
@@ -333,5 +339,6 @@ function nothing(): void {}
 
 /** Whether something failed only because its connection was lost. */
 function isLoss(error: unknown, session: Session): boolean {
-  return !session.isOpen && (error instanceof ConnectionError || error instanceof NotConnectedError);
+  if (session.isOpen) return false;
+  return error instanceof ConnectionError || error instanceof NotConnectedError || isInDoubt(error);
 }

@@ -4,7 +4,11 @@
  * @module
  */
 import { beginSteps, type WaitOptions, within } from "../base/deadline.ts";
-import { BrokerErrorResponse, ConnectionError, TransactionError } from "../base/errors.ts";
+import { ConnectionError, NotConnectedError, type StompError, TimeoutError, TransactionError } from "../base/errors.ts";
+import type { Frame } from "../codec/frame.ts";
+import { transactsAcknowledgements } from "../dialects/dialect.ts";
+import { acknowledgement } from "../session/acknowledge.ts";
+import { isInDoubt, type ReceiptWaiter } from "../session/receipts.ts";
 import type { AcknowledgeOptions, Message } from "./message.ts";
 import type { Session } from "../session/session.ts";
 import { type Conf, readConf, type SendOptions } from "./stomp_options.ts";
@@ -22,6 +26,59 @@ export interface TransactionOwner {
   };
   /** Sends a message. */
   send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<unknown>;
+}
+
+/** The receipts of the SENDs in one transaction. */
+class SendReceipts implements ReceiptWaiter {
+  readonly isSend = true;
+  readonly #transaction: string;
+  readonly #open = new Set<string>();
+  #session: Session | undefined;
+  #failure: StompError | undefined;
+  #settled: PromiseWithResolvers<void> | undefined;
+
+  constructor(transaction: string) {
+    this.#transaction = transaction;
+  }
+
+  /** Why the transaction cannot be committed, if one of them was refused. */
+  get failure(): StompError | undefined {
+    return this.#failure;
+  }
+
+  /** Sends a SEND and waits for its receipt. */
+  confirm(session: Session, frame: Frame): void {
+    this.#session = session;
+    this.#open.add(session.confirm(frame, this));
+  }
+
+  /** Resolves when all have come; rejects with the first failure. */
+  all(): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#open.size === 0) return Promise.resolve();
+    this.#settled = Promise.withResolvers();
+    return this.#settled.promise;
+  }
+
+  /** Waits for none of them any more. */
+  giveUp(): void {
+    for (const id of this.#open) this.#session?.giveUp(id);
+    this.#open.clear();
+  }
+
+  describe(): string {
+    return `SEND in transaction ${this.#transaction}`;
+  }
+
+  confirmed(receipt: Frame): void {
+    this.#open.delete(receipt.header("receipt-id") ?? "");
+    if (this.#open.size === 0) this.#settled?.resolve();
+  }
+
+  failed(error: StompError): void {
+    this.#failure ??= error;
+    this.#settled?.reject(this.#failure);
+  }
 }
 
 /** What is to be told how a transaction ends. */
@@ -44,6 +101,33 @@ export interface TransactionEndOptions extends WaitOptions {
   headers?: Readonly<Record<string, string>> | undefined;
 }
 
+/** What the rest of the client does with a transaction. */
+export interface TransactionAccess {
+  /**
+   * The connection to use.
+   *
+   * @throws {TransactionError} when the transaction is over.
+   */
+  use(transaction: Transaction, what: string): Session;
+  /** Sends a SEND as part of it. Returns a promise to wait for before more is sent. */
+  confirm(transaction: Transaction, frame: Frame): Promise<void> | undefined;
+  /**
+   * Sends ACK or NACK as part of it: at once, or where the broker does not take it into the transaction, when all that
+   * was sent in it is confirmed. Returns a promise to wait for before more is sent.
+   */
+  acknowledge(
+    transaction: Transaction,
+    command: "ACK" | "NACK",
+    message: Message,
+    headers: Readonly<Record<string, string>> | undefined,
+  ): Promise<void> | undefined;
+  /** Tells the participant how it ends. */
+  onEnd(transaction: Transaction, participant: Participant): void;
+}
+
+/** Set by {@linkcode Transaction}, whose users see none of it. */
+export let inTransaction: TransactionAccess;
+
 /** An open transaction. It lives on one connection, and dies with it. */
 export class Transaction {
   /** The id. */
@@ -52,7 +136,18 @@ export class Transaction {
   readonly #owner: TransactionOwner;
   readonly #onEnd: () => void;
   readonly #participants: Participant[] = [];
+  readonly #receipts: SendReceipts;
+  readonly #acknowledgements: Frame[] = []; // to be sent once the SENDs are confirmed
   #over = false;
+
+  static {
+    inTransaction = {
+      use: (transaction, what) => transaction.#use(what),
+      confirm: (transaction, frame) => transaction.#confirm(frame),
+      acknowledge: (transaction, command, message, headers) => transaction.#acknowledge(command, message, headers),
+      onEnd: (transaction, participant) => void transaction.#participants.push(participant),
+    };
+  }
 
   /** Made by `Stomp.begin`. */
   constructor(id: string, session: Session, owner: TransactionOwner, onEnd: () => void) {
@@ -60,6 +155,7 @@ export class Transaction {
     this.#session = session;
     this.#owner = owner;
     this.#onEnd = onEnd;
+    this.#receipts = new SendReceipts(id);
   }
 
   /** Whether it can still be used. */
@@ -74,7 +170,7 @@ export class Transaction {
 
   /**
    * Sends a message with the commit. Resolves when the connection has room for more; whether the broker takes it is
-   * known when `commit` resolves.
+   * known when `commit` resolves. The message is persistent unless `persistent: false` is said.
    */
   async send(destination: string, body: string | Uint8Array, options: TransactionSendOptions = {}): Promise<void> {
     await this.#owner.send(destination, body, { ...options, transaction: this, receipt: false });
@@ -91,10 +187,19 @@ export class Transaction {
   }
 
   /**
-   * Makes it all happen. Resolves when the broker has confirmed.
+   * Makes it all happen. Resolves when the broker has confirmed the commit and each message that was sent in it.
+   *
+   * What a transaction is differs between brokers. On ActiveMQ and the embedded broker it is atomic. On RabbitMQ it is a
+   * buffer that COMMIT empties: messages are confirmed one by one, and acknowledgements are sent once all messages are
+   * confirmed. So when the broker or the connection breaks during the commit, a message that was moved from one queue to
+   * another may be in both, and is never in neither. Artemis does not take acknowledgements into its transactions; they
+   * are sent after the commit as well.
    *
    * @throws {TransactionError} when it is over, or its connection is gone: then nothing of it happened, unless the
    * connection broke during the commit.
+   * @throws {BrokerErrorResponse} when the broker refuses the commit or a message. Of a message that it refuses before
+   * the commit, the whole transaction is aborted.
+   * @throws {TimeoutError} when the broker does not confirm in time: whether it happened is then unknown.
    */
   commit(options: TransactionEndOptions = {}): Promise<void> {
     return this.#end("COMMIT", options);
@@ -105,13 +210,8 @@ export class Transaction {
     return this.#end("ABORT", options);
   }
 
-  /**
-   * The connection to use.
-   *
-   * @internal
-   * @throws {TransactionError} when the transaction is over.
-   */
-  use(what: string): Session {
+  /** The connection to use. */
+  #use(what: string): Session {
     if (this.#over) throw new TransactionError(`Cannot ${what} in transaction ${this.id}: it has ended`);
     if (!this.#session.isOpen) {
       throw new TransactionError(`Cannot ${what} in transaction ${this.id}: it died with its connection`);
@@ -119,37 +219,72 @@ export class Transaction {
     return this.#session;
   }
 
-  /**
-   * Notes who is to be told how it ends.
-   *
-   * @internal
-   */
-  onEnd(participant: Participant): void {
-    this.#participants.push(participant);
+  #confirm(frame: Frame): Promise<void> | undefined {
+    const session = this.#use("send");
+    frame.headers["transaction"] = this.id;
+    this.#receipts.confirm(session, frame);
+    return session.ready();
+  }
+
+  #acknowledge(
+    command: "ACK" | "NACK",
+    message: Message,
+    headers: Readonly<Record<string, string>> | undefined,
+  ): Promise<void> | undefined {
+    const session = this.#use(`send ${command}`);
+    if (transactsAcknowledgements(session.family)) {
+      return session.acknowledge(command, message, { transaction: this.id, ...headers });
+    }
+    this.#acknowledgements.push(acknowledgement(command, message, session.version, headers ?? {}));
+    return undefined;
   }
 
   async #end(command: "COMMIT" | "ABORT", { headers, ...wait }: TransactionEndOptions): Promise<void> {
     const what = command.toLowerCase();
-    const session = this.use(what);
-    const answered = session.endTransaction(command, this.id, headers, wait); // may throw: then it is open still
+    const session = this.#use(what);
+    const left = beginSteps(wait, this.#owner.timeout);
+    const refused = command === "COMMIT" ? this.#receipts.failure : undefined;
+    const answered = session.endTransaction(refused ? "ABORT" : command, this.id, headers, left()); // may throw
     this.#over = true;
     this.#onEnd();
-    // Where there is no answer in time the broker may have done it, so nothing is said a second time.
-    let done = command === "COMMIT";
+    let isDone = false;
     try {
-      await answered;
+      isDone = await this.#finish(session, answered, command === "COMMIT" && !refused, left);
+      if (refused) throw refused;
     } catch (error) {
-      if (error instanceof BrokerErrorResponse) done = false;
+      // Where there is no answer in time the broker may have acknowledged, so nothing is said a second time.
+      isDone = error instanceof TimeoutError && command === "COMMIT" && this.#acknowledgements.length === 0;
       if (!(error instanceof ConnectionError)) throw error;
       throw new TransactionError(`Cannot ${what} transaction ${this.id}: ${error.message}`, { cause: error });
     } finally {
+      this.#receipts.giveUp();
       for (const participant of this.#participants) {
-        if (done) participant.keep();
+        if (isDone) participant.keep();
         else participant.undo();
       }
     }
   }
+
+  /** Waits until COMMIT or ABORT is done. Returns whether acknowledgements took effect. */
+  async #finish(
+    session: Session,
+    answered: Promise<unknown>,
+    commits: boolean,
+    left: () => WaitOptions,
+  ): Promise<boolean> {
+    await answered;
+    if (!commits) return false;
+    // RabbitMQ answers COMMIT at once. Only the receipts of the SENDs mean that they are on disk, or at a quorum.
+    await within(this.#receipts.all(), left(), `the receipts of what was sent in transaction ${this.id}`);
+    const last = this.#acknowledgements.pop();
+    for (const frame of this.#acknowledgements) session.send(frame);
+    if (last !== undefined) await session.request(last, left());
+    return true;
+  }
 }
+
+/** A BEGIN that an ERROR may have been about this often is refused. */
+const MAX_DOUBTS = 2;
 
 /** The open transactions of a client. */
 export class Transactions {
@@ -201,14 +336,27 @@ export class Transactions {
 
   async #begin(given: string | undefined, headers: Record<string, string>, wait: WaitOptions): Promise<Transaction> {
     const left = beginSteps(wait, this.#owner.timeout);
-    const session = await this.#owner.keeper.ready("begin transaction", left());
     const id = given ?? this.#freeId();
-    await session.begin(id, headers, left());
+    const session = await this.#beginOnSession(id, headers, left);
     const transaction = new Transaction(id, session, this.#owner, () => {
       if (this.#open.get(id) === transaction) this.#open.delete(id);
     });
     if (session.isOpen) this.#open.set(id, transaction);
     return transaction;
+  }
+
+  /** Says BEGIN on the open connection; when that breaks meanwhile, on the next one. */
+  async #beginOnSession(id: string, headers: Record<string, string>, left: () => WaitOptions): Promise<Session> {
+    for (let doubts = 0;;) {
+      const session = await this.#owner.keeper.ready("begin transaction", left());
+      try {
+        await session.begin(id, headers, left());
+        return session;
+      } catch (error) {
+        const isLost = error instanceof ConnectionError || error instanceof NotConnectedError;
+        if (session.isOpen || !(isLost || (isInDoubt(error) && ++doubts < MAX_DOUBTS))) throw error;
+      }
+    }
   }
 
   #freeId(): string {

@@ -170,6 +170,24 @@ export class FramedSocket implements ByteSink {
     return this.#out.ascii(frame);
   }
 
+  /** A promise to wait for before more is sent; `undefined` when there is room now. */
+  ready(): Promise<void> | undefined {
+    return this.#out.room();
+  }
+
+  /** Bytes that were sent so far, whether the transport has taken them or not. */
+  get position(): number {
+    return this.#out.position;
+  }
+
+  /**
+   * Takes back what was sent between two positions, if the transport does not have it yet. Returns whether that is so.
+   * In 1.0 nothing is taken back: its brokers may take a line end for the beginning of a command.
+   */
+  retract(start: number, end: number): boolean {
+    return this.version !== "1.0" && this.#out.retract(start, end);
+  }
+
   /** Sends a heart-beat: one line end between frames. Does nothing while something else is on its way. */
   beat(): void {
     if (this.#closing || this.#out.buffered > 0) return;

@@ -54,6 +54,7 @@ export class WriteBuffer {
   #used = 0;
   readonly #ready = new Fifo<Uint8Array>(); // chunks that wait for the write before them
   #buffered = 0;
+  #passedOn = 0; // bytes that have left `#buffer` so far, for a chunk that waits or for the transport
   #lastWrite: number;
   #takenInTurn = 0;
   #writing = false;
@@ -79,6 +80,11 @@ export class WriteBuffer {
     return this.#buffered;
   }
 
+  /** Bytes that were added so far: where the next frame begins. */
+  get position(): number {
+    return this.#passedOn + this.#used;
+  }
+
   /** When something was last written, by the clock. */
   get lastWrite(): number {
     return this.#lastWrite;
@@ -100,6 +106,7 @@ export class WriteBuffer {
       whole.set(body, bytes.length);
       this.#buffered += whole.length;
       this.#flush();
+      this.#passedOn += whole.length;
       this.#put(whole);
     } else {
       this.#reserve(most);
@@ -142,7 +149,32 @@ export class WriteBuffer {
    * would otherwise never let who sends in a loop read, or hear its timers. `undefined` when there is room.
    */
   room(): Promise<void> | undefined {
-    return this.#buffered + this.#takenInTurn > HIGH_WATER ? this.#waitForRoom() : undefined;
+    if (this.#failed || this.#buffered + this.#takenInTurn <= HIGH_WATER) return undefined;
+    return this.#waitForRoom();
+  }
+
+  /**
+   * Takes a frame back that is between two positions. Line ends take its place: STOMP 1.1 and 1.2 allow any number of
+   * them between frames.
+   *
+   * @returns whether it was still here; what the transport has is on its way.
+   */
+  retract(start: number, end: number): boolean {
+    if (this.#failed) return false;
+    if (start >= this.#passedOn) {
+      this.#buffer.fill(LF, start - this.#passedOn, end - this.#passedOn);
+      return true;
+    }
+    let chunkStart = this.#passedOn;
+    for (const chunk of this.#ready) chunkStart -= chunk.length;
+    for (const chunk of this.#ready) {
+      if (start >= chunkStart && end <= chunkStart + chunk.length) {
+        chunk.fill(LF, start - chunkStart, end - chunkStart);
+        return true;
+      }
+      chunkStart += chunk.length;
+    }
+    return false;
   }
 
   /** Adds a line end. */
@@ -177,8 +209,10 @@ export class WriteBuffer {
     this.#cancelTurn = undefined;
     this.#ready.clear();
     this.#buffer = NOTHING;
+    this.#passedOn += this.#used;
     this.#used = this.#buffered = 0;
     this.#roomWaiter?.reject(reason);
+    this.#room = this.#roomWaiter = undefined;
     for (const waiter of this.#emptyWaiters.splice(0)) waiter.reject(reason);
   }
 
@@ -243,6 +277,7 @@ export class WriteBuffer {
     if (this.#used === 0 || this.#failed) return;
     const buffer = this.#buffer;
     const chunk = buffer.subarray(0, this.#used);
+    this.#passedOn += this.#used;
     this.#used = 0;
     this.#buffer = NOTHING;
     if (this.#put(chunk)) giveBuffer(buffer);

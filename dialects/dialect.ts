@@ -57,6 +57,10 @@ interface Dialect {
   readonly consumer: Table<ConsumerOptions>;
   /** The headers that UNSUBSCRIBE needs, so that a durable subscription is deleted. */
   readonly forget: Row<DurableSubscription>;
+  /** The headers of a message that has to survive a restart, where its sender says nothing about that. */
+  readonly persistentByDefault: HeaderEntries;
+  /** Whether an ACK in a transaction takes effect together with the SENDs in it, or not at all. */
+  readonly transactsAcknowledgements: boolean;
 }
 
 /** A durable subscription: its name and its destination. */
@@ -82,6 +86,7 @@ const COMMON = {
 const ACTIVEMQ_EXPIRES: Writer<number | Date> = (expires) => [["expires", String(Date.now() + timeToLive(expires))]];
 const RABBITMQ_DURABLE: Writer<unknown> = () => [["durable", "true"], ["auto-delete", "false"]];
 const RABBITMQ_FORGET = "RabbitMQ deletes the durable subscriptions of /topic/ destinations alone";
+const PERSISTENT: HeaderEntries = [["persistent", "true"]];
 const IN_MEMORY = "the embedded broker keeps nothing but the queue";
 const SAY_BROKER = "the broker did not say which one it is; the broker option can";
 
@@ -104,6 +109,10 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
       if (durable.destination.startsWith("/topic/")) return RABBITMQ_DURABLE(durable);
       throw new UnsupportedByBrokerError("forget", "rabbitmq", RABBITMQ_FORGET);
     },
+    persistentByDefault: PERSISTENT,
+    // Its transaction is a buffer in the STOMP plugin: COMMIT replays the frames one by one and answers before the
+    // messages are on disk, so an ACK among them may be done although the SENDs are lost (seen in 3.10 to 4.3).
+    transactsAcknowledgements: false,
   },
   activemq: {
     name: "ActiveMQ",
@@ -120,6 +129,8 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
       exclusive: header("activemq.exclusive"),
     },
     forget: ({ name }) => [["activemq.subscriptionName", name]],
+    persistentByDefault: PERSISTENT,
+    transactsAcknowledgements: true,
   },
   artemis: {
     name: "Artemis",
@@ -136,6 +147,8 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
       exclusive: "Artemis wants the queue configured as exclusive",
     },
     forget: ({ name }) => [["durable-subscription-name", name]],
+    persistentByDefault: PERSISTENT,
+    transactsAcknowledgements: false, // it ignores the transaction of an ACK, as its documentation says
   },
   stompy: {
     name: "The embedded broker",
@@ -154,12 +167,16 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
       exclusive: IN_MEMORY,
     },
     forget: IN_MEMORY,
+    persistentByDefault: [],
+    transactsAcknowledgements: true,
   },
   unknown: {
     name: "The broker",
     message: { ...COMMON, expires: SAY_BROKER, delay: SAY_BROKER, deduplicationId: SAY_BROKER },
     consumer: { prefetch: SAY_BROKER, durable: SAY_BROKER, selector: header("selector"), exclusive: SAY_BROKER },
     forget: SAY_BROKER,
+    persistentByDefault: PERSISTENT,
+    transactsAcknowledgements: true,
   },
 };
 
@@ -194,7 +211,7 @@ const LOGIN_REFUSALS: readonly RegExp[] = [
  * What an ERROR that names no receipt is about: one of the frames that were sent, a subscription, or the connection, so
  * that nothing that was sent is to blame. `unclear` is about the connection if that ends now, and else about a frame.
  */
-export type ErrorScope = "frame" | "subscription" | "connection" | "unclear";
+export type ErrorScope = "frame" | "acknowledgement" | "subscription" | "connection" | "unclear";
 
 /** What an ERROR that names no receipt is about. */
 export function errorScope(frame: ErrorFrame, family: BrokerFamily): ErrorScope {
@@ -208,6 +225,13 @@ const ERROR_SCOPES: { readonly [F in BrokerFamily]?: readonly (readonly [RegExp,
     // AMQP's 320: closed by an operator, or because its virtual host or its user is gone.
     [/^connection_forced\n/, "connection"],
     [/^AMQP (channel|connection) died\n[^]*server_initiated_close,\s*320\b/, "connection"],
+    // A consumer took longer than its timeout (4.0), and a token is over: no frame that was sent is to blame.
+    [/delivery acknowledgement on channel \d+ timed out/i, "connection"],
+    [/access[_ ]refused[^]*token has expired/i, "connection"],
+    [
+      /^Subscription not found\nMessage with id|unknown delivery tag|^(Invalid|Missing) header\n"N?ACK"/,
+      "acknowledgement",
+    ],
     // Its queue was deleted, or the node that has it is down. The connection goes on.
     [/^Server cancelled subscription\n/, "subscription"],
     // What comes while the channel dies gets this, and so does a header that makes the broker stumble.
@@ -216,9 +240,41 @@ const ERROR_SCOPES: { readonly [F in BrokerFamily]?: readonly (readonly [RegExp,
   stompy: [[/^(heart-beat missed|subscriber is too slow)\n/, "connection"]],
 };
 
+/** What a broker takes in one frame. Above that RabbitMQ closes the connection without a word. */
+export interface FrameLimits {
+  /** Bytes of a whole frame, head and body. */
+  readonly bytes: number;
+  /** Header lines of a frame. */
+  readonly headers: number;
+}
+
+/** What a broker takes in one frame where it is configured as it comes, by the `server` header of its CONNECTED. */
+export function frameLimits(family: BrokerFamily, server: string | undefined): FrameLimits {
+  const limits = { bytes: Infinity, headers: Infinity };
+  const version = /^RabbitMQ\/(\d+)\.(\d+)/i.exec(server?.trim() ?? "");
+  if (family !== "rabbitmq" || version === null) return limits;
+  const [major, minor] = [Number(version[1]), Number(version[2])];
+  if (major >= 4) limits.bytes = 1 << 22; // stomp.max_frame_size, seen in 4.0.5 and 4.3.6
+  if (major > 4 || (major === 4 && minor >= 3)) limits.headers = 100; // seen in 4.3.6; 4.0.5 takes thousands
+  return limits;
+}
+
 /** The name of a broker for people. */
 export function brokerName(family: BrokerFamily): string {
   return DIALECTS[family].name;
+}
+
+/** The headers of a message that has to survive a restart, where its sender says nothing about that. */
+export function persistentByDefault(family: BrokerFamily): HeaderEntries {
+  return DIALECTS[family].persistentByDefault;
+}
+
+/**
+ * Whether an ACK in a transaction takes effect together with the SENDs in it. Where it does not, the client sends it once
+ * the SENDs are confirmed.
+ */
+export function transactsAcknowledgements(family: BrokerFamily): boolean {
+  return DIALECTS[family].transactsAcknowledgements;
 }
 
 /** Whether one of the options is given. They are named one by one because a loop over names takes ten times as long. */

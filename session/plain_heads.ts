@@ -5,6 +5,7 @@
  * @module
  */
 import { encodeHead } from "../codec/encode.ts";
+import { type BrokerFamily, messageHeaders, type MessageOptions, persistentByDefault } from "../dialects/dialect.ts";
 import {
   encodeName,
   encodeValue,
@@ -20,43 +21,95 @@ const KEPT = 1000;
 
 const textEncoder = new TextEncoder();
 
-/** Heads of SEND frames, for a connection: their beginnings, and what more there is of some. */
+/** A message of which no frame is made. */
+export interface PlainMessage {
+  /** Where it goes. */
+  readonly destination: string;
+  /** Its `content-type`, if that is not among the headers. */
+  readonly contentType: string | undefined;
+  /** Further headers, but for `destination`, `receipt` and `content-length`. */
+  readonly headers: HeaderEntries;
+  /** Whether it has to survive a restart of the broker because its sender waits for the receipt and says nothing else. */
+  readonly persistent: boolean;
+  /** What has another name on each broker. */
+  readonly options: MessageOptions | undefined;
+  /** The body. */
+  readonly body: string | Uint8Array;
+}
+
+/** What is written of SEND frames on a connection, but for receipt, size and body. */
 export class PlainHeads {
   readonly #version: Version;
+  readonly #family: BrokerFamily;
   readonly #rules: HeaderRules;
-  readonly #byType = new Map<string | undefined, Map<string, Uint8Array>>();
-  #kept = 0;
+  readonly #usual: HeadCache;
+  #persistent: HeadCache | undefined;
 
-  /** For a connection of that version. */
-  constructor(version: Version) {
+  /** For a connection of that version to that broker. */
+  constructor(version: Version, family: BrokerFamily) {
     this.#version = version;
+    this.#family = family;
     this.#rules = headerRules("SEND", version);
+    this.#usual = new HeadCache(version, []);
   }
 
   /**
-   * The beginning of a SEND: the lines of the command, the destination and the `content-type`, if there is one.
+   * The beginning of a SEND: the lines of the command, the destination, the `content-type`, if there is one, and what
+   * makes it persistent, if that is the default for it.
    *
    * @throws {TypeError} when the version cannot carry the destination or the type.
    */
-  of(destination: string, contentType: string | undefined): Uint8Array {
-    return this.#byType.get(contentType)?.get(destination) ?? this.#add(destination, contentType);
+  of({ destination, contentType, persistent }: PlainMessage): Uint8Array {
+    if (!persistent) return this.#usual.of(destination, contentType);
+    this.#persistent ??= new HeadCache(this.#version, persistentByDefault(this.#family));
+    return this.#persistent.of(destination, contentType);
   }
 
   /**
-   * Further headers as they are written: names and values by turns.
+   * Further headers as they are written, names and values by turns. What an option is called here counts more than a
+   * header.
    *
    * @throws {TypeError} when the version cannot carry a header.
    */
-  encode(headers: HeaderEntries): string[] {
+  headersOf({ headers, options }: PlainMessage): readonly string[] {
+    if (options === undefined) return headers.length === 0 ? NO_MORE : this.#encode(headers);
+    const named = messageHeaders(options, this.#family);
+    if (headers.length === 0) return this.#encode(named);
+    const all = headers.map((entry) => named.find(([name]) => name === entry[0]) ?? entry);
+    return this.#encode([...all, ...named.filter((entry) => !all.includes(entry))]);
+  }
+
+  #encode(headers: HeaderEntries): string[] {
     const encoded: string[] = [];
     for (const [name, value] of headers) {
       encoded.push(encodeName(name, this.#rules), encodeValue(name, value, this.#rules));
     }
     return encoded;
   }
+}
+
+const NO_MORE: readonly string[] = [];
+
+/** Beginnings of heads, by destination and `content-type`. */
+class HeadCache {
+  readonly #version: Version;
+  readonly #extra: HeaderEntries;
+  readonly #byType = new Map<string | undefined, Map<string, Uint8Array>>();
+  #kept = 0;
+
+  /** Each of them with `extra` header lines. */
+  constructor(version: Version, extra: HeaderEntries) {
+    this.#version = version;
+    this.#extra = extra;
+  }
+
+  of(destination: string, contentType: string | undefined): Uint8Array {
+    return this.#byType.get(contentType)?.get(destination) ?? this.#add(destination, contentType);
+  }
 
   #add(destination: string, contentType: string | undefined): Uint8Array {
-    const headers: Headers = contentType === undefined ? { destination } : { destination, "content-type": contentType };
+    const headers: Headers = { destination, ...Object.fromEntries(this.#extra) };
+    if (contentType !== undefined) headers["content-type"] = contentType;
     const text = encodeHead("SEND", headers, 0, true, this.#version).slice(0, -1); // without the empty line
     const head = textEncoder.encode(text);
     if (this.#kept === KEPT) {

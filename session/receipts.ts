@@ -8,14 +8,25 @@ import { StompError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import { Numbered, readNumber } from "../base/numbered.ts";
 
-/** Somebody who waits for a receipt. */
+/**
+ * Why a receipt does not come.
+ *
+ * - `refused`: the broker's ERROR is about this frame.
+ * - `doubt`: the broker's ERROR is about this frame or about another one that was open then.
+ * - `lost`: the connection ended. Whether the broker has done it is unknown.
+ */
+export type Verdict = "refused" | "doubt" | "lost";
+
+/** Waits for a receipt. */
 export interface ReceiptWaiter {
+  /** Whether it is for a SEND, which gets no RECEIPT once the broker has refused it. */
+  readonly isSend?: boolean;
   /** What is to be confirmed, for messages: "SEND to /queue/a". */
   describe(): string;
   /** The broker has confirmed. */
   confirmed(receipt: Frame): void;
-  /** It will not: because of an ERROR, or, when `lost`, because the connection has ended. */
-  failed(error: StompError, lost: boolean): void;
+  /** The receipt does not come. */
+  failed(error: StompError, verdict: Verdict): void;
 }
 
 /** What receipts need of their connection. */
@@ -32,6 +43,7 @@ export interface ReceiptsOwner {
 export class Receipts {
   readonly #owner: ReceiptsOwner;
   readonly #own = new Numbered<ReceiptWaiter>(); // their ids are numbers
+  #held: Map<string, Frame | undefined> | undefined; // RECEIPTs that are not believed yet
   #others: Map<string, ReceiptWaiter> | undefined; // whose ids somebody else has chosen; they may look like numbers
 
   /** Begins with none. */
@@ -96,8 +108,9 @@ export class Receipts {
         stop();
         resolve(receipt);
       },
-      failed: (error) => {
+      failed: (error, verdict) => {
         stop();
+        if (verdict === "doubt") IN_DOUBT.add(error);
         reject(error);
       },
     });
@@ -129,6 +142,10 @@ export class Receipts {
 
   /** Hands over a RECEIPT. Returns whether somebody waited for it. */
   settle(id: string, receipt: Frame): boolean {
+    if (this.#held?.has(id)) {
+      this.#held.set(id, receipt);
+      return true;
+    }
     const waiter = this.#take(id);
     if (waiter === undefined) return false;
     waiter.confirmed(receipt);
@@ -139,15 +156,38 @@ export class Receipts {
   /** Fails one. */
   fail(id: string, error: StompError): void {
     const waiter = this.#take(id);
-    waiter?.failed(error, false);
+    waiter?.failed(error, "refused");
     this.#owner.onChange();
   }
 
   /** Fails all of them, or those of these ids; `errorFor` makes the error of each. */
-  failAll(errorFor: (what: string) => StompError, lost: boolean, ids: readonly string[] = this.ids): void {
+  failAll(errorFor: (what: string) => StompError, verdict: Verdict, ids: readonly string[] = this.ids): void {
     const waiting = ids.map((id) => this.#take(id));
-    for (const waiter of waiting) waiter?.failed(errorFor(waiter.describe()), lost);
+    for (const waiter of waiting) waiter?.failed(errorFor(waiter.describe()), verdict);
     this.#owner.onChange();
+  }
+
+  /**
+   * Keeps the RECEIPTs of these ids back until `release`, unless they are of SENDs: RabbitMQ sends ERROR, then RECEIPT,
+   * and hangs up, for one and the same SUBSCRIBE.
+   */
+  hold(ids: readonly string[]): void {
+    for (const id of this.filter(ids, ({ isSend }) => !isSend)) (this.#held ??= new Map()).set(id, undefined);
+  }
+
+  /** Hands over the RECEIPTs that were kept back. */
+  release(): void {
+    const held = this.#held;
+    this.#held = undefined;
+    for (const [id, receipt] of held ?? []) if (receipt !== undefined) this.settle(id, receipt);
+  }
+
+  /** Those of these ids that are open and that `choose` chooses. */
+  filter(ids: readonly string[], choose: (waiter: ReceiptWaiter) => boolean): string[] {
+    return ids.filter((id) => {
+      const waiter = this.#get(id);
+      return waiter !== undefined && choose(waiter);
+    });
   }
 
   #get(id: string): ReceiptWaiter | undefined {
@@ -169,6 +209,13 @@ export class Receipts {
     }
     return String(own.next);
   }
+}
+
+const IN_DOUBT = new WeakSet<object>();
+
+/** Whether an ERROR was about the frame that failed with this error or about another one that was open then. */
+export function isInDoubt(error: unknown): boolean {
+  return typeof error === "object" && error !== null && IN_DOUBT.has(error);
 }
 
 function describeFrame(frame: Frame): string {

@@ -15,7 +15,8 @@ import {
   type WaitOptions,
 } from "../base/deadline.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
-import { type BrokerFamily, brokerFamily, messageHeaders, type MessageOptions } from "../dialects/dialect.ts";
+import { type BrokerFamily, brokerFamily, type FrameLimits } from "../dialects/dialect.ts";
+import { FrameCheck } from "./frame_limits.ts";
 import {
   BrokerErrorResponse,
   ConnectionError,
@@ -25,9 +26,9 @@ import {
 } from "../base/errors.ts";
 import { Frame, type FrameSocket } from "../codec/frame.ts";
 import { type Agreement, type ConnectDetails, shakeHands } from "./handshake.ts";
-import type { HeaderEntries, Headers, Version } from "../codec/headers.ts";
+import type { Headers, Version } from "../codec/headers.ts";
 import { type Clock, Heartbeat, type HeartbeatTolerance, systemClock } from "../connection/heartbeat.ts";
-import { PlainHeads } from "./plain_heads.ts";
+import { PlainHeads, type PlainMessage } from "./plain_heads.ts";
 import { Probe } from "./probe.ts";
 import { RawFrames } from "./raw_frames.ts";
 import { Reading } from "./reading.ts";
@@ -43,6 +44,8 @@ export interface SessionOptions extends ConnectDetails, DecoderLimits {
   timeout: number;
   /** Which broker it is; default: what it says itself. */
   broker?: BrokerFamily | undefined;
+  /** What the broker takes in one frame; default: what it is known to take. */
+  frameLimits?: Partial<FrameLimits> | undefined;
   /** How patient the heart-beat is. */
   tolerance?: HeartbeatTolerance | undefined;
   /** The class of MESSAGE frames. */
@@ -55,22 +58,7 @@ export interface SessionOptions extends ConnectDetails, DecoderLimits {
   onError?: ((error: BrokerErrorResponse) => void) | undefined;
 }
 
-/** A message of which no frame is made. */
-export interface PlainMessage {
-  /** Where it goes. */
-  readonly destination: string;
-  /** Its `content-type`, if that is not among the headers. */
-  readonly contentType: string | undefined;
-  /** Further headers, but for `destination`, `receipt` and `content-length`. */
-  readonly headers: HeaderEntries;
-  /** What has another name on each broker. */
-  readonly options: MessageOptions | undefined;
-  /** The body. */
-  readonly body: string | Uint8Array;
-}
-
 const NO_HEADERS: ExtraHeaders = {};
-const NO_MORE: readonly string[] = [];
 
 /** Milliseconds that the broker has to answer DISCONNECT, where the call says nothing else. */
 const DISCONNECT_TIMEOUT = 5000;
@@ -95,6 +83,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   /** Which broker this is, as far as it is known. */
   readonly family: BrokerFamily;
 
+  readonly #frameCheck: FrameCheck;
   readonly #socket: FramedSocket;
   readonly #timeout: number;
   readonly #clock: Clock;
@@ -103,12 +92,13 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   readonly #heartbeat: Heartbeat;
   readonly #targets = new Targets();
   readonly #receipts = new Receipts(this);
-  #plainHeads: PlainHeads | undefined;
+  #madePlainHeads: PlainHeads | undefined;
   #transactions: OpenTransactions | undefined;
   #raw: RawFrames | undefined;
   #reading: Reading | undefined; // since a consumer had enough
   #complaints: Complaints | undefined; // since there was one
   #probe: Probe | undefined;
+  #unconfirmed = 0; // SENDs without a receipt since the last RECEIPT
   #state: "open" | "disconnecting" | "closed" = "open";
   #reason: StompError | undefined;
   #leaving: Promise<void> | undefined;
@@ -136,6 +126,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     this.clientId = options.clientId ?? options.headers?.["client-id"];
     this.connected = connected;
     this.family = options.broker ?? brokerFamily(connected["server"]);
+    this.#frameCheck = new FrameCheck(this.family, connected["server"], options.frameLimits);
     this.#socket = socket;
     this.#timeout = options.timeout;
     this.#clock = options.clock ?? systemClock;
@@ -186,7 +177,11 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
    */
   send(frame: Frame): Promise<void> | undefined {
     this.#checkOpen(frame.command);
+    if (frame.command === "SEND" && this.#frameCheck.isSuspicious(frame.body, Object.keys(frame.headers).length)) {
+      this.#frameCheck.checkFrame(frame);
+    }
     const room = this.#socket.send(frame);
+    if (frame.command === "SEND" && frame.headers["receipt"] === undefined) this.#unconfirmed++;
     if (isAboutTransaction(frame.command)) this.#openTransactions().note(frame);
     return room;
   }
@@ -204,6 +199,21 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     return this.#receipts.request(frame, { ...wait, timeout: wait?.timeout ?? this.#timeout }, takeBack);
   }
 
+  /** Bytes that were sent so far, whether the transport has taken them or not. */
+  get position(): number {
+    return this.#socket.position;
+  }
+
+  /** Takes back what was sent between two positions. Returns whether it was not written yet. */
+  retract(start: number, end: number): boolean {
+    return this.#socket.retract(start, end);
+  }
+
+  /** A promise to wait for before more is sent; `undefined` when there is room now. */
+  ready(): Promise<void> | undefined {
+    return this.#socket.ready();
+  }
+
   /**
    * Sends a frame with a receipt; the waiter is told when that comes, or that it will not.
    *
@@ -217,18 +227,22 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   /** Sends a message without a receipt. Returns and throws as {@linkcode send}; the body must be text or bytes. */
   sendPlain(message: PlainMessage): Promise<void> | undefined {
     this.#checkOpen("SEND");
-    const head = this.#heads.of(message.destination, message.contentType);
-    return this.#socket.sendMessage(head, this.#headersOf(message), message.body);
+    this.#unconfirmed++;
+    const head = this.#plainHeads.of(message);
+    const headers = this.#plainHeads.headersOf(message);
+    this.#checkMessage(message, head, headers);
+    return this.#socket.sendMessage(head, headers, message.body);
   }
 
   /** The same with a receipt, as {@linkcode confirm}. */
   confirmPlain(message: PlainMessage, waiter: ReceiptWaiter): string {
     this.#checkOpen("SEND");
-    const head = this.#heads.of(message.destination, message.contentType);
-    const headers = this.#headersOf(message);
+    const head = this.#plainHeads.of(message);
+    const headers = this.#plainHeads.headersOf(message);
     return this.#receipts.add(waiter, (id) => {
       // Most have none, and to spread nothing takes its time as well.
-      const all = headers === NO_MORE ? ["receipt", id] : [...headers, "receipt", id];
+      const all = headers.length === 0 ? ["receipt", id] : [...headers, "receipt", id];
+      this.#checkMessage(message, head, all);
       this.#socket.sendMessage(head, all, message.body);
     });
   }
@@ -357,6 +371,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
         // One that nobody waits for may be for a frame that ERROR was said of before: RabbitMQ does that.
         if (this.#receipts.settle(frame.header("receipt-id") ?? "", frame) || this.#raw?.answer(frame)) {
           this.#complaints?.survived();
+          this.#unconfirmed = 0;
           this.onChange();
         }
         return;
@@ -370,17 +385,13 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     }
   }
 
-  get #heads(): PlainHeads {
-    return this.#plainHeads ??= new PlainHeads(this.version);
+  #checkMessage({ destination, body }: PlainMessage, head: Uint8Array, headers: readonly string[]): void {
+    if (!this.#frameCheck.isSuspicious(body, headers.length / 2)) return;
+    this.#frameCheck.check(destination, head, headers, body);
   }
 
-  /** A message's own headers as they are written. What an option is called here counts more than a header. */
-  #headersOf({ headers, options }: PlainMessage): readonly string[] {
-    if (options === undefined) return headers.length === 0 ? NO_MORE : this.#heads.encode(headers);
-    const named = messageHeaders(options, this.family);
-    if (headers.length === 0) return this.#heads.encode(named);
-    const all = headers.map((entry) => named.find(([name]) => name === entry[0]) ?? entry);
-    return this.#heads.encode([...all, ...named.filter((entry) => !all.includes(entry))]);
+  get #plainHeads(): PlainHeads {
+    return this.#madePlainHeads ??= new PlainHeads(this.version, this.family);
   }
 
   /** Asks the broker for a sign of life. Returns whether that made sense. */
@@ -413,7 +424,8 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
 
   #onErrorFrame(frame: Frame): void {
     this.#complaints ??= new Complaints(this.family, this.#clock, this.#receipts);
-    const { error, scope } = this.#complaints.take(frame, this.#raw?.answer(frame) ?? false);
+    const byHand = this.#raw?.answer(frame) ?? false;
+    const { error, scope } = this.#complaints.take(frame, byHand, this.#unconfirmed > 0);
     this.#onError?.(error);
     if (scope === "connection") this.onEnd(error);
     if (scope === "subscription") this.#targets.cancel(frame.header("subscription") ?? "", error);
@@ -424,10 +436,10 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     if (this.#state === "disconnecting") {
       const failed = (what: string) =>
         new ConnectionError(`Cannot confirm ${what}: the broker closed the connection`, { cause: error });
-      this.#receipts.failAll(failed, true);
+      this.#receipts.failAll(failed, "lost");
       return;
     }
-    const told = this.#complaints?.lastWords;
+    const told = this.#complaints?.recent;
     this.#end(told ?? error ?? new ConnectionError(`Connection to ${this.peer} lost: the broker closed it`));
   }
 
@@ -464,8 +476,10 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     this.#complaints?.end();
     this.#targets.clear();
     this.#transactions?.clear();
-    const lost = (what: string) => new ConnectionError(`Cannot confirm ${what}: ${endOf(reason)}`, { cause: reason });
-    this.#receipts.failAll(lost, true);
+    if (this.#complaints?.failDoubtful() !== true) {
+      const lost = (what: string) => new ConnectionError(`Cannot confirm ${what}: ${endOf(reason)}`, { cause: reason });
+      this.#receipts.failAll(lost, "lost");
+    }
     this.#raw?.end(this.#rawEnd());
     this.#onEnd?.(this, reason);
     return this.#ended;

@@ -170,7 +170,7 @@ clientTest("a full outbox makes senders wait, or says so", async (rig) => {
   await assertRejects(
     () => stomp.send("/queue/a", "no", { wait: false }),
     OutboxFullError,
-    "Cannot send to /queue/a: 2 messages of 2 bytes are not confirmed yet",
+    "Cannot send to /queue/a without waiting: 2 messages of 2 bytes are not confirmed yet",
   );
   await assertRejects(() => stomp.send("/queue/a", "no", { timeout: 20 }), TimeoutError);
   const [first, second] = await peer.frames(2, "SEND");

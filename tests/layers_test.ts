@@ -34,15 +34,13 @@ const DEBTS: Record<string, { lines?: number; internal?: number; timers?: number
   "client/consume.ts": { timers: 1 },
   "client/keeper.ts": { timers: 1 },
   "client/message.ts": { internal: 2 },
-  "client/outbox.ts": { timers: 3 },
   "client/stomp.ts": { lines: 480 },
   "client/subscription.ts": { internal: 10 },
-  "client/transaction.ts": { internal: 2 },
   "codec/decoder.ts": { internal: 3 },
   "codec/frame.ts": { internal: 5 },
   "connection/heartbeat.ts": { timers: 1 },
   "connection/socket.ts": { timers: 4 },
-  "session/session.ts": { lines: 500 },
+  "session/session.ts": { lines: 510 },
 };
 
 /** What each folder may import: itself, and what it stands on, directly or by way of others. */

@@ -112,9 +112,13 @@ clientTest(
     ];
     for (const [options, lines] of all) {
       const before = { ...options };
+      // Where the options do not say otherwise, a message is persistent; that stands first, as it is part of each.
+      const isDefault = options.persistent === undefined && !("persistent" in (options.headers ?? {}));
+      const persistent = isDefault ? ["persistent:true"] : [];
       const short = stomp.send("/q", "é", options);
       const first = await confirm(peer, "SEND");
-      assertEquals(first.lines, ["destination:/q", ...lines, "receipt:" + first.get("receipt"), "content-length:2"]);
+      const receipt = "receipt:" + first.get("receipt");
+      assertEquals(first.lines, ["destination:/q", ...persistent, ...lines, receipt, "content-length:2"]);
       assertEquals(first.body, "é");
       const mine = { ...options.headers, receipt: "mine" };
       const long = stomp.send("/q", "é", Object.create(options, { headers: { value: mine } }));
@@ -123,7 +127,7 @@ clientTest(
       assertEquals(second.lines.filter((line) => rest.includes(line)), rest);
       assertEquals(
         second.lines.toSorted(),
-        ["destination:/q", ...lines, "receipt:mine", "content-length:2"].toSorted(),
+        ["destination:/q", ...persistent, ...lines, "receipt:mine", "content-length:2"].toSorted(),
       );
       assertEquals(second.body, "é");
       await Promise.all([short, long]);
@@ -151,4 +155,33 @@ clientTest("stompy's conf does the same, and is left as it was", async (rig) => 
   assertEquals([said.get("persistent"), said.get("x-n"), said.get("x-no"), said.body], ["true", "7", undefined, "x"]);
   await sending;
   assertEquals(conf, before);
+});
+
+clientTest("send() with a receipt is persistent unless the caller says otherwise", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const cases: [SendOptions, string | undefined][] = [
+    [{}, "true"],
+    [{ correlationId: "1" }, "true"],
+    [{ headers: { "x-a": "1" } }, "true"],
+    [{ headers: { receipt: "mine" } }, "true"],
+    [{ contentLength: false }, "true"],
+    [{ persistent: false }, undefined],
+    [{ headers: { persistent: "false" } }, "false"],
+    [{ receipt: false }, undefined],
+    [{ receipt: false, headers: { "x-a": "1" } }, undefined],
+    [{ receipt: false, persistent: true }, "true"],
+  ];
+  for (const [options, expected] of cases) {
+    const sending = stomp.send("/q", "x", options);
+    const said = options.receipt === false ? await peer.frame("SEND") : await confirm(peer, "SEND");
+    assertEquals(said.get("persistent"), expected, JSON.stringify(options));
+    await sending;
+  }
+});
+
+clientTest("send() asks the embedded broker for no persistence that it does not have", async (rig) => {
+  const stomp = await rig.connect((await rig.broker()).url);
+  const subscription = await stomp.subscribe("/queue/a");
+  await stomp.send("/queue/a", "x");
+  assertEquals((await subscription.take())?.headers["persistent"], undefined);
 });

@@ -78,18 +78,26 @@ clientTest("an ERROR that names another frame is not about a request that waits 
 });
 
 clientTest(
-  "an ERROR without receipt-id rejects what is outstanding, also subscriptions and transactions",
+  "an ERROR without receipt-id rejects what is not confirmed all the same; a send is sent again, alone, for proof",
   async (rig) => {
     const { stomp, peer } = await rig.pair();
-    const calls: Promise<unknown>[] = [stomp.send("/q", "a"), stomp.subscribe("/q"), stomp.begin()];
+    const calls: Promise<unknown>[] = [
+      stomp.send("/q", "a"),
+      stomp.send("/q", "b"),
+      stomp.subscribe("/q"),
+      stomp.begin(),
+      stomp.begin(),
+    ];
     const results = Promise.allSettled(calls);
-    await peer.frames(3);
+    const [, , , , last] = await peer.frames(5);
+    await peer.write("ERROR\nmessage:Bad command\n\nmore\0" + receiptFor(last!));
+    const again = await peer.frame("SEND");
+    assertEquals(again.body, "a");
     await peer.write("ERROR\nmessage:Bad command\n\nmore\0");
+    assertEquals((await confirm(peer, "SEND")).body, "b");
     const texts = (await results).map((result) => result.status === "rejected" && (result.reason as Error).message);
-    assertEquals(
-      texts,
-      ["SEND to /q", "SUBSCRIBE to /q", "BEGIN"].map((what) => `Cannot confirm ${what}: Bad command (more)`),
-    );
+    const refused = (what: string) => `Cannot confirm ${what}: Bad command (more)`;
+    assertEquals(texts, [refused("SEND to /q"), false, refused("SUBSCRIBE to /q"), refused("BEGIN"), false]);
     assert(stomp.connected);
   },
 );

@@ -12,7 +12,7 @@ import type { Stomp } from "../client/stomp.ts";
 import type { Transaction } from "../client/transaction.ts";
 import { clientTest, settle, subscribed, Watcher } from "./support/client_rig.ts";
 import type { RawPeer } from "./support/raw_peer.ts";
-import { confirm, errorFor, message } from "./support/raw_server.ts";
+import { confirm, errorFor, message, receiptFor } from "./support/raw_server.ts";
 
 async function begun(stomp: Stomp, peer: RawPeer): Promise<Transaction> {
   const [tx] = await Promise.all([stomp.begin(), confirm(peer, "BEGIN")]);
@@ -34,7 +34,7 @@ async function received(
 }
 
 clientTest(
-  "C12-27 C12-43 C12-47 what is sent and acknowledged in it names it, and has no receipt of its own",
+  "C12-27 C12-43 C12-47 what is sent and acknowledged in it names it; commit() waits for the receipts of all",
   async (rig) => {
     const { stomp, peer } = await rig.pair();
     const [one, two] = await received(stomp, peer, "client-individual", "m1", "m2");
@@ -46,17 +46,27 @@ clientTest(
     await tx.ack(one!);
     await two!.nack({ transaction: tx });
     const frames = await peer.frames(5);
-    assertEquals(frames.map((frame) => [frame.command, frame.get("transaction"), frame.get("receipt"), frame.body]), [
-      ["SEND", "tx-1", undefined, "one"],
-      ["SEND", "tx-1", undefined, "two"],
-      ["SEND", "tx-1", undefined, "three"],
-      ["ACK", "tx-1", undefined, ""],
-      ["NACK", "tx-1", undefined, ""],
-    ]);
+    assertEquals(
+      frames.map((frame) => [frame.command, frame.get("transaction"), frame.get("persistent"), frame.body]),
+      [
+        ["SEND", "tx-1", "true", "one"],
+        ["SEND", "tx-1", "true", "two"],
+        ["SEND", "tx-1", "true", "three"],
+        ["ACK", "tx-1", undefined, ""],
+        ["NACK", "tx-1", undefined, ""],
+      ],
+    );
     assertEquals(frames[0]!.get("x-a"), "1");
     const committing = tx.commit({ headers: { "x-b": "2" } });
     const said = await confirm(peer, "COMMIT");
     assertEquals([said.get("transaction"), said.get("x-b")], ["tx-1", "2"]);
+    let committed = false;
+    committing.then(() => committed = true);
+    for (const frame of frames.slice(0, 3)) {
+      await settle();
+      assertEquals(committed, false);
+      await peer.write(receiptFor(frame));
+    }
     await committing;
     assertEquals([tx.isOpen, tx.ended], [false, true]);
   },
@@ -219,7 +229,7 @@ clientTest("transaction() commits when the work returns, and gives what it retur
     return 7;
   });
   await confirm(peer, "BEGIN");
-  await peer.frame("SEND");
+  await confirm(peer, "SEND");
   await confirm(peer, "COMMIT");
   assertEquals(await running, 7);
 });
@@ -330,4 +340,40 @@ clientTest("a connection that is lost during COMMIT is a TransactionError with i
     NotConnectedError,
     "Cannot commit: the client is closed",
   );
+});
+
+clientTest("commit() aborts when the broker has refused a message of the transaction", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const watcher = new Watcher(stomp);
+  const tx = await begun(stomp, peer);
+  await tx.send("/queue/forbidden", "x");
+  await peer.write(errorFor(await peer.frame("SEND"), "not authorized"));
+  await watcher.until("error");
+  const committing = tx.commit();
+  committing.catch(() => {});
+  await confirm(peer, "ABORT");
+  await assertRejects(() => committing, BrokerErrorResponse, "not authorized");
+});
+
+clientTest("commit() tells when the connection breaks before all receipts have come", async (rig) => {
+  const { stomp, peer } = await rig.pair({ reconnect: false });
+  const tx = await begun(stomp, peer);
+  await tx.send("/queue/b", "x");
+  const committing = tx.commit();
+  committing.catch(() => {});
+  await peer.frame("SEND");
+  await confirm(peer, "COMMIT");
+  await settle();
+  await peer.close();
+  await assertRejects(() => committing, TransactionError, "Cannot commit transaction tx-1");
+});
+
+clientTest("begin() says BEGIN again when the connection breaks under it", async (rig) => {
+  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+  const beginning = stomp.begin();
+  await peer.frame("BEGIN");
+  await peer.close();
+  const next = await server.welcome();
+  await confirm(next, "BEGIN");
+  assertEquals((await beginning).isOpen, true);
 });

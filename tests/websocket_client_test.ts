@@ -7,7 +7,7 @@ import { Broker } from "../broker/broker.ts";
 import { StompError, TimeoutError } from "../base/errors.ts";
 import { Frame, type FrameSocket } from "../codec/frame.ts";
 import type { Message } from "../client/message.ts";
-import { openSocket } from "../client/open_socket.ts";
+import { openSocket } from "../connection/open_socket.ts";
 import { Simple } from "../client/simple.ts";
 import { Stomp } from "../client/stomp.ts";
 import type { StompOptions } from "../client/stomp_options.ts";

@@ -99,7 +99,10 @@ clientRow("F12-31", "a body goes out octet for octet", async (rig) => {
 
 clientRow("F12-32", "no space is added or taken away", async (rig) => {
   for (const version of ALL) {
-    const { lines } = await sent(rig, version, " a ", "", { headers: { " b ": " c ", d: "", e: " " } });
+    const { lines } = await sent(rig, version, " a ", "", {
+      persistent: false,
+      headers: { " b ": " c ", d: "", e: " " },
+    });
     assertEquals(lines.slice(0, 4), ["destination: a ", " b : c ", "d:", "e: "]);
   }
 });
@@ -107,14 +110,14 @@ clientRow("F12-32", "no space is added or taken away", async (rig) => {
 clientRow("F12-39", "LF, CR, colon and backslash go out as escapes", async (rig) => {
   const headers = { "n\n:\\": "a\nb\\c:\\n" };
   for (const version of ESCAPING) {
-    const { lines } = await sent(rig, version, "/a\n", "", { headers });
+    const { lines } = await sent(rig, version, "/a\n", "", { persistent: false, headers });
     assertEquals(lines.slice(0, 2), ["destination:/a\\n", "n\\n\\c\\\\:a\\nb\\\\c\\c\\\\n"]);
   }
-  assertEquals((await sent(rig, "1.2", "a", "", { headers: { "r\r": "\r" } })).lines[1], "r\\r:\\r");
+  assertEquals((await sent(rig, "1.2", "a", "", { persistent: false, headers: { "r\r": "\r" } })).lines[1], "r\\r:\\r");
 });
 
 clientRow("F10-40", "1.0: backslash and colon go out as they are", async (rig) => {
-  const { lines } = await sent(rig, "1.0", "a:b\\n", "", { headers: { "x\\": "C:\\temp" } });
+  const { lines } = await sent(rig, "1.0", "a:b\\n", "", { persistent: false, headers: { "x\\": "C:\\temp" } });
   assertEquals(lines.slice(0, 2), ["destination:a:b\\n", "x\\:C:\\temp"]);
 });
 

@@ -10,7 +10,7 @@ import { ConnectionError, NotConnectedError, type StompError, UnknownBrokerRespo
 import type { Frame, FrameSocket } from "../codec/frame.ts";
 import { isVersion, type Version } from "../codec/headers.ts";
 import { Inbox } from "../base/inbox.ts";
-import { FramedSocket } from "../connection/socket.ts";
+import { FramedSocket } from "./socket.ts";
 import type { Transport } from "../transport/transport.ts";
 
 /** Options of {@linkcode openSocket}. */

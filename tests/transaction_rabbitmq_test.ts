@@ -1,0 +1,81 @@
+/** Transactions on RabbitMQ, whose COMMIT does not mean that messages are kept. */
+import { assertEquals, assertRejects } from "#assert";
+import { BrokerErrorResponse } from "../base/errors.ts";
+import type { Message } from "../client/message.ts";
+import type { Stomp } from "../client/stomp.ts";
+import type { Transaction } from "../client/transaction.ts";
+import { clientTest, settle, subscribed } from "./support/client_rig.ts";
+import type { RawPeer } from "./support/raw_peer.ts";
+import { confirm, message, receiptFor } from "./support/raw_server.ts";
+
+async function begun(stomp: Stomp, peer: RawPeer): Promise<Transaction> {
+  const [tx] = await Promise.all([stomp.begin(), confirm(peer, "BEGIN")]);
+  return tx;
+}
+
+/** Takes messages with these ids. */
+async function received(stomp: Stomp, peer: RawPeer, ...ids: string[]): Promise<Message[]> {
+  const subscription = await subscribed(stomp, peer, "/queue/a", { ack: "client-individual" });
+  await peer.write(ids.map((id) => message(subscription.id, id)).join(""));
+  const messages: Message[] = [];
+  while (messages.length < ids.length) messages.push((await subscription.take())!);
+  return messages;
+}
+
+const RABBITMQ = "server:RabbitMQ/3.10.8\n";
+
+clientTest("commit() on RabbitMQ acknowledges once all that was sent is confirmed", async (rig) => {
+  const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
+  const [one, two] = await received(stomp, peer, "m1", "m2");
+  const tx = await begun(stomp, peer);
+  await tx.send("/queue/b", "moved");
+  await tx.ack(one!);
+  await tx.nack(two!, { headers: { requeue: "false" } });
+  const committing = tx.commit();
+  const [send, commit] = await peer.frames(2);
+  assertEquals([send!.command, commit!.command], ["SEND", "COMMIT"]);
+  await peer.write(receiptFor(commit!));
+  await settle();
+  // The message is not confirmed yet: what is said now comes before the acknowledgements.
+  const other = stomp.send("/queue/c", "x", { receipt: false });
+  assertEquals((await peer.frame()).get("destination"), "/queue/c");
+  await other;
+  await peer.write(receiptFor(send!));
+  const [ack, nack] = await peer.frames(2);
+  assertEquals([ack!.command, ack!.get("transaction"), ack!.get("id")], ["ACK", undefined, "m1"]);
+  assertEquals([nack!.command, nack!.get("requeue"), nack!.get("id")], ["NACK", "false", "m2"]);
+  let committed = false;
+  committing.then(() => committed = true);
+  await settle();
+  assertEquals(committed, false); // the last acknowledgement has a receipt: then the broker has read them all
+  await peer.write(receiptFor(nack!));
+  await committing;
+});
+
+clientTest("commit() on RabbitMQ acknowledges nothing when what was sent is not confirmed", async (rig) => {
+  const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
+  const [one] = await received(stomp, peer, "m1");
+  const tx = await begun(stomp, peer);
+  await tx.send("/queue/b", "moved");
+  await tx.ack(one!);
+  const committing = tx.commit();
+  const [send] = await peer.frames(2);
+  await peer.write(`RECEIPT\nreceipt-id:${Number(send!.get("receipt")) + 1}\n\n\0`); // of the COMMIT
+  await settle();
+  await peer.write("ERROR\nmessage:not_found\n\nno such exchange\0");
+  await assertRejects(() => committing, BrokerErrorResponse, "not_found");
+  await one!.ack(); // it was not acknowledged, so it can be
+  assertEquals((await peer.frame()).command, "ACK");
+});
+
+clientTest("abort() on RabbitMQ drops the acknowledgements and waits for no SEND", async (rig) => {
+  const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
+  const [one] = await received(stomp, peer, "m1");
+  const tx = await begun(stomp, peer);
+  await tx.send("/queue/b", "moved");
+  await tx.ack(one!);
+  const [, said] = await Promise.all([tx.abort(), peer.frame("SEND").then(() => confirm(peer, "ABORT"))]);
+  assertEquals(said.get("transaction"), tx.id);
+  await one!.ack();
+  assertEquals((await peer.frame()).command, "ACK");
+});
