@@ -38,8 +38,9 @@ export type {
   StompOptions,
   SubscribeOptions,
   TransactionConf,
+  UnsubscribeOptions,
 } from "./client/stomp_options.ts";
-export { Subscription, type UnsubscribeOptions } from "./client/subscription.ts";
+export { Subscription } from "./client/subscription.ts";
 export type {
   Transaction,
   TransactionAcknowledgeOptions,

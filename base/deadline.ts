@@ -105,6 +105,25 @@ export const SECOND_LOOK_MS = 100;
 function endless(): void {}
 
 /**
+ * Waits for some time, but not beyond the signals.
+ *
+ * @returns whether the time has passed; `false` when a signal has aborted first.
+ */
+export function delay(milliseconds: number, ...signals: readonly AbortSignal[]): Promise<boolean> {
+  if (signals.some((signal) => signal.aborted)) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const end = (passed: boolean) => {
+      clearTimeout(timer);
+      for (const signal of signals) signal.removeEventListener("abort", aborted);
+      resolve(passed);
+    };
+    const aborted = () => end(false);
+    const timer = setTimeout(end, Math.min(milliseconds, LONGEST_TIMER), true);
+    for (const signal of signals) signal.addEventListener("abort", aborted);
+  });
+}
+
+/**
  * For the moment before anything is begun.
  *
  * @throws the signal's reason when it has aborted already.

@@ -104,10 +104,19 @@ export class AcknowledgeError extends StompError {
   override name = "AcknowledgeError";
 }
 
-/** The message came over a connection that is gone; the broker will deliver it again, so nothing was written. */
+/**
+ * The message came over a connection that is gone; the broker will deliver it again, so nothing was written. Only within
+ * a transaction: elsewhere `ack` and `nack` resolve to `false`.
+ */
 export class StaleMessageError extends AcknowledgeError {
   /** The name of the class. */
   override name = "StaleMessageError";
+}
+
+/** The handler of a request threw; the message has the first line of what it said. */
+export class RequestError extends StompError {
+  /** The name of the class. */
+  override name = "RequestError";
 }
 
 /** An option means something that the broker cannot do. Nothing was sent. */

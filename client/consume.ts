@@ -3,18 +3,24 @@
  *
  * @module
  */
-import { checkTimeout, onGiveUp, type WaitOptions } from "../base/deadline.ts";
-import { AcknowledgeError, NotConnectedError } from "../base/errors.ts";
+import { checkTimeout, delay, onGiveUp, type WaitOptions } from "../base/deadline.ts";
+import { AcknowledgeError } from "../base/errors.ts";
+import { nextTurn } from "../base/turn.ts";
 import type { Message } from "./message.ts";
+import type { Refusals } from "./settlement.ts";
 import type { SubscribeOptions } from "./stomp_options.ts";
-import type { Subscription } from "./subscription.ts";
+import type { TunedSubscribeOptions } from "./subscriptions.ts";
+import { accessForWorker, type Subscription, type WorkerAccess } from "./subscription.ts";
 
-/** What is done with each message. The signal aborts when the loop is over and nobody waits for the handler any more. */
+/**
+ * What is done with each message; `message.attempts` tells how often it was delivered. The signal aborts when the loop is
+ * over and nobody waits for the handler any more.
+ */
 export type Handler = (message: Message, signal: AbortSignal) => unknown;
 
 /** How a handler that throws is run again. */
 export interface RetryOptions {
-  /** How often a message is tried in all, before it is refused. Default 1: not again. */
+  /** How often one delivery of a message is tried in all, before it is refused. Default 1: not again. */
   attempts?: number | undefined;
   /** Milliseconds before the second attempt; doubles with each further one. Default 100. */
   delay?: number | undefined;
@@ -26,13 +32,25 @@ export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions
    * Ends the loop in order: no new messages, handlers finish, their messages are acknowledged, then it unsubscribes.
    */
   signal?: AbortSignal | undefined;
-  /** How many messages are handled at the same time. Default 1, which keeps their order. */
+  /**
+   * How many messages are handled at the same time. Default 1, which keeps their order; one that is refused loses its
+   * place in it. In mode `client` it has to be 1, because each ACK there counts for all messages before it.
+   */
   concurrency?: number | undefined;
   /** Whether a handler that throws is run again before the message is refused with NACK. */
   retry?: RetryOptions | undefined;
-  /** Headers of that NACK, for example `{ requeue: "false" }`, with which RabbitMQ drops or dead-letters it. */
+  /**
+   * Headers of that NACK, for example `{ requeue: "false" }`, with which RabbitMQ drops or dead-letters it.
+   *
+   * Without that RabbitMQ delivers it again at once. From the second delivery on it is therefore held before it is
+   * refused: 100 ms, doubling up to 30 s. Held, it takes no place of the concurrency (but in mode `client`, where it does)
+   * and one of the prefetch, so that when more messages fail than `prefetch` allows, the others wait.
+   */
   nackHeaders?: Readonly<Record<string, string>> | undefined;
-  /** Told what a handler threw at its last attempt. The message is refused all the same. */
+  /**
+   * Told what a handler threw, when it is not run again for this delivery: the message is refused, or left to the broker
+   * because the loop ends or the connection is gone. What this throws ends the loop.
+   */
   onError?: ((error: unknown, message: Message) => void) | undefined;
   /**
    * Milliseconds that handlers may take to finish when the loop ends, however that comes about. Default 10,000. Those
@@ -41,107 +59,268 @@ export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions
   drainTimeout?: number | undefined;
 }
 
+/** Milliseconds that handlers have to finish, where the options say nothing else. */
+const DRAIN_TIMEOUT = 10_000;
+
+/** Milliseconds before the second attempt, where the options say nothing else. */
+const RETRY_DELAY = 100;
+
+/** Milliseconds that a message is held before it is refused for the second time; doubles with each further time. */
+const FIRST_PAUSE = 100;
+
+/** Milliseconds that a message is held at most. */
+const LONGEST_PAUSE = 30_000;
+
+/** Messages that are held without a place of the concurrency: a bound for brokers that know no prefetch. */
+const MAX_HELD = 100;
+
+/** Messages that are asked for at the least: with fewer a fast handler waits for each of them to cross the network. */
+const LEAST_PREFETCH = 10;
+
 /** Fails with a `RangeError` unless the options can be used: before anything is subscribed. */
-export function checkConsume({ concurrency = 1, drainTimeout }: ConsumeOptions): void {
+export function checkConsume({ ack, concurrency = 1, drainTimeout, retry = {} }: ConsumeOptions): void {
   checkTimeout(drainTimeout);
-  if (!(concurrency >= 1)) throw new RangeError(`Cannot handle ${concurrency} messages at a time: 1 is the least`);
+  checkTimeout(retry.delay);
+  const { attempts = 1 } = retry;
+  if (!(attempts >= 1)) throw new RangeError(`Cannot consume: retry.attempts is ${attempts}, the minimum is 1`);
+  if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
+    throw new RangeError(`Cannot consume: concurrency is ${concurrency}, not a whole number of 1 or more`);
+  }
+  if (ack === "client" && concurrency > 1) {
+    throw new RangeError(
+      `Cannot consume: with ack "client" a message that is done acknowledges those before it that are not, so ` +
+        `concurrency has to be 1 instead of ${concurrency}; or use ack "client-individual"`,
+    );
+  }
+}
+
+/** How a worker subscribes: with enough for all handlers, and not with what other workers could do meanwhile. */
+export function forWorker(options: ConsumeOptions): TunedSubscribeOptions {
+  const usualPrefetch = Math.max(LEAST_PREFETCH, (options.concurrency ?? 1) * 2);
+  return { ...options, ack: options.ack ?? "client-individual", usualPrefetch };
 }
 
 /**
- * Runs the loop until the subscription is over.
+ * The loop over one subscription.
  *
  * A message is acknowledged when its handler returns, and refused when it throws. In mode `auto` neither is said.
- *
- * @throws what ended the subscription, if it was not on request; what `onError` throws, and then it is unsubscribed.
  */
-export async function runWorker(subscription: Subscription, handler: Handler, options: ConsumeOptions): Promise<void> {
-  const { concurrency = 1, signal, drainTimeout = DRAIN_TIMEOUT } = options;
-  const ending = new AbortController(); // nothing is tried again
-  const over = new AbortController(); // for handlers
-  let draining: Promise<void> | undefined;
-  let stop: (() => void) | undefined;
-  const late = new Promise<void>((resolve) => over.signal.addEventListener("abort", () => resolve(), { once: true }));
-  const hurry = () => stop ??= onGiveUp({ timeout: drainTimeout }, "its handlers", () => over.abort());
-  const drain = () => {
-    hurry();
-    ending.abort();
-    draining ??= subscription.drain({ timeout: drainTimeout });
-    draining.catch(() => {}); // awaited below
-  };
-  subscription.closed.then(() => over.signal.aborted || hurry()); // also when the client has ended
-  if (signal?.aborted) drain();
-  signal?.addEventListener("abort", drain, { once: true });
-  const work = async () => {
-    for (let message = await subscription.take(); message; message = await subscription.take()) {
-      await handle(message, handler, subscription, options, ending.signal, over.signal);
-    }
-  };
-  try {
-    await Promise.race([Promise.all(Array.from({ length: concurrency }, work)), late]);
-    await draining;
-    const reason = await subscription.closed;
-    if (reason) throw reason;
-  } catch (error) {
-    ending.abort();
-    await subscription.unsubscribe().catch(() => {}); // what went wrong first is what the caller has to know
-    throw error;
-  } finally {
-    signal?.removeEventListener("abort", drain);
-    over.abort();
-    stop?.();
+export class Worker {
+  readonly #subscription: Subscription;
+  readonly #handler: Handler;
+  readonly #options: ConsumeOptions;
+  readonly #refusals: Refusals;
+  readonly #onFailed: ((message: Message, error: unknown) => Promise<boolean>) | undefined;
+  readonly #access: WorkerAccess;
+  readonly #ending: AbortSignal; // nothing is tried again
+  readonly #over = new AbortController(); // nobody waits for the handlers
+  readonly #failure = Promise.withResolvers<never>(); // of a message that was held
+  #held = 0;
+  #drains = 0; // calls of `drain` that are not a handler's
+  #waiting = 0; // handlers that wait for a drain
+  #draining: Promise<void> | undefined;
+  #stop: (() => void) | undefined;
+
+  /**
+   * Handles nothing before `run`.
+   *
+   * @param onFailed what is done with a message in place of refusing it; resolves to whether that was done, and then the
+   * message is acknowledged.
+   */
+  constructor(
+    subscription: Subscription,
+    handler: Handler,
+    options: ConsumeOptions,
+    refusals: Refusals,
+    onFailed?: (message: Message, error: unknown) => Promise<boolean>,
+  ) {
+    this.#subscription = subscription;
+    this.#handler = handler;
+    this.#options = options;
+    this.#refusals = refusals;
+    this.#onFailed = onFailed;
+    this.#access = accessForWorker(subscription);
+    this.#ending = this.#access.ending();
   }
-}
 
-const DRAIN_TIMEOUT = 10_000;
-const RETRY_DELAY = 100;
-
-async function handle(
-  message: Message,
-  handler: Handler,
-  subscription: Subscription,
-  options: ConsumeOptions,
-  ending: AbortSignal,
-  over: AbortSignal,
-): Promise<void> {
-  const { retry = {}, onError } = options;
-  const attempts = retry.attempts ?? 1;
-  const settles = subscription.ackMode !== "auto";
-  for (let attempt = 1;; attempt++) {
+  /**
+   * Handles messages until the subscription is over.
+   *
+   * @throws what ended the subscription, if it was not on request; what `onError` throws, and then it is unsubscribed.
+   */
+  async run(): Promise<void> {
+    const { concurrency = 1, signal } = this.#options;
+    const over = this.#over.signal;
+    const late = new Promise<void>((resolve) => over.addEventListener("abort", () => resolve(), { once: true }));
+    this.#subscription.closed.then(() => over.aborted || this.#hurry()); // also when the client has ended
+    this.#failure.promise.catch(() => {}); // it may fail when nobody waits any more
+    const drain = () => this.#drain();
+    if (signal?.aborted) drain();
+    signal?.addEventListener("abort", drain, { once: true });
     try {
-      await handler(message, over);
-      break;
+      const places = Array.from({ length: concurrency }, () => this.#work());
+      await Promise.race([Promise.all(places), late, this.#failure.promise]);
+      await this.#draining;
+      const reason = await this.#subscription.closed;
+      if (reason) throw reason;
     } catch (error) {
-      if (attempt < attempts && !ending.aborted) {
-        await pause((retry.delay ?? RETRY_DELAY) * 2 ** (attempt - 1), ending);
-        if (!ending.aborted) continue;
-      }
-      if (settles && message.settled === undefined) await settle(() => message.nack({ headers: options.nackHeaders }));
-      onError?.(error, message);
-      return;
+      await this.#subscription.unsubscribe().catch(() => {}); // what went wrong first is what the caller has to know
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", drain);
+      this.#over.abort();
+      this.#stop?.();
     }
   }
-  // The handler may have settled it itself.
-  if (settles && message.settled === undefined) await settle(() => message.ack());
-}
 
-/** Waits, but not beyond the signal. */
-function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, milliseconds);
-    signal.addEventListener("abort", done);
-  });
-}
+  get #isEnding(): boolean {
+    return this.#ending.aborted || this.#over.signal.aborted;
+  }
 
-/** A message whose connection is gone comes again: that ends no loop. */
-async function settle(say: () => Promise<void>): Promise<void> {
-  try {
-    await say();
-  } catch (error) {
-    if (!(error instanceof AcknowledgeError) && !(error instanceof NotConnectedError)) throw error;
+  get #settles(): boolean {
+    return this.#subscription.ackMode !== "auto";
+  }
+
+  #hurry(): void {
+    const { drainTimeout = DRAIN_TIMEOUT } = this.#options;
+    this.#stop ??= onGiveUp({ timeout: drainTimeout }, "its handlers", () => this.#over.abort());
+  }
+
+  #drain(): void {
+    this.#hurry();
+    this.#drains++;
+    this.#draining = this.#subscription.drain({ timeout: this.#options.drainTimeout ?? DRAIN_TIMEOUT });
+    this.#draining.catch(() => {}); // awaited in `run`
+  }
+
+  async #work(): Promise<void> {
+    const subscription = this.#subscription;
+    for (let message = await subscription.take(); message; message = await subscription.take()) {
+      await this.#handle(message);
+    }
+  }
+
+  async #handle(message: Message): Promise<void> {
+    const { attempts = 1, delay: first = RETRY_DELAY } = this.#options.retry ?? {};
+    for (let attempt = 1;; attempt++) {
+      try {
+        await this.#callHandler(message);
+        break;
+      } catch (error) {
+        if (attempt >= attempts) return await this.#onLastError(message, error);
+        if (!await this.#pause(message, first * 2 ** (attempt - 1))) return this.#leave(message, error);
+      }
+    }
+    // The handler may have settled it itself.
+    if (this.#settles && message.settled === undefined) await this.#settle(message, () => message.ack());
+  }
+
+  /** Calls the handler, and sees to it that no drain waits for a handler that waits for the drain. */
+  #callHandler(message: Message): unknown {
+    const drains = () => this.#access.drains() - this.#drains;
+    const before = drains();
+    const result = this.#handler(message, this.#over.signal);
+    return drains() === before ? result : this.#letDrainPass(message, result);
+  }
+
+  /** The handler has called `drain`. If it is not done at once it may be waiting for it. */
+  async #letDrainPass(message: Message, result: unknown): Promise<void> {
+    let isDone = false;
+    const done = (async () => await result)().finally(() => isDone = true);
+    await Promise.race([done, new Promise<void>((resolve) => nextTurn(resolve))]);
+    if (!isDone) {
+      this.#access.letGo(message);
+      // In mode auto it waits for the queue to be emptied, which somebody has to be free for.
+      if (++this.#waiting === (this.#options.concurrency ?? 1)) this.#access.hurry();
+    }
+    await done;
+  }
+
+  /** The handler has thrown, and is not run again. */
+  async #onLastError(message: Message, error: unknown): Promise<void> {
+    // What throws while the loop ends may have thrown for that reason.
+    if (this.#isEnding || this.#isLost(message)) return this.#leave(message, error);
+    const refused = this.#refuse(message, error);
+    refused.catch(() => {}); // `onError` may throw first
+    this.#options.onError?.(error, message);
+    await refused;
+  }
+
+  /** The broker gets the message back when the subscription ends; it has it already when the connection is gone. */
+  #leave(message: Message, error: unknown): void {
+    if (this.#settles) this.#access.letGo(message);
+    this.#options.onError?.(error, message);
+  }
+
+  async #refuse(message: Message, error: unknown): Promise<void> {
+    const isHandled = this.#onFailed !== undefined && await this.#answer(this.#onFailed, message, error);
+    if (!this.#settles || message.settled !== undefined) return;
+    if (isHandled) return await this.#settle(message, () => message.ack());
+    const pause = this.#pauseBefore(message);
+    if (pause === 0) return await this.#nack(message);
+    const held = this.#hold(message, pause);
+    // In mode client a later ACK would count for this message as well, so nothing is handled before it is refused.
+    if (this.#held > MAX_HELD || this.#subscription.ackMode === "client") await held;
+  }
+
+  /** What goes wrong with the answer is a reason to refuse the message after all. */
+  async #answer(
+    onFailed: (message: Message, error: unknown) => Promise<boolean>,
+    message: Message,
+    error: unknown,
+  ): Promise<boolean> {
+    try {
+      return await onFailed(message, error);
+    } catch {
+      return false;
+    }
+  }
+
+  /** Holds a message for a while before it is refused. */
+  async #hold(message: Message, pause: number): Promise<void> {
+    this.#held++;
+    message.detach(); // it may be for long
+    try {
+      if (await this.#pause(message, pause)) await this.#nack(message);
+      else this.#access.letGo(message);
+    } catch (error) {
+      this.#failure.reject(error);
+    } finally {
+      this.#held--;
+    }
+  }
+
+  /** Milliseconds that a message is held before it is refused: so long that it does not come again at once for ever. */
+  #pauseBefore(message: Message): number {
+    if (this.#options.nackHeaders?.["requeue"] === "false") return 0; // it does not come again
+    const again = this.#refusals.attempts(message) - 1;
+    if (again < 1) return 0;
+    const pause = Math.min(FIRST_PAUSE * 2 ** (again - 1), LONGEST_PAUSE);
+    const last = this.#refusals.lastRefused(message);
+    return last === undefined ? pause : Math.max(0, last + pause - performance.now());
+  }
+
+  /** Waits, unless the loop ends, or the message is gone with its connection. Resolves to whether the time has passed. */
+  #pause(message: Message, milliseconds: number): Promise<boolean> {
+    const ends = [this.#ending, this.#over.signal];
+    return delay(milliseconds, ...this.#settles ? [...ends, this.#access.lost(message)] : ends);
+  }
+
+  #isLost(message: Message): boolean {
+    return this.#settles && this.#access.lost(message).aborted;
+  }
+
+  #nack(message: Message): Promise<void> {
+    return this.#settle(message, () => message.nack({ headers: this.#options.nackHeaders }));
+  }
+
+  /** A message that cannot be settled comes again: that ends no loop. */
+  async #settle(message: Message, say: () => Promise<boolean>): Promise<void> {
+    try {
+      await say();
+    } catch (error) {
+      if (!(error instanceof AcknowledgeError)) throw error;
+      this.#access.letGo(message);
+    }
   }
 }

@@ -44,6 +44,7 @@ export class Ending {
     checkTimeout(timeout);
     if (!this.#ending) return this.#ending = this.#end(drain, headers, { signal, timeout });
     if (!drain) this.#steps.hurry();
+    else this.#steps.drain({ signal, timeout }).catch(() => {}); // so that a worker knows which handler has called it
     const stop = onGiveUp({ signal, timeout }, "the end", () => this.#hurry.abort());
     return this.#ending.finally(stop);
   }

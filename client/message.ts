@@ -19,8 +19,10 @@ export interface AcknowledgeOptions extends WaitOptions {
 export interface Acknowledger {
   /** The id of the subscription. */
   readonly id: string;
-  /** Sends ACK or NACK. */
-  acknowledge(command: "ACK" | "NACK", message: Message, options: AcknowledgeOptions): Promise<void>;
+  /** Sends ACK or NACK. Resolves to whether it was written. */
+  acknowledge(command: "ACK" | "NACK", message: Message, options: AcknowledgeOptions): Promise<boolean>;
+  /** How often a message was delivered, this time included. */
+  attempts(message: Message): number;
 }
 
 /** A message that was received. */
@@ -82,13 +84,25 @@ export class Message extends Frame {
   }
 
   /**
+   * How often it was delivered, this time included: 1 for the first delivery. From the broker's counter where there is
+   * one (RabbitMQ's quorum queues). Elsewhere from what this client has refused, so that deliveries to others are not
+   * counted; a classic queue of RabbitMQ names no message, so that there messages with equal headers and bodies count
+   * as one.
+   */
+  get attempts(): number {
+    return this.#subscription?.attempts(this) ?? 1;
+  }
+
+  /**
    * Says that the message was consumed: this one in mode `client-individual`, it and all before it on the subscription
    * in mode `client`. Resolves when the connection has room for more: brokers do not answer ACK.
    *
+   * @returns whether it was written. `false` when the connection of the message is gone, or the client is closed: the
+   * broker delivers the message again. `subscription.stale` counts these.
    * @throws {AcknowledgeError} in mode `auto`, or when the message was settled before.
-   * @throws {StaleMessageError} when its connection is gone. Nothing is written; the broker delivers it again.
+   * @throws {StaleMessageError} when its connection is gone, within a transaction; a `TransactionError` when that is over.
    */
-  ack(options: AcknowledgeOptions = {}): Promise<void> {
+  ack(options: AcknowledgeOptions = {}): Promise<boolean> {
     return this.#acknowledge("ACK", options);
   }
 
@@ -96,13 +110,14 @@ export class Message extends Frame {
    * Says that the message was not consumed. What the broker does with it then differs: RabbitMQ delivers it again at
    * once, ActiveMQ moves a persistent one to its dead letter queue and drops others.
    *
+   * @returns as {@linkcode ack}.
    * @throws as {@linkcode ack}, and `AcknowledgeError` on STOMP 1.0, which has no NACK.
    */
-  nack(options: AcknowledgeOptions = {}): Promise<void> {
+  nack(options: AcknowledgeOptions = {}): Promise<boolean> {
     return this.#acknowledge("NACK", options);
   }
 
-  #acknowledge(command: "ACK" | "NACK", options: AcknowledgeOptions): Promise<void> {
+  #acknowledge(command: "ACK" | "NACK", options: AcknowledgeOptions): Promise<boolean> {
     if (this.#subscription === undefined) {
       return Promise.reject(new AcknowledgeError(`Cannot send ${command}: the message came by no subscription`));
     }

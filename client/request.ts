@@ -4,7 +4,7 @@
  * @module
  */
 import { beginSteps, checkWait, within } from "../base/deadline.ts";
-import { BrokerErrorResponse, ConnectionError, type StompError } from "../base/errors.ts";
+import { BrokerErrorResponse, ConnectionError, RequestError, type StompError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 import type { SessionKeeper } from "./keeper.ts";
 import { Message } from "./message.ts";
@@ -32,7 +32,14 @@ export interface RequestOwner {
   send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<unknown>;
 }
 
+/** The header of a reply that says that the handler threw, and what. */
+const ERROR_HEADER = "x-stompy-error";
+
+/** Characters of it at most. */
+const MAX_ERROR_LENGTH = 200;
+
 interface Waiting {
+  readonly destination: string;
   resolve: (reply: Message) => void;
   reject: (error: unknown) => void;
 }
@@ -67,6 +74,7 @@ export class Requests {
   /**
    * Sends a request and waits for its reply.
    *
+   * @throws {RequestError} when the reply says that the handler threw.
    * @throws {TimeoutError} when none comes in time; the reply is dropped if it comes later.
    * @throws {ConnectionError} when the connection is lost first: whether the request was handled is then unknown.
    */
@@ -77,7 +85,7 @@ export class Requests {
     const queue = this.#queueOn(session);
     await within(queue.ready, left(), "the queue for replies");
     const id = `${this.#prefix}-${++this.#count}`;
-    const reply = new Promise<Message>((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    const reply = new Promise<Message>((resolve, reject) => this.#waiting.set(id, { destination, resolve, reject }));
     reply.catch(() => {}); // it may fail before anybody waits, or after
     try {
       const sent = this.#owner.send(destination, body, {
@@ -109,6 +117,13 @@ export class Requests {
       if (!(error instanceof BrokerErrorResponse)) throw error;
       // Nobody is there to get it, which does not make the work undone.
     }
+  }
+
+  /** Answers a request whose handler threw. Resolves to whether it wanted an answer, and so counts as handled. */
+  async answerError(request: Message, error: unknown): Promise<boolean> {
+    if (request.header("reply-to") === undefined) return false;
+    await this.answer(request, { body: "", options: { headers: { [ERROR_HEADER]: firstLine(error) } } });
+    return true;
   }
 
   /** The connection is gone, or brought an ERROR that names no frame. */
@@ -151,6 +166,17 @@ export class Requests {
   /** A reply that nobody waits for any more is dropped. */
   #deliver(message: Message): void {
     const waiting = this.#waiting.get(message.header("correlation-id") ?? "");
-    waiting?.resolve(message);
+    if (waiting === undefined) return;
+    const error = message.header(ERROR_HEADER);
+    if (error === undefined) return waiting.resolve(message);
+    const context = `Cannot get a reply of ${waiting.destination}: its handler failed`;
+    waiting.reject(new RequestError(`${context}: ${error}`, { frame: message }));
   }
+}
+
+/** What an error says, fit for a header: a stack or further lines may hold what is nobody else's business. */
+function firstLine(error: unknown): string {
+  const text = error instanceof Error ? error.message : typeof error === "string" ? error : "";
+  const line = text.trim().split(/[\r\n]/, 1)[0]!.replace(/\p{Cc}+/gu, " ").trim();
+  return [...line].slice(0, MAX_ERROR_LENGTH).join("") || "it gave no reason";
 }

@@ -1,9 +1,12 @@
 /**
- * What was said of the messages of one subscription: which were acknowledged, and which still have to be.
+ * What was said of the messages of one subscription: which were acknowledged, which still have to be, and how often a
+ * message was refused.
  *
  * @module
  */
 import type { AckMode } from "../session/acknowledge.ts";
+import { Frame } from "../codec/frame.ts";
+import { countedDeliveries, identityOf, isFirstDelivery } from "../dialects/redelivery.ts";
 import type { Message } from "./message.ts";
 
 /** What was said of a message within a transaction. */
@@ -14,15 +17,26 @@ export interface Tentative {
   undo(): void;
 }
 
+/** What names a message in ACK and NACK. A message itself would hold the chunk that it came in. */
+interface MessageName {
+  readonly number: number;
+  readonly headers: Record<string, string>;
+}
+
 /** Keeps the account of one subscription. */
 export class Settlement {
   /** Messages for which ACK or NACK was sent. */
   count = 0;
+  /** Acknowledgements that came too late: the connection of their message was gone. */
+  stale = 0;
   readonly #mode: AckMode;
   #to = 0; // in mode client: everything up to this number is settled
   #lastTaken = 0;
-  #unsettled = 0; // in mode client-individual: messages that were taken and not settled
+  #unsettled = 0; // in mode client-individual: messages that were taken, not settled and not let go
+  #letGo: WeakSet<Message> | undefined; // messages that nobody is going to settle
+  #letGoTo = 0; // the same in mode client: everything up to this number
   #tentative: Set<Message> | undefined; // settled in a transaction that is open
+  #open: MessageName[] | undefined; // in mode client, where each message needs an ACK of its own: what was taken
   #onSettled: (() => void) | undefined;
 
   /** Nothing was taken yet. */
@@ -30,10 +44,29 @@ export class Settlement {
     this.#mode = mode;
   }
 
+  /** A new connection; `oneByOne` says whether an ACK on it stands for one message also in mode `client`. */
+  enter(oneByOne: boolean): void {
+    this.#open = oneByOne && this.#mode === "client" ? [] : undefined;
+  }
+
   /** Notes that a message was taken. */
   taken(message: Message): void {
     this.#lastTaken = message.number;
     this.#unsettled++;
+    this.#open?.push(nameOf(message));
+  }
+
+  /**
+   * The messages that have to be acknowledged before this one, because an ACK of it does not stand for them; oldest
+   * first.
+   */
+  before(message: Message): Frame[] {
+    const earlier: Frame[] = [];
+    for (const { number, headers } of this.#open ?? []) {
+      if (number >= message.number) break;
+      earlier.push(new Frame().buildFrame({ command: "MESSAGE", headers }));
+    }
+    return earlier;
   }
 
   /**
@@ -44,7 +77,8 @@ export class Settlement {
   settle(message: Message, command: "ACK" | "NACK", inTransaction: boolean): Tentative | undefined {
     message.settled = command;
     this.count++;
-    this.#unsettled--;
+    if (!this.#letGo?.delete(message)) this.#unsettled--;
+    const names = this.#closeTo(message.number);
     if (!inTransaction) {
       this.#settled(message);
       return undefined;
@@ -59,40 +93,112 @@ export class Settlement {
         message.settled = undefined;
         this.count--;
         this.#unsettled++;
+        if (names !== undefined) this.#open = [...names, ...this.#open ?? []].sort((a, b) => a.number - b.number);
+        // It may be settled once more, but a drain that waited for that could wait for nothing.
+        this.letGo(message);
       },
     };
   }
 
   /** Why a message cannot be settled, if it cannot. */
   obstacle(message: Message): string | undefined {
-    if (message.settled !== undefined) return `it was sent ${message.settled} already`;
     if (this.#mode !== "client") return undefined;
     let to = this.#to;
     for (const { number } of this.#tentative ?? []) to = Math.max(to, number);
     return message.number <= to ? "a later message was acknowledged" : undefined;
   }
 
+  /** Nobody is going to settle a message: its subscription's end gives it back, and a drain does not wait for it. */
+  letGo(message: Message): void {
+    if (message.settled !== undefined) return;
+    if (this.#mode === "client") {
+      this.#letGoTo = Math.max(this.#letGoTo, message.number);
+    } else {
+      const letGo = this.#letGo ??= new WeakSet();
+      if (letGo.has(message)) return;
+      letGo.add(message);
+      this.#unsettled--;
+    }
+    this.#tellIfSettled();
+  }
+
   /** The connection is gone: of what came over it nothing can be said any more. */
   forget(): void {
     this.#unsettled = 0;
     this.#lastTaken = this.#to;
+    for (const message of this.#tentative ?? []) message.settled = undefined; // no broker has heard of it
     this.#tentative?.clear();
+    this.#letGo = undefined;
+    this.#open = undefined;
     this.#onSettled?.();
   }
 
-  /** Resolves when all that was taken is settled, also by transactions that have ended. */
+  /** Resolves when all that was taken is settled, also by transactions that have ended, or let go. */
   whenSettled(): Promise<void> {
     if (this.#isSettled()) return Promise.resolve();
     return new Promise((resolve) => this.#onSettled = resolve);
   }
 
+  /** Takes the names up to that number out. */
+  #closeTo(number: number): MessageName[] | undefined {
+    const open = this.#open;
+    if (open === undefined) return undefined;
+    const next = open.findIndex((name) => name.number > number);
+    return open.splice(0, next < 0 ? open.length : next);
+  }
+
   #settled(message: Message): void {
     if (this.#mode === "client") this.#to = Math.max(this.#to, message.number);
+    this.#tellIfSettled();
+  }
+
+  #tellIfSettled(): void {
     if (this.#onSettled && this.#isSettled()) this.#onSettled();
   }
 
   #isSettled(): boolean {
     if (this.#tentative !== undefined && this.#tentative.size > 0) return false;
-    return this.#mode === "client" ? this.#lastTaken <= this.#to : this.#unsettled <= 0;
+    return this.#mode === "client" ? this.#lastTaken <= Math.max(this.#to, this.#letGoTo) : this.#unsettled <= 0;
+  }
+}
+
+function nameOf(message: Message): MessageName {
+  const headers: Record<string, string> = {};
+  for (const name of ["subscription", "message-id", "ack"]) {
+    const value = message.header(name);
+    if (value !== undefined) headers[name] = value;
+  }
+  return { number: message.number, headers };
+}
+
+/** Messages that are remembered: beyond that the one that was refused longest ago is forgotten. */
+const MAX_REFUSALS = 1000;
+
+/** The messages that were refused by a client, for brokers that do not count deliveries. */
+export class Refusals {
+  readonly #refused = new Map<string, { count: number; at: number }>();
+
+  /** Notes that a message was refused. */
+  note(message: Message): void {
+    const id = identityOf(message);
+    // A first delivery is another message, though it may look like one that was refused before.
+    const count = isFirstDelivery(message) ? 1 : (this.#refused.get(id)?.count ?? 0) + 1;
+    this.#refused.delete(id); // it moves to the end
+    this.#refused.set(id, { count, at: performance.now() });
+    if (this.#refused.size > MAX_REFUSALS) this.#refused.delete(this.#refused.keys().next().value!);
+  }
+
+  /** How often a message was delivered, as far as it is known; 1 for the first delivery. */
+  attempts(message: Message): number {
+    const counted = countedDeliveries(message);
+    if (counted !== undefined) return counted + 1;
+    if (isFirstDelivery(message)) return 1;
+    const seen = this.#refused.size > 0 ? this.#refused.get(identityOf(message))?.count ?? 0 : 0;
+    return Math.max(seen + 1, message.redelivered ? 2 : 1);
+  }
+
+  /** When a message was refused last, by `performance.now()`; `undefined` where this client has not done it. */
+  lastRefused(message: Message): number | undefined {
+    return isFirstDelivery(message) ? undefined : this.#refused.get(identityOf(message))?.at;
   }
 }

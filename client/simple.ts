@@ -166,8 +166,8 @@ export class Simple implements AsyncDisposable {
     return this.#end("abort", options);
   }
 
-  /** Acknowledges a message: within the transaction, if there is one. */
-  ack(message: Frame, options: WaitOptions = {}): Promise<void> {
+  /** Acknowledges a message: within the transaction, if there is one. Returns and throws as `message.ack()`. */
+  ack(message: Frame, options: WaitOptions = {}): Promise<boolean> {
     return this.stomp.ack(message, { ...options, transaction: this.#transaction });
   }
 

@@ -6,7 +6,7 @@
  */
 import { readAckMode } from "../session/acknowledge.ts";
 import { sendByHand } from "./by_hand.ts";
-import { checkConsume, type ConsumeOptions, type Handler, runWorker } from "./consume.ts";
+import { checkConsume, type ConsumeOptions, forWorker, type Handler, Worker } from "./consume.ts";
 import type { ReadOptions, WaitOptions } from "../base/deadline.ts";
 import { addressesOf, Dialer } from "./dialer.ts";
 import { Ending } from "./ending.ts";
@@ -286,28 +286,31 @@ export class Stomp implements AsyncDisposable {
   /**
    * Runs `handler` for each message of a destination: acknowledged when it returns, refused with NACK when it throws.
    * Resolves when the loop is over, which `signal` brings about in order: no new messages, handlers finish, for which
-   * they have `drainTimeout`.
+   * they have `drainTimeout`. A message that fails again after it was refused is held before it is refused once more.
    *
-   * @param options as of {@linkcode subscribe}; `ack` is `client-individual` by default here. `concurrency`: how many
-   * messages are handled at the same time; `retry`: how often a handler that throws is run again.
-   * @throws as {@linkcode subscribe}, and what ended the subscription, if it was not on request.
+   * @param options as of {@linkcode subscribe}; `ack` is `client-individual` by default here, and `prefetch` is twice
+   * the `concurrency`, at least 10, where the broker knows it. `concurrency`: how many messages are handled at the same
+   * time; `retry`: how often a handler that throws is run again.
+   * @throws {RangeError} for `ack: "client"` with a concurrency above 1; else as {@linkcode subscribe}, and what ended
+   * the subscription, if it was not on request.
    */
   async consume(destination: string, handler: Handler, options: ConsumeOptions = {}): Promise<void> {
     checkConsume(options);
     if (options.signal?.aborted) return; // over before it began
     let subscription: Subscription;
     try {
-      subscription = await this.subscribe(destination, { ack: "client-individual", ...options });
+      subscription = await this.#subscriptions.subscribe(destination, forWorker(options));
     } catch (error) {
       if (options.signal?.aborted && error === options.signal.reason) return;
       throw error;
     }
-    await runWorker(subscription, handler, options);
+    await new Worker(subscription, handler, options, this.#subscriptions.refusals).run();
   }
 
   /**
    * Sends a request and waits for its reply. All requests of a client share one queue for their replies.
    *
+   * @throws {RequestError} when the handler of {@linkcode respond} threw.
    * @throws {TimeoutError} when no reply comes in time; one that comes later is dropped.
    * @throws {ConnectionError} when the connection is lost first: whether the request was handled is then unknown.
    */
@@ -319,6 +322,9 @@ export class Stomp implements AsyncDisposable {
    * Answers requests: what `handler` returns goes back to who asked. Resolves when the subscription is made; ending
    * that, with `drain` or `unsubscribe`, ends the answering.
    *
+   * When `handler` throws, the reply is the first line of the error's message in the header `x-stompy-error`, which
+   * rejects the {@linkcode request}. Without a `reply-to` it is refused as in {@linkcode consume}.
+   *
    * @param options as of {@linkcode consume}.
    */
   async respond(
@@ -327,20 +333,23 @@ export class Stomp implements AsyncDisposable {
     options: ConsumeOptions = {},
   ): Promise<Subscription> {
     checkConsume(options);
-    const subscription = await this.subscribe(destination, { ack: "client-individual", ...options });
-    const work = async (request: Message) => await this.#requests.answer(request, await handler(request));
-    runWorker(subscription, work, options).catch(nothing); // `closed` of the subscription tells
+    const subscription = await this.#subscriptions.subscribe(destination, forWorker(options));
+    const requests = this.#requests;
+    const work = async (request: Message) => await requests.answer(request, await handler(request));
+    const answerError = (request: Message, error: unknown) => requests.answerError(request, error);
+    const worker = new Worker(subscription, work, options, this.#subscriptions.refusals, answerError);
+    worker.run().catch(nothing); // `closed` of the subscription tells
     return subscription;
   }
 
-  /** Acknowledges a message: the same as `message.ack()`. */
-  async ack(message: Frame, options: AcknowledgeOptions = {}): Promise<void> {
-    await receivedMessage(message, "ACK").ack(options);
+  /** Acknowledges a message: the same as `message.ack()`. Resolves to whether it was written. */
+  async ack(message: Frame, options: AcknowledgeOptions = {}): Promise<boolean> {
+    return await receivedMessage(message, "ACK").ack(options);
   }
 
-  /** Says that a message was not consumed: the same as `message.nack()`. */
-  async nack(message: Frame, options: AcknowledgeOptions = {}): Promise<void> {
-    await receivedMessage(message, "NACK").nack(options);
+  /** Says that a message was not consumed: the same as `message.nack()`. Resolves to whether it was written. */
+  async nack(message: Frame, options: AcknowledgeOptions = {}): Promise<boolean> {
+    return await receivedMessage(message, "NACK").nack(options);
   }
 
   /**
@@ -397,7 +406,7 @@ export class Stomp implements AsyncDisposable {
   /**
    * Ends in order, and loses nothing that was received: no new messages are asked for, those that wait in the
    * subscriptions can still be taken and acknowledged, and when all were taken it goes on as {@linkcode disconnect}.
-   * Idempotent.
+   * Idempotent. A handler that calls it minds what {@linkcode Subscription.drain} says.
    *
    * @param options `timeout`: milliseconds after which it ends all the same, default 10,000; `signal`: ends it at once.
    */

@@ -108,6 +108,14 @@ export interface SubscribeOptions extends ConsumerOptions, WaitOptions {
   headers?: Readonly<Record<string, string>> | undefined;
 }
 
+/** How a subscription is ended. */
+export interface UnsubscribeOptions extends WaitOptions {
+  /** Deletes a durable subscription on the broker. By default it stays, and goes on to collect. Default `false`. */
+  forget?: boolean | undefined;
+  /** Further headers of UNSUBSCRIBE. */
+  headers?: Readonly<Record<string, string>> | undefined;
+}
+
 /**
  * stompy's way to say what a frame holds: headers by name, and beside them `body`. `signal` and `timeout` are no
  * headers but say how long to wait.

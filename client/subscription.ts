@@ -9,18 +9,21 @@ import { type StompError, SubscriptionError, TimeoutError } from "../base/errors
 import type { Frame } from "../codec/frame.ts";
 import { Inbox, type InboxLimits } from "../base/inbox.ts";
 import type { AcknowledgeOptions, Acknowledger, Message } from "./message.ts";
-import { Settlement, type Tentative } from "./settlement.ts";
+import { type Refusals, Settlement } from "./settlement.ts";
+import type { UnsubscribeOptions } from "./stomp_options.ts";
 import type { MessageTarget } from "../session/targets.ts";
 
 /** What a subscription needs of its client. */
 export interface SubscriptionOwner {
-  /** Sends ACK or NACK for a message of this subscription. */
+  /** Sends ACK or NACK for a message of this subscription. Resolves to whether it was written. */
   acknowledge(
     subscription: Subscription,
     command: "ACK" | "NACK",
     message: Message,
     options: AcknowledgeOptions,
-  ): Promise<void>;
+  ): Promise<boolean>;
+  /** What its client has refused. */
+  readonly refusals: Refusals;
   /**
    * Sends UNSUBSCRIBE. Never rejects for want of a connection: there is nothing to end then. What it throws at once has
    * ended nothing.
@@ -30,14 +33,6 @@ export interface SubscriptionOwner {
   dismiss(subscription: Subscription, error: StompError): void;
   /** The subscription's queue is full, or has room again. */
   onFull(subscription: Subscription, full: boolean): void;
-}
-
-/** How a subscription is ended. */
-export interface UnsubscribeOptions extends WaitOptions {
-  /** Deletes a durable subscription on the broker. By default it stays, and goes on to collect. Default `false`. */
-  forget?: boolean | undefined;
-  /** Further headers of UNSUBSCRIBE. */
-  headers?: Readonly<Record<string, string>> | undefined;
 }
 
 /** What a subscription is made of. */
@@ -54,6 +49,18 @@ export interface SubscriptionDetails extends InboxLimits {
 
 /** Milliseconds that an ending may take, where the call says nothing else. */
 const END_TIMEOUT = 10_000;
+
+/** What the worker loop knows of a subscription, and nobody else. */
+export interface WorkerAccess {
+  ending(): AbortSignal; // aborts when the subscription begins to end, however that comes about
+  lost(message: Message): AbortSignal; // aborts when the connection of the message is gone
+  drains(): number; // how often `drain` was called
+  letGo(message: Message): void; // nobody is going to settle the message
+  hurry(): void; // a drain does not wait for the queue to be emptied
+}
+
+/** Gives the worker loop what it needs of a subscription. */
+export let accessForWorker: (subscription: Subscription) => WorkerAccess;
 
 /**
  * A subscription. Iterate it, or read its `readable`; leaving a `for await` loop unsubscribes.
@@ -72,15 +79,29 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   #epoch = 0; // of the connection; 0 while there is none
   #received = 0;
   #ignoring = false; // messages that still come are not wanted
-  readonly #settlement: Settlement | undefined; // in mode auto there is nothing to settle
+  /** What was said of its messages; in mode `auto` there is nothing to say. @internal */
+  readonly settlement: Settlement | undefined;
   readonly #owner: SubscriptionOwner;
   readonly #shared: boolean;
   #hurried: PromiseWithResolvers<void> | undefined; // a drain has no time any more
+  #drains = 0; // calls of `drain`
+  #endingSoon: AbortController | undefined; // for a worker, as the next one
+  #connection: AbortController | undefined;
   #closed: PromiseWithResolvers<StompError | undefined> | undefined;
   #ending: Promise<void> | undefined;
   #over = false;
   #reason: StompError | undefined;
   #readable: ReadableStream<Message> | undefined;
+
+  static {
+    accessForWorker = (subscription) => ({
+      ending: () => subscription.#endSignal(),
+      lost: (message) => subscription.#lostSignal(message),
+      drains: () => subscription.#drains,
+      letGo: (message) => subscription.settlement?.letGo(message),
+      hurry: () => subscription.#hurried?.resolve(),
+    });
+  }
 
   /** Made by `Stomp.subscribe`. */
   constructor(owner: SubscriptionOwner, details: SubscriptionDetails) {
@@ -88,7 +109,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     this.destination = details.destination;
     this.ackMode = details.ack;
     this.#owner = owner;
-    this.#settlement = details.ack === "auto" ? undefined : new Settlement(details.ack);
+    this.settlement = details.ack === "auto" ? undefined : new Settlement(details.ack);
     this.#shared = details.inbox !== undefined;
     this.#inbox = details.inbox ?? new Inbox<Message>((full) => owner.onFull(this, full), details);
   }
@@ -109,7 +130,15 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
 
   /** Messages for which ACK or NACK was sent; in mode `client` one stands for all before it. */
   get acknowledged(): number {
-    return this.#settlement?.count ?? 0;
+    return this.settlement?.count ?? 0;
+  }
+
+  /**
+   * Acknowledgements that came too late, because the connection of their message was gone: `ack` and `nack` resolved to
+   * `false`, and the broker delivers these messages again.
+   */
+  get stale(): number {
+    return this.settlement?.stale ?? 0;
   }
 
   /** Messages that were received and wait to be taken. */
@@ -188,7 +217,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
       return this.#ending;
     }
     try {
-      return this.#ending = this.#leave(this.#owner.unsubscribe(this, options));
+      return this.#begin(this.#leave(this.#owner.unsubscribe(this, options)));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -200,7 +229,10 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
    * In mode `auto` it unsubscribes, lets the messages that wait be taken, and then ends the iteration. In the other
    * modes the iteration ends at once, because a message cannot be acknowledged once its subscription is gone: the
    * messages that were taken may still be acknowledged, and when all were, it unsubscribes. The broker delivers those
-   * that were not taken to somebody else.
+   * that were not taken to somebody else. Messages of a transaction that was aborted or has failed are not waited for.
+   *
+   * A handler of `consume` or `respond` may call it: its own message is not waited for when it calls before its first
+   * `await`. Later than that it has to acknowledge the message first, or the drain takes its whole timeout.
    *
    * @param options `timeout`: milliseconds after which it unsubscribes all the same. Default 10,000. So it does when
    * the signal aborts.
@@ -211,8 +243,9 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     } catch (error) {
       return Promise.reject(error);
     }
+    this.#drains++;
     if (this.#over) return this.#ending ?? Promise.resolve();
-    return this.#ending ??= this.#drain(options);
+    return this.#ending ?? this.#begin(this.#drain(options));
   }
 
   /** Unsubscribes. */
@@ -221,17 +254,18 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   }
 
   /** Sends ACK or NACK for one of its messages; `message.ack()` is the short form. */
-  acknowledge(command: "ACK" | "NACK", message: Message, options: AcknowledgeOptions = {}): Promise<void> {
+  acknowledge(command: "ACK" | "NACK", message: Message, options: AcknowledgeOptions = {}): Promise<boolean> {
     return this.#owner.acknowledge(this, command, message, options);
+  }
+
+  /** How often a message was delivered; `message.attempts` is the short form. */
+  attempts(message: Message): number {
+    return this.#owner.refusals.attempts(message);
   }
 
   // What follows is for the client.
 
-  /**
-   * Takes a message off the socket.
-   *
-   * @internal
-   */
+  /** Takes a message off the socket. @internal */
   deliver(frame: Frame): void {
     if (this.#ignoring) return;
     const message = frame as Message;
@@ -239,21 +273,13 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     this.#inbox.put(message);
   }
 
-  /**
-   * The broker has ended the subscription by itself.
-   *
-   * @internal
-   */
+  /** The broker has ended the subscription by itself. @internal */
   cancelled(cause: StompError): void {
     const message = `Cannot receive from ${this.destination}: the broker has cancelled the subscription`;
     this.#owner.dismiss(this, new SubscriptionError(message, { cause, frame: cause.frame }));
   }
 
-  /**
-   * The message that `next` waits for; `undefined` when there will be none.
-   *
-   * @internal
-   */
+  /** The message that `next` waits for; `undefined` when there will be none. @internal */
   onItem(message: Message | undefined): void {
     const settle = this.#settle!;
     this.#settle = undefined;
@@ -261,79 +287,59 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     settle(toResult(message));
   }
 
-  /**
-   * There will be none for `next`, because of that.
-   *
-   * @internal
-   */
+  /** There will be none for `next`, because of that. @internal */
   onError(error: unknown): void {
     const settle = this.#settle!;
     this.#settle = undefined;
     settle(Promise.reject(error));
   }
 
-  /**
-   * Notes that a message was taken.
-   *
-   * @internal
-   */
+  /** Notes that a message was taken. @internal */
   taken(message: Message): void {
     if (message.epoch !== this.#epoch) return; // its connection is gone: nothing can be said of it any more
-    this.#settlement?.taken(message);
+    this.settlement?.taken(message);
   }
 
-  /**
-   * The connection is gone. Messages that are still queued are dropped, because the broker will send them again; not so
-   * in mode `auto`, where it holds them for delivered.
-   *
-   * @internal
-   */
+  /** The connection is gone: the broker will send again what is queued, but not in mode `auto`. @internal */
   leave(): void {
     this.#epoch = 0;
+    this.#connection?.abort();
+    this.#connection = undefined;
     if (this.ackMode !== "auto") this.#dropQueued();
-    this.#settlement?.forget();
+    this.settlement?.forget();
   }
 
-  /**
-   * A new connection.
-   *
-   * @internal
-   */
-  enter(epoch: number): void {
+  /** A new connection, and whether an ACK on it stands for one message also in mode `client`. @internal */
+  enter(epoch: number, oneByOne: boolean): void {
     this.#epoch = epoch;
+    this.settlement?.enter(oneByOne);
   }
 
-  /**
-   * Notes what was said of a message.
-   *
-   * @internal
-   * @returns within a transaction, what is to be called when that ends.
-   */
-  settle(message: Message, command: "ACK" | "NACK", inTransaction: boolean): Tentative | undefined {
-    return this.#settlement?.settle(message, command, inTransaction);
-  }
-
-  /**
-   * Why a message cannot be settled, if it cannot.
-   *
-   * @internal
-   */
-  settledAlready(message: Message): string | undefined {
-    return this.#settlement?.obstacle(message);
-  }
-
-  /**
-   * It is over.
-   *
-   * @internal
-   */
+  /** It is over. @internal */
   end(error: StompError | undefined): void {
     if (this.#over) return;
     this.#over = true;
     this.#reason = error;
     if (!this.#shared) this.#inbox.end(error);
     this.#hurried?.resolve();
+    this.#endingSoon?.abort();
     this.#closed?.resolve(error);
+  }
+
+  #begin(ending: Promise<void>): Promise<void> {
+    this.#ending = ending;
+    this.#endingSoon?.abort();
+    return ending;
+  }
+
+  #endSignal(): AbortSignal {
+    const ending = this.#endingSoon ??= new AbortController();
+    if (this.#ending !== undefined || this.#over) ending.abort();
+    return ending.signal;
+  }
+
+  #lostSignal({ epoch }: Message): AbortSignal {
+    return epoch === this.#epoch ? (this.#connection ??= new AbortController()).signal : AbortSignal.abort();
   }
 
   /** Ends the iteration now, and the subscription when UNSUBSCRIBE was answered. */
@@ -361,7 +367,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
       await until(said, "the receipt of UNSUBSCRIBE");
     };
     try {
-      if (this.#settlement === undefined) {
+      if (this.settlement === undefined) {
         // The broker holds what is under way for delivered, so it is taken along.
         await unsubscribe();
         if (!this.#shared) this.#inbox.end();
@@ -369,7 +375,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
       } else {
         this.#ignore();
         if (!this.#shared) this.#inbox.end();
-        await until(unlessHurried(this.#settlement.whenSettled()), "its messages to be acknowledged");
+        await until(unlessHurried(this.settlement.whenSettled()), "its messages to be acknowledged");
         await unsubscribe();
       }
     } finally {

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { readAckMode } from "../session/acknowledge.ts";
+import { checkAckMode, readAckMode } from "../session/acknowledge.ts";
 import { beginSteps, checkWait, within } from "../base/deadline.ts";
-import { consumerHeaders, forgetHeaders } from "../dialects/dialect.ts";
+import { consumerHeaders, forgetHeaders, hasPrefetch } from "../dialects/dialect.ts";
 import {
   AcknowledgeError,
   BrokerErrorResponse,
@@ -21,8 +21,9 @@ import type { SessionKeeper } from "./keeper.ts";
 import type { AcknowledgeOptions, Message } from "./message.ts";
 import { isInDoubt } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
-import type { SubscribeOptions } from "./stomp_options.ts";
-import { Subscription, type SubscriptionOwner, type UnsubscribeOptions } from "./subscription.ts";
+import { Refusals } from "./settlement.ts";
+import type { SubscribeOptions, UnsubscribeOptions } from "./stomp_options.ts";
+import { Subscription, type SubscriptionOwner } from "./subscription.ts";
 import { OWN_ID, unsubscribeHeaders } from "../session/targets.ts";
 import { inTransaction, type Transaction } from "./transaction.ts";
 
@@ -38,10 +39,16 @@ export interface SubscriptionsOwner {
   onSlow(subscription: Subscription): void;
 }
 
+/** Options of a subscription, and what a worker would like. */
+export interface TunedSubscribeOptions extends SubscribeOptions {
+  /** The prefetch where the options give none and the broker knows one. */
+  usualPrefetch?: number | undefined;
+}
+
 /** A subscription, and where it was made last. */
 interface Entry {
   readonly subscription: Subscription;
-  readonly options: SubscribeOptions;
+  readonly options: TunedSubscribeOptions;
   /** Made by a conf: its messages go to `receiveFrame`. */
   readonly byConf: boolean;
   /** Calls off the SUBSCRIBE that is under way, if one is. */
@@ -56,6 +63,7 @@ interface Entry {
 }
 
 const DONE: Promise<void> = Promise.resolve();
+const WRITTEN: Promise<boolean> = Promise.resolve(true);
 
 /** A SUBSCRIBE that an ERROR may have been about this often is refused. */
 const MAX_DOUBTS = 2;
@@ -64,6 +72,7 @@ const MAX_DOUBTS = 2;
 export class Subscriptions implements SubscriptionOwner {
   readonly #owner: SubscriptionsOwner;
   readonly #entries = new Map<string, Entry>();
+  #refusals: Refusals | undefined; // since one was asked for
   #count = 0;
 
   /** Begins with none. */
@@ -75,6 +84,11 @@ export class Subscriptions implements SubscriptionOwner {
   get firstByConf(): string | undefined {
     for (const { byConf, subscription } of this.#entries.values()) if (byConf) return subscription.destination;
     return undefined;
+  }
+
+  /** What the client has refused. */
+  get refusals(): Refusals {
+    return this.#refusals ??= new Refusals();
   }
 
   /** The subscription of that id, or the first one of that destination that a conf has made. */
@@ -92,7 +106,7 @@ export class Subscriptions implements SubscriptionOwner {
   }
 
   /** Subscribes; with `inbox`, the messages go there. Resolves when a broker has confirmed. */
-  async subscribe(destination: string, options: SubscribeOptions, inbox?: Inbox<Message>): Promise<Subscription> {
+  async subscribe(destination: string, options: TunedSubscribeOptions, inbox?: Inbox<Message>): Promise<Subscription> {
     if (typeof destination !== "string" || destination === "") {
       throw new TypeError("Cannot subscribe: the destination is missing");
     }
@@ -175,7 +189,7 @@ export class Subscriptions implements SubscriptionOwner {
     command: "ACK" | "NACK",
     message: Message,
     options: AcknowledgeOptions,
-  ): Promise<void> {
+  ): Promise<boolean> {
     try {
       return this.#acknowledge(subscription, command, message, options);
     } catch (error) {
@@ -242,35 +256,47 @@ export class Subscriptions implements SubscriptionOwner {
     command: "ACK" | "NACK",
     message: Message,
     { transaction: reference, headers, ...wait }: AcknowledgeOptions,
-  ): Promise<void> {
+  ): Promise<boolean> {
     checkWait(wait);
     const what = `send ${command}`;
-    if (subscription.ackMode === "auto") {
+    const { settlement } = subscription;
+    if (settlement === undefined) {
       throw new AcknowledgeError(`Cannot ${what}: the subscription to ${subscription.destination} is in mode auto`);
     }
+    if (message.settled !== undefined) {
+      throw new AcknowledgeError(`Cannot ${what}: it was sent ${message.settled} already`);
+    }
     const { keeper } = this.#owner;
-    if (keeper.closed) throw new NotConnectedError(`Cannot ${what}: the client is closed`);
+    if (reference !== undefined && keeper.closed) throw new NotConnectedError(`Cannot ${what}: the client is closed`);
     const transaction = reference === undefined ? undefined : this.#owner.transaction(reference, what);
     const session = transaction ? inTransaction.use(transaction, what) : keeper.session;
-    if (session === undefined || message.epoch !== session.epoch) {
-      throw new StaleMessageError(`Cannot ${what}: the message came over a connection that is gone`);
+    if (session === undefined || !session.isOpen || message.epoch !== session.epoch) {
+      if (transaction) throw new StaleMessageError(`Cannot ${what}: the message came over a connection that is gone`);
+      settlement.stale++;
+      return Promise.resolve(false);
     }
-    const settled = subscription.settledAlready(message);
-    if (settled !== undefined) throw new AcknowledgeError(`Cannot ${what}: ${settled}`);
+    const obstacle = settlement.obstacle(message);
+    if (obstacle !== undefined) throw new AcknowledgeError(`Cannot ${what}: ${obstacle}`);
     if (this.#entries.get(subscription.id)?.subscription !== subscription) {
       throw new AcknowledgeError(`Cannot ${what}: the subscription to ${subscription.destination} has ended`);
     }
-    const room = transaction
-      ? inTransaction.acknowledge(transaction, command, message, headers)
-      : session.acknowledge(command, message, headers);
-    const tentative = subscription.settle(message, command, transaction !== undefined);
+    const say = (one: Message) =>
+      transaction
+        ? inTransaction.acknowledge(transaction, command, one, headers)
+        : session.acknowledge(command, one, headers);
+    for (const earlier of settlement.before(message)) say(earlier);
+    const room = say(message);
+    const tentative = settlement.settle(message, command, transaction !== undefined);
     if (tentative) inTransaction.onEnd(transaction!, tentative);
-    if (room === undefined) return DONE;
-    const sent = room.catch((cause) => {
+    if (command === "NACK" && headers?.["requeue"] !== "false") this.refusals.note(message);
+    if (room === undefined) return WRITTEN;
+    const written = room.then(() => true, (cause) => {
       // The connection broke under it. Whether the broker has read it is unknown; if not, it delivers again.
-      throw new StaleMessageError(`Cannot ${what}: the connection of the message is gone`, { cause });
+      if (transaction) throw new StaleMessageError(`Cannot ${what}: the connection of the message is gone`, { cause });
+      settlement.stale++;
+      return false;
     });
-    return within(sent, wait, `room to ${what}`);
+    return within(written, wait, `room to ${what}`);
   }
 
   /** Makes a subscription on a connection, once. */
@@ -286,17 +312,23 @@ export class Subscriptions implements SubscriptionOwner {
   async #request(entry: Entry, session: Session): Promise<Frame> {
     const { subscription, options } = entry;
     const { id, destination, ackMode } = subscription;
+    const { family } = session;
+    checkAckMode(ackMode, session.version, destination);
+    // RabbitMQ's cumulative ACK counts for all subscriptions of a connection, so it gets one for each message, in 1.0 too.
+    const oneByOne = family === "rabbitmq" && ackMode === "client";
+    const countsPrefetch = ackMode !== "auto" && hasPrefetch(family);
+    const prefetch = options.prefetch ?? (countsPrefetch ? options.usualPrefetch : undefined);
     const frame = new Frame().buildFrame({
       command: "SUBSCRIBE",
       headers: {
         id,
         destination,
-        ack: ackMode,
-        ...consumerHeaders({ ...options, clientId: session.clientId }, session.family),
+        ack: oneByOne ? "client-individual" : ackMode,
+        ...consumerHeaders({ ...options, prefetch, clientId: session.clientId }, family),
         ...options.headers,
       },
     });
-    subscription.enter(session.epoch);
+    subscription.enter(session.epoch, oneByOne);
     if (subscription.full) session.hold(subscription);
     const giveUp = entry.giveUp = new AbortController();
     try {

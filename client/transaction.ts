@@ -176,13 +176,19 @@ export class Transaction {
     await this.#owner.send(destination, body, { ...options, transaction: this, receipt: false });
   }
 
-  /** Acknowledges a message with the commit. */
-  ack(message: Message, options: TransactionAcknowledgeOptions = {}): Promise<void> {
+  /**
+   * Acknowledges a message with the commit.
+   *
+   * @returns `true`: it was written.
+   * @throws {StaleMessageError} when the connection of the message is gone; a `TransactionError` when the transaction is
+   * over.
+   */
+  ack(message: Message, options: TransactionAcknowledgeOptions = {}): Promise<boolean> {
     return message.ack({ ...options, transaction: this });
   }
 
-  /** Refuses a message with the commit. */
-  nack(message: Message, options: TransactionAcknowledgeOptions = {}): Promise<void> {
+  /** Refuses a message with the commit. Returns and throws as {@linkcode ack}. */
+  nack(message: Message, options: TransactionAcknowledgeOptions = {}): Promise<boolean> {
     return message.nack({ ...options, transaction: this });
   }
 

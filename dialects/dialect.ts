@@ -330,6 +330,11 @@ export function consumerHeaders(
   return Object.fromEntries(headers);
 }
 
+/** Whether the broker can be told how many messages to send before it waits for acknowledgements. */
+export function hasPrefetch(family: BrokerFamily): boolean {
+  return typeof DIALECTS[family].consumer.prefetch !== "string";
+}
+
 /**
  * The headers with which UNSUBSCRIBE deletes a durable subscription.
  *

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { acknowledgement, checkAckMode, plainAcknowledgement } from "./acknowledge.ts";
+import { acknowledgement, plainAcknowledgement } from "./acknowledge.ts";
 import { Complaints } from "./complaints.ts";
 import {
   beginSteps,
@@ -254,7 +254,6 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
 
   /** Subscribes. The target gets messages from now on, also before the promise resolves. */
   async subscribe(target: MessageTarget, frame: Frame, wait?: WaitOptions): Promise<Frame> {
-    checkAckMode(frame.headers["ack"], this.version, target.destination);
     this.#targets.add(target);
     try {
       return await this.request(frame, wait, () => {

@@ -31,11 +31,10 @@ const PROGRAM = "cli.ts";
 
 /** What modules that break a rule today are allowed. An entry that is no longer needed fails the tests. */
 const DEBTS: Record<string, { lines?: number; internal?: number; timers?: number }> = {
-  "client/consume.ts": { timers: 1 },
   "client/keeper.ts": { timers: 1 },
   "client/message.ts": { internal: 2 },
   "client/stomp.ts": { lines: 480 },
-  "client/subscription.ts": { internal: 10 },
+  "client/subscription.ts": { internal: 9 },
   "codec/decoder.ts": { internal: 3 },
   "codec/frame.ts": { internal: 5 },
   "connection/heartbeat.ts": { timers: 1 },

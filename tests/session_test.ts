@@ -244,12 +244,6 @@ clientTest("C12-34 a second subscription with an id in use is refused, and the f
   assertEquals([first.got, second.got], [["1"], []]);
 });
 
-clientTest("C12-35 1.0 has no client-individual", async (rig) => {
-  const { session } = await openSession(rig, {}, "1.0");
-  const subscribe = frame("SUBSCRIBE", { id: "0", destination: "/queue/a", ack: "client-individual" });
-  await assertRejects(() => session.subscribe(target("0"), subscribe), SubscriptionError, "1.0");
-});
-
 clientTest("a SUBSCRIBE that is given up is taken back", async (rig) => {
   for (const version of ["1.2", "1.0"]) {
     const { session, peer } = await openSession(rig, {}, version);

@@ -104,6 +104,11 @@ clientTest("options that make no sense are refused before anything is sent", asy
   await sending;
 });
 
+clientTest("C12-35 1.0 has no client-individual", async (rig) => {
+  const { stomp } = await rig.pair({}, "1.0");
+  await assertRejects(() => stomp.subscribe("/queue/a", INDIVIDUAL), SubscriptionError, "1.0");
+});
+
 clientTest("C12-38 C12-40 acknowledging one by one", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { AcknowledgeError, type SendOptions, Stomp, type StompOptions, type SubscribeOptions } from "../../mod.ts";
+import { type SendOptions, Stomp, type StompOptions, type SubscribeOptions } from "../../mod.ts";
 
 /** What a run does. */
 export interface RunOptions {
@@ -180,13 +180,8 @@ async function consume(
       const number = Number(message.text());
       ledger.received(number);
       connection.push(number);
-      try {
-        await message.ack();
-      } catch (error) {
-        // Its connection is gone: it comes again, and so is in doubt.
-        if (!(error instanceof AcknowledgeError)) throw error;
-        ledger.doubtful.add(number);
-      }
+      // Its connection is gone: it comes again, and so is in doubt.
+      if (!await message.ack()) ledger.doubtful.add(number);
     }
   })();
   return async () => {
