@@ -170,7 +170,7 @@ export class Requests {
     const error = message.header(ERROR_HEADER);
     if (error === undefined) return waiting.resolve(message);
     const context = `Cannot get a reply of ${waiting.destination}: its handler failed`;
-    waiting.reject(new RequestError(`${context}: ${error}`, { frame: message }));
+    waiting.reject(new RequestError(`${context}: ${firstLine(error)}`, { frame: message })); // anyone may have sent it
   }
 }
 

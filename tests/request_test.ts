@@ -2,7 +2,9 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { test } from "#test";
 import { Broker } from "../broker/broker.ts";
-import { ConnectionError, type Message, NotConnectedError, Stomp, TimeoutError } from "../mod.ts";
+import { ConnectionError, type Message, NotConnectedError, RequestError, Stomp, TimeoutError } from "../mod.ts";
+import { clientTest } from "./support/client_rig.ts";
+import { confirm, message } from "./support/raw_server.ts";
 
 test("a request gets its reply", async () => {
   await using broker = await Broker.listen();
@@ -105,4 +107,101 @@ test("a closed client rejects requests", async () => {
   await stomp.disconnect();
   assertInstanceOf(await waiting, ConnectionError);
   await assertRejects(() => stomp.request("/queue/a", "?"), NotConnectedError);
+});
+
+test("a handler that throws rejects the request at once, with the first line of what it says", async () => {
+  await using broker = await Broker.listen();
+  await using stomp = await Stomp.connect(broker.url);
+  const thrown: [unknown, string][] = [
+    [new Error("no such order: 7\nat secret.ts:1"), "no such order: 7"],
+    [new TypeError("\ta\u0000b: é "), "a b: é"],
+    ["plain text", "plain text"],
+    [new Error("😀".repeat(300)), "😀".repeat(200)],
+    [new Error(""), "it gave no reason"],
+    [{ secret: 1 }, "it gave no reason"],
+    [undefined, "it gave no reason"],
+  ];
+  const told: unknown[] = [];
+  await using _serving = await stomp.respond("/queue/a", (request) => {
+    throw thrown[Number(request.text())]![0];
+  }, { onError: (error) => told.push(error) });
+  for (const [n, [, words]] of thrown.entries()) {
+    const error = await assertRejects(() => stomp.request("/queue/a", String(n)), RequestError);
+    assertEquals(error.message, `Cannot get a reply of /queue/a: its handler failed: ${words}`);
+    assertEquals([error.frame?.headers["x-stompy-error"], error.frame?.text()], [words, ""]);
+  }
+  await stomp.send("/queue/b", "the last request is acknowledged when this is confirmed");
+  assertEquals(told, thrown.map(([error]) => error));
+  assertEquals(broker.counts.messages, 1);
+});
+
+test("a handler of requests is tried as often as `retry` says before the request is rejected", async () => {
+  await using broker = await Broker.listen();
+  await using stomp = await Stomp.connect(broker.url);
+  let runs = 0;
+  await using _serving = await stomp.respond("/queue/a", (request) => {
+    if (++runs < 3 || request.text() === "bad") throw new Error(`run ${runs}`);
+    return "ok";
+  }, { retry: { attempts: 3, delay: 1 } });
+  assertEquals((await stomp.request("/queue/a", "good")).text(), "ok");
+  await assertRejects(() => stomp.request("/queue/a", "bad"), RequestError, "run 6");
+});
+
+test("a reply that cannot be sent rejects the request as well", async () => {
+  await using broker = await Broker.listen();
+  await using stomp = await Stomp.connect(broker.url);
+  await using _serving = await stomp.respond("/queue/a", () => 7 as unknown as string);
+  await assertRejects(() => stomp.request("/queue/a", "?"), RequestError);
+});
+
+clientTest(
+  "a failed request without reply-to is refused, and one of a loop that ends is left to the broker",
+  async (rig) => {
+    const { stomp, peer } = await rig.pair();
+    const [serving] = await Promise.all([
+      stomp.respond("/queue/a", async (request) => {
+        if (request.id === "m2") serving.drain();
+        throw await new Error("no");
+      }),
+      confirm(peer, "SUBSCRIBE"),
+    ]);
+    await peer.write(message("sub-1", "m1"));
+    assertEquals((await peer.frame("NACK")).get("id"), "m1");
+    await peer.write(message("sub-1", "m2", "reply-to:/queue/r\ncorrelation-id:1\n"));
+    await confirm(peer, "UNSUBSCRIBE"); // no SEND, no NACK
+    assertEquals(await serving.closed, undefined);
+  },
+);
+
+clientTest("an answer that fails leaves the failed request to the rules of the worker", async (rig) => {
+  const { stomp, peer } = await rig.pair({ timeout: 50 });
+  const serving = stomp.respond("/queue/a", () => {
+    throw new Error("no");
+  });
+  await confirm(peer, "SUBSCRIBE");
+  await serving;
+  await peer.write(message("sub-1", "m1", "reply-to:/queue/r\ncorrelation-id:1\n"));
+  assertEquals((await peer.frame("SEND")).get("x-stompy-error"), "no"); // no RECEIPT in time
+  assertEquals((await peer.frame("NACK")).get("id"), "m1");
+});
+
+clientTest("in mode auto a handler that throws answers, too", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const serving = stomp.respond("/queue/a", () => {
+    throw new Error("no");
+  }, { ack: "auto" });
+  await confirm(peer, "SUBSCRIBE");
+  await serving;
+  await peer.write(message("sub-1", "m1", "reply-to:/queue/r\n"));
+  assertEquals((await confirm(peer, "SEND")).get("x-stompy-error"), "no");
+});
+
+test("what a reply says of an error is bounded and one line, whoever sent it", async () => {
+  await using broker = await Broker.listen();
+  await using stomp = await Stomp.connect(broker.url);
+  await using _serving = await stomp.respond("/queue/a", () => {
+    return { body: "", options: { headers: { "x-stompy-error": `one\n${"two".repeat(1000)}` } } };
+  });
+  const error = await assertRejects(() => stomp.request("/queue/a", "?"), RequestError);
+  assertEquals(error.message, "Cannot get a reply of /queue/a: its handler failed: one");
 });
