@@ -314,12 +314,16 @@ export class Worker {
     return this.#settle(message, () => message.nack({ headers: this.#options.nackHeaders }));
   }
 
-  /** A message that cannot be settled comes again: that ends no loop. */
+  /**
+   * A message that cannot be settled comes again: that ends no loop, but in mode `client`, where the next ACK would count
+   * for it. So it is in STOMP 1.0, which has no NACK.
+   */
   async #settle(message: Message, say: () => Promise<boolean>): Promise<void> {
     try {
       await say();
     } catch (error) {
-      if (!(error instanceof AcknowledgeError)) throw error;
+      const isHarmless = this.#isEnding || this.#subscription.ackMode !== "client";
+      if (!isHarmless || !(error instanceof AcknowledgeError)) throw error;
       this.#access.letGo(message);
     }
   }

@@ -79,7 +79,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   #epoch = 0; // of the connection; 0 while there is none
   #received = 0;
   #ignoring = false; // messages that still come are not wanted
-  /** What was said of its messages; in mode `auto` there is nothing to say. @internal */
+  /** @internal What was said of its messages; in mode `auto` there is nothing to say. */
   readonly settlement: Settlement | undefined;
   readonly #owner: SubscriptionOwner;
   readonly #shared: boolean;
@@ -265,7 +265,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
 
   // What follows is for the client.
 
-  /** Takes a message off the socket. @internal */
+  /** @internal Takes a message off the socket. */
   deliver(frame: Frame): void {
     if (this.#ignoring) return;
     const message = frame as Message;
@@ -273,13 +273,13 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     this.#inbox.put(message);
   }
 
-  /** The broker has ended the subscription by itself. @internal */
+  /** @internal The broker has ended the subscription by itself. */
   cancelled(cause: StompError): void {
     const message = `Cannot receive from ${this.destination}: the broker has cancelled the subscription`;
     this.#owner.dismiss(this, new SubscriptionError(message, { cause, frame: cause.frame }));
   }
 
-  /** The message that `next` waits for; `undefined` when there will be none. @internal */
+  /** @internal The message that `next` waits for; `undefined` when there will be none. */
   onItem(message: Message | undefined): void {
     const settle = this.#settle!;
     this.#settle = undefined;
@@ -287,20 +287,20 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     settle(toResult(message));
   }
 
-  /** There will be none for `next`, because of that. @internal */
+  /** @internal There will be none for `next`, because of that. */
   onError(error: unknown): void {
     const settle = this.#settle!;
     this.#settle = undefined;
     settle(Promise.reject(error));
   }
 
-  /** Notes that a message was taken. @internal */
+  /** @internal Notes that a message was taken. */
   taken(message: Message): void {
     if (message.epoch !== this.#epoch) return; // its connection is gone: nothing can be said of it any more
     this.settlement?.taken(message);
   }
 
-  /** The connection is gone: the broker will send again what is queued, but not in mode `auto`. @internal */
+  /** @internal The connection is gone: the broker will send again what is queued, but not in mode `auto`. */
   leave(): void {
     this.#epoch = 0;
     this.#connection?.abort();
@@ -309,13 +309,13 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     this.settlement?.forget();
   }
 
-  /** A new connection, and whether an ACK on it stands for one message also in mode `client`. @internal */
+  /** @internal A new connection, and whether an ACK on it stands for one message also in mode `client`. */
   enter(epoch: number, oneByOne: boolean): void {
     this.#epoch = epoch;
     this.settlement?.enter(oneByOne);
   }
 
-  /** It is over. @internal */
+  /** @internal It is over. */
   end(error: StompError | undefined): void {
     if (this.#over) return;
     this.#over = true;

@@ -1,5 +1,6 @@
 /** The worker loop beside a scripted broker: what it asks for, how it refuses, and how it ends. */
 import { assertEquals, assertGreaterOrEqual, assertLess, assertRejects } from "#assert";
+import { AcknowledgeError } from "../base/errors.ts";
 import type { ConsumeOptions, Handler } from "../client/consume.ts";
 import type { Message } from "../client/message.ts";
 import type { Stomp } from "../client/stomp.ts";
@@ -179,6 +180,20 @@ clientTest("in mode client nothing is handled before the message that is held is
   assertEquals((await work.peer.frames(2)).map(({ command }) => command), ["NACK", "ACK"]);
   assertEquals(seen, ["bad", "good"]);
   await work.end();
+});
+
+clientTest("STOMP 1.0, which has no NACK: a message that fails ends the loop and is not acknowledged", async (rig) => {
+  for (const lines of ["redelivered:false\n", "redelivered:true\n"]) {
+    const { stomp, peer } = await rig.pair({}, "1.0", RABBITMQ);
+    const loop = stomp.consume("/queue/a", (message) => {
+      if (message.id === "bad") throw new Error("bad");
+    }, { ack: "client" });
+    const rejected = assertRejects(() => loop, AcknowledgeError, "STOMP 1.0");
+    await confirm(peer, "SUBSCRIBE");
+    await peer.write(message("sub-1", "bad", lines) + message("sub-1", "good"));
+    await confirm(peer, "UNSUBSCRIBE"); // and no ACK before it
+    await rejected;
+  }
 });
 
 clientTest("a loop that ends leaves to the broker what is held, and what waits for another attempt", async (rig) => {
