@@ -57,6 +57,20 @@ export class ConnectionTimeoutError extends ConnectionError {
   override name = "ConnectionTimeoutError";
 }
 
+/** The server answered the handshake of a WebSocket, and did not open one. With 401 and 403 it refuses the login. */
+export class HandshakeRefusedError extends ConnectionError {
+  /** The name of the class. */
+  override name = "HandshakeRefusedError";
+  /** The HTTP status of its answer. */
+  readonly status: number;
+
+  /** Creates the error. */
+  constructor(message: string, status: number, options: StompErrorOptions = {}) {
+    super(message, options);
+    this.status = status;
+  }
+}
+
 /** The call needs a connection, and there is none: never connected, disconnected, or closed. */
 export class NotConnectedError extends StompError {
   /** The name of the class. */

@@ -18,7 +18,7 @@ import { type Version, VERSIONS } from "../codec/headers.ts";
 import { Fifo } from "../base/queue.ts";
 import { decodeStrict } from "../codec/text.ts";
 import { addressText, type SocketAddress, type Transport } from "./transport.ts";
-import { closeReason, handshakeReason, type Link, openLink } from "./transport_websocket_link.ts";
+import { closeReason, handshakeError, type Link, openLink } from "./transport_websocket_link.ts";
 import { MessageCutter } from "./websocket_messages.ts";
 
 /** Where to connect, and how. */
@@ -71,8 +71,7 @@ export async function connectWebSocket(address: WebSocketAddress): Promise<Trans
   const protocols = VERSIONS.filter((known) => versions.includes(known)).reverse().map((version) =>
     `v${version.replace(".", "")}.stomp`
   );
-  const fail = (cause: unknown, link?: Link) =>
-    new ConnectionError(`Cannot connect to ${peer}: ${handshakeReason(cause, protocols, link)}`, { cause });
+  const fail = (cause: unknown, link?: Link) => handshakeError(peer, cause, protocols, link);
   let link: Link;
   try {
     link = await openLink({ url: `${tls === undefined ? "ws" : "wss"}://${peer}${path}`, address, protocols });

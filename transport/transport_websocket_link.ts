@@ -7,7 +7,7 @@
  */
 import type nodeProcess from "node:process";
 import { failureReason } from "./channel.ts";
-import { ConnectionError } from "../base/errors.ts";
+import { ConnectionError, HandshakeRefusedError } from "../base/errors.ts";
 import { addressText, type SocketAddress, type TlsOptions } from "./transport.ts";
 
 /** A WebSocket, with what its runtime can do beside the standard. */
@@ -240,7 +240,8 @@ function causeOf(event: Event): unknown {
   return Object.assign(new Error(text), error?.code !== undefined && { code: error.code });
 }
 
-const NOTHING_TOLD = "the WebSocket handshake failed, and the runtime does not tell why";
+const NOTHING_TOLD =
+  "the WebSocket handshake failed, and the runtime does not tell why; a refused login (HTTP 401 or 403) looks like this";
 
 const SUBPROTOCOL = "it speaks none of the subprotocols";
 
@@ -253,11 +254,26 @@ const HANDSHAKE: readonly (readonly [RegExp, string])[] = [
   [/client protocol|sent protocols|subprotocol|Protocol was not set/, SUBPROTOCOL],
 ];
 
-/** Why a handshake failed, in a few words that fit behind a colon. */
-export function handshakeReason(cause: unknown, protocols: readonly string[], link?: Link): string {
+/** The answers that refuse the login. */
+const LOGIN_STATUS: Readonly<Record<number, string>> = { 401: "Unauthorized", 403: "Forbidden" };
+
+/** The error of a handshake that failed. */
+export function handshakeError(peer: string, cause: unknown, protocols: readonly string[], link?: Link): Error {
+  const what = `Cannot connect to ${peer}`;
   const told = cause instanceof Error ? `${(cause as { code?: unknown }).code ?? ""} ${cause.message}` : String(cause);
   const status = link?.status ?? Number(/status code:? *(\d{3})/.exec(told)?.[1]);
-  if (status > 0 && status !== 101) return `it answers HTTP ${status} and opens no WebSocket; the path may be wrong`;
+  if (!(status > 0) || status === 101) {
+    return new ConnectionError(`${what}: ${handshakeReason(cause, told, protocols, status)}`, { cause });
+  }
+  const words = LOGIN_STATUS[status];
+  const reason = words === undefined
+    ? `it answers HTTP ${status} and opens no WebSocket; the path may be wrong`
+    : `the server answered ${status} ${words}: it refuses the login`;
+  return new HandshakeRefusedError(`${what}: ${reason}`, status, { cause });
+}
+
+/** Why a handshake failed that nothing is known of but what was told, in a few words that fit behind a colon. */
+function handshakeReason(cause: unknown, told: string, protocols: readonly string[], status: number): string {
   const known = HANDSHAKE.find(([pattern]) => pattern.test(told))?.[1];
   // Where all that is known is that the answer would not do, this is what is not right about it in practice.
   if (known === SUBPROTOCOL || (known === undefined && status === 101)) return `${SUBPROTOCOL} ${protocols.join(", ")}`;
