@@ -4,7 +4,6 @@
  * @module
  */
 import type { StompError } from "../base/errors.ts";
-import { Fifo } from "../base/queue.ts";
 
 /** Something that happened to a client. */
 export type Status =
@@ -51,6 +50,21 @@ export type Status =
     readonly pending: number;
   }
   | {
+    /**
+     * Receipts are awaited, or what is sent is not taken, and the broker has done nothing about it for 5 s: it may have
+     * stopped reading, as RabbitMQ does when it is short of memory or disk space.
+     */
+    readonly type: "blocked";
+    /** How many receipts are awaited. */
+    readonly pending: number;
+    /** The same in words. */
+    readonly error: StompError;
+  }
+  | {
+    /** The broker answers again. */
+    readonly type: "unblocked";
+  }
+  | {
     /** The broker sent an ERROR frame. */
     readonly type: "error";
     /** It. */
@@ -63,75 +77,111 @@ export type Status =
     readonly error: StompError | undefined;
   };
 
-/** Who does not keep up loses the oldest of what is waiting, so that a forgotten watcher costs no memory. */
+/** Who does not keep up loses the oldest of what is waiting. */
 const KEPT = 100;
 
-/** Hands each status to all who watch. */
+/**
+ * Hands each status to all who watch. The events are kept once for all of them, and no watcher is registered but while it
+ * waits, so that a forgotten one costs nothing.
+ */
 export class StatusHub {
-  #watchers: Set<Watcher> | undefined; // since there was one
+  /** The last events, each at the place of its number; since there was a watcher. */
+  #kept: Status[] | undefined;
+  #count = 0;
   #closed = false;
+  #waiting: (() => void)[] = [];
+
+  /** The number of the next event. */
+  get count(): number {
+    return this.#count;
+  }
 
   /** Tells everybody. */
   emit(status: Status): void {
-    const watchers = this.#watchers ?? [];
-    for (const watcher of watchers) watcher.put(status);
-    if (status.type === "closed") {
-      this.#closed = true;
-      for (const watcher of watchers) watcher.end();
-      this.#watchers = undefined;
-    }
+    if (this.#closed) return;
+    this.#closed = status.type === "closed";
+    if (this.#kept === undefined) return;
+    this.#kept[this.#count++ % KEPT] = status;
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   /** A new watcher: it sees what happens from now on. */
   watch(): AsyncIterableIterator<Status> {
-    const watcher = new Watcher(() => void this.#watchers?.delete(watcher));
-    if (this.#closed) watcher.end();
-    else (this.#watchers ??= new Set()).add(watcher);
-    return watcher;
+    this.#kept ??= [];
+    return new Watcher(this);
+  }
+
+  /**
+   * The first event of that number or later that is still there, with the number of the next one; `undefined` when
+   * there is none yet, `"over"` when there will be none.
+   */
+  from(number: number): { readonly status: Status; readonly next: number } | "over" | undefined {
+    const first = Math.max(number, this.#count - KEPT);
+    if (first < this.#count) return { status: this.#kept![first % KEPT]!, next: first + 1 };
+    return this.#closed ? "over" : undefined;
+  }
+
+  /** Calls `wake` at the next event. */
+  wait(wake: () => void): void {
+    this.#waiting.push(wake);
+  }
+
+  /** Calls it no more. */
+  leave(wake: () => void): void {
+    this.#waiting = this.#waiting.filter((one) => one !== wake);
   }
 }
 
 class Watcher implements AsyncIterableIterator<Status> {
-  readonly #waiting = new Fifo<Status>();
-  readonly #leave: () => void;
-  #taker: ((result: IteratorResult<Status, undefined>) => void) | undefined;
+  readonly #hub: StatusHub;
+  #next: number;
   #ended = false;
+  #wake: (() => void) | undefined; // while it waits
 
-  constructor(leave: () => void) {
-    this.#leave = leave;
-  }
-
-  put(status: Status): void {
-    const taker = this.#taker;
-    this.#taker = undefined;
-    if (taker) return taker({ done: false, value: status });
-    this.#waiting.push(status);
-    if (this.#waiting.length > KEPT) this.#waiting.shift();
-  }
-
-  end(): void {
-    this.#ended = true;
-    this.#taker?.({ done: true, value: undefined });
-    this.#taker = undefined;
+  constructor(hub: StatusHub) {
+    this.#hub = hub;
+    this.#next = hub.count;
   }
 
   next(): Promise<IteratorResult<Status, undefined>> {
-    const value = this.#waiting.shift();
-    if (value) return Promise.resolve({ done: false, value });
-    if (this.#ended) return Promise.resolve({ done: true, value: undefined });
     // A second call before the first was answered takes its place: nobody shares a watcher.
-    this.#taker?.({ done: true, value: undefined });
-    return new Promise((resolve) => this.#taker = resolve);
+    this.#stopWaiting();
+    const result = this.#take();
+    if (result !== undefined) return Promise.resolve(result);
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        this.#wake = undefined;
+        resolve(this.#take() ?? DONE);
+      };
+      this.#hub.wait(this.#wake);
+    });
   }
 
   return(): Promise<IteratorResult<Status, undefined>> {
-    this.#leave();
-    this.#waiting.clear();
-    this.end();
-    return Promise.resolve({ done: true, value: undefined });
+    this.#ended = true;
+    this.#stopWaiting();
+    return Promise.resolve(DONE);
   }
 
   [Symbol.asyncIterator](): this {
     return this;
   }
+
+  /** What comes next, if that is known. */
+  #take(): IteratorResult<Status, undefined> | undefined {
+    const event = this.#ended ? "over" : this.#hub.from(this.#next);
+    if (event === undefined) return undefined;
+    if (event === "over") return DONE;
+    this.#next = event.next;
+    return { done: false, value: event.status };
+  }
+
+  #stopWaiting(): void {
+    const wake = this.#wake;
+    if (wake === undefined) return;
+    this.#hub.leave(wake);
+    wake();
+  }
 }
+
+const DONE: IteratorResult<Status, undefined> = { done: true, value: undefined };

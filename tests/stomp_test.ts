@@ -234,21 +234,6 @@ clientTest("what connected tells", async (rig) => {
   assertEquals([stomp.connected, stomp.version, stomp.server], [true, "1.1", "Foo/1"]);
 });
 
-clientTest("a watcher that nobody reads keeps the last hundred events, and more than one may watch", async (rig) => {
-  const { stomp, peer } = await rig.pair();
-  const idle = stomp.status();
-  const watcher = new Watcher(stomp);
-  for (let i = 0; i < 150; i++) await peer.write(`ERROR\nmessage:${i}\n\n\0`);
-  const sync = stomp.send("/q", "x").catch(() => {});
-  await peer.write(receiptFor(await peer.frame("SEND")));
-  await sync;
-  const first = (await idle.next()).value;
-  assertEquals(first?.type === "error" && first.error.message, "Broker answered ERROR: 50");
-  await watcher.until("error");
-  await idle.return!();
-  assertEquals(await idle.next(), { done: true, value: undefined });
-});
-
 clientTest("messages for a callback that throws: it is the caller's, and nothing else breaks", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscribing = stomp.subscribe({ destination: "/queue/a" });
