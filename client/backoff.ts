@@ -12,7 +12,10 @@ export interface ReconnectOptions {
   totalTime?: number | undefined;
   /** Milliseconds that the wait before the second attempt is at most; it doubles with each further one. Default 100. */
   delay?: number | undefined;
-  /** Milliseconds that any wait is at most. Default 30,000. */
+  /**
+   * Milliseconds that any wait is at most. Default 5,000, so that a send with the default timeout of 30 s lives through
+   * an outage of 20 s.
+   */
   maxDelay?: number | undefined;
   /** Whether the first connect is tried again, too, when it fails. Default `false`. */
   firstConnect?: boolean | undefined;
@@ -29,8 +32,9 @@ export class Backoff {
   readonly #maxDelay: number;
   readonly #random: () => number;
   readonly #now: () => number;
-  readonly #begun: number;
+  #begun: number;
   #attempt = 0;
+  #step = 0;
 
   /**
    * Begins to count.
@@ -45,7 +49,7 @@ export class Backoff {
     this.#attempts = options.attempts ?? Infinity;
     this.#totalTime = options.totalTime ?? Infinity;
     this.#delay = options.delay ?? 100;
-    this.#maxDelay = options.maxDelay ?? 30_000;
+    this.#maxDelay = options.maxDelay ?? 5000;
     this.#random = random;
     this.#now = now;
     this.#begun = now();
@@ -64,11 +68,18 @@ export class Backoff {
     return Math.max(0, this.#totalTime - (this.#now() - this.#begun));
   }
 
+  /** Counts attempts and time from the beginning again, and waits as after that many attempts. */
+  restart(step: number): void {
+    this.#attempt = 0;
+    this.#step = step;
+    this.#begun = this.#now();
+  }
+
   /** Milliseconds until the next attempt; `undefined` when there is to be none. */
   next(): number | undefined {
     const { left } = this;
     if (this.#attempt >= this.#attempts || left === 0) return undefined;
-    const bound = Math.min(this.#maxDelay, this.#delay * 2 ** Math.min(this.#attempt, 30));
+    const bound = Math.min(this.#maxDelay, this.#delay * 2 ** Math.min(this.#step++, 30));
     this.#attempt++;
     return Math.min(this.#random() * bound, left);
   }

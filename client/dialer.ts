@@ -17,6 +17,7 @@ import { assertVersion } from "../codec/headers.ts";
 import type { HeartbeatTolerance } from "../connection/heartbeat.ts";
 import { completeLimits } from "../codec/limits.ts";
 import { Message } from "./message.ts";
+import type { Blockage } from "../session/progress.ts";
 import { Session } from "../session/session.ts";
 import { type Credentials, readHeartbeat, type StompOptions } from "./stomp_options.ts";
 import { addressText } from "../transport/transport.ts";
@@ -27,6 +28,8 @@ export interface SessionEvents {
   onEnd: (session: Session, reason: StompError | undefined) => void;
   /** It brought an ERROR frame. */
   onError: (error: BrokerErrorResponse) => void;
+  /** The broker has stopped answering, or answers again. */
+  onBlocked: (session: Session, blockage: Blockage | undefined) => void;
 }
 
 const CONNECT_TIMEOUT = 10_000;
@@ -81,6 +84,11 @@ export class Dialer {
   /** Milliseconds that a call waits for a receipt. */
   get timeout(): number {
     return this.#options.timeout ?? CALL_TIMEOUT;
+  }
+
+  /** Whether the password is asked for at each attempt, so that a refused one may be followed by another. */
+  get renewsCredentials(): boolean {
+    return this.#options.credentials !== undefined && this.#credentials.password === undefined;
   }
 
   /** Uses these from now on. */
@@ -138,6 +146,7 @@ export class Dialer {
         messageType: Message,
         onEnd: events.onEnd,
         onError: events.onError,
+        onBlocked: events.onBlocked,
       },
       left(),
     );

@@ -11,10 +11,13 @@ import {
   BrokerErrorResponse,
   ConnectionError,
   ConnectionTimeoutError,
+  HandshakeRefusedError,
   NotConnectedError,
   StompError,
   TimeoutError,
+  UnknownBrokerResponseError,
 } from "../base/errors.ts";
+import { type Clock, systemClock } from "../connection/heartbeat.ts";
 import type { Session } from "../session/session.ts";
 import type { Status } from "./status.ts";
 
@@ -34,8 +37,20 @@ export interface KeeperEvents {
 
 type Phase = "idle" | "connecting" | "open" | "reconnecting" | "closed";
 
-/** Milliseconds that a session has to last before a new break is held for a new trouble. */
-const STABLE = 5000;
+/** Milliseconds that a session has to last for its end to be a new trouble, which begins with short waits. */
+const STABLE = 1000;
+
+/** How many shorter ones in a row still begin with short waits, if the broker did more in each than to let us in. */
+const SHORT_SESSIONS = 8;
+
+/** Milliseconds that pass at least between a refused login and the next one: a broker that starts refuses good ones. */
+const AFTER_REFUSAL = 1000;
+
+/** How many sessions in a row may end in the same bytes that are no STOMP. */
+const UNREADABLE = 3;
+
+/** Milliseconds within which a session has to end to be one of those. A message that comes again comes at once. */
+const UNREADABLE_WITHIN = 30_000;
 
 const DONE: Promise<void> = Promise.resolve();
 
@@ -44,11 +59,15 @@ export class SessionKeeper {
   readonly #dialer: Dialer;
   readonly #policy: ReconnectOptions | false;
   readonly #events: KeeperEvents;
+  readonly #clock: Clock;
   #phase: Phase = "idle";
   #leaving = false;
   #session: Session | undefined;
   #openedAt = 0;
   #backoff: Backoff | undefined;
+  #short = 0; // sessions in a row that did not last
+  #unreadable: { readonly words: string; count: number } | undefined;
+  #trouble: StompError | undefined; // why there is no session
   #next: PromiseWithResolvers<Session> | undefined; // whoever waits for the next session
   #attempt: AbortController | undefined; // ends the dialing
   #dialing: Promise<void> = DONE; // a socket may be open until it settles
@@ -57,10 +76,21 @@ export class SessionKeeper {
   #reason: StompError | undefined;
 
   /** Keeps nothing before `connect`. */
-  constructor(dialer: Dialer, policy: ReconnectOptions | false, events: KeeperEvents) {
+  constructor(
+    dialer: Dialer,
+    policy: ReconnectOptions | false,
+    events: KeeperEvents,
+    clock: Clock = systemClock,
+  ) {
     this.#dialer = dialer;
     this.#policy = policy;
     this.#events = events;
+    this.#clock = clock;
+  }
+
+  /** The time. */
+  get clock(): Clock {
+    return this.#clock;
   }
 
   /** The open session, if there is one. */
@@ -74,6 +104,20 @@ export class SessionKeeper {
   }
 
   /**
+   * The last known reason why nothing is confirmed just now: what the last attempt to connect failed with, why the
+   * session ended, or that the broker has stopped answering. `undefined` when nothing is wrong.
+   */
+  get trouble(): StompError | undefined {
+    if (this.closed) return this.#reason;
+    return this.#session ? this.#session.progress.blockage?.error : this.#trouble;
+  }
+
+  /** Waits between attempts, as the client does itself; `undefined` when it does not reconnect. */
+  newBackoff(): Backoff | undefined {
+    return this.#policy ? new Backoff(this.#policy, Math.random, () => this.#clock.now()) : undefined;
+  }
+
+  /**
    * Opens the first session.
    *
    * @throws what the last attempt failed with.
@@ -82,7 +126,7 @@ export class SessionKeeper {
     if (this.#phase !== "idle") throw this.#notConnected("connect");
     checkWait(wait);
     this.#phase = "connecting";
-    const backoff = this.#policy && this.#policy.firstConnect ? new Backoff(this.#policy) : undefined;
+    const backoff = this.#policy && this.#policy.firstConnect ? this.newBackoff() : undefined;
     try {
       await this.#dial(backoff, wait);
     } catch (cause) {
@@ -177,11 +221,11 @@ export class SessionKeeper {
     let last = lost;
     const stops = [
       onGiveUp(wait, "the connection", (error) => attempt.abort(error)),
-      onGiveUp({ timeout: backoff?.left }, "a new connection", (error) => attempt.abort(last ?? error)),
+      this.#limit(backoff, () => attempt.abort(last ?? new TimeoutError("Cannot connect: no time is left"))),
     ];
     let refusal: string | undefined;
     try {
-      if (lost) await this.#pause(backoff, lost, signal);
+      if (lost) await this.#pause(backoff, 0, lost, signal);
       for (;;) {
         try {
           const session = await this.#dialer.dial(this.#sessionEvents(), { signal });
@@ -190,11 +234,12 @@ export class SessionKeeper {
         } catch (error) {
           if (!signal.aborted) {
             const refused = refusalOf(error);
-            // The same refusal twice will not become a welcome; a mistake in the options neither.
-            if (!(error instanceof StompError) || (refused !== undefined && refused === refusal)) throw error;
+            if (!(error instanceof StompError)) throw error; // a mistake in the options
+            // The same refusal of the same password twice will not become a welcome.
+            if (refused !== undefined && refused === refusal && !this.#dialer.renewsCredentials) throw error;
             refusal = refused;
-            last = error;
-            await this.#pause(backoff, error, signal);
+            last = this.#trouble = error;
+            await this.#pause(backoff, refused === undefined ? 0 : AFTER_REFUSAL, error, signal);
           }
         }
         signal.throwIfAborted();
@@ -205,20 +250,31 @@ export class SessionKeeper {
     }
   }
 
+  /** Calls `stop` when the attempts have taken all the time they may; returns what calls that off. */
+  #limit(backoff: Backoff | undefined, stop: () => void): () => void {
+    const left = backoff?.left ?? Infinity;
+    return left === Infinity ? () => {} : this.#clock.after(left, stop);
+  }
+
   /** Apart from the dialing: a session keeps these as long as it lives, and nothing of what led to it. */
   #sessionEvents(): SessionEvents {
     return {
       onEnd: (session, reason) => this.#lost(session, reason),
       onError: (error) => this.#events.onStatus({ type: "error", error }),
+      onBlocked: (session, blockage) => {
+        if (session !== this.#session) return;
+        this.#events.onStatus(blockage ? { type: "blocked", ...blockage } : { type: "unblocked" });
+      },
     };
   }
 
-  /** Waits until the next attempt; throws `error` when there is to be none. */
-  async #pause(backoff: Backoff | undefined, error: StompError, signal: AbortSignal): Promise<void> {
+  /** Waits until the next attempt, `least` milliseconds or more; throws `error` when there is to be none. */
+  async #pause(backoff: Backoff | undefined, least: number, error: StompError, signal: AbortSignal): Promise<void> {
     const atOnce = this.#atOnce;
     this.#atOnce = false;
-    const delay = backoff?.next() ?? (atOnce ? 0 : undefined);
-    if (delay === undefined) throw error;
+    const next = backoff?.next() ?? (atOnce ? 0 : undefined);
+    if (next === undefined) throw error;
+    const delay = Math.min(Math.max(next, least), backoff?.left ?? Infinity);
     this.#events.onStatus({
       type: "reconnecting",
       attempt: Math.max(1, backoff!.attempt),
@@ -228,12 +284,12 @@ export class SessionKeeper {
     if (atOnce) return;
     await new Promise<void>((resolve) => {
       const goOn = () => {
-        clearTimeout(timer);
+        cancel();
         signal.removeEventListener("abort", goOn);
         this.#goOn = undefined;
         resolve();
       };
-      const timer = setTimeout(goOn, delay);
+      const cancel = this.#clock.after(delay, goOn);
       signal.addEventListener("abort", goOn);
       this.#goOn = goOn;
     });
@@ -242,7 +298,8 @@ export class SessionKeeper {
 
   #enter(session: Session): void {
     this.#session = session;
-    this.#openedAt = performance.now();
+    this.#openedAt = this.#clock.now();
+    this.#trouble = undefined;
     this.#phase = "open";
     // It may have ended between its CONNECTED and this turn.
     if (!session.isOpen) return this.#lost(session, session.reason);
@@ -261,17 +318,38 @@ export class SessionKeeper {
     if (session !== this.#session) return;
     this.#session = undefined;
     const error = reason ?? new ConnectionError(`Connection to ${session.peer} was closed`);
+    const lasted = this.#clock.now() - this.#openedAt;
+    this.#trouble = error;
     this.#phase = "reconnecting";
     this.#events.onLost(error);
     this.#events.onStatus({ type: "disconnected", error });
     if (this.#policy === false && !this.#atOnce) return this.close(error);
-    // A broker that accepts and drops at once gets no fresh start.
-    if (performance.now() - this.#openedAt >= STABLE) this.#backoff = undefined;
+    if (this.#isUnreadable(error, lasted)) return this.close(error);
+    this.#easeBackoff(session, lasted);
     this.#reopen(error);
   }
 
+  /** A broker that lets us in and drops us at once is asked more and more seldom, whatever it has done in between. */
+  #easeBackoff(session: Session, lasted: number): void {
+    this.#short = lasted >= STABLE ? 0 : this.#short + 1;
+    if (this.#short === 0) this.#backoff = undefined;
+    else if (session.progress.isProven) this.#backoff?.restart(Math.max(0, this.#short - SHORT_SESSIONS));
+  }
+
+  /** Whether the broker goes on sending what cannot be read: a message, for example, that comes again each time. */
+  #isUnreadable(error: StompError, lasted: number): boolean {
+    if (!(error instanceof UnknownBrokerResponseError)) {
+      this.#unreadable = undefined;
+      return false;
+    }
+    // The error beneath does not name the broker: another one of a cluster delivers the same message.
+    const words = error.cause instanceof Error ? error.cause.message : error.message;
+    if (this.#unreadable?.words !== words || lasted > UNREADABLE_WITHIN) this.#unreadable = { words, count: 0 };
+    return ++this.#unreadable.count >= UNREADABLE;
+  }
+
   async #reopen(reason: StompError): Promise<void> {
-    const backoff = this.#backoff ??= new Backoff(this.#policy || { attempts: 0 });
+    const backoff = this.#backoff ??= this.newBackoff() ?? new Backoff({ attempts: 0 });
     try {
       await this.#dial(backoff, {}, reason);
     } catch (error) {
@@ -286,7 +364,8 @@ export class SessionKeeper {
   }
 
   #notConnected(what: string): NotConnectedError {
-    const options = this.#reason ? { cause: this.#reason } : {};
+    const cause = this.trouble;
+    const options = cause ? { cause } : {};
     return new NotConnectedError(`Cannot ${what}: the client is ${this.#describe()}`, options);
   }
 
@@ -296,11 +375,11 @@ export class SessionKeeper {
       case "idle":
         return "not connected, call connect first";
       case "connecting":
-        return "connecting already";
+        return "connecting already, wait for the connect that was called first";
       case "open":
         return "connected already";
       case "reconnecting":
-        return "reconnecting";
+        return "reconnecting by itself, wait for it";
       case "closed":
         return this.#reason ? `closed: ${this.#reason.message}` : "closed";
     }
@@ -309,8 +388,13 @@ export class SessionKeeper {
 
 /** What the broker, or each of several, said of user and password. */
 function refusalOf(error: unknown): string | undefined {
+  if (error instanceof HandshakeRefusedError) return isLoginStatus(error.status) ? error.message : undefined;
   if (error instanceof BrokerErrorResponse) return isLoginRefusal(error.message) ? error.message : undefined;
   const errors = error instanceof ConnectionError && error.cause instanceof AggregateError ? error.cause.errors : [];
   const refusals = errors.map(refusalOf);
   return refusals.length > 0 && !refusals.includes(undefined) ? refusals.sort().join("; ") : undefined;
+}
+
+function isLoginStatus(status: number): boolean {
+  return status === 401 || status === 403;
 }

@@ -35,7 +35,11 @@ export interface DisconnectOptions extends WaitOptions {
 
 /** Options of a {@linkcode Stomp}. */
 export interface StompOptions extends Credentials, DecoderLimits {
-  /** Asked for user and password before each attempt to connect, for tokens that expire. */
+  /**
+   * Asked for user and password before each attempt to connect, for tokens that expire. So a refused login is tried again
+   * as long as `reconnect` allows, 1 s later at the earliest; with a fixed password the second refusal in the same words
+   * ends the client.
+   */
   credentials?: (() => Credentials | Promise<Credentials>) | undefined;
   /** `client-id`, which ActiveMQ and Artemis need for durable subscriptions. */
   clientId?: string | undefined;

@@ -30,6 +30,7 @@ import type { Headers, Version } from "../codec/headers.ts";
 import { type Clock, Heartbeat, type HeartbeatTolerance, systemClock } from "../connection/heartbeat.ts";
 import { PlainHeads, type PlainMessage } from "./plain_heads.ts";
 import { Probe } from "./probe.ts";
+import { type Blockage, Progress } from "./progress.ts";
 import { RawFrames } from "./raw_frames.ts";
 import { Reading } from "./reading.ts";
 import { Receipts, type ReceiptsOwner, type ReceiptWaiter } from "./receipts.ts";
@@ -56,6 +57,8 @@ export interface SessionOptions extends ConnectDetails, DecoderLimits {
   onEnd?: ((session: Session, reason: StompError | undefined) => void) | undefined;
   /** Called for an ERROR frame, which need not be the end of the connection. */
   onError?: ((error: BrokerErrorResponse) => void) | undefined;
+  /** Called when the broker stops answering, and with `undefined` when it answers again. */
+  onBlocked?: ((session: Session, blockage: Blockage | undefined) => void) | undefined;
 }
 
 const NO_HEADERS: ExtraHeaders = {};
@@ -82,6 +85,8 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   readonly connected: Headers;
   /** Which broker this is, as far as it is known. */
   readonly family: BrokerFamily;
+  /** Whether the broker answers. */
+  readonly progress: Progress;
 
   readonly #frameCheck: FrameCheck;
   readonly #socket: FramedSocket;
@@ -132,6 +137,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     this.#clock = options.clock ?? systemClock;
     this.#onEnd = options.onEnd;
     this.#onError = options.onError;
+    this.progress = new Progress(this.#receipts, socket, this.#clock, options.onBlocked?.bind(undefined, this));
     this.#heartbeat = new Heartbeat(plan, socket, {
       ...options.tolerance,
       clock: options.clock,
@@ -231,7 +237,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     const head = this.#plainHeads.of(message);
     const headers = this.#plainHeads.headersOf(message);
     this.#checkMessage(message, head, headers);
-    return this.#socket.sendMessage(head, headers, message.body);
+    return this.progress.watched(this.#socket.sendMessage(head, headers, message.body));
   }
 
   /** The same with a receipt, as {@linkcode confirm}. */
@@ -357,6 +363,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   /** For its receipts: whether an answer is awaited may have changed. */
   onChange(): void {
     this.#reading?.update();
+    this.progress.watch();
   }
 
   /** For its socket: takes a frame. */
@@ -364,9 +371,11 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     switch (frame.command) {
       case "MESSAGE":
         this.#complaints?.survived();
+        this.progress.delivered();
         this.#targets.deliver(frame);
         return;
       case "RECEIPT":
+        this.progress.answered();
         // One that nobody waits for may be for a frame that ERROR was said of before: RabbitMQ does that.
         if (this.#receipts.settle(frame.header("receipt-id") ?? "", frame) || this.#raw?.answer(frame)) {
           this.#complaints?.survived();
@@ -472,6 +481,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     this.#reason = reason;
     this.#ended = inOrder ? this.#socket.end() : this.#socket.close();
     this.#heartbeat.stop();
+    this.progress.stop();
     this.#complaints?.end();
     this.#targets.clear();
     this.#transactions?.clear();
