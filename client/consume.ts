@@ -7,7 +7,7 @@ import { checkTimeout, delay, onGiveUp, type WaitOptions } from "../base/deadlin
 import { AcknowledgeError } from "../base/errors.ts";
 import { nextTurn } from "../base/turn.ts";
 import type { Message } from "./message.ts";
-import type { Refusals } from "./settlement.ts";
+import type { RefusedMessages } from "./settlement.ts";
 import type { SubscribeOptions } from "./stomp_options.ts";
 import type { TunedSubscribeOptions } from "./subscriptions.ts";
 import { accessForWorker, type Subscription, type WorkerAccess } from "./subscription.ts";
@@ -109,7 +109,7 @@ export class Worker {
   readonly #subscription: Subscription;
   readonly #handler: Handler;
   readonly #options: ConsumeOptions;
-  readonly #refusals: Refusals;
+  readonly #refusedMessages: RefusedMessages;
   readonly #onFailed: ((message: Message, error: unknown) => Promise<boolean>) | undefined;
   readonly #access: WorkerAccess;
   readonly #ending: AbortSignal; // nothing is tried again
@@ -131,13 +131,13 @@ export class Worker {
     subscription: Subscription,
     handler: Handler,
     options: ConsumeOptions,
-    refusals: Refusals,
+    refusedMessages: RefusedMessages,
     onFailed?: (message: Message, error: unknown) => Promise<boolean>,
   ) {
     this.#subscription = subscription;
     this.#handler = handler;
     this.#options = options;
-    this.#refusals = refusals;
+    this.#refusedMessages = refusedMessages;
     this.#onFailed = onFailed;
     this.#access = accessForWorker(subscription);
     this.#ending = this.#access.ending();
@@ -293,10 +293,10 @@ export class Worker {
   /** Milliseconds that a message is held before it is refused: so long that it does not come again at once for ever. */
   #pauseBefore(message: Message): number {
     if (this.#options.nackHeaders?.["requeue"] === "false") return 0; // it does not come again
-    const again = this.#refusals.attempts(message) - 1;
+    const again = this.#refusedMessages.attempts(message) - 1;
     if (again < 1) return 0;
     const pause = Math.min(FIRST_PAUSE * 2 ** (again - 1), LONGEST_PAUSE);
-    const last = this.#refusals.lastRefused(message);
+    const last = this.#refusedMessages.lastRefused(message);
     return last === undefined ? pause : Math.max(0, last + pause - performance.now());
   }
 

@@ -175,7 +175,7 @@ function nameOf(message: Message): MessageName {
 const MAX_REFUSALS = 1000;
 
 /** The messages that were refused by a client, for brokers that do not count deliveries. */
-export class Refusals {
+export class RefusedMessages {
   readonly #refused = new Map<string, { count: number; at: number }>();
 
   /** Notes that a message was refused. */

@@ -304,7 +304,7 @@ export class Stomp implements AsyncDisposable {
       if (options.signal?.aborted && error === options.signal.reason) return;
       throw error;
     }
-    await new Worker(subscription, handler, options, this.#subscriptions.refusals).run();
+    await new Worker(subscription, handler, options, this.#subscriptions.refusedMessages).run();
   }
 
   /**
@@ -337,7 +337,7 @@ export class Stomp implements AsyncDisposable {
     const requests = this.#requests;
     const work = async (request: Message) => await requests.answer(request, await handler(request));
     const answerError = (request: Message, error: unknown) => requests.answerError(request, error);
-    const worker = new Worker(subscription, work, options, this.#subscriptions.refusals, answerError);
+    const worker = new Worker(subscription, work, options, this.#subscriptions.refusedMessages, answerError);
     worker.run().catch(nothing); // `closed` of the subscription tells
     return subscription;
   }

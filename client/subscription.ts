@@ -9,7 +9,7 @@ import { type StompError, SubscriptionError, TimeoutError } from "../base/errors
 import type { Frame } from "../codec/frame.ts";
 import { Inbox, type InboxLimits } from "../base/inbox.ts";
 import type { AcknowledgeOptions, Acknowledger, Message } from "./message.ts";
-import { type Refusals, Settlement } from "./settlement.ts";
+import { type RefusedMessages, Settlement } from "./settlement.ts";
 import type { UnsubscribeOptions } from "./stomp_options.ts";
 import type { MessageTarget } from "../session/targets.ts";
 
@@ -23,7 +23,7 @@ export interface SubscriptionOwner {
     options: AcknowledgeOptions,
   ): Promise<boolean>;
   /** What its client has refused. */
-  readonly refusals: Refusals;
+  readonly refusedMessages: RefusedMessages;
   /**
    * Sends UNSUBSCRIBE. Never rejects for want of a connection: there is nothing to end then. What it throws at once has
    * ended nothing.
@@ -260,7 +260,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
 
   /** How often a message was delivered; `message.attempts` is the short form. */
   attempts(message: Message): number {
-    return this.#owner.refusals.attempts(message);
+    return this.#owner.refusedMessages.attempts(message);
   }
 
   // What follows is for the client.

@@ -9,19 +9,20 @@ import { consumerHeaders, forgetHeaders, hasPrefetch } from "../dialects/dialect
 import {
   AcknowledgeError,
   BrokerErrorResponse,
-  ConnectionError,
   NotConnectedError,
   StaleMessageError,
   type StompError,
   SubscriptionError,
+  TimeoutError,
 } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 import type { Inbox } from "../base/inbox.ts";
 import type { SessionKeeper } from "./keeper.ts";
 import type { AcknowledgeOptions, Message } from "./message.ts";
 import { isInDoubt } from "../session/receipts.ts";
+import { isLoss, isOutage, type Refusal, Refusals } from "./refusals.ts";
 import type { Session } from "../session/session.ts";
-import { Refusals } from "./settlement.ts";
+import { RefusedMessages } from "./settlement.ts";
 import type { SubscribeOptions, UnsubscribeOptions } from "./stomp_options.ts";
 import { Subscription, type SubscriptionOwner } from "./subscription.ts";
 import { OWN_ID, unsubscribeHeaders } from "../session/targets.ts";
@@ -56,11 +57,18 @@ interface Entry {
   /** Whether a broker has confirmed it once: until then whoever subscribes is told what becomes of it. */
   made: boolean;
   session: Session | undefined;
+  /** Whether no other SUBSCRIBE was under way when the last one failed. */
+  alone: boolean;
+  /** How many messages had come when it was refused. */
+  receivedBefore: number;
   /** For the RECEIPT of the SUBSCRIBE. */
   established: Promise<Frame> | undefined;
-  /** What an ERROR said that may have been about this SUBSCRIBE. */
-  doubt: string | undefined;
+  /** Since the broker has refused it, and until it is made. */
+  refusal: Refusal | undefined;
 }
+
+/** How many refusals in a row end a subscription that was made before. */
+const REFUSALS = 5;
 
 const DONE: Promise<void> = Promise.resolve();
 const WRITTEN: Promise<boolean> = Promise.resolve(true);
@@ -72,12 +80,14 @@ const MAX_DOUBTS = 2;
 export class Subscriptions implements SubscriptionOwner {
   readonly #owner: SubscriptionsOwner;
   readonly #entries = new Map<string, Entry>();
-  #refusals: Refusals | undefined; // since one was asked for
+  #refusedMessages: RefusedMessages | undefined; // since one was asked for
   #count = 0;
+  readonly #refusals: Refusals;
 
   /** Begins with none. */
   constructor(owner: SubscriptionsOwner) {
     this.#owner = owner;
+    this.#refusals = new Refusals(owner.keeper);
   }
 
   /** The destination of the first subscription that a conf has made. */
@@ -87,8 +97,8 @@ export class Subscriptions implements SubscriptionOwner {
   }
 
   /** What the client has refused. */
-  get refusals(): Refusals {
-    return this.#refusals ??= new Refusals();
+  get refusedMessages(): RefusedMessages {
+    return this.#refusedMessages ??= new RefusedMessages();
   }
 
   /** The subscription of that id, or the first one of that destination that a conf has made. */
@@ -132,24 +142,39 @@ export class Subscriptions implements SubscriptionOwner {
       giveUp: undefined,
       made: false,
       session: undefined,
+      alone: false,
+      receivedBefore: 0,
       established: undefined,
-      doubt: undefined,
+      refusal: undefined,
     };
     this.#entries.set(id, entry);
+    let outage: StompError | undefined;
     try {
       for (let doubts = 0;;) {
         const session = await keeper.ready(what, left());
         try {
           await within(this.#establish(entry, session), left(), `the receipt of SUBSCRIBE to ${destination}`);
           entry.made = true;
+          entry.refusal = undefined;
           return subscription;
         } catch (error) {
+          if (keeper.closed) throw error;
           // Lost with its connection: the next one makes it anew. So it does where another frame may be to blame.
-          if (!isLoss(error, session) || keeper.closed) throw error;
-          if (isInDoubt(error) && ++doubts === MAX_DOUBTS) throw error;
+          if (isLoss(error, session)) {
+            if (isInDoubt(error) && ++doubts === MAX_DOUBTS) throw error;
+            continue;
+          }
+          if (!isOutage(error)) throw error;
+          outage = error as BrokerErrorResponse;
         }
+        const waited = Promise.withResolvers<void>();
+        if (!this.#sayLater(entry, waited.resolve)) throw outage;
+        await within(waited.promise, left(), `the broker to ${what}`);
       }
-    } catch (error) {
+    } catch (cause) {
+      const error = outage && cause instanceof TimeoutError
+        ? new TimeoutError(cause.message, { cause: outage })
+        : cause;
       if (this.#entries.get(id) === entry) this.#entries.delete(id);
       entry.giveUp?.abort(); // the broker may still do it
       subscription.end(undefined);
@@ -165,10 +190,9 @@ export class Subscriptions implements SubscriptionOwner {
   /** Makes all of them on a new connection. */
   open(session: Session): void {
     for (const entry of this.#entries.values()) {
-      this.#establish(entry, session).then(
-        () => entry.doubt = undefined,
-        (error) => this.#onRefused(entry, session, error),
-      );
+      if (entry.refusal?.waits) continue;
+      if (entry.refusal && entry.made) this.#sayAlone(entry);
+      else this.#make(entry, session);
     }
   }
 
@@ -179,6 +203,7 @@ export class Subscriptions implements SubscriptionOwner {
 
   /** The client is closed. */
   end(reason: StompError | undefined): void {
+    this.#refusals.end();
     for (const { subscription } of this.#entries.values()) subscription.end(reason);
     this.#entries.clear();
   }
@@ -288,7 +313,7 @@ export class Subscriptions implements SubscriptionOwner {
     const room = say(message);
     const tentative = settlement.settle(message, command, transaction !== undefined);
     if (tentative) inTransaction.onEnd(transaction!, tentative);
-    if (command === "NACK" && headers?.["requeue"] !== "false") this.refusals.note(message);
+    if (command === "NACK" && headers?.["requeue"] !== "false") this.refusedMessages.note(message);
     if (room === undefined) return WRITTEN;
     const written = room.then(() => true, (cause) => {
       // The connection broke under it. Whether the broker has read it is unknown; if not, it delivers again.
@@ -331,29 +356,64 @@ export class Subscriptions implements SubscriptionOwner {
     subscription.enter(session.epoch, oneByOne);
     if (subscription.full) session.hold(subscription);
     const giveUp = entry.giveUp = new AbortController();
+    const answered = this.#refusals.asked();
     try {
       // However long it takes: who waits for it has a deadline, and who waits for messages needs none.
       return await session.subscribe(subscription, frame, { signal: giveUp.signal, timeout: Infinity });
     } finally {
+      entry.alone = answered();
       if (entry.giveUp === giveUp) entry.giveUp = undefined;
     }
   }
 
-  /** The subscription was not made anew. */
+  /** Makes a subscription on a connection, or sees to what becomes of it. Never rejects. */
+  #make(entry: Entry, session: Session): Promise<void> {
+    return this.#establish(entry, session).then(
+      () => void (entry.refusal = undefined),
+      (error) => this.#onRefused(entry, session, error),
+    );
+  }
+
+  /** Not made anew: it is tried a few times more, and where the broker speaks of an outage as long as `reconnect` has it. */
   #onRefused(entry: Entry, session: Session, error: StompError): void {
     const { subscription } = entry;
     if (!entry.made || this.#entries.get(subscription.id) !== entry || entry.session !== session) return;
     if (isLoss(error, session) && !isInDoubt(error)) return; // the next connection is another chance
-    // An ERROR that names no frame may have been about another one. If not, the next connection brings it again.
+    // An ERROR that names no frame may have been about another one, and the SUBSCRIBE have been taken.
     const isVague = error instanceof BrokerErrorResponse && error.frame!.headers["receipt-id"] === undefined;
-    if (isVague && entry.doubt !== error.message) {
-      entry.doubt = error.message;
-      if (session.isOpen) session.expect(subscription);
+    const isFinal = !isOutage(error) && (entry.alone || !isVague);
+    if (error instanceof BrokerErrorResponse && this.#sayLater(entry, () => this.#sayAlone(entry), isFinal)) {
+      if (isVague && session.isOpen) session.expect(subscription);
+      else entry.session = undefined;
       return;
     }
     this.#entries.delete(subscription.id);
     session.forget(subscription);
     subscription.end(error);
+  }
+
+  /** Has a refused SUBSCRIBE said again in a while. Returns whether it will be. */
+  #sayLater(entry: Entry, say: () => void, isFinal = false): boolean {
+    entry.established = undefined;
+    entry.receivedBefore = entry.subscription.received;
+    entry.refusal ??= this.#refusals.begin(!entry.made);
+    if (isFinal) entry.refusal.count++;
+    return entry.refusal.count < REFUSALS && this.#refusals.later(entry.refusal, say);
+  }
+
+  /** Says a refused SUBSCRIBE again while no other one is under way: an ERROR that comes then is about this one. */
+  #sayAlone(entry: Entry): void {
+    this.#refusals.inTurn(() => {
+      const { session } = this.#owner.keeper;
+      const { refusal, subscription, established } = entry;
+      if (session === undefined || refusal?.waits !== false || this.#entries.get(subscription.id) !== entry) return;
+      if (entry.session === session) {
+        if (established !== undefined) return; // its answer is awaited
+        if (subscription.received > entry.receivedBefore) return void (entry.refusal = undefined); // made all the same
+        session.forget(subscription);
+      }
+      return this.#make(entry, session);
+    });
   }
 
   #freeId(): string {
@@ -368,9 +428,3 @@ function unsubscribeFrame(headers: Record<string, string>): Frame {
 }
 
 function nothing(): void {}
-
-/** Whether something failed only because its connection was lost. */
-function isLoss(error: unknown, session: Session): boolean {
-  if (session.isOpen) return false;
-  return error instanceof ConnectionError || error instanceof NotConnectedError || isInDoubt(error);
-}

@@ -258,6 +258,25 @@ export function frameLimits(family: BrokerFamily, server: string | undefined): F
   if (major > 4 || (major === 4 && minor >= 3)) limits.headers = 100; // seen in 4.3.6; 4.0.5 takes thousands
   return limits;
 }
+/**
+ * Whether a refusal says that a part of the broker is out of order, for example the node that has the queue: then the
+ * same can succeed later.
+ */
+export function isOutageError(frame: ErrorFrame): boolean {
+  const words = `${frame.headers["message"] ?? ""}\n${frame.text()}`;
+  return OUTAGES.some((pattern) => pattern.test(words));
+}
+
+/** By the `message` header and, behind a line end, the body. */
+const OUTAGES: readonly RegExp[] = [
+  // RabbitMQ, of a queue whose node is down, whose process is, or whose leader changes just now.
+  /\bis down or inaccessible\b|\bprocess is stopped by supervisor\b|\bhas crashed and failed to restart\b/,
+  /\bfailed to perform operation on .* (due to timeout|may be stopping or being demoted)\b/,
+  // RabbitMQ, of a quorum queue or a stream without a leader, or a cluster without a majority.
+  /\binternal_error\b[^]*\b(timeout|timed out|noproc|nodedown|noconnection|no_quorum|leader)\b/i,
+  /\b(vhost|virtual host) .* is down\b/i,
+  /\bbroker\b.* (is being stopped|is stopped|has been stopped|is shutting down)\b/i, // ActiveMQ
+];
 
 /** The name of a broker for people. */
 export function brokerName(family: BrokerFamily): string {

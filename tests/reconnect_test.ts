@@ -10,9 +10,9 @@ import {
   UnsupportedByBrokerError,
 } from "../base/errors.ts";
 import type { StompOptions } from "../client/stomp_options.ts";
-import { breakOff, type ClientRig, clientTest, frame, subscribed, Watcher } from "./support/client_rig.ts";
+import { breakOff, clientTest, frame, subscribed, Watcher } from "./support/client_rig.ts";
 import type { RawPeer } from "./support/raw_peer.ts";
-import { confirm, errorFor, message, receiptFor } from "./support/raw_server.ts";
+import { confirm, message, receiptFor } from "./support/raw_server.ts";
 
 const AT_ONCE: StompOptions = { reconnect: { delay: 0 } };
 const INDIVIDUAL = { ack: "client-individual" } as const;
@@ -169,66 +169,6 @@ clientTest("forgetting a durable subscription needs a connection", async (rig) =
   assertEquals([said.get("id"), said.get("durable"), said.get("auto-delete")], ["d", "true", "false"]);
   await ending;
 });
-
-/** Has the connection break, and the next one come up as far as CONNECTED. */
-async function breakAndWelcome(
-  { peer, server }: { peer: RawPeer; server: Awaited<ReturnType<ClientRig["server"]>> },
-): Promise<RawPeer> {
-  await peer.close();
-  return await server.welcome();
-}
-
-clientTest("a subscription that is refused anew ends with that, and the others go on", async (rig) => {
-  const pair = await rig.pair(AT_ONCE);
-  const { stomp, peer } = pair;
-  const bad = await subscribed(stomp, peer, "/queue/bad");
-  const good = await subscribed(stomp, peer, "/queue/good");
-  const taking = bad.take();
-  taking.catch(() => {});
-  const next = await breakAndWelcome(pair);
-  await next.write(errorFor(await next.frame("SUBSCRIBE"), "no such queue"));
-  await confirm(next, "SUBSCRIBE");
-  const error = await assertRejects(() => taking, BrokerErrorResponse, "no such queue");
-  assertEquals(await bad.closed, error);
-  await next.write(message(good.id, "m1"));
-  assertEquals((await good.take())?.id, "m1");
-  // And not on the one after it.
-  await next.close();
-  const last = await pair.server.welcome();
-  assertEquals(await confirmAll(last, 1), ["SUBSCRIBE /queue/good"]);
-});
-
-clientTest(
-  "an ERROR that names no frame while subscriptions are made anew ends none of them, the first time",
-  async (rig) => {
-    const pair = await rig.pair(AT_ONCE);
-    const { stomp, peer } = pair;
-    const one = await subscribed(stomp, peer, "/queue/a");
-    const two = await subscribed(stomp, peer, "/queue/b");
-    let next = await breakAndWelcome(pair);
-    await next.frames(2, "SUBSCRIBE");
-    // As RabbitMQ says that it is going down.
-    await next.write("ERROR\nmessage:CONNECTION_FORCED\n\n\0");
-    next = await breakAndWelcome({ peer: next, server: pair.server });
-    await confirmAll(next, 2);
-    await next.write(message(one.id, "m1") + message(two.id, "m2"));
-    assertEquals([(await one.take())?.id, (await two.take())?.id], ["m1", "m2"]);
-
-    // One that is survived: messages may come all the same.
-    next = await breakAndWelcome({ peer: next, server: pair.server });
-    const [again] = await next.frames(2, "SUBSCRIBE");
-    await next.write(`ERROR\nmessage:something else\n\n\0${receiptFor(again!)}`);
-    await next.write(message(one.id, "m3"));
-    assertEquals((await one.take())?.id, "m3");
-
-    // And twice the same is an answer.
-    next = await breakAndWelcome({ peer: next, server: pair.server });
-    await next.frames(2, "SUBSCRIBE");
-    await next.write("ERROR\nmessage:something else\n\n\0");
-    assertInstanceOf(await one.closed, BrokerErrorResponse);
-    assertInstanceOf(await two.closed, BrokerErrorResponse);
-  },
-);
 
 clientTest("a broker that comes back with an older version", async (rig) => {
   const pair = await rig.pair(AT_ONCE);

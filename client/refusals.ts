@@ -1,0 +1,97 @@
+/**
+ * SUBSCRIBEs that the broker has refused: when they are said again.
+ *
+ * @module
+ */
+import { Backoff } from "./backoff.ts";
+import { isOutageError } from "../dialects/dialect.ts";
+import { BrokerErrorResponse, ConnectionError, NotConnectedError } from "../base/errors.ts";
+import type { SessionKeeper } from "./keeper.ts";
+import { isInDoubt } from "../session/receipts.ts";
+import type { Session } from "../session/session.ts";
+
+/** A SUBSCRIBE that was refused and is said again. */
+export interface Refusal {
+  /** The waits before that. */
+  readonly backoff: Backoff;
+  /** Whether it waits just now. */
+  waits: boolean;
+  /** How many refusals in a row were for good, and can have meant nothing but this SUBSCRIBE. */
+  count: number;
+}
+
+/** Milliseconds that the answer to one SUBSCRIBE may keep others waiting that have to be alone. */
+const TURN = 5000;
+
+/** When the refused SUBSCRIBEs of one client are said again. */
+export class Refusals {
+  readonly #keeper: SessionKeeper;
+  readonly #waits = new Set<() => void>(); // each calls off one wait
+  #turn: Promise<void> = Promise.resolve();
+  #asked = 0;
+  #answered = 0;
+
+  /** There was none yet. */
+  constructor(keeper: SessionKeeper) {
+    this.#keeper = keeper;
+  }
+
+  /** The first refusal of a SUBSCRIBE. `isNew`: of one that somebody waits for, who has a deadline. */
+  begin(isNew: boolean): Refusal {
+    const backoff = this.#keeper.newBackoff() ?? new Backoff(isNew ? {} : { attempts: 0 });
+    return { backoff, waits: false, count: 0 };
+  }
+
+  /** Calls `say` when it is time to say it again. Returns whether it is to be said again at all. */
+  later(refusal: Refusal, say: () => void): boolean {
+    const delay = refusal.backoff.next();
+    if (delay === undefined) return false;
+    refusal.waits = true;
+    const callOff = this.#keeper.clock.after(delay, () => {
+      this.#waits.delete(callOff);
+      refusal.waits = false;
+      say();
+    });
+    this.#waits.add(callOff);
+    return true;
+  }
+
+  /** Calls `say`, which resolves with the broker's answer, when the one before it is answered, or takes too long. */
+  inTurn(say: () => Promise<void> | undefined): void {
+    this.#turn = this.#turn.then(() =>
+      new Promise((resolve) => {
+        const answered = say();
+        if (answered === undefined) return resolve();
+        const stop = this.#keeper.clock.after(TURN, resolve);
+        answered.then(stop).then(resolve);
+      })
+    );
+  }
+
+  /** A SUBSCRIBE is written. Returns what is called with its answer: whether no other one was under way meanwhile. */
+  asked(): () => boolean {
+    const number = ++this.#asked;
+    const isOnly = this.#answered + 1 === number;
+    return () => {
+      this.#answered++;
+      return isOnly && this.#asked === number;
+    };
+  }
+
+  /** The client is closed. */
+  end(): void {
+    for (const callOff of this.#waits) callOff();
+    this.#waits.clear();
+  }
+}
+
+/** Whether the broker says that a part of it is out of order. */
+export function isOutage(error: unknown): boolean {
+  return error instanceof BrokerErrorResponse && isOutageError(error.frame!);
+}
+
+/** Whether something failed only because its connection was lost. */
+export function isLoss(error: unknown, session: Session): boolean {
+  if (session.isOpen) return false;
+  return error instanceof ConnectionError || error instanceof NotConnectedError || isInDoubt(error);
+}
