@@ -19,10 +19,10 @@ export const VARIABLES = {
 } as const;
 
 /**
- * What can be asked for: that a broker be killed, or started (again), or that RabbitMQ send what it has over WebSockets
- * in binary messages or, as it does where nothing else is configured, in text.
+ * What can be asked for: that a broker be killed, or started (again); that RabbitMQ send what it has over WebSockets in
+ * binary messages or, as it does where nothing else is configured, in text; that it be short of memory, or not any more.
  */
-export type ControlAction = "kill" | "restart" | "binary" | "text";
+export type ControlAction = "kill" | "restart" | "binary" | "text" | "alarm" | "calm";
 
 /** The listening end, beside the rig. */
 export interface Control extends AsyncDisposable {
@@ -37,6 +37,8 @@ export async function listenForControl(brokers: readonly RealBroker[]): Promise<
     restart: (broker) => broker.restart(),
     binary: (broker) => setWebSocketFrames(broker as RabbitmqBroker, "binary"),
     text: (broker) => setWebSocketFrames(broker as RabbitmqBroker, "text"),
+    alarm: (broker) => (broker as RabbitmqBroker).ctl("set_vm_memory_high_watermark", "0.00001"),
+    calm: (broker) => (broker as RabbitmqBroker).ctl("set_vm_memory_high_watermark", "0.6"),
   };
   const server = createServer(async (request, response) => {
     const [name, action] = (request.url ?? "").slice(1).split("/");

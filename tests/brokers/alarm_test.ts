@@ -1,0 +1,35 @@
+/**
+ * RabbitMQ in a memory alarm: it reads nothing more of a connection that sends, and says nothing of it.
+ */
+import { assert, assertEquals } from "#assert";
+import { Watcher } from "../support/client_rig.ts";
+import { eventually, once } from "./support.ts";
+
+once("a broker that has stopped reading is told, and when it reads again", {
+  own: true,
+  broker: "rabbitmq",
+  timeout: 60_000,
+  async fn({ connect, queue, control }) {
+    const destination = queue();
+    const client = await connect({ reconnect: { maxDelay: 500 } });
+    const consumer = await connect();
+    const subscription = await consumer.subscribe(destination);
+    const watcher = new Watcher(client);
+    await control("alarm");
+    try {
+      // What lies in the first read is still taken.
+      await client.send(destination, "1");
+      const sent = client.send(destination, "2");
+      const { pending, error } = await watcher.until("blocked");
+      assertEquals(pending, 1);
+      assert(/ has not answered for \d\.\d s while 1 receipt is awaited/.test(error.message), error.message);
+      await control("calm");
+      await sent;
+    } finally {
+      await control("calm");
+    }
+    await watcher.until("unblocked");
+    assertEquals(watcher.events.map(({ type }) => type), ["blocked", "unblocked"]);
+    await eventually("both have arrived", () => subscription.received === 2);
+  },
+});
