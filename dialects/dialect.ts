@@ -274,6 +274,7 @@ const OUTAGES: readonly RegExp[] = [
   /\bfailed to perform operation on .* (due to timeout|may be stopping or being demoted)\b/,
   // RabbitMQ, of a quorum queue or a stream without a leader, or a cluster without a majority.
   /\binternal_error\b[^]*\b(timeout|timed out|noproc|nodedown|noconnection|no_quorum|leader)\b/i,
+  /^AMQP (channel|connection) died\n[^]*\b(timeout|noproc|nodedown|noconnection|no_quorum)\b/,
   /\b(vhost|virtual host) .* is down\b/i,
   /\bbroker\b.* (is being stopped|is stopped|has been stopped|is shutting down)\b/i, // ActiveMQ
 ];

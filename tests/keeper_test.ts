@@ -6,6 +6,7 @@ import {
   assertInstanceOf,
   assertLess,
   assertRejects,
+  assertStrictEquals,
   assertThrows,
 } from "#assert";
 import { test } from "#test";
@@ -16,7 +17,9 @@ import {
   ConnectionTimeoutError,
   NotConnectedError,
   StompError,
+  UnknownBrokerResponseError,
 } from "../base/errors.ts";
+import { addressesOf, Dialer } from "../client/dialer.ts";
 import { breakOff, clientTest, subscribed, Watcher } from "./support/client_rig.ts";
 import { confirm } from "./support/raw_server.ts";
 
@@ -238,6 +241,50 @@ clientTest("and so they do on the first connect", async (rig) => {
   for (let attempt = 0; attempt < 2; attempt++) await (await server.accept()).write(REFUSAL);
   await assertRejects(() => connecting, BrokerErrorResponse, "Access refused for user 'u'");
   assertEquals([server.count, stomp.connected], [2, false]);
+});
+
+clientTest(
+  "`credentials()` is asked again after each refusal, a fixed password is not tried a third time",
+  async (rig) => {
+    const server = await rig.server();
+    let count = 0;
+    const credentials = () => ({ username: "me", password: `token ${++count}` });
+    const stomp = rig.client(server.url, { credentials, reconnect: { delay: 0 }, heartbeat: false });
+    const [peer] = await Promise.all([server.welcome(), stomp.connect()]);
+    await peer.close();
+    for (let i = 2; i <= 3; i++) {
+      const refusing = await server.accept();
+      assertEquals((await refusing.frame("CONNECT")).get("passcode"), `token ${i}`);
+      await refusing.write(REFUSAL);
+    }
+    const sending = stomp.send("/queue/a", "x");
+    await confirm(await server.welcome(), "SEND");
+    await sending;
+    assertEquals(count, 4);
+
+    const dialer = new Dialer(addressesOf(server.url, undefined), { credentials });
+    assertEquals(dialer.renewsCredentials, true);
+    dialer.login({ username: "me", password: "fixed" });
+    assertEquals(dialer.renewsCredentials, false);
+    assertEquals(new Dialer(addressesOf(server.url, undefined), { password: "p" }).renewsCredentials, false);
+  },
+);
+
+clientTest("a message that cannot be read, and comes again on each connection, ends the client", async (rig) => {
+  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+  const subscription = await subscribed(stomp, peer, "/queue/a", { ack: "client-individual" });
+  const watcher = new Watcher(stomp);
+  let now = peer;
+  for (let connection = 1; connection <= 3; connection++) {
+    if (connection > 1) await confirm(now = await server.welcome(), "SUBSCRIBE");
+    await now.write(`MESSAGE\nsubscription:${subscription.id}\nmessage-id:1\nack:1\npath:C\\temp\n\n\0`);
+    const { error } = await watcher.until("disconnected");
+    assertInstanceOf(error, UnknownBrokerResponseError);
+  }
+  const reason = await stomp.closed;
+  assertInstanceOf(reason, UnknownBrokerResponseError);
+  assertStrictEquals(await subscription.closed, reason);
+  assertEquals(server.count, 3);
 });
 
 clientTest("other refusals pass: they end nothing", async (rig) => {

@@ -34,6 +34,7 @@ test("isOutageError: the words of brokers of which a part is out of order", () =
         "not_found",
         "NOT_FOUND - failed to perform operation on queue 'q' in vhost '/': its leader <1.2.3> may be stopping or being demoted\n",
       ],
+      ["AMQP channel died", "Reason: {{badmatch,{error,nodedown}},\n [{rabbit_channel,handle_method,6}]}"],
       ["internal_error", "INTERNAL_ERROR - Cannot declare quorum queue 'q' in vhost '/' on node 'a@b': timeout\n"],
       ["internal_error", "INTERNAL_ERROR - failed consuming from quorum queue 'q' in vhost '/': {error,noproc}\n"],
     ] as const
@@ -49,6 +50,7 @@ test("isOutageError: the words of brokers of which a part is out of order", () =
         "PRECONDITION_FAILED - inequivalent arg 'x-max-length' for queue 'leader' in vhost '/'\n",
       ],
       ["internal_error", "INTERNAL_ERROR\n"],
+      ["AMQP channel died", 'Reason: {shutdown,{server_initiated_close,406,<<"PRECONDITION_FAILED">>}}'],
     ] as const
   ) {
     assert(!isOutage(words, body), body);
