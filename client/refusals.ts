@@ -26,7 +26,7 @@ const TURN = 5000;
 /** When the refused SUBSCRIBEs of one client are said again. */
 export class Refusals {
   readonly #keeper: SessionKeeper;
-  readonly #waits = new Set<() => void>(); // each calls off one wait
+  readonly #waits = new Set<() => void>(); // each ends one wait
   #turn: Promise<void> = Promise.resolve();
   #asked = 0;
   #answered = 0;
@@ -47,12 +47,14 @@ export class Refusals {
     const delay = refusal.backoff.next();
     if (delay === undefined) return false;
     refusal.waits = true;
-    const callOff = this.#keeper.clock.after(delay, () => {
-      this.#waits.delete(callOff);
+    const end = () => {
+      callOff();
+      this.#waits.delete(end);
       refusal.waits = false;
       say();
-    });
-    this.#waits.add(callOff);
+    };
+    const callOff = this.#keeper.clock.after(delay, end);
+    this.#waits.add(end);
     return true;
   }
 
@@ -78,10 +80,9 @@ export class Refusals {
     };
   }
 
-  /** The client is closed. */
+  /** The client is closed: whoever waits is to see that. */
   end(): void {
-    for (const callOff of this.#waits) callOff();
-    this.#waits.clear();
+    for (const end of [...this.#waits]) end();
   }
 }
 

@@ -190,9 +190,8 @@ export class Subscriptions implements SubscriptionOwner {
   /** Makes all of them on a new connection. */
   open(session: Session): void {
     for (const entry of this.#entries.values()) {
-      if (entry.refusal?.waits) continue;
       if (entry.refusal && entry.made) this.#sayAlone(entry);
-      else this.#make(entry, session);
+      else if (!entry.refusal?.waits) this.#make(entry, session);
     }
   }
 

@@ -98,7 +98,12 @@ export class Progress {
   }
 
   get #isWaiting(): boolean {
-    return this.#receipts.size > 0 || this.#socket.buffered > 0;
+    return this.#receipts.size > 0 || this.#isWriting;
+  }
+
+  /** Whether more is to be written than a heart-beat, which goes out alone and has only just been sent. */
+  get #isWriting(): boolean {
+    return this.#socket.buffered > 1;
   }
 
   #look(): void {
@@ -109,9 +114,8 @@ export class Progress {
         if (this.#blockage?.pending === 0) this.#report(undefined);
         return;
       }
-      // What is written while nothing is buffered may be heart-beats, which the broker's machine takes without it.
-      const { buffered, lastSent, paused } = this.#socket;
-      const moved = this.#answers !== this.#seenAnswers || (buffered > 0 && lastSent !== this.#seenWrite);
+      const { lastSent, paused } = this.#socket;
+      const moved = this.#answers !== this.#seenAnswers || (this.#isWriting && lastSent !== this.#seenWrite);
       if (moved && this.#blockage !== undefined) this.#report(undefined);
       // While we are the ones who do not read, no answer would be seen.
       if (moved || paused) this.#note();

@@ -1,17 +1,33 @@
 /** A broker that stops answering, and how that is told from one that is slow, idle, or not read by us. */
 import { assertEquals } from "#assert";
-import { type ClientRig, clientTest, frame, openSession } from "./support/client_rig.ts";
+import { type ClientRig, clientTest, frame, openSession, settle } from "./support/client_rig.ts";
+import type { SessionOptions } from "../session/session.ts";
 import { FakeClock } from "./support/fake_clock.ts";
 import { confirm, message, receiptFor } from "./support/raw_server.ts";
 
-async function watched(rig: ClientRig) {
+/** A message that does not fit into the buffers in between. */
+const LARGE = {
+  destination: "/q",
+  contentType: undefined,
+  headers: [],
+  options: undefined,
+  body: new Uint8Array(1 << 20),
+};
+
+async function watched(rig: ClientRig, options: Partial<SessionOptions> = {}, lines = "") {
   const clock = new FakeClock();
   const told: (number | "answers")[] = [];
-  const { session, peer } = await openSession(rig, {
-    clock,
-    timeout: Infinity,
-    onBlocked: (_session, blockage) => told.push(blockage?.pending ?? "answers"),
-  });
+  const { session, peer } = await openSession(
+    rig,
+    {
+      clock,
+      timeout: Infinity,
+      onBlocked: (_session, blockage) => told.push(blockage?.pending ?? "answers"),
+      ...options,
+    },
+    "1.2",
+    lines,
+  );
   const request = () => {
     const promise = session.request(frame("BEGIN", { transaction: "t" }));
     promise.catch(() => {}); // lost at the end
@@ -80,17 +96,48 @@ clientTest("blocked: not after the process was busy, not while we do not read", 
   const consumer = {};
   session.hold(consumer);
   assertEquals(session.paused, true);
-  await session.send(frame("SEND", { destination: "/q" }, "x"));
+  const room = session.sendPlain(LARGE);
+  assertEquals(room !== undefined, true);
   clock.pass(60_000);
-  session.release(consumer);
   assertEquals(told, []);
+  session.release(consumer);
+  clock.pass(5000);
+  assertEquals(told, [0]);
+  await peer.frame("SEND");
+  await room;
+});
+
+clientTest("blocked: heart-beats that go out and come in tell nothing", async (rig) => {
+  const heartbeat = { send: 1000, receive: 1000 };
+  const { peer, clock, told, request } = await watched(rig, { heartbeat }, "heart-beat:1000,1000\n");
+  request();
+  await peer.frame("BEGIN");
+  for (let i = 0; i < 5; i++) {
+    await peer.write("\n");
+    await settle();
+    clock.pass(1000);
+  }
+  assertEquals(told, [1]);
+});
+
+clientTest("blocked: not while what is sent is taken bit by bit", async (rig) => {
+  const { session, peer, clock, told, request } = await watched(rig);
+  const rooms = [1, 2, 3, 4].map(() => session.sendPlain(LARGE));
+  request();
+  for (let i = 0; i < rooms.length; i++) {
+    clock.pass(2500);
+    await peer.frame("SEND");
+    await settle();
+  }
+  await Promise.all(rooms);
+  assertEquals(told, []);
+  clock.pass(7500);
+  assertEquals(told, [1]);
 });
 
 clientTest("blocked: without receipts it is told by what is not taken any more", async (rig) => {
   const { session, peer, clock, told } = await watched(rig);
-  const body = new Uint8Array(1 << 20);
-  const plain = { destination: "/q", contentType: undefined, headers: [], options: undefined, body };
-  const rooms = [session.sendPlain(plain), session.sendPlain(plain)];
+  const rooms = [session.sendPlain(LARGE), session.sendPlain(LARGE)];
   rooms.forEach((room) => room?.catch(() => {}));
   clock.pass(5000);
   assertEquals([told, session.progress.blockage?.error.message.includes("it takes no more bytes")], [[0], true]);

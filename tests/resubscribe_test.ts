@@ -1,12 +1,12 @@
 /** A subscription that the broker refuses when it is made anew: when it is said again, and when it ends. */
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "#assert";
 import { test } from "#test";
-import { BrokerErrorResponse, TimeoutError } from "../base/errors.ts";
+import { BrokerErrorResponse, NotConnectedError, TimeoutError } from "../base/errors.ts";
 import type { StompOptions } from "../client/stomp_options.ts";
 import { isOutageError } from "../dialects/dialect.ts";
-import { type ClientRig, clientTest, frame, subscribed, Watcher } from "./support/client_rig.ts";
+import { type ClientRig, clientTest, frame, settle, subscribed, Watcher } from "./support/client_rig.ts";
 import type { RawPeer } from "./support/raw_peer.ts";
-import { confirm, errorFor, message } from "./support/raw_server.ts";
+import { confirm, errorFor, message, receiptFor } from "./support/raw_server.ts";
 
 const AT_ONCE: StompOptions = { reconnect: { delay: 0 } };
 const DOWN = "home node 'a@b' of durable queue 'q' in vhost '/' is down or inaccessible";
@@ -171,8 +171,29 @@ clientTest("one queue that is down does not keep the others from being consumed"
   await watcher.until("connected");
 });
 
-clientTest("an ERROR that names no frame and was about another one: messages that come tell", async (rig) => {
-  const pair = await rig.pair({ reconnect: { delay: 0 } });
+/** So long that nothing is said again by itself. */
+const SLOW: StompOptions = { reconnect: { delay: 3_600_000, maxDelay: 3_600_000 } };
+
+clientTest(
+  "an ERROR that names no frame may have been about another one: messages that come are taken",
+  async (rig) => {
+    const pair = await rig.pair(SLOW);
+    const { stomp } = pair;
+    const subscription = await subscribed(stomp, pair.peer);
+    stomp.reconnect();
+    const peer = await pair.server.welcome();
+    await peer.frame("SUBSCRIBE");
+    const watcher = new Watcher(stomp);
+    await peer.write("ERROR\nmessage:something else\n\n\0");
+    await watcher.until("error");
+    await settle();
+    await peer.write(message(subscription.id, "m1"));
+    assertEquals((await subscription.take())?.id, "m1");
+  },
+);
+
+clientTest("and they tell that it was made: it is not said again", async (rig) => {
+  const pair = await rig.pair(AT_ONCE);
   const { stomp } = pair;
   const subscription = await subscribed(stomp, pair.peer);
   const peer = await breakAndWelcome(pair);
@@ -182,6 +203,52 @@ clientTest("an ERROR that names no frame and was about another one: messages tha
   const sending = stomp.send("/queue/a", "x");
   await confirm(peer, "SEND"); // and no SUBSCRIBE before it
   await sending;
+});
+
+clientTest("what waits to be said again waits on the next connection as well", async (rig) => {
+  const pair = await rig.pair(SLOW);
+  const { stomp } = pair;
+  await subscribed(stomp, pair.peer, "/queue/down");
+  await subscribed(stomp, pair.peer, "/queue/good");
+  stomp.reconnect();
+  let peer = await pair.server.welcome();
+  const [down, good] = await peer.frames(2, "SUBSCRIBE");
+  const watcher = new Watcher(stomp);
+  await peer.write(errorFor(down!, DOWN) + receiptFor(good!));
+  await watcher.until("error");
+  const late = stomp.subscribe("/queue/new");
+  await peer.write(errorFor(await peer.frame("SUBSCRIBE"), DOWN));
+  await watcher.until("error");
+  await settle();
+  stomp.reconnect();
+  peer = await pair.server.welcome();
+  assertEquals((await confirm(peer, "SUBSCRIBE")).get("destination"), "/queue/good");
+  const sending = stomp.send("/queue/a", "x");
+  await confirm(peer, "SEND");
+  await sending;
+  // And whoever waits for it is told when the client ends.
+  const told = assertRejects(() => late, NotConnectedError, "Cannot subscribe to /queue/new: the client is closed");
+  await stomp.disconnect({ signal: AbortSignal.abort() });
+  await told;
+});
+
+clientTest("a refusal that may have meant another subscription does not count", async (rig) => {
+  const pair = await rig.pair(AT_ONCE);
+  const { stomp } = pair;
+  const bad = await subscribed(stomp, pair.peer, "/queue/bad");
+  await subscribed(stomp, pair.peer, "/queue/good");
+  const peer = await breakAndWelcome(pair);
+  const refusal = "ERROR\nmessage:access refused\n\n\0";
+  await peer.frames(2, "SUBSCRIBE");
+  await peer.write(refusal);
+  let refused = 0;
+  while (refused < 5) {
+    const again = await peer.frame("SUBSCRIBE");
+    const isBad = again.get("destination") === "/queue/bad";
+    await peer.write(isBad ? refusal : receiptFor(again));
+    if (isBad) refused++;
+  }
+  assertInstanceOf(await bad.closed, BrokerErrorResponse);
 });
 
 clientTest(
