@@ -19,7 +19,7 @@
 export type { ReadOptions, WaitOptions } from "./base/deadline.ts";
 export * from "./base/errors.ts";
 export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/queue.ts";
-export type { ReconnectOptions } from "./client/backoff.ts";
+export type { ReconnectOptions } from "./base/backoff.ts";
 export type { ConsumeOptions, Handler, RetryOptions } from "./client/consume.ts";
 export { type AcknowledgeOptions, type Acknowledger, Message } from "./client/message.ts";
 export { openSocket, type OpenSocketOptions } from "./connection/open_socket.ts";

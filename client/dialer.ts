@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Backoff } from "./backoff.ts";
+import { Backoff } from "../base/backoff.ts";
 import { openTransport, type ParsedAddress, type ParsedAddresses, parseUrls } from "../transport/connect.ts";
 import { beginSteps, checkTimeout, type StepOptions, type WaitOptions, within } from "../base/deadline.ts";
 import {

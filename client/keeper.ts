@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Backoff, type ReconnectOptions } from "./backoff.ts";
+import { Backoff, type ReconnectOptions } from "../base/backoff.ts";
 import { checkWait, onGiveUp, type WaitOptions, within } from "../base/deadline.ts";
 import { isLoginRefusal } from "../dialects/dialect.ts";
 import type { Dialer, SessionEvents } from "./dialer.ts";

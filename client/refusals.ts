@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Backoff } from "./backoff.ts";
+import { Backoff } from "../base/backoff.ts";
 import { isOutageError } from "../dialects/dialect.ts";
 import { BrokerErrorResponse, ConnectionError, NotConnectedError } from "../base/errors.ts";
 import type { SessionKeeper } from "./keeper.ts";

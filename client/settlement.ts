@@ -7,7 +7,11 @@
 import type { AckMode } from "../session/acknowledge.ts";
 import { Frame } from "../codec/frame.ts";
 import { countedDeliveries, identityOf, isFirstDelivery } from "../dialects/redelivery.ts";
-import type { Message } from "./message.ts";
+import { checkWait, within } from "../base/deadline.ts";
+import { AcknowledgeError, NotConnectedError, StaleMessageError } from "../base/errors.ts";
+import type { SessionKeeper } from "./keeper.ts";
+import type { AcknowledgeOptions, Message } from "./message.ts";
+import { inTransaction, type Transaction } from "./transaction.ts";
 
 /** What was said of a message within a transaction. */
 export interface Tentative {
@@ -200,5 +204,81 @@ export class RefusedMessages {
   /** When a message was refused last, by `performance.now()`; `undefined` where this client has not done it. */
   lastRefused(message: Message): number | undefined {
     return isFirstDelivery(message) ? undefined : this.#refused.get(identityOf(message))?.at;
+  }
+}
+
+const WRITTEN: Promise<boolean> = Promise.resolve(true);
+
+/** What acknowledgements need of their client. */
+export interface AcknowledgementsOwner {
+  /** Keeps the connection. */
+  readonly keeper: SessionKeeper;
+  /** The open transaction that is meant. */
+  transaction(reference: string | { readonly id: string }, what: string): Transaction;
+}
+
+/** Sends the ACKs and NACKs of one client. */
+export class Acknowledgements {
+  /** What was refused by a NACK. */
+  readonly refused: RefusedMessages = new RefusedMessages();
+  readonly #owner: AcknowledgementsOwner;
+
+  /** Nothing was sent yet. */
+  constructor(owner: AcknowledgementsOwner) {
+    this.#owner = owner;
+  }
+
+  /**
+   * Sends ACK or NACK for a message. Resolves to whether it was written.
+   *
+   * @param isCurrent whether the subscription goes on
+   * @throws at once what the caller did wrong.
+   */
+  send(
+    { settlement, destination }: { readonly settlement: Settlement | undefined; readonly destination: string },
+    isCurrent: boolean,
+    command: "ACK" | "NACK",
+    message: Message,
+    { transaction: reference, headers, ...wait }: AcknowledgeOptions,
+  ): Promise<boolean> {
+    checkWait(wait);
+    const what = `send ${command}`;
+    if (settlement === undefined) {
+      throw new AcknowledgeError(`Cannot ${what}: the subscription to ${destination} is in mode auto`);
+    }
+    if (message.settled !== undefined) {
+      throw new AcknowledgeError(`Cannot ${what}: it was sent ${message.settled} already`);
+    }
+    const { keeper } = this.#owner;
+    if (reference !== undefined && keeper.closed) throw new NotConnectedError(`Cannot ${what}: the client is closed`);
+    const transaction = reference === undefined ? undefined : this.#owner.transaction(reference, what);
+    const session = transaction ? inTransaction.use(transaction, what) : keeper.session;
+    if (session === undefined || !session.isOpen || message.epoch !== session.epoch) {
+      if (transaction) throw new StaleMessageError(`Cannot ${what}: the message came over a connection that is gone`);
+      settlement.stale++;
+      return Promise.resolve(false);
+    }
+    const obstacle = settlement.obstacle(message);
+    if (obstacle !== undefined) throw new AcknowledgeError(`Cannot ${what}: ${obstacle}`);
+    if (!isCurrent) {
+      throw new AcknowledgeError(`Cannot ${what}: the subscription to ${destination} has ended`);
+    }
+    const say = (one: Frame) =>
+      transaction
+        ? inTransaction.acknowledge(transaction, command, one, headers)
+        : session.acknowledge(command, one, headers);
+    for (const earlier of settlement.before(message)) say(earlier);
+    const room = say(message);
+    const tentative = settlement.settle(message, command, transaction !== undefined);
+    if (tentative) inTransaction.onEnd(transaction!, tentative);
+    if (command === "NACK" && headers?.["requeue"] !== "false") this.refused.note(message);
+    if (room === undefined) return WRITTEN;
+    const written = room.then(() => true, (cause) => {
+      // The connection broke under it. Whether the broker has read it is unknown; if not, it delivers again.
+      if (transaction) throw new StaleMessageError(`Cannot ${what}: the connection of the message is gone`, { cause });
+      settlement.stale++;
+      return false;
+    });
+    return within(written, wait, `room to ${what}`);
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { AckMode } from "../session/acknowledge.ts";
-import type { ReconnectOptions } from "./backoff.ts";
+import type { ReconnectOptions } from "../base/backoff.ts";
 import type { WaitOptions } from "../base/deadline.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import type { BrokerFamily, ConsumerOptions, FrameLimits, MessageOptions } from "../dialects/dialect.ts";

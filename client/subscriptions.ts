@@ -7,10 +7,8 @@ import { checkAckMode, readAckMode } from "../session/acknowledge.ts";
 import { beginSteps, checkWait, within } from "../base/deadline.ts";
 import { consumerHeaders, forgetHeaders, hasPrefetch } from "../dialects/dialect.ts";
 import {
-  AcknowledgeError,
   BrokerErrorResponse,
   NotConnectedError,
-  StaleMessageError,
   type StompError,
   SubscriptionError,
   TimeoutError,
@@ -22,11 +20,11 @@ import type { AcknowledgeOptions, Message } from "./message.ts";
 import { isInDoubt } from "../session/receipts.ts";
 import { isLoss, isOutage, type Refusal, Refusals } from "./refusals.ts";
 import type { Session } from "../session/session.ts";
-import { RefusedMessages } from "./settlement.ts";
+import { Acknowledgements, type RefusedMessages } from "./settlement.ts";
 import type { SubscribeOptions, UnsubscribeOptions } from "./stomp_options.ts";
 import { Subscription, type SubscriptionOwner } from "./subscription.ts";
 import { OWN_ID, unsubscribeHeaders } from "../session/targets.ts";
-import { inTransaction, type Transaction } from "./transaction.ts";
+import type { Transaction } from "./transaction.ts";
 
 /** What the subscriptions need of their client. */
 export interface SubscriptionsOwner {
@@ -71,7 +69,6 @@ interface Entry {
 const REFUSALS = 5;
 
 const DONE: Promise<void> = Promise.resolve();
-const WRITTEN: Promise<boolean> = Promise.resolve(true);
 
 /** A SUBSCRIBE that an ERROR may have been about this often is refused. */
 const MAX_DOUBTS = 2;
@@ -80,13 +77,14 @@ const MAX_DOUBTS = 2;
 export class Subscriptions implements SubscriptionOwner {
   readonly #owner: SubscriptionsOwner;
   readonly #entries = new Map<string, Entry>();
-  #refusedMessages: RefusedMessages | undefined; // since one was asked for
-  #count = 0;
+  readonly #acknowledgements: Acknowledgements;
   readonly #refusals: Refusals;
+  #count = 0;
 
   /** Begins with none. */
   constructor(owner: SubscriptionsOwner) {
     this.#owner = owner;
+    this.#acknowledgements = new Acknowledgements(owner);
     this.#refusals = new Refusals(owner.keeper);
   }
 
@@ -98,7 +96,7 @@ export class Subscriptions implements SubscriptionOwner {
 
   /** What the client has refused. */
   get refusedMessages(): RefusedMessages {
-    return this.#refusedMessages ??= new RefusedMessages();
+    return this.#acknowledgements.refused;
   }
 
   /** The subscription of that id, or the first one of that destination that a conf has made. */
@@ -214,8 +212,9 @@ export class Subscriptions implements SubscriptionOwner {
     message: Message,
     options: AcknowledgeOptions,
   ): Promise<boolean> {
+    const isCurrent = this.#entries.get(subscription.id)?.subscription === subscription;
     try {
-      return this.#acknowledge(subscription, command, message, options);
+      return this.#acknowledgements.send(subscription, isCurrent, command, message, options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -273,54 +272,6 @@ export class Subscriptions implements SubscriptionOwner {
     if (full) session?.hold(subscription);
     else session?.release(subscription);
     if (full) this.#owner.onSlow(subscription);
-  }
-
-  #acknowledge(
-    subscription: Subscription,
-    command: "ACK" | "NACK",
-    message: Message,
-    { transaction: reference, headers, ...wait }: AcknowledgeOptions,
-  ): Promise<boolean> {
-    checkWait(wait);
-    const what = `send ${command}`;
-    const { settlement } = subscription;
-    if (settlement === undefined) {
-      throw new AcknowledgeError(`Cannot ${what}: the subscription to ${subscription.destination} is in mode auto`);
-    }
-    if (message.settled !== undefined) {
-      throw new AcknowledgeError(`Cannot ${what}: it was sent ${message.settled} already`);
-    }
-    const { keeper } = this.#owner;
-    if (reference !== undefined && keeper.closed) throw new NotConnectedError(`Cannot ${what}: the client is closed`);
-    const transaction = reference === undefined ? undefined : this.#owner.transaction(reference, what);
-    const session = transaction ? inTransaction.use(transaction, what) : keeper.session;
-    if (session === undefined || !session.isOpen || message.epoch !== session.epoch) {
-      if (transaction) throw new StaleMessageError(`Cannot ${what}: the message came over a connection that is gone`);
-      settlement.stale++;
-      return Promise.resolve(false);
-    }
-    const obstacle = settlement.obstacle(message);
-    if (obstacle !== undefined) throw new AcknowledgeError(`Cannot ${what}: ${obstacle}`);
-    if (this.#entries.get(subscription.id)?.subscription !== subscription) {
-      throw new AcknowledgeError(`Cannot ${what}: the subscription to ${subscription.destination} has ended`);
-    }
-    const say = (one: Message) =>
-      transaction
-        ? inTransaction.acknowledge(transaction, command, one, headers)
-        : session.acknowledge(command, one, headers);
-    for (const earlier of settlement.before(message)) say(earlier);
-    const room = say(message);
-    const tentative = settlement.settle(message, command, transaction !== undefined);
-    if (tentative) inTransaction.onEnd(transaction!, tentative);
-    if (command === "NACK" && headers?.["requeue"] !== "false") this.refusedMessages.note(message);
-    if (room === undefined) return WRITTEN;
-    const written = room.then(() => true, (cause) => {
-      // The connection broke under it. Whether the broker has read it is unknown; if not, it delivers again.
-      if (transaction) throw new StaleMessageError(`Cannot ${what}: the connection of the message is gone`, { cause });
-      settlement.stale++;
-      return false;
-    });
-    return within(written, wait, `room to ${what}`);
   }
 
   /** Makes a subscription on a connection, once. */

@@ -118,7 +118,7 @@ export interface TransactionAccess {
   acknowledge(
     transaction: Transaction,
     command: "ACK" | "NACK",
-    message: Message,
+    message: Frame,
     headers: Readonly<Record<string, string>> | undefined,
   ): Promise<void> | undefined;
   /** Tells the participant how it ends. */
@@ -234,7 +234,7 @@ export class Transaction {
 
   #acknowledge(
     command: "ACK" | "NACK",
-    message: Message,
+    message: Frame,
     headers: Readonly<Record<string, string>> | undefined,
   ): Promise<void> | undefined {
     const session = this.#use(`send ${command}`);

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertGreater, assertInstanceOf, assertLess, assertMatch, assertRejects } from "#assert";
 import { test } from "#test";
 import process from "node:process";
-import { Backoff } from "../client/backoff.ts";
+import { Backoff } from "../base/backoff.ts";
 import { Broker } from "../broker/broker.ts";
 import {
   BrokerErrorResponse,

@@ -9,7 +9,7 @@ import {
   type StompError,
   UnknownBrokerResponseError,
 } from "../base/errors.ts";
-import { Backoff, type ReconnectOptions } from "../client/backoff.ts";
+import { Backoff, type ReconnectOptions } from "../base/backoff.ts";
 import type { Dialer, SessionEvents } from "../client/dialer.ts";
 import { SessionKeeper } from "../client/keeper.ts";
 import { type Status, StatusHub } from "../client/status.ts";

@@ -10,7 +10,7 @@ import {
   assertThrows,
 } from "#assert";
 import { test } from "#test";
-import { Backoff } from "../client/backoff.ts";
+import { Backoff } from "../base/backoff.ts";
 import {
   BrokerErrorResponse,
   ConnectionError,

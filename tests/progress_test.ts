@@ -11,6 +11,7 @@ const LARGE = {
   contentType: undefined,
   headers: [],
   options: undefined,
+  persistent: false,
   body: new Uint8Array(1 << 20),
 };
 

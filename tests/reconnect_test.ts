@@ -2,7 +2,6 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import {
   AcknowledgeError,
-  BrokerErrorResponse,
   ConnectionError,
   NotConnectedError,
   SubscriptionError,
