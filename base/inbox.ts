@@ -11,15 +11,33 @@ import { Fifo } from "./queue.ts";
 export interface InboxLimits {
   /** Items. Default 1,024. */
   items?: number | undefined;
-  /** Bytes of bodies. Default 4,194,304 (4 MiB). */
+  /** Bytes. Default 4,194,304 (4 MiB). */
   bytes?: number | undefined;
 }
 
-/** What an inbox needs to know of an item. */
-export interface InboxItem {
-  /** Bytes that the item is counted with; must not change while it waits. */
-  readonly bodyLength: number;
+/** Knows how large items are. One meter can serve many inboxes, and then knows how much waits in all of them. */
+export interface Meter<T> {
+  /** The items of an inbox count from now on. It is blocked at so many bytes. */
+  enter(inbox: Iterable<T>, bytes: number): void;
+  /** They do not any more; those that still wait are in it. */
+  leave(inbox: Iterable<T>): void;
+  /** An item is about to wait. Returns its bytes. */
+  add(item: T): number;
+  /** It waits no more. Returns the same number. */
+  remove(item: T): number;
 }
+
+/**
+ * How full an inbox is: there is `room`; it is `full`, so that nobody should read on for its sake; or it holds so much
+ * more than that, because others had to read on, that nobody should read on at all: it is `blocked`.
+ */
+export type Fill = "room" | "full" | "blocked";
+
+/** An inbox is blocked at so many times the limits at which it is full. */
+const BLOCKED = 8;
+
+/** And at this many bytes, if that is less: 64 MiB. */
+const BLOCKED_BYTES = 1 << 26;
 
 /** Somebody who waits for an item. */
 export interface Taker<T> {
@@ -30,11 +48,12 @@ export interface Taker<T> {
 }
 
 /**
- * Items wait here for takers, or takers for items. When the limits are reached `onFull(true)` is called, and what
- * arrives nevertheless is kept, so the limits are where to stop reading and not where to lose things. When half of that
- * was taken, `onFull(false)`.
+ * Items wait here for takers, or takers for items. `onFill` is called when the limits are reached, when eight times as
+ * much waits, and when there is room again. What arrives nevertheless is kept, so the limits are where to stop reading
+ * and not where to lose things. There is room again when half was taken; blocked is over with the first item below that
+ * limit, because whoever waits for an answer should wait no longer than necessary.
  */
-export class Inbox<T extends InboxItem> {
+export class Inbox<T> {
   // What a message touches comes first: with thousands of inboxes that lets one load from memory do.
   #taker: Taker<T> | undefined; // who waits: mostly one, or nobody
   #takers: Fifo<Taker<T>> | undefined; // the others behind
@@ -42,19 +61,22 @@ export class Inbox<T extends InboxItem> {
   #ended = false;
   #error: StompError | undefined;
   #bytes = 0;
-  #full = false;
-  readonly #onFull: (full: boolean) => void;
+  #fill: Fill = "room";
+  #told: Fill = "room"; // the most that was told since there was room
+  readonly #meter: Meter<T>;
+  readonly #onFill: (fill: Fill, news: T | undefined) => void;
   readonly #maxItems: number;
   readonly #maxBytes: number;
   #onEmpty: (() => void)[] | undefined;
 
   /**
-   * Creates an inbox.
+   * Creates an inbox. `onFill` also gets the last item when the inbox was not that full since there was room.
    *
    * @throws {RangeError} when a limit leaves no room at all.
    */
-  constructor(onFull: (full: boolean) => void, limits: InboxLimits = {}) {
-    this.#onFull = onFull;
+  constructor(meter: Meter<T>, onFill: (fill: Fill, news: T | undefined) => void, limits: InboxLimits = {}) {
+    this.#meter = meter;
+    this.#onFill = onFill;
     this.#maxItems = limits.items ?? 1024;
     this.#maxBytes = limits.bytes ?? 1 << 22;
     for (const limit of [this.#maxItems, this.#maxBytes]) {
@@ -72,9 +94,9 @@ export class Inbox<T extends InboxItem> {
     return this.#bytes;
   }
 
-  /** Whether the limits are reached. */
-  get full(): boolean {
-    return this.#full;
+  /** How full it is. */
+  get fill(): Fill {
+    return this.#fill;
   }
 
   /** Whether somebody waits for an item. */
@@ -96,20 +118,18 @@ export class Inbox<T extends InboxItem> {
       taker.onItem(item);
       return;
     }
-    const items = this.#items ??= new Fifo();
+    const items = this.#items ??= this.#begin();
+    const bytes = this.#meter.add(item);
+    this.#bytes += bytes;
     items.push(item);
-    this.#bytes += item.bodyLength;
-    if (!this.#full && (items.length >= this.#maxItems || this.#bytes >= this.#maxBytes)) {
-      this.#full = true;
-      this.#onFull(true);
-    }
+    if (items.length >= this.#maxItems || this.#bytes >= this.#maxBytes) this.#onMore(item);
   }
 
   /** Takes the next item if there is one. */
   takeNow(): T | undefined {
     const item = this.#items?.shift();
     if (item === undefined) return undefined;
-    this.#bytes -= item.bodyLength;
+    this.#remove(item);
     this.#onLess();
     return item;
   }
@@ -171,11 +191,17 @@ export class Inbox<T extends InboxItem> {
     });
   }
 
-  /** Says that nothing more will come. Who waits is told: with the error, or with `undefined`. The first end counts. */
+  /**
+   * Says that nothing more will come: what waits can still be taken, and no longer counts. Who waits is told: with the
+   * error, or with `undefined`. The first end counts.
+   */
   end(error?: StompError): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#error = error;
+    if (this.#items !== undefined) this.#meter.leave(this.#items);
+    this.#bytes = 0;
+    this.#set("room");
     for (let taker = this.#taker; taker; taker = this.#takers?.shift()) {
       if (error) taker.onError(error);
       else taker.onItem(undefined);
@@ -189,13 +215,31 @@ export class Inbox<T extends InboxItem> {
     if (all === undefined) return;
     const items = [...all];
     all.clear();
-    this.#bytes = 0;
-    for (const item of items) {
-      if (unwanted(item)) continue;
-      all.push(item);
-      this.#bytes += item.bodyLength;
-    }
+    const dropped: T[] = [];
+    for (const item of items) (unwanted(item) ? dropped : all).push(item);
+    for (const item of dropped) this.#remove(item);
     this.#onLess();
+  }
+
+  #begin(): Fifo<T> {
+    const items = new Fifo<T>();
+    this.#meter.enter(items, this.#blockedBytes);
+    return items;
+  }
+
+  /** The meter may find that there is room again, and then more items come before it returns. */
+  #remove(item: T): void {
+    if (this.#ended) return;
+    const bytes = this.#meter.remove(item);
+    this.#bytes -= bytes;
+  }
+
+  get #blockedBytes(): number {
+    return Math.max(this.#maxBytes, Math.min(this.#maxBytes * BLOCKED, BLOCKED_BYTES));
+  }
+
+  get #isBlocked(): boolean {
+    return this.length >= this.#maxItems * BLOCKED || this.#bytes >= this.#blockedBytes;
   }
 
   #queueUp(taker: Taker<T>): void {
@@ -203,14 +247,27 @@ export class Inbox<T extends InboxItem> {
     else (this.#takers ??= new Fifo()).push(taker);
   }
 
+  #onMore(item: T): void {
+    if (this.#fill === "blocked") return;
+    if (this.#isBlocked) this.#set("blocked", item);
+    else if (this.#fill === "room") this.#set("full", item);
+  }
+
   #onLess(): void {
     const { length } = this;
     if (length === 0 && this.#onEmpty !== undefined) {
       for (const resolve of this.#onEmpty.splice(0)) resolve();
     }
-    if (this.#full && length * 2 <= this.#maxItems && this.#bytes * 2 <= this.#maxBytes) {
-      this.#full = false;
-      this.#onFull(false);
-    }
+    if (this.#fill === "room") return;
+    if (length * 2 <= this.#maxItems && this.#bytes * 2 <= this.#maxBytes) this.#set("room");
+    else if (this.#fill === "blocked" && !this.#isBlocked) this.#set("full");
+  }
+
+  #set(fill: Fill, item?: T): void {
+    if (fill === this.#fill) return;
+    this.#fill = fill;
+    const isNews = item !== undefined && this.#told !== fill;
+    if (isNews || fill === "room") this.#told = fill;
+    this.#onFill(fill, isNews ? item : undefined);
   }
 }

@@ -87,6 +87,7 @@ export class Requests {
     const id = `${this.#prefix}-${++this.#count}`;
     const reply = new Promise<Message>((resolve, reject) => this.#waiting.set(id, { destination, resolve, reject }));
     reply.catch(() => {}); // it may fail before anybody waits, or after
+    const replied = session.awaitReply(); // it may stand behind the messages of whoever asks
     try {
       const sent = this.#owner.send(destination, body, {
         ...options,
@@ -98,6 +99,7 @@ export class Requests {
       const answered = sent.then(() => reply);
       return await within(answered, left(), `the reply of ${destination}`);
     } finally {
+      replied();
       this.#waiting.delete(id);
     }
   }

@@ -34,7 +34,7 @@ export type Status =
     readonly error: unknown;
   }
   | {
-    /** A subscription's queue is full, so reading has stopped. */
+    /** A subscription's queue is full, so reading has stopped but for answers of the broker that are awaited. */
     readonly type: "slow consumer";
     /** Its id. */
     readonly subscription: string;
@@ -42,6 +42,11 @@ export type Status =
     readonly destination: string;
     /** Messages that wait in its queue. */
     readonly queued: number;
+    /**
+     * Whether eight times its limits wait in the queue, or 64 MiB in all queues, while answers were awaited. Then nothing
+     * is read until messages are taken, and whatever waits for an answer waits for that, too.
+     */
+    readonly blocked: boolean;
   }
   | {
     /** More was sent than the broker takes: sends wait. */

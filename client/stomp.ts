@@ -122,8 +122,8 @@ export class Stomp implements AsyncDisposable {
       transaction: (reference, what) => this.#transactions.find(reference, what),
       send: (destination, body, options) => this.send(destination, body, options),
       onStalled: (pending) => this.#status.emit({ type: "stalled", pending }),
-      onSlow: ({ id, destination, queued }) => {
-        this.#status.emit({ type: "slow consumer", subscription: id, destination, queued });
+      onSlow: ({ id, destination, queued }, blocked) => {
+        this.#status.emit({ type: "slow consumer", subscription: id, destination, queued, blocked });
       },
     };
     this.#outbox = new Outbox(options.maxPending ?? {}, timeout, owner);
@@ -429,9 +429,11 @@ export class Stomp implements AsyncDisposable {
 
   /** The messages of the subscriptions that were made by a conf. */
   get #frames(): Inbox<Message> {
-    return this.#madeFrames ??= new Inbox<Message>((full) => {
-      if (full) this.#keeper.session?.hold(this.#frames);
-      else this.#keeper.session?.release(this.#frames);
+    return this.#madeFrames ??= new Inbox<Message>(this.#subscriptions.backlog, (fill, message) => {
+      const { session } = this.#keeper;
+      if (fill === "room") session?.release(this.#frames);
+      else session?.hold(this.#frames, fill === "blocked");
+      if (message) this.#owner.onSlow(message.subscription as Subscription, fill === "blocked");
     });
   }
 
@@ -449,7 +451,8 @@ export class Stomp implements AsyncDisposable {
   /** In this order: a reply must find its subscription. */
   #onOpen(session: Session): void {
     this.#subscriptions.open(session);
-    if (this.#madeFrames?.full) session.hold(this.#madeFrames);
+    const fill = this.#madeFrames?.fill ?? "room";
+    if (fill !== "room") session.hold(this.#frames, fill === "blocked");
     this.#outbox.flush();
   }
 

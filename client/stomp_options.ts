@@ -104,9 +104,15 @@ export interface SubscribeOptions extends ConsumerOptions, WaitOptions {
   ack?: AckMode | undefined;
   /** The id; must be free. Default: one that is. */
   id?: string | undefined;
-  /** Messages that the subscription's queue holds before reading stops. Default 1,024. */
+  /**
+   * Messages that the subscription's queue holds before reading stops. Default 1,024. While an answer of the broker is
+   * awaited reading goes on, until eight times as many wait.
+   */
   maxQueuedMessages?: number | undefined;
-  /** Bytes that the queue holds before reading stops. Default 4,194,304 (4 MiB). */
+  /**
+   * Bytes of headers and bodies that the queue holds before reading stops. Default 4,194,304 (4 MiB). While an answer of
+   * the broker is awaited reading goes on, until eight times as many wait, and not beyond 64 MiB.
+   */
   maxQueuedBytes?: number | undefined;
   /** Further headers, for example arguments of the queue on RabbitMQ. */
   headers?: Readonly<Record<string, string>> | undefined;

@@ -7,7 +7,7 @@ import type { AckMode } from "../session/acknowledge.ts";
 import { beginSteps, checkTimeout, type ReadOptions, type WaitOptions, within } from "../base/deadline.ts";
 import { type StompError, SubscriptionError, TimeoutError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
-import { Inbox, type InboxLimits } from "../base/inbox.ts";
+import { type Fill, Inbox, type InboxLimits, type Meter } from "../base/inbox.ts";
 import type { AcknowledgeOptions, Acknowledger, Message } from "./message.ts";
 import { type RefusedMessages, Settlement } from "./settlement.ts";
 import type { UnsubscribeOptions } from "./stomp_options.ts";
@@ -31,8 +31,10 @@ export interface SubscriptionOwner {
   unsubscribe(subscription: Subscription, options: UnsubscribeOptions): Promise<void>;
   /** Forgets about a subscription that was ended otherwise. */
   dismiss(subscription: Subscription, error: StompError): void;
-  /** The subscription's queue is full, or has room again. */
-  onFull(subscription: Subscription, full: boolean): void;
+  /** Counts what waits in the queues of all subscriptions. */
+  readonly backlog: Meter<Message>;
+  /** The subscription's queue is full, or has room again, as an {@linkcode Inbox} tells. */
+  onFill(subscription: Subscription, fill: Fill, news: Message | undefined): void;
 }
 
 /** What a subscription is made of. */
@@ -111,7 +113,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     this.#owner = owner;
     this.settlement = details.ack === "auto" ? undefined : new Settlement(details.ack);
     this.#shared = details.inbox !== undefined;
-    this.#inbox = details.inbox ?? new Inbox<Message>((full) => owner.onFull(this, full), details);
+    this.#inbox = details.inbox ?? new Inbox(owner.backlog, (...told) => owner.onFill(this, ...told), details);
   }
 
   /** Resolves when the subscription is over: to the error that ended it, or `undefined`. Never rejects. */
@@ -146,9 +148,14 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     return this.#inbox.length;
   }
 
-  /** Whether the queue is full, so that nothing is read from the socket. */
+  /** Whether the queue is full, so that reading goes on for awaited answers only. */
   get full(): boolean {
-    return this.#inbox.full;
+    return this.#inbox.fill !== "room";
+  }
+
+  /** Whether so much waits that nothing at all is read. */
+  get blocked(): boolean {
+    return this.#inbox.fill === "blocked";
   }
 
   /** The messages as a stream. Cancelling it unsubscribes. Use it or the iterator, not both. */

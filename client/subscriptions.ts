@@ -14,7 +14,8 @@ import {
   TimeoutError,
 } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
-import type { Inbox } from "../base/inbox.ts";
+import { Backlog } from "../session/backlog.ts";
+import type { Fill, Inbox } from "../base/inbox.ts";
 import type { SessionKeeper } from "./keeper.ts";
 import type { AcknowledgeOptions, Message } from "./message.ts";
 import { isInDoubt } from "../session/receipts.ts";
@@ -34,8 +35,8 @@ export interface SubscriptionsOwner {
   readonly timeout: number;
   /** The open transaction that is meant. */
   transaction(reference: string | { readonly id: string }, what: string): Transaction;
-  /** A subscription does not keep up. */
-  onSlow(subscription: Subscription): void;
+  /** A subscription does not keep up; when it is `blocked`, not even answers of the broker are read any more. */
+  onSlow(subscription: Subscription, blocked: boolean): void;
 }
 
 /** Options of a subscription, and what a worker would like. */
@@ -79,6 +80,7 @@ export class Subscriptions implements SubscriptionOwner {
   readonly #entries = new Map<string, Entry>();
   readonly #acknowledgements: Acknowledgements;
   readonly #refusals: Refusals;
+  #backlog: Backlog | undefined; // since there was a subscription
   #count = 0;
 
   /** Begins with none. */
@@ -187,6 +189,7 @@ export class Subscriptions implements SubscriptionOwner {
 
   /** Makes all of them on a new connection. */
   open(session: Session): void {
+    if (this.#backlog?.full) session.hold(this.#backlog, true);
     for (const entry of this.#entries.values()) {
       if (entry.refusal && entry.made) this.#sayAlone(entry);
       else if (!entry.refusal?.waits) this.#make(entry, session);
@@ -266,12 +269,22 @@ export class Subscriptions implements SubscriptionOwner {
     subscription.end(error);
   }
 
+  /** Counts what waits in the queues of all subscriptions. */
+  get backlog(): Backlog {
+    return this.#backlog ??= new Backlog((full, message) => {
+      const { session } = this.#owner.keeper;
+      if (full) session?.hold(this.backlog, true);
+      else session?.release(this.backlog);
+      if (message) this.#owner.onSlow((message as Message).subscription as Subscription, true);
+    });
+  }
+
   /** Stops reading while a queue is full. */
-  onFull(subscription: Subscription, full: boolean): void {
+  onFill(subscription: Subscription, fill: Fill, news: Message | undefined): void {
     const { session } = this.#owner.keeper;
-    if (full) session?.hold(subscription);
-    else session?.release(subscription);
-    if (full) this.#owner.onSlow(subscription);
+    if (fill === "room") session?.release(subscription);
+    else session?.hold(subscription, fill === "blocked");
+    if (news) this.#owner.onSlow(subscription, fill === "blocked");
   }
 
   /** Makes a subscription on a connection, once. */
@@ -304,7 +317,8 @@ export class Subscriptions implements SubscriptionOwner {
       },
     });
     subscription.enter(session.epoch, oneByOne);
-    if (subscription.full) session.hold(subscription);
+    // The queue that subscriptions by conf share is its client's to hold for.
+    if (subscription.full && !entry.byConf) session.hold(subscription, subscription.blocked);
     const giveUp = entry.giveUp = new AbortController();
     const answered = this.#refusals.asked();
     try {

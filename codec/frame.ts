@@ -45,6 +45,9 @@ const INSPECT_BODY_BYTES = 64;
 
 let receiptCount = 0;
 
+/** Where a decoder found a frame, while headers and body are still read from there. */
+export let receivedOf: (frame: Frame) => Received | undefined;
+
 /**
  * A STOMP frame: a command, headers and a body.
  *
@@ -64,6 +67,10 @@ export class Frame {
   // Where a decoder found the frame: what nobody has read or replaced is still there.
   #received: Received | undefined;
   #conversation: Conversation<Frame> | undefined;
+
+  static {
+    receivedOf = (frame) => frame.#received;
+  }
 
   /** Creates an empty frame; `sock` is the connection that its verbs use. */
   constructor(sock?: FrameSocket) {

@@ -13,7 +13,7 @@ import {
   parseHeaders,
 } from "./headers.ts";
 import type { KnownNames } from "./known_names.ts";
-import { charsetOf, type Chunk, decodeStrict } from "./text.ts";
+import { charsetOf, Chunk, decodeStrict, ownText } from "./text.ts";
 
 /** What is known of a head: most of them say the same as one before. */
 export interface HeadFacts {
@@ -38,14 +38,14 @@ export interface HeadFacts {
 /** Where the parts of a frame are, and how to read them. */
 export class Received {
   readonly #facts: HeadFacts;
-  readonly #chunk: Chunk;
-  readonly #head: number;
-  readonly #headEnd: number;
-  readonly #bodyChunk: Chunk;
-  readonly #bodyStart: number;
-  readonly #bodyEnd: number;
+  #chunk: Chunk;
+  #head: number;
+  #headEnd: number;
+  #bodyChunk: Chunk;
+  #bodyStart: number;
+  #bodyEnd: number;
   /** The id of the subscription, where the decoder has seen it. */
-  readonly subscription: string | undefined;
+  subscription: string | undefined;
   #block: string | undefined;
 
   /**
@@ -104,6 +104,16 @@ export class Received {
     return this.#bodyEnd - this.#bodyStart;
   }
 
+  /** Size of header lines and body in bytes. */
+  get size(): number {
+    return this.#headEnd - this.#head + this.#bodyEnd - this.#bodyStart;
+  }
+
+  /** The chunk that the frame keeps in memory. One whose head was cut off has a second one, of its own. */
+  get chunk(): Chunk {
+    return this.#bodyChunk;
+  }
+
   /** The body: a view on its chunk, or a copy where that has only text any more. */
   body(): Uint8Array {
     return this.#bodyChunk.part(this.#bodyStart, this.#bodyEnd);
@@ -119,5 +129,40 @@ export class Received {
     return this.#block ??= this.#facts.ascii
       ? this.#chunk.latin1(this.#head, this.#headEnd)
       : decodeStrict(this.#chunk.part(this.#head, this.#headEnd));
+  }
+
+  /** Copies the frame to `at` in `bytes`, which `chunk` wraps, and lets go of the chunks that it was in. */
+  moveTo(chunk: Chunk, bytes: Uint8Array, at: number): void {
+    const bodyAt = at + this.#headEnd - this.#head;
+    this.#chunk.copy(this.#head, this.#headEnd, bytes, at);
+    this.#bodyChunk.copy(this.#bodyStart, this.#bodyEnd, bytes, bodyAt);
+    this.#bodyEnd += bodyAt - this.#bodyStart;
+    this.#bodyStart = bodyAt;
+    this.#head = at;
+    this.#headEnd = bodyAt;
+    this.#chunk = this.#bodyChunk = chunk;
+    // Both may be slices of the old chunk's text.
+    this.#block = undefined;
+    this.subscription = this.subscription && ownText(this.subscription);
+  }
+}
+
+/** Bytes of a chunk that frames are moved to, unless a single frame is larger. */
+const MOVED = 1 << 16;
+
+/** Moves frames, in the order in which they will be let go of, into chunks that hold nothing else. */
+export function moveOut(frames: readonly Received[]): void {
+  for (let from = 0, to = 0; from < frames.length; from = to) {
+    let size = 0;
+    do size += frames[to++]!.size; while (to < frames.length && size + frames[to]!.size <= MOVED);
+    const bytes = new Uint8Array(size);
+    // Kept as bytes: a text of all of them would double what they take.
+    const chunk = new Chunk(bytes, { isKept: true });
+    let at = 0;
+    for (let i = from; i < to; i++) {
+      const { size } = frames[i]!;
+      frames[i]!.moveTo(chunk, bytes, at);
+      at += size;
+    }
   }
 }

@@ -136,6 +136,25 @@ export class Chunk {
     this.#view = undefined;
   }
 
+  /** Copies a range to `at` in `target`. */
+  copy(start: number, end: number, target: Uint8Array, at: number): void {
+    if (this.#bytes !== undefined) target.set(this.#bytes.subarray(start, end), at);
+    else textEncoder.encodeInto(this.#text!.slice(start, end), target.subarray(at));
+  }
+
+  /** What is kept in memory as long as the chunk is: the chunk, or memory that it shares with others. */
+  get memory(): object {
+    if (this.#bytes === undefined || this.#isBorrowed) return this;
+    // ASCII is let go of when the chunk is done; a large body is not looked at for that.
+    return this.#giveBack === undefined && !this.#lent && this.hasText ? this : this.#bytes.buffer;
+  }
+
+  /** Bytes of that memory, and of the text that was made of it. */
+  get memorySize(): number {
+    if (this.memory === this) return this.length;
+    return this.#bytes!.buffer.byteLength + (this.#text === undefined ? 0 : this.length);
+  }
+
   /** A range as a string of one character a byte. */
   latin1(start: number, end: number): string {
     if (this.#text === undefined && (this.#isKept || this.length > WHOLE)) return toLatin1(this.#bytes!, start, end);

@@ -9,6 +9,7 @@ import type { DecoderLimits } from "../codec/limits.ts";
 import { ConnectionError, NotConnectedError, type StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import type { Frame, FrameSocket } from "../codec/frame.ts";
 import { isVersion, type Version } from "../codec/headers.ts";
+import { Backlog } from "../session/backlog.ts";
 import { Inbox } from "../base/inbox.ts";
 import { FramedSocket } from "./socket.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -45,7 +46,10 @@ class RawSocket implements FrameSocket {
   constructor(transport: Transport, address: ParsedAddress, limits: DecoderLimits) {
     this.host = address.host;
     this.#socket = new FramedSocket(transport, limits);
-    this.#inbox = new Inbox<Frame>((full) => full ? this.#socket.pause() : this.#socket.resume());
+    this.#inbox = new Inbox<Frame>(new Backlog(), (fill) => {
+      if (fill === "room") this.#socket.resume();
+      else this.#socket.pause();
+    });
     this.#socket.start({
       onFrame: (frame) => this.#onFrame(frame),
       onEnd: (error) => this.#inbox.end(error ?? closedByBroker(this.#socket.peer)),

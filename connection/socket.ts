@@ -55,7 +55,7 @@ export class FramedSocket implements ByteSink {
   #ended = false; // nothing more comes
   #over = false; // nothing is delivered to the sink any more
   #closing: Promise<void> | undefined;
-  #lastWords: ReturnType<typeof setTimeout> | undefined;
+  #cancelLastWords: (() => void) | undefined;
   #lastReceived: number;
 
   /** Takes over a transport. Nothing is read before `start`. */
@@ -219,10 +219,10 @@ export class FramedSocket implements ByteSink {
 
   async #end(linger: number): Promise<void> {
     this.#over = true;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, linger));
-    await Promise.race([this.#finish(), late]);
-    clearTimeout(timer);
+    const late = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(linger, late.resolve);
+    await Promise.race([this.#finish(), late.promise]);
+    cancel();
     await this.#giveUp();
   }
 
@@ -240,7 +240,7 @@ export class FramedSocket implements ByteSink {
 
   async #giveUp(): Promise<void> {
     this.#over = true;
-    clearTimeout(this.#lastWords);
+    this.#cancelLastWords?.();
     this.#out.abandon(new ConnectionError(`Connection to ${this.peer} was closed`));
     await this.#transport.close();
   }
@@ -288,7 +288,7 @@ export class FramedSocket implements ByteSink {
   #tell(reason: StompError | undefined): void {
     if (this.#over) return;
     this.#over = true;
-    clearTimeout(this.#lastWords);
+    this.#cancelLastWords?.();
     this.#sink!.onEnd(reason);
   }
 
@@ -304,9 +304,9 @@ export class FramedSocket implements ByteSink {
   #writeFailed(): void {
     if (this.#over) return;
     const error = this.#out.failure!;
-    this.#lastWords = setTimeout(() => {
+    this.#cancelLastWords = this.#clock.after(LAST_WORDS, () => {
       if (this.#sink) this.#tell(this.#reasonOf(error));
-    }, LAST_WORDS);
+    });
   }
 
   #checkOpen(command: string): void {

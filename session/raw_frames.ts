@@ -6,7 +6,8 @@
 import type { ReadOptions } from "../base/deadline.ts";
 import type { StompError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
-import { Inbox } from "../base/inbox.ts";
+import { Backlog } from "./backlog.ts";
+import { type Fill, Inbox } from "../base/inbox.ts";
 import type { MessageTarget, Targets } from "./targets.ts";
 
 /** Keeps track of what was written by hand, so that the answers find their way back and nothing else is kept. */
@@ -17,12 +18,12 @@ export class RawFrames {
   readonly #receipts = new Set<string>();
 
   /**
-   * `onFull` is called when too much waits to be read, and when there is room again; `onAwait` when somebody begins to
+   * `onFill` is called when too much waits to be read, and when there is room again; `onAwait` when somebody begins to
    * wait for a frame.
    */
-  constructor(targets: Targets, onFull: (full: boolean) => void, onAwait: () => void) {
+  constructor(targets: Targets, onFill: (fill: Fill) => void, onAwait: () => void) {
     this.#targets = targets;
-    this.#inbox = new Inbox<Frame>(onFull);
+    this.#inbox = new Inbox<Frame>(new Backlog(), onFill);
     this.#onAwait = onAwait;
   }
 

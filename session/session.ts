@@ -25,6 +25,7 @@ import {
   UnknownBrokerResponseError,
 } from "../base/errors.ts";
 import { Frame, type FrameSocket } from "../codec/frame.ts";
+import type { Fill } from "../base/inbox.ts";
 import { type Agreement, type ConnectDetails, shakeHands } from "./handshake.ts";
 import type { Headers, Version } from "../codec/headers.ts";
 import { type Clock, Heartbeat, type HeartbeatTolerance, systemClock } from "../connection/heartbeat.ts";
@@ -100,7 +101,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   #madePlainHeads: PlainHeads | undefined;
   #transactions: OpenTransactions | undefined;
   #raw: RawFrames | undefined;
-  #reading: Reading | undefined; // since a consumer had enough
+  #reading: Reading | undefined; // since a consumer had enough, or a reply was awaited
   #complaints: Complaints | undefined; // since there was one
   #probe: Probe | undefined;
   #unconfirmed = 0; // SENDs without a receipt since the last RECEIPT
@@ -287,15 +288,19 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     this.release(target);
   }
 
-  /** A consumer has enough: reading stops until it is released, unless an answer of the broker is awaited. */
-  hold(consumer: object): void {
-    this.#reading ??= new Reading(this.#socket, () => this.#receipts.size > 0 || !!this.#raw?.awaitsReceipt);
-    this.#reading.hold(consumer);
+  /** A consumer has enough: reading stops until it is released, but for awaited answers unless it is `blocked`. */
+  hold(consumer: object, blocked: boolean = false): void {
+    this.#madeReading().hold(consumer, blocked);
   }
 
   /** The opposite of `hold`. */
   release(consumer: object): void {
     this.#reading?.release(consumer);
+  }
+
+  /** Somebody waits for a message that answers one of ours. Returns what ends that; to be called once. */
+  awaitReply(): () => void {
+    return this.#madeReading().awaitReply();
   }
 
   /**
@@ -418,10 +423,14 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     return this.#transactions ??= new OpenTransactions((frame, wait, takeBack) => this.request(frame, wait, takeBack));
   }
 
+  #madeReading(): Reading {
+    return this.#reading ??= new Reading(this.#socket, () => this.#receipts.size > 0 || !!this.#raw?.awaitsReceipt);
+  }
+
   #rawFrames(): RawFrames {
     if (this.#raw !== undefined) return this.#raw;
-    const onFull = (full: boolean) => full ? this.hold(raw) : this.release(raw);
-    const raw = new RawFrames(this.#targets, onFull, () => this.onChange());
+    const onFill = (fill: Fill) => fill === "room" ? this.release(raw) : this.hold(raw, fill === "blocked");
+    const raw = new RawFrames(this.#targets, onFill, () => this.onChange());
     if (this.#ended !== undefined) raw.end(this.#rawEnd());
     return this.#raw = raw;
   }

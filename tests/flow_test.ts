@@ -2,26 +2,32 @@
 import { assert, assertEquals, assertLess, assertRejects } from "#assert";
 import { StompError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
-import { Inbox } from "../base/inbox.ts";
+import { type Fill, Inbox, type Meter } from "../base/inbox.ts";
 import { test } from "#test";
 import { clientTest, frame, openSession, settle, subscribed, Watcher } from "./support/client_rig.ts";
 import { FakeClock } from "./support/fake_clock.ts";
 import { confirm, message, receiptFor } from "./support/raw_server.ts";
 
-const item = (bodyLength: number) => ({ bodyLength });
+interface Item {
+  size: number;
+  n?: number;
+}
+
+const item = (size: number): Item => ({ size });
+const meter: Meter<Item> = { enter() {}, leave() {}, add: ({ size }) => size, remove: ({ size }) => size };
 
 test("an inbox asks for a pause at its limits, and for more at half of them", async () => {
-  const told: boolean[] = [];
-  const inbox = new Inbox<{ bodyLength: number }>((full) => told.push(full), { items: 4, bytes: 100 });
+  const told: Fill[] = [];
+  const inbox = new Inbox<Item>(meter, (fill) => told.push(fill), { items: 4, bytes: 100 });
   for (let i = 0; i < 6; i++) inbox.put(item(1)); // what comes nevertheless is kept
-  assertEquals([told, inbox.length, inbox.full], [[true], 6, true]);
+  assertEquals([told, inbox.length, inbox.fill], [["full"], 6, "full"]);
   while (inbox.length > 3) inbox.takeNow();
-  assertEquals(told, [true]);
+  assertEquals(told, ["full"]);
   inbox.takeNow();
-  assertEquals([told, inbox.full], [[true, false], false]);
+  assertEquals([told, inbox.fill], [["full", "room"], "room"]);
   inbox.put(item(98));
-  assertEquals([told, inbox.bytes], [[true, false, true], 100]);
-  inbox.drop(({ bodyLength }) => bodyLength > 1);
+  assertEquals([told, inbox.bytes], [["full", "room", "full"], 100]);
+  inbox.drop(({ size }) => size > 1);
   assertEquals([told.length, inbox.length, inbox.bytes], [4, 2, 2]);
   // Nobody is woken by what is dropped in the middle.
   let empty = false;
@@ -34,9 +40,58 @@ test("an inbox asks for a pause at its limits, and for more at half of them", as
   assertEquals(await inbox.take({ nb: true }, "an item"), undefined);
 });
 
+test("an inbox is blocked at eight times its limits, and at 64 MiB, until there is less than that", () => {
+  const cases = [
+    [{ items: 4, bytes: Infinity }, 1, 4, 32],
+    [{ items: Infinity, bytes: 100 }, 10, 10, 80],
+    [{ items: Infinity, bytes: 2 ** 24 }, 2 ** 20, 16, 64],
+    [{ items: Infinity, bytes: 2 ** 27 }, 2 ** 20, 128, 128],
+  ] as const;
+  for (const [limits, size, full, blocked] of cases) {
+    const told: string[] = [];
+    const inbox = new Inbox<Item>(
+      meter,
+      (fill, news) => told.push(`${fill}${news ? "!" : ""} ${inbox.length}`),
+      limits,
+    );
+    while (inbox.fill !== "blocked") inbox.put(item(size));
+    inbox.takeNow();
+    inbox.put(item(size));
+    while (inbox.length > 0) inbox.takeNow();
+    // What was told once is no news until there was room.
+    const first = full === blocked ? [] : [`full! ${full}`];
+    assertEquals(told, [
+      ...first,
+      `blocked! ${blocked}`,
+      `full ${blocked - 1}`,
+      `blocked ${blocked}`,
+      `full ${blocked - 1}`,
+      `room ${full / 2}`,
+    ]);
+  }
+});
+
+test("an inbox that has ended is not full, and what waits in it does not count", () => {
+  const told: Fill[] = [];
+  let count = 0;
+  const counting: Meter<Item> = {
+    enter() {},
+    leave: (items) => void (count -= [...items].length),
+    add: () => ++count,
+    remove: () => count--,
+  };
+  const inbox = new Inbox<Item>(counting, (fill) => told.push(fill), { items: 2 });
+  for (let i = 0; i < 3; i++) inbox.put(item(1));
+  assertEquals([told, count], [["full"], 3]);
+  inbox.end();
+  assertEquals([told, count, inbox.length], [["full", "room"], 0, 3]);
+  while (inbox.takeNow());
+  assertEquals([told.length, count], [2, 0]);
+});
+
 test("an inbox: what was there before its end can be taken, then everybody is told", async () => {
-  const inbox = new Inbox<{ bodyLength: number; n?: number }>(() => {});
-  inbox.put({ bodyLength: 0, n: 1 });
+  const inbox = new Inbox<Item>(meter, () => {});
+  inbox.put({ size: 0, n: 1 });
   const error = new StompError("over");
   inbox.end(error);
   inbox.end();
@@ -44,6 +99,21 @@ test("an inbox: what was there before its end can be taken, then everybody is to
   assertEquals((await inbox.take({}, "an item"))?.n, 1);
   for (const nb of [true, false]) {
     assertEquals(await assertRejects(() => inbox.take({ nb }, "an item")), error);
+  }
+});
+
+test("an inbox: two takes wait, the first gives up, the second gets the item", async () => {
+  for (const given of [0, 1, 2]) {
+    const inbox = new Inbox<Item>(meter, () => {});
+    const aborts = [0, 1, 2].map(() => new AbortController());
+    const takes = aborts.map(({ signal }) => inbox.take({ signal }, "an item"));
+    aborts[given]!.abort(new Error("enough"));
+    await assertRejects(() => takes[given]!, Error, "enough");
+    const others = takes.filter((_, i) => i !== given);
+    inbox.put({ size: 1, n: 1 });
+    inbox.put({ size: 1, n: 2 });
+    assertEquals((await Promise.all(others)).map((one) => one?.n), [1, 2]);
+    assertEquals(inbox.length, 0);
   }
 });
 
@@ -58,6 +128,7 @@ clientTest("a full queue stops reading, and half a queue goes on; others wait me
     subscription: slow.id,
     destination: "/queue/a",
     queued: 4,
+    blocked: false,
   });
   await peer.write(message(other.id, "o1") + message(slow.id, "m5"));
   const waiting = other.take();
@@ -133,11 +204,12 @@ clientTest("with prefetch and acknowledgements one that is slow does not stop th
 clientTest("a limit in bytes does the same", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const watcher = new Watcher(stomp);
-  const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedBytes: 6 });
+  const one = message("sub-1", "m01").length - "MESSAGE".length - 2; // but for the ends of head and frame
+  const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedBytes: one * 2 });
   await peer.write(message(slow.id, "m01") + message(slow.id, "m02"));
   assertEquals((await watcher.until("slow consumer")).queued, 2);
   await peer.write(message(slow.id, "m03"));
-  assertEquals([(await slow.take())?.id, slow.full], ["m01", false]); // three bytes are left
+  assertEquals([(await slow.take())?.id, slow.full], ["m01", false]); // half is left
   assertEquals([(await slow.take())?.id, (await slow.take())?.id], ["m02", "m03"]);
 });
 

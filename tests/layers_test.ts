@@ -37,7 +37,6 @@ const DEBTS: Record<string, { lines?: number; internal?: number; timers?: number
   "codec/decoder.ts": { internal: 3 },
   "codec/frame.ts": { internal: 5 },
   "connection/heartbeat.ts": { timers: 1 },
-  "connection/socket.ts": { timers: 4 },
   "session/session.ts": { lines: 530 },
 };
 
