@@ -25,6 +25,23 @@ test("a decoder holds a chunk of which somebody has a view, and no other that is
   assertEquals(reading.holdsChunk, false);
 });
 
+test("a decoder holds the chunk that a cut frame ends in, where its body is a view on that", () => {
+  for (
+    const { cut, body, held } of [
+      { cut: 4, body: "h\xe9llo", held: true },
+      { cut: 4, body: "hello", held: false },
+      { cut: 18, body: "h\xe9llo", held: false }, // in the body: that is put together elsewhere
+    ]
+  ) {
+    const bodies: string[] = [];
+    const decoder = new FrameDecoder({ onFrame: (frame) => bodies.push(frame.text()) });
+    const wire = octets(`MESSAGE\nfoo:bar\n\n${body}\0`);
+    decoder.push(wire.slice(0, cut));
+    decoder.push(wire.slice(cut));
+    assertEquals([bodies.length, decoder.holdsChunk], [1, held], `${body}, cut at ${cut}`);
+  }
+});
+
 for (const [kind, letter] of [["ASCII", "x"], ["more than ASCII", "é"]] as const) {
   test(`what waits is as it was sent when much has come since, where bodies are ${kind}`, async () => {
     const broker = await Broker.listen();

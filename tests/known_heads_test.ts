@@ -222,6 +222,28 @@ test("a known head that is over the limit is refused though it is cut", () => {
   assertEquals(frames, 2);
 });
 
+test("a known head that is over the limit is refused when it is whole, too", () => {
+  for (const size of [50, 51]) {
+    let frames = 0;
+    const decoder = new FrameDecoder({ onFrame: () => frames++, maxHeaderBytes: 66 });
+    decoder.push(octets(message(["a:1", "b:2"])));
+    decoder.push(octets(message(["a:2", "b:2"])));
+    const push = () => decoder.push(octets(message([`a:${"x".repeat(size)}`, "b:2"])));
+    if (size === 50) push();
+    else assertThrows(push, UnknownBrokerResponseError, "maxHeaderBytes");
+    assertEquals(frames, size === 50 ? 3 : 2);
+  }
+});
+
+test("heads with a NUL are not learned: eight of them are the same number as other bytes", () => {
+  const zeros = "\0".repeat(24);
+  const known = message([`a:${zeros}`, "b:c"]);
+  for (let at = 0; at < zeros.length; at++) {
+    const other = message([`a:${zeros.slice(0, at)}\x80${zeros.slice(at + 1)}`, "b:c"]);
+    assertEquals(lastOf([known, known, other]), lastOf([other]), `at ${at}`);
+  }
+});
+
 test("heads one after the other: of many kinds", () => {
   for (const kinds of [2, 4, 5, 13]) {
     const frames = Array.from({ length: 200 }, (_, i) => message([`id:${i}`, `kind-${i % kinds}:x`, "a:b"], `${i}`));
