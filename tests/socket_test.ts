@@ -70,6 +70,17 @@ clientTest("an end is given up when its time by the clock is over", async (rig) 
   assertEquals(clock.timers, 0);
 });
 
+clientTest("an end that the far end answers leaves no timer behind", async (rig) => {
+  const clock = new FakeClock();
+  const [transport, peer] = rig.memory();
+  const socket = new FramedSocket(transport, { clock });
+  socket.start({ onFrame() {}, onEnd() {} });
+  const ended = socket.end(1000);
+  await peer.close();
+  await ended;
+  assertEquals(clock.timers, 0);
+});
+
 clientTest("a session whose waiters wait for room tells them when it ends", async (rig) => {
   const { session } = await openSession(rig);
   let room: Promise<void> | undefined;
