@@ -8,6 +8,11 @@ import { StompError, TimeoutError } from "../base/errors.ts";
 import { Frame, type FrameSocket } from "../codec/frame.ts";
 import type { Message } from "../client/message.ts";
 import { openSocket } from "../connection/open_socket.ts";
+import { Inbox } from "../base/inbox.ts";
+import { NO_HEARTBEAT } from "../connection/heartbeat.ts";
+import { Backlog } from "../session/backlog.ts";
+import { Session } from "../session/session.ts";
+import { connectWebSocket } from "../transport/transport_websocket.ts";
 import { Simple } from "../client/simple.ts";
 import { Stomp } from "../client/stomp.ts";
 import type { StompOptions } from "../client/stomp_options.ts";
@@ -16,7 +21,7 @@ import { readModule } from "./support/modules.ts";
 import { runtime } from "./support/runtime.ts";
 import { pattern } from "./support/sockets.ts";
 import { bridgeTo } from "./support/websocket_bridge.ts";
-import { WebSocketPeer } from "./support/websocket_peer.ts";
+import { OPCODES, WebSocketPeer } from "./support/websocket_peer.ts";
 
 /** The embedded broker behind a WebSocket. */
 interface Rig {
@@ -212,4 +217,37 @@ test({
     assertEquals(readModule(script).imports, []);
     assertEquals(script.match(/\brequire\(/g), null);
   },
+});
+
+test("what is unread ends the connection, also while an answer is awaited", async () => {
+  const server = await WebSocketPeer.listen();
+  try {
+    const [transport, far] = await Promise.all([
+      connectWebSocket({ hostname: "127.0.0.1", port: server.port, maxUnread: 1 << 20 }),
+      server.accept(),
+    ]);
+    const opening = Session.open(transport, { host: "/", heartbeat: NO_HEARTBEAT, timeout: 10_000 });
+    far.send("CONNECTED\nversion:1.2\n\n\0");
+    const session = await opening;
+    const inbox = new Inbox<Frame>(new Backlog(), (fill) => session.hold(inbox, fill === "blocked"), { items: 10 });
+    session.expect({ id: "1", destination: "/queue/a", deliver: (message) => inbox.put(message) });
+    const answer = session.request(new Frame().buildFrame({ command: "BEGIN", headers: { transaction: "a" } }));
+    answer.catch(() => {});
+    const body = "x".repeat(10_000);
+    const large = new TextEncoder().encode(`MESSAGE\nsubscription:1\nmessage-id:1\n\n${body}\0`);
+    for (let i = 0; i < 1000; i++) far.frame(OPCODES.text, large);
+    await far.rest();
+    assertEquals([far.closeCode, inbox.fill, inbox.length], [1000, "blocked", 80]);
+    // What was received before is still given out.
+    let taken = 0;
+    while (session.isOpen) {
+      if (inbox.takeNow() !== undefined) taken++;
+      else await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    assertLess(taken, 80 + 120);
+    const error = await assertRejects(() => answer, StompError);
+    assertMatch(error.message, /Cannot confirm BEGIN: .* more than 1048576 bytes wait to be read/);
+  } finally {
+    await server.close();
+  }
 });
