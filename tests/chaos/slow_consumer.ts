@@ -18,6 +18,7 @@ const HELP = `deno run --allow-all tests/chaos/slow_consumer.ts [options]
   --bytes N      of each body; default 100
   --prefetch N   as an option of the subscription, in mode client-individual; without it the mode is auto, and the broker
                  sends as fast as it may
+  --sends        while sends go on over the same connection, whose receipts stand behind the messages
   --url URL      a broker that runs; the queue is /queue/slow-consumer
   --help         this text`;
 
@@ -55,7 +56,7 @@ function pause(milliseconds: number): Promise<void> {
 }
 
 /** Consumes, and says how much memory was needed on top. */
-async function measure(url: string, seconds: number, prefetch: number | undefined): Promise<boolean> {
+async function measure(url: string, seconds: number, prefetch: number | undefined, sends: boolean): Promise<boolean> {
   await using stomp = await Stomp.connect(url);
   // Idle, but with all code in place: one message each way.
   const first = await stomp.subscribe("/queue/slow-consumer-warm");
@@ -69,6 +70,14 @@ async function measure(url: string, seconds: number, prefetch: number | undefine
   );
   let most = 0;
   let taken = 0;
+  let over = false;
+  let confirmed = 0;
+  const sending = Promise.all(Array.from({ length: sends ? 16 : 0 }, async () => {
+    while (!over) {
+      // Sends that wait are given up at the end.
+      await stomp.send("/topic/slow-consumer", "x").then(() => confirmed++, () => {});
+    }
+  }));
   const end = performance.now() + seconds * 1000;
   for await (const message of subscription) {
     taken++;
@@ -77,9 +86,14 @@ async function measure(url: string, seconds: number, prefetch: number | undefine
     if (performance.now() > end) break;
     await pause(100);
   }
+  over = true;
+  await stomp.disconnect({ signal: AbortSignal.abort() });
+  await sending;
   const needed = most - idle;
   console.log(
-    `${taken} messages in ${seconds} s; idle ${idle.toFixed(1)} MiB, at most ${most.toFixed(1)} MiB: ` +
+    `${taken} messages in ${seconds} s, ${confirmed} sends confirmed; idle ${idle.toFixed(1)} MiB, at most ${
+      most.toFixed(1)
+    } MiB: ` +
       `${needed.toFixed(1)} MiB on top, ${MOST} are allowed`,
   );
   return needed <= MOST && taken > seconds * 5;
@@ -91,6 +105,7 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "20" },
     bytes: { type: "string", default: "100" },
     prefetch: { type: "string" },
+    sends: { type: "boolean", default: false },
     url: { type: "string" },
     serve: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
@@ -105,7 +120,7 @@ if (values.help) {
   await serve(messages, bytes);
 } else if (values.url !== undefined) {
   await fill(values.url, messages, bytes);
-  process.exitCode = await measure(values.url, seconds, prefetch) ? 0 : 1;
+  process.exitCode = await measure(values.url, seconds, prefetch, values.sends) ? 0 : 1;
 } else {
   const own = fileURLToPath(import.meta.url);
   const flags = "Deno" in globalThis ? ["run", "--allow-all", "--no-check"] : [];
@@ -116,6 +131,6 @@ if (values.help) {
     child.stdout!.once("data", (data) => resolve(String(data).trim()));
   });
   console.log(`${messages} messages wait`);
-  process.exitCode = await measure(url, seconds, prefetch) ? 0 : 1;
+  process.exitCode = await measure(url, seconds, prefetch, values.sends) ? 0 : 1;
   child.stdin!.end();
 }
