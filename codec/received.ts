@@ -152,17 +152,19 @@ const MOVED = 1 << 16;
 
 /** Moves frames, in the order in which they will be let go of, into chunks that hold nothing else. */
 export function moveOut(frames: readonly Received[]): void {
-  for (let from = 0, to = 0; from < frames.length; from = to) {
-    let size = 0;
-    do size += frames[to++]!.size; while (to < frames.length && size + frames[to]!.size <= MOVED);
-    const bytes = new Uint8Array(size);
+  let from = 0;
+  while (from < frames.length) {
+    let to = from;
+    let length = 0;
+    do length += frames[to++]!.size; while (to < frames.length && length + frames[to]!.size <= MOVED);
+    const bytes = new Uint8Array(length);
     // Kept as bytes: a text of all of them would double what they take.
     const chunk = new Chunk(bytes, { isKept: true });
     let at = 0;
-    for (let i = from; i < to; i++) {
-      const { size } = frames[i]!;
-      frames[i]!.moveTo(chunk, bytes, at);
-      at += size;
+    for (; from < to; from++) {
+      const frame = frames[from]!;
+      frame.moveTo(chunk, bytes, at);
+      at += frame.size;
     }
   }
 }
