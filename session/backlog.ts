@@ -32,7 +32,6 @@ export class Backlog implements Meter<Frame> {
   #maxBytes = MAX_BYTES;
   #full = false;
   #told = false; // that it is full, since half of that waited
-  #count = 0;
   #bytes = 0;
   #kept = 0; // bytes of memory, at most: what was taken meanwhile is found out by a review
   // Of the frame that was added last: the next one is mostly in the same.
@@ -79,7 +78,6 @@ export class Backlog implements Meter<Frame> {
     const received = receivedOf(frame);
     if (received === undefined) return 0;
     const { size, chunk } = received;
-    this.#count++;
     this.#bytes += size;
     if (chunk !== this.#chunk) this.#addChunk(chunk);
     if (this.#bytes >= this.#maxBytes && !this.#full) {
@@ -95,8 +93,8 @@ export class Backlog implements Meter<Frame> {
   remove(frame: Frame): number {
     const size = receivedOf(frame)?.size ?? 0;
     this.#bytes -= size;
-    if (--this.#count === 0) {
-      this.#bytes = this.#kept = 0;
+    if (this.#bytes === 0) {
+      this.#kept = 0;
       this.#chunk = this.#memory = undefined;
     }
     if (this.#told) this.#onLess();
