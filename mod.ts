@@ -22,7 +22,7 @@ export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } fr
 export type { ReconnectOptions } from "./base/backoff.ts";
 export type { ConsumeOptions, Handler, RetryOptions } from "./client/consume.ts";
 export { type AcknowledgeOptions, type Acknowledger, Message } from "./client/message.ts";
-export { openSocket, type OpenSocketOptions } from "./connection/open_socket.ts";
+export { openSocket, type OpenSocketOptions } from "./session/open_socket.ts";
 export type { OutboxLimits } from "./client/outbox.ts";
 export type { Reply, RequestOptions } from "./client/request.ts";
 export { Client, type GetOptions, type PutOptions, Simple, type SimpleSubscribeOptions } from "./client/simple.ts";

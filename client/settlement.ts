@@ -27,6 +27,14 @@ interface MessageName {
   readonly headers: Record<string, string>;
 }
 
+/** How a broker deals with acknowledgements. */
+export interface AcknowledgingBroker {
+  /** Whether an ACK stands for one message also in mode `client`. */
+  readonly oneByOne: boolean;
+  /** Whether it keeps messages that are not settled after UNSUBSCRIBE, until they are refused. */
+  readonly keepsUnsettled: boolean;
+}
+
 /** Keeps the account of one subscription. */
 export class Settlement {
   /** Messages for which ACK or NACK was sent. */
@@ -41,6 +49,7 @@ export class Settlement {
   #letGoTo = 0; // the same in mode client: everything up to this number
   #tentative: Set<Message> | undefined; // settled in a transaction that is open
   #open: MessageName[] | undefined; // in mode client, where each message needs an ACK of its own: what was taken
+  #taken: Set<Message> | undefined; // in mode client-individual, where the broker keeps it after UNSUBSCRIBE
   #onSettled: (() => void) | undefined;
 
   /** Nothing was taken yet. */
@@ -48,9 +57,10 @@ export class Settlement {
     this.#mode = mode;
   }
 
-  /** A new connection; `oneByOne` says whether an ACK on it stands for one message also in mode `client`. */
-  enter(oneByOne: boolean): void {
+  /** A new connection. */
+  enter({ oneByOne, keepsUnsettled }: AcknowledgingBroker): void {
     this.#open = oneByOne && this.#mode === "client" ? [] : undefined;
+    this.#taken = keepsUnsettled && this.#mode === "client-individual" ? new Set() : undefined;
   }
 
   /** Notes that a message was taken. */
@@ -58,6 +68,15 @@ export class Settlement {
     this.#lastTaken = message.number;
     this.#unsettled++;
     this.#open?.push(nameOf(message));
+    this.#taken?.add(message);
+  }
+
+  /** The messages that were taken and are not settled, or what names them; each is given once. */
+  takeUnsettled(): Frame[] {
+    const named = this.#open?.splice(0).map(({ headers }) => new Frame().buildFrame({ command: "MESSAGE", headers }));
+    const messages = [...this.#taken ?? []];
+    this.#taken?.clear();
+    return [...named ?? [], ...messages];
   }
 
   /**
@@ -83,6 +102,7 @@ export class Settlement {
     this.count++;
     if (!this.#letGo?.delete(message)) this.#unsettled--;
     const names = this.#closeTo(message.number);
+    this.#taken?.delete(message);
     if (!inTransaction) {
       this.#settled(message);
       return undefined;
@@ -98,6 +118,7 @@ export class Settlement {
         this.count--;
         this.#unsettled++;
         if (names !== undefined) this.#open = [...names, ...this.#open ?? []].sort((a, b) => a.number - b.number);
+        this.#taken?.add(message);
         // It may be settled once more, but a drain that waited for that could wait for nothing.
         this.letGo(message);
       },
@@ -134,6 +155,7 @@ export class Settlement {
     this.#tentative?.clear();
     this.#letGo = undefined;
     this.#open = undefined;
+    this.#taken = undefined;
     this.#onSettled?.();
   }
 

@@ -9,7 +9,7 @@ import { type StompError, SubscriptionError, TimeoutError } from "../base/errors
 import type { Frame } from "../codec/frame.ts";
 import { type Fill, Inbox, type InboxLimits, type Meter } from "../base/inbox.ts";
 import type { AcknowledgeOptions, Acknowledger, Message } from "./message.ts";
-import { type RefusedMessages, Settlement } from "./settlement.ts";
+import { type AcknowledgingBroker, type RefusedMessages, Settlement } from "./settlement.ts";
 import type { UnsubscribeOptions } from "./stomp_options.ts";
 import type { MessageTarget } from "../session/targets.ts";
 
@@ -81,6 +81,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   #epoch = 0; // of the connection; 0 while there is none
   #received = 0;
   #ignoring = false; // messages that still come are not wanted
+  #unwanted: Message[] = []; // what was not taken, for others
   /** @internal What was said of its messages; in mode `auto` there is nothing to say. */
   readonly settlement: Settlement | undefined;
   readonly #owner: SubscriptionOwner;
@@ -224,7 +225,9 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
       return this.#ending;
     }
     try {
-      return this.#begin(this.#leave(this.#owner.unsubscribe(this, options)));
+      return this.#begin(
+        this.#leave(this.#owner.unsubscribe(this, options)),
+      );
     } catch (error) {
       return Promise.reject(error);
     }
@@ -274,10 +277,15 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
 
   /** @internal Takes a message off the socket. */
   deliver(frame: Frame): void {
-    if (this.#ignoring) return;
     const message = frame as Message;
     message.cameBy(this, this.#epoch, ++this.#received);
+    if (this.#ignoring || this.#over) return void this.#unwanted.push(message);
     this.#inbox.put(message);
+  }
+
+  /** @internal Takes the messages that are not settled. */
+  get takeUnsettled(): (() => Frame[]) | undefined {
+    return this.settlement && (() => this.#takeAllUnsettled());
   }
 
   /** @internal The broker has ended the subscription by itself. */
@@ -313,13 +321,14 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     this.#connection?.abort();
     this.#connection = undefined;
     if (this.ackMode !== "auto") this.#dropQueued();
+    this.#unwanted = [];
     this.settlement?.forget();
   }
 
-  /** @internal A new connection, and whether an ACK on it stands for one message also in mode `client`. */
-  enter(epoch: number, oneByOne: boolean): void {
+  /** @internal A new connection, and how its broker acknowledges. */
+  enter(epoch: number, broker: AcknowledgingBroker): void {
     this.#epoch = epoch;
-    this.settlement?.enter(oneByOne);
+    this.settlement?.enter(broker);
   }
 
   /** @internal It is over. */
@@ -397,8 +406,15 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     this.#dropQueued();
   }
 
+  /** The messages that others are to get: those that were not taken, and those that were and are not settled. */
+  #takeAllUnsettled(): Frame[] {
+    this.#ignore();
+    const unwanted = this.#unwanted.splice(0).filter(({ epoch }) => epoch === this.#epoch);
+    return [...this.settlement?.takeUnsettled() ?? [], ...unwanted];
+  }
+
   #dropQueued(): void {
-    this.#inbox.drop((message) => message.subscription === this);
+    this.#inbox.drop((message) => message.subscription === this && this.#unwanted.push(message) > 0);
   }
 }
 

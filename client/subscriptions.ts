@@ -5,7 +5,7 @@
  */
 import { checkAckMode, readAckMode } from "../session/acknowledge.ts";
 import { beginSteps, checkWait, within } from "../base/deadline.ts";
-import { consumerHeaders, forgetHeaders, hasPrefetch } from "../dialects/dialect.ts";
+import { consumerHeaders, forgetHeaders, givesBackFrom, hasPrefetch } from "../dialects/dialect.ts";
 import {
   BrokerErrorResponse,
   NotConnectedError,
@@ -70,6 +70,9 @@ interface Entry {
 const REFUSALS = 5;
 
 const DONE: Promise<void> = Promise.resolve();
+
+/** The prefetch where nothing is said of it: as many messages as the queue of a subscription takes before it is full. */
+const USUAL_PREFETCH = 1024;
 
 /** A SUBSCRIBE that an ERROR may have been about this often is refused. */
 const MAX_DOUBTS = 2;
@@ -246,11 +249,8 @@ export class Subscriptions implements SubscriptionOwner {
     // RabbitMQ deletes what is unsubscribed in so many words; ActiveMQ only what nobody consumes any more.
     const atOnce = forget && family === "rabbitmq";
     const left = beginSteps(wait, this.#owner.timeout);
-    const first = session.unsubscribe(
-      subscription,
-      unsubscribeFrame({ ...named, ...(atOnce && deleted), ...headers }),
-      left(),
-    );
+    const frame = unsubscribeFrame({ ...named, ...(atOnce && deleted), ...headers });
+    const first = session.unsubscribe(subscription, frame, left, !atOnce); // what is deleted has no other consumer
     this.#entries.delete(id);
     const all = forget && !atOnce
       ? first.then(() => session.request(unsubscribeFrame({ ...named, ...deleted, ...headers }), left()))
@@ -305,7 +305,9 @@ export class Subscriptions implements SubscriptionOwner {
     // RabbitMQ's cumulative ACK counts for all subscriptions of a connection, so it gets one for each message, in 1.0 too.
     const oneByOne = family === "rabbitmq" && ackMode === "client";
     const countsPrefetch = ackMode !== "auto" && hasPrefetch(family);
-    const prefetch = options.prefetch ?? (countsPrefetch ? options.usualPrefetch : undefined);
+    // Without one, RabbitMQ sends all it has, and reading stops at the limits of the queue even for awaited answers.
+    const usual = options.usualPrefetch ?? options.maxQueuedMessages ?? USUAL_PREFETCH;
+    const prefetch = options.prefetch ?? (countsPrefetch && Number.isInteger(usual) ? usual : undefined);
     const frame = new Frame().buildFrame({
       command: "SUBSCRIBE",
       headers: {
@@ -316,7 +318,7 @@ export class Subscriptions implements SubscriptionOwner {
         ...options.headers,
       },
     });
-    subscription.enter(session.epoch, oneByOne);
+    subscription.enter(session.epoch, { oneByOne, keepsUnsettled: givesBackFrom(family) !== undefined });
     // The queue that subscriptions by conf share is its client's to hold for.
     if (subscription.full && !entry.byConf) session.hold(subscription, subscription.blocked);
     const giveUp = entry.giveUp = new AbortController();

@@ -59,6 +59,11 @@ interface Dialect {
   readonly forget: Row<DurableSubscription>;
   /** The headers of a message that has to survive a restart, where its sender says nothing about that. */
   readonly persistentByDefault: HeaderEntries;
+  /**
+   * Where a subscription is moved to so that its unsettled messages can be refused, on a broker that keeps them for the
+   * connection after UNSUBSCRIBE. `undefined` where UNSUBSCRIBE puts them back.
+   */
+  readonly givesBackFrom: string | undefined;
   /** Whether an ACK in a transaction takes effect together with the SENDs in it, or not at all. */
   readonly transactsAcknowledgements: boolean;
 }
@@ -110,6 +115,8 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
       throw new UnsupportedByBrokerError("forget", "rabbitmq", RABBITMQ_FORGET);
     },
     persistentByDefault: PERSISTENT,
+    // A pseudo-queue for replies: it needs no declaration and no permission, and never has a message.
+    givesBackFrom: "/amq/queue/amq.rabbitmq.reply-to",
     // Its transaction is a buffer in the STOMP plugin: COMMIT replays the frames one by one and answers before the
     // messages are on disk, so an ACK among them may be done although the SENDs are lost (seen in 3.10 to 4.3).
     transactsAcknowledgements: false,
@@ -130,6 +137,7 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
     },
     forget: ({ name }) => [["activemq.subscriptionName", name]],
     persistentByDefault: PERSISTENT,
+    givesBackFrom: undefined,
     transactsAcknowledgements: true,
   },
   artemis: {
@@ -148,6 +156,7 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
     },
     forget: ({ name }) => [["durable-subscription-name", name]],
     persistentByDefault: PERSISTENT,
+    givesBackFrom: undefined,
     transactsAcknowledgements: false, // it ignores the transaction of an ACK, as its documentation says
   },
   stompy: {
@@ -168,6 +177,7 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
     },
     forget: IN_MEMORY,
     persistentByDefault: [],
+    givesBackFrom: undefined,
     transactsAcknowledgements: true,
   },
   unknown: {
@@ -176,6 +186,7 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
     consumer: { prefetch: SAY_BROKER, durable: SAY_BROKER, selector: header("selector"), exclusive: SAY_BROKER },
     forget: SAY_BROKER,
     persistentByDefault: PERSISTENT,
+    givesBackFrom: undefined,
     transactsAcknowledgements: true,
   },
 };
@@ -229,7 +240,7 @@ const ERROR_SCOPES: { readonly [F in BrokerFamily]?: readonly (readonly [RegExp,
     [/delivery acknowledgement on channel \d+ timed out/i, "connection"],
     [/access[_ ]refused[^]*token has expired/i, "connection"],
     [
-      /^Subscription not found\nMessage with id|unknown delivery tag|^(Invalid|Missing) header\n"N?ACK"/,
+      /^Subscription not found\nMessage with id|There is no current subscription with tag|unknown delivery tag|^(Invalid|Missing) header\n"N?ACK"/,
       "acknowledgement",
     ],
     // Its queue was deleted, or the node that has it is down. The connection goes on.
@@ -287,6 +298,11 @@ export function brokerName(family: BrokerFamily): string {
 /** The headers of a message that has to survive a restart, where its sender says nothing about that. */
 export function persistentByDefault(family: BrokerFamily): HeaderEntries {
   return DIALECTS[family].persistentByDefault;
+}
+
+/** Where a subscription is moved to so that its unsettled messages can be refused; `undefined` where it need not be. */
+export function givesBackFrom(family: BrokerFamily): string | undefined {
+  return DIALECTS[family].givesBackFrom;
 }
 
 /**

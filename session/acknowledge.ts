@@ -43,12 +43,20 @@ export function acknowledgement(
   if (command === "NACK" && version === "1.0") {
     throw new AcknowledgeError("Cannot send NACK: STOMP 1.0, which the broker chose, has none");
   }
+  return new Frame().buildFrame({ command, headers: { ...namesOf(message, version), ...headers } });
+}
+
+/** The NACK that puts a message back on RabbitMQ, which knows it in 1.0 as well. */
+export function requeueing(message: Frame, version: Version): Frame {
+  return new Frame().buildFrame({ command: "NACK", headers: namesOf(message, version) });
+}
+
+function namesOf(message: Frame, version: Version): Record<string, string | undefined> {
   const messageId = message.header("message-id");
-  const named = version === "1.2"
+  return version === "1.2"
     // A 1.2 broker that sends no `ack` header is left with the only other name there is.
     ? { id: message.header("ack") ?? messageId }
     : { subscription: message.header("subscription"), "message-id": messageId };
-  return new Frame().buildFrame({ command, headers: { ...named, ...headers } });
 }
 
 /**

@@ -15,7 +15,8 @@ import {
   type WaitOptions,
 } from "../base/deadline.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
-import { type BrokerFamily, brokerFamily, type FrameLimits } from "../dialects/dialect.ts";
+import { type BrokerFamily, brokerFamily, type FrameLimits, givesBackFrom } from "../dialects/dialect.ts";
+import { GiveBack } from "./give_back.ts";
 import { FrameCheck } from "./frame_limits.ts";
 import {
   BrokerErrorResponse,
@@ -100,6 +101,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   readonly #receipts = new Receipts(this);
   #madePlainHeads: PlainHeads | undefined;
   #transactions: OpenTransactions | undefined;
+  #giveBack: GiveBack | undefined;
   #raw: RawFrames | undefined;
   #reading: Reading | undefined; // since a consumer had enough, or a reply was awaited
   #complaints: Complaints | undefined; // since there was one
@@ -262,19 +264,47 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   /** Subscribes. The target gets messages from now on, also before the promise resolves. */
   async subscribe(target: MessageTarget, frame: Frame, wait?: WaitOptions): Promise<Frame> {
     this.#targets.add(target);
+    let isWritten = false;
     try {
-      return await this.request(frame, wait, () => {
-        return new Frame().buildFrame({ command: "UNSUBSCRIBE", headers: unsubscribeHeaders(target, this.version) });
-      });
+      const answered = this.request(frame, wait);
+      isWritten = true;
+      return await answered;
     } catch (error) {
-      this.forget(target);
+      const isGivenUp = isWritten && this.isOpen && !(error instanceof BrokerErrorResponse);
+      if (isGivenUp) this.#takeBack(target);
+      else this.forget(target);
       throw error;
     }
   }
 
-  /** Unsubscribes. The target gets what is under way, until the broker has confirmed. */
-  unsubscribe(target: MessageTarget, frame: Frame, wait?: WaitOptions): Promise<Frame> {
-    return this.request(frame, wait).finally(() => this.forget(target));
+  /** Undoes a SUBSCRIBE that nobody waits for any more: the broker may do it, and may have delivered already. */
+  #takeBack(target: MessageTarget): void {
+    const headers = unsubscribeHeaders(target, this.version);
+    this.unsubscribe(target, new Frame().buildFrame({ command: "UNSUBSCRIBE", headers })).catch(() => {});
+  }
+
+  /**
+   * Unsubscribes. The target gets what is under way, until the broker has confirmed.
+   *
+   * @param givesBack whether others are to get what is not settled, on a broker that would keep it
+   */
+  unsubscribe(
+    target: MessageTarget,
+    frame: Frame,
+    left: () => WaitOptions = () => ({}),
+    givesBack: boolean = true,
+  ): Promise<Frame> {
+    const destination = givesBackFrom(this.family);
+    const { takeUnsettled } = target;
+    let ended: Promise<Frame>;
+    if (destination === undefined || takeUnsettled === undefined || !givesBack) {
+      ended = this.request(frame, left());
+    } else {
+      this.#checkOpen("UNSUBSCRIBE");
+      this.#giveBack ??= new GiveBack(this, destination);
+      ended = this.#giveBack.end(target, frame, takeUnsettled, left);
+    }
+    return ended.finally(() => this.forget(target));
   }
 
   /** Delivers messages that come by this id, though nobody subscribed: RabbitMQ's replies, for example. */

@@ -16,6 +16,11 @@ export interface MessageTarget {
   readonly destination: string;
   /** Takes a message. Called while a chunk is decoded; must not throw. */
   deliver(message: Frame): void;
+  /**
+   * Takes the messages that were delivered and are not settled, each once. Absent where none has to be: in mode auto, for
+   * example.
+   */
+  readonly takeUnsettled?: (() => readonly Frame[]) | undefined;
   /** The broker has ended the subscription by itself. */
   cancelled?(error: StompError): void;
 }
@@ -97,7 +102,10 @@ export class Targets {
 }
 
 /** The headers by which UNSUBSCRIBE names a subscription: in 1.0 that is the destination. */
-export function unsubscribeHeaders({ id, destination }: MessageTarget, version: Version): Record<string, string> {
+export function unsubscribeHeaders(
+  { id, destination }: Pick<MessageTarget, "id" | "destination">,
+  version: Version,
+): Record<string, string> {
   return version === "1.0" ? { id, destination } : { id };
 }
 

@@ -4,7 +4,11 @@ import { test } from "#test";
 import { PlainHeads } from "../session/plain_heads.ts";
 
 test("a head is encoded once, and of many destinations no more than a thousand are kept", () => {
-  const heads = new PlainHeads("1.2");
+  const all = new PlainHeads("1.2", "unknown");
+  const heads = {
+    of: (destination: string, contentType: string | undefined) =>
+      all.of({ destination, contentType, persistent: false, headers: [], options: undefined, body: "" }),
+  };
   const first = heads.of("/queue/0", "text/plain");
   for (let i = 1; i < 1000; i++) {
     heads.of(`/queue/${i}`, i % 2 === 0 ? "text/plain" : undefined);

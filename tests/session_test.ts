@@ -255,8 +255,9 @@ clientTest("a SUBSCRIBE that is given up is taken back", async (rig) => {
     await peer.frame("SUBSCRIBE");
     abort.abort(new Error("enough"));
     await assertRejects(() => subscribing, Error, "enough");
-    const undo = await peer.frame("UNSUBSCRIBE");
-    assertEquals(undo.lines, version === "1.0" ? ["id:0", "destination:/queue/a"] : ["id:0"]);
+    const undo = await confirm(peer, "UNSUBSCRIBE");
+    const named = version === "1.0" ? ["id:0", "destination:/queue/a"] : ["id:0"];
+    assertEquals(undo.lines, [...named, "receipt:2"]);
   }
 });
 

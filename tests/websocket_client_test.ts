@@ -7,7 +7,7 @@ import { Broker } from "../broker/broker.ts";
 import { StompError, TimeoutError } from "../base/errors.ts";
 import { Frame, type FrameSocket } from "../codec/frame.ts";
 import type { Message } from "../client/message.ts";
-import { openSocket } from "../connection/open_socket.ts";
+import { openSocket } from "../session/open_socket.ts";
 import { Inbox } from "../base/inbox.ts";
 import { NO_HEARTBEAT } from "../connection/heartbeat.ts";
 import { Backlog } from "../session/backlog.ts";

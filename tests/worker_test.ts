@@ -7,7 +7,7 @@ import type { Stomp } from "../client/stomp.ts";
 import type { Subscription } from "../client/subscription.ts";
 import { type ClientRig, clientTest, settle } from "./support/client_rig.ts";
 import type { RawFrame, RawPeer } from "./support/raw_peer.ts";
-import { confirm, message } from "./support/raw_server.ts";
+import { confirm, message, takeBack } from "./support/raw_server.ts";
 
 const RABBITMQ = "server:RabbitMQ/4.0.5\n";
 
@@ -39,13 +39,13 @@ async function begin(rig: ClientRig, handler: Handler, options: ConsumeOptions =
     deliver: (id, lines = "redelivered:false\n") => peer.write(message("sub-1", id, lines)),
     async end() {
       over.abort();
-      return await frames(peer, loop);
+      return await frames(peer, loop, server === RABBITMQ && options.ack !== "auto");
     },
   };
 }
 
-/** The frames until UNSUBSCRIBE, which is confirmed. */
-async function frames(peer: RawPeer, loop: Promise<void>): Promise<string[]> {
+/** The frames until UNSUBSCRIBE, which is confirmed; on RabbitMQ what was left is given back then. */
+async function frames(peer: RawPeer, loop: Promise<void>, givesBack = false): Promise<string[]> {
   const start = performance.now();
   const seen: string[] = [];
   while (seen.at(-1) !== "UNSUBSCRIBE") {
@@ -53,6 +53,7 @@ async function frames(peer: RawPeer, loop: Promise<void>): Promise<string[]> {
     seen.push(frame.command);
     if (frame.command === "UNSUBSCRIBE") await peer.write(`RECEIPT\nreceipt-id:${frame.get("receipt")}\n\n\0`);
   }
+  if (givesBack) await takeBack(peer);
   await loop;
   assertLess(performance.now() - start, 5000);
   return seen;
@@ -83,12 +84,12 @@ clientTest(
   },
 );
 
-clientTest("`respond()` asks for a prefetch, and a plain subscription does not", async (rig) => {
+clientTest("`respond()` asks for a prefetch, and so does a subscription that acknowledges", async (rig) => {
   const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
   const [, asked] = await Promise.all([stomp.respond("/queue/a", () => {}), confirm(peer, "SUBSCRIBE")]);
   const options = { ack: "client-individual" } as const;
   const [, plain] = await Promise.all([stomp.subscribe("/queue/b", options), confirm(peer, "SUBSCRIBE")]);
-  assertEquals([asked.get("prefetch-count"), plain.get("prefetch-count")], ["10", undefined]);
+  assertEquals([asked.get("prefetch-count"), plain.get("prefetch-count")], ["10", "1024"]);
 });
 
 clientTest(
@@ -192,6 +193,7 @@ clientTest("STOMP 1.0, which has no NACK: a message that fails ends the loop and
     await confirm(peer, "SUBSCRIBE");
     await peer.write(message("sub-1", "bad", lines) + message("sub-1", "good"));
     await confirm(peer, "UNSUBSCRIBE"); // and no ACK before it
+    await takeBack(peer);
     await rejected;
   }
 });
@@ -210,7 +212,7 @@ clientTest("a loop that ends leaves to the broker what is held, and what waits f
       if (how === "signal") assertEquals(await work.end(), ["UNSUBSCRIBE"]);
       else {
         const ending = subscription[how]();
-        assertEquals(await frames(work.peer, work.loop), ["UNSUBSCRIBE"]);
+        assertEquals(await frames(work.peer, work.loop, true), ["UNSUBSCRIBE"]);
         await ending;
       }
       assertEquals(subscription.acknowledged, 0);
@@ -227,7 +229,7 @@ clientTest("a handler that throws while the loop ends leaves its message to the 
     throw new Error("interrupted");
   }, { signal: over.signal, onError: (error, message) => errors.push(`${message.id}: ${(error as Error).message}`) });
   await work.deliver("m1");
-  assertEquals(await frames(work.peer, work.loop), ["UNSUBSCRIBE"]);
+  assertEquals(await frames(work.peer, work.loop, true), ["UNSUBSCRIBE"]);
   assertEquals(errors, ["m1: interrupted"]);
 });
 

@@ -5,7 +5,7 @@
 import { assertEquals, assertMatch, assertRejects } from "#assert";
 import { AcknowledgeError, BrokerErrorResponse, ConnectionError, SubscriptionError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
-import { openSocket } from "../../connection/open_socket.ts";
+import { openSocket } from "../../session/open_socket.ts";
 import { Stomp } from "../../client/stomp.ts";
 import { type BrokerName, eventually, once, type Rig, take, takeTexts, VERSIONS } from "./support.ts";
 

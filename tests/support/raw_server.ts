@@ -111,3 +111,17 @@ export async function confirm(peer: RawPeer, command?: string): Promise<RawFrame
   await peer.write(receiptFor(frame));
   return frame;
 }
+
+/** Behind an UNSUBSCRIBE: plays RabbitMQ to a client that gives back what is not settled. Returns the ids. */
+export async function takeBack(peer: RawPeer): Promise<string[]> {
+  await confirm(peer, "SUBSCRIBE");
+  const ids: string[] = [];
+  for (let frame = await peer.frame();; frame = await peer.frame()) {
+    if (frame.command === "NACK") {
+      ids.push(frame.get("id") ?? frame.get("message-id") ?? "");
+      continue;
+    }
+    await peer.write(receiptFor(frame));
+    return ids;
+  }
+}

@@ -9,9 +9,9 @@ import type { DecoderLimits } from "../codec/limits.ts";
 import { ConnectionError, NotConnectedError, type StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import type { Frame, FrameSocket } from "../codec/frame.ts";
 import { isVersion, type Version } from "../codec/headers.ts";
-import { Backlog } from "../session/backlog.ts";
+import { Backlog } from "./backlog.ts";
 import { Inbox } from "../base/inbox.ts";
-import { FramedSocket } from "./socket.ts";
+import { FramedSocket } from "../connection/socket.ts";
 import type { Transport } from "../transport/transport.ts";
 
 /** Options of {@linkcode openSocket}. */
