@@ -38,7 +38,10 @@ export interface BrokerOptions extends DecoderLimits {
   versions?: readonly Version[] | undefined;
   /** How often a message comes again that was refused with NACK. Default 5. */
   maxRedeliveries?: number | undefined;
-  /** Bytes of messages that it keeps in all; a SEND above that is an error. Default 1,073,741,824 (1 GiB). */
+  /**
+   * Bytes of messages and queues that it keeps in all; a SEND above that is an error. Subscriptions and transactions have
+   * a quarter as much for themselves; a SUBSCRIBE or BEGIN above that is one, too. Default 1,073,741,824 (1 GiB).
+   */
   maxStoredBytes?: number | undefined;
   /** Bytes that may wait for one subscriber of a topic; one further behind is cut off. Default 268,435,456 (256 MiB). */
   maxBacklogBytes?: number | undefined;

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { Entry, Queue, Taker } from "./broker_queue.ts";
+import { Outstanding, type Placed, type Span } from "./broker_outstanding.ts";
+import { type Entry, type Queue, type Taker, textBytes } from "./broker_queue.ts";
 import { Frame } from "../codec/frame.ts";
 import { encodeHeader, headerRules, type Headers, parseHeaders, type Version } from "../codec/headers.ts";
 
@@ -16,17 +17,13 @@ export function isAckMode(text: string): text is AckMode {
 }
 
 /** A message that went out and has to be acknowledged. */
-export interface Delivery {
+export interface Delivery extends Placed {
   /** The subscription that it went out on. */
   readonly consumer: Consumer;
   /** The message, and its place in the queue. */
   readonly entry: Entry;
-  /** Its place among all that went out on the connection. */
-  readonly number: number;
   /** What an ACK finds it by: the ack id in 1.2; before, {@linkcode Consumer.key}. */
   readonly key: string;
-  /** Whether it waits for its ACK or NACK. */
-  open: boolean;
 }
 
 /** The connection that a subscription belongs to. */
@@ -35,12 +32,14 @@ export interface ConsumerHost {
   readonly version: Version;
   /** Whether more can be sent without piling up in memory. */
   readonly hasRoom: boolean;
-  /** What waits for its ACK or NACK, by key. */
-  readonly deliveries: Map<string, Delivery>;
-  /** The number of the next delivery. */
+  /** The next number: no other subscription or delivery of the connection has it. */
   nextNumber(): number;
   /** Makes an `ack` header of such a number. */
   ackId(number: number): string;
+  /** Keeps a delivery that an ACK or NACK will name. */
+  expect(delivery: Delivery): void;
+  /** Forgets a delivery that is settled. */
+  forget(delivery: Delivery): void;
   /** Sends a frame. */
   send(frame: Frame): void;
   /** Wakes the consumer when there is room again. */
@@ -61,6 +60,9 @@ export interface ConsumerOptions {
   prefetch: number;
 }
 
+/** What a subscription costs beside its texts, roughly. */
+const OVERHEAD = 512;
+
 /** One subscription of one connection. */
 export class Consumer implements Taker {
   /** The `id`. */
@@ -69,6 +71,8 @@ export class Consumer implements Taker {
   readonly destination: string;
   /** How messages are acknowledged. */
   readonly ack: AckMode;
+  /** Bytes that it counts for. */
+  readonly size: number;
   /** The queue's note of whether it stands in line. */
   inLine = false;
   /** The host's note of whether it waits for room. */
@@ -76,10 +80,9 @@ export class Consumer implements Taker {
   readonly #host: ConsumerHost;
   readonly #prefetch: number;
   readonly #prefix: string;
-  readonly #outstanding = new Outstanding();
+  readonly #outstanding: Outstanding<Delivery>;
   readonly #number: number;
   #closed = false;
-  #held = 0; // acknowledged in transactions that are still open
   #queue: Queue | undefined;
 
   /**
@@ -93,12 +96,15 @@ export class Consumer implements Taker {
     this.destination = destination;
     this.ack = options.ack;
     this.#prefetch = options.prefetch;
+    this.#outstanding = new Outstanding(options.ack === "client");
     this.#host = host;
     this.#number = host.nextNumber();
     const rules = headerRules("MESSAGE", host.version);
     // 1.0 may subscribe without an id, and then gets none.
     this.#prefix = (id === undefined ? "" : encodeHeader("subscription", id, rules)) +
       encodeHeader("destination", destination, rules);
+    // The texts themselves, the lines made of them, and the key that the connection finds it by.
+    this.size = OVERHEAD + 3 * (textBytes(id ?? "") + textBytes(destination));
   }
 
   /** Begins to take from a queue. */
@@ -113,7 +119,7 @@ export class Consumer implements Taker {
 
   /** Whether another message may go out. Nothing is outstanding in `auto` mode, so prefetch means nothing there. */
   get ready(): boolean {
-    return this.#host.hasRoom && (this.#prefetch === 0 || this.#outstanding.size + this.#held < this.#prefetch);
+    return this.#host.hasRoom && (this.#prefetch === 0 || this.#outstanding.size < this.#prefetch);
   }
 
   /** What an ACK of 1.1 or 1.0 finds a delivery by: at a topic, several subscriptions get the same message. */
@@ -130,16 +136,10 @@ export class Consumer implements Taker {
     if (this.ack === "auto") {
       this.queue.settle(entry);
     } else {
-      const number = host.nextNumber();
-      let key: string;
-      if (version === "1.2") {
-        key = host.ackId(number);
-        head += `ack:${key}\n`;
-      } else {
-        key = this.key(message.id);
-      }
-      const delivery: Delivery = { consumer: this, entry, number, key, open: true };
-      host.deliveries.set(key, delivery);
+      const key = version === "1.2" ? host.ackId(host.nextNumber()) : this.key(message.id);
+      if (version === "1.2") head += `ack:${key}\n`;
+      const delivery: Delivery = { consumer: this, entry, place: this.#outstanding.nextPlace, key, open: true };
+      host.expect(delivery);
       this.#outstanding.add(delivery);
     }
     if (entry.redelivered) head += "redelivered:true\n";
@@ -162,109 +162,34 @@ export class Consumer implements Taker {
     this.queue.wake(this);
   }
 
-  /** Takes out what an ACK or NACK of a delivery means: in `client` mode all that went out before it, too. */
-  acknowledge(delivery: Delivery): Delivery[] {
-    const { deliveries } = this.#host;
-    if (this.ack === "client") {
-      const all = this.#outstanding.takeUpTo(delivery);
-      for (const { key } of all) deliveries.delete(key);
-      return all;
-    }
-    this.#outstanding.take(delivery);
-    deliveries.delete(delivery.key);
-    return [delivery];
+  /** Whether a delivery of this subscription waits for its ACK or NACK, and no open transaction has one. */
+  isOpen(delivery: Delivery): boolean {
+    return this.#outstanding.isOpen(delivery);
   }
 
-  /** Counts acknowledged deliveries whose transaction is still open; negative when it has ended. */
-  hold(count: number): void {
-    this.#held += count;
+  /** Takes what an ACK or NACK of an open delivery means: in `client` mode all that went out before it, too. */
+  acknowledge(delivery: Delivery): readonly Span[] {
+    return this.#outstanding.take(delivery);
   }
 
-  /** Makes deliveries wait for their ACK again; when the subscription has ended, they go back to the queue. */
-  reopen(all: readonly Delivery[]): void {
-    for (const delivery of all) {
-      if (this.#closed) {
-        this.queue.putBack(delivery.entry);
-      } else {
-        this.#outstanding.add(delivery);
-        this.#host.deliveries.set(delivery.key, delivery);
-      }
-    }
+  /** Settles deliveries that were acknowledged. `onSettled` does with the messages what that means for them. */
+  settle(spans: readonly Span[], onSettled: (entry: Entry) => void): void {
+    this.#outstanding.settle(spans, (delivery) => {
+      this.#host.forget(delivery);
+      onSettled(delivery.entry);
+    });
+  }
+
+  /** Makes acknowledged deliveries wait for their ACK again; after the end of the subscription they go back. */
+  reopen(spans: readonly Span[]): void {
+    if (this.#closed) this.settle(spans, (entry) => this.queue.putBack(entry));
+    else this.#outstanding.reopen(spans);
   }
 
   /** Ends the subscription's part: what waited for its ACK goes back to the queue. */
   release(): void {
     this.#closed = true;
-    for (const { key, entry } of this.#outstanding.takeUpTo(undefined)) {
-      this.#host.deliveries.delete(key);
-      this.queue.putBack(entry);
-    }
-  }
-}
-
-/** The deliveries of one subscription that wait for their ACK, in the order in which they went out. */
-class Outstanding {
-  // A delivery that is taken out of the middle stays here, not open, until what is not open is the larger half.
-  #items: (Delivery | undefined)[] = [];
-  #head = 0;
-  #size = 0;
-  #last = 0;
-  #ordered = true;
-
-  get size(): number {
-    return this.#size;
-  }
-
-  add(delivery: Delivery): void {
-    delivery.open = true;
-    // One that comes back from an aborted transaction may still be here as well.
-    if (delivery.number <= this.#last) this.#ordered = false;
-    else this.#last = delivery.number;
-    this.#items.push(delivery);
-    this.#size++;
-  }
-
-  take(delivery: Delivery): void {
-    delivery.open = false;
-    this.#size--;
-    this.#tidy();
-  }
-
-  /** Takes out a delivery and all before it; all of them without an argument. */
-  takeUpTo(delivery: Delivery | undefined): Delivery[] {
-    if (!this.#ordered) this.#order();
-    const taken: Delivery[] = [];
-    const items = this.#items;
-    while (this.#head < items.length) {
-      const item = items[this.#head]!;
-      items[this.#head++] = undefined;
-      if (item.open) {
-        item.open = false;
-        this.#size--;
-        taken.push(item);
-      }
-      if (item === delivery) break;
-    }
-    this.#tidy();
-    return taken;
-  }
-
-  #tidy(): void {
-    const items = this.#items;
-    while (this.#head < items.length && !items[this.#head]!.open) items[this.#head++] = undefined;
-    if (this.#head === items.length) {
-      items.length = this.#head = 0;
-    } else if (items.length > 1024 && items.length > this.#size * 2) {
-      this.#items = items.filter((item) => item?.open);
-      this.#head = 0;
-    }
-  }
-
-  #order(): void {
-    const open = this.#items.filter((item) => item?.open) as Delivery[];
-    this.#items = [...new Set(open)].sort((a, b) => a.number - b.number);
-    this.#head = 0;
-    this.#ordered = true;
+    this.settle(this.#outstanding.takeAll(), (entry) => this.queue.putBack(entry));
   }
 }
 

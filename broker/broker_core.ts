@@ -5,7 +5,7 @@
  * @module
  */
 import { Consumer, type Delivery, isAckMode } from "./broker_consumer.ts";
-import { Peer, type PeerWire, Refusal, Transaction } from "./broker_peer.ts";
+import { Peer, type PeerWire, Refusal, type Transaction } from "./broker_peer.ts";
 import { ownText, Store, type StoreLimits } from "./broker_store.ts";
 import type { Frame } from "../codec/frame.ts";
 import { type Version, VERSIONS, withoutPadding } from "../codec/headers.ts";
@@ -157,18 +157,18 @@ export class BrokerCore {
     const transaction = openTransaction(peer, frame);
     const message = store.message(headers, frame.body);
     if (message === undefined) {
-      throw new Refusal("no room for the message", "The broker holds as many messages as it may (maxStoredBytes)");
+      throw noRoom("message");
     }
     if (transaction === undefined) return store.publish(destination, message);
     const target = ownText(destination);
-    store.count(message.size);
     transaction.add({
       commit: () => {
-        store.count(-message.size);
         store.publish(target, message);
+        store.count(-message.release());
       },
-      abort: () => store.count(-message.size),
-    });
+      abort: () => store.count(-message.release()),
+    }, target);
+    store.count(message.hold());
   }
 
   #subscribe(peer: Peer, frame: Frame): void {
@@ -185,41 +185,30 @@ export class BrokerCore {
     }
     // To ignore it would deliver what the subscriber asked not to get.
     if (headers["selector"]) throw new Refusal("selectors are not supported", "This broker delivers all or nothing");
-    const key = id === undefined ? byDestination(destination) : byId(ownText(id));
-    if (peer.consumers.has(key)) {
+    if (peer.subscription(id, destination) !== undefined) {
       throw new Refusal(
         "subscription is open already",
         `This connection has a subscription ${JSON.stringify(id ?? destination)}; UNSUBSCRIBE ends it`,
       );
     }
-    if (peer.consumers.size >= MAX_OPEN) {
+    if (peer.subscriptions >= MAX_OPEN) {
       throw new Refusal("too many subscriptions", `One connection may have ${MAX_OPEN} subscriptions`);
     }
     if (!peer.carries(destination)) throw notCarried(peer, "destination");
     if (id !== undefined && !peer.carries(id)) throw notCarried(peer, "id");
     const options = { id: id && ownText(id), destination, ack, prefetch: Number(prefetch) };
     const consumer = new Consumer(options, peer);
-    consumer.start(this.#store.subscribe(destination, consumer));
-    peer.consumers.set(key, consumer);
+    if (!peer.subscribe(consumer)) throw noRoom("subscription");
   }
 
   #unsubscribe(peer: Peer, frame: Frame): void {
     const { id, destination } = frame.headers;
-    let key = id === undefined ? undefined : byId(id);
-    if (peer.version === "1.0" && id === undefined && destination !== undefined) {
-      key = byDestination(destination);
-      // It may have been made with an id: 1.0 lets the client choose ("UNSUBSCRIBE" in the 1.0 text).
-      if (!peer.consumers.has(key)) {
-        const named = [...peer.consumers.values()].find((consumer) => consumer.destination === destination);
-        if (named?.id !== undefined) key = byId(named.id);
-      }
-    }
-    if (key === undefined) throw lacks(frame, "id", "id:0");
-    const consumer = peer.consumers.get(key);
+    const byDestination = peer.version === "1.0" && id === undefined && destination !== undefined;
+    if (id === undefined && !byDestination) throw lacks(frame, "id", "id:0");
+    const consumer = byDestination ? peer.subscriptionOf(destination) : peer.subscription(id);
     if (consumer === undefined) {
       throw new Refusal("subscription is not open", "UNSUBSCRIBE names no open subscription of this connection");
     }
-    peer.consumers.delete(key);
     peer.unsubscribe(consumer);
   }
 
@@ -233,46 +222,35 @@ export class BrokerCore {
       );
     }
     const { consumer } = delivery;
-    const all = consumer.acknowledge(delivery);
-    // A message that nobody can use must not go round for ever.
-    const most = frame.header("requeue") === "false" ? 0 : this.#options.maxRedeliveries;
+    const spans = consumer.acknowledge(delivery);
+    // A message that nobody can use must not go round for ever. Python writes False.
+    const most = frame.header("requeue")?.toLowerCase() === "false" ? 0 : this.#options.maxRedeliveries;
     const settle = () => {
-      for (const { entry } of all) {
+      consumer.settle(spans, (entry) => {
         if (consumed || ++entry.nacks > most) consumer.queue.settle(entry);
         else consumer.queue.putBack(entry);
-      }
+      });
       consumer.wake();
     };
     if (transaction === undefined) return settle();
-    consumer.hold(all.length);
-    transaction.add({
-      commit: () => {
-        consumer.hold(-all.length);
-        settle();
-      },
-      abort: () => {
-        consumer.hold(-all.length);
-        consumer.reopen(all);
-      },
-    });
+    transaction.add({ commit: settle, abort: () => consumer.reopen(spans) });
   }
 
   #begin(peer: Peer, frame: Frame): void {
     const name = ownText(need(frame, "transaction", "transaction:t1"));
-    if (peer.transactions.has(name)) {
+    if (peer.transaction(name) !== undefined) {
       throw new Refusal("transaction is open already", "BEGIN names a transaction that was begun and has not ended");
     }
-    if (peer.transactions.size >= MAX_OPEN) {
+    if (peer.transactions >= MAX_OPEN) {
       throw new Refusal("too many transactions", `One connection may have ${MAX_OPEN} open transactions`);
     }
-    peer.transactions.set(name, new Transaction());
+    if (!peer.begin(name)) throw noRoom("transaction");
   }
 
   #endTransaction(peer: Peer, frame: Frame, outcome: "commit" | "abort"): void {
     const name = need(frame, "transaction", "transaction:t1");
-    const transaction = openTransaction(peer, frame)!;
-    peer.transactions.delete(name);
-    transaction.end(outcome);
+    openTransaction(peer, frame);
+    peer.endTransaction(name, outcome);
   }
 }
 
@@ -280,7 +258,7 @@ export class BrokerCore {
 function openTransaction(peer: Peer, frame: Frame): Transaction | undefined {
   const name = frame.header("transaction");
   if (name === undefined) return undefined;
-  const transaction = peer.transactions.get(name);
+  const transaction = peer.transaction(name);
   if (transaction === undefined) {
     throw new Refusal(
       "transaction is not open",
@@ -292,25 +270,13 @@ function openTransaction(peer: Peer, frame: Frame): Transaction | undefined {
 
 /** What an ACK or NACK names: each version has its own way ("ACK" in the three texts). */
 function findDelivery(peer: Peer, frame: Frame): Delivery | undefined {
-  if (peer.version === "1.2") return peer.deliveries.get(need(frame, "id", "id:1-1"));
+  if (peer.version === "1.2") return peer.delivery(need(frame, "id", "id:1-1"));
   const messageId = need(frame, "message-id", "message-id:x-1");
   const id = peer.version === "1.0" ? frame.header("subscription") : need(frame, "subscription", "subscription:0");
   // 1.0 names the message alone.
-  const consumer = id === undefined ? undefined : peer.consumers.get(byId(id));
-  for (const one of id === undefined ? peer.consumers.values() : consumer ? [consumer] : []) {
-    const delivery = peer.deliveries.get(one.key(messageId));
-    if (delivery !== undefined) return delivery;
-  }
-  return undefined;
-}
-
-// Two names for the key of a subscription, so that an id cannot be taken for a destination.
-function byId(id: string): string {
-  return `id ${id}`;
-}
-
-function byDestination(destination: string): string {
-  return `destination ${destination}`;
+  if (id === undefined) return peer.deliveryOf(messageId);
+  const consumer = peer.subscription(id);
+  return consumer && peer.delivery(consumer.key(messageId));
 }
 
 function need(frame: Frame, name: string, example: string): string {
@@ -322,6 +288,10 @@ function need(frame: Frame, name: string, example: string): string {
 
 function lacks(frame: Frame, name: string, example: string): Refusal {
   return new Refusal(`${frame.command} has no ${name}`, `${frame.command} needs the header ${name}, as in ${example}`);
+}
+
+function noRoom(what: string): Refusal {
+  return new Refusal(`no room for the ${what}`, "The broker holds as much as it may (maxStoredBytes)");
 }
 
 function notConnected(frame: Frame): Refusal {

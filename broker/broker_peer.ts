@@ -4,6 +4,7 @@
  * @module
  */
 import type { Consumer, ConsumerHost, Delivery } from "./broker_consumer.ts";
+import { textBytes } from "./broker_queue.ts";
 import type { Store } from "./broker_store.ts";
 import { Frame } from "../codec/frame.ts";
 import { headerRules, type Version } from "../codec/headers.ts";
@@ -50,18 +51,35 @@ export interface Action {
   abort(): void;
 }
 
+/** What a transaction, and an action in one, cost beside their texts, roughly. */
+const OVERHEAD = 256;
+
 /** A transaction that is open. */
 export class Transaction {
+  /** Bytes that it counts for, without its actions. */
+  readonly size: number;
+  readonly #store: Store;
   readonly #actions: Action[] = [];
+  #actionBytes = 0;
 
-  /** Adds something to do at its end. */
-  add(action: Action): void {
+  /** Creates a transaction without actions. */
+  constructor(name: string, store: Store) {
+    this.size = OVERHEAD + textBytes(name);
+    this.#store = store;
+  }
+
+  /** Adds something to do at its end; `text` is what is kept for it. */
+  add(action: Action, text = ""): void {
     this.#actions.push(action);
+    const size = OVERHEAD + textBytes(text);
+    this.#actionBytes += size;
+    this.#store.count(size);
   }
 
   /** Ends it. */
   end(outcome: "commit" | "abort"): void {
     for (const action of this.#actions) action[outcome]();
+    this.#store.count(-this.#actionBytes);
   }
 }
 
@@ -78,12 +96,12 @@ export class Peer implements ConsumerHost {
   connected = false;
   /** Whether nothing that it says counts any more. */
   over = false;
-  /** Subscriptions by key: see `BrokerCore`. */
-  readonly consumers: Map<string, Consumer> = new Map();
-  /** Open transactions by name. */
-  readonly transactions: Map<string, Transaction> = new Map();
-  /** What waits for its ACK or NACK. */
-  readonly deliveries: Map<string, Delivery> = new Map();
+  readonly #consumers = new Map<string, Consumer>();
+  readonly #transactions = new Map<string, Transaction>();
+  readonly #deliveries = new Map<string, Delivery>();
+  // What 1.0 lets a client name in another way: a subscription by its destination, a delivery by its message alone.
+  readonly #byDestination = new Map<string, Set<Consumer>>();
+  readonly #byMessage = new Map<string, Set<Delivery>>();
   readonly #wire: PeerWire;
   readonly #store: Store;
   readonly #waiting = new Fifo<Consumer>();
@@ -109,7 +127,17 @@ export class Peer implements ConsumerHost {
     return this.#hasRoom;
   }
 
-  /** The number of the next delivery. */
+  /** How many subscriptions it has. */
+  get subscriptions(): number {
+    return this.#consumers.size;
+  }
+
+  /** How many transactions are open. */
+  get transactions(): number {
+    return this.#transactions.size;
+  }
+
+  /** The next number: no other subscription or delivery of the connection has it. */
   nextNumber(): number {
     return ++this.#numbers;
   }
@@ -197,18 +225,91 @@ export class Peer implements ConsumerHost {
 
   /** Aborts what it had begun, and gives back what it had not acknowledged. */
   release(): void {
-    for (const transaction of this.transactions.values()) transaction.end("abort");
-    this.transactions.clear();
-    for (const consumer of this.consumers.values()) this.unsubscribe(consumer);
-    this.consumers.clear();
+    for (const name of this.#transactions.keys()) this.endTransaction(name, "abort");
+    for (const consumer of this.#consumers.values()) this.unsubscribe(consumer);
+  }
+
+  /** The subscription of that id; in 1.0, of an `id` that is `undefined`, the one of that destination. */
+  subscription(id: string | undefined, destination = ""): Consumer | undefined {
+    return this.#consumers.get(consumerKey(id, destination));
+  }
+
+  /** The first subscription of a destination, be it one with an id: 1.0 lets the client choose what to name. */
+  subscriptionOf(destination: string): Consumer | undefined {
+    return this.subscription(undefined, destination) ?? first(this.#byDestination, destination);
+  }
+
+  /** Begins a subscription. Returns whether there was room for it. */
+  subscribe(consumer: Consumer): boolean {
+    if (!this.#store.reserve(consumer.size)) return false;
+    const { id, destination } = consumer;
+    consumer.start(this.#store.subscribe(destination, consumer));
+    this.#consumers.set(consumerKey(id, destination), consumer);
+    if (this.version === "1.0") addTo(this.#byDestination, destination, consumer);
+    return true;
   }
 
   /** Ends a subscription. */
   unsubscribe(consumer: Consumer): void {
-    const { queue } = consumer;
+    const { id, destination, queue } = consumer;
+    this.#consumers.delete(consumerKey(id, destination));
+    this.#store.free(consumer.size);
+    if (this.version === "1.0") removeFrom(this.#byDestination, destination, consumer);
     // It must be out of line first: what it gives back is not for itself.
-    this.#store.unsubscribe(consumer.destination, consumer, queue);
+    this.#store.unsubscribe(destination, consumer, queue);
     consumer.release();
+  }
+
+  /** Keeps a delivery that an ACK or NACK will name. */
+  expect(delivery: Delivery): void {
+    this.#deliveries.set(delivery.key, delivery);
+    if (this.version === "1.0") addTo(this.#byMessage, delivery.entry.message.id, delivery);
+  }
+
+  /** Forgets a delivery that is settled. */
+  forget(delivery: Delivery): void {
+    this.#deliveries.delete(delivery.key);
+    if (this.version === "1.0") removeFrom(this.#byMessage, delivery.entry.message.id, delivery);
+  }
+
+  /** The open delivery of that key. */
+  delivery(key: string): Delivery | undefined {
+    const delivery = this.#deliveries.get(key);
+    return delivery?.consumer.isOpen(delivery) ? delivery : undefined;
+  }
+
+  /** The first open delivery of a message, on whichever subscription. */
+  deliveryOf(messageId: string): Delivery | undefined {
+    const all = this.#byMessage.get(messageId);
+    for (let left = all?.size ?? 0; left > 0; left--) {
+      const delivery = first(this.#byMessage, messageId)!;
+      if (delivery.consumer.isOpen(delivery)) return delivery;
+      // A transaction has acknowledged it: behind the others, so that the next call need not pass by it.
+      all!.delete(delivery);
+      all!.add(delivery);
+    }
+    return undefined;
+  }
+
+  /** The open transaction of that name. */
+  transaction(name: string): Transaction | undefined {
+    return this.#transactions.get(name);
+  }
+
+  /** Opens a transaction; `name` is a copy of its own. Returns whether there was room for it. */
+  begin(name: string): boolean {
+    const transaction = new Transaction(name, this.#store);
+    if (!this.#store.reserve(transaction.size)) return false;
+    this.#transactions.set(name, transaction);
+    return true;
+  }
+
+  /** Ends a transaction that is open. */
+  endTransaction(name: string, outcome: "commit" | "abort"): void {
+    const transaction = this.#transactions.get(name)!;
+    this.#transactions.delete(name);
+    this.#store.free(transaction.size);
+    transaction.end(outcome);
   }
 
   #roomAgain(): void {
@@ -225,4 +326,25 @@ export class Peer implements ConsumerHost {
       this.#store.serve();
     }
   }
+}
+
+// Two kinds of keys, so that an id cannot be taken for a destination.
+function consumerKey(id: string | undefined, destination: string): string {
+  return id === undefined ? `destination ${destination}` : `id ${id}`;
+}
+
+function first<T>(sets: ReadonlyMap<string, ReadonlySet<T>>, key: string): T | undefined {
+  return sets.get(key)?.values().next().value;
+}
+
+function addTo<T>(sets: Map<string, Set<T>>, key: string, item: T): void {
+  const set = sets.get(key);
+  if (set === undefined) sets.set(key, new Set([item]));
+  else set.add(item);
+}
+
+function removeFrom<T>(sets: Map<string, Set<T>>, key: string, item: T): void {
+  const set = sets.get(key);
+  set?.delete(item);
+  if (set?.size === 0) sets.delete(key);
 }

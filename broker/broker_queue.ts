@@ -21,7 +21,23 @@ const NOT_THE_USERS = new Set([
 /** What a message costs beside its bytes, roughly: a million empty ones are not free. */
 const OVERHEAD = 256;
 
+/** What a place in a queue costs, with all that is noted of a delivery, roughly. */
+const ENTRY = 128;
+
 const WIRE = headerRules("MESSAGE", "1.2");
+
+/** Memory that several messages share. */
+export interface Holding {
+  /** Notes that one more is in it. Returns by how many bytes the memory in use grows. */
+  hold(): number;
+  /** Notes that one is done with. Returns how many bytes that frees. */
+  release(): number;
+}
+
+/** Bytes that a text takes in memory: engines use two for each unit where one alone is beyond Latin-1. */
+export function textBytes(text: string): number {
+  return /[^\0-\xff]/.test(text) ? 2 * text.length : text.length;
+}
 
 /** A message that waits for its consumers. Holds memory of its own, and no view on what it was received in. */
 export class StoredMessage {
@@ -29,14 +45,16 @@ export class StoredMessage {
   readonly id: string;
   /** The octets. */
   readonly body: Uint8Array;
-  /** Bytes that it counts for. */
+  /** Bytes that it counts for, its body among them. */
   readonly size: number;
   /** The sender's header lines as they go over the wire in 1.2. */
   readonly #lines: string;
   readonly #escaped: boolean;
+  readonly #block: Holding | undefined;
+  #holders = 0;
 
-  /** Makes a message of the headers of a SEND; `body` becomes the message's own. */
-  constructor(id: string, headers: Headers, body: Uint8Array) {
+  /** Makes a message of the headers of a SEND; `body` becomes the message's own, or is in a block with others. */
+  constructor(id: string, headers: Headers, body: Uint8Array, block?: Holding) {
     let lines = "";
     for (const name in headers) {
       if (!NOT_THE_USERS.has(name)) lines += encodeHeader(name, headers[name]!, WIRE);
@@ -46,7 +64,20 @@ export class StoredMessage {
     this.#lines = lines;
     // The search also turns the joined pieces, which are slices of a whole received chunk, into one string.
     this.#escaped = lines.includes("\\");
-    this.size = lines.length + body.length + OVERHEAD;
+    this.#block = block;
+    this.size = textBytes(lines) + (block === undefined ? body.buffer.byteLength : body.length) + OVERHEAD;
+  }
+
+  /** Notes that one more keeps it. Returns by how many bytes the memory in use grows. */
+  hold(): number {
+    if (this.#holders++ > 0) return 0;
+    return this.#block === undefined ? this.size : this.size - this.body.length + this.#block.hold();
+  }
+
+  /** Notes that one keeps it no longer. Returns how many bytes that frees. */
+  release(): number {
+    if (--this.#holders > 0) return 0;
+    return this.#block === undefined ? this.size : this.size - this.body.length + this.#block.release();
   }
 
   /** The sender's header lines for a receiver of that version. What it cannot carry is left out. */
@@ -139,13 +170,15 @@ export class Queue {
   /** Adds a message at the end. */
   add(message: StoredMessage): void {
     this.#fresh.push(new Entry(++this.#places, message));
-    this.#count(1, message.size);
+    this.messages++;
+    this.bytes += message.size;
+    this.#keeper.count(ENTRY + message.hold());
     this.#keeper.touch(this);
   }
 
   /** Puts an entry that was taken back to its old place. */
   putBack(entry: Entry): void {
-    if (this.#closed) return;
+    if (this.#closed) return this.#drop(entry);
     entry.redelivered = true;
     this.#returned.add(entry);
     this.#keeper.touch(this);
@@ -153,8 +186,7 @@ export class Queue {
 
   /** Forgets an entry that was taken: it is done with. */
   settle(entry: Entry): void {
-    if (this.#closed) return;
-    this.#count(-1, -entry.message.size);
+    this.#drop(entry);
     if (this.idle) this.#keeper.touch(this);
   }
 
@@ -167,13 +199,8 @@ export class Queue {
   /** Takes a taker out. What it has taken and not settled, it puts back itself. */
   leave(taker: Taker): void {
     this.#takers.delete(taker);
-    if (taker.inLine) {
-      for (let left = this.#line.length; left > 0; left--) {
-        const other = this.#line.shift()!;
-        if (other !== taker) this.#line.push(other);
-      }
-      taker.inLine = false;
-    }
+    if (taker.inLine) this.#line.remove(taker);
+    taker.inLine = false;
     this.#keeper.touch(this);
   }
 
@@ -200,24 +227,22 @@ export class Queue {
     }
   }
 
-  /** Drops everything: what still comes back is forgotten. */
+  /** Drops what waits. What was taken is dropped when it comes back. */
   close(): void {
     this.#closed = true;
-    this.#count(-this.messages, -this.bytes);
-    this.#fresh.clear();
-    this.#returned.clear();
+    for (let entry; (entry = this.#returned.shift() ?? this.#fresh.shift()) !== undefined;) this.#drop(entry);
   }
 
-  #count(messages: number, bytes: number): void {
-    this.messages += messages;
-    this.bytes += bytes;
-    this.#keeper.count(bytes);
+  #drop({ message }: Entry): void {
+    this.messages--;
+    this.bytes -= message.size;
+    this.#keeper.count(-ENTRY - message.release());
   }
 }
 
 /** Entries that came back, lowest place first: a binary heap, for a whole backlog may come back in any order. */
 class Returned {
-  #heap: Entry[] = [];
+  readonly #heap: Entry[] = [];
 
   get length(): number {
     return this.#heap.length;
@@ -252,9 +277,5 @@ class Returned {
     }
     heap[at] = last;
     return first;
-  }
-
-  clear(): void {
-    this.#heap = [];
   }
 }

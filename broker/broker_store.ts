@@ -3,14 +3,14 @@
  *
  * @module
  */
-import { Queue, type QueueKeeper, StoredMessage, type Taker } from "./broker_queue.ts";
+import { type Holding, Queue, type QueueKeeper, StoredMessage, type Taker, textBytes } from "./broker_queue.ts";
 import type { Headers } from "../codec/headers.ts";
 import { Fifo } from "../base/queue.ts";
 import { decodeLenient } from "../codec/text.ts";
 
 /** What a store holds at most. */
 export interface StoreLimits {
-  /** Bytes of messages in all. */
+  /** Bytes of messages and queues in all. Subscriptions and transactions have a quarter as much for themselves. */
   readonly maxStoredBytes: number;
   /** Bytes of messages that wait for one subscriber of a topic. */
   readonly maxBacklogBytes: number;
@@ -28,18 +28,20 @@ export interface StoreCounts {
 export class Store implements QueueKeeper {
   readonly #limits: StoreLimits;
   readonly #session: string;
-  readonly #slab = new Slab();
+  readonly #slab: Slab;
   readonly #queues = new Map<string, Queue>();
   readonly #topics = new Map<string, Map<Taker, Queue>>();
   readonly #touched = new Fifo<Queue>();
   #serving = false;
   #ids = 0;
   #bytes = 0;
+  #stateBytes = 0;
 
   /** Creates an empty store; `session` begins all its message ids. */
   constructor(session: string, limits: StoreLimits) {
     this.#session = session;
     this.#limits = limits;
+    this.#slab = new Slab(Math.min(MAX_BLOCK, Math.floor(limits.maxStoredBytes / 64)));
   }
 
   /** How much there is. */
@@ -54,8 +56,11 @@ export class Store implements QueueKeeper {
 
   /** Makes a message out of the headers and the body of a SEND; `undefined` when there is no room for it. */
   message(headers: Headers, body: Uint8Array): StoredMessage | undefined {
-    if (this.#bytes + body.length > this.#limits.maxStoredBytes) return undefined;
-    return new StoredMessage(`${this.#session}-${++this.#ids}`, headers, this.#slab.keep(body));
+    // Before anything is copied, and again when it is known what the headers take.
+    if (!this.#hasRoomFor(body.length)) return undefined;
+    const id = `${this.#session}-${++this.#ids}`;
+    const message = this.#slab.message(id, headers, body);
+    return this.#hasRoomFor(message.size) ? message : undefined;
   }
 
   /** Puts a message into a queue, or into the queue of each subscriber of a topic. */
@@ -72,8 +77,12 @@ export class Store implements QueueKeeper {
     let queue: Queue;
     if (isTopic(destination)) {
       let takers = this.#topics.get(destination);
-      if (takers === undefined) this.#topics.set(ownText(destination), takers = new Map());
+      if (takers === undefined) {
+        this.#topics.set(ownText(destination), takers = new Map());
+        this.count(OVERHEAD + textBytes(destination));
+      }
       takers.set(taker, queue = new Queue(undefined, this));
+      this.count(OVERHEAD);
     } else {
       queue = this.#queue(destination);
     }
@@ -88,7 +97,10 @@ export class Store implements QueueKeeper {
     if (takers === undefined) return;
     queue.close();
     takers.delete(taker);
-    if (takers.size === 0) this.#topics.delete(destination);
+    this.count(-OVERHEAD);
+    if (takers.size > 0) return;
+    this.#topics.delete(destination);
+    this.count(-OVERHEAD - textBytes(destination));
   }
 
   /** Hands out all that can be handed out. */
@@ -100,7 +112,9 @@ export class Store implements QueueKeeper {
       for (let queue; (queue = this.#touched.shift()) !== undefined;) {
         queue.touched = false;
         queue.serve();
-        if (queue.idle && queue.name !== undefined) this.#queues.delete(queue.name);
+        if (queue.idle && queue.name !== undefined && this.#queues.delete(queue.name)) {
+          this.count(-OVERHEAD - textBytes(queue.name));
+        }
       }
     } finally {
       this.#serving = false;
@@ -114,9 +128,28 @@ export class Store implements QueueKeeper {
     this.#touched.push(queue);
   }
 
-  /** Counts bytes that are kept: those of messages in queues, and those that open transactions hold. */
+  /** Counts bytes that are kept; negative when they are fewer. */
   count(bytes: number): void {
     this.#bytes += bytes;
+  }
+
+  /**
+   * Takes bytes for a subscription or a transaction. Returns whether there was room. Messages take none of it: who comes
+   * to take them must find a place.
+   */
+  reserve(bytes: number): boolean {
+    if (this.#stateBytes + bytes > this.#limits.maxStoredBytes * STATE_SHARE) return false;
+    this.#stateBytes += bytes;
+    return true;
+  }
+
+  /** Gives back what was reserved. */
+  free(bytes: number): void {
+    this.#stateBytes -= bytes;
+  }
+
+  #hasRoomFor(bytes: number): boolean {
+    return this.#bytes + bytes <= this.#limits.maxStoredBytes;
   }
 
   #queue(name: string): Queue {
@@ -124,6 +157,7 @@ export class Store implements QueueKeeper {
     if (queue === undefined) {
       const own = ownText(name);
       this.#queues.set(own, queue = new Queue(own, this));
+      this.count(OVERHEAD + textBytes(own));
     }
     return queue;
   }
@@ -141,29 +175,65 @@ export function ownText(text: string): string {
   return decodeLenient(textEncoder.encode(text));
 }
 
-const SLAB = 8192;
+/** What a queue or a topic costs beside its name, roughly. */
+const OVERHEAD = 384;
+
+/** What subscriptions and transactions may take beside the messages, as a part of the limit for those. */
+const STATE_SHARE = 1 / 4;
+
+const MAX_BLOCK = 8192;
 const NOTHING = new Uint8Array(0);
 
 /**
  * Copies bodies out of the chunks that they came in: a message may wait long, and a view would keep 64 KiB in memory
- * with it. Small bodies share a block, for a block of its own costs more than a small body.
+ * with it. Small bodies share a block, for a block of its own costs more than a small body. One of them keeps the whole
+ * block, so that counts as long as any does.
  */
 class Slab {
-  #block = NOTHING;
+  readonly #size: number;
+  #block: Block;
   #used = 0;
 
-  keep(body: Uint8Array): Uint8Array {
+  /** Creates one with blocks of that size. */
+  constructor(size: number) {
+    this.#size = size;
+    this.#block = new Block(0);
+  }
+
+  /** Makes a message with a body of its own. */
+  message(id: string, headers: Headers, body: Uint8Array): StoredMessage {
     const { length } = body;
-    if (length === 0) return NOTHING;
-    // A large body that was received in pieces has memory of its own already.
-    if (length > SLAB / 8) return length * 2 > body.buffer.byteLength ? body : body.slice();
-    if (this.#used + length > this.#block.length) {
-      this.#block = new Uint8Array(SLAB);
+    if (length === 0) return new StoredMessage(id, headers, NOTHING);
+    if (length > this.#size / 8) {
+      // A large body that was received in pieces has memory of its own already.
+      return new StoredMessage(id, headers, length * 2 > body.buffer.byteLength ? body : body.slice());
+    }
+    if (this.#used + length > this.#block.bytes.length) {
+      this.#block = new Block(this.#size);
       this.#used = 0;
     }
     const start = this.#used;
     this.#used += length;
-    this.#block.set(body, start);
-    return this.#block.subarray(start, this.#used);
+    const { bytes } = this.#block;
+    bytes.set(body, start);
+    return new StoredMessage(id, headers, bytes.subarray(start, this.#used), this.#block);
+  }
+}
+
+/** Memory for many small bodies. */
+class Block implements Holding {
+  readonly bytes: Uint8Array;
+  #holders = 0;
+
+  constructor(size: number) {
+    this.bytes = new Uint8Array(size);
+  }
+
+  hold(): number {
+    return this.#holders++ > 0 ? 0 : this.bytes.length;
+  }
+
+  release(): number {
+    return --this.#holders > 0 ? 0 : this.bytes.length;
   }
 }

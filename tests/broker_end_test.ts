@@ -136,6 +136,53 @@ brokerTest("S12-59 a SEND above what the broker may keep is refused, in a transa
   assertEquals(await taker.settled(), []);
 }, { maxStoredBytes: 10_000 });
 
+const LONG = "n".repeat(30_000);
+
+/** What a client can have the broker keep, without a message of any size. */
+const FILLERS: [what: string, header: string, frame: (i: number) => string][] = [
+  ["names of queues", "message", (i) => `SEND\ndestination:/queue/${i}${LONG}\n\n\0`],
+  ["headers of messages", "message", () => `SEND\ndestination:/queue/a\nx:${LONG}\n\n\0`],
+  ["empty messages", "message", () => "SEND\ndestination:/queue/a\n\n\0".repeat(100)],
+  ["names of subscriptions", "subscription", (i) => `SUBSCRIBE\nid:${i}${LONG}\ndestination:/topic/${LONG}\n\n\0`],
+  ["names of transactions", "transaction", (i) => `BEGIN\ntransaction:${i}${LONG}\n\n\0`],
+  [
+    "small bodies that each keep a block of memory",
+    "message",
+    (i) => `SEND\ndestination:/queue/a\n\nx\0${`SEND\ndestination:/topic/none\n\n${LONG.slice(0, 1000)}\0`.repeat(8)}`,
+  ],
+];
+
+for (const [what, header, frame] of FILLERS) {
+  brokerTest(
+    `S12-59 \`maxStoredBytes\` counts ${what}, and what is freed makes room`,
+    async ({ broker, connected }) => {
+      const LIMIT = 1_000_000;
+      const peer = await connected();
+      let bytes = 0;
+      let refused = false;
+      const answer = peer.frame().then((error) => {
+        refused = true;
+        return error;
+      });
+      for (let i = 0; !refused && bytes < 16 * LIMIT; i++) {
+        const text = frame(i);
+        bytes += text.length;
+        await peer.write(text).catch(() => {}); // the broker may have closed already
+      }
+      assert(refused, `${bytes} bytes are kept`);
+      assertEquals((await answer).get("message"), `no room for the ${header}`);
+      // Subscriptions and transactions went with their connection, and who comes for the messages finds a place.
+      const other = await connected();
+      await other.write("BEGIN\ntransaction:t\n\n\0SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
+      if (what.startsWith("names of queues")) return;
+      for (let left = broker.counts.messages; left > 0; left--) await other.frame("MESSAGE");
+      await other.write(`SEND\ndestination:/queue/a\n\n${"x".repeat(LIMIT / 2)}\0`);
+      assertEquals((await other.frame("MESSAGE")).octets.length, LIMIT / 2);
+    },
+    { maxStoredBytes: 1_000_000 },
+  );
+}
+
 brokerTest("a subscriber of a topic that is too far behind is cut off; the others go on", async ({ connected }) => {
   const [slow, quick, sender] = [await connected(), await connected(), await connected()];
   for (const [peer, mode] of [[slow, "client"], [quick, "auto"]] as const) {
