@@ -27,9 +27,11 @@
  *   that, a subscriber that does not read gets no more than its connection takes.
  * - A RECEIPT comes when its frame is done with, before the messages that this sets free. SENDs, ACKs and NACKs in a
  *   transaction get theirs at once and happen at COMMIT.
- * - One connection may have 10,000 subscriptions and 10,000 transactions open.
+ * - One connection may have 10,000 subscriptions and 10,000 transactions open. What they and all messages take in
+ *   memory is limited (`maxStoredBytes`).
  * - After every ERROR the broker closes the connection. So it does for a selector, which it does not have; other
  *   headers that it does not know mean nothing to it.
+ * - Who types frames by hand may end all lines with CRLF, beginning with CONNECT, in 1.0 and 1.1 as well.
  * - The `host` of CONNECT is not looked at. A header that the receiver's version cannot carry (a line feed in 1.0, a
  *   carriage return in 1.0 and 1.1) is left out of its MESSAGE.
  *

@@ -198,7 +198,7 @@ class Connection implements PeerWire {
     this.#resolveEnded = resolve;
     this.#core = core;
     this.#clock = settings.clock;
-    this.#socket = new FramedSocket(transport, settings);
+    this.#socket = new FramedSocket(transport, { ...settings, followsCrlf: true });
     const peer = this.#peer = core.join(this);
     const { clock, connectTimeout } = settings;
     this.#cancelDeadline = clock.after(connectTimeout, () => {

@@ -7,6 +7,7 @@
 import { Consumer, type Delivery, isAckMode } from "./broker_consumer.ts";
 import { Peer, type PeerWire, Refusal, type Transaction } from "./broker_peer.ts";
 import { ownText, Store, type StoreLimits } from "./broker_store.ts";
+import { sameText } from "./same_text.ts";
 import type { Frame } from "../codec/frame.ts";
 import { type Version, VERSIONS, withoutPadding } from "../codec/headers.ts";
 import {
@@ -134,8 +135,10 @@ export class BrokerCore {
       });
     }
     const who = version === "1.0" ? withoutPadding(headers) : headers;
-    const { login = who["login"], passcode = who["passcode"] } = this.#options;
-    if (who["login"] !== login || who["passcode"] !== passcode) {
+    const { login, passcode } = this.#options;
+    const isLogin = login === undefined || sameText(who["login"], login);
+    const isPasscode = passcode === undefined || sameText(who["passcode"], passcode);
+    if (!isLogin || !isPasscode) {
       throw new Refusal("login refused", "The login or the passcode is wrong");
     }
     // 1.0 has no heart-beats: what the header says there means nothing.
@@ -143,10 +146,12 @@ export class BrokerCore {
     if (wanted === undefined) {
       throw new Refusal("malformed heart-beat", "The header heart-beat has two integers, as in heart-beat:10000,10000");
     }
+    // A client that sends the header may wait for it, whatever the version.
+    const offersHeartbeat = version !== "1.0" || headers["heart-beat"] !== undefined;
     peer.accept(version, negotiate(heartbeat, wanted), {
       server: SERVER,
       session: `${this.#session}-${peer.number}`,
-      ...(version === "1.0" ? {} : { "heart-beat": formatHeartbeat(heartbeat) }),
+      ...(offersHeartbeat ? { "heart-beat": formatHeartbeat(version === "1.0" ? NO_HEARTBEAT : heartbeat) } : {}),
     });
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { endOfBody } from "./body.ts";
-import { isLiteral, mayHaveBody } from "./commands.ts";
+import { mayHaveBody } from "./commands.ts";
 import { CutFrame } from "./cut_frame.ts";
 import { Frame } from "./frame.ts";
 import { HeadReader } from "./head.ts";
@@ -20,6 +20,12 @@ export interface FrameDecoderOptions extends DecoderLimits {
   onFrame: (frame: Frame) => void;
   /** Called for each line end between frames. The one that brokers write behind a frame is not told apart. */
   onHeartbeat?: (() => void) | undefined;
+  /**
+   * Whether the far end may go on with CRLF once the command line of its CONNECT ended so: then each frame whose command
+   * line ends in CRLF may end all its lines so, also in 1.0 and 1.1, where the CR is otherwise a part of the line. A
+   * courtesy of servers to people who type frames by hand. Default `false`.
+   */
+  followsCrlf?: boolean | undefined;
   /** The class of MESSAGE frames, for who needs more than a `Frame`. Default `Frame`. */
   messageType?: (new () => Frame) | undefined;
   /**
@@ -57,7 +63,7 @@ export class FrameDecoder {
 
   #cut: CutFrame | undefined; // once a chunk has ended inside of a frame
   #afterCr = false; // between frames, a CR waits for its LF
-  #before = "CONNECTED"; // the command of the frame before this one
+  #crlf = true; // the lines of the frame before this one could end so
   #at = 0; // between frames: the next byte of the chunk to look at
   #holdsChunk = false; // frames have views on it
 
@@ -71,7 +77,7 @@ export class FrameDecoder {
     this.#messageType = options.messageType ?? Frame;
     this.#memory = { isKept: options.ownChunks };
     this.#limits = completeLimits(options);
-    this.#head = new HeadReader(this.#limits);
+    this.#head = new HeadReader(this.#limits, options.followsCrlf ?? false);
   }
 
   /** The version whose rules hold from the next frame on. */
@@ -188,9 +194,9 @@ export class FrameDecoder {
     return true;
   }
 
-  /** Between frames a CR may stand before LF in 1.2, at the start of a stream, and behind a frame that used it. */
+  /** Between frames a CR may stand before LF in 1.2, at the start of a stream, and behind a frame that could use it. */
   #crlfAllowed(): boolean {
-    return this.#version === "1.2" || isLiteral(this.#before);
+    return this.#crlf || this.#version === "1.2";
   }
 
   #heartbeat(): void {
@@ -218,7 +224,7 @@ export class FrameDecoder {
 
   #deliver(headChunk: Chunk, bodyChunk: Chunk, start: number, end: number): void {
     const { command } = this.#head;
-    this.#before = command;
+    this.#crlf = this.#head.crlf;
     if (end > start && !mayHaveBody(command)) {
       if (this.#head.version !== "1.0") checkStrayBody(command, bodyChunk.part(start, end));
       end = start;

@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { findCommand, mayBecomeCommand, mayHaveBody, unknownCommand } from "./commands.ts";
-import { checkHeaderLine, type HeaderRules, headerRules, malformed, type Version } from "./headers.ts";
+import { findCommand, isLiteral, mayBecomeCommand, mayHaveBody, unknownCommand } from "./commands.ts";
+import { checkHeaderLine, type HeaderRules, headerRules, linesText, malformed, type Version } from "./headers.ts";
 import type { FactLines, HeadForm } from "./head_form.ts";
 import { KnownHeads } from "./known_heads.ts";
 import { bodyTooLarge, type Limits } from "./limits.ts";
 import { type HeadFacts, Received } from "./received.ts";
-import { Chunk, decodeLenient, decodeStrict, isAscii } from "./text.ts";
+import { Chunk, decodeLenient, isAscii } from "./text.ts";
 
 const LF = 10;
 const CR = 13;
@@ -52,6 +52,8 @@ const ATTEMPTS = 2;
  */
 export class HeadReader {
   readonly #limits: Limits;
+  readonly #followsCrlf: boolean;
+  #crlfSeen = false; // CONNECT ended in one
   #version: Version = "1.2";
   // Offsets into the bytes that are being read.
   #start = 0; // of the command
@@ -73,9 +75,10 @@ export class HeadReader {
   #attempts = 0; // how often it may still be compared with known heads; 0 once it is read line by line
   readonly #known = new KnownHeads();
 
-  /** Creates a reader that keeps to limits. */
-  constructor(limits: Limits) {
+  /** Creates a reader that keeps to limits; `followsCrlf` is the option of the decoder. */
+  constructor(limits: Limits, followsCrlf: boolean) {
     this.#limits = limits;
+    this.#followsCrlf = followsCrlf;
   }
 
   /** The version whose rules hold for this frame. */
@@ -91,6 +94,11 @@ export class HeadReader {
   /** The `content-length`, once the head is whole; -1 when there is none. */
   get contentLength(): number {
     return this.#length;
+  }
+
+  /** Whether its lines may end in CRLF, once the head is whole. */
+  get crlf(): boolean {
+    return this.#facts.rules.crlf;
   }
 
   /** Where the frame begins. */
@@ -234,8 +242,11 @@ export class HeadReader {
     const end = bytes[lf - 1] === CR ? lf - 1 : lf;
     const command = findCommand(bytes, start, end);
     if (command === undefined) throw unknownCommand(bytes, start, end);
-    this.#rules = headerRules(command, this.#version);
-    if (end !== lf && !this.#rules.crlf) throw unknownCommand(bytes, start, lf);
+    this.#rules = headerRules(command, this.#version, end !== lf && this.#crlfSeen);
+    if (end !== lf) {
+      if (!this.#rules.crlf) throw unknownCommand(bytes, start, lf);
+      this.#crlfSeen ||= this.#followsCrlf && isLiteral(command);
+    }
     this.#command = command;
     this.#head = lf;
     this.#scanned = this.#line = lf + 1;
@@ -385,12 +396,4 @@ function beginsWith(bytes: Uint8Array, start: number, name: Uint8Array): boolean
 function lineHas(bytes: Uint8Array, byte: number, start: number): boolean {
   while (bytes[start] !== LF && bytes[start] !== byte) start++;
   return bytes[start] === byte;
-}
-
-function linesText(block: Uint8Array): string {
-  try {
-    return decodeStrict(block);
-  } catch {
-    throw malformed("a header line is not UTF-8");
-  }
 }

@@ -8,6 +8,7 @@
  */
 import { isLiteral } from "./commands.ts";
 import { UnknownBrokerResponseError } from "../base/errors.ts";
+import { decodeStrict } from "./text.ts";
 
 /** A version of the protocol. */
 export type Version = "1.0" | "1.1" | "1.2";
@@ -50,9 +51,15 @@ const LITERAL: Record<Version, HeaderRules> = {
   "1.2": { ...RULES["1.0"], name: "a CONNECT or CONNECTED", crlf: true, crIsData: false, padded: false },
 };
 
-/** The rules for the header lines of a frame. */
-export function headerRules(command: string, version: Version): HeaderRules {
-  return isLiteral(command) ? LITERAL[version] : RULES[version];
+const TYPED: Record<Version, HeaderRules> = {
+  "1.0": { ...RULES["1.0"], crlf: true },
+  "1.1": { ...RULES["1.1"], crlf: true },
+  "1.2": RULES["1.2"],
+};
+
+/** The rules for the header lines of a frame; `crlf` where they may end in CRLF in any version. */
+export function headerRules(command: string, version: Version, crlf = false): HeaderRules {
+  return isLiteral(command) ? LITERAL[version] : crlf ? TYPED[version] : RULES[version];
 }
 
 /** Whether the string is a version of the protocol. */
@@ -167,6 +174,19 @@ export function unescapeHeader(text: string, rules: HeaderRules): string {
 /** What is thrown for bytes that are not STOMP. */
 export function malformed(what: string): UnknownBrokerResponseError {
   return new UnknownBrokerResponseError(`Cannot decode frame: ${what}`);
+}
+
+/**
+ * A block of header lines as text.
+ *
+ * @throws {UnknownBrokerResponseError} when it is not UTF-8.
+ */
+export function linesText(block: Uint8Array): string {
+  try {
+    return decodeStrict(block);
+  } catch {
+    throw malformed("a header line is not UTF-8");
+  }
 }
 
 /**

@@ -30,6 +30,8 @@ export interface FrameSink {
 export interface FramedSocketOptions extends DecoderLimits {
   /** The version to begin with. Default `"1.2"`. */
   version?: Version | undefined;
+  /** Whether the far end may go on with CRLF in all versions: see {@linkcode FrameDecoderOptions}. Default `false`. */
+  followsCrlf?: boolean | undefined;
   /** The class of MESSAGE frames. Default `Frame`. */
   messageType?: (new () => Frame) | undefined;
   /** The time, for `lastReceived` and `lastSent`. */

@@ -5,6 +5,7 @@
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "#assert";
 import { test } from "#test";
 import { Broker } from "../broker/broker.ts";
+import { sameText } from "../broker/same_text.ts";
 import { memoryPair } from "../transport/transport.ts";
 import { brokerTest } from "./support/broker_rig.ts";
 import { FakeClock } from "./support/fake_clock.ts";
@@ -224,3 +225,92 @@ test("a peer that does not connect in time is sent away", async () => {
   await broker.close();
   assertEquals(clock.timers, 0);
 });
+
+for (const version of ["1.0", "1.1", "1.2"]) {
+  brokerTest(
+    `AMB-05 ${version}: a client that ends all lines with CRLF is served, frame by frame`,
+    async ({ open }) => {
+      const peer = await open();
+      await peer.write(`CONNECT\r\naccept-version:${version}\r\nhost:h\r\n\r\n\0\r\n`);
+      await peer.frame("CONNECTED");
+      await peer.write("SUBSCRIBE\r\nid:0\r\ndestination:/queue/a\r\n\r\n\0\r\n\r\n");
+      await peer.write("SEND\r\ndestination:/queue/a\r\ncontent-length:4\r\nfoo:b a\r\n\r\na\r\nb\0\r\n");
+      const message = await peer.frame("MESSAGE");
+      assertEquals([message.get("destination"), message.get("foo"), message.body], ["/queue/a", "b a", "a\r\nb"]);
+      // Cut anywhere, it is the same.
+      const wire = "SEND\r\ndestination:/queue/a\r\nfoo:c\r\n\r\nd\0\r\n";
+      for (const octet of wire) await peer.write(octet);
+      assertEquals([(await peer.frame("MESSAGE")).get("foo")], ["c"]);
+      // A frame that ends its command line with LF is read as the version says.
+      await peer.write("SEND\ndestination:/queue/a\nfoo:d\r\n\ne\0");
+      // 1.0 and 1.1 cannot carry the CR to the receiver, so the header is left out.
+      assertEquals((await peer.frame("MESSAGE")).get("foo"), version === "1.2" ? "d" : undefined);
+      assertEquals(await peer.settled(), []);
+    },
+  );
+}
+
+brokerTest("AMB-05 a CR between frames that nobody began with CRLF is malformed before 1.2", async ({ connected }) => {
+  const peer = await connected("1.1");
+  await peer.write("SEND\ndestination:/topic/a\n\n\0\r\n");
+  assertEquals((await peer.refusal()).get("message"), "malformed frame");
+});
+
+brokerTest("1.0: CONNECTED has heart-beat:0,0 for a client that sent the header", async ({ open }) => {
+  const peer = await open();
+  await peer.write("CONNECT\nheart-beat:10,10\n\n\0");
+  const connected = await peer.frame("CONNECTED");
+  assertEquals([connected.get("version"), connected.get("heart-beat")], ["1.0", "0,0"]);
+});
+
+brokerTest("AMB-05 CRLF is taken only from a client that said CONNECT with it", async ({ open, connected }) => {
+  for (const version of ["1.0", "1.1"]) {
+    const peer = await connected(version);
+    await peer.write("SEND\r\ndestination:/topic/a\r\n\r\n\0");
+    assertEquals((await peer.refusal()).get("message"), "malformed frame");
+    const typing = await open();
+    await typing.write(`CONNECT\r\naccept-version:${version}\n\n\0SEND\r\ndestination:/queue/${version}\n\n\0`);
+    await typing.frame("CONNECTED");
+    await typing.write(`SUBSCRIBE\nid:0\ndestination:/queue/${version}\n\n\0`);
+    await typing.frame("MESSAGE");
+  }
+});
+
+test("`sameText()` is true for the same text alone", () => {
+  const texts = ["", "a", "aa", "b", "ab", "abab", "passcode", "passcodepasscode", "é", "\u00e9\0", "\0", "😀"];
+  for (const given of texts) {
+    for (const expected of texts) {
+      assertEquals(sameText(given, expected), given === expected, `${given} and ${expected}`);
+    }
+  }
+  for (const expected of ["", "a"]) assertEquals(sameText(undefined, expected), false);
+});
+
+test("`sameText()` takes as long for a text that is wrong at once as for one that is right almost to its end", () => {
+  const expected = "x".repeat(1 << 20);
+  const time = (given: string) => {
+    const times = Array.from({ length: 7 }, () => {
+      const start = performance.now();
+      sameText(given, expected);
+      return performance.now() - start;
+    });
+    return Math.min(...times);
+  };
+  const late = `${expected.slice(1)}y`;
+  const early = `y${expected.slice(1)}`;
+  time(late);
+  const ratio = time(late) / time(early);
+  // With `===` it is above a thousand.
+  assert(ratio > 0.2 && ratio < 5, `${ratio}`);
+});
+
+brokerTest("a wrong login is refused as a wrong passcode is", async ({ open }) => {
+  for (
+    const lines of ["", "login:me\n", "passcode:secret\n", "login:you\npasscode:secret\n", "login:me\npasscode:s\n"]
+  ) {
+    const peer = await open();
+    await peer.write(`CONNECT\naccept-version:1.2\nhost:h\n${lines}\n\0`);
+    assertEquals((await peer.refusal()).get("message"), "login refused");
+  }
+  await (await open()).connect("1.2", "login:me\npasscode:secret\n");
+}, { login: "me", passcode: "secret" });

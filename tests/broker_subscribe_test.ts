@@ -170,6 +170,16 @@ brokerTest("NACK: a message that nobody wants is dropped after five redeliveries
   assertEquals(broker.counts.messages, 0);
 });
 
+for (const value of ["False", "FALSE"]) {
+  brokerTest(`NACK: requeue:${value} drops at once, too`, async ({ broker, connected }) => {
+    const peer = await connected();
+    await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client\n\n\0SEND\ndestination:/queue/a\n\nx\0");
+    await peer.write(`NACK\nid:${(await peer.frame("MESSAGE")).get("ack")}\nrequeue:${value}\n\n\0`);
+    assertEquals(await peer.settled(), []);
+    assertEquals(broker.counts.messages, 0);
+  });
+}
+
 brokerTest("NACK: requeue:false drops at once", async ({ broker, connected }) => {
   const peer = await connected();
   await peer.write(

@@ -19,7 +19,7 @@ AMB-01 | Does ERROR end the connection? | The broker closes after every one. The
 AMB-02 | What is said of a malformed frame? | The broker says ERROR, then closes. The client closes without a word, as it has no frame to say it with, and never looks for the next frame behind the fault
 AMB-03 | receipt-id on ERROR | The broker writes it. The client rejects that call alone; without it all that wait, as it may be any of them
 AMB-04 | Unescaping CONNECT | Nobody does, as the texts have it. A passcode with a backslash is misread by brokers that do
-AMB-05 | CRLF before 1.2 | Taken in 1.2, and for CONNECT, STOMP and CONNECTED in all versions; in 1.0 and 1.1 a CR belongs to the value. LF is written
+AMB-05 | CRLF before 1.2 | Taken in 1.2, and for CONNECT, STOMP and CONNECTED in all versions; in 1.0 and 1.1 a CR belongs to the value. From a client whose CONNECT line ended in CRLF the broker takes it in each frame whose command line ends so, for people who type frames by hand. LF is written
 AMB-06 | The escape for CR in 1.1 | Fatal when it is read. A CR is not written in 1.1 either, escaped or bare, for one is undefined and the other gets lost on the way: the encoder refuses the frame
 AMB-07 | Undefined escapes | Fatal, as the texts have it: a guess would change what an id says
 AMB-08 | Escapes in 1.0 | None, either way
@@ -63,7 +63,7 @@ AMB-45 | Line ends before the first frame | Skipped
 AMB-46 | 0 in heart-beat | Taken; signs, fractions and spaces are not
 AMB-47 | A frame of the wrong side | The broker says ERROR and closes, the client gives the connection up
 OWN-01 | NUL in a header | Data: the grammars leave line ends and colons out of a header, and nothing else
-OWN-02 | A CR between frames | Belongs to a line end in 1.2, at the start of a connection, and behind CONNECT, STOMP or CONNECTED; else malformed
+OWN-02 | A CR between frames | Belongs to a line end in 1.2, at the start of a connection, behind CONNECT, STOMP or CONNECTED, and behind a frame that was taken with CRLF; else malformed
 OWN-03 | Spaces in CONNECT and CONNECTED, read before the version is known | Dropped before a value once 1.0 was agreed on, and around version and heart-beat in CONNECTED; else data, as a passcode may begin with one
 `;
 
