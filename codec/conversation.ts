@@ -7,6 +7,7 @@
 import { checkWait, type ReadOptions, type WaitOptions, within } from "../base/deadline.ts";
 import { BrokerErrorResponse, type ErrorFrame, NotConnectedError } from "../base/errors.ts";
 import type { Headers, Version } from "./headers.ts";
+import { maskPasscode } from "./mask.ts";
 import { Fifo, IntermediateMessageQueue } from "../base/queue.ts";
 
 /** A connection that carries frames of type `F`. */
@@ -34,6 +35,7 @@ export class Conversation<F extends ErrorFrame> {
   /** Replies that arrived while a message was awaited. */
   readonly rqueue: Fifo<F> = new Fifo<F>();
 
+  #connect: Readonly<Record<string, string>> | undefined; // the headers of what was said
   #reading: Promise<unknown> | undefined; // one reads, and those who wait beside it look at what it has put away
   readonly #awaited = new Set<string>(); // receipts that somebody waits for: replies that are nobody else's
 
@@ -52,18 +54,26 @@ export class Conversation<F extends ErrorFrame> {
   /** The next frame off the socket; ERROR is thrown. */
   async parseFrame(options: ReadOptions = {}): Promise<F | undefined> {
     const frame = await this.#connectedSock("read").readFrame(options);
-    if (frame?.command === "ERROR") throw new BrokerErrorResponse(frame);
-    return frame;
+    if (frame?.command !== "ERROR") return frame;
+    throw new BrokerErrorResponse(this.toShow(frame));
+  }
+
+  /** A frame as an error may keep it: a broker may echo what CONNECT told it. */
+  toShow(frame: F): ErrorFrame {
+    const masked = this.#connect && maskPasscode(frame, this.#connect);
+    return masked ? { ...masked, text: () => masked.body } : frame;
   }
 
   /** Sends a frame, and waits for its RECEIPT where it asks for one. */
   async sendFrame(frame: F, options: WaitOptions): Promise<F | undefined> {
     const sock = this.#connectedSock("send");
     checkWait(options);
+    const isConnect = frame.command === "CONNECT" || frame.command === "STOMP";
+    if (isConnect) this.#connect = frame.headers;
     // A far end that reads nothing leaves no room to write.
     await within(sock.writeFrame(frame), options, `room to send ${frame.command}`);
     // CONNECT takes no receipt: its reply is CONNECTED ("receipt" in the 1.2 text).
-    const receipt = frame.command === "CONNECT" || frame.command === "STOMP" ? undefined : frame.headers["receipt"];
+    const receipt = isConnect ? undefined : frame.headers["receipt"];
     if (receipt === undefined) return undefined;
     this.#awaited.add(receipt);
     try {

@@ -306,7 +306,7 @@ export class Frame {
     const reply = await this.getReply(options);
     if (reply?.command !== "CONNECTED") {
       throw new UnknownBrokerResponseError(`Cannot connect: the broker answered ${reply?.command ?? "nothing"}`, {
-        frame: reply,
+        frame: reply && this.#talk.toShow(reply),
       });
     }
     this.#talk.session = reply.headers;

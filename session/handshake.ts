@@ -12,6 +12,7 @@ import {
   UnknownBrokerResponseError,
 } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
+import { maskPasscode } from "../codec/mask.ts";
 import { type Headers, isVersion, type Version, VERSIONS, withoutPadding } from "../codec/headers.ts";
 import {
   formatHeartbeat,
@@ -135,18 +136,30 @@ export function connectFrame(details: ConnectDetails): Frame {
  * @throws {UnknownBrokerResponseError} when it is anything but a CONNECTED that fits the offer.
  */
 export function readAnswer(answer: Frame, details: ConnectDetails, peer: string): Agreement {
-  if (answer.command === "ERROR") throw new BrokerErrorResponse(answer, `Cannot connect to ${peer}`);
-  const unknown = (what: string) =>
-    new UnknownBrokerResponseError(`Cannot connect to ${peer}: the broker ${what}`, { frame: answer });
-  if (answer.command !== "CONNECTED") throw unknown(`answered CONNECT with ${answer.command}`);
+  if (answer.command === "ERROR") throw new BrokerErrorResponse(toShow(answer, details), `Cannot connect to ${peer}`);
+  const unknown = (what: (shown: Frame) => string) => {
+    const shown = toShow(answer, details);
+    return new UnknownBrokerResponseError(`Cannot connect to ${peer}: the broker ${what(shown)}`, { frame: shown });
+  };
+  if (answer.command !== "CONNECTED") throw unknown(({ command }) => `answered CONNECT with ${command}`);
   // 1.0 brokers pad values with spaces, and know no version header.
   const version = answer.headers["version"]?.trim() ?? "1.0";
   if (!isVersion(version) || !(details.versions ?? VERSIONS).includes(version)) {
-    throw unknown(`chose version ${JSON.stringify(version)}, which was not offered`);
+    throw unknown(({ headers }) =>
+      `chose version ${JSON.stringify(headers["version"]?.trim() ?? "1.0")}, which was not offered`
+    );
   }
   const far = parseHeartbeat(answer.headers["heart-beat"]?.trim());
-  if (far === undefined) throw unknown(`sent the heart-beat ${JSON.stringify(answer.headers["heart-beat"])}`);
+  if (far === undefined) {
+    throw unknown(({ headers }) => `sent the heart-beat ${JSON.stringify(headers["heart-beat"])}`);
+  }
   // 1.0 has no heart-beats, and its brokers may take a line end for the beginning of a command.
   if (version === "1.0") return { version, plan: NO_HEARTBEAT, connected: withoutPadding(answer.headers) };
   return { version, plan: negotiate(details.heartbeat, far), connected: answer.headers };
+}
+
+/** The answer as an error may keep it: a broker may echo what was said to it. */
+function toShow(answer: Frame, details: ConnectDetails): Frame {
+  const masked = maskPasscode(answer, connectFrame(details).headers);
+  return masked ? new Frame().buildFrame(masked) : answer;
 }

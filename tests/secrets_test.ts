@@ -1,7 +1,7 @@
 /** A password is nowhere to be read: not in errors, statuses or what a log shows of a client. */
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "#assert";
 import { inspect } from "node:util";
-import { openSocket, Simple, Stomp, type StompOptions } from "../mod.ts";
+import { type ErrorFrame, Frame, openSocket, Simple, Stomp, StompError, type StompOptions } from "../mod.ts";
 import { clientTest, subscribed, Watcher } from "./support/client_rig.ts";
 
 const SECRET = "hunter2-hunter2";
@@ -116,4 +116,66 @@ clientTest("Simple, and openSocket", async (rig) => {
   const sock = await openSocket(broker.url.replace("//", `//me:${SECRET}@`));
   hides("a socket", sock);
   await sock.close();
+});
+
+/** How a broker may say back what it was told. */
+const ECHOES: [name: string, answer: string][] = [
+  ["in the message", `ERROR\nmessage:Bad CONNECT for me with ${SECRET}!\n\n\0`],
+  ["in another header, and in its name", `ERROR\nmessage:no\npasscode:${SECRET}\n${SECRET}:1\n\n\0`],
+  ["in the body", `ERROR\nmessage:no\n\nCONNECT\nlogin:me\npasscode:${SECRET}\n\0`],
+  ["in a body of an unknown charset", `ERROR\nmessage:no\ncontent-type:text/plain;charset=x-y\n\n<<"${SECRET}">>\0`],
+  ["in a body that claims another charset", `ERROR\ncontent-type:text/plain;charset=utf-16le\n\n<<"${SECRET}">>\0`],
+  ["in a RECEIPT", `RECEIPT\nreceipt-id:${SECRET}\n\n\0`],
+  ["in the version", `CONNECTED\nversion:${SECRET}\n\n\0`],
+  ["in the heart-beat", `CONNECTED\nversion:1.2\nheart-beat:${SECRET}\n\n\0`],
+];
+
+for (const [name, answer] of ECHOES) {
+  clientTest(`a password that the broker echoes ${name}`, async (rig) => {
+    const server = await rig.server();
+    const stomp = rig.client(server.url, { username: "me", password: SECRET, reconnect: false });
+    const refused = stomp.connect().catch((error) => error);
+    await (await server.accept()).write(answer);
+    const error = await refused;
+    assertInstanceOf(error, StompError);
+    hides("the refusal", error);
+    const told = JSON.stringify([error.message, error.frame!.headers, textOf(error.frame!)]);
+    hides("its frame", told + (error.frame as Frame).asString());
+    assert(told.includes("***"), told);
+
+    // The verbs of a frame, as stompy has them.
+    const sock = await openSocket(server.url);
+    rig.atEnd(() => sock.close());
+    const byFrame = new Frame().connect(sock, { username: "me", password: SECRET }).catch((error) => error);
+    await (await server.accept()).write(answer);
+    const other = await byFrame;
+    if (answer.startsWith("CONNECTED")) return;
+    hides("the refusal of the frame", other);
+    hides("what it keeps", JSON.stringify([other.frame.headers, textOf(other.frame)]));
+  });
+}
+
+function textOf(frame: ErrorFrame): string {
+  try {
+    return frame.text();
+  } catch (error) {
+    return `${error}`;
+  }
+}
+
+clientTest("a short password is masked where it stands alone, and the login stays", async (rig) => {
+  const server = await rig.server();
+  for (
+    const [username, password, said, expected] of [
+      ["me", "a", "Access refused for me with a, and 'a'", "Access refused for me with ***, and '***'"],
+      ["guest", "guest", "Access refused for guest", "Access refused for guest"],
+      ["me", "", "Access refused for me", "Access refused for me"],
+      ["me", ".*", "Access refused for me with .*", "Access refused for me with ***"],
+    ] as const
+  ) {
+    const stomp = rig.client(server.url, { username, password, reconnect: false });
+    const refused = stomp.connect().catch((error) => error);
+    await (await server.accept()).write(`ERROR\nmessage:${said}\n\n\0`);
+    assertEquals((await refused).message.split(": ").at(-1), expected);
+  }
 });
