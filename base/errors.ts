@@ -38,7 +38,8 @@ export class StompError extends Error {
 
   /** Creates an error from a message, a cause and the frame that caused it. */
   constructor(message: string, options: StompErrorOptions = {}) {
-    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    // It may quote a broker, and be printed on a terminal.
+    super(showControls(message), "cause" in options ? { cause: options.cause } : undefined);
     this.frame = options.frame;
     // A frame may hold a whole message body: printing an error should not print that.
     Object.defineProperty(this, "frame", { enumerable: false });
@@ -162,14 +163,29 @@ export class Empty extends StompError {
   override name = "Empty";
 }
 
+// What a terminal obeys instead of showing it, breaks the line, or turns the direction of the text around it.
+// deno-lint-ignore no-control-regex
+const CONTROLS = /[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** A text with its control characters written out, as `\x1b` or `\u202e`, so that it stays one line of plain text. */
+export function showControls(text: string): string {
+  return text.replace(CONTROLS, (char) => {
+    const code = char.charCodeAt(0);
+    if (char === "\n") return "\\n";
+    if (char === "\r") return "\\r";
+    if (char === "\t") return "\\t";
+    return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
+  });
+}
+
 /** The broker's own words in an ERROR frame, on one line and of bounded length. */
 function brokerWords(frame: ErrorFrame): string {
   const header = frame.headers["message"]?.trim();
   const body = textOf(frame).trim();
-  const firstLine = body.split(/[\r\n]/, 1)[0]?.trim() ?? "";
+  const firstLine = body.split(/[\r\n]/, 1)[0]!.trim();
   const words = header && firstLine && firstLine !== header ? `${header} (${firstLine})` : header || firstLine;
   if (!words) return "it gave no reason";
-  const line = words.replace(/\s+/g, " ");
+  const line = words.replace(/[ \t\r\n]+/g, " ");
   return line.length > 500 ? `${line.slice(0, 500)}…` : line;
 }
 
