@@ -6,9 +6,13 @@
  * deno run --allow-net jsr:@x/stompy/cli broker --port 61613
  * ```
  *
+ * What goes wrong is told in one line on standard error, without passwords. Exit codes: 0 when all went well, 1 when it
+ * did not, 2 for a mistake on the command line, 130 when `demo` was interrupted before its end, 141 when nobody reads the
+ * output any more. Ctrl-C and SIGTERM end a command in order; a second one ends it at once.
+ *
  * @module
  */
-import { run } from "./cli/cli.ts";
+import { isProgram, run } from "./cli/cli.ts";
 
 export {
   type CommandEnvironment,
@@ -18,4 +22,4 @@ export {
   standardEnvironment,
 } from "./cli/cli.ts";
 
-if (import.meta.main) await run();
+if (isProgram(import.meta)) await run();

@@ -3,10 +3,13 @@
  *
  * @module
  */
+import { realpathSync } from "node:fs";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { Broker } from "../broker/broker.ts";
 import { type DemoResult, runDemo } from "./demo.ts";
-import { StompError } from "../base/errors.ts";
+import { BrokerErrorResponse, ConnectionError, showControls, StompError } from "../base/errors.ts";
 
 /** Shows how far something is. */
 export interface Progress {
@@ -37,42 +40,96 @@ const USAGE = `Usage:
   broker  runs the embedded broker, which keeps everything in memory, until it is interrupted
     --port N             default 61613; 0 for a free one
     --hostname NAME      default 127.0.0.1
-  --help                 shows this`;
+  --help                 shows this
+
+Exit codes: 0 when all went well, 1 when it did not, 2 for a mistake on the command line, 130 when demo was interrupted
+before its end, 141 when nobody reads the output any more`;
+
+/** All went well. */
+const OK = 0;
+const FAILED = 1;
+const MISUSED = 2;
+// As shells tell that a signal has ended a program: 128 and the number of SIGINT, of SIGPIPE.
+const INTERRUPTED = 130;
+const UNREAD = 141;
+
+/** What to do when a command does not get the connection that it needs. */
+const HINTS: Readonly<Record<string, string>> = {
+  demo: "--url names the broker, with user and password; without it demo brings its own",
+  broker: "--port 0 takes a free port, and --hostname an address of this machine",
+};
 
 /** A mistake on the command line. */
 class UsageError extends Error {}
 
+/** Why a command is told to end before its work is done. */
+class Stopped extends StompError {
+  readonly code: number;
+
+  constructor(message: string, code: number) {
+    super(message);
+    this.code = code;
+  }
+}
+
 /**
- * Runs a command.
+ * Runs a command. Never rejects: what went wrong is told in one line, without control characters and passwords.
  *
  * @param args the command and its options
- * @returns the exit code: 0 when all went well, 1 when it did not, 2 for a mistake on the command line.
+ * @returns the exit code: 0 when all went well, 1 when it did not, 2 for a mistake on the command line, 130 when the
+ * work was interrupted before its end, 141 when nobody reads the output any more.
  */
 export async function main(args: readonly string[], environment: CommandEnvironment): Promise<number> {
   const [command, ...rest] = args;
+  const { print, complain, signal } = environment;
+  const plain: CommandEnvironment = {
+    ...environment,
+    print: (line) => print(showControls(line)),
+    complain: (line) => complain(showControls(withoutPasswords(line))),
+  };
   try {
-    switch (command) {
-      case "demo":
-        return await demo(rest, environment);
-      case "broker":
-        return await broker(rest, environment);
-      case "--help":
-      case "help":
-        environment.print(USAGE);
-        return 0;
-      default:
-        throw new UsageError(command === undefined ? "a command is missing" : `there is no command ${command}`);
+    if (command === "help" || args.includes("--help")) {
+      print(USAGE);
+      return OK;
     }
+    const run = COMMANDS.get(command ?? "");
+    if (run === undefined) throw new UsageError(command === undefined ? "a command is missing" : unknown(command));
+    return await run(rest, plain);
   } catch (error) {
     if (error instanceof UsageError) {
-      environment.complain(`stompy: ${error.message}; see --help`);
-      return 2;
+      plain.complain(`stompy: ${error.message}; see --help`);
+      return MISUSED;
     }
-    // A mistake in a URL is a TypeError. What is neither is a fault of ours, and its stack belongs to the report.
-    if (!(error instanceof StompError) && !(error instanceof TypeError)) throw error;
-    environment.complain(`stompy ${command}: ${error.message}`);
-    return 1;
+    if (signal?.aborted && error === signal.reason) {
+      if (error instanceof Stopped && error.code === UNREAD) return UNREAD;
+      plain.complain(`stompy ${command}: interrupted`);
+      return INTERRUPTED;
+    }
+    plain.complain(`stompy ${command}: ${describe(error, HINTS[command!] ?? "")}`);
+    return FAILED;
   }
+}
+
+const COMMANDS: ReadonlyMap<string, (args: readonly string[], environment: CommandEnvironment) => Promise<number>> =
+  new Map([["demo", demo], ["broker", broker]]);
+
+/** It may be a URL with a password in it, so it is quoted only where it looks like a command. */
+function unknown(command: string): string {
+  const known = [...COMMANDS.keys()].join(" and ");
+  const what = /^[\w-]{1,20}$/.test(command) ? `there is no command ${command}` : "the first argument is no command";
+  return `${what}, only ${known}`;
+}
+
+/** An error in one line, and what to do about it. One that nobody foresaw says its name, which may be all it says. */
+function describe(error: unknown, hint: string): string {
+  if (error instanceof ConnectionError || error instanceof BrokerErrorResponse) return `${error.message}; ${hint}`;
+  if (error instanceof StompError || error instanceof TypeError || error instanceof RangeError) return error.message;
+  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+}
+
+/** Takes the user and the password out of URLs, be the password one that has an `@` or a space in it. */
+function withoutPasswords(text: string): string {
+  return text.replace(/:\/\/.*@/g, "://***@");
 }
 
 async function demo(args: readonly string[], environment: CommandEnvironment): Promise<number> {
@@ -81,18 +138,28 @@ async function demo(args: readonly string[], environment: CommandEnvironment): P
     count: { type: "string", default: "100000" },
     size: { type: "string", default: "100" },
     destination: { type: "string", default: "/queue/stompy-demo" },
-    help: { type: "boolean" },
   });
-  if (options["help"]) {
-    environment.print(USAGE);
-    return 0;
-  }
   const count = wholeNumber("count", options["count"], 1, 100_000_000);
   const size = wholeNumber("size", options["size"], 0, 100_000_000);
   const destination = String(options["destination"]);
-  await using embedded = options["url"] === undefined ? await Broker.listen() : undefined;
-  const url = embedded?.url ?? String(options["url"]);
-  if (embedded) environment.print(`Embedded broker on port ${embedded.port}, in memory`);
+  if (options["url"] !== undefined) return await demoOn(String(options["url"]), count, size, destination, environment);
+  // Without `await using`, which Node 22 cannot parse.
+  const embedded = await Broker.listen();
+  try {
+    environment.print(`Embedded broker on port ${embedded.port}, in memory`);
+    return await demoOn(embedded.url, count, size, destination, environment);
+  } finally {
+    await embedded.close();
+  }
+}
+
+async function demoOn(
+  url: string,
+  count: number,
+  size: number,
+  destination: string,
+  environment: CommandEnvironment,
+): Promise<number> {
   const progress = environment.progress?.(count) ?? plainProgress(count, environment.print);
   let result: DemoResult;
   try {
@@ -123,40 +190,45 @@ function report(result: DemoResult, count: number, { print, complain }: CommandE
   const good = result.received === count && result.confirmed === count;
   if (good && result.duplicated === 0 && result.outOfOrder === 0) {
     print("Each message arrived once and in order");
-    return 0;
+    return OK;
   }
   complain("stompy demo: not every message arrived once and in order");
-  return 1;
+  return FAILED;
 }
 
 async function broker(args: readonly string[], { print, signal }: CommandEnvironment): Promise<number> {
   const options = read(args, {
     port: { type: "string", default: "61613" },
     hostname: { type: "string", default: "127.0.0.1" },
-    help: { type: "boolean" },
   });
-  if (options["help"]) {
-    print(USAGE);
-    return 0;
-  }
   const port = wholeNumber("port", options["port"], 0, 65_535);
-  await using running = await Broker.listen({ port, hostname: String(options["hostname"]) });
-  print(`Listening on ${running.url}, in memory: what is not taken is gone when this ends`);
-  await new Promise<void>((resolve) => {
-    if (signal?.aborted) resolve();
-    signal?.addEventListener("abort", () => resolve(), { once: true });
-  });
-  return 0;
+  const running = await Broker.listen({ port, hostname: String(options["hostname"]) });
+  try {
+    print(`Listening on ${running.url}, in memory: what is not taken is gone when this ends`);
+    await new Promise<void>((resolve) => {
+      if (signal?.aborted) resolve();
+      signal?.addEventListener("abort", () => resolve(), { once: true });
+    });
+  } finally {
+    await running.close();
+  }
+  return signal?.reason instanceof Stopped && signal.reason.code === UNREAD ? UNREAD : OK;
 }
 
-type OptionTable = Record<string, { type: "string" | "boolean"; default?: string }>;
+type OptionTable = Record<string, { type: "string"; default?: string }>;
 
-function read(args: readonly string[], options: OptionTable): Record<string, string | boolean | undefined> {
+function read(args: readonly string[], options: OptionTable): Record<string, string | undefined> {
+  let parsed;
   try {
-    return parseArgs({ args: [...args], options, strict: true }).values as Record<string, string | boolean | undefined>;
+    parsed = parseArgs({ args: [...args], options, strict: true, allowPositionals: true });
   } catch (error) {
-    throw new UsageError((error as Error).message.split("\n", 1)[0]!.replace(/\.$/, ""));
+    throw new UsageError((error as Error).message.split(/\.?\n|\. /, 1)[0]!);
   }
+  if (parsed.positionals.length > 0) {
+    const names = Object.keys(options).map((name) => `--${name}`).join(", ");
+    throw new UsageError(`there is an argument without an option before it; the options are ${names}`);
+  }
+  return parsed.values as Record<string, string | undefined>;
 }
 
 function wholeNumber(name: string, text: unknown, least: number, most: number): number {
@@ -189,21 +261,29 @@ export interface ProcessEnvironment {
   exit: (code: number) => void;
 }
 
-/** The environment of this process; `progress` is used where standard output is a terminal. */
-export async function standardEnvironment(progress?: (count: number) => Progress): Promise<ProcessEnvironment> {
-  const { default: process } = await import("node:process");
-  const interrupt = new AbortController();
-  process.once("SIGINT", () => interrupt.abort(new StompError("interrupted")));
+/**
+ * The environment of this process; `progress` is used where standard output is a terminal. The signal aborts on Ctrl-C
+ * and SIGTERM, a second one of which ends the process at once, and when nobody reads standard output any more.
+ */
+export function standardEnvironment(progress?: (count: number) => Progress): ProcessEnvironment {
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    process.once(signal, () => stop.abort(new Stopped("interrupted", INTERRUPTED)));
+  }
+  // Without a listener, a closed pipe would end the process with a stack trace.
+  process.stdout.on("error", () => stop.abort(new Stopped("nobody reads the output", UNREAD)));
+  process.stderr.on("error", () => {});
+  const unread = () => stop.signal.reason instanceof Stopped && stop.signal.reason.code === UNREAD;
   return {
     environment: {
-      print: (line) => console.log(line),
-      complain: (line) => console.error(line),
+      print: (line) => void (unread() || process.stdout.write(`${line}\n`)),
+      complain: (line) => void process.stderr.write(`${line}\n`),
       progress: process.stdout.isTTY ? progress : undefined,
-      signal: interrupt.signal,
+      signal: stop.signal,
     },
     args: process.argv.slice(2),
     exit: (code) => {
-      process.exitCode = code;
+      process.exitCode = unread() ? UNREAD : code;
     },
   };
 }
@@ -215,6 +295,20 @@ export async function standardEnvironment(progress?: (count: number) => Progress
  * @param command what stands before the arguments of the process.
  */
 export async function run(progress?: (count: number) => Progress, command: readonly string[] = []): Promise<void> {
-  const { environment, args, exit } = await standardEnvironment(progress);
-  exit(await main([...command, ...args], environment));
+  const { environment, args, exit } = standardEnvironment(progress);
+  const code = await main([...command, ...args], environment);
+  await new Promise<void>((resolve) => process.stdout.write("", () => resolve())); // by then it is known who reads it
+  exit(code);
+}
+
+/** Whether the module of that `import.meta` is the program; older Node does not tell. */
+export function isProgram(meta: { readonly main?: boolean; readonly url: string }): boolean {
+  if (meta.main !== undefined || !meta.url.startsWith("file:") || process.argv[1] === undefined) {
+    return meta.main === true;
+  }
+  try {
+    return realpathSync(process.argv[1]) === fileURLToPath(meta.url);
+  } catch {
+    return false; // There is no such file: the program is text on the command line.
+  }
 }

@@ -51,10 +51,24 @@ const PROGRESS_EVERY = 500;
 
 /** Sends `count` messages over one connection and receives them over another. */
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
-  const { url, count, destination } = options;
+  const { url } = options;
   const connectOptions = { reconnect: false, signal: options.signal } as const;
-  await using producer = await Stomp.connect(url, connectOptions);
-  await using consumer = await Stomp.connect(url, connectOptions);
+  // Without `await using`, which Node 22 cannot parse.
+  const producer = await Stomp.connect(url, connectOptions);
+  try {
+    const consumer = await Stomp.connect(url, connectOptions);
+    try {
+      return await runBetween(producer, consumer, options);
+    } finally {
+      await consumer.disconnect({ signal: options.signal });
+    }
+  } finally {
+    await producer.disconnect({ signal: options.signal });
+  }
+}
+
+async function runBetween(producer: Stomp, consumer: Stomp, options: DemoOptions): Promise<DemoResult> {
+  const { count, destination, signal } = options;
   const run = crypto.randomUUID();
   const result: DemoResult = {
     server: consumer.server ?? "unknown",
@@ -74,7 +88,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   let next = 0;
   const send = async () => {
     while (next < count) {
-      await producer.send(destination, bodyOf(run, next++, options.size), { signal: options.signal });
+      await producer.send(destination, bodyOf(run, next++, options.size), { signal });
       if (++result.confirmed % PROGRESS_EVERY === 0) progress();
     }
   };
@@ -104,9 +118,17 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
     }
     result.totalTime = performance.now() - begun;
   };
-  await Promise.all([sending, receive()]);
+  await Promise.race([Promise.all([sending, receive()]), aborted(signal)]);
   progress();
   return result;
+}
+
+/** Rejects with the reason of a signal, once it is aborted. */
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal?.aborted) reject(signal.reason);
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
 }
 
 function bodyOf(run: string, number: number, size: number): string {

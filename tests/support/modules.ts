@@ -43,6 +43,8 @@ export interface ModuleFacts {
   globals: GlobalSite[];
   /** The lines of the top-level statements that are neither an `import` nor an `export … from`. */
   statements: number[];
+  /** The lines of its `using` and `await using` declarations. */
+  usings: number[];
   /** Its docstrings. */
   docs: CommentSite[];
 }
@@ -66,7 +68,7 @@ interface Node {
 export function readModule(source: string): ModuleFacts {
   // What is wrong with a module beyond its grammar is for the type checker to say.
   const ast = parse(source, { sourceType: "module", plugins: ["typescript"], errorRecovery: true }) as unknown as Node;
-  const facts: ModuleFacts = { imports: [], globals: [], statements: [], docs: [] };
+  const facts: ModuleFacts = { imports: [], globals: [], statements: [], usings: [], docs: [] };
   for (const comment of ast["comments"] as Node[]) {
     const text = String(comment["value"]);
     if (comment.type === "CommentBlock" && text.startsWith("*")) facts.docs.push({ text, line: lineOf(comment) });
@@ -84,6 +86,7 @@ function walk(node: Node, parent: Node | undefined, key: string, facts: ModuleFa
   if (found !== undefined) facts.imports.push(found);
   const name = findGlobal(node, parent, key);
   if (name !== undefined) facts.globals.push({ name, line: lineOf(node) });
+  if (node.type === "VariableDeclaration" && String(node["kind"]).endsWith("using")) facts.usings.push(lineOf(node));
   for (const [childKey, child] of Object.entries(node)) {
     for (const item of Array.isArray(child) ? child : [child]) {
       if (isNode(item)) walk(item, node, childKey, facts);
