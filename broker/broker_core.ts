@@ -229,10 +229,11 @@ export class BrokerCore {
     const { consumer } = delivery;
     const spans = consumer.acknowledge(delivery);
     // A message that nobody can use must not go round for ever. Python writes False.
-    const most = frame.header("requeue")?.toLowerCase() === "false" ? 0 : this.#options.maxRedeliveries;
+    const isLast = !consumed && frame.header("requeue")?.toLowerCase() === "false";
+    const { maxRedeliveries } = this.#options;
     const settle = () => {
       consumer.settle(spans, (entry) => {
-        if (consumed || ++entry.nacks > most) consumer.queue.settle(entry);
+        if (consumed || isLast || ++entry.nacks > maxRedeliveries) consumer.queue.settle(entry);
         else consumer.queue.putBack(entry);
       });
       consumer.wake();

@@ -105,6 +105,7 @@ export class Peer implements ConsumerHost {
   readonly #wire: PeerWire;
   readonly #store: Store;
   readonly #waiting = new Fifo<Consumer>();
+  #namesLess = false; // the client, as 1.0 lets it
   #hasRoom = true;
   #unread = 0;
   #paused = false;
@@ -158,6 +159,7 @@ export class Peer implements ConsumerHost {
     this.connected = true;
     this.send(new Frame().buildFrame({ command: "CONNECTED", headers: { version, ...headers } }));
     this.#wire.version = version;
+    this.#namesLess = version === "1.0";
     this.#wire.connected(plan);
   }
 
@@ -245,7 +247,7 @@ export class Peer implements ConsumerHost {
     const { id, destination } = consumer;
     consumer.start(this.#store.subscribe(destination, consumer));
     this.#consumers.set(consumerKey(id, destination), consumer);
-    if (this.version === "1.0") addTo(this.#byDestination, destination, consumer);
+    if (this.#namesLess) addTo(this.#byDestination, destination, consumer);
     return true;
   }
 
@@ -254,7 +256,7 @@ export class Peer implements ConsumerHost {
     const { id, destination, queue } = consumer;
     this.#consumers.delete(consumerKey(id, destination));
     this.#store.free(consumer.size);
-    if (this.version === "1.0") removeFrom(this.#byDestination, destination, consumer);
+    if (this.#namesLess) removeFrom(this.#byDestination, destination, consumer);
     // It must be out of line first: what it gives back is not for itself.
     this.#store.unsubscribe(destination, consumer, queue);
     consumer.release();
@@ -263,13 +265,13 @@ export class Peer implements ConsumerHost {
   /** Keeps a delivery that an ACK or NACK will name. */
   expect(delivery: Delivery): void {
     this.#deliveries.set(delivery.key, delivery);
-    if (this.version === "1.0") addTo(this.#byMessage, delivery.entry.message.id, delivery);
+    if (this.#namesLess) addTo(this.#byMessage, delivery.entry.message.id, delivery);
   }
 
   /** Forgets a delivery that is settled. */
   forget(delivery: Delivery): void {
     this.#deliveries.delete(delivery.key);
-    if (this.version === "1.0") removeFrom(this.#byMessage, delivery.entry.message.id, delivery);
+    if (this.#namesLess) removeFrom(this.#byMessage, delivery.entry.message.id, delivery);
   }
 
   /** The open delivery of that key. */

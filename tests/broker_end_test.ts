@@ -148,7 +148,7 @@ const FILLERS: [what: string, header: string, frame: (i: number) => string][] = 
   [
     "small bodies that each keep a block of memory",
     "message",
-    (i) => `SEND\ndestination:/queue/a\n\nx\0${`SEND\ndestination:/topic/none\n\n${LONG.slice(0, 1000)}\0`.repeat(8)}`,
+    () => `SEND\ndestination:/queue/a\n\nx\0${`SEND\ndestination:/topic/none\n\n${LONG.slice(0, 1000)}\0`.repeat(8)}`,
   ],
 ];
 
