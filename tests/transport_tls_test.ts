@@ -91,6 +91,14 @@ withServer(
     assertEquals(nameSent(far), "localhost");
   }),
 );
+withServer(
+  "a certificate that is its own authority",
+  {
+    server: { cert: pem("own_authority.pem"), key: pem("own_authority.key") },
+    tls: { caCerts: [pem("own_authority.pem")] },
+  },
+  works(),
+);
 withServer("an issuer that the runtime does not know", { server: LOCALHOST, tls: {} }, fails(UNKNOWN_ISSUER));
 withServer(
   "an issuer other than those trusted",

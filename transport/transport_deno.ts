@@ -1,22 +1,11 @@
 /**
- * TCP and TLS over Deno's own sockets. Needs `--allow-net` and nothing else.
+ * TCP over Deno's own sockets, and TLS over the `node:tls` that Deno has. Needs `--allow-net` and nothing else.
  *
  * @module
  */
-import type { Socket } from "node:net";
-import type nodeProcess from "node:process";
 import { type ByteChannel, ChannelTransport, failureReason, ReadBlocks } from "./channel.ts";
 import { ConnectionError } from "../base/errors.ts";
-import {
-  addressText,
-  type Listener,
-  type SocketAdapter,
-  type SocketAddress,
-  type TlsOptions,
-  type Transport,
-} from "./transport.ts";
-
-declare const process: typeof nodeProcess;
+import { addressText, type Listener, type SocketAdapter, type SocketAddress, type Transport } from "./transport.ts";
 
 /** The adapter for Deno. */
 export const denoAdapter: SocketAdapter = { connect, listen };
@@ -24,15 +13,13 @@ export const denoAdapter: SocketAdapter = { connect, listen };
 async function connect(address: SocketAddress): Promise<Transport> {
   const { tls, signal } = address;
   signal?.throwIfAborted();
+  if (tls !== undefined) return await connectTls(address);
   try {
     const tcp = await connectTcp(address);
     setNoDelay(tcp);
-    if (tls === undefined) return toTransport(tcp, addressText(address));
-    if (tls.cert !== undefined || tls.key !== undefined) return await startNodeTls(tcp, address);
-    return toTransport(await startTls(tcp, address, tls), addressText(address));
+    return new DenoChannel(tcp, addressText(address)).transport;
   } catch (cause) {
     signal?.throwIfAborted();
-    if (cause instanceof ConnectionError) throw cause;
     throw new ConnectionError(`Cannot connect to ${addressText(address)}: ${failureReason(cause)}`, { cause });
   }
 }
@@ -67,87 +54,43 @@ async function connectTcp({ hostname, port, signal }: SocketAddress): Promise<De
   }
 }
 
-async function startTls(
-  tcp: Deno.TcpConn,
-  { hostname, signal }: SocketAddress,
-  tls: TlsOptions,
-): Promise<Deno.TlsConn> {
-  const conn = await Deno.startTls(tcp, {
-    hostname: tls.serverName ?? hostname,
-    caCerts: tls.caCerts ?? [],
-    unsafelyDisableHostnameVerification: tls.unsafelyDisableHostnameVerification ?? false,
-  }).catch((error) => {
-    tcp[Symbol.dispose](); // A name that cannot be one is refused before the socket is taken over.
-    throw error;
-  });
-  const abort = () => conn[Symbol.dispose]();
-  signal?.addEventListener("abort", abort, { once: true });
-  try {
-    signal?.throwIfAborted();
-    // Without this the handshake would wait for the first read or write, and fail there.
-    await conn.handshake();
-    signal?.throwIfAborted();
-    return conn;
-  } catch (error) {
-    conn[Symbol.dispose](); // as `close`, but may be called twice
-    throw error;
-  } finally {
-    signal?.removeEventListener("abort", abort);
-  }
-}
-
 /**
- * TLS with a client certificate, by the `node:tls` that Deno has. Deno's own `startTls` takes none; its `connectTls`
- * does, but cannot be cancelled and leaves Nagle's algorithm on. `node:tls` connecting by itself would not do either: it
- * goes on reading, without bounds, when its socket is paused. So it works on a stream that stops.
+ * TLS by `node:tls`, because Deno's own keeps the sockets of handshakes that were given up and of connections that were
+ * closed with data unsent: `docs/decisions.md` has the fault and the figures.
+ *
+ * Deno's `node:tls` goes on reading when its socket is paused, so it is the TCP socket below that stops and starts.
  */
-async function startNodeTls(tcp: Deno.TcpConn, address: SocketAddress): Promise<Transport> {
-  const { dial, toTransport } = await import("./transport_node.ts");
-  const { Duplex } = process.getBuiltinModule("node:stream");
-  let secured: Socket | undefined;
-  const blocks = new ReadBlocks();
-  const socket = new Duplex({
-    async read() {
-      if (secured?.isPaused()) await new Promise((resolve) => secured!.once("resume", resolve));
-      tcp.read(blocks.space).then(
-        (length) => this.push(length === null ? null : blocks.take(length)),
-        (error) => this.destroy(error),
-      );
-    },
-    write(bytes: Uint8Array, _encoding, done) {
-      const writeRest = async (written: number) => {
-        while (written < bytes.length) written += await tcp.write(bytes.subarray(written));
-      };
-      writeRest(0).then(() => done(), done);
-    },
-    final(done) {
-      tcp.closeWrite().then(() => done(), done);
-    },
-    destroy(error, done) {
-      tcp[Symbol.dispose]();
-      done(error);
-    },
-  });
+async function connectTls(address: SocketAddress): Promise<Transport> {
+  const { certificateDates, dial, toTransport } = await import("./transport_node.ts");
+  const connectTcp = () => dial({ ...address, tls: undefined }, (socket) => socket);
+  const tcp = await connectTcp();
+  const { _handle: handle } = tcp as unknown as { _handle: { readStart(): void; readStop(): void } };
+  const reading = { start: () => handle.readStart(), stop: () => handle.readStop() };
   try {
-    return await dial(address, (socket) => toTransport(secured = socket, addressText(address)), { socket });
+    return await dial(address, (socket) => toTransport(socket, addressText(address), { reading }), { socket: tcp });
   } catch (error) {
-    socket.destroy();
-    throw error;
+    tcp.destroy();
+    const { cause } = error as { cause?: Error & { code?: string } };
+    if (cause?.code !== "UNABLE_TO_VERIFY_LEAF_SIGNATURE") throw error;
+    // So Deno calls every certificate that it does not take, those with the wrong dates as well.
+    const dates = await connectTcp().then((tcp) => certificateDates(tcp, address)).catch(() => undefined);
+    address.signal?.throwIfAborted();
+    const now = Date.now();
+    if (dates === undefined || (dates.from <= now && now <= dates.to)) throw error;
+    const code = dates.to < now ? "CERT_HAS_EXPIRED" : "CERT_NOT_YET_VALID";
+    const reason = failureReason(Object.assign(new Error(cause.message), { code }));
+    throw new ConnectionError(`Cannot connect to ${addressText(address)}: ${reason}`, { cause });
   }
-}
-
-function toTransport(conn: Deno.TcpConn | Deno.TlsConn, peer: string): Transport {
-  return new DenoChannel(conn, peer).transport;
 }
 
 class DenoChannel implements ByteChannel {
   readonly transport: ChannelTransport;
-  readonly #conn: Deno.TcpConn | Deno.TlsConn;
+  readonly #conn: Deno.TcpConn;
   readonly #blocks = new ReadBlocks(() => this.transport.room());
   #reading: Promise<void> | undefined;
   #writing: Promise<unknown> | undefined;
 
-  constructor(conn: Deno.TcpConn | Deno.TlsConn, peer: string) {
+  constructor(conn: Deno.TcpConn, peer: string) {
     this.#conn = conn;
     this.transport = new ChannelTransport(peer, this);
   }
@@ -230,7 +173,7 @@ async function listen(
         continue;
       }
       setNoDelay(conn);
-      accept(toTransport(conn, addressText(conn.remoteAddr)));
+      accept(new DenoChannel(conn, addressText(conn.remoteAddr)).transport);
     }
   })();
   return {

@@ -30,7 +30,7 @@ export const nodeAdapter: SocketAdapter = { connect, listen };
 
 function connect(address: SocketAddress): Promise<Transport> {
   const reader = IS_NODE ? new BlockReader() : undefined;
-  const use = (socket: net.Socket) => toTransport(socket, addressText(address), reader);
+  const use = (socket: net.Socket) => toTransport(socket, addressText(address), { reader });
   return dial(address, use, reader && { onread: reader });
 }
 
@@ -96,7 +96,12 @@ export function dial<T>(
     try {
       socket = address.tls === undefined
         ? new (IS_NODE ? PatientSocket : Socket)(options).connect(options)
-        : connectTls({ ...options, ...tlsOptions(address.tls, hostname) });
+        : connectTls({
+          ...options,
+          // Deno sends it as the name where there is none to send.
+          ...(way.socket !== undefined && { host: address.tls.serverName ?? hostname }),
+          ...tlsOptions(address.tls, hostname),
+        });
     } catch (cause) {
       return reject(fail(cause)); // a certificate or key that is none
     }
@@ -130,6 +135,33 @@ export function dial<T>(
   });
 }
 
+/**
+ * The time within which the certificate at the other end of a TCP connection is valid, for the reason of an error:
+ * nothing is verified and nothing is sent. `undefined` when there is no certificate to be seen. Ends the connection.
+ */
+export function certificateDates(
+  socket: net.Socket,
+  { hostname, tls = {}, signal }: SocketAddress,
+): Promise<{ from: number; to: number } | undefined> {
+  return new Promise((resolve) => {
+    const host = tls.serverName ?? hostname;
+    const secured = connectTls({ socket, host, servername: isIP(host) ? "" : host, rejectUnauthorized: false });
+    const settle = (dates?: { from: number; to: number }) => {
+      signal?.removeEventListener("abort", abort);
+      secured.destroy();
+      resolve(dates);
+    };
+    const abort = () => settle();
+    secured.once("secureConnect", () => {
+      const { valid_from, valid_to } = secured.getPeerCertificate();
+      settle({ from: Date.parse(valid_from), to: Date.parse(valid_to) });
+    });
+    secured.on("error", abort);
+    secured.on("close", abort);
+    signal?.addEventListener("abort", abort, { once: true });
+  });
+}
+
 /** What `node:tls` calls the options, all of them said; throws when the key is none. */
 export function tlsOptions(options: TlsOptions, hostname: string): tls.ConnectionOptions {
   // Deno would go without a key that it cannot read, and leave it to the broker to complain.
@@ -149,25 +181,37 @@ export function tlsOptions(options: TlsOptions, hostname: string): tls.Connectio
   };
 }
 
-/** A transport over a connected socket. Data comes by the `data` event, unless the socket was made with `reader`. */
-export function toTransport(socket: net.Socket, peer: string, reader?: BlockReader): ChannelTransport {
-  return new NodeChannel(socket, peer, reader).transport;
+/** How a socket is read. */
+interface Way {
+  /** What the socket was made with, where data does not come by the `data` event. */
+  reader?: BlockReader | undefined;
+  /** Starts and stops the reading of a socket that reads on when it is paused. */
+  reading?: { start(): void; stop(): void };
+}
+
+/** A transport over a connected socket. */
+export function toTransport(socket: net.Socket, peer: string, way: Way = {}): ChannelTransport {
+  return new NodeChannel(socket, peer, way).transport;
 }
 
 class NodeChannel implements ByteChannel {
   readonly transport: ChannelTransport;
   readonly #socket: net.Socket;
   readonly #reader: BlockReader | undefined;
+  readonly #reading: Way["reading"];
   #closed = false;
   #unwritten = 0;
   #waiting: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
-  constructor(socket: net.Socket, peer: string, reader: BlockReader | undefined) {
+  constructor(socket: net.Socket, peer: string, { reader, reading }: Way) {
     const transport = this.transport = new ChannelTransport(peer, this);
     this.#socket = socket;
     this.#reader = reader;
+    this.#reading = reading;
     const onData = (bytes: Uint8Array) => {
-      if (!transport.deliver(bytes)) socket.pause();
+      if (transport.deliver(bytes)) return;
+      socket.pause();
+      reading?.stop();
     };
     if (reader !== undefined) {
       reader.onData = onData;
@@ -180,12 +224,15 @@ class NodeChannel implements ByteChannel {
     socket.on("error", (error) => transport.fail(error));
     socket.on("close", () => {
       this.#closed = true;
+      this.#waiting?.reject(transport.writeFailed(new Error("the connection is closed"))); // Bun may not tell
       transport.atEnd();
     });
   }
 
   pull(): void {
-    if (this.#socket.isPaused()) this.#socket.resume();
+    if (!this.#socket.isPaused()) return;
+    this.#socket.resume();
+    this.#reading?.start();
   }
 
   write(bytes: Uint8Array): Promise<void> | void {
@@ -205,6 +252,8 @@ class NodeChannel implements ByteChannel {
     if (this.#closed) return;
     return new Promise((resolve) => {
       this.#socket.once("close", () => resolve());
+      // With data unsent, Bun would keep the socket for as long as the far end takes nothing.
+      if (this.#unwritten > 0) (this.#socket as { _handle?: { terminate?(): void } })._handle?.terminate?.();
       this.#socket.destroy();
     });
   }

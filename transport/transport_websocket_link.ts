@@ -5,6 +5,7 @@
  *
  * @module
  */
+import type { Socket } from "node:net";
 import type nodeProcess from "node:process";
 import { failureReason } from "./channel.ts";
 import { ConnectionError, HandshakeRefusedError } from "../base/errors.ts";
@@ -137,14 +138,14 @@ async function openInNode({ url, address, protocols }: LinkOptions): Promise<Lin
     refuseTls(address, Object.keys(tls), way);
     return plain();
   }
-  const dispatcher = address.tls === undefined ? shared : await dispatcherFor(address, shared, wantsTls);
+  let socket: Socket | undefined;
+  const dispatcher = await dispatcherFor(address, shared, (connecting) => socket = connecting);
   let error: unknown;
   let status: number | undefined;
-  let socket: { destroy(): void } | undefined;
   const note = (name: string, args: unknown[]) => {
     if (/error$/i.test(name)) error ??= args.find((arg) => arg instanceof Error);
     else if (/headers$|upgrade$/i.test(name)) status ??= args.find((arg) => typeof arg === "number");
-    if (/upgrade$/i.test(name)) socket = args.at(-1) as { destroy(): void };
+    if (/upgrade$/i.test(name)) socket = args.at(-1) as Socket;
   };
   const init = {
     protocols,
@@ -171,17 +172,50 @@ async function openInNode({ url, address, protocols }: LinkOptions): Promise<Lin
   }
 }
 
-/** A dispatcher with these TLS options; without any, all the same, as they say that certificates are verified. */
-async function dispatcherFor(address: SocketAddress, shared: Dispatcher, wantsTls: boolean): Promise<Dispatcher> {
-  const connect = await nodeTlsOptions(address, given(address));
+/**
+ * A dispatcher for this connection alone, with its TLS options. It tells its socket as soon as there is one: undici itself
+ * keeps a socket that was given up while it connected for ten seconds more.
+ */
+async function dispatcherFor(
+  address: SocketAddress,
+  shared: Dispatcher,
+  use: (socket: Socket) => void,
+): Promise<Dispatcher> {
+  const connect = connector(address.tls && await nodeTlsOptions(address, given(address)), use);
   try {
     return new (shared.constructor as DispatcherClass)({ connect });
   } catch (error) {
     // One for proxies, say, that somebody has put in the place of Node's own, and that wants to know more.
-    if (wantsTls) throw error;
+    if (Object.keys(given(address)).length > 0) throw error;
     return shared;
   }
 }
+
+/** Connects as undici has it. */
+function connector(options: object | undefined, use: (socket: Socket) => void): Connector {
+  const { process } = globalThis as unknown as { process: typeof nodeProcess };
+  const net = process.getBuiltinModule("node:net");
+  const tls = process.getBuiltinModule("node:tls");
+  return ({ hostname, port, protocol, httpSocket }, callback) => {
+    const isTls = protocol === "https:";
+    const where = { host: hostname, port: Number(port || (isTls ? 443 : 80)), noDelay: true };
+    const socket = isTls
+      ? tls.connect({ ...where, ...options, ALPNProtocols: ["http/1.1"], ...(httpSocket && { socket: httpSocket }) })
+      : net.connect(where);
+    use(socket);
+    socket.once(isTls ? "secureConnect" : "connect", () => {
+      socket.setNoDelay(true); // node:tls does not look at the option
+      callback(null, socket);
+    });
+    socket.on("error", (error: Error) => callback(error, null)); // later ones undici hears by itself
+  };
+}
+
+/** What undici calls to connect. */
+type Connector = (
+  options: { hostname: string; port: string; protocol: string; httpSocket?: Socket },
+  callback: (error: Error | null, socket: Socket | null) => void,
+) => void;
 
 /** The parts of undici's dispatcher that are used here. */
 interface Dispatcher {
@@ -189,7 +223,7 @@ interface Dispatcher {
   destroy(): Promise<void>;
 }
 
-type DispatcherClass = new (options: { connect: object }) => Dispatcher;
+type DispatcherClass = new (options: { connect: Connector }) => Dispatcher;
 
 /** A WebSocket that takes more than the standard's. */
 type WebSocketWith<Init> = new (url: string, init: Init) => WebSocket;

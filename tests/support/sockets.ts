@@ -4,6 +4,7 @@
  *
  * @module
  */
+import fs from "node:fs";
 import net from "node:net";
 import tls from "node:tls";
 import { Worker } from "node:worker_threads";
@@ -194,4 +195,26 @@ export async function silentPort(): Promise<{ port: number; close(): Promise<voi
       await worker.terminate();
     },
   };
+}
+
+/** How many sockets of this process go to a port. Only Linux tells. */
+export function socketsTo(port: number): number {
+  const hex = port.toString(16).toUpperCase().padStart(4, "0");
+  const inodes = new Set<string>();
+  for (const table of ["tcp", "tcp6"]) {
+    for (const line of fs.readFileSync(`/proc/self/net/${table}`, "utf8").split("\n")) {
+      // Number, local address, remote address, state, queues, timers, retransmissions, user, timeout, inode.
+      const fields = line.trim().split(/\s+/);
+      if (fields[2]?.endsWith(`:${hex}`)) inodes.add(`socket:[${fields[9]}]`);
+    }
+  }
+  return fs.readdirSync("/proc/self/fd").filter((descriptor) => inodes.has(linkOf(descriptor))).length;
+}
+
+function linkOf(descriptor: string): string {
+  try {
+    return fs.readlinkSync(`/proc/self/fd/${descriptor}`);
+  } catch {
+    return ""; // closed meanwhile, as the one is that lists them
+  }
 }
