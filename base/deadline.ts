@@ -78,7 +78,7 @@ export function onGiveUp(
     due = Infinity;
     timer = setTimeout(expire, SECOND_LOOK_MS);
   };
-  const timedOut = () => new TimeoutError(`Cannot wait longer for ${what}: ${options?.total ?? timeout} ms are over`);
+  const timedOut = () => new TimeoutError(`Timed out after ${options?.total ?? timeout} ms waiting for ${what}`);
   const stop = () => {
     clearTimeout(timer);
     signal?.removeEventListener("abort", aborted);

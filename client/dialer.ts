@@ -4,7 +4,7 @@
  * @module
  */
 import { Backoff } from "../base/backoff.ts";
-import { openTransport, type ParsedAddress, type ParsedAddresses, parseUrls } from "../transport/connect.ts";
+import { checkTls, openTransport, type ParsedAddress, type ParsedAddresses, parseUrls } from "../transport/connect.ts";
 import { beginSteps, checkTimeout, type StepOptions, type WaitOptions, within } from "../base/deadline.ts";
 import {
   type BrokerErrorResponse,
@@ -37,8 +37,11 @@ const CALL_TIMEOUT = 30_000;
 
 const IS_URL = /^([a-z][a-z0-9+.-]*:\/\/|failover:)/i;
 
+/** A host with a port behind it. IPv6 needs its brackets then. */
+const HOST_AND_PORT = /^(?<host>[^:@/\s]+|\[[^\]@/\s]*\]):(?<port>\d+)$/;
+
 /**
- * What a client is made with: a host and a port as stompy has them, or URLs.
+ * What a client is made with: a host and a port as stompy has them, `host:port`, or URLs.
  *
  * @throws {TypeError} when it makes no sense.
  */
@@ -46,12 +49,24 @@ export function addressesOf(
   target: string | URL | readonly (string | URL)[],
   port: number | undefined,
 ): ParsedAddresses {
-  if (typeof target !== "string" || (port === undefined && IS_URL.test(target))) return parseUrls(target);
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
     throw new TypeError(`Cannot use port ${port}: it is a whole number from 1 to 65535`);
   }
-  const bare = target.includes(":") && !target.startsWith("[") ? `[${target}]` : target;
-  return parseUrls(`stomp://${bare}:${port ?? 61613}`);
+  if (typeof target !== "string" || IS_URL.test(target)) {
+    if (port === undefined) return parseUrls(target);
+    throw new TypeError(
+      `Cannot use port ${port}: the broker's URL has its port behind the host, as in stomp://host:port`,
+    );
+  }
+  const both = HOST_AND_PORT.exec(target.trim())?.groups;
+  if (both !== undefined && port !== undefined) {
+    throw new TypeError(`Cannot use port ${port}: the host has a port behind it already`);
+  }
+  // Not quoted in an error: where the scheme was forgotten, as in user:password@host, there is a password in it.
+  if (/[@/]/.test(target)) return parseUrls(target);
+  const host = both?.["host"] ?? target;
+  const bare = host.split(":").length > 2 && !host.startsWith("[") ? `[${host}]` : host;
+  return parseUrls(`stomp://${bare}:${both?.["port"] ?? port ?? 61613}`);
 }
 
 /** Opens the sessions of one client. */
@@ -72,6 +87,7 @@ export class Dialer {
     this.#addresses = addresses;
     this.#randomize = randomize;
     this.#options = options;
+    checkTls(options.tls, addresses);
     readHeartbeat(options.heartbeat);
     checkTimeout(options.connectTimeout);
     checkTimeout(options.timeout);

@@ -321,7 +321,7 @@ export class Outbox implements OutgoingKeeper {
     const what = outgoing.confirms ? `the receipt of ${outgoing.describe()}` : `room for ${outgoing.describe()}`;
     const { trouble } = this.#owner.keeper;
     return new TimeoutError(
-      `Cannot wait longer for ${what}: ${timeout} ms are over, and ${whetherWritten(outgoing)}`,
+      `Timed out after ${timeout} ms waiting for ${what}: ${whetherWritten(outgoing)}`,
       trouble && { cause: trouble },
     );
   }

@@ -68,11 +68,10 @@ export class Simple implements AsyncDisposable {
    *
    * @param host a host name, or a URL: then the second argument is the options. Default `localhost`.
    * @param port TCP port. Default 61613.
+   * @throws {TypeError} when an argument makes no sense.
    */
-  constructor(host: string = "localhost", port: number | StompOptions = 61613) {
-    this.stomp = typeof port === "number" && !host.includes("://")
-      ? new Stomp(host, port)
-      : new Stomp(host, typeof port === "number" ? {} : port);
+  constructor(host: string = "localhost", port?: number | StompOptions) {
+    this.stomp = typeof port === "object" ? new Stomp(host, port) : new Stomp(host, port);
   }
 
   /** Connects, as a user. */

@@ -98,6 +98,11 @@ export class Stomp implements AsyncDisposable {
   /** Creates a client for a URL, several, or `failover:(…)`. Nothing is connected before `connect`. */
   constructor(target: string | URL | readonly (string | URL)[], options?: StompOptions);
   constructor(target: string | URL | readonly (string | URL)[], optionsOrPort: number | StompOptions = {}) {
+    if (typeof optionsOrPort !== "number" && (typeof optionsOrPort !== "object" || optionsOrPort === null)) {
+      throw new TypeError(
+        `Cannot use the second argument: it is of type ${typeof optionsOrPort}, and has to be a port number or options`,
+      );
+    }
     const options = typeof optionsOrPort === "number" ? {} : optionsOrPort;
     const port = typeof optionsOrPort === "number" ? optionsOrPort : undefined;
     const dialer = this.#dialer = new Dialer(addressesOf(target, port), options);

@@ -59,22 +59,36 @@ export function mayBecomeCommand(bytes: Uint8Array, start: number, end: number):
   return COMMANDS.some(({ bytes: known }) => known.length >= end - start && beginsWith(known, bytes, start, end));
 }
 
+/** Bytes that begin another protocol than STOMP. */
+export class OtherProtocolError extends UnknownBrokerResponseError {
+  /** Which one, and what to do about it. */
+  readonly protocol: string;
+
+  /** Creates the error for these bytes. */
+  constructor(shown: string, protocol: string) {
+    super(`Cannot decode frame: ${JSON.stringify(shown)} is no STOMP command: the far end speaks ${protocol}`);
+    this.protocol = protocol;
+    Object.defineProperty(this, "protocol", { enumerable: false });
+  }
+}
+
 /** The error for bytes that are no command; says so when they look like another protocol. */
 export function unknownCommand(bytes: Uint8Array, start: number, end: number): UnknownBrokerResponseError {
   const shown = decodeLenient(bytes.subarray(start, Math.min(end, start + 40)));
-  const guess = guessProtocol(shown);
-  return new UnknownBrokerResponseError(
-    `Cannot decode frame: ${JSON.stringify(shown)} is no STOMP command${guess && `: the far end speaks ${guess}`}`,
-  );
+  const protocol = guessProtocol(shown);
+  if (protocol !== undefined) return new OtherProtocolError(shown, protocol);
+  return new UnknownBrokerResponseError(`Cannot decode frame: ${JSON.stringify(shown)} is no STOMP command`);
 }
 
-/** The protocol that begins like that, of those that are met where STOMP was expected; else an empty string. */
-function guessProtocol(beginning: string): string {
-  if (beginning.startsWith("HTTP/")) return "HTTP";
-  if (beginning === "\x15" || beginning.startsWith("\x15\x03")) return "TLS"; // an alert
-  if (beginning.startsWith("AMQP")) return "AMQP"; // RabbitMQ's first port
-  if (beginning.startsWith("\0") && beginning.includes("\x01ActiveMQ")) return "OpenWire"; // ActiveMQ's first port
-  return "";
+/** The protocol that begins like that, of those that are met where STOMP was expected. */
+function guessProtocol(beginning: string): string | undefined {
+  if (beginning.startsWith("HTTP/")) return "HTTP; for STOMP over WebSocket use ws://";
+  if (beginning === "\x15" || beginning.startsWith("\x15\x03")) return "TLS; use stomp+ssl://"; // an alert
+  if (beginning.startsWith("AMQP")) return "AMQP; STOMP has a port of its own, by default 61613"; // RabbitMQ's first port
+  if (beginning.startsWith("\0") && beginning.includes("\x01ActiveMQ")) { // ActiveMQ's first port
+    return "OpenWire; STOMP has a port of its own, by default 61613";
+  }
+  return beginning.startsWith("SSH-") ? "SSH" : undefined;
 }
 
 function beginsWith(known: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {

@@ -4,6 +4,7 @@
  * @module
  */
 import type { ByteSink, DirectIo } from "../transport/channel.ts";
+import { OtherProtocolError } from "../codec/commands.ts";
 import { FrameDecoder } from "../codec/decoder.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { ConnectionError, NotConnectedError, StompError, UnknownBrokerResponseError } from "../base/errors.ts";
@@ -295,6 +296,10 @@ export class FramedSocket implements ByteSink {
   }
 
   #reasonOf(error: unknown): StompError {
+    if (error instanceof OtherProtocolError) {
+      const what = `it does not speak STOMP: it speaks ${error.protocol}`;
+      return new UnknownBrokerResponseError(`Cannot read from ${this.peer}: ${what}`, { cause: error });
+    }
     if (error instanceof UnknownBrokerResponseError) {
       return new UnknownBrokerResponseError(`${error.message}, received from ${this.peer}`, { cause: error });
     }

@@ -65,6 +65,14 @@ const NO_URLS: [url: string, complaint: string][] = [
   ["stomp://u:s3cret@h:-1", "port"],
   ["stomp://u:s3cret@h:1e3", "port"],
   ["stomp://u:s3cret@h:http", "port"],
+  ["stomp://u:s3cret@good\\evil.example", "a backslash"],
+  ["stomp://good.example\\@evil.example", "a backslash"],
+  ["ws://good.example\\:s3cret@evil.example", "a backslash"],
+  ["stomp://u:s3cret@go\tod", "a control character"],
+  ["stomp://u:s3cret@good\n.example", "a control character"],
+  ["stomp://u:s3\rcret@h", "a control character"],
+  ["failover:(stomp://a,stomp://u:s3cret@b\n)x", "form"],
+  ["stomp://u:s3cret@%67ood", "host name"],
   ["stomp://u:s3cret@h h", "host name"],
   ["stomp://u:s3cret@h,", "host name"],
   ["stomp://u:s3cret@[::1", "host"],
@@ -95,6 +103,14 @@ test("what is no URL is a TypeError that says why and never shows the password",
     assert(error.message.startsWith("Cannot parse the broker's URL"), error.message);
     assert(!/s3|cret/.test(`${error.message}${error.stack}${error.cause ?? ""}`), error.message);
   }
+});
+
+test("what is neither text nor URL is a TypeError that says what to write", () => {
+  for (const input of [undefined, null, 5, {}, { brokerURL: "ws://u:s3cret@h" }, Symbol("x"), [["stomp://h"]], [5]]) {
+    const error = assertThrows(() => parseUrls(input as string), TypeError, 'write the URL first: ("stomp://');
+    assert(!error.message.includes("s3cret"));
+  }
+  for (const input of [undefined, {}]) assertThrows(() => parseUrl(input as string), TypeError, "write the URL first");
 });
 
 test("one URL, a list, and failover name brokers in the order given", () => {
@@ -160,7 +176,8 @@ test("TLS is used where the scheme asks for it, verified without any option", as
 });
 
 test("TLS options for a scheme without TLS are a TypeError", async () => {
-  await assertRejects(() => openTransport(local(1), { tls: {} }), TypeError, "stomp+ssl");
+  await assertRejects(() => openTransport(local(1), { tls: {} }), TypeError, "stomp+ssl:// has");
+  await assertRejects(() => openTransport(local(1, "ws"), { tls: {} }), TypeError, "wss:// has");
 });
 
 test("a host that does not answer is given up at the deadline", async () => {

@@ -72,7 +72,7 @@ clientTest(
     await assertRejects(
       () => session.request(begin("a")),
       TimeoutError,
-      "Cannot wait longer for the receipt of BEGIN: 20 ms",
+      "Timed out after 20 ms waiting for the receipt of BEGIN",
     );
     const late = await peer.frame();
     const next = session.request(begin("b"), { timeout: 5000 });

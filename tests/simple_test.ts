@@ -86,7 +86,7 @@ clientTest("get(block, callback), get_nowait(), Empty", async (rig) => {
   await assertRejects(() => client.getNowait(), Simple.Empty);
   await client.subscribe("/queue/a");
   await assertRejects(() => client.getNowait(), Empty);
-  await assertRejects(() => client.get({ timeout: 20 }), TimeoutError, "20 ms are over");
+  await assertRejects(() => client.get({ timeout: 20 }), TimeoutError, "Timed out after 20 ms waiting for ");
   await assertRejects(() => client.get({ signal: AbortSignal.abort(new Error("enough")) }), Error, "enough");
   const seen: Message[] = [];
   const getting = client.get({ callback: (message) => seen.push(message) });

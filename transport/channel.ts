@@ -349,13 +349,19 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   [/EHOSTUNREACH|ENETUNREACH/, "host cannot be reached"],
   [/EADDRINUSE/, "address already in use"],
   [/EADDRNOTAVAIL/, "address is not one of this machine"],
-  [/ERR_TLS_CERT_ALTNAME_INVALID|not valid for name|NotValidForName/, "its certificate is for another host"],
+  [
+    /ERR_TLS_CERT_ALTNAME_INVALID|not valid for name|NotValidForName/,
+    "its certificate is for another host (tls.serverName names another)",
+  ],
   [/CERT_HAS_EXPIRED|certificate expired|: Expired/, "its certificate has expired"],
   [/CERT_NOT_YET_VALID|not valid before|NotValidYet/, "its certificate is not valid yet"],
-  [/UNABLE_TO_(GET|VERIFY)|SELF_SIGNED|UnknownIssuer/, "its certificate is from an unknown issuer"],
-  [/CERTIFICATE_REQUIRED|CertificateRequired/, "it asks for a client certificate"],
-  [/WRONG_VERSION_NUMBER|InvalidContentType/, "it does not speak TLS"],
-  [/before secure TLS connection|unexpected end of file|UnexpectedEof/, "it closed the connection"],
+  [
+    /UNABLE_TO_(GET|VERIFY)|SELF_SIGNED|UnknownIssuer/,
+    "its certificate is from an unknown issuer (an authority of your own goes into tls.caCerts)",
+  ],
+  [/CERTIFICATE_REQUIRED|CertificateRequired/, "it asks for a client certificate (tls.cert and tls.key)"],
+  [/WRONG_VERSION_NUMBER|InvalidContentType/, "it does not speak TLS (brokers have another port for TLS)"],
+  [/before secure TLS connection|unexpected end of file|UnexpectedEof|handshake eof/, "it closed the connection"],
   [/ECONNRESET|EPIPE|ECONNABORTED|BrokenPipe/, "connection reset"],
 ];
 

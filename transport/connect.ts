@@ -6,6 +6,7 @@
 import { onGiveUp } from "../base/deadline.ts";
 import { ConnectionTimeoutError } from "../base/errors.ts";
 import type { Version } from "../codec/headers.ts";
+import { checkTlsOptions } from "./tls_options.ts";
 import { addressText, type Listener, type SocketAdapter, type TlsOptions, type Transport } from "./transport.ts";
 
 /** The schemes of a broker's address. `stomps` is another way to write `stomp+ssl`. */
@@ -41,6 +42,9 @@ export interface ParsedAddresses {
 
 const DEFAULT_PORTS: Record<Scheme, number> = { "stomp": 61613, "stomp+ssl": 61614, "ws": 80, "wss": 443 };
 
+// deno-lint-ignore no-control-regex
+const CONTROL = /[\0-\x1f\x7f]/;
+
 const IS_FAILOVER = /^failover:/i;
 
 const URL_PARTS = new RegExp(
@@ -59,15 +63,28 @@ const URL_PARTS = new RegExp(
  * the URL than scheme and host.
  */
 export function parseUrl(url: string | URL): ParsedAddress {
+  if (typeof url !== "string" && !(url instanceof URL)) throw noAddress(url);
   // Not by `URL`: for these schemes it checks little, and all that it ever says is "Invalid URL".
   const text = String(url).trim();
   if (IS_FAILOVER.test(text)) throw urlError("failover:(…)", "it stands for several brokers, where one is wanted");
   const parts = URL_PARTS.exec(text)?.groups;
   if (parts === undefined) {
-    throw new TypeError("Cannot parse the broker's URL: it does not have the form scheme://host:port");
+    throw new TypeError(
+      "Cannot parse the broker's URL: it does not have the form scheme://host:port, such as stomp://localhost:61613",
+    );
   }
   const scheme = toScheme(parts["scheme"]!);
   const what = `${scheme}://${parts["hostname"]}`;
+  // Other readers of URLs skip these, or take a backslash for a slash: then another host is meant than is asked.
+  if (CONTROL.test(text)) {
+    throw urlError(`${scheme}://…`, "it has a control character; in a user or password a line end is written as %0A");
+  }
+  if (/\\/.test(`${parts["user"] ?? ""}${parts["hostname"]}${parts["port"] ?? ""}`)) {
+    throw urlError(
+      `${scheme}://…`,
+      "it has a backslash, which no host name has; in a user or password it is written as %5C",
+    );
+  }
   const isWebSocket = scheme === "ws" || scheme === "wss";
   const path = parts["path"] ?? "/";
   const rest = parts["rest"] ?? "";
@@ -104,6 +121,7 @@ export function parseUrl(url: string | URL): ParsedAddress {
  */
 export function parseUrls(input: string | URL | readonly (string | URL)[]): ParsedAddresses {
   if (typeof input !== "string" && !(input instanceof URL)) {
+    if (!Array.isArray(input)) throw noAddress(input);
     if (input.length === 0) throw new TypeError("Cannot use an empty list of brokers: it needs one URL at least");
     return { addresses: input.map(parseUrl), randomize: false };
   }
@@ -125,6 +143,16 @@ export function parseUrls(input: string | URL | readonly (string | URL)[]): Pars
   return { addresses: urls.map(parseUrl), randomize };
 }
 
+function noAddress(input: unknown): TypeError {
+  const what = input === null ? "null" : Array.isArray(input) ? "a list in a list" : `of type ${typeof input}`;
+  // As the clients of other libraries are made.
+  const isOptions = typeof input === "object" && input !== null && !Array.isArray(input);
+  const why = isOptions ? "it is an object, and options are the second argument" : `it is ${what}`;
+  return new TypeError(
+    `Cannot use the broker's address: ${why}; write the URL first: ("stomp://localhost:61613", { … })`,
+  );
+}
+
 function toScheme(text: string): Scheme {
   const scheme = text.toLowerCase();
   if (scheme === "stomps") return "stomp+ssl";
@@ -136,7 +164,8 @@ function toHostname(text: string, what: string): string {
   if (text === "") throw urlError(what, "it has no host");
   // The rules for hosts are long, and `URL` knows them for http: IPv6 in its many forms, names beyond ASCII.
   const url = URL.parse(`http://${text}/`);
-  if (url === null || !/^(\[[\da-f:.]+\]|[\w.-]+)$/.test(url.hostname)) {
+  // Of a % it would make the character that is meant.
+  if (text.includes("%") || url === null || !/^(\[[\da-f:.]+\]|[\w.-]+)$/.test(url.hostname)) {
     throw urlError(what, "its host is not a host name");
   }
   return url.hostname.replace(/^\[|\]$/g, "");
@@ -219,9 +248,7 @@ export async function openTransport(address: ParsedAddress, options: OpenTranspo
   const { tls, signal, timeout = 10_000 } = options;
   const peer = addressText(address);
   if (!(timeout >= 0)) throw new RangeError(`Cannot connect to ${peer}: the timeout ${timeout} is not a time`);
-  if (tls !== undefined && !address.tls) {
-    throw new TypeError(`Cannot use TLS options for ${address.scheme}://${peer}: its scheme has no TLS, stomp+ssl has`);
-  }
+  checkTls(tls, [address]);
   signal?.throwIfAborted();
   // Not AbortSignal.any: what it makes hangs on to a signal that lives as long as the client does.
   const attempt = new AbortController();
@@ -234,6 +261,23 @@ export async function openTransport(address: ParsedAddress, options: OpenTranspo
   } finally {
     stop();
   }
+}
+
+/**
+ * Checks TLS options before anything is connected.
+ *
+ * @throws {TypeError} when an option is none or has a value that it cannot have, or when an address has a scheme without
+ * TLS: the caller expects TLS and would not have it.
+ */
+export function checkTls(tls: TlsOptions | undefined, addresses: readonly ParsedAddress[]): void {
+  if (tls === undefined) return;
+  checkTlsOptions(tls);
+  const plain = addresses.find((address) => !address.tls);
+  if (plain === undefined) return;
+  const other = plain.scheme === "ws" ? "wss" : "stomp+ssl";
+  throw new TypeError(
+    `Cannot use TLS options for ${plain.scheme}://${addressText(plain)}: its scheme has no TLS, ${other}:// has`,
+  );
 }
 
 async function open(

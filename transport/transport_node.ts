@@ -22,7 +22,7 @@ import {
 // Asked for by name at run time, so that no `import` of a Node module stands in what a bundler makes for browsers.
 const { process } = globalThis as unknown as { process: typeof nodeProcess };
 const { createServer, isIP, Socket } = process.getBuiltinModule("node:net");
-const { createPrivateKey } = process.getBuiltinModule("node:crypto");
+const { createPrivateKey, X509Certificate } = process.getBuiltinModule("node:crypto");
 const { connect: connectTls, checkServerIdentity } = process.getBuiltinModule("node:tls");
 
 /** The adapter for Node. */
@@ -164,8 +164,7 @@ export function certificateDates(
 
 /** What `node:tls` calls the options, all of them said; throws when the key is none. */
 export function tlsOptions(options: TlsOptions, hostname: string): tls.ConnectionOptions {
-  // Deno would go without a key that it cannot read, and leave it to the broker to complain.
-  if (options.key !== undefined) createPrivateKey(options.key);
+  checkPem(options);
   const name = options.serverName ?? hostname;
   return {
     // TLS has no server names that are IP addresses; the certificate is checked against one all the same.
@@ -187,6 +186,26 @@ interface Way {
   reader?: BlockReader | undefined;
   /** Starts and stops the reading of a socket that reads on when it is paused. */
   reading?: { start(): void; stop(): void };
+}
+
+/**
+ * Checks what the runtimes do not, or in words of OpenSSL: a key that cannot be read Deno would go without, an authority
+ * that cannot be read Node would.
+ */
+export function checkPem({ caCerts = [], cert, key }: TlsOptions): void {
+  for (const pem of caCerts) parse("one of tls.caCerts", () => new X509Certificate(pem));
+  if (cert === undefined || key === undefined) return;
+  const certificate = parse("tls.cert", () => new X509Certificate(cert));
+  const privateKey = parse("tls.key", () => createPrivateKey(key));
+  if (!certificate.checkPrivateKey(privateKey)) throw new Error("tls.key is not the key of tls.cert");
+}
+
+function parse<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new Error(`${what} cannot be read: it is not a valid PEM text`, { cause });
+  }
 }
 
 /** A transport over a connected socket. */

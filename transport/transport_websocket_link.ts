@@ -48,25 +48,10 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   if (typeof WebSocket !== "function") {
     throw new TypeError(`Cannot connect to ${addressText(options.address)}: this runtime has no WebSocket`);
   }
-  if (Deno?.createHttpClient !== undefined) return openInDeno(options);
+  if (Deno?.createHttpClient !== undefined) return await openInDeno(options);
   if (Bun !== undefined) return await openInBun(options);
   if (process?.versions?.node !== undefined) return await openInNode(options);
   return openInBrowser(options);
-}
-
-/** Deno before 2.9.6 does not reject a key that belongs to another certificate: it ends the process. */
-function checkKeyPair(address: SocketAddress, { cert, key }: TlsOptions): void {
-  if (cert === undefined || key === undefined) return;
-  const { X509Certificate, createPrivateKey } = process.getBuiltinModule("node:crypto");
-  let fits: boolean;
-  try {
-    fits = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
-  } catch {
-    return; // not even PEM: that Deno does reject, in its own words
-  }
-  if (!fits) {
-    throw new ConnectionError(`Cannot connect to ${addressText(address)}: the key is not that of the certificate`);
-  }
 }
 
 function openInBrowser({ url, address, protocols }: LinkOptions): Link {
@@ -83,7 +68,7 @@ function plainLink(socket: WebSocket): Link {
 }
 
 /** Deno's WebSocket takes an HTTP client, and that authorities and a client certificate. It needs `--allow-net` only. */
-function openInDeno({ url, address, protocols }: LinkOptions): Link {
+async function openInDeno({ url, address, protocols }: LinkOptions): Promise<Link> {
   const { serverName, unsafelyDisableHostnameVerification, ...tls } = given(address);
   const refused = { ...(serverName !== address.hostname && { serverName }), unsafelyDisableHostnameVerification };
   refuseTls(
@@ -92,7 +77,8 @@ function openInDeno({ url, address, protocols }: LinkOptions): Link {
     "Deno has it for stomp+ssl:// alone",
   );
   if (Object.keys(tls).length === 0) return plainLink(new WebSocket(url, protocols));
-  checkKeyPair(address, tls);
+  // Deno before 2.9.6 does not reject a key that belongs to another certificate: it ends the process.
+  (await import("./transport_node.ts")).checkPem(tls);
   const client = Deno.createHttpClient(tls as Deno.CreateHttpClientOptions);
   try {
     const init = { protocols, client };
@@ -283,7 +269,10 @@ const SUBPROTOCOL = "it speaks none of the subprotocols";
 const HANDSHAKE: readonly (readonly [RegExp, string])[] = [
   [/dns error/, "host name not found"],
   [/tcp connect error/, "connection refused, or no way to the host"],
-  [/HTTP version|HTTP\/1.1 protocol|HPE_|Invalid response/, "what listens there does not speak HTTP"],
+  [
+    /HTTP version|HTTP\/1.1 protocol|HPE_|Invalid response/,
+    "it does not speak HTTP (STOMP over TCP is stomp://, with TLS stomp+ssl://; WebSocket with TLS is wss://)",
+  ],
   [/UND_ERR_SOCKET|h2 alpn|closed before message|Connection ended/, "it closed the connection"],
   [/client protocol|sent protocols|subprotocol|Protocol was not set/, SUBPROTOCOL],
 ];
