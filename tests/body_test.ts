@@ -100,6 +100,17 @@ test("the rest of a large body can be put where it goes before it is pushed", ()
   }
 });
 
+test("the place of a body in memory that a larger one had is no longer than the body", () => {
+  const decoder = new FrameDecoder({ onFrame: (frame) => void frame.text() }); // which gives the memory back
+  for (const size of [200_000, 150_000, 140_000, 100_000, 70_000]) {
+    decoder.push(octets(`MESSAGE\ncontent-length:${size}\n\n`));
+    decoder.push(new Uint8Array(10).fill(120));
+    assertEquals(decoder.room?.length, size - 10 >= 65_536 ? size - 10 : undefined);
+    decoder.push(new Uint8Array(size - 10).fill(120));
+    decoder.push(Uint8Array.of(0));
+  }
+});
+
 /** What is taken of the process's memory for array buffers, in bytes. */
 const memory = (): number => process.memoryUsage().arrayBuffers || process.memoryUsage().external;
 

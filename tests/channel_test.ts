@@ -53,6 +53,18 @@ test("a chunk that is released is read over, and one that is not is kept", () =>
   assertEquals([kept[0], released[0], read(blocks, 20, 5)[0]], [1, 3, 5]);
 });
 
+test("a chunk that is released twice, or behind another one, takes nobody else's memory", () => {
+  const blocks = new ReadBlocks();
+  const first = read(blocks, 20, 1);
+  const second = read(blocks, 20, 2);
+  blocks.release(second);
+  blocks.release(second);
+  blocks.release(first); // not the last one any more
+  const third = read(blocks, 20, 3);
+  const fourth = read(blocks, 20, 4);
+  assertEquals([first[0], third[0], fourth[0]], [1, 3, 4]);
+});
+
 test("where the reader has a place for what comes, it is read there, and the block stays as it is", () => {
   let room: Uint8Array | undefined;
   const blocks = new ReadBlocks(() => room);
@@ -64,6 +76,27 @@ test("where the reader has a place for what comes, it is read there, and the blo
   room = undefined;
   const behind = read(blocks, 20, 3);
   assertEquals([before.buffer === behind.buffer, before[19], behind[0], there[0]], [true, 1, 3, 2]);
+});
+
+test("a socket frees itself when both sides have ended in order, whoever ends first", async () => {
+  for (const order of [["end", "atEnd"], ["atEnd", "end"]] as const) {
+    let freed = 0;
+    const transport = new ChannelTransport("somebody", {
+      pull() {},
+      write() {},
+      shutdown() {},
+      destroy: () => void freed++,
+    });
+    transport.read({ chunk: () => true, done() {} });
+    await transport[order[0]]();
+    await Promise.resolve();
+    assertEquals(freed, 0, order[0]);
+    await transport[order[1]]();
+    await Promise.resolve();
+    assertEquals(freed, 1, order.join());
+    await transport.close();
+    assertEquals(freed, 1, order.join());
+  }
 });
 
 test("nothing is read into the reader's place while there are chunks that the reader has not got", () => {

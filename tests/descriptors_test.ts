@@ -102,6 +102,32 @@ test({
   },
 });
 
+for (const scheme of ["stomp", "stomp+ssl"]) {
+  for (const first of ["near", "far"]) {
+    test({
+      name: `a socket of ${scheme}:// frees itself when both sides have ended in order, the ${first} one first`,
+      ignore,
+      fn: async () => {
+        const tls = TLS[scheme];
+        const peer = await Peer.listen(tls && SERVER);
+        const accepting = peer.accept();
+        const near = await openTransport(parseUrl(`${scheme}://localhost:${peer.port}`), { tls });
+        const far = await accepting;
+        const io = directIo(near);
+        const over = new Promise((done) => io.read({ chunk: () => true, done }));
+        assertEquals(socketsTo(peer.port), 1);
+        if (first === "near") await io.end();
+        else far.end();
+        if (first === "near") far.resume().once("end", () => far.end());
+        assertEquals(await over, undefined);
+        if (first === "far") await io.end();
+        await assertFreed(peer.port);
+        await peer.close();
+      },
+    });
+  }
+}
+
 for (const scheme of ["stomp", "stomp+ssl", "ws", "wss"]) {
   test({
     name: `\`close()\` of ${scheme}:// leaves no socket open when data is unsent`,

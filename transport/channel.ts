@@ -337,6 +337,7 @@ export class ReadBlocks {
     const isLast = bytes.buffer === this.#block.buffer && bytes.byteOffset + bytes.length === this.#used;
     const mayGrow = this.#filled && this.#block.length < MOST;
     if (this.#mayRelease && isLast && !mayGrow) this.#used = bytes.byteOffset;
+    this.#mayRelease = false; // what is before it now was not given last
   }
 }
 
