@@ -16,8 +16,15 @@
  * @module
  */
 import { checkTimeout, LATE_MS, onGiveUp, SECOND_LOOK_MS, type WaitOptions, within } from "../base/deadline.ts";
-import { ConnectionError, OutboxFullError, type StompError, TimeoutError } from "../base/errors.ts";
+import {
+  BrokerErrorResponse,
+  ConnectionError,
+  OutboxFullError,
+  type StompError,
+  TimeoutError,
+} from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
+import { isOutageError } from "../dialects/dialect.ts";
 import { type Clock, systemClock } from "../connection/heartbeat.ts";
 import { Fifo } from "../base/queue.ts";
 import type { Verdict } from "../session/receipts.ts";
@@ -64,6 +71,8 @@ export class Outbox implements OutgoingKeeper {
   #waiting = new Fifo<Outgoing>(); // settled ones here as well
   #waitingCount = 0; // without the settled ones
   #trial: Trial | undefined;
+  readonly #postponed = new Set<Outgoing>(); // the broker speaks of an outage
+  #cancelRetry: (() => void) | undefined; // of those
   #moving = false; // messages move on: one that settles meanwhile does not begin that again
   #awaitsRoom = false;
   #retrying = false;
@@ -124,11 +133,7 @@ export class Outbox implements OutgoingKeeper {
     return outgoing.promise as Promise<Frame>;
   }
 
-  /**
-   * Takes a message without a receipt. Resolves when the connection has room for more.
-   *
-   * @throws as {@linkcode send}.
-   */
+  /** The same without a receipt. Resolves when the connection has room for more. */
   sendUnconfirmed(parcel: Parcel, options: OutgoingOptions): Promise<undefined> {
     const { session } = this.#owner.keeper;
     if (session !== undefined && this.#isClear(session)) {
@@ -150,7 +155,7 @@ export class Outbox implements OutgoingKeeper {
 
   /** Sends everything again, in order, over a new connection. Suspects go first, one by one. */
   flush(): void {
-    this.#resend([...this.#accepted]);
+    this.#resend();
   }
 
   /** Resolves when everything is settled. */
@@ -166,7 +171,8 @@ export class Outbox implements OutgoingKeeper {
       return new ConnectionError(`Cannot confirm ${what}: ${error.message}`, { cause: error });
     });
     this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
+    this.#cancelRetry?.();
+    this.#cancelTimer = this.#cancelRetry = undefined;
   }
 
   /** For its messages: one is confirmed, refused or given up. */
@@ -182,6 +188,7 @@ export class Outbox implements OutgoingKeeper {
   /** For its messages: the receipt of one does not come. */
   onFailed(outgoing: Outgoing, error: StompError, verdict: Verdict): void {
     if (verdict !== "refused") noteSuspicion(outgoing, error, verdict);
+    else if (error instanceof BrokerErrorResponse && isOutageError(error.frame!)) return this.#postpone(outgoing);
     const guilty = verdict === "refused" ? error : this.#trial?.judge(outgoing, error, verdict);
     if (guilty !== undefined) {
       this.#trial?.acquit();
@@ -193,11 +200,25 @@ export class Outbox implements OutgoingKeeper {
     this.#retrying = true;
     queueMicrotask(() => {
       this.#retrying = false;
-      if (this.#owner.keeper.session?.isOpen) this.#resend([...this.#accepted].filter(({ isSent }) => !isSent));
+      if (this.#owner.keeper.session?.isOpen) this.#resend();
     });
   }
 
-  #resend(messages: readonly Outgoing[]): void {
+  /** A part of the broker is out of order, such as the node that has the queue: the same may succeed later. */
+  #postpone(outgoing: Outgoing): void {
+    if (this.#trial?.release(outgoing)) this.#trial = undefined;
+    this.#postponed.add(outgoing);
+    this.#cancelRetry ??= this.#clock.after(OUTAGE_RETRY_MS, () => {
+      this.#cancelRetry = undefined;
+      this.#postponed.clear();
+      this.#resend();
+    });
+    this.#move();
+  }
+
+  /** Queues all that is on no connection, and does not wait for the end of an outage. */
+  #resend(): void {
+    const messages = [...this.#accepted].filter((outgoing) => !outgoing.isSent && !this.#postponed.has(outgoing));
     this.#trial = Trial.of(messages, () => this.#clock.now());
     this.#unsent = new Fifo();
     for (const outgoing of messages) this.#unsent.push(outgoing);
@@ -362,6 +383,9 @@ export class Outbox implements OutgoingKeeper {
     this.#move();
   }
 }
+
+/** How long a message waits after the broker has spoken of an outage. Each try may cost the connection. */
+const OUTAGE_RETRY_MS = 3000;
 
 const DONE: Promise<undefined> = Promise.resolve(undefined);
 

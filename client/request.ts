@@ -114,7 +114,7 @@ export class Requests {
     const correlationId = request.header("correlation-id");
     try {
       // With a receipt: if whoever asked is gone, the broker's ERROR is then about this frame and disturbs nobody else.
-      await this.#owner.send(replyTo, body, { ...options, correlationId });
+      await this.#owner.send(replyTo, body, { persistent: false, ...options, correlationId });
     } catch (error) {
       if (!(error instanceof BrokerErrorResponse)) throw error;
       // Nobody is there to get it, which does not make the work undone.

@@ -256,3 +256,18 @@ clientTest("send() says why nothing gets through when it times out without a con
   await settle();
   assertInstanceOf(error, TimeoutError);
 });
+
+clientTest("send() that is refused because a part of the broker is down is tried again later", async (rig) => {
+  const { stomp, peer, server } = await rig.pair({ ...HASTY, timeout: 20_000 }, "1.2", "server:RabbitMQ/3.10.8\n");
+  const sending = stomp.send("/queue/down", "a");
+  await peer.frame("SEND");
+  const words = "NOT_FOUND - home node 'rabbit@b' of durable queue 'down' in vhost '/' is down or inaccessible";
+  await peer.write(`ERROR\nmessage:not_found\n\n${words}\0`);
+  await peer.finish();
+  const next = await server.welcome();
+  const other = stomp.send("/queue/up", "b");
+  assertEquals((await confirm(next, "SEND")).body, "b");
+  await other;
+  assertEquals((await confirm(next, "SEND")).body, "a");
+  await sending;
+});
