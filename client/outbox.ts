@@ -89,9 +89,8 @@ export class Outbox implements OutgoingKeeper {
    */
   constructor(limits: OutboxLimits, timeout: number, owner: OutboxOwner, clock: Clock = systemClock) {
     const { messages = 10_000, bytes = 1 << 26 } = limits;
-    for (const limit of [messages, bytes]) {
-      if (!(limit >= 1)) throw new RangeError(`Cannot use maxPending ${limit}: a limit is a number of 1 or more`);
-    }
+    const bad = [messages, bytes].find((limit) => !(limit >= 1));
+    if (bad !== undefined) throw new RangeError(`Cannot use maxPending ${bad}: a limit is a number of 1 or more`);
     this.#maxMessages = messages;
     this.#maxBytes = bytes;
     this.#timeout = checkTimeout(timeout);
@@ -125,6 +124,7 @@ export class Outbox implements OutgoingKeeper {
     } else if (session !== undefined && this.#isClear(session)) {
       this.#add(outgoing);
       outgoing.transmit(session);
+      this.#awaitRoom(session.ready());
     } else {
       this.#add(outgoing);
       this.#unsent.push(outgoing);
@@ -138,6 +138,7 @@ export class Outbox implements OutgoingKeeper {
     const { session } = this.#owner.keeper;
     if (session !== undefined && this.#isClear(session)) {
       const room = parcel.write(session);
+      this.#awaitRoom(room);
       return room === undefined ? DONE : within(room.then(nothing), options, "room to send");
     }
     const full = this.#isFull();
@@ -262,7 +263,7 @@ export class Outbox implements OutgoingKeeper {
 
   /** Whether a message can be written at once, without overtaking another one. */
   #isClear(session: Session): boolean {
-    return this.#unsent.length === 0 && this.#trial === undefined && session.ready() === undefined;
+    return !this.#awaitsRoom && this.#unsent.length === 0 && this.#trial === undefined && session.isOpen;
   }
 
   /** Accepts what waits, and sends what is accepted, as far as limits, connection and trial allow. */
@@ -319,14 +320,13 @@ export class Outbox implements OutgoingKeeper {
     return true;
   }
 
-  #awaitRoom(room: Promise<void>): void {
-    if (this.#awaitsRoom) return;
+  #awaitRoom(room: Promise<void> | undefined): void {
+    if (room === undefined || this.#awaitsRoom) return;
     this.#awaitsRoom = true;
-    const goOn = () => {
+    room.catch(nothing).then(() => {
       this.#awaitsRoom = false;
       this.#move();
-    };
-    room.then(goOn, goOn);
+    });
   }
 
   #wouldWait(parcel: Parcel, full: boolean): OutboxFullError {
@@ -384,7 +384,7 @@ export class Outbox implements OutgoingKeeper {
   }
 }
 
-/** How long a message waits after the broker has spoken of an outage. Each try may cost the connection. */
+/** After an outage of a part of the broker: each try may cost the connection. */
 const OUTAGE_RETRY_MS = 3000;
 
 const DONE: Promise<undefined> = Promise.resolve(undefined);

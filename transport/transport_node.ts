@@ -213,6 +213,9 @@ export function toTransport(socket: net.Socket, peer: string, way: Way = {}): Ch
   return new NodeChannel(socket, peer, way).transport;
 }
 
+/** How long data that is unsent at the end may take to be sent, where the runtime would wait for ever. */
+const UNSENT_GRACE_MS = 500;
+
 class NodeChannel implements ByteChannel {
   readonly transport: ChannelTransport;
   readonly #socket: net.Socket;
@@ -271,8 +274,9 @@ class NodeChannel implements ByteChannel {
     if (this.#closed) return;
     return new Promise((resolve) => {
       this.#socket.once("close", () => resolve());
-      // With data unsent, Bun would keep the socket for as long as the far end takes nothing.
-      if (this.#unwritten > 0) (this.#socket as { _handle?: { terminate?(): void } })._handle?.terminate?.();
+      // With data unsent, Bun keeps the socket for as long as the far end takes nothing. What it takes soon is not lost.
+      const { _handle: handle } = this.#socket as { _handle?: { terminate?(): void } };
+      if (this.#unwritten > 0 && handle?.terminate) setTimeout(() => handle.terminate!(), UNSENT_GRACE_MS).unref();
       this.#socket.destroy();
     });
   }
