@@ -150,11 +150,10 @@ export class SessionKeeper {
     if (this.#session) return this.#session;
     this.#next ??= Promise.withResolvers<Session>();
     this.#next.promise.catch(() => {}); // who has given up is not told
-    try {
-      return await within(this.#next.promise, wait, `a connection to ${what}`);
-    } catch (error) {
+    return await within(this.#next.promise, wait, `a connection to ${what}`).catch((error) => {
+      if (error instanceof TimeoutError) throw new TimeoutError(error.message, { cause: this.trouble });
       throw error instanceof NotConnectedError ? this.#notConnected(what) : error;
-    }
+    });
   }
 
   /** Fails unless there is a session, or one is being opened, and it is not about to end. */

@@ -23,6 +23,8 @@ export interface TransactionOwner {
     ready(what: string, wait: WaitOptions): Promise<Session>;
     /** Fails unless there is a session, or one is being opened. */
     check(what: string): void;
+    /** Why nothing gets through, as far as that is known. */
+    readonly trouble: StompError | undefined;
   };
   /** Sends a message. */
   send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<unknown>;
@@ -260,6 +262,10 @@ export class Transaction {
     } catch (error) {
       // Where there is no answer in time the broker may have acknowledged, so nothing is said a second time.
       isDone = error instanceof TimeoutError && command === "COMMIT" && this.#acknowledgements.length === 0;
+      if (error instanceof TimeoutError && command === "COMMIT") {
+        const cause = this.#owner.keeper.trouble ?? error;
+        throw new TimeoutError(`${error.message}: whether transaction ${this.id} happened is unknown`, { cause });
+      }
       if (!(error instanceof ConnectionError)) throw error;
       throw new TransactionError(`Cannot ${what} transaction ${this.id}: ${error.message}`, { cause: error });
     } finally {

@@ -218,7 +218,11 @@ clientTest("a COMMIT that cannot begin leaves it open; one that is given up does
   assertEquals(tx.isOpen, true);
   const committing = tx.commit({ timeout: 20 });
   await peer.frame("COMMIT");
-  await assertRejects(() => committing, TimeoutError, "the receipt of COMMIT");
+  await assertRejects(
+    () => committing,
+    TimeoutError,
+    "the receipt of COMMIT: whether transaction tx-1 happened is unknown",
+  );
   await assertRejects(() => tx.abort(), TransactionError, "it has ended");
 });
 
