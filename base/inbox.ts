@@ -17,7 +17,7 @@ export interface InboxLimits {
 
 /** Knows how large items are. One meter can serve many inboxes, and then knows how much waits in all of them. */
 export interface Meter<T> {
-  /** The items of an inbox count from now on. It is blocked at so many bytes. */
+  /** Counts the items of an inbox from now on. The number is the bytes at which that inbox is blocked. */
   enter(inbox: Iterable<T>, bytes: number): void;
   /** They do not any more; those that still wait are in it. */
   leave(inbox: Iterable<T>): void;
@@ -33,7 +33,7 @@ export interface Meter<T> {
  */
 export type Fill = "room" | "full" | "blocked";
 
-/** An inbox is blocked at so many times the limits at which it is full. */
+/** An inbox is blocked at this many times the limits at which it is full. */
 const BLOCKED = 8;
 
 /** And at this many bytes, if that is less: 64 MiB. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** A ring of so many places has somebody in it who waits for very long: he is moved out of the way. */
+/** Maximum ring size. Beyond it the oldest entry moves to a Map. */
 const MOST_PLACES = 1 << 16;
 
 /**

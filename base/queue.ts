@@ -8,7 +8,7 @@
 /** Places of a queue that is short; a longer one gives places back when most of them are empty. */
 const SHORT = 512;
 
-/** An item among the first so many is taken out by moving those before it, which costs less than a map of places. */
+/** This close to the head, an item is removed by moving those before it, which costs less than a map of places. */
 const NEAR = 64;
 
 /** Stands where an item was taken out of the middle. */

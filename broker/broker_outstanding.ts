@@ -21,7 +21,7 @@ export interface Span {
   readonly last: number;
 }
 
-/** After so many places an empty ring starts small again. */
+/** An empty ring that is larger than this starts small again. */
 const MAX_IDLE_PLACES = 1024;
 
 /**
