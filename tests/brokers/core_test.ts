@@ -180,8 +180,8 @@ everywhere("a message that is refused goes to the dead letter queue, or is dropp
     const stomp = await connect();
     const destination = queue();
     const subscription = await stomp.subscribe(destination, { ack: "client-individual" });
-    await stomp.send(destination, "kept", { persistent: true });
-    await stomp.send(destination, "dropped");
+    await stomp.send(destination, "kept");
+    await stomp.send(destination, "dropped", { persistent: false });
     for (const message of await take(subscription, 2)) await message.nack();
     const dead = await stomp.subscribe(destination.replace("/queue/", "/queue/DLQ."));
     assertEquals(await takeTexts(dead, 1), ["kept"]);

@@ -13,9 +13,9 @@ once("what is persistent outlives the broker, and a client goes on by itself", {
     const client = await connect({ clientId, timeout: 100_000, reconnect: { maxDelay: 500 } });
     const durable = await client.subscribe(news, { durable: "news" });
     await durable.unsubscribe(); // it goes on to collect
-    await client.send(kept, "persistent", { persistent: true });
-    await client.send(lost, "not persistent");
-    await client.send(news, "news", { persistent: true });
+    await client.send(kept, "persistent"); // as all that is confirmed is by default
+    await client.send(lost, "not persistent", { persistent: false });
+    await client.send(news, "news");
     const events: string[] = [];
     const statuses = client.status();
     const watching = (async () => {
