@@ -11,7 +11,7 @@ once("a broker that has stopped reading is told, and when it reads again", {
   timeout: 60_000,
   async fn({ connect, queue, control }) {
     const destination = queue();
-    const client = await connect({ reconnect: { maxDelay: 500 } });
+    const client = await connect({ timeout: 50_000, reconnect: { maxDelay: 500 } }); // an alarm ends slowly
     const consumer = await connect();
     const subscription = await consumer.subscribe(destination);
     const watcher = new Watcher(client);
