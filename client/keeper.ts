@@ -330,7 +330,7 @@ export class SessionKeeper {
 
   /** A broker that lets us in and drops us at once is asked more and more seldom, whatever it has done in between. */
   #easeBackoff(session: Session, lasted: number): void {
-    this.#short = lasted >= STABLE ? 0 : this.#short + 1;
+    this.#short = lasted >= STABLE || session.progress.hasConvicted ? 0 : this.#short + 1;
     if (this.#short === 0) this.#backoff = undefined;
     else if (session.progress.isProven) this.#backoff?.restart(Math.max(0, this.#short - SHORT_SESSIONS));
   }

@@ -194,6 +194,7 @@ export class Outbox implements OutgoingKeeper {
     if (guilty !== undefined) {
       this.#trial?.acquit();
       this.#trial = undefined;
+      this.#owner.keeper.session?.progress.convicted();
       return outgoing.fail(guilty);
     }
     // After an ERROR that the connection survived, no new session asks for the messages.

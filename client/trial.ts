@@ -46,6 +46,9 @@ const AT_ONCE_MS = 5000;
 /** After this many messages that were confirmed alone, more are sent at a time. */
 const CONFIRMED_ALONE = 256;
 
+/** At most this many at a time: those that are open when the culprit is among them are sent once more. */
+const MAX_WINDOW = 64;
+
 /** Notes that the receipt of a message does not come, and that the message may not be to blame. */
 export function noteSuspicion(message: Suspect, error: StompError, verdict: Verdict): void {
   const suspicion = message.suspicion ??= { accused: false, losses: 0, lossesAlone: 0, accusedAlone: 0 };
@@ -89,7 +92,9 @@ export class Trial {
   /** A message is confirmed or given up. Returns whether the trial is over. */
   release(message: Suspect): boolean {
     this.#open.delete(message);
-    if (this.#suspects.delete(message) && ++this.#confirmed > CONFIRMED_ALONE) this.#window *= 2;
+    if (this.#suspects.delete(message) && ++this.#confirmed > CONFIRMED_ALONE) {
+      this.#window = Math.min(this.#window * 2, MAX_WINDOW);
+    }
     return this.#suspects.size === 0;
   }
 

@@ -35,6 +35,7 @@ export class Progress {
   readonly #clock: Clock;
   readonly #onChange: ((blockage: Blockage | undefined) => void) | undefined;
   #isProven = false;
+  #hasConvicted = false;
   #answers = 0;
   #seenAnswers = 0;
   #seenWrite = 0;
@@ -59,6 +60,16 @@ export class Progress {
   /** Whether the broker has done anything but let us in: it confirmed something, or delivered a message. */
   get isProven(): boolean {
     return this.#isProven;
+  }
+
+  /** Whether it has shown which message the broker refuses. */
+  get hasConvicted(): boolean {
+    return this.#hasConvicted;
+  }
+
+  /** A message is refused: it does not end another session. */
+  convicted(): void {
+    this.#hasConvicted = true;
   }
 
   /** Why nothing is confirmed any more; `undefined` while the broker answers. */

@@ -155,6 +155,18 @@ withRandom(
   },
 );
 
+withRandom("so is each one that has shown which message the broker refuses", FULL, async (rig) => {
+  const one = new KeeperRig(rig);
+  await one.keeper.connect({});
+  const waits: number[] = [];
+  for (let i = 0; i < 12; i++) {
+    one.session.progress.convicted();
+    waits.push(Math.round(await one.breakAfter(0)));
+    await one.until("connected");
+  }
+  assertEquals(waits, Array<number>(12).fill(100));
+});
+
 withRandom("a fixed password: the second attempt comes a second after the refusal, and ends it", 0, async (rig) => {
   const one = new KeeperRig(rig);
   await one.keeper.connect({});

@@ -1,7 +1,9 @@
 /** What becomes of messages that are not confirmed: given up, refused by an ERROR that names none, or in the way. */
+import { test } from "#test";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { BrokerErrorResponse, ConnectionError, OutboxFullError, TimeoutError } from "../base/errors.ts";
-import { breakOff, type ClientRig, clientTest, Watcher } from "./support/client_rig.ts";
+import { noteSuspicion, type Suspect, Trial } from "../client/trial.ts";
+import { breakOff, type ClientRig, clientTest, settle, Watcher } from "./support/client_rig.ts";
 import type { RawPeer } from "./support/raw_peer.ts";
 import { confirm, receiptFor } from "./support/raw_server.ts";
 
@@ -91,6 +93,40 @@ clientTest("send() of a message that ends the connection without a word is refus
   assert(error.message.includes("the broker closed the connection each time that it was sent"), error.message);
   assertEquals(copies, [1, 1, 1, 1, 1, 1]);
   assertEquals(connections, 5);
+});
+
+clientTest("send() of many messages that are refused: the wait before each new connection stays short", async (rig) => {
+  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 5 } });
+  const waits: number[] = [];
+  (async () => {
+    for await (const status of stomp.status()) if (status.type === "reconnecting") waits.push(status.delay);
+  })();
+  const results = Promise.allSettled(Array.from({ length: 16 }, (_, i) => stomp.send("/queue/a", `bad ${i}`)));
+  let settled = false;
+  results.then(() => settled = true);
+  for (let next = peer; !settled; next = await server.welcome()) {
+    await next.frame("SEND");
+    await next.write(REFUSAL);
+    await next.close();
+    await settle();
+  }
+  assert((await results).every((result) => result.status === "rejected"));
+  assert(waits.length >= 16 && Math.max(...waits) <= 5, waits.join());
+});
+
+test("Trial: suspects are sent one at a time, then more, but never many", () => {
+  const suspects: Suspect[] = Array.from({ length: 2000 }, () => ({ suspicion: undefined, describe: () => "SEND" }));
+  for (const suspect of suspects) noteSuspicion(suspect, new ConnectionError("lost"), "doubt");
+  const trial = Trial.of(suspects, () => 0)!;
+  const sizes: number[] = [];
+  for (let sent = 0; sent < suspects.length;) {
+    const first = sent;
+    while (sent < suspects.length && trial.admit(suspects[sent]!)) sent++;
+    sizes.push(sent - first);
+    for (const suspect of suspects.slice(first, sent)) trial.release(suspect);
+  }
+  assertEquals(sizes.slice(0, 256), Array<number>(256).fill(1));
+  assertEquals(Math.max(...sizes), 64);
 });
 
 clientTest("subscribe() is not refused for a bad message beside it, nor the other way round", async (rig) => {
