@@ -33,6 +33,8 @@ export interface TransactionOwner {
 /** The receipts of the SENDs in one transaction. */
 class SendReceipts implements ReceiptWaiter {
   readonly isSend = true;
+  /** RabbitMQ confirms nothing before the COMMIT. */
+  isPostponed = true;
   readonly #transaction: string;
   readonly #open = new Set<string>();
   #session: Session | undefined;
@@ -252,6 +254,7 @@ export class Transaction {
     const session = this.#use(what);
     const left = beginSteps(wait, this.#owner.timeout);
     const refused = command === "COMMIT" ? this.#receipts.failure : undefined;
+    this.#receipts.isPostponed = false;
     const answered = session.endTransaction(refused ? "ABORT" : command, this.id, headers, left()); // may throw
     this.#over = true;
     this.#onEnd();

@@ -119,7 +119,8 @@ export class Complaints {
     const cancel = this.#clock.after(milliseconds, () => {
       this.#judgements.delete(cancel);
       this.#receipts.release();
-      const open = this.#receipts.filter(ids, () => true);
+      const due = this.#receipts.filter(ids, ({ isPostponed }) => isPostponed !== true);
+      const open = due.length > 0 ? due : this.#receipts.filter(ids, () => true);
       // A SEND that is left is sent again alone, for proof. Anything else would have been answered by now.
       const sends = this.#receipts.filter(open, ({ isSend }) => isSend === true);
       this.#fail(frame, isOnly || (open.length === 1 && sends.length === 0) ? "refused" : "doubt", open);

@@ -21,6 +21,8 @@ export type Verdict = "refused" | "doubt" | "lost";
 export interface ReceiptWaiter {
   /** Whether it is for a SEND, which gets no RECEIPT once the broker has refused it. */
   readonly isSend?: boolean;
+  /** Whether its RECEIPT comes only with that of a frame still to be sent: that it is missing tells nothing. */
+  readonly isPostponed?: boolean;
   /** What is to be confirmed, for messages: "SEND to /queue/a". */
   describe(): string;
   /** The broker has confirmed. */

@@ -68,6 +68,23 @@ clientTest("commit() on RabbitMQ acknowledges nothing when what was sent is not 
   assertEquals((await peer.frame()).command, "ACK");
 });
 
+clientTest("commit() on RabbitMQ: an open transaction is not blamed for a bad message beside it", async (rig) => {
+  const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
+  const tx = await begun(stomp, peer);
+  await tx.send("/queue/b", "good");
+  const good = await peer.frame("SEND");
+  const sending = assertRejects(() => stomp.send("/nowhere", "bad"), BrokerErrorResponse, "Unknown destination");
+  for (let i = 0; i < 4; i++) { // once with others, then alone as often as a proof takes
+    assertEquals((await peer.frame("SEND")).body, "bad");
+    await peer.write("ERROR\nmessage:Unknown destination\n\nnot a valid destination\0");
+  }
+  await sending;
+  const committing = tx.commit();
+  const commit = await peer.frame("COMMIT");
+  await peer.write(receiptFor(commit) + receiptFor(good));
+  await committing;
+});
+
 clientTest("abort() on RabbitMQ drops the acknowledgements and waits for no SEND", async (rig) => {
   const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
   const [one] = await received(stomp, peer, "m1");
