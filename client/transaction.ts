@@ -298,9 +298,6 @@ export class Transaction {
   }
 }
 
-/** A BEGIN that an ERROR may have been about this often is refused. */
-const MAX_DOUBTS = 2;
-
 /** The open transactions of a client. */
 export class Transactions {
   readonly #owner: TransactionOwner;
@@ -362,14 +359,15 @@ export class Transactions {
 
   /** Says BEGIN on the open connection; when that breaks meanwhile, on the next one. */
   async #beginOnSession(id: string, headers: Record<string, string>, left: () => WaitOptions): Promise<Session> {
-    for (let doubts = 0;;) {
+    for (;;) {
       const session = await this.#owner.keeper.ready("begin transaction", left());
       try {
         await session.begin(id, headers, left());
         return session;
       } catch (error) {
-        const isLost = error instanceof ConnectionError || error instanceof NotConnectedError;
-        if (session.isOpen || !(isLost || (isInDoubt(error) && ++doubts < MAX_DOUBTS))) throw error;
+        // One that the broker refuses is refused for certain once nothing else is open.
+        const isLost = error instanceof ConnectionError || error instanceof NotConnectedError || isInDoubt(error);
+        if (session.isOpen || !isLost) throw error;
       }
     }
   }

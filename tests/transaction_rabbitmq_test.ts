@@ -85,6 +85,25 @@ clientTest("commit() on RabbitMQ: an open transaction is not blamed for a bad me
   await committing;
 });
 
+clientTest("begin() is not refused for bad messages beside it, however many", async (rig) => {
+  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1 } }, "1.2", RABBITMQ);
+  const sends = [1, 2, 3].map((n) => assertRejects(() => stomp.send("/nowhere", `bad ${n}`), BrokerErrorResponse));
+  const beginning = stomp.begin();
+  let settled = false;
+  const settling = Promise.all(sends).finally(() => settled = true);
+  let next = peer;
+  while (!settled) {
+    await next.frame("SEND");
+    await next.write("ERROR\nmessage:not_found\n\nno exchange\0");
+    await next.close();
+    next = await server.welcome("1.2", RABBITMQ);
+    await settle();
+  }
+  await settling;
+  await confirm(next, "BEGIN");
+  assertEquals((await beginning).isOpen, true);
+});
+
 clientTest("abort() on RabbitMQ drops the acknowledgements and waits for no SEND", async (rig) => {
   const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
   const [one] = await received(stomp, peer, "m1");
