@@ -389,8 +389,7 @@ export class Outbox implements OutgoingKeeper {
 const OUTAGE_RETRY_MS = 3000;
 
 const DONE: Promise<undefined> = Promise.resolve(undefined);
-
-function nothing(): undefined {}
+const nothing = () => undefined;
 
 /** The queue, without the settled messages once they are most of it. */
 function withoutSettled(queue: Fifo<Outgoing>, atMost: number): Fifo<Outgoing> {

@@ -269,6 +269,11 @@ export class Transaction {
         const cause = this.#owner.keeper.trouble ?? error;
         throw new TimeoutError(`${error.message}: whether transaction ${this.id} happened is unknown`, { cause });
       }
+      if (isInDoubt(error)) {
+        const outcome = refused ? "it was aborted" : "whether it happened is unknown";
+        const why = `${(error as StompError).message}, which may be about another frame; ${outcome}`;
+        throw new TransactionError(`Cannot ${what} transaction ${this.id}: ${why}`, { cause: error });
+      }
       if (!(error instanceof ConnectionError)) throw error;
       throw new TransactionError(`Cannot ${what} transaction ${this.id}: ${error.message}`, { cause: error });
     } finally {

@@ -34,8 +34,11 @@ export interface Suspect {
 /** A message becomes a suspect when this many connections ended while its receipt was open. */
 const SUSPICIOUS_LOSSES = 2;
 
-/** A message is guilty when this many connections ended, each at once, while it alone was open. */
-const GUILTY_LOSSES = 2;
+/**
+ * A message is guilty when this many connections ended, each at once, while it alone was open. Two may be a cluster that
+ * fails over.
+ */
+const GUILTY_LOSSES = 3;
 
 /** A message is guilty when this many ERRORs came while it was the only message, though not the only frame, that was open. */
 const GUILTY_ERRORS = 3;

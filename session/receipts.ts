@@ -110,9 +110,8 @@ export class Receipts {
         stop();
         resolve(receipt);
       },
-      failed: (error, verdict) => {
+      failed: (error) => {
         stop();
-        if (verdict === "doubt") IN_DOUBT.add(error);
         reject(error);
       },
     });
@@ -165,7 +164,12 @@ export class Receipts {
   /** Fails all of them, or those of these ids; `errorFor` makes the error of each. */
   failAll(errorFor: (what: string) => StompError, verdict: Verdict, ids: readonly string[] = this.ids): void {
     const waiting = ids.map((id) => this.#take(id));
-    for (const waiter of waiting) waiter?.failed(errorFor(waiter.describe()), verdict);
+    for (const waiter of waiting) {
+      if (waiter === undefined) continue;
+      const error = errorFor(waiter.describe());
+      if (verdict === "doubt") IN_DOUBT.add(error);
+      waiter.failed(error, verdict);
+    }
     this.#owner.onChange();
   }
 

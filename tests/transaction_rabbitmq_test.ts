@@ -1,6 +1,6 @@
 /** Transactions on RabbitMQ, whose COMMIT does not mean that messages are kept. */
-import { assertEquals, assertRejects } from "#assert";
-import { BrokerErrorResponse } from "../base/errors.ts";
+import { assertEquals, assertInstanceOf, assertRejects } from "#assert";
+import { BrokerErrorResponse, TransactionError } from "../base/errors.ts";
 import type { Message } from "../client/message.ts";
 import type { Stomp } from "../client/stomp.ts";
 import type { Transaction } from "../client/transaction.ts";
@@ -114,4 +114,22 @@ clientTest("abort() on RabbitMQ drops the acknowledgements and waits for no SEND
   assertEquals(said.get("transaction"), tx.id);
   await one!.ack();
   assertEquals((await peer.frame()).command, "ACK");
+});
+
+clientTest("commit() beside a message that is refused says that its outcome is unknown", async (rig) => {
+  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1 } }, "1.2", RABBITMQ);
+  const tx = await begun(stomp, peer);
+  await tx.send("/queue/b", "x");
+  const committing = tx.commit();
+  const bad = stomp.send("/exchange/nosuch/key", "bad");
+  bad.catch(() => {});
+  await peer.frames(3);
+  await peer.write("ERROR\nmessage:not_found\n\nno exchange\0");
+  await peer.finish();
+  const error = await assertRejects(() => committing, TransactionError, "whether it happened is unknown");
+  assertInstanceOf((error as Error).cause, BrokerErrorResponse);
+  const next = await server.welcome("1.2", RABBITMQ);
+  await next.frame("SEND");
+  await next.write("ERROR\nmessage:not_found\n\nno exchange\0");
+  await assertRejects(() => bad, BrokerErrorResponse, "not_found");
 });
