@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { SendOptions, SubscribeOptions } from "../../mod.ts";
 import {
   installBrokers,
   type RealBroker,
@@ -13,6 +12,7 @@ import {
 } from "../brokers/rig/mod.ts";
 import type { Random } from "../fault_proxy.ts";
 import { run, type RunReport } from "./ledger.ts";
+import { type TransactionReport, Transactions } from "./transactions.ts";
 
 /** How a scenario is run. */
 export interface ScenarioOptions {
@@ -26,40 +26,43 @@ export interface ScenarioOptions {
   say: (line: string) => void;
 }
 
+/** What came of a scenario. */
+export interface ScenarioReport {
+  /** Of messages that were sent and consumed one by one. */
+  messages: RunReport;
+  /** Of those that went through transactions. */
+  transactions?: TransactionReport;
+}
+
 /** RabbitMQ is killed and started again, with the same disk. */
-export async function runRabbitmqChaos(options: ScenarioOptions): Promise<RunReport> {
+export async function runRabbitmqChaos(options: ScenarioOptions): Promise<ScenarioReport> {
   await installBrokers(["rabbitmq"], options.say);
   await using broker = await startRabbitmq({ say: options.say });
   return await killAndRestart(broker, options);
 }
 
 /** ActiveMQ with KahaDB is killed and started again, with the same disk. */
-export async function runActivemqChaos(options: ScenarioOptions): Promise<RunReport> {
+export async function runActivemqChaos(options: ScenarioOptions): Promise<ScenarioReport> {
   await installBrokers(["activemq"], options.say);
   await using broker = await startActivemq({ say: options.say });
   return await killAndRestart(broker, options);
 }
 
-async function killAndRestart(broker: RealBroker, options: ScenarioOptions): Promise<RunReport> {
+/** A broker is killed under senders, consumers, producers by transaction and movers, and started again. */
+export async function killAndRestart(
+  broker: Pick<RealBroker, "urls" | "kill" | "restart">,
+  options: ScenarioOptions,
+  headers: Record<string, string> = {},
+): Promise<ScenarioReport> {
   const url = broker.urls["stomp"]!;
-  const moments = new Moments(options);
-  return await run({
-    allowed: () => moments.allowed,
-    producerUrl: url,
-    consumerUrl: url,
-    destination: "/queue/chaos",
-    count: options.count,
-    send: { persistent: true },
-    patience: 90_000,
-    client: { connectTimeout: 20_000, timeout: 300_000 },
-    faults: (confirmed, over) =>
-      moments.pass(confirmed, over, async (nth) => {
-        options.say(`kill -9, the ${nth}. time, with ${confirmed()} confirmed`);
-        await broker.kill();
-        await pause(options.random() * 2000);
-        await broker.restart();
-        options.say("started again");
-      }),
+  return await underFaults(url, "chaos", headers, options, async (nth, confirmed, transactions) => {
+    await transactions.hit(url, async () => {
+      options.say(`kill -9, the ${nth}. time, with ${confirmed()} confirmed`);
+      await broker.kill();
+    });
+    await pause(options.random() * 2000);
+    await broker.restart();
+    options.say("started again");
   });
 }
 
@@ -67,35 +70,56 @@ async function killAndRestart(broker: RealBroker, options: ScenarioOptions): Pro
 const QUORUM = { "x-queue-type": "quorum", durable: "true", "auto-delete": "false" };
 
 /** A cluster of three nodes with a quorum queue loses the node of the queue's leader, again and again. */
-export async function runClusterChaos(options: ScenarioOptions): Promise<RunReport> {
+export async function runClusterChaos(options: ScenarioOptions): Promise<ScenarioReport> {
   await installBrokers(["rabbitmq"], options.say);
   await using cluster = await startRabbitmqCluster({ say: options.say });
   const urls = cluster.nodes.map((node) => node.urls.stomp);
   const queue = "quorum-chaos";
-  const send: SendOptions = { persistent: true, headers: QUORUM };
-  const subscribe: SubscribeOptions = { headers: QUORUM };
-  const moments = new Moments(options);
   let leader = -1;
-  return await run({
+  return await underFaults(urls, queue, QUORUM, options, async (nth, confirmed, transactions) => {
+    const node = cluster.nodes[leader]!;
+    await transactions.hit(node.urls.stomp, async () => {
+      options.say(`kill -9 of node ${leader + 1}, the leader's, the ${nth}. time, with ${confirmed()} confirmed`);
+      await node.kill();
+    });
+    await pause(2000 + options.random() * 2000);
+    await node.restart();
+    options.say(`node ${leader + 1} is back`);
+  }, async () => void (leader = await cluster.leaderOf(queue)));
+}
+
+/** Sends and consumes messages, and others in transactions, while faults are made at random moments. */
+async function underFaults(
+  url: string | readonly string[],
+  queue: string,
+  headers: Record<string, string>,
+  options: ScenarioOptions,
+  act: (nth: number, confirmed: () => number, transactions: Transactions) => Promise<void>,
+  prepare?: () => Promise<void>,
+): Promise<ScenarioReport> {
+  const moments = new Moments(options);
+  const common = {
+    send: { persistent: true, headers },
+    subscribe: { headers },
+    client: { connectTimeout: 20_000, timeout: 300_000 },
+    patience: 90_000,
+  };
+  await using transactions = await Transactions.start({
+    ...common,
+    url,
+    from: `/queue/${queue}-from`,
+    to: `/queue/${queue}-to`,
+  });
+  const messages = await run({
+    ...common,
     allowed: () => moments.allowed,
-    producerUrl: urls,
-    consumerUrl: urls,
+    producerUrl: url,
+    consumerUrl: url,
     destination: `/queue/${queue}`,
     count: options.count,
-    send,
-    subscribe,
-    patience: 90_000,
-    client: { connectTimeout: 20_000, timeout: 300_000 },
-    faults: (confirmed, over) =>
-      moments.pass(confirmed, over, async (nth) => {
-        options.say(`kill -9 of node ${leader + 1}, the leader's, the ${nth}. time, with ${confirmed()} confirmed`);
-        const node = cluster.nodes[leader]!;
-        await node.kill();
-        await pause(2000 + options.random() * 2000);
-        await node.restart();
-        options.say(`node ${leader + 1} is back`);
-      }, async () => void (leader = await cluster.leaderOf(queue))),
+    faults: (confirmed, over) => moments.pass(confirmed, over, (nth) => act(nth, confirmed, transactions), prepare),
   });
+  return { messages, transactions: await transactions.end() };
 }
 
 /** Random moments of a run, each in the middle of its share of the messages. */

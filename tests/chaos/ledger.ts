@@ -20,7 +20,7 @@ export interface RunOptions {
   /** Options of each send. */
   send?: SendOptions;
   /** Options of the subscriptions. */
-  subscribe?: SubscribeOptions;
+  subscribe?: SubscribeOptions | undefined;
   /** Connections that consume. */
   consumers?: number;
   /** Sends that wait for their receipt at the same time. */
@@ -55,26 +55,33 @@ export interface RunReport {
   seconds: number;
 }
 
-/** A message is in doubt once it was sent again, or was rejected, or had come over a connection that was lost. */
-class Ledger {
-  readonly confirmed = new Set<number>();
-  readonly deliveries = new Map<number, number>();
-  readonly doubtful = new Set<number>();
-  readonly unconfirmed = new Set<number>();
+/**
+ * The books. A message is in doubt once it was sent again, or was rejected, or had come over a connection that was lost.
+ */
+export class Ledger {
+  readonly confirmed: Set<number> = new Set();
+  readonly deliveries: Map<number, number> = new Map();
+  readonly doubtful: Set<number> = new Set();
+  readonly unconfirmed: Set<number> = new Set();
   sent = 0;
   rejected = 0;
   firstRejection: unknown;
   reconnects = 0;
   longestGap = 0;
+  /** The highest number that was received. */
+  highest = 0;
   #last = performance.now();
 
+  /** A message has come. */
   received(number: number): void {
+    this.highest = Math.max(this.highest, number);
     this.deliveries.set(number, (this.deliveries.get(number) ?? 0) + 1);
     const now = performance.now();
     this.longestGap = Math.max(this.longestGap, now - this.#last);
     this.#last = now;
   }
 
+  /** Milliseconds since a message has come. */
   get silence(): number {
     return performance.now() - this.#last;
   }
@@ -85,6 +92,7 @@ class Ledger {
     return true;
   }
 
+  /** Balances the books. */
   report(seconds: number): RunReport {
     let duplicated = 0;
     let unexplained = 0;
@@ -113,15 +121,9 @@ export async function run(options: RunOptions): Promise<RunReport> {
   const { consumers = 2, inFlight = 100, patience = 60_000, faults, allowed = () => Infinity } = options;
   const ledger = new Ledger();
   const begun = performance.now();
-  const client: StompOptions = {
-    timeout: 120_000,
-    ...options.client,
-    reconnect: { firstConnect: true, delay: 50, maxDelay: 1000, ...options.client?.reconnect },
-  };
+  const client = persevering(options.client);
   const over = new AbortController();
-  const consuming = await Promise.all(
-    Array.from({ length: consumers }, () => consume(options, client, ledger, over.signal)),
-  );
+  const consuming = await Promise.all(Array.from({ length: consumers }, () => collect(options, client, ledger)));
   const producer = await Stomp.connect(options.producerUrl, client);
   const watching = watch(producer, ledger, () => {
     for (const number of ledger.unconfirmed) ledger.doubtful.add(number);
@@ -158,23 +160,25 @@ export async function run(options: RunOptions): Promise<RunReport> {
   return ledger.report((performance.now() - begun) / 1000);
 }
 
-async function consume(
-  options: RunOptions,
+/** Options of a client that sees a run through. */
+export function persevering(options: StompOptions = {}): StompOptions {
+  const reconnect = { firstConnect: true, delay: 50, maxDelay: 1000, ...options.reconnect };
+  return { timeout: 120_000, ...options, reconnect };
+}
+
+/** Receives messages, and enters them into the books. Returns what ends that. */
+export async function collect(
+  { consumerUrl, destination, subscribe }: Pick<RunOptions, "consumerUrl" | "destination" | "subscribe">,
   client: StompOptions,
   ledger: Ledger,
-  over: AbortSignal,
 ): Promise<() => Promise<void>> {
-  const stomp = await Stomp.connect(options.consumerUrl, client);
+  const stomp = await Stomp.connect(consumerUrl, client);
   let connection: number[] = []; // what came over the connection that is open
   const watching = watch(stomp, ledger, () => {
     for (const number of connection) ledger.doubtful.add(number);
     connection = [];
   });
-  const subscription = await stomp.subscribe(options.destination, {
-    ack: "client-individual",
-    prefetch: 100,
-    ...options.subscribe,
-  });
+  const subscription = await stomp.subscribe(destination, { ack: "client-individual", prefetch: 100, ...subscribe });
   const loop = (async () => {
     for await (const message of subscription) {
       const number = Number(message.text());
@@ -185,14 +189,14 @@ async function consume(
     }
   })();
   return async () => {
-    if (!over.aborted) throw new Error("the run is not over");
     await stomp.drain({ timeout: 5000 });
     await loop;
     await watching;
   };
 }
 
-async function watch(stomp: Stomp, ledger: Ledger, onLost: () => void): Promise<void> {
+/** Counts the reconnects of a client, and tells when its connection is lost. */
+export async function watch(stomp: Stomp, ledger: Ledger, onLost: () => void): Promise<void> {
   let connections = 1;
   for await (const status of stomp.status()) {
     if (status.type === "disconnected") onLost();

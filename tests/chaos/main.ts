@@ -1,15 +1,22 @@
 /**
  * `deno task chaos`: the proof that nothing confirmed is lost. Brokers are killed and connections are broken while
- * messages are sent with receipts and consumed with acknowledgements, and the books are balanced afterwards.
+ * messages are sent with receipts and consumed with acknowledgements, or sent and moved in transactions, and the books are
+ * balanced afterwards.
  *
  * @module
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { seededRandom } from "../fault_proxy.ts";
-import { runActivemqChaos, runClusterChaos, runRabbitmqChaos, type ScenarioOptions } from "./brokers.ts";
-import type { RunReport } from "./ledger.ts";
+import {
+  runActivemqChaos,
+  runClusterChaos,
+  runRabbitmqChaos,
+  type ScenarioOptions,
+  type ScenarioReport,
+} from "./brokers.ts";
 import { runProxyChaos } from "./proxy.ts";
+import type { TransactionReport } from "./transactions.ts";
 
 const HELP = `deno task chaos [options] [scenario…]
 
@@ -40,13 +47,22 @@ const count = Number(values.count ?? (values.short ? 10_000 : 100_000));
 const minutes = Number(values.minutes ?? (values.short ? 0.5 : 10));
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 32));
 
-const SCENARIOS: Record<string, (options: ScenarioOptions) => Promise<RunReport>> = {
+const KILLS = 2;
+
+const SCENARIOS: Record<string, (options: ScenarioOptions) => Promise<ScenarioReport>> = {
   rabbitmq: runRabbitmqChaos,
   cluster: runClusterChaos,
   activemq: runActivemqChaos,
   // As many messages as it takes to last.
-  proxy: () => runProxyChaos(seed, Infinity, minutes * 60),
+  proxy: async () => ({ messages: await runProxyChaos(seed, Infinity, minutes * 60) }),
 };
+
+/** Whether nothing was lost, and the broker was killed while there was something to lose. */
+function isGood(report: TransactionReport): boolean {
+  const { lost, unexplained, uncommitted, left, hits, failedCommits, freshest = 0 } = report;
+  return lost === 0 && unexplained === 0 && uncommitted === 0 && left === 0 &&
+    hits === KILLS && failedCommits >= KILLS && freshest > 0;
+}
 
 if (values.help) {
   console.log(HELP);
@@ -63,14 +79,19 @@ if (values.help) {
     console.log(`\n${name}`);
     const report = await SCENARIOS[name]!({
       count,
-      kills: 2,
+      kills: KILLS,
       random: seededRandom(seed),
       say: (line) => console.log(`  ${line}`),
     });
-    for (const [what, value] of Object.entries(report)) {
-      if (value !== undefined) console.log(`  ${what.padEnd(16)} ${value}`);
+    const { messages, transactions } = report;
+    for (const [part, values] of Object.entries(report)) {
+      console.log(`  ${part}`);
+      for (const [what, value] of Object.entries(values)) {
+        if (value !== undefined) console.log(`    ${what.padEnd(16)} ${value}`);
+      }
     }
-    const good = report.lost === 0 && report.unexplained === 0 && report.confirmed > 0;
+    const good = messages.lost === 0 && messages.unexplained === 0 && messages.confirmed > 0 &&
+      (transactions === undefined || isGood(transactions));
     console.log(good ? "  nothing confirmed was lost" : `  FAILED: see above; --seed ${seed} runs it again`);
     if (good) passed++;
   }
