@@ -53,9 +53,10 @@ export async function killAndRestart(
   broker: Pick<RealBroker, "urls" | "kill" | "restart">,
   options: ScenarioOptions,
   headers: Record<string, string> = {},
+  queue = "chaos",
 ): Promise<ScenarioReport> {
   const url = broker.urls["stomp"]!;
-  return await underFaults(url, "chaos", headers, options, async (nth, confirmed, transactions) => {
+  return await underFaults(url, queue, headers, options, async (nth, confirmed, transactions) => {
     await transactions.hit(url, async () => {
       options.say(`kill -9, the ${nth}. time, with ${confirmed()} confirmed`);
       await broker.kill();
