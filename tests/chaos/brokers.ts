@@ -48,7 +48,7 @@ export async function runActivemqChaos(options: ScenarioOptions): Promise<Scenar
   return await killAndRestart(broker, options);
 }
 
-/** A broker is killed under senders, consumers, producers by transaction and movers, and started again. */
+/** A broker is killed and started again, with queues that are made with these headers. */
 export async function killAndRestart(
   broker: Pick<RealBroker, "urls" | "kill" | "restart">,
   options: ScenarioOptions,
@@ -56,15 +56,8 @@ export async function killAndRestart(
   queue = "chaos",
 ): Promise<ScenarioReport> {
   const url = broker.urls["stomp"]!;
-  return await underFaults(url, queue, headers, options, async (nth, confirmed, transactions) => {
-    await transactions.hit(url, async () => {
-      options.say(`kill -9, the ${nth}. time, with ${confirmed()} confirmed`);
-      await broker.kill();
-    });
-    await pause(options.random() * 2000);
-    await broker.restart();
-    options.say("started again");
-  });
+  const victim = { name: "the broker", url, process: broker, down: 0 };
+  return await underFaults(url, queue, headers, options, () => Promise.resolve(victim));
 }
 
 /** The headers that make a quorum queue; whoever declares it or sends to it has to say the same. */
@@ -76,27 +69,29 @@ export async function runClusterChaos(options: ScenarioOptions): Promise<Scenari
   await using cluster = await startRabbitmqCluster({ say: options.say });
   const urls = cluster.nodes.map((node) => node.urls.stomp);
   const queue = "quorum-chaos";
-  let leader = -1;
-  return await underFaults(urls, queue, QUORUM, options, async (nth, confirmed, transactions) => {
+  return await underFaults(urls, queue, QUORUM, options, async () => {
+    const leader = await cluster.leaderOf(queue);
     const node = cluster.nodes[leader]!;
-    await transactions.hit(node.urls.stomp, async () => {
-      options.say(`kill -9 of node ${leader + 1}, the leader's, the ${nth}. time, with ${confirmed()} confirmed`);
-      await node.kill();
-    });
-    await pause(2000 + options.random() * 2000);
-    await node.restart();
-    options.say(`node ${leader + 1} is back`);
-  }, async () => void (leader = await cluster.leaderOf(queue)));
+    return { name: `node ${leader + 1}, the leader's`, url: node.urls.stomp, process: node, down: 2000 };
+  });
 }
 
-/** Sends and consumes messages, and others in transactions, while faults are made at random moments. */
+/** What is killed next. */
+interface Victim {
+  name: string;
+  url: string;
+  process: Pick<RealBroker, "kill" | "restart">;
+  /** The fewest milliseconds before it is started again. */
+  down: number;
+}
+
+/** Senders, consumers, producers by transaction and movers, while what they are connected to is killed again and again. */
 async function underFaults(
   url: string | readonly string[],
   queue: string,
   headers: Record<string, string>,
   options: ScenarioOptions,
-  act: (nth: number, confirmed: () => number, transactions: Transactions) => Promise<void>,
-  prepare?: () => Promise<void>,
+  choose: () => Promise<Victim>,
 ): Promise<ScenarioReport> {
   const moments = new Moments(options);
   const common = {
@@ -118,7 +113,21 @@ async function underFaults(
     consumerUrl: url,
     destination: `/queue/${queue}`,
     count: options.count,
-    faults: (confirmed, over) => moments.pass(confirmed, over, (nth) => act(nth, confirmed, transactions), prepare),
+    faults: async (confirmed, over) => {
+      let victim: Victim;
+      await moments.pass(confirmed, over, async (nth) => {
+        await transactions.hit(async () => {
+          options.say(`kill -9 of ${victim.name}, the ${nth}. time, with ${confirmed()} confirmed`);
+          await victim.process.kill();
+        });
+        await pause(victim.down + options.random() * 2000);
+        await victim.process.restart();
+        options.say(`${victim.name} is back`);
+      }, async () => {
+        victim = await choose();
+        await transactions.prepare(victim.url);
+      });
+    },
   });
   return { messages, transactions: await transactions.end() };
 }
@@ -138,7 +147,7 @@ class Moments {
     confirmed: () => number,
     over: AbortSignal,
     act: (nth: number) => Promise<void>,
-    prepare: () => Promise<void> = () => Promise.resolve(),
+    prepare: () => Promise<void>,
   ): Promise<void> {
     const { count, kills, random } = this.#options;
     const share = count / kills;

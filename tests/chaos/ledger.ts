@@ -166,11 +166,16 @@ export function persevering(options: StompOptions = {}): StompOptions {
   return { timeout: 120_000, ...options, reconnect };
 }
 
-/** Receives messages, and enters them into the books. Returns what ends that. */
+/**
+ * Receives messages, and enters them into the books. Returns what ends that.
+ *
+ * @param held what each message waits for before it counts as received
+ */
 export async function collect(
   { consumerUrl, destination, subscribe }: Pick<RunOptions, "consumerUrl" | "destination" | "subscribe">,
   client: StompOptions,
   ledger: Ledger,
+  held?: () => Promise<void>,
 ): Promise<() => Promise<void>> {
   const stomp = await Stomp.connect(consumerUrl, client);
   let connection: number[] = []; // what came over the connection that is open
@@ -181,6 +186,7 @@ export async function collect(
   const subscription = await stomp.subscribe(destination, { ack: "client-individual", prefetch: 100, ...subscribe });
   const loop = (async () => {
     for await (const message of subscription) {
+      await held?.();
       const number = Number(message.text());
       ledger.received(number);
       connection.push(number);

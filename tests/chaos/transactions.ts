@@ -56,6 +56,9 @@ export interface TransactionReport extends RunReport {
 /** How fresh a commit is that a fault follows, in milliseconds. */
 const FRESH = 100;
 
+/** For how long messages stay in a queue before a fault, in milliseconds: those that a broker may not have kept yet. */
+const HOLD = 500;
+
 /** Transactions that go on until they are told to end. */
 export class Transactions implements AsyncDisposable {
   readonly #options: TransactionOptions;
@@ -73,6 +76,8 @@ export class Transactions implements AsyncDisposable {
   readonly #moves: { done: Promise<void> }[] = [];
   readonly #sent = new WeakMap<Transaction, number[]>();
   #endReceiving: () => Promise<void> = () => Promise.resolve();
+  #held: "from" | "to" | undefined; // the queue that nothing leaves
+  #released = Promise.withResolvers<void>();
   #open = 0; // transactions of producers
   #moving = 0;
   #failedCommits = 0;
@@ -93,29 +98,43 @@ export class Transactions implements AsyncDisposable {
 
   async #start(): Promise<void> {
     const { producers = 4, movers = 2, moving = 8, url, to, subscribe } = this.#options;
-    this.#endReceiving = await collect({ consumerUrl: url, destination: to, subscribe }, this.#client, this.#ledger);
+    this.#endReceiving = await collect(
+      { consumerUrl: url, destination: to, subscribe },
+      this.#client,
+      this.#ledger,
+      () => this.#held === "to" ? this.#released.promise : Promise.resolve(),
+    );
     for (let count = 0; count < movers; count++) this.#moves.push(await this.#move(moving));
     const stomp = await this.#connect();
     for (let count = 0; count < producers; count++) this.#sends.push(this.#produce(stomp));
   }
 
   /**
-   * Makes a fault at a moment when transactions are open and another has just been committed. One of those that are open
-   * is on a connection to `url`, and commits only after the fault.
+   * Gets ready for a fault. From now on nothing leaves one of the queues, in turn the first and the second, so that what
+   * is committed to it is nowhere else, and a transaction on a connection to `url` is open that commits after the fault.
+   */
+  async prepare(url: string): Promise<void> {
+    this.#held = this.#hits.length % 2 === 0 ? "from" : "to";
+    const { promise } = this.#released = Promise.withResolvers();
+    const witness = await this.#connect(url);
+    await new Promise<void>((resolve) => {
+      const outcome = this.#transact(witness, async (tx) => {
+        await this.#send(tx);
+        resolve();
+        await promise;
+      });
+      this.#sends.push(outcome.finally(resolve));
+    });
+    await pause(HOLD);
+  }
+
+  /**
+   * Makes a fault at a moment when transactions are open and another has just been committed.
    *
    * @throws when there is no such moment within half a minute.
    */
-  async hit(url: string, fault: () => Promise<void>): Promise<void> {
-    const faulty = Promise.withResolvers<void>();
-    const told = Promise.withResolvers<void>();
-    const witness = await this.#connect(url);
-    const outcome = this.#transact(witness, async (tx) => {
-      await this.#send(tx);
-      told.resolve();
-      await faulty.promise;
-    });
+  async hit(fault: () => Promise<void>): Promise<void> {
     try {
-      await Promise.race([told.promise, outcome]);
       await this.#until(
         "a transaction that was committed while others were open",
         () => this.#open > 1 && performance.now() - (this.#commits.at(-1) ?? -Infinity) < FRESH,
@@ -125,16 +144,21 @@ export class Transactions implements AsyncDisposable {
       this.#hits.push(each * (this.#commits.length - this.#commits.findLastIndex((at) => at < second) - 1));
       await fault();
     } finally {
-      this.#from = this.#ledger.sent; // what is lost does not stop the producers
-      faulty.resolve();
-      this.#sends.push(outcome);
+      this.#release();
     }
+  }
+
+  #release(): void {
+    this.#from = this.#ledger.sent; // what is lost does not stop the producers
+    this.#held = undefined;
+    this.#released.resolve();
   }
 
   /** Ends the producers, waits until everything is moved, and balances the books. */
   async end(): Promise<TransactionReport> {
     const { patience = 60_000 } = this.#options;
     this.#stop.abort();
+    this.#release();
     const ledger = this.#ledger;
     const isDone = () => this.#open === 0 && this.#moving === 0 && ledger.complete;
     while (!isDone() && ledger.silence < patience) await pause(50);
@@ -161,6 +185,7 @@ export class Transactions implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     this.#over.abort();
+    this.#release();
     await Promise.all(this.#stomps.map((stomp) => stomp.disconnect().catch(() => {})));
   }
 
@@ -174,7 +199,7 @@ export class Transactions implements AsyncDisposable {
   async #produce(stomp: Stomp): Promise<void> {
     const { each = 5, ahead = 500 } = this.#options;
     while (!this.#stop.signal.aborted) {
-      if (this.#ledger.sent - Math.max(this.#from, this.#ledger.highest) > ahead) {
+      if (this.#held === undefined && this.#ledger.sent - Math.max(this.#from, this.#ledger.highest) > ahead) {
         await pause(5);
         continue;
       }
@@ -229,6 +254,7 @@ export class Transactions implements AsyncDisposable {
       try {
         await stomp.transaction(async (tx) => {
           await tx.send(to, String(number), send);
+          if (this.#held === "from") await this.#released.promise;
           await tx.ack(message);
         });
       } catch (error) {
