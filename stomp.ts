@@ -41,7 +41,7 @@ export type {
   TransactionSendOptions,
 } from "./client/transaction.ts";
 export type { SocketOf } from "./codec/conversation.ts";
-export type { FrameParts } from "./codec/encode.ts";
+export type { FrameParts, HeadersInit, HeaderValue } from "./codec/encode.ts";
 export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
 export type { Headers, Version } from "./codec/headers.ts";
 export type { DecoderLimits } from "./codec/limits.ts";

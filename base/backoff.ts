@@ -53,8 +53,10 @@ export class Backoff {
     this.#random = random;
     this.#now = now;
     this.#begun = now();
-    for (const number of [this.#attempts, this.#totalTime, this.#delay, this.#maxDelay]) {
-      if (!(number >= 0)) throw new RangeError(`Cannot reconnect by ${number}: these numbers are 0 or more`);
+    for (const name of ["attempts", "totalTime", "delay", "maxDelay"] as const) {
+      const number: unknown = options[name];
+      if (number === undefined || (typeof number === "number" && number >= 0)) continue;
+      throw new RangeError(`Cannot reconnect: reconnect.${name} is ${number}, and has to be a number of 0 or more`);
     }
   }
 

@@ -3,13 +3,17 @@
  *
  * @module
  */
+import { checkSignal, checkTime } from "./checks.ts";
 import { TimeoutError } from "./errors.ts";
 
 /** How long a call may wait. */
 export interface WaitOptions {
   /** Ends the wait; the call then rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** Milliseconds after which the call rejects with a `TimeoutError`. */
+  /**
+   * Milliseconds after which the call rejects with a `TimeoutError`; `Infinity` for no limit. 0 is no time: only what can
+   * be had at once is had.
+   */
   timeout?: number | undefined;
 }
 
@@ -127,11 +131,22 @@ export function delay(milliseconds: number, ...signals: readonly AbortSignal[]):
  * For the moment before anything is begun.
  *
  * @throws the signal's reason when it has aborted already.
- * @throws {RangeError} when the timeout is no time.
+ * @throws as {@linkcode checkWaitOptions}.
  */
 export function checkWait(options: WaitOptions | undefined): void {
-  checkTimeout(options?.timeout);
+  checkWaitOptions(options);
   options?.signal?.throwIfAborted();
+}
+
+/**
+ * The same where a signal that has aborted already is not the end of the call.
+ *
+ * @throws {TypeError} when the signal is none.
+ * @throws {RangeError} when the timeout is no time.
+ */
+export function checkWaitOptions(options: WaitOptions | undefined): void {
+  if (options?.timeout !== undefined) checkTimeout(options.timeout);
+  if (options?.signal !== undefined) checkSignal(options.signal);
 }
 
 /**
@@ -153,11 +168,13 @@ export function beginSteps(options: StepOptions | undefined, usual: number = Inf
 /** Longest delay a timer takes; above it a timer fires at once, so such a wait is as good as endless. */
 const LONGEST_TIMER = 0x7fffffff;
 
-/** The milliseconds of a `timeout` option, `Infinity` for none. */
+/**
+ * The milliseconds of a `timeout` option, `Infinity` for none.
+ *
+ * @throws {RangeError} when they are no time.
+ */
 export function checkTimeout(timeout: number | undefined): number {
   if (timeout === undefined) return Infinity;
-  if (typeof timeout !== "number" || Number.isNaN(timeout) || timeout < 0) {
-    throw new RangeError(`Cannot wait for ${timeout} ms: a timeout is 0 or more milliseconds, or Infinity`);
-  }
+  checkTime("wait", "timeout", timeout);
   return timeout > LONGEST_TIMER ? Infinity : timeout;
 }

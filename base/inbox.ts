@@ -4,7 +4,7 @@
  * @module
  */
 import { checkWait, onGiveUp, type ReadOptions } from "./deadline.ts";
-import type { StompError } from "./errors.ts";
+import { rejection, type StompError, traced } from "./errors.ts";
 import { Fifo } from "./queue.ts";
 
 /** How much an inbox holds before it asks for a pause. */
@@ -165,30 +165,32 @@ export class Inbox<T> {
       onTaken?.(item);
       return Promise.resolve(item);
     }
-    if (this.#error) return Promise.reject(this.#error);
+    if (this.#error) return rejection(this.#error);
     if (this.#ended || options.nb) return Promise.resolve(undefined);
-    return new Promise((resolve, reject) => {
-      const taken = (item: T | undefined) => {
-        if (item !== undefined) onTaken?.(item);
-        resolve(item);
-      };
-      const taker: Taker<T> = { onItem: taken, onError: reject };
-      this.#queueUp(taker);
-      if (options.signal === undefined && options.timeout === undefined) return;
-      const stop = onGiveUp(options, what, (error) => {
-        if (this.#taker === taker) this.#taker = this.#takers?.shift();
-        else this.#takers?.remove(taker);
-        reject(error);
-      });
-      taker.onItem = (item) => {
-        stop();
-        taken(item);
-      };
-      taker.onError = (error) => {
-        stop();
-        reject(error);
-      };
-    });
+    return traced(
+      new Promise((resolve, reject) => {
+        const taken = (item: T | undefined) => {
+          if (item !== undefined) onTaken?.(item);
+          resolve(item);
+        };
+        const taker: Taker<T> = { onItem: taken, onError: reject };
+        this.#queueUp(taker);
+        if (options.signal === undefined && options.timeout === undefined) return;
+        const stop = onGiveUp(options, what, (error) => {
+          if (this.#taker === taker) this.#taker = this.#takers?.shift();
+          else this.#takers?.remove(taker);
+          reject(error);
+        });
+        taker.onItem = (item) => {
+          stop();
+          taken(item);
+        };
+        taker.onError = (error) => {
+          stop();
+          reject(error);
+        };
+      }),
+    );
   }
 
   /**

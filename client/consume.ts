@@ -3,9 +3,11 @@
  *
  * @module
  */
-import { checkTimeout, delay, onGiveUp, type WaitOptions } from "../base/deadline.ts";
+import { checkDelay, checkTime, checkType, checkWhole, kindOf } from "../base/checks.ts";
+import { checkWaitOptions, delay, onGiveUp, type WaitOptions } from "../base/deadline.ts";
 import { AcknowledgeError } from "../base/errors.ts";
 import { nextTurn } from "../base/turn.ts";
+import { type HeadersInit, toHeaders } from "../codec/encode.ts";
 import type { Message } from "./message.ts";
 import type { RefusedMessages } from "./settlement.ts";
 import type { SubscribeOptions } from "./stomp_options.ts";
@@ -20,9 +22,9 @@ export type Handler = (message: Message, signal: AbortSignal) => unknown;
 
 /** How a handler that throws is run again. */
 export interface RetryOptions {
-  /** How often one delivery of a message is tried in all, before it is refused. Default 1: not again. */
+  /** How often one delivery of a message is tried in all, before it is refused: 1 or more. Default 1, not again. */
   attempts?: number | undefined;
-  /** Milliseconds before the second attempt; doubles with each further one. Default 100. */
+  /** Milliseconds before the second attempt, 0 or more; doubles with each further one. Default 100. */
   delay?: number | undefined;
 }
 
@@ -46,7 +48,7 @@ export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions
    * refused: 100 ms, doubling up to 30 s. Held, it takes no place of the concurrency (but in mode `client`, where it does)
    * and one of the prefetch, so that when more messages fail than `prefetch` allows, the others wait.
    */
-  nackHeaders?: Readonly<Record<string, string>> | undefined;
+  nackHeaders?: HeadersInit | undefined;
   /**
    * Told what a handler threw, when it is not run again for this delivery: the message is refused, or left to the broker
    * because the loop ends or the connection is gone. What this throws ends the loop.
@@ -77,21 +79,33 @@ const MAX_HELD = 100;
 /** Messages that are asked for at the least: with fewer a fast handler waits for each of them to cross the network. */
 const LEAST_PREFETCH = 10;
 
-/** Fails with a `RangeError` unless the options can be used: before anything is subscribed. */
-export function checkConsume({ ack, concurrency = 1, drainTimeout, retry = {} }: ConsumeOptions): void {
-  checkTimeout(drainTimeout);
-  checkTimeout(retry.delay);
-  const { attempts = 1 } = retry;
-  if (!(attempts >= 1)) throw new RangeError(`Cannot consume: retry.attempts is ${attempts}, the minimum is 1`);
-  if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
-    throw new RangeError(`Cannot consume: concurrency is ${concurrency}, not a whole number of 1 or more`);
+/**
+ * Checks what is given to `consume` or `respond`, but for what every subscription has.
+ *
+ * @returns the options, with headers that can be read more than once.
+ * @throws {TypeError} when an argument or an option is of a type that can never work.
+ * @throws {RangeError} when a number is out of its range, or the options do not fit together.
+ */
+export function checkConsume(what: string, handler: unknown, options: ConsumeOptions): ConsumeOptions {
+  if (typeof handler !== "function") {
+    throw new TypeError(`Cannot ${what}: the handler is ${kindOf(handler)}, and has to be a function`);
   }
+  checkType(what, "options", options, "object", "an object");
+  const { ack, concurrency = 1, drainTimeout, nackHeaders, onError, retry = {}, signal } = options;
+  checkWaitOptions({ signal });
+  checkTime(what, "drainTimeout", drainTimeout);
+  checkType(what, "onError", onError, "function");
+  checkType(what, "retry", retry, "object", "an object");
+  checkDelay(what, "retry.delay", retry.delay);
+  if (retry.attempts !== Infinity) checkWhole(what, "retry.attempts", retry.attempts, 1);
+  checkWhole(what, "concurrency", concurrency, 1);
   if (ack === "client" && concurrency > 1) {
     throw new RangeError(
       `Cannot consume: with ack "client" a message that is done acknowledges those before it that are not, so ` +
         `concurrency has to be 1 instead of ${concurrency}; or use ack "client-individual"`,
     );
   }
+  return nackHeaders === undefined ? options : { ...options, nackHeaders: toHeaders(nackHeaders) };
 }
 
 /** How a worker subscribes: with enough for all handlers, and not with what other workers could do meanwhile. */
@@ -292,7 +306,7 @@ export class Worker {
 
   /** Milliseconds that a message is held before it is refused: so long that it does not come again at once for ever. */
   #pauseBefore(message: Message): number {
-    if (this.#options.nackHeaders?.["requeue"] === "false") return 0; // it does not come again
+    if (toHeaders(this.#options.nackHeaders)["requeue"] === "false") return 0; // it does not come again
     const again = this.#refusedMessages.attempts(message) - 1;
     if (again < 1) return 0;
     const pause = Math.min(FIRST_PAUSE * 2 ** (again - 1), LONGEST_PAUSE);

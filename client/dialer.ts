@@ -4,8 +4,9 @@
  * @module
  */
 import { Backoff } from "../base/backoff.ts";
+import { checkTime } from "../base/checks.ts";
 import { checkTls, openTransport, type ParsedAddress, type ParsedAddresses, parseUrls } from "../transport/connect.ts";
-import { beginSteps, checkTimeout, type StepOptions, type WaitOptions, within } from "../base/deadline.ts";
+import { beginSteps, type StepOptions, type WaitOptions, within } from "../base/deadline.ts";
 import {
   type BrokerErrorResponse,
   ConnectionError,
@@ -13,7 +14,8 @@ import {
   type StompError,
   TimeoutError,
 } from "../base/errors.ts";
-import { assertVersion } from "../codec/headers.ts";
+import { toHeaders } from "../codec/encode.ts";
+import { assertVersion, type Headers } from "../codec/headers.ts";
 import type { HeartbeatTolerance } from "../connection/heartbeat.ts";
 import { completeLimits } from "../codec/limits.ts";
 import { Message } from "./message.ts";
@@ -74,6 +76,7 @@ export class Dialer {
   readonly #addresses: readonly ParsedAddress[];
   readonly #randomize: boolean;
   readonly #options: StompOptions;
+  readonly #headers: Headers;
   /** Given to `connect`: wins over options and URL. */
   #credentials: Credentials & { clientId?: string | undefined } = {};
 
@@ -89,17 +92,18 @@ export class Dialer {
     this.#options = options;
     checkTls(options.tls, addresses);
     readHeartbeat(options.heartbeat);
-    checkTimeout(options.connectTimeout);
-    checkTimeout(options.timeout);
+    checkTime("connect", "connectTimeout", options.connectTimeout);
+    checkTime("connect", "timeout", options.timeout);
     if (options.reconnect) new Backoff(options.reconnect);
     completeLimits(options);
-    checkOffer(options);
+    this.#headers = toHeaders(options.headers); // what gives them may give them once
+    checkOffer(options.versions, this.#headers);
     checkTolerance(options.heartbeatTolerance);
   }
 
   /** Milliseconds that a call waits for a receipt. */
   get timeout(): number {
-    return this.#options.timeout ?? CALL_TIMEOUT;
+    return (this.#options.timeout ?? CALL_TIMEOUT) || Infinity;
   }
 
   /** Whether the password is asked for at each attempt, so that a refused one may be followed by another. */
@@ -138,7 +142,7 @@ export class Dialer {
 
   async #open(address: ParsedAddress, events: SessionEvents, wait: WaitOptions): Promise<Session> {
     const options = this.#options;
-    const timeout = Math.min(wait.timeout ?? Infinity, options.connectTimeout ?? CONNECT_TIMEOUT);
+    const timeout = Math.min(wait.timeout ?? Infinity, (options.connectTimeout ?? CONNECT_TIMEOUT) || Infinity);
     const left = beginSteps({ signal: wait.signal, timeout });
     const asked = await this.#ask(address, left());
     const given = this.#credentials;
@@ -152,6 +156,7 @@ export class Dialer {
       transport,
       {
         ...options,
+        headers: this.#headers,
         host: options.host ?? address.host,
         login: given.username ?? asked?.username ?? options.username ?? address.login,
         passcode: given.password ?? asked?.password ?? options.password ?? address.passcode,
@@ -182,11 +187,11 @@ export class Dialer {
   }
 }
 
-function checkOffer({ versions, headers }: StompOptions): void {
+function checkOffer(versions: StompOptions["versions"], headers: Headers): void {
   for (const version of versions ?? []) assertVersion(version);
   if (versions?.length === 0) throw new TypeError("Cannot connect: the list of versions to offer is empty");
   // "receipt" in the 1.2 text: any frame but CONNECT may have one.
-  if (headers && "receipt" in headers) {
+  if ("receipt" in headers) {
     throw new TypeError("Cannot connect: CONNECT takes no receipt, its answer is one");
   }
 }

@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { beginSteps, checkTimeout, onGiveUp, type StepOptions, type WaitOptions, within } from "../base/deadline.ts";
+import {
+  beginSteps,
+  checkWaitOptions,
+  onGiveUp,
+  type StepOptions,
+  type WaitOptions,
+  within,
+} from "../base/deadline.ts";
 
 /** What is to be done, step by step. A step that fails does not keep the next ones from being done. */
 export interface Steps {
@@ -37,11 +44,11 @@ export class Ending {
    * Begins to end. Where that has begun already, a second call can only have it done sooner: when its time is over, when
    * its signal aborts, and at once where the first one drains and this one does not.
    *
-   * @throws {RangeError} when the timeout is no time; nothing has begun then.
+   * @throws {TypeError} when the signal is none, a `RangeError` when the timeout is no time; nothing has begun then.
    */
   begin(drain: boolean, headers: Readonly<Record<string, string>>, wait: WaitOptions): Promise<void> {
     const { signal, timeout = END_TIMEOUT } = wait;
-    checkTimeout(timeout);
+    checkWaitOptions(wait);
     if (!this.#ending) return this.#ending = this.#end(drain, headers, { signal, timeout });
     if (!drain) this.#steps.hurry();
     else this.#steps.drain({ signal, timeout }).catch(() => {}); // so that a worker knows which handler has called it

@@ -15,14 +15,9 @@
  *
  * @module
  */
+import { checkLimit } from "../base/checks.ts";
 import { checkTimeout, LATE_MS, onGiveUp, SECOND_LOOK_MS, type WaitOptions, within } from "../base/deadline.ts";
-import {
-  BrokerErrorResponse,
-  ConnectionError,
-  OutboxFullError,
-  type StompError,
-  TimeoutError,
-} from "../base/errors.ts";
+import { ConnectionError, OutboxFullError, type StompError, TimeoutError, traced } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import { isOutageError } from "../dialects/dialect.ts";
 import { type Clock, systemClock } from "../connection/heartbeat.ts";
@@ -89,8 +84,8 @@ export class Outbox implements OutgoingKeeper {
    */
   constructor(limits: OutboxLimits, timeout: number, owner: OutboxOwner, clock: Clock = systemClock) {
     const { messages = 10_000, bytes = 1 << 26 } = limits;
-    const bad = [messages, bytes].find((limit) => !(limit >= 1));
-    if (bad !== undefined) throw new RangeError(`Cannot use maxPending ${bad}: a limit is a number of 1 or more`);
+    checkLimit("send", "maxPending.messages", messages);
+    checkLimit("send", "maxPending.bytes", bytes);
     this.#maxMessages = messages;
     this.#maxBytes = bytes;
     this.#timeout = checkTimeout(timeout);
@@ -139,7 +134,7 @@ export class Outbox implements OutgoingKeeper {
     if (session !== undefined && this.#isClear(session)) {
       const room = parcel.write(session);
       this.#awaitRoom(room);
-      return room === undefined ? DONE : within(room.then(nothing), options, "room to send");
+      return room === undefined ? DONE : traced(within(room.then(nothing), options, "room to send"));
     }
     const full = this.#isFull();
     if (options.wait === false) throw this.#wouldWait(parcel, full);
@@ -189,7 +184,7 @@ export class Outbox implements OutgoingKeeper {
   /** For its messages: the receipt of one does not come. */
   onFailed(outgoing: Outgoing, error: StompError, verdict: Verdict): void {
     if (verdict !== "refused") noteSuspicion(outgoing, error, verdict);
-    else if (error instanceof BrokerErrorResponse && isOutageError(error.frame!)) return this.#postpone(outgoing);
+    else if (error.frame !== undefined && isOutageError(error.frame)) return this.#postpone(outgoing);
     const guilty = verdict === "refused" ? error : this.#trial?.judge(outgoing, error, verdict);
     if (guilty !== undefined) {
       this.#trial?.acquit();

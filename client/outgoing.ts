@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { StompError } from "../base/errors.ts";
+import { rejection, type StompError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import type { ReceiptWaiter, Verdict } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
@@ -52,8 +52,7 @@ export class Outgoing implements ReceiptWaiter, Suspect {
   /** Whether the broker may have it. */
   written = false;
   readonly #keeper: OutgoingKeeper;
-  #resolve!: (receipt: Frame | undefined) => void;
-  #reject!: (error: unknown) => void;
+  #resolve!: (receipt: Frame | undefined | Promise<never>) => void;
   #session: Session | undefined;
   #receipt = "";
   #start = 0; // its place among the bytes of the session
@@ -66,10 +65,7 @@ export class Outgoing implements ReceiptWaiter, Suspect {
     this.due = due;
     this.signal = signal;
     this.#keeper = keeper;
-    this.promise = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
+    this.promise = new Promise((resolve) => this.#resolve = resolve);
   }
 
   /** Whether it is on a connection. */
@@ -118,7 +114,7 @@ export class Outgoing implements ReceiptWaiter, Suspect {
     if (this.settled) return;
     this.withdraw();
     this.#settle();
-    this.#reject(error);
+    this.#resolve(rejection(error)); // with the caller in its stack
   }
 
   /** Takes it off the connection. `written` tells afterwards whether the broker may have it. */

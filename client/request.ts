@@ -3,13 +3,17 @@
  *
  * @module
  */
-import { beginSteps, checkWait, within } from "../base/deadline.ts";
+import { kindOf } from "../base/checks.ts";
+import { beginSteps, within } from "../base/deadline.ts";
 import { BrokerErrorResponse, ConnectionError, RequestError, type StompError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 import type { SessionKeeper } from "./keeper.ts";
 import { Message } from "./message.ts";
+import { checkMessageOptions } from "../dialects/checks.ts";
+import { checkSend } from "./sender.ts";
 import type { Session } from "../session/session.ts";
 import type { SendOptions } from "./stomp_options.ts";
+import { isBytes } from "../codec/text.ts";
 
 /** Options of `request`. */
 export type RequestOptions = Omit<SendOptions, "receipt" | "transaction" | "replyTo" | "correlationId" | "wait">;
@@ -79,7 +83,8 @@ export class Requests {
    * @throws {ConnectionError} when the connection is lost first: whether the request was handled is then unknown.
    */
   async request(destination: string, body: string | Uint8Array, options: RequestOptions): Promise<Message> {
-    checkWait(options);
+    checkSend(destination, body, options);
+    checkMessageOptions(options);
     const left = beginSteps(options, this.#owner.timeout);
     const session = await this.#owner.keeper.ready(`request ${destination}`, left());
     const queue = this.#queueOn(session);
@@ -108,9 +113,7 @@ export class Requests {
   async answer(request: Message, reply: Reply): Promise<void> {
     const replyTo = request.header("reply-to");
     if (replyTo === undefined || reply === undefined) return;
-    const { body, options } = typeof reply === "object" && !(reply instanceof Uint8Array)
-      ? reply
-      : { body: reply, options: {} };
+    const { body, options } = readReply(reply);
     const correlationId = request.header("correlation-id");
     try {
       // With a receipt: if whoever asked is gone, the broker's ERROR is then about this frame and disturbs nobody else.
@@ -174,6 +177,18 @@ export class Requests {
     const context = `Cannot get a reply of ${waiting.destination}: its handler failed`;
     waiting.reject(new RequestError(`${context}: ${firstLine(error)}`, { frame: message })); // anyone may have sent it
   }
+}
+
+/**
+ * Takes a reply apart.
+ *
+ * @throws {TypeError} when it is none.
+ */
+function readReply(reply: Exclude<Reply, undefined | void>): Exclude<Reply, string | Uint8Array | undefined | void> {
+  if (typeof reply === "string" || isBytes(reply)) return { body: reply };
+  if (typeof reply === "object" && reply !== null && "body" in reply) return reply;
+  const advice = "return a string, a Uint8Array, { body, options }, or nothing; JSON.stringify makes text of an object";
+  throw new TypeError(`Cannot respond: the handler returned ${kindOf(reply)} without a body; ${advice}`);
 }
 
 /** What an error says, fit for a header: a stack or further lines may hold what is nobody else's business. */

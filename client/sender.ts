@@ -3,9 +3,12 @@
  *
  * @module
  */
+import { checkType, kindOf } from "../base/checks.ts";
 import { checkWait, within } from "../base/deadline.ts";
+import { checkMessageOptions } from "../dialects/checks.ts";
 import { hasMessageOptions, messageHeaders, type MessageOptions, persistentByDefault } from "../dialects/dialect.ts";
-import { assertBody, headerText } from "../codec/encode.ts";
+import { assertGivenBody, checkCharset, type HeadersInit, headerText, isIterable, toHeaders } from "../codec/encode.ts";
+import { traced } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 import type { HeaderEntries } from "../codec/headers.ts";
 import type { SessionKeeper } from "./keeper.ts";
@@ -51,15 +54,11 @@ export class Sender {
    *
    * @throws at once what can never work.
    */
-  send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<Frame | undefined> {
-    if (typeof destination !== "string" || destination === "") {
-      throw new TypeError("Cannot send: the destination is missing");
-    }
-    checkWait(options);
+  send(destination: string, body: string | Uint8Array, given: SendOptions): Promise<Frame | undefined> {
+    const options = checkSend(destination, body, given);
     const { keeper } = this.#owner;
     keeper.check("send to", destination);
     if (this.#isPlain(options)) {
-      assertBody(body);
       const parcel = new PlainParcel(destination, body, options);
       return options.receipt === false
         ? this.#outbox.sendUnconfirmed(parcel, options)
@@ -74,14 +73,14 @@ export class Sender {
   }
 
   /** Whether the message can be written without a frame being made of it first. */
-  #isPlain(options: SendOptions): boolean {
+  #isPlain(options: PlainSendOptions): boolean {
     if (!this.#owner.contentLength) return false;
     if (options === NO_OPTIONS) return true;
     const { contentType, contentLength, transaction, headers } = options;
     if (contentLength === false || transaction !== undefined) return false;
     if (contentType !== undefined && typeof contentType !== "string") return false; // to be refused
     if (headers === undefined || headers === null) return true;
-    return typeof headers === "object" && !("receipt" in headers || "content-length" in headers);
+    return !("receipt" in headers || "content-length" in headers);
   }
 
   #sendInTransaction(
@@ -96,8 +95,37 @@ export class Sender {
     const transaction = this.#owner.transaction(reference, "send");
     const frame = letter.frameFor(inTransaction.use(transaction, "send"));
     const room = inTransaction.confirm(transaction, frame);
-    return room === undefined ? DONE : within(room.then(() => undefined), options, "room to send");
+    return room === undefined ? DONE : traced(within(room.then(() => undefined), options, "room to send"));
   }
+}
+
+/**
+ * Checks a message before anything is done with it, but for what differs between brokers.
+ *
+ * @returns the options, with headers that are an object.
+ * @throws {TypeError} when an argument or an option is of a type that can never work.
+ * @throws {RangeError} when a number is out of its range.
+ */
+export function checkSend(destination: string, body: string | Uint8Array, options: SendOptions): PlainSendOptions {
+  if (typeof destination !== "string" || destination === "") {
+    const is = destination === undefined || destination === ""
+      ? "missing"
+      : `${kindOf(destination)}, and has to be text`;
+    throw new TypeError(`Cannot send: the destination is ${is}`);
+  }
+  assertGivenBody("send", body);
+  if (options === NO_OPTIONS) return NO_OPTIONS as PlainSendOptions;
+  if (typeof options !== "object") checkType("send", "options", options, "object", "an object");
+  checkWait(options);
+  const { headers } = options;
+  if (headers === undefined || headers === null || !isIterable(headers)) return options as PlainSendOptions;
+  // What they inherit stays.
+  return Object.create(options, { headers: { value: toHeaders(headers), enumerable: true } }) as PlainSendOptions;
+}
+
+/** Options of a send whose headers are not given as pairs. */
+interface PlainSendOptions extends Omit<SendOptions, "headers"> {
+  headers?: Exclude<HeadersInit, Iterable<unknown>> | undefined;
 }
 
 /** What {@linkcode ownHeaders} finds. */
@@ -119,14 +147,14 @@ class PlainParcel implements Parcel, PlainMessage {
   readonly options: MessageOptions | undefined;
   readonly body: string | Uint8Array;
 
-  constructor(destination: string, body: string | Uint8Array | undefined, options: SendOptions) {
+  constructor(destination: string, body: string | Uint8Array, options: PlainSendOptions) {
     const { contentType, headers } = ownHeaders(body, options);
     this.destination = destination;
     this.contentType = contentType;
     this.headers = headers;
     this.persistent = isPersistentByDefault(options);
     this.options = hasMessageOptions(options) ? fromNow(options) : undefined;
-    this.body = body ?? "";
+    this.body = body;
   }
 
   get size(): number {
@@ -153,7 +181,7 @@ class Letter implements Parcel {
   readonly #persistent: boolean;
   #named: string[] = [];
 
-  constructor(destination: string, body: string | Uint8Array, options: SendOptions, owner: SenderOwner) {
+  constructor(destination: string, body: string | Uint8Array, options: PlainSendOptions, owner: SenderOwner) {
     this.destination = destination;
     this.#owner = owner;
     const own = ownHeaders(body, options);
@@ -162,7 +190,7 @@ class Letter implements Parcel {
     this.#ownReceipt = "receipt" in headers;
     const contentLength = options.contentLength ?? owner.contentLength;
     this.#frame = new Frame().buildFrame({ command: "SEND", headers, body }, { contentLength });
-    this.size = body?.length ?? 0;
+    this.size = body.length;
     this.#portable = fromNow(options);
     this.#persistent = isPersistentByDefault(options);
   }
@@ -196,24 +224,32 @@ class Letter implements Parcel {
  * Whether a message has to survive a restart of the broker although nobody says so: whoever waits for a receipt, or for a
  * commit, relies on it.
  */
-function isPersistentByDefault({ receipt, transaction, persistent, headers }: SendOptions): boolean {
+function isPersistentByDefault({ receipt, transaction, persistent, headers }: PlainSendOptions): boolean {
   if (persistent !== undefined || (receipt === false && transaction === undefined)) return false;
   return headers === undefined || headers === null || !("persistent" in headers);
 }
 
-/** The time to live of a message begins now, however long it has to wait. */
+/**
+ * The options as they are kept: the time to live of a message begins now, however long it has to wait.
+ *
+ * @throws as {@linkcode checkMessageOptions}.
+ */
 function fromNow(options: MessageOptions): MessageOptions {
+  checkMessageOptions(options);
   const { expires } = options;
-  return typeof expires === "number" ? { ...options, expires: new Date(Date.now() + expires) } : options;
+  if (typeof expires !== "number") return options;
+  return Object.create(options, { expires: { value: new Date(Date.now() + expires) } }) as MessageOptions;
 }
 
 /**
  * The headers of a message that are the same on every broker, but for the destination.
  *
- * @throws {TypeError} when one of them is an object, or anything else that is no text.
+ * @throws {TypeError} when one of them is an object, or anything else that is no text; when the body is text that the type
+ * says to be in another charset than UTF-8.
  */
-function ownHeaders(body: string | Uint8Array | undefined, { headers, contentType }: SendOptions): OwnHeaders {
-  const type = contentType ?? headers?.["content-type"] ?? typeOf(body);
+function ownHeaders(body: string | Uint8Array, { headers, contentType }: PlainSendOptions): OwnHeaders {
+  const type = givenType(contentType ?? headers?.["content-type"]) ?? typeOf(body);
+  if (type !== undefined && type !== TEXT) checkCharset(body, type);
   if (!headers) return { contentType: type, headers: NO_HEADERS };
   const own: HeaderEntries[number][] = [];
   let hasType = type === undefined;
@@ -224,11 +260,18 @@ function ownHeaders(body: string | Uint8Array | undefined, { headers, contentTyp
     own.push([name, headerText(name, value)]);
   }
   if (own.length === 0) return { contentType: type, headers: NO_HEADERS };
-  if (!hasType) own.push(["content-type", headerText("content-type", type)]);
+  if (!hasType) own.push(["content-type", type!]);
   return { contentType: undefined, headers: own };
 }
 
+function givenType(type: unknown): string | undefined {
+  return type === undefined || type === null ? undefined : headerText("content-type", type);
+}
+
+/** What text is said to be, where nobody says anything else. */
+const TEXT = "text/plain";
+
 /** What a body is said to be, where nobody says anything else. */
-function typeOf(body: string | Uint8Array | undefined): string | undefined {
-  return typeof body === "string" ? "text/plain" : undefined;
+function typeOf(body: string | Uint8Array): string | undefined {
+  return typeof body === "string" ? TEXT : undefined;
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import type { AckMode } from "../session/acknowledge.ts";
+import { toHeaders } from "../codec/encode.ts";
 import { Frame } from "../codec/frame.ts";
 import { countedDeliveries, identityOf, isFirstDelivery } from "../dialects/redelivery.ts";
 import { checkWait, within } from "../base/deadline.ts";
@@ -261,9 +262,10 @@ export class Acknowledgements {
     isCurrent: boolean,
     command: "ACK" | "NACK",
     message: Message,
-    { transaction: reference, headers, ...wait }: AcknowledgeOptions,
+    { transaction: reference, headers: given, ...wait }: AcknowledgeOptions,
   ): Promise<boolean> {
     checkWait(wait);
+    const headers = given && toHeaders(given);
     const what = `send ${command}`;
     if (settlement === undefined) {
       throw new AcknowledgeError(`Cannot ${what}: the subscription to ${destination} is in mode auto`);

@@ -5,6 +5,7 @@
  */
 import type { ReadOptions, WaitOptions } from "../base/deadline.ts";
 import { Empty, TransactionError } from "../base/errors.ts";
+import { assertGivenBody } from "../codec/encode.ts";
 import type { Frame } from "../codec/frame.ts";
 import type { Message } from "./message.ts";
 import { Stomp } from "./stomp.ts";
@@ -91,9 +92,10 @@ export class Simple implements AsyncDisposable {
    * Sends a message: within the transaction, if there is one. Resolves to the RECEIPT, within a transaction to
    * `undefined`.
    */
-  put(item: string | Uint8Array, destination: string, options: PutOptions = {}): Promise<Frame | undefined> {
+  async put(item: string | Uint8Array, destination: string, options: PutOptions = {}): Promise<Frame | undefined> {
     const { persistent = true, conf, ...wait } = options;
-    return this.stomp.send({ persistent, ...this.#conf(conf), ...wait, destination, body: item });
+    assertGivenBody("put", item);
+    return await this.stomp.send({ persistent, ...this.#conf(conf), ...wait, destination, body: item });
   }
 
   /**

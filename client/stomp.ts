@@ -10,7 +10,8 @@ import { checkConsume, type ConsumeOptions, forWorker, type Handler, Worker } fr
 import type { ReadOptions, WaitOptions } from "../base/deadline.ts";
 import { addressesOf, Dialer } from "./dialer.ts";
 import { Ending } from "./ending.ts";
-import { NotConnectedError, type StompError, SubscriptionError } from "../base/errors.ts";
+import { NotConnectedError, type StompError, SubscriptionError, traced } from "../base/errors.ts";
+import { encodeHead } from "../codec/encode.ts";
 import type { Frame, FrameSocket } from "../codec/frame.ts";
 import { Inbox } from "../base/inbox.ts";
 import { showAs } from "../base/inspect.ts";
@@ -85,7 +86,7 @@ export class Stomp implements AsyncDisposable {
     const { signal, ...rest } = options;
     const stomp = new Stomp(target, rest);
     try {
-      await stomp.connect({ signal, timeout: options.timeout });
+      await stomp.connect({ signal, timeout: options.timeout || undefined });
     } catch (error) {
       stomp.#keeper.close(undefined);
       throw error;
@@ -181,7 +182,7 @@ export class Stomp implements AsyncDisposable {
       ? { username: first, password, clientId }
       : first;
     this.#dialer.login(credentials);
-    await this.#keeper.connect({ signal, timeout });
+    await traced(this.#keeper.connect({ signal, timeout }));
   }
 
   /** Gives the connection up and makes a new one, for who knows that the network has changed. */
@@ -202,7 +203,9 @@ export class Stomp implements AsyncDisposable {
    * When the connection breaks before the receipt, the message is sent again over the next one: at least once. The
    * body must not be changed before the promise settles.
    *
-   * @throws {TypeError} when the body is neither text nor `Uint8Array`, or a header cannot be encoded.
+   * @throws {TypeError} when the body is neither text nor `Uint8Array`, or text with a `contentType` of another charset than
+   * UTF-8; when an option is of the wrong type, or a header cannot be encoded.
+   * @throws {RangeError} when a number is out of its range, or the message has expired already.
    * @throws {BrokerErrorResponse} when the broker answers ERROR.
    * @throws {TimeoutError} when it does not answer in time; whether it has the message is then unknown.
    * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
@@ -211,11 +214,11 @@ export class Stomp implements AsyncDisposable {
   send(destination: string, body: string | Uint8Array, options?: SendOptions): Promise<Frame | undefined>;
   send(
     first: string | DestinationConf,
-    body: string | Uint8Array = "",
+    body?: string | Uint8Array,
     options: SendOptions = NO_OPTIONS,
   ): Promise<Frame | undefined> {
     try {
-      if (typeof first === "string") return this.#sender.send(first, body, options);
+      if (typeof first === "string") return this.#sender.send(first, body!, options);
       const { headers: { destination, transaction, ...headers }, body: confBody, wait } = readConf(first);
       return this.#sender.send(destination ?? "", confBody, { ...wait, headers, transaction });
     } catch (error) {
@@ -229,6 +232,7 @@ export class Stomp implements AsyncDisposable {
    * Subscribes. Resolves when the broker has confirmed.
    *
    * @throws {SubscriptionError} when the id is in use.
+   * @throws {TypeError} when an option is of the wrong type; a `RangeError` when a number is out of its range.
    * @throws {BrokerErrorResponse} when the broker answers ERROR.
    * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
    */
@@ -237,10 +241,10 @@ export class Stomp implements AsyncDisposable {
     first: string | DestinationConf,
     options: SubscribeOptions = {},
   ): Promise<Subscription | void> {
-    if (typeof first === "string") return await this.#subscriptions.subscribe(first, options);
+    if (typeof first === "string") return await traced(this.#subscriptions.subscribe(first, options));
     const { headers: { destination, ack, id, ...headers }, wait } = readConf(first);
     const typed = { ...wait, ack: readAckMode(ack), id, headers };
-    await this.#subscriptions.subscribe(destination ?? "", typed, this.#frames);
+    await traced(this.#subscriptions.subscribe(destination ?? "", typed, this.#frames));
   }
 
   /** Ends the subscription that a conf has made, by its `id` or its `destination`. */
@@ -300,16 +304,16 @@ export class Stomp implements AsyncDisposable {
    * the subscription, if it was not on request.
    */
   async consume(destination: string, handler: Handler, options: ConsumeOptions = {}): Promise<void> {
-    checkConsume(options);
+    const checked = checkConsume("consume", handler, options);
     if (options.signal?.aborted) return; // over before it began
     let subscription: Subscription;
     try {
-      subscription = await this.#subscriptions.subscribe(destination, forWorker(options));
+      subscription = await this.#subscriptions.subscribe(destination, forWorker(checked));
     } catch (error) {
       if (options.signal?.aborted && error === options.signal.reason) return;
       throw error;
     }
-    await new Worker(subscription, handler, options, this.#subscriptions.refusedMessages).run();
+    await new Worker(subscription, handler, checked, this.#subscriptions.refusedMessages).run();
   }
 
   /**
@@ -320,7 +324,7 @@ export class Stomp implements AsyncDisposable {
    * @throws {ConnectionError} when the connection is lost first: whether the request was handled is then unknown.
    */
   request(destination: string, body: string | Uint8Array, options: RequestOptions = {}): Promise<Message> {
-    return this.#requests.request(destination, body, options);
+    return traced(this.#requests.request(destination, body, options));
   }
 
   /**
@@ -337,12 +341,12 @@ export class Stomp implements AsyncDisposable {
     handler: (request: Message) => Reply | Promise<Reply>,
     options: ConsumeOptions = {},
   ): Promise<Subscription> {
-    checkConsume(options);
-    const subscription = await this.#subscriptions.subscribe(destination, forWorker(options));
+    const checked = checkConsume("respond", handler, options);
+    const subscription = await this.#subscriptions.subscribe(destination, forWorker(checked));
     const requests = this.#requests;
     const work = async (request: Message) => await requests.answer(request, await handler(request));
     const answerError = (request: Message, error: unknown) => requests.answerError(request, error);
-    const worker = new Worker(subscription, work, options, this.#subscriptions.refusedMessages, answerError);
+    const worker = new Worker(subscription, work, checked, this.#subscriptions.refusedMessages, answerError);
     worker.run().catch(nothing); // `closed` of the subscription tells
     return subscription;
   }
@@ -401,10 +405,13 @@ export class Stomp implements AsyncDisposable {
    *
    * @param conf `timeout`: milliseconds after which the connection is given up, default 10,000; `signal`: gives it up
    * at once. Anything else is a header of DISCONNECT.
-   * @returns a promise that resolves in any case: `closed` tells how the client ended.
+   * @returns a promise that resolves however the client ends: `closed` tells how.
+   * @throws {TypeError} when a header cannot be encoded, or the signal is none; a `RangeError` when the timeout is no
+   * time. Nothing has begun then.
    */
   async disconnect(conf: DisconnectOptions = {}): Promise<void> {
     const { headers, wait } = readConf(conf);
+    encodeHead("DISCONNECT", headers, 0, false, this.#keeper.session?.version ?? "1.2"); // may throw
     await this.#end(false, headers, wait);
   }
 

@@ -5,9 +5,12 @@
  */
 import type { AckMode } from "../session/acknowledge.ts";
 import type { ReconnectOptions } from "../base/backoff.ts";
+import { checkLimit, checkSignal, checkType, kindOf } from "../base/checks.ts";
 import type { WaitOptions } from "../base/deadline.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
+import { checkConsumerOptions } from "../dialects/checks.ts";
 import type { BrokerFamily, ConsumerOptions, FrameLimits, MessageOptions } from "../dialects/dialect.ts";
+import type { HeadersInit } from "../codec/encode.ts";
 import type { Version } from "../codec/headers.ts";
 import type { HeartbeatOffer, HeartbeatTolerance } from "../connection/heartbeat.ts";
 import type { OutboxLimits } from "./outbox.ts";
@@ -60,16 +63,19 @@ export interface StompOptions extends Credentials, DecoderLimits {
   /** Which broker it is, where its `server` header does not say. */
   broker?: BrokerFamily | undefined;
   /** Further headers of CONNECT. */
-  headers?: Readonly<Record<string, string>> | undefined;
+  headers?: HeadersInit | undefined;
   /**
    * What the broker takes in one frame, in bytes and header lines: a larger message is refused with a `RangeError` before
    * it is written. Default: what the broker is known to hang up on, by the version in its CONNECTED. That is 4,194,304
    * bytes on RabbitMQ 4, and 100 headers from 4.3 on. `Infinity` lifts a limit.
    */
   frameLimits?: Partial<FrameLimits> | undefined;
-  /** Milliseconds that one attempt to connect may take, CONNECTED included. Default 10,000. */
+  /** Milliseconds that one attempt to connect may take, CONNECTED included. Default 10,000; 0 and `Infinity` are no limit. */
   connectTimeout?: number | undefined;
-  /** Milliseconds that a call waits for the broker's receipt, where it says nothing else. Default 30,000. */
+  /**
+   * Milliseconds that a call waits for the broker's receipt, where it says nothing else. Default 30,000; 0 and `Infinity`
+   * are no limit.
+   */
   timeout?: number | undefined;
   /** How to reconnect; `false` for not at all. */
   reconnect?: ReconnectOptions | false | undefined;
@@ -95,7 +101,7 @@ export interface SendOptions extends MessageOptions, WaitOptions {
   /** `false`: reject with an `OutboxFullError` rather than wait when `maxPending` is reached. Default `true`. */
   wait?: boolean | undefined;
   /** Further headers. */
-  headers?: Readonly<Record<string, string>> | undefined;
+  headers?: HeadersInit | undefined;
 }
 
 /** Options of `subscribe`. */
@@ -105,17 +111,40 @@ export interface SubscribeOptions extends ConsumerOptions, WaitOptions {
   /** The id; must be free. Default: one that is. */
   id?: string | undefined;
   /**
-   * Messages that the subscription's queue holds before reading stops. Default 1,024. While an answer of the broker is
+   * Messages that the subscription's queue holds before reading stops, 1 or more. Default 1,024. While an answer of the broker is
    * awaited reading goes on, until eight times as many wait.
    */
   maxQueuedMessages?: number | undefined;
   /**
-   * Bytes of headers and bodies that the queue holds before reading stops. Default 4,194,304 (4 MiB). While an answer of
-   * the broker is awaited reading goes on, until eight times as many wait, and not beyond 64 MiB.
+   * Bytes of headers and bodies that the queue holds before reading stops, 1 or more. Default 4,194,304 (4 MiB). While an
+   * answer of the broker is awaited reading goes on, until eight times as many wait, and not beyond 64 MiB.
    */
   maxQueuedBytes?: number | undefined;
   /** Further headers, for example arguments of the queue on RabbitMQ. */
-  headers?: Readonly<Record<string, string>> | undefined;
+  headers?: HeadersInit | undefined;
+}
+
+/**
+ * Checks what a subscription is asked for with: before anything is written, or even waited for.
+ *
+ * @throws {TypeError} when an argument or an option is of a type that can never work.
+ * @throws {RangeError} when a number is out of its range.
+ */
+export function checkSubscribe(destination: unknown, options: SubscribeOptions): void {
+  const what = "subscribe";
+  if (typeof destination !== "string" || destination === "") {
+    const isMissing = destination === undefined || destination === "";
+    const is = isMissing ? "missing" : `${kindOf(destination)}, and has to be text`;
+    throw new TypeError(`Cannot subscribe: the destination is ${is}`);
+  }
+  if (typeof options === "function") {
+    throw new TypeError("Cannot subscribe: options is of type function; iterate the subscription, or use consume()");
+  }
+  checkType(what, "options", options, "object", "an object");
+  checkType(what, "id", options.id, "string");
+  checkLimit(what, "maxQueuedMessages", options.maxQueuedMessages);
+  checkLimit(what, "maxQueuedBytes", options.maxQueuedBytes);
+  checkConsumerOptions(options);
 }
 
 /** How a subscription is ended. */
@@ -123,7 +152,7 @@ export interface UnsubscribeOptions extends WaitOptions {
   /** Deletes a durable subscription on the broker. By default it stays, and goes on to collect. Default `false`. */
   forget?: boolean | undefined;
   /** Further headers of UNSUBSCRIBE. */
-  headers?: Readonly<Record<string, string>> | undefined;
+  headers?: HeadersInit | undefined;
 }
 
 /**
@@ -169,6 +198,8 @@ export function readConf(conf: Conf = {}): ConfParts {
     throw new TypeError(`Cannot read conf: it is of type ${typeof conf}, and has to be an object`);
   }
   const { body, signal, timeout, ...rest } = conf;
+  if (body === null) throw new TypeError("Cannot read conf: body is null, and has to be a string or a Uint8Array");
+  checkSignal(signal);
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(rest)) {
     if (value === undefined || value === null) continue;

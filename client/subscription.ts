@@ -4,8 +4,8 @@
  * @module
  */
 import type { AckMode } from "../session/acknowledge.ts";
-import { beginSteps, checkTimeout, type ReadOptions, type WaitOptions, within } from "../base/deadline.ts";
-import { type StompError, SubscriptionError, TimeoutError } from "../base/errors.ts";
+import { beginSteps, checkWaitOptions, type ReadOptions, type WaitOptions, within } from "../base/deadline.ts";
+import { rejection, type StompError, SubscriptionError, TimeoutError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import { type Fill, Inbox, type InboxLimits, type Meter } from "../base/inbox.ts";
 import type { AcknowledgeOptions, Acknowledger, Message } from "./message.ts";
@@ -249,7 +249,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
    */
   drain(options: WaitOptions = {}): Promise<void> {
     try {
-      checkTimeout(options.timeout);
+      checkWaitOptions(options);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -306,7 +306,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   onError(error: unknown): void {
     const settle = this.#settle!;
     this.#settle = undefined;
-    settle(Promise.reject(error));
+    settle(rejection(error));
   }
 
   /** @internal Notes that a message was taken. */

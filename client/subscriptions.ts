@@ -13,7 +13,9 @@ import {
   SubscriptionError,
   TimeoutError,
 } from "../base/errors.ts";
+import { toHeaders } from "../codec/encode.ts";
 import { Frame } from "../codec/frame.ts";
+import type { Headers } from "../codec/headers.ts";
 import { Backlog } from "../session/backlog.ts";
 import type { Fill, Inbox } from "../base/inbox.ts";
 import type { SessionKeeper } from "./keeper.ts";
@@ -22,7 +24,7 @@ import { isInDoubt } from "../session/receipts.ts";
 import { isLoss, isOutage, type Refusal, Refusals } from "./refusals.ts";
 import type { Session } from "../session/session.ts";
 import { Acknowledgements, type RefusedMessages } from "./settlement.ts";
-import type { SubscribeOptions, UnsubscribeOptions } from "./stomp_options.ts";
+import { checkSubscribe, type SubscribeOptions, type UnsubscribeOptions } from "./stomp_options.ts";
 import { Subscription, type SubscriptionOwner } from "./subscription.ts";
 import { OWN_ID, unsubscribeHeaders } from "../session/targets.ts";
 import type { Transaction } from "./transaction.ts";
@@ -48,7 +50,7 @@ export interface TunedSubscribeOptions extends SubscribeOptions {
 /** A subscription, and where it was made last. */
 interface Entry {
   readonly subscription: Subscription;
-  readonly options: TunedSubscribeOptions;
+  readonly options: TunedSubscribeOptions & { readonly headers: Headers };
   /** Made by a conf: its messages go to `receiveFrame`. */
   readonly byConf: boolean;
   /** Calls off the SUBSCRIBE that is under way, if one is. */
@@ -120,9 +122,7 @@ export class Subscriptions implements SubscriptionOwner {
 
   /** Subscribes; with `inbox`, the messages go there. Resolves when a broker has confirmed. */
   async subscribe(destination: string, options: TunedSubscribeOptions, inbox?: Inbox<Message>): Promise<Subscription> {
-    if (typeof destination !== "string" || destination === "") {
-      throw new TypeError("Cannot subscribe: the destination is missing");
-    }
+    checkSubscribe(destination, options);
     const what = `subscribe to ${destination}`;
     const { keeper, timeout } = this.#owner;
     const left = beginSteps(options, timeout);
@@ -140,7 +140,7 @@ export class Subscriptions implements SubscriptionOwner {
     });
     const entry: Entry = {
       subscription,
-      options,
+      options: { ...options, headers: toHeaders(options.headers) },
       byConf: inbox !== undefined,
       giveUp: undefined,
       made: false,
@@ -227,8 +227,9 @@ export class Subscriptions implements SubscriptionOwner {
   }
 
   /** Sends UNSUBSCRIBE. What it throws at once has ended nothing. */
-  unsubscribe(subscription: Subscription, { forget, headers, ...wait }: UnsubscribeOptions): Promise<void> {
+  unsubscribe(subscription: Subscription, { forget, headers: given, ...wait }: UnsubscribeOptions): Promise<void> {
     checkWait(wait);
+    const headers = toHeaders(given);
     const entry = this.#entries.get(subscription.id);
     if (entry?.subscription !== subscription) return DONE;
     const { session, options: { durable } } = entry;

@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { checkType } from "../base/checks.ts";
 import { beginSteps, type WaitOptions, within } from "../base/deadline.ts";
 import { ConnectionError, NotConnectedError, type StompError, TimeoutError, TransactionError } from "../base/errors.ts";
+import { type HeadersInit, toHeaders } from "../codec/encode.ts";
 import type { Frame } from "../codec/frame.ts";
 import { transactsAcknowledgements } from "../dialects/dialect.ts";
 import { acknowledgement } from "../session/acknowledge.ts";
@@ -102,7 +104,7 @@ export type TransactionAcknowledgeOptions = Omit<AcknowledgeOptions, "transactio
 /** How a transaction is ended. */
 export interface TransactionEndOptions extends WaitOptions {
   /** Further headers of COMMIT or ABORT. */
-  headers?: Readonly<Record<string, string>> | undefined;
+  headers?: HeadersInit | undefined;
 }
 
 /** What the rest of the client does with a transaction. */
@@ -249,8 +251,9 @@ export class Transaction {
     return undefined;
   }
 
-  async #end(command: "COMMIT" | "ABORT", { headers, ...wait }: TransactionEndOptions): Promise<void> {
+  async #end(command: "COMMIT" | "ABORT", { headers: given, ...wait }: TransactionEndOptions): Promise<void> {
     const what = command.toLowerCase();
+    const headers = toHeaders(given);
     const session = this.#use(what);
     const left = beginSteps(wait, this.#owner.timeout);
     const refused = command === "COMMIT" ? this.#receipts.failure : undefined;
@@ -333,6 +336,7 @@ export class Transactions {
   /** Runs `work` in one: committed when it returns, aborted when it throws. */
   async run<T>(work: (tx: Transaction) => T | Promise<T>, options: WaitOptions): Promise<T> {
     // The time is for all of it, if one is given; else the broker's answers have the usual one.
+    checkType("run transaction", "work", work ?? null, "function");
     const left = options.timeout === undefined ? () => options : beginSteps(options);
     const tx = await this.#begin(undefined, {}, left());
     try {

@@ -6,7 +6,7 @@
 import type { UnknownBrokerResponseError } from "../base/errors.ts";
 import { malformed } from "./headers.ts";
 import { bodyTooLarge } from "./limits.ts";
-import { Chunk } from "./text.ts";
+import { type Bytes, Chunk } from "./text.ts";
 
 /** What is allocated at most on the word of a peer that has not sent it yet. */
 const TRUST = 1 << 20;
@@ -22,8 +22,6 @@ const MUCH = 1 << 16;
 
 const MOST_SPARE = 4;
 
-type Bytes = Uint8Array<ArrayBuffer>;
-
 /**
  * Memory that was given back, the last of it last; so much stays with the process. Few bodies are under way at a time, and
  * many are of like size.
@@ -35,8 +33,8 @@ function takeRoom(size: number): Bytes {
   return at < 0 ? new Uint8Array(size) : SPARE.splice(at, 1)[0]!;
 }
 
-function giveBack(bytes: Uint8Array): void {
-  SPARE.push(new Uint8Array(bytes.buffer as ArrayBuffer));
+function giveBack(bytes: Bytes): void {
+  SPARE.push(new Uint8Array(bytes.buffer));
   if (SPARE.length > MOST_SPARE) SPARE.shift();
 }
 

@@ -3,9 +3,7 @@
  *
  * @module
  */
-import { Chunk } from "./text.ts";
-
-type Bytes = Uint8Array<ArrayBuffer>;
+import { type Bytes, Chunk } from "./text.ts";
 
 /** What is allocated at least. */
 const LEAST = 1 << 9;

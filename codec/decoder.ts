@@ -10,7 +10,7 @@ import { Frame } from "./frame.ts";
 import { HeadReader } from "./head.ts";
 import { assertVersion, malformed, type Version } from "./headers.ts";
 import { completeLimits, type DecoderLimits, type Limits } from "./limits.ts";
-import { Chunk, type ChunkMemory, isBytes, plainBytes } from "./text.ts";
+import { type Bytes, Chunk, type ChunkMemory, isBytes, plainBytes } from "./text.ts";
 
 /** Options of a {@linkcode FrameDecoder}. */
 export interface FrameDecoderOptions extends DecoderLimits {
@@ -150,7 +150,7 @@ export class FrameDecoder {
     this.#thrown = undefined;
   }
 
-  #decode(bytes: Uint8Array): void {
+  #decode(bytes: Bytes): void {
     this.#at = 0;
     this.#holdsChunk = false;
     const chunk = new Chunk(bytes, this.#memory);

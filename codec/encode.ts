@@ -3,16 +3,29 @@
  *
  * @module
  */
+import { kindOf } from "../base/checks.ts";
+import { showControls } from "../base/errors.ts";
 import { isCommand, mayHaveBody } from "./commands.ts";
 import { assertVersion, encodeHeader, headerRules, type Headers, type Version } from "./headers.ts";
-import { isBytes } from "./text.ts";
+import { charsetOf, isBytes } from "./text.ts";
+
+const textEncoder = new TextEncoder();
+
+/** The value of a header as it may be given. Numbers and booleans are written as text; `undefined` leaves it out. */
+export type HeaderValue = string | number | boolean | undefined;
+
+/**
+ * Headers as they may be given: an object, or what gives pairs of name and value, such as a `Map`, an array, or the
+ * platform's `Headers`, which writes names in lower case. Of a repeated name the first counts.
+ */
+export type HeadersInit = Readonly<Record<string, HeaderValue>> | Iterable<readonly [name: string, value: HeaderValue]>;
 
 /** What goes into a frame. */
 export interface FrameParts {
   /** The command, for example `SEND`. */
   command: string;
-  /** The headers. Numbers and booleans are written as text; a header that is `undefined` is left out. */
-  headers?: Readonly<Record<string, string | number | boolean | undefined>> | undefined;
+  /** The headers. */
+  headers?: HeadersInit | undefined;
   /** The body; text goes out as UTF-8. */
   body?: string | Uint8Array | undefined;
 }
@@ -22,15 +35,40 @@ const WRITTEN_AS_TEXT = new Set(["number", "boolean", "bigint"]);
 /**
  * A copy of headers as they are given, all as text and without a prototype.
  *
- * @throws {TypeError} when a value is an object, or anything else that is no text.
+ * @throws {TypeError} when they are no headers, or a value is an object, or anything else that is no text.
  */
-export function toHeaders(given: FrameParts["headers"]): Headers {
+export function toHeaders(given: HeadersInit | null | undefined): Headers {
   const headers: Headers = Object.create(null);
-  for (const name of Object.keys(given ?? {})) {
-    const value = given![name];
+  if (given === undefined || given === null) return headers;
+  if (isIterable(given)) {
+    for (const pair of given) {
+      if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== "string") {
+        throw new TypeError("Cannot build frame: headers that are iterable have to give pairs of a name and a value");
+      }
+      const [name, value] = pair as readonly [string, HeaderValue];
+      if (value !== undefined && !(name in headers)) headers[name] = headerText(name, value);
+    }
+    return headers;
+  }
+  for (const name of Object.keys(given)) {
+    const value = given[name];
     if (value !== undefined) headers[name] = headerText(name, value);
   }
   return headers;
+}
+
+/**
+ * Whether headers are given as pairs.
+ *
+ * @throws {TypeError} when they are no object.
+ */
+export function isIterable(given: HeadersInit): given is Exclude<HeadersInit, Readonly<Record<string, HeaderValue>>> {
+  if (typeof given !== "object") {
+    throw new TypeError(
+      `Cannot build frame: headers is ${kindOf(given)}, and has to be an object, a Map, Headers or an array of pairs`,
+    );
+  }
+  return Symbol.iterator in given;
 }
 
 /**
@@ -47,7 +85,54 @@ export function headerText(name: string, value: unknown): string {
 /** Fails with a `TypeError` unless the value can be a body. */
 export function assertBody(body: unknown): asserts body is FrameParts["body"] | null {
   if (body === undefined || body === null || typeof body === "string" || isBytes(body)) return;
-  throw new TypeError(`Cannot build frame: the body is ${kindOf(body)}, and has to be a string or a Uint8Array`);
+  const is = `Cannot build frame: the body is ${kindOf(body)}, and has to be a string or a Uint8Array`;
+  throw new TypeError(`${is}${adviceFor(body)}`);
+}
+
+/**
+ * Fails with a `TypeError` unless the value is a body. To leave it out is taken for a mistake.
+ *
+ * @param what what cannot be done without: "send".
+ */
+export function assertGivenBody(what: string, body: unknown): asserts body is string | Uint8Array {
+  if (body === undefined || body === null) {
+    throw new TypeError(
+      `Cannot ${what}: the body is ${body}, and has to be a string or a Uint8Array; "" is an empty one`,
+    );
+  }
+  assertBody(body);
+}
+
+function adviceFor(body: unknown): string {
+  if (typeof body !== "object") return typeof body === "function" ? "" : "; String makes text of it";
+  if (body instanceof ArrayBuffer) return "; new Uint8Array makes bytes of it";
+  if (ArrayBuffer.isView(body)) return "; new Uint8Array makes bytes of its buffer";
+  return "; JSON.stringify makes text of it";
+}
+
+/**
+ * Text goes out as UTF-8, so a `content-type` that names another charset would be wrong about it.
+ *
+ * @throws {TypeError} when the body is text that reads otherwise in the charset that it is said to be in.
+ */
+export function checkCharset(body: FrameParts["body"] | null, contentType: string | undefined): void {
+  if (contentType === undefined || typeof body !== "string") return;
+  const charset = charsetOf(contentType);
+  if (charset === undefined || isSameIn(charset, body)) return;
+  throw new TypeError(
+    `Cannot build frame: the body is text, which is sent as UTF-8, and its content-type says ${
+      showControls(charset)
+    }; ` +
+      "encode it and pass the bytes, or leave the charset out",
+  );
+}
+
+function isSameIn(charset: string, text: string): boolean {
+  try {
+    return new TextDecoder(charset, { ignoreBOM: true }).decode(textEncoder.encode(text)) === text;
+  } catch {
+    return false; // nobody knows it
+  }
 }
 
 /**
@@ -83,9 +168,4 @@ export function encodeHead(
   }
   if (missing) head += `content-length:${bodyLength}\n`;
   return head + "\n";
-}
-
-function kindOf(value: unknown): string {
-  if (value === null) return "null";
-  return typeof value === "object" ? `a ${value.constructor?.name ?? "object"}` : `of type ${typeof value}`;
 }

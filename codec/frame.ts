@@ -6,13 +6,13 @@
 import { mayHaveBody } from "./commands.ts";
 import { Conversation, type SocketOf } from "./conversation.ts";
 import type { ReadOptions, WaitOptions } from "../base/deadline.ts";
-import { assertBody, encodeHead, type FrameParts, toHeaders } from "./encode.ts";
-import { UnknownBrokerResponseError } from "../base/errors.ts";
+import { assertBody, checkCharset, encodeHead, type FrameParts, toHeaders } from "./encode.ts";
+import { showControls, StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import { headerRules, type Headers, parseHeaders, type Version } from "./headers.ts";
 import { showAs } from "../base/inspect.ts";
 import type { Fifo, IntermediateMessageQueue } from "../base/queue.ts";
 import type { Received } from "./received.ts";
-import { charsetOf, decodeLenient, ownText } from "./text.ts";
+import { type Bytes, charsetOf, decodeLenient, ownText, unshared } from "./text.ts";
 
 /** A connection that carries frames: what stompy calls `sock`. `openSocket(url)` gives one, and `Stomp` has one. */
 export interface FrameSocket extends SocketOf<Frame> {}
@@ -62,7 +62,7 @@ export class Frame {
   /** The command, for example `MESSAGE`. */
   command = "";
   #headers: Headers | undefined;
-  #body: Uint8Array | string | undefined;
+  #body: Bytes | string | undefined;
   #contentLength = true;
   // Where a decoder found the frame: what nobody has read or replaced is still there.
   #received: Received | undefined;
@@ -130,7 +130,7 @@ export class Frame {
    * body is made when it is first asked for. {@linkcode detach} lets go of the chunk; `body.slice()` is a copy that holds
    * on to nothing.
    */
-  get body(): Uint8Array {
+  get body(): Uint8Array<ArrayBuffer> {
     const body = this.#body;
     if (body === undefined) return this.#body = this.#received?.body() ?? EMPTY;
     return typeof body === "string" ? this.#body = textEncoder.encode(body) : body;
@@ -139,7 +139,7 @@ export class Frame {
   /** Replaces the body. */
   set body(body: Uint8Array) {
     assertBody(body);
-    this.#body = body ?? EMPTY;
+    this.#body = body === undefined || body === null ? EMPTY : unshared(body);
   }
 
   /** Size of the body in bytes. */
@@ -150,15 +150,26 @@ export class Frame {
   /**
    * The body as text: in the `charset` of `content-type`, else UTF-8, where octets that are no UTF-8 become U+FFFD.
    *
-   * @throws {RangeError} when the charset is one that the runtime does not know; `body` still has the octets.
+   * @throws {StompError} when the charset is one that the runtime does not know; `body` still has the octets.
    */
   text(): string {
     const body = this.#body;
     if (typeof body === "string") return body;
     const isRead = this.#headers !== undefined || this.#received === undefined;
     const charset = isRead ? charsetOf(this.headers["content-type"]) : this.#received!.charset();
-    if (charset !== undefined) return new TextDecoder(charset, { ignoreBOM: true }).decode(this.body);
+    if (charset !== undefined) return this.#decode(charset);
     return body === undefined ? this.#received?.text() ?? "" : decodeLenient(body);
+  }
+
+  #decode(charset: string): string {
+    let decoder: TextDecoder;
+    try {
+      decoder = new TextDecoder(charset, { ignoreBOM: true });
+    } catch (cause) {
+      const what = `the charset ${showControls(charset)} is unknown here; its body has the octets`;
+      throw new StompError(`Cannot read ${this.command} as text: ${what}`, { cause, frame: this });
+    }
+    return decoder.decode(this.body);
   }
 
   /**
@@ -193,15 +204,17 @@ export class Frame {
    *
    * @param parts command, headers and body; the object is left as it was.
    * @returns the frame itself.
-   * @throws {TypeError} when the body is neither text nor `Uint8Array`, or a header is an object.
+   * @throws {TypeError} when the body is neither text nor `Uint8Array`, or text that the `content-type` says to be in
+   * another charset than UTF-8; when a header is an object.
    */
   buildFrame(parts: FrameParts, options: BuildFrameOptions = {}): this {
     const { command, body } = parts;
     assertBody(body);
     const headers = toHeaders(parts.headers);
+    checkCharset(body, headers["content-type"]);
     this.command = command;
     this.#headers = headers;
-    this.#body = body ?? undefined;
+    this.#body = typeof body === "string" ? body : body && unshared(body);
     this.#received = undefined;
     this.#contentLength = options.contentLength ?? true;
     if (options.wantReceipt && !("receipt" in headers)) {
@@ -219,7 +232,7 @@ export class Frame {
    *
    * @throws {TypeError} when the version cannot carry the frame: nothing of it may be sent then.
    */
-  encode(version: Version = this.#conversation?.sock?.version ?? "1.2"): Uint8Array {
+  encode(version: Version = this.#conversation?.sock?.version ?? "1.2"): Uint8Array<ArrayBuffer> {
     const body = this.body;
     const head = textEncoder.encode(this.encodeHead(version, body.length));
     const out = new Uint8Array(head.length + body.length + 1); // the last byte stays NUL

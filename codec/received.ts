@@ -13,7 +13,7 @@ import {
   parseHeaders,
 } from "./headers.ts";
 import type { KnownNames } from "./known_names.ts";
-import { charsetOf, Chunk, decodeStrict, ownText } from "./text.ts";
+import { type Bytes, charsetOf, Chunk, decodeStrict, ownText } from "./text.ts";
 
 /** What is known of a head: most of them say the same as one before. */
 export interface HeadFacts {
@@ -115,7 +115,7 @@ export class Received {
   }
 
   /** The body: a view on its chunk, or a copy where that has only text any more. */
-  body(): Uint8Array {
+  body(): Bytes {
     return this.#bodyChunk.part(this.#bodyStart, this.#bodyEnd);
   }
 
@@ -132,7 +132,7 @@ export class Received {
   }
 
   /** Copies the frame to `at` in `bytes`, which `chunk` wraps, and lets go of the chunks that it was in. */
-  moveTo(chunk: Chunk, bytes: Uint8Array, at: number): void {
+  moveTo(chunk: Chunk, bytes: Bytes, at: number): void {
     const bodyAt = at + this.#headEnd - this.#head;
     this.#chunk.copy(this.#head, this.#headEnd, bytes, at);
     this.#bodyChunk.copy(this.#bodyStart, this.#bodyEnd, bytes, bodyAt);

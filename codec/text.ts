@@ -7,6 +7,9 @@
  * @module
  */
 
+/** Bytes in memory that nobody shares with another thread, as `Blob` and most of the platform wants them. */
+export type Bytes = Uint8Array<ArrayBuffer>;
+
 /** The part of `node:buffer` that helps here; absent in browsers. */
 interface BufferModule {
   Buffer: { prototype: { latin1Slice: Slice; utf8Slice: Slice } };
@@ -67,7 +70,7 @@ export interface ChunkMemory {
   /**
    * Takes memory that somebody else can use, once the chunk needs it no longer. Then the chunk is to be read as a whole.
    */
-  readonly giveBack?: ((bytes: Uint8Array) => void) | undefined;
+  readonly giveBack?: ((bytes: Bytes) => void) | undefined;
 }
 
 const USUAL: ChunkMemory = {};
@@ -81,16 +84,16 @@ export class Chunk {
   readonly length: number;
   readonly #isKept: boolean;
   readonly #isBorrowed: boolean;
-  #bytes: Uint8Array | undefined;
+  #bytes: Bytes | undefined;
   #view: DataView | undefined;
   #text: string | undefined; // one character a byte
   #ascii: boolean | undefined;
   #plain: boolean | undefined;
   #lent = false; // somebody has a view on the bytes
-  #giveBack: ((bytes: Uint8Array) => void) | undefined;
+  #giveBack: ((bytes: Bytes) => void) | undefined;
 
   /** Wraps bytes without copying them. */
-  constructor(bytes: Uint8Array, memory: ChunkMemory = USUAL) {
+  constructor(bytes: Bytes, memory: ChunkMemory = USUAL) {
     this.length = bytes.length;
     this.#isKept = memory.isKept ?? false;
     this.#isBorrowed = memory.isBorrowed ?? false;
@@ -99,7 +102,7 @@ export class Chunk {
   }
 
   /** The bytes, to be looked at and not to be kept. Once they were given up, what gives them anew. */
-  get bytes(): Uint8Array {
+  get bytes(): Bytes {
     return this.#bytes ?? textEncoder.encode(this.#text);
   }
 
@@ -109,7 +112,7 @@ export class Chunk {
   }
 
   /** A range of the bytes, to be kept: a view while they are there, else made anew. Of borrowed memory it is a copy. */
-  part(start: number, end: number): Uint8Array {
+  part(start: number, end: number): Bytes {
     const bytes = this.#bytes;
     if (bytes === undefined) return textEncoder.encode(this.#text!.slice(start, end));
     if (this.#isBorrowed) return bytes.slice(start, end);
@@ -200,7 +203,7 @@ export class Chunk {
   }
 
   /** Lends bytes that were to be given back: those themselves, if their memory has no room for more than them. */
-  #lendWhole(bytes: Uint8Array): Uint8Array {
+  #lendWhole(bytes: Bytes): Bytes {
     this.#lent = true;
     if (bytes.length === bytes.buffer.byteLength) {
       this.#giveBack = undefined;
@@ -212,7 +215,7 @@ export class Chunk {
   }
 
   /** Gives memory back, and has other bytes in its place, or only the text. */
-  #return(bytes: Uint8Array | undefined): void {
+  #return(bytes: Bytes | undefined): void {
     const giveBack = this.#giveBack!;
     this.#giveBack = undefined;
     giveBack(this.#bytes!);
@@ -263,12 +266,22 @@ export function isBytes(value: unknown): value is Uint8Array {
 }
 
 /**
- * The bytes as a plain `Uint8Array`, without copying them. Node's `Buffer` is one too, but its `slice` copies nothing,
- * and who calls that to let go of a chunk would keep it.
+ * The bytes as a plain `Uint8Array`, without copying them where their memory is not shared. Node's `Buffer` is one too,
+ * but its `slice` copies nothing, and who calls that to let go of a chunk would keep it.
  */
-export function plainBytes(bytes: Uint8Array): Uint8Array {
-  if (Object.getPrototypeOf(bytes) === Uint8Array.prototype) return bytes;
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+export function plainBytes(bytes: Uint8Array): Bytes {
+  const own = unshared(bytes);
+  if (Object.getPrototypeOf(own) === Uint8Array.prototype) return own;
+  return new Uint8Array(own.buffer, own.byteOffset, own.byteLength);
+}
+
+/** The same bytes; a copy where their memory is shared with other threads, which may write to it meanwhile. */
+export function unshared(bytes: Uint8Array): Bytes {
+  const { buffer } = bytes;
+  if (buffer instanceof ArrayBuffer || Object.prototype.toString.call(buffer) === "[object ArrayBuffer]") {
+    return bytes as Bytes;
+  }
+  return new Uint8Array(bytes);
 }
 
 /** Whether all bytes are below 128. */

@@ -24,13 +24,13 @@ export interface HeartbeatPlan {
 export const NO_HEARTBEAT: HeartbeatOffer = { send: 0, receive: 0 };
 
 /**
- * Reads a `heart-beat` header: two non-negative integers with a comma between.
+ * Reads a `heart-beat` header: two non-negative integers with a comma between. Some brokers write a space beside it.
  *
  * @returns `undefined` when the header is something else. No header at all is `0,0` ("Heart-beating" in the 1.2 text).
  */
 export function parseHeartbeat(header: string | undefined): HeartbeatOffer | undefined {
   if (header === undefined) return NO_HEARTBEAT;
-  const match = /^(\d{1,15}),(\d{1,15})$/.exec(header);
+  const match = /^ *(\d{1,15}) *, *(\d{1,15}) *$/.exec(header);
   return match ? { send: Number(match[1]), receive: Number(match[2]) } : undefined;
 }
 

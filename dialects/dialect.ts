@@ -13,11 +13,11 @@ export type BrokerFamily = "rabbitmq" | "activemq" | "artemis" | "stompy" | "unk
 export interface MessageOptions {
   /** Survives a restart of the broker. Its RECEIPT then means that the message is on disk. */
   persistent?: boolean | undefined;
-  /** When the message is of no use any more: milliseconds from now, or a moment. */
+  /** When the message is of no use any more: milliseconds from now, 0 or more, or a moment that is still to come. */
   expires?: number | Date | undefined;
-  /** 0 to 9, 4 is normal. RabbitMQ needs a queue with `x-max-priority`. */
+  /** A whole number from 0 to 9, 4 is normal. RabbitMQ needs a queue with `x-max-priority`. */
   priority?: number | undefined;
-  /** Milliseconds that the broker keeps the message before it delivers it. */
+  /** Milliseconds that the broker keeps the message before it delivers it, 0 or more. */
   delay?: number | undefined;
   /** Where a reply is wanted. */
   replyTo?: string | undefined;
@@ -30,8 +30,8 @@ export interface MessageOptions {
 /** Options of a subscription that mean the same on every broker. */
 export interface ConsumerOptions {
   /**
-   * How many messages the broker sends before it waits for acknowledgements. Not in mode `auto`: there brokers hold a
-   * message for acknowledged as soon as it is sent, and none waits for anything.
+   * How many messages, 1 or more, the broker sends before it waits for acknowledgements. Not in mode `auto`: there
+   * brokers hold a message for acknowledged as soon as it is sent, and none waits for anything.
    */
   prefetch?: number | undefined;
   /**
@@ -89,6 +89,7 @@ const COMMON = {
 };
 
 const ACTIVEMQ_EXPIRES: Writer<number | Date> = (expires) => [["expires", String(Date.now() + timeToLive(expires))]];
+const ACTIVEMQ_DELAY: Writer<number> = (delay) => [["AMQ_SCHEDULED_DELAY", String(Math.round(delay))]];
 const RABBITMQ_DURABLE: Writer<unknown> = () => [["durable", "true"], ["auto-delete", "false"]];
 const RABBITMQ_FORGET = "RabbitMQ deletes the durable subscriptions of /topic/ destinations alone";
 const PERSISTENT: HeaderEntries = [["persistent", "true"]];
@@ -126,7 +127,7 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
     message: {
       ...COMMON,
       expires: ACTIVEMQ_EXPIRES,
-      delay: header("AMQ_SCHEDULED_DELAY"),
+      delay: ACTIVEMQ_DELAY,
       deduplicationId: "ActiveMQ Classic does not look for duplicates",
     },
     consumer: {
@@ -145,7 +146,7 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
     message: {
       ...COMMON,
       expires: ACTIVEMQ_EXPIRES,
-      delay: header("AMQ_SCHEDULED_DELAY"),
+      delay: ACTIVEMQ_DELAY,
       deduplicationId: header("_AMQ_DUPL_ID"),
     },
     consumer: {

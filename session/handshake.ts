@@ -1,5 +1,5 @@
 /**
- * CONNECT and CONNECTED: what is offered, and what the answer means.
+ * CONNECT and CONNECTED: what is offered, and what the answer means; and DISCONNECT.
  *
  * @module
  */
@@ -127,6 +127,17 @@ export function connectFrame(details: ConnectDetails): Frame {
       "client-id": details.clientId,
     },
   });
+}
+
+/** The DISCONNECT frame: without the headers where the version cannot carry one of them, because it has to be said. */
+export function disconnectFrame(headers: Readonly<Record<string, string>>, version: Version): Frame {
+  const frame = new Frame().buildFrame({ command: "DISCONNECT", headers });
+  try {
+    frame.encode(version);
+    return frame;
+  } catch {
+    return new Frame().buildFrame({ command: "DISCONNECT" });
+  }
 }
 
 /**

@@ -27,7 +27,7 @@ import {
 } from "../base/errors.ts";
 import { Frame, type FrameSocket } from "../codec/frame.ts";
 import type { Fill } from "../base/inbox.ts";
-import { type Agreement, type ConnectDetails, shakeHands } from "./handshake.ts";
+import { type Agreement, type ConnectDetails, disconnectFrame, shakeHands } from "./handshake.ts";
 import type { Headers, Version } from "../codec/headers.ts";
 import { type Clock, Heartbeat, type HeartbeatTolerance, systemClock } from "../connection/heartbeat.ts";
 import { PlainHeads, type PlainMessage } from "./plain_heads.ts";
@@ -495,7 +495,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     let answered: Promise<Frame>;
     try {
       left = beginSteps(wait, DISCONNECT_TIMEOUT);
-      answered = this.request(new Frame().buildFrame({ command: "DISCONNECT", headers }), left());
+      answered = this.request(disconnectFrame(headers, this.version), left());
     } catch {
       return await this.#end(undefined);
     }

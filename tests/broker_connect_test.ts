@@ -126,7 +126,7 @@ brokerTest("CONNECT may come behind line ends, and end its lines with CRLF", asy
 });
 
 brokerTest("S12-16 a malformed heart-beat is refused", async ({ open }) => {
-  for (const value of ["0", "T,0", "100,10,50", "-1,0", "1.5,0", "1000, 1000", "", "+1,1"]) {
+  for (const value of ["0", "T,0", "100,10,50", "-1,0", "1.5,0", "1000, x", "", "+1,1"]) {
     const peer = await open();
     await peer.write(`CONNECT\naccept-version:1.2\nhost:h\nheart-beat:${value}\n\n\0`);
     assertEquals((await peer.refusal()).get("message"), "malformed heart-beat");

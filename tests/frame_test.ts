@@ -1,6 +1,14 @@
 /** `Frame`: how it is built, what it is on the wire, and what can be read of it. */
-import { assert, assertEquals, assertNotStrictEquals, assertStrictEquals, assertThrows } from "#assert";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertNotStrictEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "#assert";
 import { test } from "#test";
+import { StompError } from "../base/errors.ts";
 import { FrameDecoder } from "../codec/decoder.ts";
 import { Frame } from "../codec/frame.ts";
 import type { Version } from "../codec/headers.ts";
@@ -214,9 +222,11 @@ test("F12-25 F12-27 text() goes by the charset", () => {
   }
 });
 
-test("an unknown charset is a RangeError of text(), and of nothing else", () => {
+test("an unknown charset is a StompError of text(), and of nothing else", () => {
   for (const frame of bothWays("MESSAGE\ncontent-type:text/plain;charset=klingon\n\nhi\0")) {
-    assertThrows(() => frame.text(), RangeError);
+    const error = assertThrows(() => frame.text(), StompError, "the charset klingon is unknown here");
+    assertInstanceOf(error.cause, RangeError);
+    assertStrictEquals(error.frame, frame);
     assertEquals(latin1(frame.body), "hi");
     assertEquals(JSON.parse(JSON.stringify(frame)).body, "hi");
   }

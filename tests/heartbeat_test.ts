@@ -25,9 +25,8 @@ test("S12-16 AMB-26 AMB-46 a heart-beat header is two non-negative integers and 
     "100,10,50",
     "-1,0",
     "1.5,0",
-    "1, 2",
-    " 1,2",
-    "1,2 ",
+    "1 2, 3",
+    "1,\t2",
     "1,",
     ",1",
     "1;2",
@@ -36,6 +35,12 @@ test("S12-16 AMB-26 AMB-46 a heart-beat header is two non-negative integers and 
   ];
   for (const header of [...malformed, "1e3,0", "0x1,0", "Infinity,0", "１,２", "9".repeat(16) + ",0"]) {
     assertEquals(parseHeartbeat(header), undefined, header);
+  }
+});
+
+test("parseHeartbeat() reads a header with spaces beside the numbers", () => {
+  for (const header of ["10000, 10000", " 10000,10000", "10000 ,10000 "]) {
+    assertEquals(parseHeartbeat(header), { send: 10_000, receive: 10_000 }, header);
   }
 });
 

@@ -136,16 +136,6 @@ clientTest(
   },
 );
 
-clientTest("a body that is null is none", async (rig) => {
-  const { stomp, peer } = await rig.pair();
-  for (const options of [{}, { headers: { "x-a": "1" } }]) {
-    const sending = stomp.send("/q", null as unknown as string, options);
-    const said = await confirm(peer, "SEND");
-    assertEquals([said.body, said.get("content-length"), said.get("content-type")], ["", undefined, undefined]);
-    await sending;
-  }
-});
-
 clientTest("stompy's conf does the same, and is left as it was", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const conf = { destination: "/q", body: "x", persistent: true, "x-n": 7, "x-no": undefined };

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { checkTime } from "../base/checks.ts";
 import { onGiveUp } from "../base/deadline.ts";
 import { ConnectionTimeoutError } from "../base/errors.ts";
 import type { Version } from "../codec/headers.ts";
@@ -247,7 +248,7 @@ export interface OpenTransportOptions {
 export async function openTransport(address: ParsedAddress, options: OpenTransportOptions = {}): Promise<Transport> {
   const { tls, signal, timeout = 10_000 } = options;
   const peer = addressText(address);
-  if (!(timeout >= 0)) throw new RangeError(`Cannot connect to ${peer}: the timeout ${timeout} is not a time`);
+  checkTime(`connect to ${peer}`, "timeout", timeout);
   checkTls(tls, [address]);
   signal?.throwIfAborted();
   // Not AbortSignal.any: what it makes hangs on to a signal that lives as long as the client does.

@@ -121,7 +121,7 @@ async function expires({ connect, queue }: Rig): Promise<void> {
   const destination = queue();
   await stomp.send(destination, "soon over", { expires: 150 });
   await stomp.send(destination, "over at a moment", { expires: new Date(Date.now() + 150) });
-  await stomp.send(destination, "over already", { expires: new Date(0) });
+  await assertRejects(() => stomp.send(destination, "over already", { expires: new Date(0) }), RangeError, "expired");
   await stomp.send(destination, "good for long", { expires: 60_000 });
   await delay(400);
   const subscription = await stomp.subscribe(destination);

@@ -60,7 +60,7 @@ AMB-42 | Limits | 1,000 headers and 64 KiB of them, 128 MiB of body, for client 
 AMB-43 | Unknown commands | The broker says ERROR and closes, the client gives the connection up; a command is matched whole
 AMB-44 | content-length as a switch between text and bytes | Written for every body, unless the option contentLength is false, which ActiveMQ takes for text; then a NUL in the body is refused
 AMB-45 | Line ends before the first frame | Skipped
-AMB-46 | 0 in heart-beat | Taken; signs, fractions and spaces are not
+AMB-46 | 0 in heart-beat | Taken; so are spaces beside the numbers, signs and fractions are not
 AMB-47 | A frame of the wrong side | The broker says ERROR and closes, the client gives the connection up
 OWN-01 | NUL in a header | Data: the grammars leave line ends and colons out of a header, and nothing else
 OWN-02 | A CR between frames | Belongs to a line end in 1.2, at the start of a connection, behind CONNECT, STOMP or CONNECTED, and behind a frame that was taken with CRLF; else malformed

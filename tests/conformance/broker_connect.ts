@@ -137,7 +137,7 @@ brokerRow("S12-15", "the longer interval counts, each way", async ({ clock, conn
 
 brokerRow("S12-16", "a malformed heart-beat is refused", async ({ connect, open }) => {
   for (const version of ESCAPING) {
-    for (const value of ["0", "T,0", "100,10,50", "-1,0", "1.5,0", "1, 1", "", ",", "+1,1", "1,"]) {
+    for (const value of ["0", "T,0", "100,10,50", "-1,0", "1.5,0", "1, x", "", ",", "+1,1", "1,"]) {
       const error = await refused(open(), connectFrame(`accept-version:${version}\nhost:h\nheart-beat:${value}\n`));
       assertEquals(error.get("message"), "malformed heart-beat");
     }
