@@ -89,6 +89,28 @@ brokerTest("S12-50 ABORT drops the SENDs and opens the ACKs again", async ({ bro
   assertEquals(broker.counts.messages, 0);
 });
 
+for (const mode of ["client", "client-individual"]) {
+  brokerTest(
+    `S12-50 an ACK that was aborted, then one that counts: the next message comes, in mode ${mode}`,
+    async ({ broker, connected }) => {
+      const peer = await connected();
+      await peer.write(SUBSCRIBE.replace("client-individual", mode).replace("\n\n", "\nprefetch-count:1\n\n"));
+      for (let round = 0; round < 3; round++) {
+        await peer.write(send(`${round}`) + send("next"));
+        const id = (await peer.frame("MESSAGE")).get("ack");
+        await peer.write(`BEGIN\ntransaction:t\n\n\0ACK\nid:${id}\ntransaction:t\n\n\0ABORT\ntransaction:t\n\n\0`);
+        assertEquals(await peer.settled(), []); // it is held still, and counts for the prefetch
+        await peer.write(`ACK\nid:${id}\n\n\0`);
+        const next = await peer.frame("MESSAGE");
+        assertEquals([next.body, next.get("redelivered")], ["next", undefined]);
+        await peer.write(`ACK\nid:${next.get("ack")}\n\n\0`);
+        await peer.settled();
+        assertEquals(broker.counts.messages, 0);
+      }
+    },
+  );
+}
+
 brokerTest("S12-50 ABORT after UNSUBSCRIBE gives the messages back to the queue", async ({ connected }) => {
   const peer = await connected();
   const acks = await holding(peer, "12");

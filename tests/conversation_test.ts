@@ -1,10 +1,12 @@
 /** Several who talk over one socket at once, as `Promise.all` makes them do. */
 import { assertEquals, assertRejects } from "#assert";
 import { test } from "#test";
-import { BrokerErrorResponse, Frame, type FrameSocket, openSocket } from "../mod.ts";
+import { BrokerErrorResponse, Frame, type FrameSocket, openSocket, TimeoutError } from "../mod.ts";
 import { Broker } from "../broker/broker.ts";
 import { Fifo } from "../base/queue.ts";
 import type { ReadOptions } from "../base/deadline.ts";
+import { clientTest } from "./support/client_rig.ts";
+import { confirm } from "./support/raw_server.ts";
 
 /** A socket whose far end says what it is told to. */
 class Scripted implements FrameSocket {
@@ -74,6 +76,34 @@ test("a reply that a send waits for is nobody else's", async () => {
   sock.say("RECEIPT", { "receipt-id": "a" });
   sock.say("RECEIPT", { "receipt-id": "other" });
   assertEquals([(await receipt)?.headers["receipt-id"], (await reply)?.headers["receipt-id"]], ["a", "other"]);
+});
+
+test("the RECEIPT of a `sendFrame()` that has timed out can be had by `getReply()`", async () => {
+  const sock = new Scripted();
+  const frame = new Frame(sock);
+  const abort = new AbortController();
+  const sending = frame.sendFrame(send("a"), { signal: abort.signal });
+  const reply = frame.getReply(); // waits beside it
+  abort.abort(new Error("enough"));
+  await assertRejects(() => sending, Error, "enough");
+  sock.say("RECEIPT", { "receipt-id": "a" });
+  sock.say("RECEIPT", { "receipt-id": "b" });
+  assertEquals((await reply)?.headers["receipt-id"], "a");
+  assertEquals((await frame.getReply())?.headers["receipt-id"], "b");
+});
+
+clientTest("a `sendFrame()` over a socket that has timed out leaves its RECEIPT to `getReply()`", async (rig) => {
+  const server = await rig.server();
+  const [peer, sock] = await Promise.all([server.accept(), openSocket(server.url)]);
+  rig.atEnd(() => sock.close());
+  const frame = new Frame();
+  const connecting = frame.connect(sock);
+  await peer.frame("CONNECT");
+  await peer.write("CONNECTED\nversion:1.2\n\n\0");
+  await connecting;
+  await assertRejects(() => frame.sendFrame(send("a"), { timeout: 20 }), TimeoutError);
+  await confirm(peer, "SEND");
+  assertEquals((await frame.getReply())?.headers["receipt-id"], "a");
 });
 
 test("an ERROR is for all who wait", async () => {

@@ -167,6 +167,38 @@ clientTest("connectTimeout is for each broker of a list", async (rig) => {
   assertEquals([silent.count, stomp.connected], [1, true]);
 });
 
+clientTest(
+  "user and password: `connect()` wins over `credentials()`, that over options, and those over the URL",
+  async (rig) => {
+    const all = { u: "url", o: "option", a: "asked", c: "connect" };
+    type Source = keyof typeof all;
+    /** User and password, each given in these places. */
+    const login = async (users: Source[], passwords: Source[]) => {
+      const server = await rig.server();
+      const of = (source: Source) => ({
+        ...(users.includes(source) && { username: all[source] }),
+        ...(passwords.includes(source) && { password: all[source] }),
+      });
+      const url = of("u");
+      const target = server.url.replace("//", `//${url.username ?? ""}${url.password ? `:${url.password}` : ""}@`);
+      const stomp = rig.client(target, { ...of("o"), credentials: () => of("a"), heartbeat: false });
+      const connecting = stomp.connect(of("c"));
+      const peer = await server.accept();
+      const said = await peer.frame("CONNECT");
+      await peer.write("CONNECTED\nversion:1.2\n\n\0");
+      await connecting;
+      return [said.get("login"), said.get("passcode")];
+    };
+    assertEquals(await login(["u"], ["u"]), ["url", "url"]);
+    assertEquals(await login(["u", "o"], ["u"]), ["option", "url"]);
+    assertEquals(await login(["u"], ["u", "o"]), ["url", "option"]);
+    assertEquals(await login(["u", "o", "a"], ["u", "o"]), ["asked", "option"]);
+    assertEquals(await login(["u", "o"], ["u", "o", "a"]), ["option", "asked"]);
+    assertEquals(await login(["u", "o", "a", "c"], ["u", "o", "a"]), ["connect", "asked"]);
+    assertEquals(await login(["u", "o", "a"], ["u", "o", "a", "c"]), ["asked", "connect"]);
+  },
+);
+
 clientTest("credentials are asked for at each attempt", async (rig) => {
   const server = await rig.server();
   let count = 0;

@@ -202,6 +202,45 @@ clientTest("a message goes out again in the words of the broker that it goes to"
   await assertRejects(() => unknown, UnsupportedByBrokerError, "Cannot use option expires");
 });
 
+clientTest("a message that goes to another kind of broker has no header of the one before", async (rig) => {
+  const [rabbitmq, activemq] = [await rig.server(), await rig.server()];
+  const urls = `failover:(${rabbitmq.url},${activemq.url})?randomize=false`;
+  const stomp = rig.client(urls, { heartbeat: false, ...AT_ONCE });
+  const [peer] = await Promise.all([rabbitmq.welcome("1.2", "server:RabbitMQ/4.0.5\n"), stomp.connect()]);
+  const options = { expires: 60_000, priority: 3, headers: { "x-a": "1" } };
+  // Without content-length it is another path through the client.
+  const sends = [stomp.send("/q", "x", options), stomp.send("/q", "x", { ...options, contentLength: false })];
+  const names = ({ lines }: { lines: string[] }) =>
+    lines.map((line) => line.slice(0, line.indexOf(":"))).filter((name) => name !== "content-length").sort();
+  const common = ["content-type", "destination", "persistent", "priority", "receipt", "x-a"];
+  for (const said of await peer.frames(2, "SEND")) assertEquals(names(said), [...common, "expiration"].sort());
+  await rabbitmq.deafen();
+  await peer.close();
+  const next = await activemq.welcome("1.2", "server:ActiveMQ/5.17.2\n");
+  for (let i = 0; i < 2; i++) assertEquals(names(await confirm(next, "SEND")), [...common, "expires"].sort());
+  await Promise.all(sends);
+});
+
+clientTest("`expires` counts from the call of `send()`, however long the message waits", async (rig) => {
+  const { stomp, peer, server } = await rig.pair(AT_ONCE);
+  await breakOff(stomp, peer);
+  const sends = [{}, { contentLength: false }].map((options) =>
+    stomp.send("/q", "x", { ...options, expires: 60_000, timeout: Infinity })
+  );
+  const { now } = Date;
+  Date.now = () => now() + 20_000; // the clock on the wall, and no timer
+  try {
+    const next = await server.welcome("1.2", "server:RabbitMQ/4.0.5\n");
+    for (let i = 0; i < 2; i++) {
+      const left = Number((await confirm(next, "SEND")).get("expiration"));
+      assert(left > 20_000 && left <= 40_000, `${left} ms are left`);
+    }
+  } finally {
+    Date.now = now;
+  }
+  await Promise.all(sends);
+});
+
 clientTest("what tells duplicates apart stays the same, however often it is sent", async (rig) => {
   const artemis = "server:ActiveMQ-Artemis/2.28.0\n";
   const { stomp, peer, server } = await rig.pair(AT_ONCE, "1.2", artemis);

@@ -2,9 +2,17 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { test } from "#test";
 import { Broker } from "../broker/broker.ts";
-import { ConnectionError, type Message, NotConnectedError, RequestError, Stomp, TimeoutError } from "../mod.ts";
+import {
+  BrokerErrorResponse,
+  ConnectionError,
+  type Message,
+  NotConnectedError,
+  RequestError,
+  Stomp,
+  TimeoutError,
+} from "../mod.ts";
 import { clientTest } from "./support/client_rig.ts";
-import { confirm, message } from "./support/raw_server.ts";
+import { confirm, errorFor, message } from "./support/raw_server.ts";
 
 test("a request gets its reply", async () => {
   await using broker = await Broker.listen();
@@ -97,6 +105,22 @@ test("a lost connection rejects what was waiting, and the next request works", a
   assertEquals((await client.request("/queue/a", "second")).text(), "ok");
   await serving.drain(); // the first one is still being answered
 });
+
+clientTest(
+  "a SUBSCRIBE for replies that is refused fails its request, and the next request tries again",
+  async (rig) => {
+    const { stomp, peer } = await rig.pair();
+    const refused = assertRejects(() => stomp.request("/queue/a", "one"), BrokerErrorResponse, "not now");
+    await peer.write(errorFor(await peer.frame("SUBSCRIBE"), "not now"));
+    await refused;
+    const asking = stomp.request("/queue/a", "two");
+    const id = (await confirm(peer, "SUBSCRIBE")).get("id")!;
+    const request = await peer.frame("SEND"); // of the second request, and none of the first
+    assertEquals(request.body, "two");
+    await peer.write(message(id, "m1", `correlation-id:${request.get("correlation-id")}\n`));
+    assertEquals((await asking).text(), "m1");
+  },
+);
 
 test("a closed client rejects requests", async () => {
   await using broker = await Broker.listen();

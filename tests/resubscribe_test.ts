@@ -14,6 +14,9 @@ const DOWN = "home node 'a@b' of durable queue 'q' in vhost '/' is down or inacc
 /** RabbitMQ's ERROR of a queue whose node is down. It names no frame, and the connection ends behind it. */
 const HOME_NODE = `ERROR\nmessage:not_found\n\nNOT_FOUND - ${DOWN}\n\0`;
 
+/** A refusal that names no frame. */
+const VAGUE = "ERROR\nmessage:access refused\n\n\0";
+
 /** Has the connection break, and the next one come up as far as CONNECTED. */
 async function breakAndWelcome(
   { peer, server }: { peer: RawPeer; server: Awaited<ReturnType<ClientRig["server"]>> },
@@ -88,18 +91,24 @@ clientTest(
   },
 );
 
-clientTest("a refusal that passes: the subscription goes on, and the next trouble is a new one", async (rig) => {
-  const pair = await rig.pair(AT_ONCE);
-  const subscription = await subscribed(pair.stomp, pair.peer);
-  let peer = pair.peer;
-  for (let round = 0; round < 3; round++) {
-    peer = await breakAndWelcome({ peer, server: pair.server });
-    for (let i = 0; i < 4; i++) await peer.write(errorFor(await peer.frame("SUBSCRIBE"), "access refused"));
-    await confirm(peer, "SUBSCRIBE");
-    await peer.write(message(subscription.id, `m${round}`));
-    assertEquals((await subscription.take())?.id, `m${round}`);
-  }
-});
+for (const names of ["the SUBSCRIBE", "no frame"]) {
+  const name = `a refusal that passes, by an ERROR that names ${names}`;
+  clientTest(`${name}: the subscription goes on, and the next trouble is a new one`, async (rig) => {
+    const pair = await rig.pair(AT_ONCE);
+    const subscription = await subscribed(pair.stomp, pair.peer);
+    let peer = pair.peer;
+    for (let round = 0; round < 3; round++) {
+      peer = await breakAndWelcome({ peer, server: pair.server });
+      for (let i = 0; i < 4; i++) {
+        const said = await peer.frame("SUBSCRIBE");
+        await peer.write(names === "no frame" ? VAGUE : errorFor(said, "access refused"));
+      }
+      await confirm(peer, "SUBSCRIBE");
+      await peer.write(message(subscription.id, `m${round}`));
+      assertEquals((await subscription.take())?.id, `m${round}`);
+    }
+  });
+}
 
 clientTest("words of an outage end no subscription, over however many connections", async (rig) => {
   const pair = await rig.pair(AT_ONCE, "1.2", "server:RabbitMQ/3.10.8\n");
@@ -238,14 +247,13 @@ clientTest("a refusal that may have meant another subscription does not count", 
   const bad = await subscribed(stomp, pair.peer, "/queue/bad");
   await subscribed(stomp, pair.peer, "/queue/good");
   const peer = await breakAndWelcome(pair);
-  const refusal = "ERROR\nmessage:access refused\n\n\0";
   await peer.frames(2, "SUBSCRIBE");
-  await peer.write(refusal);
+  await peer.write(VAGUE);
   let refused = 0;
   while (refused < 5) {
     const again = await peer.frame("SUBSCRIBE");
     const isBad = again.get("destination") === "/queue/bad";
-    await peer.write(isBad ? refusal : receiptFor(again));
+    await peer.write(isBad ? VAGUE : receiptFor(again));
     if (isBad) refused++;
   }
   assertInstanceOf(await bad.closed, BrokerErrorResponse);

@@ -65,6 +65,19 @@ clientTest("a receipt that is awaited already is no other frame's", async (rig) 
   await Promise.all([first, own]);
 });
 
+clientTest("a receipt id that was made by hand and the session's next one differ", async (rig) => {
+  for (const byHand of ["request", "writeFrame"] as const) {
+    const { session, peer } = await openSession(rig);
+    const first = session[byHand](frame("BEGIN", { transaction: "a", receipt: "1" }));
+    const made = [session.request(begin("b")), session.request(begin("c"))];
+    const frames = await peer.frames(3);
+    assertEquals(frames.map((one) => one.get("receipt")), ["1", "2", "3"], byHand);
+    await peer.write(frames.map(receiptFor).join(""));
+    await Promise.all([first, ...made]);
+    if (byHand === "writeFrame") assertEquals((await session.readFrame())?.headers["receipt-id"], "1");
+  }
+});
+
 clientTest(
   "an answer in time leaves no timer; none in time is a TimeoutError, and the receipt comes too late",
   async (rig) => {

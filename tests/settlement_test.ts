@@ -208,3 +208,47 @@ clientTest(
     await draining;
   },
 );
+
+for (const ack of ["client", "client-individual"] as const) {
+  clientTest(
+    `mode ${ack}: \`drain()\` ends at once when the connection of an open transaction is lost`,
+    async (rig) => {
+      const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+      const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
+      const [one] = await deliver(peer, subscription, "m1");
+      const [tx] = await Promise.all([stomp.begin(), confirm(peer, "BEGIN")]);
+      await tx.ack(one!);
+      await peer.frame("ACK");
+      const before = subscription.drain({ timeout: 20_000 }); // while the transaction is open, and after it
+      await settle();
+      await breakOff(stomp, peer);
+      const start = performance.now();
+      await before;
+      const next = await server.welcome();
+      const other = await subscribed(stomp, next, "/queue/b", { ack });
+      const [two] = await deliver(next, other, "m2");
+      const [last] = await Promise.all([stomp.begin(), confirm(next, "BEGIN")]);
+      await last.ack(two!);
+      await next.frame("ACK");
+      await breakOff(stomp, next);
+      const third = await server.welcome();
+      await confirm(third, "SUBSCRIBE");
+      const after = other.drain({ timeout: 20_000 });
+      await confirm(third, "UNSUBSCRIBE");
+      await after;
+      assertLess(performance.now() - start, 5000);
+    },
+  );
+}
+
+clientTest("mode client: an earlier ACK is refused while a later one is in an open transaction", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const subscription = await subscribed(stomp, peer, "/queue/a", CUMULATIVE);
+  const [one, two, three] = await deliver(peer, subscription, "m1", "m2", "m3");
+  const [tx] = await Promise.all([stomp.begin(), confirm(peer, "BEGIN")]);
+  await tx.ack(two!);
+  await assertRejects(() => one!.ack(), AcknowledgeError, "a later message was acknowledged");
+  await Promise.all([tx.abort(), peer.frame("ACK").then(() => confirm(peer, "ABORT"))]);
+  assertEquals([await one!.ack(), await three!.ack()], [true, true]); // the transaction has said nothing
+  assertEquals((await peer.frames(2, "ACK")).map((frame) => frame.get("id")), ["m1", "m3"]);
+});
