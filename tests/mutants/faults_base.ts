@@ -1,0 +1,115 @@
+/**
+ * Faults in `base/`.
+ *
+ * @module
+ */
+import type { Fault } from "./fault.ts";
+
+/** The faults. */
+export const BASE_FAULTS: readonly Fault[] = [
+  {
+    file: "base/backoff.ts",
+    name: "the waits between attempts do not grow",
+    from: "Math.min(this.#step++, 30)",
+    to: "Math.min(this.#step, 30)",
+    tests: ["keeper"],
+  },
+  {
+    file: "base/backoff.ts",
+    name: "the waits between attempts have no bound",
+    from: "Math.min(this.#maxDelay, this.#delay *",
+    to: "Math.min(Infinity, this.#delay *",
+    tests: ["keeper"],
+  },
+  {
+    file: "base/backoff.ts",
+    name: "a wait outlasts the time that is left",
+    from: "return Math.min(this.#random() * bound, left);",
+    to: "return this.#random() * bound;",
+    tests: ["keeper", "keeper_clock"],
+  },
+  {
+    file: "base/deadline.ts",
+    name: "a process that was busy gives up before it has read",
+    from: "if (performance.now() - due < LATE_MS) return end(timedOut());",
+    to: "return end(timedOut());",
+    tests: ["outbox"],
+  },
+  {
+    file: "base/deadline.ts",
+    name: "each step of a call has the time of all steps",
+    from: "timeout: Math.max(0, end - performance.now()) }",
+    to: "timeout }",
+    tests: ["abort", "keeper"],
+  },
+  {
+    file: "base/deadline.ts",
+    name: "a signal keeps what waited for it",
+    from: `signal?.removeEventListener("abort", aborted);`,
+    to: "",
+    tests: ["abort"],
+  },
+  {
+    file: "base/inbox.ts",
+    name: "who gives up first in line takes the second along",
+    from: "if (this.#taker === taker) this.#taker = this.#takers?.shift();",
+    to: "if (this.#taker === taker) this.#taker = undefined;",
+    tests: ["bounds"],
+  },
+  {
+    file: "base/inbox.ts",
+    name: "who gives up in the middle of the line still gets an item",
+    from: "else this.#takers?.remove(taker);",
+    to: "",
+    tests: ["bounds"],
+  },
+  {
+    file: "base/inbox.ts",
+    name: "bytes that wait are not counted",
+    from: "this.#bytes += bytes;",
+    to: "",
+    tests: ["bounds", "flow"],
+  },
+  {
+    file: "base/inbox.ts",
+    name: "an inbox that has ended takes more",
+    from: "if (this.#ended) return;\n    const taker",
+    to: "const taker",
+    tests: ["bounds", "drain", "subscription"],
+  },
+  {
+    file: "base/queue.ts",
+    name: "a queue keeps what was taken",
+    from: "ring[this.#head] = undefined; // let go of it",
+    to: "",
+    tests: ["queue"],
+  },
+  {
+    file: "base/queue.ts",
+    name: "what is removed at the head leaves a hole there",
+    from: "if (place === 0) this.#skipHoles(places);",
+    to: "",
+    tests: ["queue"],
+  },
+  {
+    file: "base/numbered.ts",
+    name: "a number that is left out counts as a thing",
+    from: "    this.#reserve();\n    this.#next++;\n  }",
+    to: "    this.#reserve();\n    this.#next++;\n    this.#size++;\n  }",
+    tests: ["numbered"],
+  },
+  {
+    file: "base/errors.ts",
+    name: "a line feed of a broker reaches the terminal",
+    from: 'if (char === "\\n") return "\\\\n";',
+    to: 'if (char === "\\n") return char;',
+    tests: ["words", "secrets", "status"],
+  },
+  {
+    file: "base/errors.ts",
+    name: "printing an error prints the body of its frame",
+    from: `Object.defineProperty(this, "frame", { enumerable: false });`,
+    to: "",
+    tests: ["inspect", "secrets"],
+  },
+];

@@ -1,0 +1,129 @@
+/**
+ * Faults in `codec/`.
+ *
+ * @module
+ */
+import type { Fault } from "./fault.ts";
+
+/** The faults. */
+export const CODEC_FAULTS: readonly Fault[] = [
+  {
+    file: "codec/decoder.ts",
+    name: "a chunk is read over while a cut frame has a view on it",
+    from: "this.#holdsChunk = cut.bodyChunk === chunk;",
+    to: "this.#holdsChunk = false;",
+    tests: ["held"],
+  },
+  {
+    file: "codec/decoder.ts",
+    name: "a lone CR between frames passes",
+    from: "if (this.#afterCr) throw malformed(",
+    to: "if (this.#afterCr && bytes.length === 0) throw malformed(",
+    tests: ["decoder", "splits"],
+  },
+  {
+    file: "codec/decoder.ts",
+    name: "what a callback throws is lost",
+    from: "    } catch (error) {\n      this.#thrown ??= { error };\n    }\n  }\n}\n\n",
+    to: "    } catch {}\n  }\n}\n\n",
+    tests: ["decoder"],
+  },
+  {
+    file: "codec/head.ts",
+    name: "a whole head of a known form may be over the limit",
+    from: "this.#checkSize(this.#scanned);\n        return true;",
+    to: "return true;",
+    tests: ["known_heads"],
+  },
+  {
+    file: "codec/head.ts",
+    name: "a content-length has any number of digits",
+    from: "const valid = end > at && end - at <= 15;",
+    to: "const valid = end > at;",
+    tests: ["decoder", "headers", "body"],
+  },
+  {
+    file: "codec/head.ts",
+    name: "the last of a repeated content-length counts",
+    from: "if (lines.contentLength >= 0 || !beginsWith",
+    to: "if (!beginsWith",
+    tests: ["decoder", "known_heads"],
+  },
+  {
+    file: "codec/known_heads.ts",
+    name: "heads with NUL are learned",
+    from: "head.includes(0) || ",
+    to: "",
+    tests: ["known_heads"],
+  },
+  {
+    file: "codec/headers.ts",
+    name: "the last of a repeated header counts",
+    from: "if (!(name in headers)) headers[name] = value;",
+    to: "headers[name] = value;",
+    tests: ["headers", "decoder"],
+  },
+  {
+    file: "codec/headers.ts",
+    name: "STOMP 1.1 knows the escape of CR",
+    from: `else if (next === "r" && rules.escapesCr)`,
+    to: `else if (next === "r")`,
+    tests: ["headers", "decoder"],
+  },
+  {
+    file: "codec/body.ts",
+    name: "a body may be longer than its content-length",
+    from: "if (bytes[end] !== 0) throw noNul(contentLength);",
+    to: "",
+    tests: ["decoder", "body"],
+  },
+  {
+    file: "codec/body.ts",
+    name: "room for a body goes past its end",
+    from: "this.#target.subarray(this.#length, this.#expected) : undefined",
+    to: "this.#target.subarray(this.#length) : undefined",
+    tests: ["body"],
+  },
+  {
+    file: "codec/cut_frame.ts",
+    name: "a cut body without a size has no limit",
+    from: "checkBodySize(body.length + end - start, this.#limits.maxBodyBytes);",
+    to: "",
+    tests: ["body", "decoder"],
+  },
+  {
+    file: "codec/carry.ts",
+    name: "what was carried is read over while a frame lives in it",
+    from: "this.#chunk?.moveOut();",
+    to: "",
+    tests: ["held", "splits"],
+  },
+  {
+    file: "codec/encode.ts",
+    name: "a content-length is written twice",
+    from: "      missing = false;\n",
+    to: "",
+    tests: ["frame", "send"],
+  },
+  {
+    file: "codec/frame_bytes.ts",
+    name: "the size of a text is its number of characters",
+    from: "      digits = String(size);\n",
+    to: "",
+    tests: ["write_buffer", "send"],
+  },
+  {
+    file: "codec/mask.ts",
+    name: "an ERROR with a masked passcode keeps its old size",
+    from: `delete headers["content-length"];`,
+    to: "",
+    tests: ["secrets"],
+  },
+  {
+    file: "codec/conversation.ts",
+    name: "a RECEIPT that a send gave up is nobody's",
+    from: "this.#awaited.delete(receipt);",
+    to: "",
+    tests: ["conversation"],
+  },
+];

@@ -1,0 +1,108 @@
+/**
+ * Faults in `connection/`.
+ *
+ * @module
+ */
+import type { Fault } from "./fault.ts";
+
+/** The faults. */
+export const CONNECTION_FAULTS: readonly Fault[] = [
+  {
+    file: "connection/heartbeat.ts",
+    name: "heart-beats are sent at the last moment",
+    from: "const SEND_SHARE = 0.5;",
+    to: "const SEND_SHARE = 1.5;",
+    tests: ["heartbeat"],
+  },
+  {
+    file: "connection/heartbeat.ts",
+    name: "the shorter of two intervals counts",
+    from: "Math.max(own.send, far.receive)",
+    to: "Math.min(own.send, far.receive)",
+    tests: ["heartbeat", "handshake"],
+  },
+  {
+    file: "connection/heartbeat.ts",
+    name: "a connection that we do not read counts as silent",
+    from: "if (this.#heart.paused || silence < this.#allowed) {",
+    to: "if (silence < this.#allowed) {",
+    tests: ["heartbeat"],
+  },
+  {
+    file: "connection/heartbeat.ts",
+    name: "silence is not looked at twice",
+    from: "} else if (!this.#suspicious) {",
+    to: "} else if (this.#over) {",
+    tests: ["heartbeat"],
+  },
+  {
+    file: "connection/heartbeat.ts",
+    name: "one probe after another",
+    from: "|| this.#cancelProbe !== undefined || this.#heart.paused) return;",
+    to: "|| this.#heart.paused) return;",
+    tests: ["heartbeat_jump"],
+  },
+  {
+    file: "connection/socket.ts",
+    name: "a stalled connection gathers heart-beats",
+    from: "if (this.#closing || this.#out.buffered > 0) return;",
+    to: "if (this.#closing) return;",
+    tests: ["socket", "heartbeat"],
+  },
+  {
+    file: "connection/socket.ts",
+    name: "frames are taken back from a 1.0 broker",
+    from: `this.version !== "1.0" && this.#out.retract`,
+    to: "this.#out.retract",
+    tests: ["socket", "outbox", "session"],
+  },
+  {
+    file: "connection/socket.ts",
+    name: "an end inside a frame is an end in order",
+    from: "const cutOff = error === undefined && this.#decoder.pending;",
+    to: "const cutOff = false;",
+    tests: ["session"],
+  },
+  {
+    file: "connection/socket.ts",
+    name: "a chunk that frames look at is read over",
+    from: "if (!isInPlace && !this.#decoder.holdsChunk)",
+    to: "if (!isInPlace)",
+    tests: ["socket", "held", "transport_socket"],
+  },
+  {
+    file: "connection/write_buffer.ts",
+    name: "who waits for room is not told that the connection broke",
+    from: "this.#roomWaiter?.reject(reason);",
+    to: "",
+    tests: ["write_buffer", "socket"],
+  },
+  {
+    file: "connection/write_buffer.ts",
+    name: "who waits for a flush is not told that the connection broke",
+    from: "for (const waiter of this.#emptyWaiters.splice(0)) waiter.reject(reason);",
+    to: "",
+    tests: ["write_buffer", "socket"],
+  },
+  {
+    file: "connection/write_buffer.ts",
+    name: "what is taken back is looked for in the first chunk",
+    from: "      chunkStart += chunk.length;\n",
+    to: "",
+    tests: ["write_buffer"],
+  },
+  {
+    file: "connection/write_buffer.ts",
+    name: "a buffer is written to while it is sent",
+    from: "if (this.#put(chunk)) giveBuffer(buffer);",
+    to: "this.#put(chunk);\n    giveBuffer(buffer);",
+    tests: ["write_buffer"],
+  },
+  {
+    file: "connection/write_buffer.ts",
+    name: "who sends in a loop keeps timers waiting",
+    from: "if (this.#hadWrite) this.#takenInTurn += chunk.length;",
+    to: "",
+    tests: ["write_buffer"],
+  },
+];

@@ -1,0 +1,115 @@
+/**
+ * Faults in `transport/`.
+ *
+ * @module
+ */
+import type { Fault } from "./fault.ts";
+
+/** The faults. */
+export const TRANSPORT_FAULTS: readonly Fault[] = [
+  {
+    file: "transport/channel.ts",
+    name: "a socket whose far end ends last is kept",
+    from: "    this.#finish(undefined);\n    if (this.#writeError !== undefined) this.#free();",
+    to: "    this.#finish(undefined);",
+    tests: ["transport_socket"],
+  },
+  {
+    file: "transport/channel.ts",
+    name: "a socket whose near end ends last is kept",
+    from: "this.#writeError ??= this.#closedError();\n    if (this.#ended !== undefined) this.#free();",
+    to: "this.#writeError ??= this.#closedError();",
+    tests: ["transport_socket"],
+  },
+  {
+    file: "transport/channel.ts",
+    name: "a read buffer is released twice",
+    from: "this.#mayRelease = false; // what is before it now was not given last",
+    to: "",
+    tests: ["channel"],
+  },
+  {
+    file: "transport/channel.ts",
+    name: "heart-beats use up read buffers",
+    from: "if (length <= 2) return",
+    to: "if (length < 0) return",
+    tests: ["channel"],
+  },
+  {
+    file: "transport/channel.ts",
+    name: "bytes overtake others that are not read yet",
+    from: "return this.#paused ? undefined : this.#sink?.room?.();",
+    to: "return this.#sink?.room?.();",
+    tests: ["channel", "transport_socket"],
+  },
+  {
+    file: "transport/channel.ts",
+    name: "the end overtakes bytes that are not read yet",
+    from: "if (!this.#paused) this.#tell();",
+    to: "this.#tell();",
+    tests: ["transport", "transport_socket"],
+  },
+  {
+    file: "transport/connect.ts",
+    name: "the password of a URL stays encoded",
+    from: `decode(user.slice(colon + 1), what, "password")`,
+    to: "user.slice(colon + 1)",
+    tests: ["connect"],
+  },
+  {
+    file: "transport/connect.ts",
+    name: "`timeout: 0` is over at once",
+    from: "timeout: timeout || Infinity }",
+    to: "timeout }",
+    tests: ["connect"],
+  },
+  {
+    file: "transport/connect.ts",
+    name: "a comma in a password ends a URL",
+    from: "list.split(/,(?=\\s*(?:[a-z][a-z0-9+.-]*:\\/\\/|failover:))/i)",
+    to: `list.split(",")`,
+    tests: ["connect"],
+  },
+  {
+    file: "transport/connect.ts",
+    name: "an @ behind the host passes",
+    from: 'if (`${path}${rest}`.includes("@")) {',
+    to: `if (rest.includes("@")) {`,
+    tests: ["connect"],
+  },
+  {
+    file: "transport/websocket_messages.ts",
+    name: "the last of a repeated content-length cuts a message",
+    from: "if (bytes[line] === LOWER_C && length < 0) length",
+    to: "if (bytes[line] === LOWER_C) length",
+    tests: ["websocket_messages"],
+  },
+  {
+    file: "transport/websocket_messages.ts",
+    name: "a frame without a size is searched from its middle",
+    from: "this.#searched = bytes.length - start;",
+    to: "this.#searched = bytes.length;",
+    tests: ["websocket_messages"],
+  },
+  {
+    file: "transport/transport_websocket_link.ts",
+    name: "a WebSocket that goes away counts as broken",
+    from: "[1000, 1001, 1005]",
+    to: "[1000, 1005]",
+    tests: ["transport_websocket", "transport_websocket_link"],
+  },
+  {
+    file: "transport/transport_websocket_link.ts",
+    name: "HTTP 403 is no refused login",
+    from: `403: "Forbidden"`,
+    to: `404: "Forbidden"`,
+    tests: ["transport_websocket", "transport_websocket_link"],
+  },
+  {
+    file: "transport/tls_options.ts",
+    name: "an encrypted key passes",
+    from: "if (problem !== undefined || !/ENCRYPTED/.test(value as string)) return problem;",
+    to: "return problem;",
+    tests: ["tls_options"],
+  },
+];
