@@ -183,6 +183,18 @@ for (const [what, header, frame] of FILLERS) {
   );
 }
 
+brokerTest("S12-59 names of queues and subscriptions that have ended make room", async ({ broker, connected }) => {
+  const peer = await connected();
+  for (let i = 0; i < 50; i++) {
+    const destination = `destination:/queue/${i}${LONG}`;
+    await peer.write(`SEND\n${destination}\n\nx\0SUBSCRIBE\nid:${i}\n${destination}\n\n\0`);
+    assertEquals((await peer.frame("MESSAGE")).body, "x");
+    await peer.write(`UNSUBSCRIBE\nid:${i}\n\n\0`);
+  }
+  assertEquals(await peer.settled(), []);
+  assertEquals(broker.counts.destinations, 0);
+}, { maxStoredBytes: 1_000_000 });
+
 brokerTest("a subscriber of a topic that is too far behind is cut off; the others go on", async ({ connected }) => {
   const [slow, quick, sender] = [await connected(), await connected(), await connected()];
   for (const [peer, mode] of [[slow, "client"], [quick, "auto"]] as const) {

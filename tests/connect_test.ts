@@ -207,6 +207,13 @@ test("no limit, a very long one, and none that is a time", async () => {
     await near.close();
   }
   await peer.close();
+  // Where nobody answers it shows: only the signal ends it.
+  const silent = await silentPort();
+  const stop = new AbortController();
+  const connecting = openTransport(local(silent.port), { timeout: 0, signal: stop.signal });
+  setTimeout(() => stop.abort(new Error("enough")), 20);
+  await assertRejects(() => connecting, Error, "enough");
+  await silent.close();
   for (const timeout of [-1, NaN]) {
     await assertRejects(() => openTransport(local(1), { timeout }), RangeError, "timeout");
   }

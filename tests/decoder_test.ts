@@ -336,6 +336,7 @@ test("errors name what was wrong", () => {
     ["MESSAGE\na:b\rc\n\n", "carriage return"],
     [`${RECEIPT}\rX`, "carriage return"],
     ["MESSAGE\ncontent-length:-5\n", 'content-length is "-5"'],
+    ["MESSAGE\ncontent-length:0000000000000005\n", 'content-length is "0000000000000005"'], // 16 digits
     ["MESSAGE\ncontent-length:6\n", "maxBodyBytes", { maxBodyBytes: 5 }],
     ["MESSAGE\n\nabcdef", "maxBodyBytes", { maxBodyBytes: 5 }],
     ["MESSAGE\na:1\nb:2\n", "maxHeaders", { maxHeaders: 1 }],

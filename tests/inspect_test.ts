@@ -82,6 +82,15 @@ test("a large body is not shown whole", () => {
   assertStringIncludes(inspect(frame), "/q");
 });
 
+test("an error shows what the broker said, and not the body of its frame", () => {
+  const body = "first line\nsecond line";
+  const error = new BrokerErrorResponse(new Frame().buildFrame({ command: "ERROR", body }));
+  assertEquals([error.frame?.text(), Object.keys(error).includes("frame")], [body, false]);
+  for (const text of [inspect(error), `${error.stack}`, JSON.stringify(error)]) {
+    assertEquals(text.includes("second line"), false, text);
+  }
+});
+
 test("JSON.stringify gives command, headers and body", () => {
   const frame = new Frame().buildFrame({ command: "SEND", headers: { a: "1" }, body: "hi" });
   assertEquals(JSON.parse(JSON.stringify(frame)), { command: "SEND", headers: { a: "1" }, body: "hi" });

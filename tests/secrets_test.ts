@@ -125,6 +125,7 @@ const ECHOES: [name: string, answer: string][] = [
   ["in the body", `ERROR\nmessage:no\n\nCONNECT\nlogin:me\npasscode:${SECRET}\n\0`],
   ["in a body of an unknown charset", `ERROR\nmessage:no\ncontent-type:text/plain;charset=x-y\n\n<<"${SECRET}">>\0`],
   ["in a body that claims another charset", `ERROR\ncontent-type:text/plain;charset=utf-16le\n\n<<"${SECRET}">>\0`],
+  ["in a body of a known size", `ERROR\nmessage:no\ncontent-length:${SECRET.length + 2}\n\n<${SECRET}>\0`],
   ["in a RECEIPT", `RECEIPT\nreceipt-id:${SECRET}\n\n\0`],
   ["in the version", `CONNECTED\nversion:${SECRET}\n\n\0`],
   ["in the heart-beat", `CONNECTED\nversion:1.2\nheart-beat:${SECRET}\n\n\0`],
@@ -142,6 +143,7 @@ for (const [name, answer] of ECHOES) {
     const told = JSON.stringify([error.message, error.frame!.headers, textOf(error.frame!)]);
     hides("its frame", told + (error.frame as Frame).asString());
     assert(told.includes("***"), told);
+    assertEquals(error.frame!.headers["content-length"], undefined); // which is another now
 
     // The verbs of a frame, as stompy has them.
     const sock = await openSocket(server.url);

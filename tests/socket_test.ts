@@ -56,6 +56,23 @@ clientTest("who waits for room is told when the connection is closed, and when i
   }
 });
 
+clientTest(
+  "a frame is taken back where line ends may stand between frames, which is not so in STOMP 1.0",
+  async (rig) => {
+    for (const [version, isTakenBack] of [["1.0", false], ["1.1", true], ["1.2", true]] as const) {
+      const [transport, peer] = rig.memory();
+      const socket = new FramedSocket(transport, { version });
+      rig.atEnd(() => socket.close());
+      socket.start({ onFrame() {}, onEnd() {} });
+      const start = socket.position;
+      socket.send(frame("SEND", { destination: "/queue/a" }, "one"));
+      assertEquals(socket.retract(start, socket.position), isTakenBack, version);
+      socket.send(frame("SEND", { destination: "/queue/a" }, "two"));
+      assertEquals((await peer.frame("SEND")).body, isTakenBack ? "two" : "one");
+    }
+  },
+);
+
 clientTest("an end is given up when its time by the clock is over", async (rig) => {
   const clock = new FakeClock();
   const [transport] = rig.memory();

@@ -289,6 +289,7 @@ clientTest("send_frame of a client", async (rig) => {
   assertEquals((await stomp.receiveFrame())?.text(), "one");
   const unsubscribe = made("UNSUBSCRIBE", { destination: "/queue/a", receipt: "r2" });
   assertEquals((await stomp.sendFrame(unsubscribe))?.headers["receipt-id"], "r2");
+  assertEquals(Object.keys(unsubscribe.headers), ["destination", "receipt"]);
   assertEquals(stomp.subscribed, undefined);
   assertEquals(await stomp.sendFrame(made("SUBSCRIBE", { destination: "/queue/a", id: "0" })), undefined);
   assertEquals(await stomp.sendFrame(made("UNSUBSCRIBE", { id: "0" })), undefined);

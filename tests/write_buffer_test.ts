@@ -149,6 +149,34 @@ test("a buffer that one connection writes from is not filled by another", async 
   assertEquals(quick.text, [0, 1, 2].map((i) => `b${i}\0c${i}\0`).join(""));
 });
 
+test("a frame can be taken back from any chunk that waits, and from none that is on its way", async () => {
+  const slow = new Sink();
+  slow.takesLate = true;
+  const buffer = buffered(slow);
+  const places: [number, number][] = [];
+  for (const letter of "abcd") {
+    const start = buffer.position;
+    buffer.frame(`${letter}\n\n`, encoder.encode(letter.repeat(70_000)))?.catch(() => {});
+    places.push([start, buffer.position]);
+  }
+  await slow.writing;
+  assertEquals([...places[2]!, places.length], [2 * 70_004, 3 * 70_004, 4]);
+  assertEquals(places.map(([start, end], i) => i !== 1 && i !== 3 && buffer.retract(start, end)), [
+    false, // the transport has it
+    false,
+    true,
+    false,
+  ]);
+  for (let i = 0; i < 3; i++) {
+    slow.take();
+    await slow.writing;
+  }
+  slow.take();
+  await buffer.flush();
+  const kept = (letter: string) => `${letter}\n\n${letter.repeat(70_000)}\0`;
+  assertEquals(slow.text === kept("a") + kept("b") + "\n".repeat(70_004) + kept("d"), true);
+});
+
 test("many connections that send at once, and again after a rest, each send their own", async () => {
   const sinks = Array.from({ length: 40 }, () => new Sink());
   const buffers = sinks.map(buffered);

@@ -47,7 +47,7 @@ export const BROKER_FAULTS: readonly Fault[] = [
     name: "a reopened span is not joined with the next one",
     from: "const joinsAbove = above !== undefined && above.first === span.last + 1;",
     to: "const joinsAbove = false;",
-    tests: ["broker_scale", "broker_transaction", "broker_model"],
+    tests: ["broker_outstanding"],
   },
   {
     file: "broker/broker_queue.ts",
@@ -68,21 +68,21 @@ export const BROKER_FAULTS: readonly Fault[] = [
     name: "a slow subscriber of a topic has no limit",
     from: "if (queue.bytes < this.#limits.maxBacklogBytes) queue.add(message);\n      else taker.tooSlow();",
     to: "queue.add(message);",
-    tests: ["broker_flow"],
+    tests: ["broker_end"],
   },
   {
     file: "broker/broker_store.ts",
     name: "a name that nobody uses stays counted",
     from: "this.count(-OVERHEAD - textBytes(queue.name));",
     to: "",
-    tests: ["broker_scale", "broker_flow", "broker_send"],
+    tests: ["broker_end"],
   },
   {
     file: "broker/broker_peer.ts",
     name: "an ended subscription stays counted",
     from: "this.#store.free(consumer.size);",
     to: "",
-    tests: ["broker_scale", "broker_flow", "broker_subscribe"],
+    tests: ["broker_end"],
   },
   {
     file: "broker/broker_consumer.ts",

@@ -75,7 +75,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     name: "a subscription that is full at a reconnect does not hold",
     from: "if (subscription.full && !entry.byConf) session.hold(subscription, subscription.blocked);",
     to: "",
-    tests: ["flow"],
+    tests: ["blocked"],
   },
   {
     file: "client/outbox.ts",
@@ -138,6 +138,6 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     name: "the frame of the caller gets an id",
     from: "return new Frame().buildFrame({ command, headers: { ...headers, id } });",
     to: "return Object.assign(headers, { id }), new Frame().buildFrame({ command, headers });",
-    tests: ["stompy", "subscription", "stomp"],
+    tests: ["stompy"],
   },
 ];

@@ -54,7 +54,7 @@ export const CONNECTION_FAULTS: readonly Fault[] = [
     name: "frames are taken back from a 1.0 broker",
     from: `this.version !== "1.0" && this.#out.retract`,
     to: "this.#out.retract",
-    tests: ["socket", "outbox", "session"],
+    tests: ["socket"],
   },
   {
     file: "connection/socket.ts",

@@ -19,7 +19,7 @@ export const DIALECTS_FAULTS: readonly Fault[] = [
     name: "a subscription that is cancelled counts as a refused frame",
     from: '[/^Server cancelled subscription\\n/, "subscription"],',
     to: "",
-    tests: ["dialect", "session", "subscription"],
+    tests: ["connection_errors"],
   },
   {
     file: "dialects/dialect.ts",

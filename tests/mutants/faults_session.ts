@@ -40,14 +40,14 @@ export const SESSION_FAULTS: readonly Fault[] = [
     name: "a full queue has no second limit",
     from: "(this.blocked || !this.#awaitsAnswer)",
     to: "!this.#awaitsAnswer",
-    tests: ["flow", "backlog"],
+    tests: ["blocked"],
   },
   {
     file: "session/reading.ts",
     name: "a reply that is awaited does not count as an answer",
     from: "this.#replies > 0 || ",
     to: "",
-    tests: ["flow", "request"],
+    tests: ["blocked"],
   },
   {
     file: "session/backlog.ts",
@@ -110,6 +110,6 @@ export const SESSION_FAULTS: readonly Fault[] = [
     name: "the content-length does not count as a header",
     from: "const headers = lines + (size > 0 ? 1 : 0);",
     to: "const headers = lines;",
-    tests: ["outbox", "dialect"],
+    tests: ["frame_limits"],
   },
 ];

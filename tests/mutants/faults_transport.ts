@@ -12,14 +12,14 @@ export const TRANSPORT_FAULTS: readonly Fault[] = [
     name: "a socket whose far end ends last is kept",
     from: "    this.#finish(undefined);\n    if (this.#writeError !== undefined) this.#free();",
     to: "    this.#finish(undefined);",
-    tests: ["transport_socket"],
+    tests: ["channel"],
   },
   {
     file: "transport/channel.ts",
     name: "a socket whose near end ends last is kept",
     from: "this.#writeError ??= this.#closedError();\n    if (this.#ended !== undefined) this.#free();",
     to: "this.#writeError ??= this.#closedError();",
-    tests: ["transport_socket"],
+    tests: ["channel"],
   },
   {
     file: "transport/channel.ts",
