@@ -5,6 +5,7 @@ import {
   BrokerErrorResponse,
   NotConnectedError,
   StaleMessageError,
+  TimeoutError,
   TransactionError,
 } from "../base/errors.ts";
 import type { Message } from "../client/message.ts";
@@ -252,3 +253,19 @@ clientTest("mode client: an earlier ACK is refused while a later one is in an op
   assertEquals([await one!.ack(), await three!.ack()], [true, true]); // the transaction has said nothing
   assertEquals((await peer.frames(2, "ACK")).map((frame) => frame.get("id")), ["m1", "m3"]);
 });
+
+for (const [server, isSettled] of [["ActiveMQ/5.17.2", true], ["RabbitMQ/4.0.5", false]] as const) {
+  const what = isSettled ? "stays settled" : "can be acknowledged again, as no ACK was sent";
+  clientTest(`${server}: a message whose COMMIT is not answered in time ${what}`, async (rig) => {
+    const { stomp, peer } = await rig.pair({}, "1.2", `server:${server}\n`);
+    const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
+    const [one] = await deliver(peer, subscription, "m1");
+    const [tx] = await Promise.all([stomp.begin(), confirm(peer, "BEGIN")]);
+    await tx.ack(one!);
+    await assertRejects(() => tx.commit({ timeout: 20 }), TimeoutError);
+    if (isSettled) await assertRejects(() => one!.ack(), AcknowledgeError, "it was sent ACK already");
+    else assertEquals(await one!.ack(), true);
+    const commands = (await peer.frames(2)).map(({ command }) => command);
+    assertEquals(commands, isSettled ? ["ACK", "COMMIT"] : ["COMMIT", "ACK"]);
+  });
+}

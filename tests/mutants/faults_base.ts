@@ -105,4 +105,11 @@ export const BASE_FAULTS: readonly Fault[] = [
     to: "",
     tests: ["inspect", "secrets"],
   },
+  {
+    file: "base/inbox.ts",
+    name: "a full queue that ends keeps the others waiting",
+    from: '    this.#bytes = 0;\n    this.#set("room");',
+    to: "    this.#bytes = 0;",
+    tests: ["flow", "blocked"],
+  },
 ];

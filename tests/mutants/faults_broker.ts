@@ -8,6 +8,13 @@ import type { Fault } from "./fault.ts";
 /** The faults. */
 export const BROKER_FAULTS: readonly Fault[] = [
   {
+    file: "broker/broker_outstanding.ts",
+    name: "an aborted ACK in mode client-individual settles the message for good",
+    from: "else this.#items.get(span.first - this.#base)!.open = true;",
+    to: "",
+    tests: ["broker_transaction"],
+  },
+  {
     file: "broker/broker_core.ts",
     name: "an aborted ACK settles the message for good",
     from: "abort: () => consumer.reopen(spans) }",

@@ -112,4 +112,11 @@ export const TRANSPORT_FAULTS: readonly Fault[] = [
     to: "return problem;",
     tests: ["tls_options"],
   },
+  {
+    file: "transport/transport_deno.ts",
+    name: "the rest of a write that was cut is lost",
+    from: "length === bytes.length ? undefined : this.#writeRest(bytes.subarray(length))",
+    to: "undefined",
+    tests: ["transport"],
+  },
 ];
