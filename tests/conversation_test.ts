@@ -106,6 +106,19 @@ clientTest("a `sendFrame()` over a socket that has timed out leaves its RECEIPT 
   assertEquals((await frame.getReply())?.headers["receipt-id"], "a");
 });
 
+clientTest("a socket whose frames nobody takes is not read on, and loses none", async (rig) => {
+  const server = await rig.server();
+  const [peer, sock] = await Promise.all([server.accept(), openSocket(server.url)]);
+  rig.atEnd(() => sock.close());
+  const text = `MESSAGE\ndestination:/q\nmessage-id:1\n\n${"x".repeat(1 << 16)}\0`;
+  let isWritten = false;
+  const writing = peer.write(text.repeat(512)).then(() => isWritten = true); // more than the system buffers
+  await new Promise((resolve) => setTimeout(resolve, 300)); // no event says that nothing is read
+  assertEquals(isWritten, false);
+  for (let i = 0; i < 512; i++) assertEquals((await sock.readFrame())?.body.length, 1 << 16);
+  await writing;
+});
+
 test("an ERROR is for all who wait", async () => {
   const sock = new Scripted();
   const frame = new Frame(sock);

@@ -161,6 +161,18 @@ clientTest(
   },
 );
 
+clientTest("send() without a receipt is not to blame any more once a later frame is confirmed", async (rig) => {
+  const { stomp, peer } = await rig.pair(HASTY);
+  await stomp.send("/queue/a", "fine", { receipt: false });
+  await peer.frame("SEND");
+  await Promise.all([stomp.send("/queue/a", "confirmed"), confirm(peer, "SEND")]);
+  const bad = assertRejects(() => stomp.send("/queue/a", "bad"), BrokerErrorResponse, "not_found");
+  await peer.frame("SEND");
+  await peer.write(REFUSAL);
+  await bad; // it was the only one, so it is not tried again
+  await Promise.all([stomp.send("/queue/a", "next"), confirm(peer, "SEND")]);
+});
+
 clientTest("send() that is aborted before it was written is never written", async (rig) => {
   const broker = await rig.broker();
   const stomp = await rig.connect(broker.url, { maxPending: { messages: 10 } });

@@ -79,3 +79,17 @@ test("`attempts` rises with each refusal, for another subscription of the client
     await subscription.unsubscribe();
   }
 });
+
+clientTest("messages whose ids are those of deliveries are told apart by their bodies", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
+  await peer.write(delivery(1, "one"));
+  await (await subscription.take())!.nack();
+  await peer.frame("NACK");
+  await peer.write(delivery(2, "two", "redelivered:true\n") + delivery(3, "one", "redelivered:true\n"));
+  await (await subscription.take())!.nack();
+  await peer.frame("NACK");
+  assertEquals((await subscription.take())!.attempts, 2);
+  await peer.write(delivery(4, "two", "redelivered:true\n") + delivery(5, "two", "redelivered:true\n"));
+  assertEquals((await subscription.take())!.attempts, 2);
+});

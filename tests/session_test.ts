@@ -78,6 +78,17 @@ clientTest("a receipt id that was made by hand and the session's next one differ
   }
 });
 
+clientTest("after an ERROR that names no frame the receipts of frames made by hand are free again", async (rig) => {
+  const { session, peer } = await openSession(rig);
+  const made = frame("BEGIN", { transaction: "a", receipt: "mine" });
+  await session.writeFrame(made);
+  await assertRejects(() => session.writeFrame(made), StompError, "awaited already");
+  await peer.write("ERROR\nmessage:no\n\n\0");
+  assertEquals((await session.readFrame())?.command, "ERROR");
+  await session.writeFrame(made);
+  await peer.frames(2, "BEGIN");
+});
+
 clientTest(
   "an answer in time leaves no timer; none in time is a TimeoutError, and the receipt comes too late",
   async (rig) => {

@@ -286,3 +286,10 @@ clientTest("those who call next at the same time go on in order", async (rig) =>
   await Promise.all([b, c]);
   assertEquals(order, ["1", "2", "3"]);
 });
+
+clientTest("a `subscribe()` whose time is over takes its SUBSCRIBE back", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  await assertRejects(() => stomp.subscribe("/queue/a", { timeout: 20 }), TimeoutError);
+  const [said, undone] = await peer.frames(2);
+  assertEquals([said!.command, undone!.command, undone!.get("id")], ["SUBSCRIBE", "UNSUBSCRIBE", said!.get("id")]);
+});

@@ -112,4 +112,25 @@ export const BASE_FAULTS: readonly Fault[] = [
     to: "    this.#bytes = 0;",
     tests: ["flow", "blocked"],
   },
+  {
+    file: "base/deadline.ts",
+    name: "a delay ends without its signal",
+    from: "const aborted = () => end(false);\n    const timer",
+    to: "const aborted = () => {};\n    const timer",
+    tests: ["worker", "consume"],
+  },
+  {
+    file: "base/inbox.ts",
+    name: "what was there before the end is lost",
+    from: "if (this.#items !== undefined) this.#meter.leave(this.#items);",
+    to: "if (this.#items !== undefined) this.#meter.leave(this.#items), this.#items.clear();",
+    tests: ["flow"],
+  },
+  {
+    file: "base/queue.ts",
+    name: "an item that is twice in a queue is removed twice",
+    from: `if (typeof known === "number" || known.length === 0) this.#byItem.delete(item);`,
+    to: "this.#byItem.delete(item);",
+    tests: ["queue"],
+  },
 ];

@@ -126,4 +126,11 @@ export const CODEC_FAULTS: readonly Fault[] = [
     to: "",
     tests: ["conversation"],
   },
+  {
+    file: "codec/decoder.ts",
+    name: "spaces between frames pass",
+    from: "    if (at === length) return false;\n    if (this.#afterCr)",
+    to: "    while (bytes[at] === 32) this.#at = ++at;\n    if (at === length) return false;\n    if (this.#afterCr)",
+    tests: ["decoder"],
+  },
 ];

@@ -105,4 +105,25 @@ export const CONNECTION_FAULTS: readonly Fault[] = [
     to: "",
     tests: ["write_buffer"],
   },
+  {
+    file: "connection/socket.ts",
+    name: "an end waits for a far end that never ends",
+    from: "await Promise.race([this.#finish(), late.promise]);",
+    to: "await this.#finish();",
+    tests: ["socket"],
+  },
+  {
+    file: "connection/heartbeat.ts",
+    name: "a heart-beat comes late when a frame was sent",
+    from: "if (!this.#over) this.#scheduleSend(due <= 0 ? this.#plan.send * SEND_SHARE : due);",
+    to: "if (!this.#over) this.#scheduleSend(this.#plan.send * SEND_SHARE);",
+    tests: ["heartbeat"],
+  },
+  {
+    file: "connection/write_buffer.ts",
+    name: "a frame is cut at the end of the buffer",
+    from: "if (this.#used + size > CHUNK) this.#flush();",
+    to: "",
+    tests: ["write_buffer", "send"],
+  },
 ];

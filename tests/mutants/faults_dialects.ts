@@ -98,4 +98,25 @@ export const DIALECTS_FAULTS: readonly Fault[] = [
     to: `if (id !== "") return id;`,
     tests: ["redelivery"],
   },
+  {
+    file: "dialects/dialect.ts",
+    name: "an outage of a quorum queue ends the subscription",
+    from: "/\\binternal_error\\b[^]*\\b(timeout|timed out|noproc|nodedown|noconnection|no_quorum|leader)\\b/i,",
+    to: "",
+    tests: ["resubscribe"],
+  },
+  {
+    file: "dialects/dialect.ts",
+    name: "an operator's end counts against a message",
+    from: '[/^connection_forced\\n/, "connection"],',
+    to: "",
+    tests: ["connection_errors", "dialect", "session"],
+  },
+  {
+    file: "dialects/redelivery.ts",
+    name: "messages with other bodies are the same",
+    from: "hash.addBytes(body.subarray(0, MAX_HASHED_BYTES));",
+    to: "",
+    tests: ["redelivery"],
+  },
 ];
