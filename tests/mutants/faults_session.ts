@@ -145,7 +145,7 @@ export const SESSION_FAULTS: readonly Fault[] = [
     name: "a socket reads on though nobody takes its frames",
     from: "else this.#socket.pause();",
     to: "",
-    tests: ["conversation", "stompy", "flow"],
+    tests: ["conversation"],
   },
   {
     file: "session/targets.ts",
