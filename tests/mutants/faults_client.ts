@@ -17,8 +17,8 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/sender.ts",
     name: "`expires` counts from the transmission",
-    from: "{ ...options, expires: new Date(Date.now() + expires) } : options",
-    to: "options : options",
+    from: "return Object.create(options, { expires: { value: new Date(Date.now() + expires) } }) as MessageOptions;",
+    to: "return options;",
     tests: ["reconnect"],
   },
   {
@@ -122,8 +122,8 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/keeper.ts",
     name: "short sessions begin the waits from the start for ever",
-    from: "this.#short = lasted >= STABLE ? 0 : this.#short + 1;",
-    to: "this.#short = lasted >= STABLE ? 0 : 1;",
+    from: "lasted >= STABLE || session.progress.hasConvicted ? 0 : this.#short + 1;",
+    to: "lasted >= STABLE || session.progress.hasConvicted ? 0 : 1;",
     tests: ["keeper_clock", "keeper"],
   },
   {
