@@ -90,6 +90,11 @@ export class Outgoing implements ReceiptWaiter, Suspect {
     }
   }
 
+  /** Bytes of its body, or, for text, its length. */
+  get size(): number {
+    return this.parcel.size;
+  }
+
   /** What it is, for messages. */
   describe(): string {
     return `SEND to ${this.parcel.destination}`;

@@ -27,8 +27,20 @@ export interface Suspicion {
 export interface Suspect {
   /** What is known against it; `undefined` when nothing is. */
   suspicion: Suspicion | undefined;
+  /** Bytes of its body, or, for text, its length. */
+  readonly size: number;
   /** What it is, for messages: "SEND to /queue/a". */
   describe(): string;
+}
+
+/** A body of this size may be more than a broker takes. */
+const LARGE_BYTES = 1 << 20;
+
+function likelyReason({ size }: Suspect): string {
+  return size >= LARGE_BYTES
+    ? `its body of ${size} bytes may be more than the broker takes`
+    : "the broker may not take one of its headers, its queue may be full and reject it, or, where octets go over " +
+      "RabbitMQ's Web STOMP, web_stomp.ws_frame has to be binary";
 }
 
 /** A message becomes a suspect when this many connections ended while its receipt was open. */
@@ -113,11 +125,10 @@ export class Trial {
     if (verdict === "doubt") return ++suspicion.accusedAlone >= GUILTY_ERRORS ? error : undefined;
     if (error.cause instanceof BrokerErrorResponse || this.#now() - this.#openedAt > AT_ONCE_MS) return undefined;
     if (++suspicion.lossesAlone < GUILTY_LOSSES) return undefined;
-    return new ConnectionError(
-      `Cannot confirm ${message.describe()}: the broker closed the connection each time that it was sent, ` +
-        "also when it was sent alone; it may be too large for the broker, or its queue may be full",
-      { cause: error },
-    );
+    const closed = "the broker closed the connection each time that it was sent, also when it was sent alone";
+    return new ConnectionError(`Cannot confirm ${message.describe()}: ${closed}; ${likelyReason(message)}`, {
+      cause: error,
+    });
   }
 
   /** The culprit is found: the others are cleared. */

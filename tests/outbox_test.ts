@@ -91,6 +91,7 @@ clientTest("send() of a message that ends the connection without a word is refus
   });
   assertInstanceOf(error, ConnectionError);
   assert(error.message.includes("the broker closed the connection each time that it was sent"), error.message);
+  assert(error.message.includes("its queue may be full"), error.message);
   assertEquals(copies, [1, 1, 1, 1, 1, 1]);
   assertEquals(connections, 6);
 });
@@ -115,7 +116,10 @@ clientTest("send() of many messages that are refused: the wait before each new c
 });
 
 test("Trial: suspects are sent one at a time, then more, but never many", () => {
-  const suspects: Suspect[] = Array.from({ length: 2000 }, () => ({ suspicion: undefined, describe: () => "SEND" }));
+  const suspects: Suspect[] = Array.from(
+    { length: 2000 },
+    () => ({ suspicion: undefined, size: 1, describe: () => "SEND" }),
+  );
   for (const suspect of suspects) noteSuspicion(suspect, new ConnectionError("lost"), "doubt");
   const trial = Trial.of(suspects, () => 0)!;
   const sizes: number[] = [];
