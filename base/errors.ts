@@ -240,7 +240,9 @@ function placeOf(line: string): string {
 function brokerWords(frame: ErrorFrame): string {
   const header = frame.headers["message"]?.trim();
   const body = textOf(frame).trim();
-  const firstLine = body.split(/[\r\n]/, 1)[0]!.trim();
+  // RabbitMQ may give an Erlang term, in which the reason is the text in quotation marks.
+  const quoted = /^Reason: \{[^"]*"([^"]+)"/.exec(body)?.[1];
+  const firstLine = quoted ?? body.split(/[\r\n]/, 1)[0]!.trim();
   const words = header && firstLine && firstLine !== header ? `${header} (${firstLine})` : header || firstLine;
   if (!words) return "it gave no reason";
   const line = words.replace(/[ \t\r\n]+/g, " ");

@@ -134,3 +134,20 @@ clientTest("a subscription that the broker cancels ends with an error, and nothi
   const again = await subscribed(stomp, peer, "/queue/a", { id: subscription.id });
   assertEquals(again.id, subscription.id);
 });
+
+test("BrokerErrorResponse has the quoted reason of an Erlang term", () => {
+  const bodies = [
+    `Reason: {shutdown,\n            {connection_closing,\n                {server_initiated_close,540,\n` +
+    `                    "automatic acknowledgement not supported by stream queue 's' in vhost '/'"}}}`,
+    `Reason: {shutdown,\n            {connection_closing,\n                {server_initiated_close,320,\n` +
+    `                    <<"the reason of the operator">>}}}`,
+  ];
+  const words = bodies.map((body) => {
+    const frame = new Frame().buildFrame({ command: "ERROR", headers: { message: "AMQP channel died" }, body });
+    return new BrokerErrorResponse(frame).message;
+  });
+  assertEquals(words, [
+    "Broker answered ERROR: AMQP channel died (automatic acknowledgement not supported by stream queue 's' in vhost '/')",
+    "Broker answered ERROR: AMQP channel died (the reason of the operator)",
+  ]);
+});
