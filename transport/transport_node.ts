@@ -223,6 +223,7 @@ class NodeChannel implements ByteChannel {
   readonly #reading: Way["reading"];
   #closed = false;
   #unwritten = 0;
+  #onSent: (() => void) | undefined; // the socket is to be destroyed
   #waiting: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
   constructor(socket: net.Socket, peer: string, { reader, reading }: Way) {
@@ -274,10 +275,20 @@ class NodeChannel implements ByteChannel {
     if (this.#closed) return;
     return new Promise((resolve) => {
       this.#socket.once("close", () => resolve());
-      // With data unsent, Bun keeps the socket for as long as the far end takes nothing. What it takes soon is not lost.
       const { _handle: handle } = this.#socket as { _handle?: { terminate?(): void } };
-      if (this.#unwritten > 0 && handle?.terminate) setTimeout(() => handle.terminate!(), UNSENT_GRACE_MS).unref();
-      this.#socket.destroy();
+      if (this.#unwritten === 0 || handle?.terminate === undefined) {
+        this.#socket.destroy();
+        return;
+      }
+      // With data unsent, Bun would keep the socket for as long as the far end takes nothing. What it takes soon is sent.
+      const end = () => {
+        clearTimeout(timer);
+        this.#onSent = undefined;
+        if (this.#unwritten > 0) handle.terminate!();
+        this.#socket.destroy();
+      };
+      const timer = setTimeout(end, UNSENT_GRACE_MS);
+      this.#onSent = end;
     });
   }
 
@@ -289,6 +300,7 @@ class NodeChannel implements ByteChannel {
     this.#unwritten--;
     if (error) this.#waiting?.reject(this.transport.writeFailed(error));
     else if (this.#unwritten === 0) this.#waiting?.resolve();
+    if (this.#unwritten === 0) this.#onSent?.();
   };
 }
 
