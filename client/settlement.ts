@@ -12,6 +12,7 @@ import { checkWait, within } from "../base/deadline.ts";
 import { AcknowledgeError, NotConnectedError, StaleMessageError } from "../base/errors.ts";
 import type { SessionKeeper } from "./keeper.ts";
 import type { AcknowledgeOptions, Message } from "./message.ts";
+import type { Session } from "../session/session.ts";
 import { inTransaction, type Transaction } from "./transaction.ts";
 
 /** What was said of a message within a transaction. */
@@ -84,9 +85,10 @@ export class Settlement {
    * The messages that have to be acknowledged before this one, because an ACK of it does not stand for them; oldest
    * first.
    */
-  before(message: Message): Frame[] {
+  before(message: Message): readonly Frame[] {
+    if (this.#open === undefined) return NONE; // the common case
     const earlier: Frame[] = [];
-    for (const { number, headers } of this.#open ?? []) {
+    for (const { number, headers } of this.#open) {
       if (number >= message.number) break;
       earlier.push(new Frame().buildFrame({ command: "MESSAGE", headers }));
     }
@@ -231,6 +233,19 @@ export class RefusedMessages {
 }
 
 const WRITTEN: Promise<boolean> = Promise.resolve(true);
+const NONE: readonly Frame[] = [];
+
+function acknowledge(
+  session: Session,
+  transaction: Transaction | undefined,
+  command: "ACK" | "NACK",
+  message: Frame,
+  headers: Readonly<Record<string, string>> | undefined,
+): Promise<void> | undefined {
+  return transaction
+    ? inTransaction.acknowledge(transaction, command, message, headers)
+    : session.acknowledge(command, message, headers);
+}
 
 /** What acknowledgements need of their client. */
 export interface AcknowledgementsOwner {
@@ -287,12 +302,8 @@ export class Acknowledgements {
     if (!isCurrent) {
       throw new AcknowledgeError(`Cannot ${what}: the subscription to ${destination} has ended`);
     }
-    const say = (one: Frame) =>
-      transaction
-        ? inTransaction.acknowledge(transaction, command, one, headers)
-        : session.acknowledge(command, one, headers);
-    for (const earlier of settlement.before(message)) say(earlier);
-    const room = say(message);
+    for (const earlier of settlement.before(message)) acknowledge(session, transaction, command, earlier, headers);
+    const room = acknowledge(session, transaction, command, message, headers);
     const tentative = settlement.settle(message, command, transaction !== undefined);
     if (tentative) inTransaction.onEnd(transaction!, tentative);
     if (command === "NACK" && headers?.["requeue"] !== "false") this.refused.note(message);
