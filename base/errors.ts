@@ -199,14 +199,14 @@ export async function traced<T>(promise: Promise<T>): Promise<T> {
  * a call pays for its stack only when it fails. JavaScriptCore (Bun, Safari) does not look through such a promise.
  */
 export async function rejection(error: unknown): Promise<never> {
-  // The other promise is tied to this one in a microtask of its own.
+  // The engine ties the other promise to this one in a separate microtask.
   await undefined;
   await undefined;
   addCaller(error);
   throw error;
 }
 
-/** To write a stack out takes 0.3 ms in Deno. Of thousands of calls that fail together the first so many have theirs. */
+/** Writing out a stack takes 0.3 ms in Deno, so only this many calls that fail together get theirs. */
 const MAX_CALLERS_AT_ONCE = 100;
 
 /** Milliseconds in which calls fail together. */
