@@ -216,9 +216,11 @@ export class Outbox implements OutgoingKeeper {
   /** Queues all that is on no connection, and does not wait for the end of an outage. */
   #resend(): void {
     const messages = [...this.#accepted].filter((outgoing) => !outgoing.isSent && !this.#postponed.has(outgoing));
-    this.#trial = Trial.of(messages, () => this.#clock.now());
+    const trial = this.#trial = Trial.of(messages, () => this.#clock.now());
     this.#unsent = new Fifo();
-    for (const outgoing of messages) this.#unsent.push(outgoing);
+    // Suspects come first: nothing else is sent before the trial is over.
+    for (const outgoing of messages) if (trial?.isSuspect(outgoing)) this.#unsent.push(outgoing);
+    for (const outgoing of messages) if (!trial?.isSuspect(outgoing)) this.#unsent.push(outgoing);
     this.#move();
   }
 

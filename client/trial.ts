@@ -96,6 +96,11 @@ export class Trial {
     return suspects.size > 0 ? new Trial(suspects, now) : undefined;
   }
 
+  /** Whether a message is one of those that are tried. */
+  isSuspect(message: Suspect): boolean {
+    return this.#suspects.has(message);
+  }
+
   /** Lets a message be sent, or has it wait: for those before it, and, where it is no suspect, for the end of the trial. */
   admit(message: Suspect): boolean {
     if (this.#open.size >= this.#window || !this.#suspects.has(message)) return false;

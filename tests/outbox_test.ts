@@ -322,3 +322,21 @@ clientTest("send() that is refused because a part of the broker is down is tried
   assertEquals((await confirm(next, "SEND")).body, "a");
   await sending;
 });
+
+clientTest("a message that waits for the end of an outage does not stand in the way of a trial", async (rig) => {
+  const { stomp, peer, server } = await rig.pair({ ...HASTY, timeout: 20_000 }, "1.2", "server:RabbitMQ/3.10.8\n");
+  const down = stomp.send("/queue/down", "x");
+  await peer.frame("SEND");
+  const words = "NOT_FOUND - home node 'rabbit@b' of durable queue 'down' in vhost '/' is down or inaccessible";
+  await peer.write(`ERROR\nmessage:not_found\n\n${words}\0`);
+  await peer.finish();
+  const second = await server.welcome();
+  const up = [stomp.send("/queue/up", "1"), stomp.send("/queue/up", "2")];
+  await second.frames(2, "SEND");
+  await second.write(REFUSAL);
+  await second.finish();
+  await new Promise((resolve) => setTimeout(resolve, 3500)); // the wait of "x" ends while there is no connection
+  const third = await server.welcome();
+  for (const body of ["1", "2", "x"]) assertEquals((await confirm(third, "SEND")).body, body);
+  await Promise.all([...up, down]);
+});
