@@ -38,7 +38,7 @@
  * @module
  */
 export { ConnectionError, type ErrorFrame, StompError, type StompErrorOptions } from "./base/errors.ts";
-export { Broker, type BrokerCounts, type BrokerOptions, type ListenOptions } from "./broker/broker.ts";
+export { Broker, type BrokerOptions, type BrokerStats, type ListenOptions } from "./broker/broker.ts";
 export type { Version } from "./codec/headers.ts";
 export type { DecoderLimits } from "./codec/limits.ts";
 export type { Clock, HeartbeatOffer } from "./connection/heartbeat.ts";

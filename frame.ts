@@ -22,6 +22,6 @@ export {
 } from "./base/errors.ts";
 export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/queue.ts";
 export type { SocketOf } from "./codec/conversation.ts";
-export type { FrameParts, HeadersInit, HeaderValue } from "./codec/encode.ts";
+export type { FrameHeadersInit, FrameParts, HeaderValue } from "./codec/encode.ts";
 export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
-export type { Headers, Version } from "./codec/headers.ts";
+export type { FrameHeaders, Version } from "./codec/headers.ts";

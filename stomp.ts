@@ -15,7 +15,7 @@ export type { ReadOptions, WaitOptions } from "./base/deadline.ts";
 export * from "./base/errors.ts";
 export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/queue.ts";
 export type { ReconnectOptions } from "./base/backoff.ts";
-export type { ConsumeOptions, Handler, RetryOptions } from "./client/consume.ts";
+export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/consume.ts";
 export { type AcknowledgeOptions, type Acknowledger, Message } from "./client/message.ts";
 export type { OutboxLimits } from "./client/outbox.ts";
 export type { Reply, RequestOptions } from "./client/request.ts";
@@ -41,13 +41,13 @@ export type {
   TransactionSendOptions,
 } from "./client/transaction.ts";
 export type { SocketOf } from "./codec/conversation.ts";
-export type { FrameParts, HeadersInit, HeaderValue } from "./codec/encode.ts";
+export type { FrameHeadersInit, FrameParts, HeaderValue } from "./codec/encode.ts";
 export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
-export type { Headers, Version } from "./codec/headers.ts";
+export type { FrameHeaders, Version } from "./codec/headers.ts";
 export type { DecoderLimits } from "./codec/limits.ts";
 export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.ts";
-export type { BrokerFamily, ConsumerOptions, FrameLimits, MessageOptions } from "./dialects/dialect.ts";
+export type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "./dialects/dialect.ts";
 export type { AckMode } from "./session/acknowledge.ts";
-export type { MessageTarget } from "./session/targets.ts";
+export type { MessageSink } from "./session/targets.ts";
 export type { ByteSink, DirectIo } from "./transport/channel.ts";
 export type { TlsOptions, Transport } from "./transport/transport.ts";

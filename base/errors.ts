@@ -151,7 +151,7 @@ export class UnsupportedByBrokerError extends StompError {
   }
 }
 
-/** The client holds as many unconfirmed messages as it may (`maxPending`), and the caller asked not to wait. */
+/** The client holds as many unconfirmed messages as it may (`outbox`), and the caller asked not to wait. */
 export class OutboxFullError extends StompError {
   /** The name of the class. */
   override name = "OutboxFullError";

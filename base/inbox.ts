@@ -8,7 +8,7 @@ import { rejection, type StompError, traced } from "./errors.ts";
 import { Fifo } from "./queue.ts";
 
 /** How much an inbox holds before it asks for a pause. */
-export interface InboxLimits {
+export interface QueueLimits {
   /** Items. Default 1,024. */
   items?: number | undefined;
   /** Bytes. Default 4,194,304 (4 MiB). */
@@ -31,7 +31,7 @@ export interface Meter<T> {
  * How full an inbox is: there is `room`; it is `full`, so that nobody should read on for its sake; or it holds so much
  * more than that, because others had to read on, that nobody should read on at all: it is `blocked`.
  */
-export type Fill = "room" | "full" | "blocked";
+export type QueueFill = "room" | "full" | "blocked";
 
 /** An inbox is blocked at this many times the limits at which it is full. */
 const BLOCKED = 8;
@@ -40,7 +40,7 @@ const BLOCKED = 8;
 const BLOCKED_BYTES = 1 << 26;
 
 /** Somebody who waits for an item. */
-export interface Taker<T> {
+export interface QueueWaiter<T> {
   /** Gets it; or `undefined` when there will be none. */
   onItem: (item: T | undefined) => void;
   /** There will be none, because of that. */
@@ -53,18 +53,18 @@ export interface Taker<T> {
  * and not where to lose things. There is room again when half was taken; blocked is over with the first item below that
  * limit, because whoever waits for an answer should wait no longer than necessary.
  */
-export class Inbox<T> {
+export class BoundedQueue<T> {
   // What a message touches comes first: with thousands of inboxes that lets one load from memory do.
-  #taker: Taker<T> | undefined; // who waits: mostly one, or nobody
-  #takers: Fifo<Taker<T>> | undefined; // the others behind
+  #taker: QueueWaiter<T> | undefined; // who waits: mostly one, or nobody
+  #takers: Fifo<QueueWaiter<T>> | undefined; // the others behind
   #items: Fifo<T> | undefined; // since one had to wait
   #ended = false;
   #error: StompError | undefined;
   #bytes = 0;
-  #fill: Fill = "room";
-  #told: Fill = "room"; // the most that was told since there was room
+  #fill: QueueFill = "room";
+  #told: QueueFill = "room"; // the most that was told since there was room
   readonly #meter: Meter<T>;
-  readonly #onFill: (fill: Fill, news: T | undefined) => void;
+  readonly #onFill: (fill: QueueFill, news: T | undefined) => void;
   readonly #maxItems: number;
   readonly #maxBytes: number;
   #onEmpty: (() => void)[] | undefined;
@@ -74,7 +74,7 @@ export class Inbox<T> {
    *
    * @throws {RangeError} when a limit leaves no room at all.
    */
-  constructor(meter: Meter<T>, onFill: (fill: Fill, news: T | undefined) => void, limits: InboxLimits = {}) {
+  constructor(meter: Meter<T>, onFill: (fill: QueueFill, news: T | undefined) => void, limits: QueueLimits = {}) {
     this.#meter = meter;
     this.#onFill = onFill;
     this.#maxItems = limits.items ?? 1024;
@@ -95,7 +95,7 @@ export class Inbox<T> {
   }
 
   /** How full it is. */
-  get fill(): Fill {
+  get fill(): QueueFill {
     return this.#fill;
   }
 
@@ -141,7 +141,7 @@ export class Inbox<T> {
   }
 
   /** Has a taker wait for the next item, where none is there now: what costs the least while many wait. */
-  wait(taker: Taker<T>): void {
+  wait(taker: QueueWaiter<T>): void {
     if (this.#error) taker.onError(this.#error);
     else if (this.#ended) taker.onItem(undefined);
     else this.#queueUp(taker);
@@ -173,7 +173,7 @@ export class Inbox<T> {
           if (item !== undefined) onTaken?.(item);
           resolve(item);
         };
-        const taker: Taker<T> = { onItem: taken, onError: reject };
+        const taker: QueueWaiter<T> = { onItem: taken, onError: reject };
         this.#queueUp(taker);
         if (options.signal === undefined && options.timeout === undefined) return;
         const stop = onGiveUp(options, what, (error) => {
@@ -244,7 +244,7 @@ export class Inbox<T> {
     return this.length >= this.#maxItems * BLOCKED || this.#bytes >= this.#blockedBytes;
   }
 
-  #queueUp(taker: Taker<T>): void {
+  #queueUp(taker: QueueWaiter<T>): void {
     if (this.#taker === undefined) this.#taker = taker;
     else (this.#takers ??= new Fifo()).push(taker);
   }
@@ -265,7 +265,7 @@ export class Inbox<T> {
     else if (this.#fill === "blocked" && !this.#isBlocked) this.#set("full");
   }
 
-  #set(fill: Fill, item?: T): void {
+  #set(fill: QueueFill, item?: T): void {
     if (fill === this.#fill) return;
     this.#fill = fill;
     const isNews = item !== undefined && this.#told !== fill;

@@ -8,7 +8,7 @@
  * Makes the instances of a class show themselves as `show` says, in Deno, Bun and Node. Fields that are private to a
  * class are hidden anyway; this is for public ones that hold too much or too secret things.
  */
-export function showAs<T extends object>(type: { prototype: T }, show: (instance: T) => unknown): void {
+export function setInspect<T extends object>(type: { prototype: T }, show: (instance: T) => unknown): void {
   define(type.prototype, "nodejs.util.inspect.custom", function (this: T) {
     return show(this);
   });

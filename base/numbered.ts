@@ -11,7 +11,7 @@ const MOST_PLACES = 1 << 16;
  * Gives out numbers that count up, and keeps a thing under each until it is taken. Things are mostly taken in the order
  * that they came in; then a place costs a fraction of what it costs in a `Map`.
  */
-export class Numbered<T extends object> {
+export class SequenceMap<T extends object> {
   // A ring for the numbers from `#first` to before `#next`: its length is a power of two, or 0.
   #ring: (T | undefined)[] = [];
   #first = 1;

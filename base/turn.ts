@@ -16,7 +16,7 @@ interface TurnTimers {
  *
  * @returns what cancels it.
  */
-export function nextTurn(callback: () => void): () => void {
+export function afterMacrotask(callback: () => void): () => void {
   // Asked for here and not above: under Deno the mention of these loads what is behind them, for 8 ms.
   const { setImmediate, clearImmediate } = globalThis as TurnTimers;
   if (setImmediate && clearImmediate) {

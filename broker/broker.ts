@@ -20,7 +20,7 @@ import {
   systemClock,
 } from "../connection/heartbeat.ts";
 import { completeLimits, type DecoderLimits } from "../codec/limits.ts";
-import { FramedSocket } from "../connection/socket.ts";
+import { FrameConnection } from "../connection/socket.ts";
 import { addressText, type Listener, type Transport } from "../transport/transport.ts";
 
 /** How a broker behaves; also {@linkcode DecoderLimits}, which hold for everything that it receives. */
@@ -60,7 +60,7 @@ export interface ListenOptions extends BrokerOptions {
 }
 
 /** How much a broker holds. */
-export interface BrokerCounts {
+export interface BrokerStats {
   /** Connections. */
   peers: number;
   /** Queues and topics. */
@@ -137,7 +137,7 @@ export class Broker implements AsyncDisposable {
   }
 
   /** How much it holds at this moment. */
-  get counts(): BrokerCounts {
+  get stats(): BrokerStats {
     return { peers: this.#connections.size, ...this.#core.counts };
   }
 
@@ -186,7 +186,7 @@ class Connection implements PeerWire {
   readonly ended: Promise<void>;
   readonly #core: BrokerCore;
   readonly #clock: Clock;
-  readonly #socket: FramedSocket;
+  readonly #socket: FrameConnection;
   readonly #peer: Peer;
   readonly #resolveEnded: () => void;
   #heartbeat: Heartbeat | undefined;
@@ -198,7 +198,7 @@ class Connection implements PeerWire {
     this.#resolveEnded = resolve;
     this.#core = core;
     this.#clock = settings.clock;
-    this.#socket = new FramedSocket(transport, { ...settings, followsCrlf: true });
+    this.#socket = new FrameConnection(transport, { ...settings, followsCrlf: true });
     const peer = this.#peer = core.join(this);
     const { clock, connectTimeout } = settings;
     this.#cancelDeadline = clock.after(connectTimeout, () => {

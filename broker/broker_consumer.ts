@@ -6,7 +6,7 @@
 import { Outstanding, type Placed, type Span } from "./broker_outstanding.ts";
 import { type Entry, type Queue, type Taker, textBytes } from "./broker_queue.ts";
 import { Frame } from "../codec/frame.ts";
-import { encodeHeader, headerRules, type Headers, parseHeaders, type Version } from "../codec/headers.ts";
+import { encodeHeader, type FrameHeaders, headerRules, parseHeaders, type Version } from "../codec/headers.ts";
 
 /** How messages are acknowledged. */
 export type AckMode = "auto" | "client" | "client-individual";
@@ -209,11 +209,11 @@ class MessageFrame extends Frame {
     this.#version = version;
   }
 
-  override get headers(): Headers {
+  override get headers(): FrameHeaders {
     return parseHeaders(this.#lines, headerRules("MESSAGE", this.#version));
   }
 
-  override set headers(_headers: Headers) {
+  override set headers(_headers: FrameHeaders) {
     throw new TypeError("Cannot set headers: the frame was written already");
   }
 

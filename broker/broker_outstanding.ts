@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Numbered } from "../base/numbered.ts";
+import { SequenceMap } from "../base/numbered.ts";
 
 /** What has to be known of a delivery. */
 export interface Placed {
@@ -31,7 +31,7 @@ const MAX_IDLE_PLACES = 1024;
  */
 export class Outstanding<D extends Placed> {
   readonly #isCumulative: boolean;
-  #items = new Numbered<D>();
+  #items = new SequenceMap<D>();
   #base = 0; // the place before number 1 of `#items`
   #open: Span[] = [{ first: 1, last: Infinity }]; // in `client` mode, the last places first
 
@@ -96,7 +96,7 @@ export class Outstanding<D extends Placed> {
     }
     if (this.#items.size > 0 || this.#items.next <= MAX_IDLE_PLACES) return;
     this.#base += this.#items.next - 1;
-    this.#items = new Numbered();
+    this.#items = new SequenceMap();
   }
 
   #takeUpTo(place: number): Span[] {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { encodeHeader, headerRules, type Headers, parseHeaders, type Version } from "../codec/headers.ts";
+import { encodeHeader, type FrameHeaders, headerRules, parseHeaders, type Version } from "../codec/headers.ts";
 import { Fifo } from "../base/queue.ts";
 
 /** Headers of a SEND that say something to the broker, or that only the broker may write on a MESSAGE. */
@@ -54,7 +54,7 @@ export class StoredMessage {
   #holders = 0;
 
   /** Makes a message of the headers of a SEND; `body` becomes the message's own, or is in a block with others. */
-  constructor(id: string, headers: Headers, body: Uint8Array, block?: Holding) {
+  constructor(id: string, headers: FrameHeaders, body: Uint8Array, block?: Holding) {
     let lines = "";
     for (const name in headers) {
       if (!NOT_THE_USERS.has(name)) lines += encodeHeader(name, headers[name]!, WIRE);

@@ -4,7 +4,7 @@
  * @module
  */
 import { type Holding, Queue, type QueueKeeper, StoredMessage, type Taker, textBytes } from "./broker_queue.ts";
-import type { Headers } from "../codec/headers.ts";
+import type { FrameHeaders } from "../codec/headers.ts";
 import { Fifo } from "../base/queue.ts";
 import { decodeLenient } from "../codec/text.ts";
 
@@ -55,7 +55,7 @@ export class Store implements QueueKeeper {
   }
 
   /** Makes a message out of the headers and the body of a SEND; `undefined` when there is no room for it. */
-  message(headers: Headers, body: Uint8Array): StoredMessage | undefined {
+  message(headers: FrameHeaders, body: Uint8Array): StoredMessage | undefined {
     // Before anything is copied, and again when it is known what the headers take.
     if (!this.#hasRoomFor(body.length)) return undefined;
     const id = `${this.#session}-${++this.#ids}`;
@@ -201,7 +201,7 @@ class Slab {
   }
 
   /** Makes a message with a body of its own. */
-  message(id: string, headers: Headers, body: Uint8Array): StoredMessage {
+  message(id: string, headers: FrameHeaders, body: Uint8Array): StoredMessage {
     const { length } = body;
     if (length === 0) return new StoredMessage(id, headers, NOTHING);
     if (length > this.#size / 8) {

@@ -6,20 +6,20 @@
 import { readAckMode } from "../session/acknowledge.ts";
 import { beginSteps, type WaitOptions, within } from "../base/deadline.ts";
 import { Frame } from "../codec/frame.ts";
-import type { Inbox } from "../base/inbox.ts";
-import type { SessionKeeper } from "./keeper.ts";
+import type { BoundedQueue } from "../base/inbox.ts";
+import type { Reconnector } from "./keeper.ts";
 import type { Message } from "./message.ts";
 import { checkByHand } from "../session/raw_frames.ts";
-import type { Subscriptions } from "./subscriptions.ts";
+import type { SubscriptionRegistry } from "./subscriptions.ts";
 
 /** What it takes of the client. */
 export interface ByHandOwner {
   /** Keeps the connection. */
-  readonly keeper: SessionKeeper;
+  readonly reconnector: Reconnector;
   /** Keeps the subscriptions. */
-  readonly subscriptions: Subscriptions;
+  readonly subscriptions: SubscriptionRegistry;
   /** Where the messages of a SUBSCRIBE go. */
-  readonly inbox: Inbox<Message>;
+  readonly inbox: BoundedQueue<Message>;
   /** Milliseconds that a call takes at most, where it says nothing else. */
   readonly timeout: number;
 }
@@ -29,9 +29,9 @@ export interface ByHandOwner {
  *
  * @throws {TypeError} for CONNECT and DISCONNECT.
  */
-export async function sendByHand(frame: Frame, options: WaitOptions, owner: ByHandOwner): Promise<Frame | undefined> {
+export async function sendRawFrame(frame: Frame, options: WaitOptions, owner: ByHandOwner): Promise<Frame | undefined> {
   checkByHand(frame);
-  const { keeper, subscriptions, inbox, timeout } = owner;
+  const { reconnector, subscriptions, inbox, timeout } = owner;
   const left = beginSteps(options, timeout);
   const { destination, id, ack, ...headers } = frame.headers;
   if (frame.command === "SUBSCRIBE") {
@@ -39,7 +39,7 @@ export async function sendByHand(frame: Frame, options: WaitOptions, owner: ByHa
     const made = await subscriptions.subscribe(destination ?? "", subscribe, inbox);
     return "receipt" in headers ? await subscriptions.receiptOf(made) : undefined;
   }
-  const session = await keeper.ready(`send ${frame.command}`, left());
+  const session = await reconnector.ready(`send ${frame.command}`, left());
   const ended = frame.command === "UNSUBSCRIBE" ? subscriptions.find(id, destination) : undefined;
   const sent = ended && id === undefined ? withId(frame, ended.id) : frame;
   if ("receipt" in headers) {

@@ -6,8 +6,8 @@
 import { checkDelay, checkTime, checkType, checkWhole, kindOf } from "../base/checks.ts";
 import { checkWaitOptions, delay, onGiveUp, type WaitOptions } from "../base/deadline.ts";
 import { AcknowledgeError } from "../base/errors.ts";
-import { nextTurn } from "../base/turn.ts";
-import { type HeadersInit, toHeaders } from "../codec/encode.ts";
+import { afterMacrotask } from "../base/turn.ts";
+import { type FrameHeadersInit, toHeaders } from "../codec/encode.ts";
 import type { Message } from "./message.ts";
 import type { RefusedMessages } from "./settlement.ts";
 import type { SubscribeOptions } from "./stomp_options.ts";
@@ -18,7 +18,7 @@ import { accessForWorker, type Subscription, type WorkerAccess } from "./subscri
  * What is done with each message; `message.attempts` tells how often it was delivered. The signal aborts when the loop is
  * over and nobody waits for the handler any more.
  */
-export type Handler = (message: Message, signal: AbortSignal) => unknown;
+export type MessageHandler = (message: Message, signal: AbortSignal) => unknown;
 
 /** How a handler that throws is run again. */
 export interface RetryOptions {
@@ -48,7 +48,7 @@ export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions
    * refused: 100 ms, doubling up to 30 s. Held, it takes no place of the concurrency (but in mode `client`, where it does)
    * and one of the prefetch, so that when more messages fail than `prefetch` allows, the others wait.
    */
-  nackHeaders?: HeadersInit | undefined;
+  nackHeaders?: FrameHeadersInit | undefined;
   /**
    * Told what a handler threw, when it is not run again for this delivery: the message is refused, or left to the broker
    * because the loop ends or the connection is gone. What this throws ends the loop.
@@ -121,7 +121,7 @@ export function forWorker(options: ConsumeOptions): TunedSubscribeOptions {
  */
 export class Worker {
   readonly #subscription: Subscription;
-  readonly #handler: Handler;
+  readonly #handler: MessageHandler;
   readonly #options: ConsumeOptions;
   readonly #refusedMessages: RefusedMessages;
   readonly #onFailed: ((message: Message, error: unknown) => Promise<boolean>) | undefined;
@@ -143,7 +143,7 @@ export class Worker {
    */
   constructor(
     subscription: Subscription,
-    handler: Handler,
+    handler: MessageHandler,
     options: ConsumeOptions,
     refusedMessages: RefusedMessages,
     onFailed?: (message: Message, error: unknown) => Promise<boolean>,
@@ -241,7 +241,7 @@ export class Worker {
   async #letDrainPass(message: Message, result: unknown): Promise<void> {
     let isDone = false;
     const done = (async () => await result)().finally(() => isDone = true);
-    await Promise.race([done, new Promise<void>((resolve) => nextTurn(resolve))]);
+    await Promise.race([done, new Promise<void>((resolve) => afterMacrotask(resolve))]);
     if (!isDone) {
       this.#access.letGo(message);
       // In mode auto it waits for the queue to be emptied, which somebody has to be free for.

@@ -15,7 +15,7 @@ import {
   TimeoutError,
 } from "../base/errors.ts";
 import { toHeaders } from "../codec/encode.ts";
-import { assertVersion, type Headers } from "../codec/headers.ts";
+import { assertVersion, type FrameHeaders } from "../codec/headers.ts";
 import type { HeartbeatTolerance } from "../connection/heartbeat.ts";
 import { completeLimits } from "../codec/limits.ts";
 import { Message } from "./message.ts";
@@ -76,7 +76,7 @@ export class Dialer {
   readonly #addresses: readonly ParsedAddress[];
   readonly #randomize: boolean;
   readonly #options: StompOptions;
-  readonly #headers: Headers;
+  readonly #headers: FrameHeaders;
   /** Given to `connect`: wins over options and URL. */
   #credentials: Credentials & { clientId?: string | undefined } = {};
 
@@ -187,7 +187,7 @@ export class Dialer {
   }
 }
 
-function checkOffer(versions: StompOptions["versions"], headers: Headers): void {
+function checkOffer(versions: StompOptions["versions"], headers: FrameHeaders): void {
   for (const version of versions ?? []) assertVersion(version);
   if (versions?.length === 0) throw new TypeError("Cannot connect: the list of versions to offer is empty");
   // "receipt" in the 1.2 text: any frame but CONNECT may have one.

@@ -13,7 +13,7 @@ import {
 } from "../base/deadline.ts";
 
 /** What is to be done, step by step. A step that fails does not keep the next ones from being done. */
-export interface Steps {
+export interface ShutdownSteps {
   /** Lets consumers finish, and asks for nothing new. */
   drain(wait: StepOptions): Promise<unknown>;
   /** Has consumers finish at once. */
@@ -30,13 +30,13 @@ export interface Steps {
 const END_TIMEOUT = 10_000;
 
 /** An ending, which can be asked for more than once. */
-export class Ending {
-  readonly #steps: Steps;
+export class Shutdown {
+  readonly #steps: ShutdownSteps;
   readonly #hurry = new AbortController();
   #ending: Promise<void> | undefined;
 
   /** Ends nothing before `begin`. */
-  constructor(steps: Steps) {
+  constructor(steps: ShutdownSteps) {
     this.#steps = steps;
   }
 

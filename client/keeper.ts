@@ -22,7 +22,7 @@ import type { Session } from "../session/session.ts";
 import type { Status } from "./status.ts";
 
 /** Who is told what happens. */
-export interface KeeperEvents {
+export interface ReconnectorEvents {
   /** There is a new session; nothing was sent over it yet. */
   onOpen(session: Session): void;
   /** The session is over, and another one will be tried. */
@@ -55,10 +55,10 @@ const UNREADABLE_WITHIN = 30_000;
 const DONE: Promise<void> = Promise.resolve();
 
 /** One session after the other. */
-export class SessionKeeper {
+export class Reconnector {
   readonly #dialer: Dialer;
   readonly #policy: ReconnectOptions | false;
-  readonly #events: KeeperEvents;
+  readonly #events: ReconnectorEvents;
   readonly #clock: Clock;
   #phase: Phase = "idle";
   #leaving = false;
@@ -79,7 +79,7 @@ export class SessionKeeper {
   constructor(
     dialer: Dialer,
     policy: ReconnectOptions | false,
-    events: KeeperEvents,
+    events: ReconnectorEvents,
     clock: Clock = systemClock,
   ) {
     this.#dialer = dialer;

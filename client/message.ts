@@ -5,7 +5,7 @@
  */
 import type { WaitOptions } from "../base/deadline.ts";
 import { AcknowledgeError } from "../base/errors.ts";
-import type { HeadersInit } from "../codec/encode.ts";
+import type { FrameHeadersInit } from "../codec/encode.ts";
 import { Frame, type FrameSocket } from "../codec/frame.ts";
 
 /** How a message is acknowledged. */
@@ -13,7 +13,7 @@ export interface AcknowledgeOptions extends WaitOptions {
   /** The transaction that this is part of: its id, or what `begin` gave. It takes effect with the commit. */
   transaction?: string | { readonly id: string } | undefined;
   /** Further headers, for example `{ requeue: "false" }` for a NACK on RabbitMQ. */
-  headers?: HeadersInit | undefined;
+  headers?: FrameHeadersInit | undefined;
 }
 
 /** What a message needs of the subscription that it came by. */

@@ -25,7 +25,7 @@ import { Fifo } from "../base/queue.ts";
 import type { Verdict } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
 import { noteSuspicion, Trial } from "./trial.ts";
-import { Outgoing, type OutgoingKeeper, type Parcel, whetherWritten } from "./outgoing.ts";
+import { type OutgoingKeeper, type OutgoingMessage, PendingSend, whetherWritten } from "./outgoing.ts";
 
 /** How much a client holds that is not confirmed. */
 export interface OutboxLimits {
@@ -38,7 +38,7 @@ export interface OutboxLimits {
 /** What an outbox needs of its client. */
 export interface OutboxOwner {
   /** Keeps the connection. */
-  readonly keeper: {
+  readonly reconnector: {
     /** The open session. */
     readonly session: Session | undefined;
     /** Why nothing gets through, as far as that is known. */
@@ -61,12 +61,12 @@ export class Outbox implements OutgoingKeeper {
   readonly #maxMessages: number;
   readonly #maxBytes: number;
   readonly #timeout: number;
-  readonly #accepted = new Set<Outgoing>();
-  #unsent = new Fifo<Outgoing>(); // settled ones among them are passed over
-  #waiting = new Fifo<Outgoing>(); // settled ones here as well
+  readonly #accepted = new Set<PendingSend>();
+  #unsent = new Fifo<PendingSend>(); // settled ones among them are passed over
+  #waiting = new Fifo<PendingSend>(); // settled ones here as well
   #waitingCount = 0; // without the settled ones
   #trial: Trial | undefined;
-  readonly #postponed = new Set<Outgoing>(); // the broker speaks of an outage
+  readonly #postponed = new Set<PendingSend>(); // the broker speaks of an outage
   #cancelRetry: (() => void) | undefined; // of those
   #moving = false; // messages move on: one that settles meanwhile does not begin that again
   #awaitsRoom = false;
@@ -84,8 +84,8 @@ export class Outbox implements OutgoingKeeper {
    */
   constructor(limits: OutboxLimits, timeout: number, owner: OutboxOwner, clock: Clock = systemClock) {
     const { messages = 10_000, bytes = 1 << 26 } = limits;
-    checkLimit("send", "maxPending.messages", messages);
-    checkLimit("send", "maxPending.bytes", bytes);
+    checkLimit("send", "outbox.messages", messages);
+    checkLimit("send", "outbox.bytes", bytes);
     this.#maxMessages = messages;
     this.#maxBytes = bytes;
     this.#timeout = checkTimeout(timeout);
@@ -109,8 +109,8 @@ export class Outbox implements OutgoingKeeper {
    * @throws {OutboxFullError} when it would have to wait for a place or a connection, and the caller does not want that.
    * @throws {TimeoutError} when the time is over; the signal's reason when that has aborted.
    */
-  send(parcel: Parcel, options: OutgoingOptions): Promise<Frame> {
-    const { session } = this.#owner.keeper;
+  send(parcel: OutgoingMessage, options: OutgoingOptions): Promise<Frame> {
+    const { session } = this.#owner.reconnector;
     const full = this.#isFull();
     if (options.wait === false && (full || session === undefined)) throw this.#wouldWait(parcel, full);
     const outgoing = this.#take(parcel, true, options);
@@ -129,8 +129,8 @@ export class Outbox implements OutgoingKeeper {
   }
 
   /** The same without a receipt. Resolves when the connection has room for more. */
-  sendUnconfirmed(parcel: Parcel, options: OutgoingOptions): Promise<undefined> {
-    const { session } = this.#owner.keeper;
+  sendUnconfirmed(parcel: OutgoingMessage, options: OutgoingOptions): Promise<undefined> {
+    const { session } = this.#owner.reconnector;
     if (session !== undefined && this.#isClear(session)) {
       const room = parcel.write(session);
       this.#awaitRoom(room);
@@ -172,7 +172,7 @@ export class Outbox implements OutgoingKeeper {
   }
 
   /** For its messages: one is confirmed, refused or given up. */
-  onSettled(outgoing: Outgoing): void {
+  onSettled(outgoing: PendingSend): void {
     if (this.#accepted.delete(outgoing)) this.#bytes -= outgoing.parcel.size;
     else this.#waitingCount--;
     if (this.#trial?.release(outgoing)) this.#trial = undefined;
@@ -182,14 +182,14 @@ export class Outbox implements OutgoingKeeper {
   }
 
   /** For its messages: the receipt of one does not come. */
-  onFailed(outgoing: Outgoing, error: StompError, verdict: Verdict): void {
+  onFailed(outgoing: PendingSend, error: StompError, verdict: Verdict): void {
     if (verdict !== "refused") noteSuspicion(outgoing, error, verdict);
     else if (error.frame !== undefined && isOutageError(error.frame)) return this.#postpone(outgoing);
     const guilty = verdict === "refused" ? error : this.#trial?.judge(outgoing, error, verdict);
     if (guilty !== undefined) {
       this.#trial?.acquit();
       this.#trial = undefined;
-      this.#owner.keeper.session?.progress.convicted();
+      this.#owner.reconnector.session?.progress.convicted();
       return outgoing.fail(guilty);
     }
     // After an ERROR that the connection survived, no new session asks for the messages.
@@ -197,12 +197,12 @@ export class Outbox implements OutgoingKeeper {
     this.#retrying = true;
     queueMicrotask(() => {
       this.#retrying = false;
-      if (this.#owner.keeper.session?.isOpen) this.#resend();
+      if (this.#owner.reconnector.session?.isOpen) this.#resend();
     });
   }
 
   /** A part of the broker is out of order, such as the node that has the queue: the same may succeed later. */
-  #postpone(outgoing: Outgoing): void {
+  #postpone(outgoing: PendingSend): void {
     if (this.#trial?.release(outgoing)) this.#trial = undefined;
     this.#postponed.add(outgoing);
     this.#cancelRetry ??= this.#clock.after(OUTAGE_RETRY_MS, () => {
@@ -224,11 +224,11 @@ export class Outbox implements OutgoingKeeper {
     this.#move();
   }
 
-  #take(parcel: Parcel, confirms: boolean, { signal, timeout }: OutgoingOptions): Outgoing {
+  #take(parcel: OutgoingMessage, confirms: boolean, { signal, timeout }: OutgoingOptions): PendingSend {
     signal?.throwIfAborted();
     const limit = checkTimeout(timeout ?? this.#timeout);
     const due = limit === Infinity ? Infinity : this.#clock.now() + limit;
-    const outgoing = new Outgoing(parcel, confirms, due, signal, this);
+    const outgoing = new PendingSend(parcel, confirms, due, signal, this);
     if (signal !== undefined || timeout !== undefined) {
       outgoing.stop = onGiveUp({ signal, timeout: limit }, "", (reason) => {
         outgoing.withdraw();
@@ -240,13 +240,13 @@ export class Outbox implements OutgoingKeeper {
     return outgoing;
   }
 
-  #wait(outgoing: Outgoing): void {
+  #wait(outgoing: PendingSend): void {
     if (this.#waitingCount === 0) this.#owner.onStalled(this.#accepted.size);
     this.#waiting.push(outgoing);
     this.#waitingCount++;
   }
 
-  #add(outgoing: Outgoing): void {
+  #add(outgoing: PendingSend): void {
     this.#accepted.add(outgoing);
     this.#bytes += outgoing.parcel.size;
   }
@@ -288,7 +288,7 @@ export class Outbox implements OutgoingKeeper {
 
   /** Sends what is accepted. Returns whether places were freed meanwhile that others wait for. */
   #transmit(): boolean {
-    const { session } = this.#owner.keeper;
+    const { session } = this.#owner.reconnector;
     const before = this.#accepted.size;
     while (session?.isOpen) {
       const outgoing = this.#unsent.peek();
@@ -310,7 +310,7 @@ export class Outbox implements OutgoingKeeper {
   }
 
   /** Whether it is settled, or is about to be by a signal or a timer that has told others first. */
-  #isOver(outgoing: Outgoing): boolean {
+  #isOver(outgoing: PendingSend): boolean {
     if (outgoing.settled || outgoing.signal?.aborted) return true;
     if (this.#clock.now() < outgoing.due) return false;
     // The common timer does not look for it here any more.
@@ -327,18 +327,18 @@ export class Outbox implements OutgoingKeeper {
     });
   }
 
-  #wouldWait(parcel: Parcel, full: boolean): OutboxFullError {
+  #wouldWait(parcel: OutgoingMessage, full: boolean): OutboxFullError {
     const why = full
       ? `${this.#accepted.size} messages of ${this.#bytes} bytes are not confirmed yet`
-      : this.#owner.keeper.session === undefined
+      : this.#owner.reconnector.session === undefined
       ? "there is no connection now"
       : "the connection takes no more now";
     return new OutboxFullError(`Cannot send to ${parcel.destination} without waiting: ${why}`);
   }
 
-  #timedOut(outgoing: Outgoing, timeout: number): TimeoutError {
+  #timedOut(outgoing: PendingSend, timeout: number): TimeoutError {
     const what = outgoing.confirms ? `the receipt of ${outgoing.describe()}` : `room for ${outgoing.describe()}`;
-    const { trouble } = this.#owner.keeper;
+    const { trouble } = this.#owner.reconnector;
     return new TimeoutError(
       `Timed out after ${timeout} ms waiting for ${what}: ${whetherWritten(outgoing)}`,
       trouble && { cause: trouble },
@@ -356,7 +356,7 @@ export class Outbox implements OutgoingKeeper {
     const now = this.#clock.now();
     // A process that was busy has not read yet what may have come in time.
     if (now - this.#timerDue >= LATE_MS) return this.#setTimer(Infinity, SECOND_LOOK_MS);
-    const overdue: Outgoing[] = [];
+    const overdue: PendingSend[] = [];
     for (const outgoing of [...this.#accepted, ...this.#waiting]) {
       if (outgoing.settled || outgoing.stop !== undefined || outgoing.due === Infinity) continue;
       if (outgoing.due > now) {
@@ -369,7 +369,7 @@ export class Outbox implements OutgoingKeeper {
   }
 
   /** Fails messages together, so that none takes the place of one before it. */
-  #failTogether(all: readonly Outgoing[], errorFor: (outgoing: Outgoing) => StompError): void {
+  #failTogether(all: readonly PendingSend[], errorFor: (outgoing: PendingSend) => StompError): void {
     const wasMoving = this.#moving;
     this.#moving = true;
     for (const outgoing of all) {
@@ -389,9 +389,9 @@ const DONE: Promise<undefined> = Promise.resolve(undefined);
 const nothing = () => undefined;
 
 /** The queue, without the settled messages once they are most of it. */
-function withoutSettled(queue: Fifo<Outgoing>, atMost: number): Fifo<Outgoing> {
+function withoutSettled(queue: Fifo<PendingSend>, atMost: number): Fifo<PendingSend> {
   if (queue.length <= 2 * atMost + 64) return queue;
-  const left = new Fifo<Outgoing>();
+  const left = new Fifo<PendingSend>();
   for (const outgoing of queue) if (!outgoing.settled) left.push(outgoing);
   return left;
 }

@@ -10,7 +10,7 @@ import type { Session } from "../session/session.ts";
 import type { Suspect, Suspicion } from "./trial.ts";
 
 /** A message to be sent, over whichever connection. */
-export interface Parcel {
+export interface OutgoingMessage {
   /** Its destination. */
   readonly destination: string;
   /** Bytes of its body, or, for text, its length. */
@@ -24,17 +24,17 @@ export interface Parcel {
 /** What keeps messages that are on their way. */
 export interface OutgoingKeeper {
   /** One is confirmed, refused or given up. */
-  onSettled(outgoing: Outgoing): void;
+  onSettled(outgoing: PendingSend): void;
   /** The receipt of one does not come over its connection. */
-  onFailed(outgoing: Outgoing, error: StompError, verdict: Verdict): void;
+  onFailed(outgoing: PendingSend, error: StompError, verdict: Verdict): void;
 }
 
 /** One message on its way. */
-export class Outgoing implements ReceiptWaiter, Suspect {
+export class PendingSend implements ReceiptWaiter, Suspect {
   /** It is for a SEND. */
   readonly isSend = true;
   /** What is sent. */
-  readonly parcel: Parcel;
+  readonly parcel: OutgoingMessage;
   /** Whether it asks for a receipt. */
   readonly confirms: boolean;
   /** When it is given up, by the clock. */
@@ -51,7 +51,7 @@ export class Outgoing implements ReceiptWaiter, Suspect {
   suspicion: Suspicion | undefined;
   /** Whether the broker may have it. */
   written = false;
-  readonly #keeper: OutgoingKeeper;
+  readonly #reconnector: OutgoingKeeper;
   #resolve!: (receipt: Frame | undefined | Promise<never>) => void;
   #session: Session | undefined;
   #receipt = "";
@@ -59,12 +59,18 @@ export class Outgoing implements ReceiptWaiter, Suspect {
   #end = 0;
 
   /** It is on no connection yet. */
-  constructor(parcel: Parcel, confirms: boolean, due: number, signal: AbortSignal | undefined, keeper: OutgoingKeeper) {
+  constructor(
+    parcel: OutgoingMessage,
+    confirms: boolean,
+    due: number,
+    signal: AbortSignal | undefined,
+    reconnector: OutgoingKeeper,
+  ) {
     this.parcel = parcel;
     this.confirms = confirms;
     this.due = due;
     this.signal = signal;
-    this.#keeper = keeper;
+    this.#reconnector = reconnector;
     this.promise = new Promise((resolve) => this.#resolve = resolve);
   }
 
@@ -111,7 +117,7 @@ export class Outgoing implements ReceiptWaiter, Suspect {
   failed(error: StompError, verdict: Verdict): void {
     this.#session = undefined;
     this.written = true;
-    this.#keeper.onFailed(this, error, verdict);
+    this.#reconnector.onFailed(this, error, verdict);
   }
 
   /** Ends it with an error, and takes it off the connection where that can be. */
@@ -135,11 +141,11 @@ export class Outgoing implements ReceiptWaiter, Suspect {
     this.settled = true;
     this.#session = undefined;
     this.stop?.();
-    this.#keeper.onSettled(this);
+    this.#reconnector.onSettled(this);
   }
 }
 
 /** Whether the broker may have a message that is given up, for people. */
-export function whetherWritten({ written }: Outgoing): string {
+export function whetherWritten({ written }: PendingSend): string {
   return written ? "it was written, so the broker may have it" : "it was never written";
 }

@@ -6,12 +6,12 @@
 import { Backoff } from "../base/backoff.ts";
 import { isOutageError } from "../dialects/dialect.ts";
 import { BrokerErrorResponse, ConnectionError, NotConnectedError } from "../base/errors.ts";
-import type { SessionKeeper } from "./keeper.ts";
+import type { Reconnector } from "./keeper.ts";
 import { isInDoubt } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
 
 /** A SUBSCRIBE that was refused and is said again. */
-export interface Refusal {
+export interface SubscribeRetry {
   /** The waits before that. */
   readonly backoff: Backoff;
   /** Whether it waits just now. */
@@ -24,26 +24,26 @@ export interface Refusal {
 const TURN = 5000;
 
 /** When the refused SUBSCRIBEs of one client are said again. */
-export class Refusals {
-  readonly #keeper: SessionKeeper;
+export class SubscribeRetries {
+  readonly #reconnector: Reconnector;
   readonly #waits = new Set<() => void>(); // each ends one wait
   #turn: Promise<void> = Promise.resolve();
   #asked = 0;
   #answered = 0;
 
   /** There was none yet. */
-  constructor(keeper: SessionKeeper) {
-    this.#keeper = keeper;
+  constructor(reconnector: Reconnector) {
+    this.#reconnector = reconnector;
   }
 
   /** The first refusal of a SUBSCRIBE. `isNew`: of one that somebody waits for, who has a deadline. */
-  begin(isNew: boolean): Refusal {
-    const backoff = this.#keeper.newBackoff() ?? new Backoff(isNew ? {} : { attempts: 0 });
+  begin(isNew: boolean): SubscribeRetry {
+    const backoff = this.#reconnector.newBackoff() ?? new Backoff(isNew ? {} : { attempts: 0 });
     return { backoff, waits: false, count: 0 };
   }
 
   /** Calls `say` when it is time to say it again. Returns whether it is to be said again at all. */
-  later(refusal: Refusal, say: () => void): boolean {
+  later(refusal: SubscribeRetry, say: () => void): boolean {
     const delay = refusal.backoff.next();
     if (delay === undefined) return false;
     refusal.waits = true;
@@ -53,7 +53,7 @@ export class Refusals {
       refusal.waits = false;
       say();
     };
-    const callOff = this.#keeper.clock.after(delay, end);
+    const callOff = this.#reconnector.clock.after(delay, end);
     this.#waits.add(end);
     return true;
   }
@@ -64,7 +64,7 @@ export class Refusals {
       new Promise((resolve) => {
         const answered = say();
         if (answered === undefined) return resolve();
-        const stop = this.#keeper.clock.after(TURN, resolve);
+        const stop = this.#reconnector.clock.after(TURN, resolve);
         answered.then(stop).then(resolve);
       })
     );

@@ -7,7 +7,7 @@ import { kindOf } from "../base/checks.ts";
 import { beginSteps, within } from "../base/deadline.ts";
 import { BrokerErrorResponse, ConnectionError, RequestError, type StompError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
-import type { SessionKeeper } from "./keeper.ts";
+import type { Reconnector } from "./keeper.ts";
 import { Message } from "./message.ts";
 import { checkMessageOptions } from "../dialects/checks.ts";
 import { checkSend } from "./sender.ts";
@@ -29,7 +29,7 @@ export type Reply = string | Uint8Array | undefined | void | {
 /** What requests need of their client. */
 export interface RequestOwner {
   /** Keeps the connection. */
-  readonly keeper: SessionKeeper;
+  readonly reconnector: Reconnector;
   /** Milliseconds that a call takes at most, where it says nothing else. */
   readonly timeout: number;
   /** Sends a message. */
@@ -58,7 +58,7 @@ interface ReplyQueue {
 }
 
 /** The requests of one client that wait for their replies. */
-export class Requests {
+export class PendingRequests {
   readonly #owner: RequestOwner;
   readonly #waiting = new Map<string, Waiting>();
   readonly #prefix = crypto.randomUUID();
@@ -86,7 +86,7 @@ export class Requests {
     checkSend(destination, body, options);
     checkMessageOptions(options);
     const left = beginSteps(options, this.#owner.timeout);
-    const session = await this.#owner.keeper.ready(`request ${destination}`, left());
+    const session = await this.#owner.reconnector.ready(`request ${destination}`, left());
     const queue = this.#queueOn(session);
     await within(queue.ready, left(), "the queue for replies");
     const id = `${this.#prefix}-${++this.#count}`;
@@ -155,7 +155,7 @@ export class Requests {
       return { session, address, ready: Promise.resolve() };
     }
     // ActiveMQ, and the embedded broker, know temporary queues; elsewhere a name that nobody else has does as well.
-    const temporary = family === "activemq" || family === "stompy";
+    const temporary = family === "activemq" || family === "embedded";
     const address = temporary ? `/temp-queue/${name}` : `/queue/${name}`;
     const frame = new Frame().buildFrame({
       command: "SUBSCRIBE",

@@ -6,16 +6,28 @@
 import { checkType, kindOf } from "../base/checks.ts";
 import { checkWait, within } from "../base/deadline.ts";
 import { checkMessageOptions } from "../dialects/checks.ts";
-import { hasMessageOptions, messageHeaders, type MessageOptions, persistentByDefault } from "../dialects/dialect.ts";
-import { assertGivenBody, checkCharset, type HeadersInit, headerText, isIterable, toHeaders } from "../codec/encode.ts";
+import {
+  hasMessageOptions,
+  messageHeaders,
+  persistentByDefault,
+  type PortableSendOptions,
+} from "../dialects/dialect.ts";
+import {
+  assertGivenBody,
+  checkCharset,
+  type FrameHeadersInit,
+  headerText,
+  isIterable,
+  toHeaders,
+} from "../codec/encode.ts";
 import { traced } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 import type { HeaderEntries } from "../codec/headers.ts";
-import type { SessionKeeper } from "./keeper.ts";
+import type { Reconnector } from "./keeper.ts";
 import type { Outbox } from "./outbox.ts";
-import type { Parcel } from "./outgoing.ts";
+import type { OutgoingMessage } from "./outgoing.ts";
 import type { ReceiptWaiter } from "../session/receipts.ts";
-import type { PlainMessage } from "../session/plain_heads.ts";
+import type { SendParts } from "../session/plain_heads.ts";
 import type { Session } from "../session/session.ts";
 import type { SendOptions } from "./stomp_options.ts";
 import { inTransaction, type Transaction } from "./transaction.ts";
@@ -23,7 +35,7 @@ import { inTransaction, type Transaction } from "./transaction.ts";
 /** What sending needs of the client. */
 export interface SenderOwner {
   /** Keeps the connection. */
-  readonly keeper: SessionKeeper;
+  readonly reconnector: Reconnector;
   /** Milliseconds that a call takes at most, where it says nothing else. */
   readonly timeout: number;
   /** Whether text is sent with `content-length`, where a send says nothing else. */
@@ -56,16 +68,16 @@ export class Sender {
    */
   send(destination: string, body: string | Uint8Array, given: SendOptions): Promise<Frame | undefined> {
     const options = checkSend(destination, body, given);
-    const { keeper } = this.#owner;
-    keeper.check("send to", destination);
+    const { reconnector } = this.#owner;
+    reconnector.check("send to", destination);
     if (this.#isPlain(options)) {
-      const parcel = new PlainParcel(destination, body, options);
+      const parcel = new FastMessage(destination, body, options);
       return options.receipt === false
         ? this.#outbox.sendUnconfirmed(parcel, options)
         : this.#outbox.send(parcel, options);
     }
     // Built at once, so that a mistake is found at once.
-    const letter = new Letter(destination, body, options, this.#owner);
+    const letter = new FrameMessage(destination, body, options, this.#owner);
     if (options.transaction !== undefined) return this.#sendInTransaction(options.transaction, letter, options);
     return options.receipt === false
       ? this.#outbox.sendUnconfirmed(letter, options)
@@ -85,7 +97,7 @@ export class Sender {
 
   #sendInTransaction(
     reference: string | { readonly id: string },
-    letter: Letter,
+    letter: FrameMessage,
     options: SendOptions,
   ): Promise<undefined> {
     // RabbitMQ sends such a receipt after that of COMMIT: who waits for it before waits for ever.
@@ -125,7 +137,7 @@ export function checkSend(destination: string, body: string | Uint8Array, option
 
 /** Options of a send whose headers are not given as pairs. */
 interface PlainSendOptions extends Omit<SendOptions, "headers"> {
-  headers?: Exclude<HeadersInit, Iterable<unknown>> | undefined;
+  headers?: Exclude<FrameHeadersInit, Iterable<unknown>> | undefined;
 }
 
 /** What {@linkcode ownHeaders} finds. */
@@ -139,12 +151,12 @@ interface OwnHeaders {
 const NO_HEADERS: HeaderEntries = [];
 
 /** A message of which no frame is made. */
-class PlainParcel implements Parcel, PlainMessage {
+class FastMessage implements OutgoingMessage, SendParts {
   readonly destination: string;
   readonly contentType: string | undefined;
   readonly headers: HeaderEntries;
   readonly persistent: boolean;
-  readonly options: MessageOptions | undefined;
+  readonly options: PortableSendOptions | undefined;
   readonly body: string | Uint8Array;
 
   constructor(destination: string, body: string | Uint8Array, options: PlainSendOptions) {
@@ -162,22 +174,22 @@ class PlainParcel implements Parcel, PlainMessage {
   }
 
   confirm(session: Session, waiter: ReceiptWaiter): string {
-    return session.confirmPlain(this, waiter);
+    return session.confirmFast(this, waiter);
   }
 
   write(session: Session): Promise<void> | undefined {
-    return session.sendPlain(this);
+    return session.sendFast(this);
   }
 }
 
 /** Any other message. Its options may have other names on each connection that it is tried on. */
-class Letter implements Parcel {
+class FrameMessage implements OutgoingMessage {
   readonly destination: string;
   readonly size: number;
   readonly #owner: SenderOwner;
   readonly #ownReceipt: boolean;
   readonly #frame: Frame;
-  readonly #portable: MessageOptions;
+  readonly #portable: PortableSendOptions;
   readonly #persistent: boolean;
   #named: string[] = [];
 
@@ -234,11 +246,11 @@ function isPersistentByDefault({ receipt, transaction, persistent, headers }: Pl
  *
  * @throws as {@linkcode checkMessageOptions}.
  */
-function fromNow(options: MessageOptions): MessageOptions {
+function fromNow(options: PortableSendOptions): PortableSendOptions {
   checkMessageOptions(options);
   const { expires } = options;
   if (typeof expires !== "number") return options;
-  return Object.create(options, { expires: { value: new Date(Date.now() + expires) } }) as MessageOptions;
+  return Object.create(options, { expires: { value: new Date(Date.now() + expires) } }) as PortableSendOptions;
 }
 
 /**

@@ -10,13 +10,13 @@ import { Frame } from "../codec/frame.ts";
 import { countedDeliveries, identityOf, isFirstDelivery } from "../dialects/redelivery.ts";
 import { checkWait, within } from "../base/deadline.ts";
 import { AcknowledgeError, NotConnectedError, StaleMessageError } from "../base/errors.ts";
-import type { SessionKeeper } from "./keeper.ts";
+import type { Reconnector } from "./keeper.ts";
 import type { AcknowledgeOptions, Message } from "./message.ts";
 import type { Session } from "../session/session.ts";
 import { inTransaction, type Transaction } from "./transaction.ts";
 
 /** What was said of a message within a transaction. */
-export interface Tentative {
+export interface TentativeAck {
   /** The transaction was committed. */
   keep(): void;
   /** It was not: the message can be acknowledged again. */
@@ -38,7 +38,7 @@ export interface AcknowledgingBroker {
 }
 
 /** Keeps the account of one subscription. */
-export class Settlement {
+export class AckTracker {
   /** Messages for which ACK or NACK was sent. */
   count = 0;
   /** Acknowledgements that came too late: the connection of their message was gone. */
@@ -100,7 +100,7 @@ export class Settlement {
    *
    * @returns within a transaction, what is to be called when that ends.
    */
-  settle(message: Message, command: "ACK" | "NACK", inTransaction: boolean): Tentative | undefined {
+  settle(message: Message, command: "ACK" | "NACK", inTransaction: boolean): TentativeAck | undefined {
     message.settled = command;
     this.count++;
     if (!this.#letGo?.delete(message)) this.#unsettled--;
@@ -129,7 +129,7 @@ export class Settlement {
   }
 
   /** Why a message cannot be settled, if it cannot. */
-  obstacle(message: Message): string | undefined {
+  whyNot(message: Message): string | undefined {
     if (this.#mode !== "client") return undefined;
     let to = this.#to;
     for (const { number } of this.#tentative ?? []) to = Math.max(to, number);
@@ -250,7 +250,7 @@ function acknowledge(
 /** What acknowledgements need of their client. */
 export interface AcknowledgementsOwner {
   /** Keeps the connection. */
-  readonly keeper: SessionKeeper;
+  readonly reconnector: Reconnector;
   /** The open transaction that is meant. */
   transaction(reference: string | { readonly id: string }, what: string): Transaction;
 }
@@ -273,7 +273,7 @@ export class Acknowledgements {
    * @throws at once what the caller did wrong.
    */
   send(
-    { settlement, destination }: { readonly settlement: Settlement | undefined; readonly destination: string },
+    { settlement, destination }: { readonly settlement: AckTracker | undefined; readonly destination: string },
     isCurrent: boolean,
     command: "ACK" | "NACK",
     message: Message,
@@ -288,16 +288,18 @@ export class Acknowledgements {
     if (message.settled !== undefined) {
       throw new AcknowledgeError(`Cannot ${what}: it was sent ${message.settled} already`);
     }
-    const { keeper } = this.#owner;
-    if (reference !== undefined && keeper.closed) throw new NotConnectedError(`Cannot ${what}: the client is closed`);
+    const { reconnector } = this.#owner;
+    if (reference !== undefined && reconnector.closed) {
+      throw new NotConnectedError(`Cannot ${what}: the client is closed`);
+    }
     const transaction = reference === undefined ? undefined : this.#owner.transaction(reference, what);
-    const session = transaction ? inTransaction.use(transaction, what) : keeper.session;
+    const session = transaction ? inTransaction.use(transaction, what) : reconnector.session;
     if (session === undefined || !session.isOpen || message.epoch !== session.epoch) {
       if (transaction) throw new StaleMessageError(`Cannot ${what}: the message came over a connection that is gone`);
       settlement.stale++;
       return Promise.resolve(false);
     }
-    const obstacle = settlement.obstacle(message);
+    const obstacle = settlement.whyNot(message);
     if (obstacle !== undefined) throw new AcknowledgeError(`Cannot ${what}: ${obstacle}`);
     if (!isCurrent) {
       throw new AcknowledgeError(`Cannot ${what}: the subscription to ${destination} has ended`);

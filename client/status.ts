@@ -35,7 +35,7 @@ export type Status =
   }
   | {
     /** A subscription's queue is full, so reading has stopped but for answers of the broker that are awaited. */
-    readonly type: "slow consumer";
+    readonly type: "slow-consumer";
     /** Its id. */
     readonly subscription: string;
     /** Its destination. */

@@ -5,20 +5,20 @@
  * @module
  */
 import { readAckMode } from "../session/acknowledge.ts";
-import { sendByHand } from "./by_hand.ts";
-import { checkConsume, type ConsumeOptions, forWorker, type Handler, Worker } from "./consume.ts";
+import { sendRawFrame } from "./by_hand.ts";
+import { checkConsume, type ConsumeOptions, forWorker, type MessageHandler, Worker } from "./consume.ts";
 import type { ReadOptions, WaitOptions } from "../base/deadline.ts";
 import { addressesOf, Dialer } from "./dialer.ts";
-import { Ending } from "./ending.ts";
+import { Shutdown } from "./ending.ts";
 import { NotConnectedError, type StompError, SubscriptionError, traced } from "../base/errors.ts";
 import { encodeHead } from "../codec/encode.ts";
 import type { Frame, FrameSocket } from "../codec/frame.ts";
-import { Inbox } from "../base/inbox.ts";
-import { showAs } from "../base/inspect.ts";
-import { SessionKeeper } from "./keeper.ts";
+import { BoundedQueue } from "../base/inbox.ts";
+import { setInspect } from "../base/inspect.ts";
+import { Reconnector } from "./keeper.ts";
 import { type AcknowledgeOptions, type Message, receivedMessage } from "./message.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
-import { type Reply, type RequestOptions, type RequestOwner, Requests } from "./request.ts";
+import { PendingRequests, type Reply, type RequestOptions, type RequestOwner } from "./request.ts";
 import { NO_OPTIONS, Sender, type SenderOwner } from "./sender.ts";
 import type { Session } from "../session/session.ts";
 import { type Status, StatusHub } from "./status.ts";
@@ -34,7 +34,7 @@ import {
   type TransactionConf,
 } from "./stomp_options.ts";
 import type { Subscription } from "./subscription.ts";
-import { Subscriptions, type SubscriptionsOwner } from "./subscriptions.ts";
+import { SubscriptionRegistry, type SubscriptionsOwner } from "./subscriptions.ts";
 import { Transaction, type TransactionOwner, Transactions } from "./transaction.ts";
 
 /**
@@ -57,17 +57,17 @@ export class Stomp implements AsyncDisposable {
   readonly closed: Promise<StompError | undefined>;
 
   readonly #dialer: Dialer;
-  readonly #keeper: SessionKeeper;
+  readonly #reconnector: Reconnector;
   readonly #outbox: Outbox;
   readonly #sender: Sender;
   readonly #status = new StatusHub();
-  readonly #subscriptions: Subscriptions;
+  readonly #subscriptions: SubscriptionRegistry;
   readonly #owner: SenderOwner & OutboxOwner & SubscriptionsOwner & TransactionOwner & RequestOwner;
   // These are made when they are needed: there may be thousands of clients in one process.
   #madeTransactions: Transactions | undefined;
-  #madeRequests: Requests | undefined;
-  #madeFrames: Inbox<Message> | undefined;
-  #ending: Ending | undefined;
+  #madeRequests: PendingRequests | undefined;
+  #madeFrames: BoundedQueue<Message> | undefined;
+  #ending: Shutdown | undefined;
   #resolveClosed!: (error: StompError | undefined) => void;
 
   /**
@@ -88,7 +88,7 @@ export class Stomp implements AsyncDisposable {
     try {
       await stomp.connect({ signal, timeout: options.timeout || undefined });
     } catch (error) {
-      stomp.#keeper.close(undefined);
+      stomp.#reconnector.close(undefined);
       throw error;
     }
     return stomp;
@@ -108,7 +108,7 @@ export class Stomp implements AsyncDisposable {
     const port = typeof optionsOrPort === "number" ? optionsOrPort : undefined;
     const dialer = this.#dialer = new Dialer(addressesOf(target, port), options);
     const { timeout } = dialer;
-    const keeper = this.#keeper = new SessionKeeper(dialer, options.reconnect ?? {}, {
+    const reconnector = this.#reconnector = new Reconnector(dialer, options.reconnect ?? {}, {
       onOpen: (session) => this.#onOpen(session),
       onLost: (reason) => this.#onLost(reason),
       onClosed: (reason) => this.#onClosed(reason),
@@ -122,40 +122,40 @@ export class Stomp implements AsyncDisposable {
     });
     const { contentLength = true } = options;
     const owner = this.#owner = {
-      keeper,
+      reconnector,
       timeout,
       contentLength,
       transaction: (reference, what) => this.#transactions.find(reference, what),
       send: (destination, body, options) => this.send(destination, body, options),
       onStalled: (pending) => this.#status.emit({ type: "stalled", pending }),
       onSlow: ({ id, destination, queued }, blocked) => {
-        this.#status.emit({ type: "slow consumer", subscription: id, destination, queued, blocked });
+        this.#status.emit({ type: "slow-consumer", subscription: id, destination, queued, blocked });
       },
     };
-    this.#outbox = new Outbox(options.maxPending ?? {}, timeout, owner);
+    this.#outbox = new Outbox(options.outbox ?? {}, timeout, owner);
     this.#sender = new Sender(owner, this.#outbox);
-    this.#subscriptions = new Subscriptions(owner);
+    this.#subscriptions = new SubscriptionRegistry(owner);
     this.closed = new Promise((resolve) => this.#resolveClosed = resolve);
   }
 
   /** Whether a session is open right now. */
   get connected(): boolean {
-    return this.#keeper.session !== undefined;
+    return this.#reconnector.session !== undefined;
   }
 
   /** The connection, for the verbs of `Frame`; `undefined` while there is none. */
   get sock(): FrameSocket | undefined {
-    return this.#keeper.session;
+    return this.#reconnector.session;
   }
 
   /** The version of the protocol that was agreed on; `undefined` while there is no connection. */
   get version(): string | undefined {
-    return this.#keeper.session?.version;
+    return this.#reconnector.session?.version;
   }
 
   /** What the broker calls itself: the `server` header of CONNECTED. */
   get server(): string | undefined {
-    return this.#keeper.session?.connected["server"];
+    return this.#reconnector.session?.connected["server"];
   }
 
   /** The destination that was subscribed to first by a conf, as in stompy; `undefined` when there is none. */
@@ -182,12 +182,12 @@ export class Stomp implements AsyncDisposable {
       ? { username: first, password, clientId }
       : first;
     this.#dialer.login(credentials);
-    await traced(this.#keeper.connect({ signal, timeout }));
+    await traced(this.#reconnector.connect({ signal, timeout }));
   }
 
   /** Gives the connection up and makes a new one, for who knows that the network has changed. */
   reconnect(): void {
-    this.#keeper.reconnect();
+    this.#reconnector.reconnect();
   }
 
   /**
@@ -252,7 +252,7 @@ export class Stomp implements AsyncDisposable {
     const { headers: { destination, id, ...headers }, wait } = readConf(conf);
     const subscription = this.#subscriptions.find(id, destination);
     if (subscription) return await subscription.unsubscribe({ ...wait, headers });
-    this.#keeper.check("unsubscribe");
+    this.#reconnector.check("unsubscribe");
     throw new SubscriptionError(`Cannot unsubscribe from ${destination ?? id}: there is no such subscription`);
   }
 
@@ -303,7 +303,7 @@ export class Stomp implements AsyncDisposable {
    * @throws {RangeError} for `ack: "client"` with a concurrency above 1; else as {@linkcode subscribe}, and what ended
    * the subscription, if it was not on request.
    */
-  async consume(destination: string, handler: Handler, options: ConsumeOptions = {}): Promise<void> {
+  async consume(destination: string, handler: MessageHandler, options: ConsumeOptions = {}): Promise<void> {
     const checked = checkConsume("consume", handler, options);
     if (options.signal?.aborted) return; // over before it began
     let subscription: Subscription;
@@ -371,7 +371,7 @@ export class Stomp implements AsyncDisposable {
     options: boolean | ReadOptions = {},
   ): Promise<Message | undefined> {
     const read = typeof options === "boolean" ? { nb: options } : options;
-    this.#keeper.check("receive");
+    this.#reconnector.check("receive");
     const note = (message: Message) => (message.subscription as Subscription).taken(message);
     const message = await this.#frames.take(read, "a message", note);
     if (message === undefined && !read.nb) throw new NotConnectedError("Cannot receive: the client is closed");
@@ -394,8 +394,8 @@ export class Stomp implements AsyncDisposable {
    */
   async sendFrame(frame: Frame, options: WaitOptions = {}): Promise<Frame | undefined> {
     const { timeout } = this.#dialer;
-    const owner = { keeper: this.#keeper, subscriptions: this.#subscriptions, inbox: this.#frames, timeout };
-    return await sendByHand(frame, options, owner);
+    const owner = { reconnector: this.#reconnector, subscriptions: this.#subscriptions, inbox: this.#frames, timeout };
+    return await sendRawFrame(frame, options, owner);
   }
 
   /**
@@ -411,7 +411,7 @@ export class Stomp implements AsyncDisposable {
    */
   async disconnect(conf: DisconnectOptions = {}): Promise<void> {
     const { headers, wait } = readConf(conf);
-    encodeHead("DISCONNECT", headers, 0, false, this.#keeper.session?.version ?? "1.2"); // may throw
+    encodeHead("DISCONNECT", headers, 0, false, this.#reconnector.session?.version ?? "1.2"); // may throw
     await this.#end(false, headers, wait);
   }
 
@@ -435,14 +435,14 @@ export class Stomp implements AsyncDisposable {
     return this.#madeTransactions ??= new Transactions(this.#owner);
   }
 
-  get #requests(): Requests {
-    return this.#madeRequests ??= new Requests(this.#owner);
+  get #requests(): PendingRequests {
+    return this.#madeRequests ??= new PendingRequests(this.#owner);
   }
 
   /** The messages of the subscriptions that were made by a conf. */
-  get #frames(): Inbox<Message> {
-    return this.#madeFrames ??= new Inbox<Message>(this.#subscriptions.backlog, (fill, message) => {
-      const { session } = this.#keeper;
+  get #frames(): BoundedQueue<Message> {
+    return this.#madeFrames ??= new BoundedQueue<Message>(this.#subscriptions.backlog, (fill, message) => {
+      const { session } = this.#reconnector;
       if (fill === "room") session?.release(this.#frames);
       else session?.hold(this.#frames, fill === "blocked");
       if (message) this.#owner.onSlow(message.subscription as Subscription, fill === "blocked");
@@ -450,12 +450,12 @@ export class Stomp implements AsyncDisposable {
   }
 
   #end(drain: boolean, headers: Readonly<Record<string, string>>, wait: WaitOptions): Promise<void> {
-    this.#ending ??= new Ending({
+    this.#ending ??= new Shutdown({
       drain: (wait) => Promise.all(this.#subscriptions.list().map((one) => one.drain(wait).catch(nothing))),
       hurry: () => this.#subscriptions.list().forEach((one) => one.unsubscribe().catch(nothing)),
-      leave: () => this.#keeper.leave(),
+      leave: () => this.#reconnector.leave(),
       idle: () => this.#outbox.idle(),
-      disconnect: (headers, wait) => this.#keeper.disconnect(headers, wait),
+      disconnect: (headers, wait) => this.#reconnector.disconnect(headers, wait),
     });
     return this.#ending.begin(drain, headers, wait);
   }
@@ -483,7 +483,7 @@ export class Stomp implements AsyncDisposable {
   }
 }
 
-showAs(Stomp, (stomp) => ({
+setInspect(Stomp, (stomp) => ({
   stomp: stomp.sock ? (stomp.sock as Session).peer : "not connected",
   version: stomp.version,
   pending: stomp.pending,

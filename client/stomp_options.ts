@@ -9,8 +9,8 @@ import { checkLimit, checkSignal, checkType, kindOf } from "../base/checks.ts";
 import type { WaitOptions } from "../base/deadline.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { checkConsumerOptions } from "../dialects/checks.ts";
-import type { BrokerFamily, ConsumerOptions, FrameLimits, MessageOptions } from "../dialects/dialect.ts";
-import type { HeadersInit } from "../codec/encode.ts";
+import type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "../dialects/dialect.ts";
+import type { FrameHeadersInit } from "../codec/encode.ts";
 import type { Version } from "../codec/headers.ts";
 import type { HeartbeatOffer, HeartbeatTolerance } from "../connection/heartbeat.ts";
 import type { OutboxLimits } from "./outbox.ts";
@@ -63,7 +63,7 @@ export interface StompOptions extends Credentials, DecoderLimits {
   /** Which broker it is, where its `server` header does not say. */
   broker?: BrokerFamily | undefined;
   /** Further headers of CONNECT. */
-  headers?: HeadersInit | undefined;
+  headers?: FrameHeadersInit | undefined;
   /**
    * What the broker takes in one frame, in bytes and header lines: a larger message is refused with a `RangeError` before
    * it is written. Default: what the broker is known to hang up on, by the version in its CONNECTED. That is 4,194,304
@@ -80,13 +80,13 @@ export interface StompOptions extends Credentials, DecoderLimits {
   /** How to reconnect; `false` for not at all. */
   reconnect?: ReconnectOptions | false | undefined;
   /** How many unconfirmed messages the client holds before `send` waits. */
-  maxPending?: OutboxLimits | undefined;
+  outbox?: OutboxLimits | undefined;
   /** Whether text is sent with `content-length`, where a send says nothing else. Default `true`. */
   contentLength?: boolean | undefined;
 }
 
 /** Options of `send`. */
-export interface SendOptions extends MessageOptions, WaitOptions {
+export interface SendOptions extends PortableSendOptions, WaitOptions {
   /**
    * Whether to wait for the broker's receipt. Default `true`, but `false` within a transaction, where the receipt of
    * the commit stands for all. Without a receipt a message can be lost, and is not sent again after a break.
@@ -98,14 +98,14 @@ export interface SendOptions extends MessageOptions, WaitOptions {
   contentType?: string | undefined;
   /** `false` leaves `content-length` out, so that ActiveMQ makes a text message of it. Default `true`. */
   contentLength?: boolean | undefined;
-  /** `false`: reject with an `OutboxFullError` rather than wait when `maxPending` is reached. Default `true`. */
+  /** `false`: reject with an `OutboxFullError` rather than wait when `outbox` is reached. Default `true`. */
   wait?: boolean | undefined;
   /** Further headers. */
-  headers?: HeadersInit | undefined;
+  headers?: FrameHeadersInit | undefined;
 }
 
 /** Options of `subscribe`. */
-export interface SubscribeOptions extends ConsumerOptions, WaitOptions {
+export interface SubscribeOptions extends PortableSubscribeOptions, WaitOptions {
   /** How messages are acknowledged. Default `auto`: the broker holds a message for delivered once it is sent. */
   ack?: AckMode | undefined;
   /** The id; must be free. Default: one that is. */
@@ -121,7 +121,7 @@ export interface SubscribeOptions extends ConsumerOptions, WaitOptions {
    */
   maxQueuedBytes?: number | undefined;
   /** Further headers, for example arguments of the queue on RabbitMQ. */
-  headers?: HeadersInit | undefined;
+  headers?: FrameHeadersInit | undefined;
 }
 
 /**
@@ -150,9 +150,9 @@ export function checkSubscribe(destination: unknown, options: SubscribeOptions):
 /** How a subscription is ended. */
 export interface UnsubscribeOptions extends WaitOptions {
   /** Deletes a durable subscription on the broker. By default it stays, and goes on to collect. Default `false`. */
-  forget?: boolean | undefined;
+  deleteDurable?: boolean | undefined;
   /** Further headers of UNSUBSCRIBE. */
-  headers?: HeadersInit | undefined;
+  headers?: FrameHeadersInit | undefined;
 }
 
 /**

@@ -7,11 +7,11 @@ import type { AckMode } from "../session/acknowledge.ts";
 import { beginSteps, checkWaitOptions, type ReadOptions, type WaitOptions, within } from "../base/deadline.ts";
 import { rejection, type StompError, SubscriptionError, TimeoutError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
-import { type Fill, Inbox, type InboxLimits, type Meter } from "../base/inbox.ts";
+import { BoundedQueue, type Meter, type QueueFill, type QueueLimits } from "../base/inbox.ts";
 import type { AcknowledgeOptions, Acknowledger, Message } from "./message.ts";
-import { type AcknowledgingBroker, type RefusedMessages, Settlement } from "./settlement.ts";
+import { type AcknowledgingBroker, AckTracker, type RefusedMessages } from "./settlement.ts";
 import type { UnsubscribeOptions } from "./stomp_options.ts";
-import type { MessageTarget } from "../session/targets.ts";
+import type { MessageSink } from "../session/targets.ts";
 
 /** What a subscription needs of its client. */
 export interface SubscriptionOwner {
@@ -33,12 +33,12 @@ export interface SubscriptionOwner {
   dismiss(subscription: Subscription, error: StompError): void;
   /** Counts what waits in the queues of all subscriptions. */
   readonly backlog: Meter<Message>;
-  /** The subscription's queue is full, or has room again, as an {@linkcode Inbox} tells. */
-  onFill(subscription: Subscription, fill: Fill, news: Message | undefined): void;
+  /** The subscription's queue is full, or has room again, as an {@linkcode BoundedQueue} tells. */
+  onFill(subscription: Subscription, fill: QueueFill, news: Message | undefined): void;
 }
 
 /** What a subscription is made of. */
-export interface SubscriptionDetails extends InboxLimits {
+export interface SubscriptionDetails extends QueueLimits {
   /** The id in SUBSCRIBE. */
   id: string;
   /** The destination. */
@@ -46,7 +46,7 @@ export interface SubscriptionDetails extends InboxLimits {
   /** How messages are acknowledged. */
   ack: AckMode;
   /** Where the messages go, if not into the subscription's own queue. */
-  inbox?: Inbox<Message> | undefined;
+  inbox?: BoundedQueue<Message> | undefined;
 }
 
 /** Milliseconds that an ending may take, where the call says nothing else. */
@@ -67,7 +67,7 @@ export let accessForWorker: (subscription: Subscription) => WorkerAccess;
 /**
  * A subscription. Iterate it, or read its `readable`; leaving a `for await` loop unsubscribes.
  */
-export class Subscription implements AsyncIterableIterator<Message>, AsyncDisposable, Acknowledger, MessageTarget {
+export class Subscription implements AsyncIterableIterator<Message>, AsyncDisposable, Acknowledger, MessageSink {
   /** The id. */
   readonly id: string;
   /** The destination. */
@@ -76,14 +76,14 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   readonly ackMode: AckMode;
 
   // What a message touches comes first: with thousands of subscriptions that lets one load from memory do.
-  readonly #inbox: Inbox<Message>;
+  readonly #inbox: BoundedQueue<Message>;
   #settle: ((result: IteratorResult<Message, undefined> | Promise<never>) => void) | undefined; // of `next`, if it waits
   #epoch = 0; // of the connection; 0 while there is none
   #received = 0;
   #ignoring = false; // messages that still come are not wanted
   #unwanted: Message[] = []; // what was not taken, for others
   /** @internal What was said of its messages; in mode `auto` there is nothing to say. */
-  readonly settlement: Settlement | undefined;
+  readonly settlement: AckTracker | undefined;
   readonly #owner: SubscriptionOwner;
   readonly #shared: boolean;
   #hurried: PromiseWithResolvers<void> | undefined; // a drain has no time any more
@@ -112,9 +112,9 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     this.destination = details.destination;
     this.ackMode = details.ack;
     this.#owner = owner;
-    this.settlement = details.ack === "auto" ? undefined : new Settlement(details.ack);
+    this.settlement = details.ack === "auto" ? undefined : new AckTracker(details.ack);
     this.#shared = details.inbox !== undefined;
-    this.#inbox = details.inbox ?? new Inbox(owner.backlog, (...told) => owner.onFill(this, ...told), details);
+    this.#inbox = details.inbox ?? new BoundedQueue(owner.backlog, (...told) => owner.onFill(this, ...told), details);
   }
 
   /** Resolves when the subscription is over: to the error that ended it, or `undefined`. Never rejects. */

@@ -5,7 +5,7 @@
  */
 import { checkAckMode, readAckMode } from "../session/acknowledge.ts";
 import { beginSteps, checkWait, within } from "../base/deadline.ts";
-import { consumerHeaders, forgetHeaders, givesBackFrom, hasPrefetch } from "../dialects/dialect.ts";
+import { consumerHeaders, deleteDurableHeaders, givesBackFrom, hasPrefetch } from "../dialects/dialect.ts";
 import {
   BrokerErrorResponse,
   NotConnectedError,
@@ -15,13 +15,13 @@ import {
 } from "../base/errors.ts";
 import { toHeaders } from "../codec/encode.ts";
 import { Frame } from "../codec/frame.ts";
-import type { Headers } from "../codec/headers.ts";
+import type { FrameHeaders } from "../codec/headers.ts";
 import { Backlog } from "../session/backlog.ts";
-import type { Fill, Inbox } from "../base/inbox.ts";
-import type { SessionKeeper } from "./keeper.ts";
+import type { BoundedQueue, QueueFill } from "../base/inbox.ts";
+import type { Reconnector } from "./keeper.ts";
 import type { AcknowledgeOptions, Message } from "./message.ts";
 import { isInDoubt } from "../session/receipts.ts";
-import { isLoss, isOutage, type Refusal, Refusals } from "./refusals.ts";
+import { isLoss, isOutage, SubscribeRetries, type SubscribeRetry } from "./refusals.ts";
 import type { Session } from "../session/session.ts";
 import { Acknowledgements, type RefusedMessages } from "./settlement.ts";
 import { checkSubscribe, type SubscribeOptions, type UnsubscribeOptions } from "./stomp_options.ts";
@@ -32,7 +32,7 @@ import type { Transaction } from "./transaction.ts";
 /** What the subscriptions need of their client. */
 export interface SubscriptionsOwner {
   /** Keeps the connection. */
-  readonly keeper: SessionKeeper;
+  readonly reconnector: Reconnector;
   /** Milliseconds that a call takes at most, where it says nothing else. */
   readonly timeout: number;
   /** The open transaction that is meant. */
@@ -50,7 +50,7 @@ export interface TunedSubscribeOptions extends SubscribeOptions {
 /** A subscription, and where it was made last. */
 interface Entry {
   readonly subscription: Subscription;
-  readonly options: TunedSubscribeOptions & { readonly headers: Headers };
+  readonly options: TunedSubscribeOptions & { readonly headers: FrameHeaders };
   /** Made by a conf: its messages go to `receiveFrame`. */
   readonly byConf: boolean;
   /** Calls off the SUBSCRIBE that is under way, if one is. */
@@ -65,7 +65,7 @@ interface Entry {
   /** For the RECEIPT of the SUBSCRIBE. */
   established: Promise<Frame> | undefined;
   /** Since the broker has refused it, and until it is made. */
-  refusal: Refusal | undefined;
+  refusal: SubscribeRetry | undefined;
 }
 
 /** How many refusals in a row end a subscription that was made before. */
@@ -80,11 +80,11 @@ const USUAL_PREFETCH = 1024;
 const MAX_DOUBTS = 2;
 
 /** All subscriptions of one client. */
-export class Subscriptions implements SubscriptionOwner {
+export class SubscriptionRegistry implements SubscriptionOwner {
   readonly #owner: SubscriptionsOwner;
   readonly #entries = new Map<string, Entry>();
   readonly #acknowledgements: Acknowledgements;
-  readonly #refusals: Refusals;
+  readonly #refusals: SubscribeRetries;
   #backlog: Backlog | undefined; // since there was a subscription
   #count = 0;
 
@@ -92,7 +92,7 @@ export class Subscriptions implements SubscriptionOwner {
   constructor(owner: SubscriptionsOwner) {
     this.#owner = owner;
     this.#acknowledgements = new Acknowledgements(owner);
-    this.#refusals = new Refusals(owner.keeper);
+    this.#refusals = new SubscribeRetries(owner.reconnector);
   }
 
   /** The destination of the first subscription that a conf has made. */
@@ -121,13 +121,17 @@ export class Subscriptions implements SubscriptionOwner {
   }
 
   /** Subscribes; with `inbox`, the messages go there. Resolves when a broker has confirmed. */
-  async subscribe(destination: string, options: TunedSubscribeOptions, inbox?: Inbox<Message>): Promise<Subscription> {
+  async subscribe(
+    destination: string,
+    options: TunedSubscribeOptions,
+    inbox?: BoundedQueue<Message>,
+  ): Promise<Subscription> {
     checkSubscribe(destination, options);
     const what = `subscribe to ${destination}`;
-    const { keeper, timeout } = this.#owner;
+    const { reconnector, timeout } = this.#owner;
     const left = beginSteps(options, timeout);
     const ack = readAckMode(options.ack);
-    keeper.check(what);
+    reconnector.check(what);
     const id = options.id ?? options.durable ?? this.#freeId();
     if (this.#entries.has(id)) throw new SubscriptionError(`Cannot ${what}: the id ${id} is in use`);
     const subscription = new Subscription(this, {
@@ -154,14 +158,14 @@ export class Subscriptions implements SubscriptionOwner {
     let outage: StompError | undefined;
     try {
       for (let doubts = 0;;) {
-        const session = await keeper.ready(what, left());
+        const session = await reconnector.ready(what, left());
         try {
           await within(this.#establish(entry, session), left(), `the receipt of SUBSCRIBE to ${destination}`);
           entry.made = true;
           entry.refusal = undefined;
           return subscription;
         } catch (error) {
-          if (keeper.closed) throw error;
+          if (reconnector.closed) throw error;
           // Lost with its connection: the next one makes it anew. So it does where another frame may be to blame.
           if (isLoss(error, session)) {
             if (isInDoubt(error) && ++doubts === MAX_DOUBTS) throw error;
@@ -227,37 +231,40 @@ export class Subscriptions implements SubscriptionOwner {
   }
 
   /** Sends UNSUBSCRIBE. What it throws at once has ended nothing. */
-  unsubscribe(subscription: Subscription, { forget, headers: given, ...wait }: UnsubscribeOptions): Promise<void> {
+  unsubscribe(
+    subscription: Subscription,
+    { deleteDurable, headers: given, ...wait }: UnsubscribeOptions,
+  ): Promise<void> {
     checkWait(wait);
     const headers = toHeaders(given);
     const entry = this.#entries.get(subscription.id);
     if (entry?.subscription !== subscription) return DONE;
     const { session, options: { durable } } = entry;
     const { id, destination } = subscription;
-    if (forget && durable === undefined) {
-      throw new TypeError(`Cannot forget the subscription to ${destination}: it is not durable`);
+    if (deleteDurable && durable === undefined) {
+      throw new TypeError(`Cannot delete the subscription to ${destination}: it is not durable`);
     }
     if (!session?.isOpen) {
-      if (forget) {
-        throw new NotConnectedError(`Cannot forget the subscription to ${destination}: there is no connection`);
+      if (deleteDurable) {
+        throw new NotConnectedError(`Cannot delete the subscription to ${destination}: there is no connection`);
       }
       this.#entries.delete(id);
       return DONE;
     }
     const family = session.family;
-    const deleted = forget ? forgetHeaders(durable!, destination, family) : {};
+    const deleted = deleteDurable ? deleteDurableHeaders(durable!, destination, family) : {};
     const named = unsubscribeHeaders(subscription, session.version);
     // RabbitMQ deletes what is unsubscribed in so many words; ActiveMQ only what nobody consumes any more.
-    const atOnce = forget && family === "rabbitmq";
+    const atOnce = deleteDurable && family === "rabbitmq";
     const left = beginSteps(wait, this.#owner.timeout);
     const frame = unsubscribeFrame({ ...named, ...(atOnce && deleted), ...headers });
     const first = session.unsubscribe(subscription, frame, left, !atOnce); // what is deleted has no other consumer
     this.#entries.delete(id);
-    const all = forget && !atOnce
+    const all = deleteDurable && !atOnce
       ? first.then(() => session.request(unsubscribeFrame({ ...named, ...deleted, ...headers }), left()))
       : first;
     return all.then(nothing, (error) => {
-      if (!isLoss(error, session) || forget) throw error; // lost, it is over in any case
+      if (!isLoss(error, session) || deleteDurable) throw error; // lost, it is over in any case
     });
   }
 
@@ -273,7 +280,7 @@ export class Subscriptions implements SubscriptionOwner {
   /** Counts what waits in the queues of all subscriptions. */
   get backlog(): Backlog {
     return this.#backlog ??= new Backlog((full, message) => {
-      const { session } = this.#owner.keeper;
+      const { session } = this.#owner.reconnector;
       if (full) session?.hold(this.backlog, true);
       else session?.release(this.backlog);
       if (message) this.#owner.onSlow((message as Message).subscription as Subscription, true);
@@ -281,8 +288,8 @@ export class Subscriptions implements SubscriptionOwner {
   }
 
   /** Stops reading while a queue is full. */
-  onFill(subscription: Subscription, fill: Fill, news: Message | undefined): void {
-    const { session } = this.#owner.keeper;
+  onFill(subscription: Subscription, fill: QueueFill, news: Message | undefined): void {
+    const { session } = this.#owner.reconnector;
     if (fill === "room") session?.release(subscription);
     else session?.hold(subscription, fill === "blocked");
     if (news) this.#owner.onSlow(subscription, fill === "blocked");
@@ -371,7 +378,7 @@ export class Subscriptions implements SubscriptionOwner {
   /** Says a refused SUBSCRIBE again while no other one is under way: an ERROR that comes then is about this one. */
   #sayAlone(entry: Entry): void {
     this.#refusals.inTurn(() => {
-      const { session } = this.#owner.keeper;
+      const { session } = this.#owner.reconnector;
       const { refusal, subscription, established } = entry;
       if (session === undefined || refusal?.waits !== false || this.#entries.get(subscription.id) !== entry) return;
       if (entry.session === session) {

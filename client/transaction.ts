@@ -6,7 +6,7 @@
 import { checkType } from "../base/checks.ts";
 import { beginSteps, type WaitOptions, within } from "../base/deadline.ts";
 import { ConnectionError, NotConnectedError, type StompError, TimeoutError, TransactionError } from "../base/errors.ts";
-import { type HeadersInit, toHeaders } from "../codec/encode.ts";
+import { type FrameHeadersInit, toHeaders } from "../codec/encode.ts";
 import type { Frame } from "../codec/frame.ts";
 import { transactsAcknowledgements } from "../dialects/dialect.ts";
 import { acknowledgement } from "../session/acknowledge.ts";
@@ -20,7 +20,7 @@ export interface TransactionOwner {
   /** Milliseconds that a call takes at most, where it says nothing else. */
   readonly timeout: number;
   /** Keeps the connection. */
-  readonly keeper: {
+  readonly reconnector: {
     /** The open session, or the next one. */
     ready(what: string, wait: WaitOptions): Promise<Session>;
     /** Fails unless there is a session, or one is being opened. */
@@ -88,7 +88,7 @@ class SendReceipts implements ReceiptWaiter {
 }
 
 /** What is to be told how a transaction ends. */
-export interface Participant {
+export interface TransactionParticipant {
   /** It was committed. */
   keep(): void;
   /** It was not. */
@@ -104,7 +104,7 @@ export type TransactionAcknowledgeOptions = Omit<AcknowledgeOptions, "transactio
 /** How a transaction is ended. */
 export interface TransactionEndOptions extends WaitOptions {
   /** Further headers of COMMIT or ABORT. */
-  headers?: HeadersInit | undefined;
+  headers?: FrameHeadersInit | undefined;
 }
 
 /** What the rest of the client does with a transaction. */
@@ -128,7 +128,7 @@ export interface TransactionAccess {
     headers: Readonly<Record<string, string>> | undefined,
   ): Promise<void> | undefined;
   /** Tells the participant how it ends. */
-  onEnd(transaction: Transaction, participant: Participant): void;
+  onEnd(transaction: Transaction, participant: TransactionParticipant): void;
 }
 
 /** Set by {@linkcode Transaction}, whose users see none of it. */
@@ -141,7 +141,7 @@ export class Transaction {
   readonly #session: Session;
   readonly #owner: TransactionOwner;
   readonly #onEnd: () => void;
-  readonly #participants: Participant[] = [];
+  readonly #participants: TransactionParticipant[] = [];
   readonly #receipts: SendReceipts;
   readonly #acknowledgements: Frame[] = []; // to be sent once the SENDs are confirmed
   #over = false;
@@ -269,7 +269,7 @@ export class Transaction {
       // Where there is no answer in time the broker may have acknowledged, so nothing is said a second time.
       isDone = error instanceof TimeoutError && command === "COMMIT" && this.#acknowledgements.length === 0;
       if (error instanceof TimeoutError && command === "COMMIT") {
-        const cause = this.#owner.keeper.trouble ?? error;
+        const cause = this.#owner.reconnector.trouble ?? error;
         throw new TimeoutError(`${error.message}: whether transaction ${this.id} happened is unknown`, { cause });
       }
       if (isInDoubt(error)) {
@@ -329,7 +329,7 @@ export class Transactions {
     const id = typeof reference === "string" ? reference : reference?.id;
     const transaction = id === undefined ? undefined : this.#open.get(id);
     if (transaction !== undefined) return transaction;
-    this.#owner.keeper.check(what);
+    this.#owner.reconnector.check(what);
     throw new TransactionError(`Cannot ${what}: there is no open transaction ${id ?? "in the conf"}`);
   }
 
@@ -369,7 +369,7 @@ export class Transactions {
   /** Says BEGIN on the open connection; when that breaks meanwhile, on the next one. */
   async #beginOnSession(id: string, headers: Record<string, string>, left: () => WaitOptions): Promise<Session> {
     for (;;) {
-      const session = await this.#owner.keeper.ready("begin transaction", left());
+      const session = await this.#owner.reconnector.ready("begin transaction", left());
       try {
         await session.begin(id, headers, left());
         return session;

@@ -18,7 +18,7 @@ const MOST_ROOMS = 16;
 const NO_ROOM: Bytes = new Uint8Array(0);
 
 /** Bytes that come one behind the other. Their memory is used again: every chunk may end inside of a frame. */
-export class Carry {
+export class ReassemblyBuffer {
   #room = NO_ROOM;
   #length = 0;
   #chunk: Chunk | undefined;

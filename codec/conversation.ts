@@ -6,7 +6,7 @@
  */
 import { checkWait, type ReadOptions, type WaitOptions, within } from "../base/deadline.ts";
 import { BrokerErrorResponse, type ErrorFrame, NotConnectedError } from "../base/errors.ts";
-import type { Headers, Version } from "./headers.ts";
+import type { FrameHeaders, Version } from "./headers.ts";
 import { maskPasscode } from "./mask.ts";
 import { Fifo, IntermediateMessageQueue } from "../base/queue.ts";
 
@@ -25,11 +25,11 @@ export interface SocketOf<F> {
 }
 
 /** One side's view of what was said over a socket. */
-export class Conversation<F extends ErrorFrame> {
+export class FrameVerbs<F extends ErrorFrame> {
   /** The connection. */
   sock: SocketOf<F> | undefined;
   /** The headers of CONNECTED. */
-  session: Headers | undefined;
+  session: FrameHeaders | undefined;
   /** Messages that arrived while a reply was awaited. */
   readonly iqueue: IntermediateMessageQueue<F> = new IntermediateMessageQueue<F>();
   /** Replies that arrived while a message was awaited. */

@@ -4,8 +4,8 @@
  * @module
  */
 import { BodyBuilder, checkBodySize, endOfBody, noNul } from "./body.ts";
-import { Carry } from "./carry.ts";
-import type { HeadReader } from "./head.ts";
+import { ReassemblyBuffer } from "./carry.ts";
+import type { HeadParser } from "./head.ts";
 import type { Limits } from "./limits.ts";
 import type { Chunk } from "./text.ts";
 
@@ -22,10 +22,10 @@ const SMALL_BODY = 2; // the body of a small frame, which is carried as well
 const BODY = 3;
 
 /** Puts together one frame after the other. */
-export class CutFrame {
-  readonly #head: HeadReader;
+export class PartialFrame {
+  readonly #head: HeadParser;
   readonly #limits: Limits;
-  readonly #carry = new Carry();
+  readonly #carry = new ReassemblyBuffer();
   #state = NOTHING;
   #body: BodyBuilder | undefined;
   #headChunk: Chunk | undefined;
@@ -36,7 +36,7 @@ export class CutFrame {
   bodyEnd = 0;
 
   /** Has heads read by `head`. */
-  constructor(head: HeadReader, limits: Limits) {
+  constructor(head: HeadParser, limits: Limits) {
     this.#head = head;
     this.#limits = limits;
   }

@@ -5,9 +5,9 @@
  */
 import { endOfBody } from "./body.ts";
 import { mayHaveBody } from "./commands.ts";
-import { CutFrame } from "./cut_frame.ts";
+import { PartialFrame } from "./cut_frame.ts";
 import { Frame } from "./frame.ts";
-import { HeadReader } from "./head.ts";
+import { HeadParser } from "./head.ts";
 import { assertVersion, malformed, type Version } from "./headers.ts";
 import { completeLimits, type DecoderLimits, type Limits } from "./limits.ts";
 import { type Bytes, Chunk, type ChunkMemory, isBytes, plainBytes } from "./text.ts";
@@ -54,14 +54,14 @@ export class FrameDecoder {
   readonly #onHeartbeat: (() => void) | undefined;
   readonly #messageType: new () => Frame;
   readonly #limits: Limits;
-  readonly #head: HeadReader;
+  readonly #head: HeadParser;
   readonly #memory: ChunkMemory;
   #version: Version;
   #failure: { error: unknown } | undefined;
   #pushing = false;
   #thrown: { error: unknown } | undefined; // by a callback
 
-  #cut: CutFrame | undefined; // once a chunk has ended inside of a frame
+  #cut: PartialFrame | undefined; // once a chunk has ended inside of a frame
   #afterCr = false; // between frames, a CR waits for its LF
   #crlf = true; // the lines of the frame before this one could end so
   #at = 0; // between frames: the next byte of the chunk to look at
@@ -77,7 +77,7 @@ export class FrameDecoder {
     this.#messageType = options.messageType ?? Frame;
     this.#memory = { isKept: options.ownChunks };
     this.#limits = completeLimits(options);
-    this.#head = new HeadReader(this.#limits, options.followsCrlf ?? false);
+    this.#head = new HeadParser(this.#limits, options.followsCrlf ?? false);
   }
 
   /** The version whose rules hold from the next frame on. */
@@ -207,12 +207,12 @@ export class FrameDecoder {
     }
   }
 
-  #cutFrame(): CutFrame {
-    return this.#cut ??= new CutFrame(this.#head, this.#limits);
+  #cutFrame(): PartialFrame {
+    return this.#cut ??= new PartialFrame(this.#head, this.#limits);
   }
 
   /** Reads on in the frame that began in an earlier chunk. Returns whether it ends in this one. */
-  #finishCut(cut: CutFrame, chunk: Chunk): boolean {
+  #finishCut(cut: PartialFrame, chunk: Chunk): boolean {
     const end = cut.readOn(chunk);
     if (end < 0) return false;
     this.#at = end;

@@ -6,7 +6,7 @@
 import { kindOf } from "../base/checks.ts";
 import { showControls } from "../base/errors.ts";
 import { isCommand, mayHaveBody } from "./commands.ts";
-import { assertVersion, encodeHeader, headerRules, type Headers, type Version } from "./headers.ts";
+import { assertVersion, encodeHeader, type FrameHeaders, headerRules, type Version } from "./headers.ts";
 import { charsetOf, isBytes } from "./text.ts";
 
 const textEncoder = new TextEncoder();
@@ -18,14 +18,16 @@ export type HeaderValue = string | number | boolean | undefined;
  * Headers as they may be given: an object, or what gives pairs of name and value, such as a `Map`, an array, or the
  * platform's `Headers`, which writes names in lower case. Of a repeated name the first counts.
  */
-export type HeadersInit = Readonly<Record<string, HeaderValue>> | Iterable<readonly [name: string, value: HeaderValue]>;
+export type FrameHeadersInit =
+  | Readonly<Record<string, HeaderValue>>
+  | Iterable<readonly [name: string, value: HeaderValue]>;
 
 /** What goes into a frame. */
 export interface FrameParts {
   /** The command, for example `SEND`. */
   command: string;
   /** The headers. */
-  headers?: HeadersInit | undefined;
+  headers?: FrameHeadersInit | undefined;
   /** The body; text goes out as UTF-8. */
   body?: string | Uint8Array | undefined;
 }
@@ -37,8 +39,8 @@ const WRITTEN_AS_TEXT = new Set(["number", "boolean", "bigint"]);
  *
  * @throws {TypeError} when they are no headers, or a value is an object, or anything else that is no text.
  */
-export function toHeaders(given: HeadersInit | null | undefined): Headers {
-  const headers: Headers = Object.create(null);
+export function toHeaders(given: FrameHeadersInit | null | undefined): FrameHeaders {
+  const headers: FrameHeaders = Object.create(null);
   if (given === undefined || given === null) return headers;
   if (isIterable(given)) {
     for (const pair of given) {
@@ -62,7 +64,9 @@ export function toHeaders(given: HeadersInit | null | undefined): Headers {
  *
  * @throws {TypeError} when they are no object.
  */
-export function isIterable(given: HeadersInit): given is Exclude<HeadersInit, Readonly<Record<string, HeaderValue>>> {
+export function isIterable(
+  given: FrameHeadersInit,
+): given is Exclude<FrameHeadersInit, Readonly<Record<string, HeaderValue>>> {
   if (typeof given !== "object") {
     throw new TypeError(
       `Cannot build frame: headers is ${kindOf(given)}, and has to be an object, a Map, Headers or an array of pairs`,
@@ -143,7 +147,7 @@ function isSameIn(charset: string, text: string): boolean {
  */
 export function encodeHead(
   command: string,
-  headers: Headers,
+  headers: FrameHeaders,
   bodyLength: number,
   sized: boolean,
   version: Version,

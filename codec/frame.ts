@@ -4,14 +4,14 @@
  * @module
  */
 import { mayHaveBody } from "./commands.ts";
-import { Conversation, type SocketOf } from "./conversation.ts";
+import { FrameVerbs, type SocketOf } from "./conversation.ts";
 import type { ReadOptions, WaitOptions } from "../base/deadline.ts";
 import { assertBody, checkCharset, encodeHead, type FrameParts, toHeaders } from "./encode.ts";
 import { showControls, StompError, UnknownBrokerResponseError } from "../base/errors.ts";
-import { headerRules, type Headers, parseHeaders, type Version } from "./headers.ts";
-import { showAs } from "../base/inspect.ts";
+import { type FrameHeaders, headerRules, parseHeaders, type Version } from "./headers.ts";
+import { setInspect } from "../base/inspect.ts";
 import type { Fifo, IntermediateMessageQueue } from "../base/queue.ts";
-import type { Received } from "./received.ts";
+import type { FrameView } from "./received.ts";
 import { type Bytes, charsetOf, decodeLenient, ownText, unshared } from "./text.ts";
 
 /** A connection that carries frames: what stompy calls `sock`. `openSocket(url)` gives one, and `Stomp` has one. */
@@ -46,7 +46,7 @@ const INSPECT_BODY_BYTES = 64;
 let receiptCount = 0;
 
 /** Where a decoder found a frame, while headers and body are still read from there. */
-export let receivedOf: (frame: Frame) => Received | undefined;
+export let viewOf: (frame: Frame) => FrameView | undefined;
 
 /**
  * A STOMP frame: a command, headers and a body.
@@ -61,15 +61,15 @@ export let receivedOf: (frame: Frame) => Received | undefined;
 export class Frame {
   /** The command, for example `MESSAGE`. */
   command = "";
-  #headers: Headers | undefined;
+  #headers: FrameHeaders | undefined;
   #body: Bytes | string | undefined;
   #contentLength = true;
   // Where a decoder found the frame: what nobody has read or replaced is still there.
-  #received: Received | undefined;
-  #conversation: Conversation<Frame> | undefined;
+  #received: FrameView | undefined;
+  #conversation: FrameVerbs<Frame> | undefined;
 
   static {
-    receivedOf = (frame) => frame.#received;
+    viewOf = (frame) => frame.#received;
   }
 
   /** Creates an empty frame; `sock` is the connection that its verbs use. */
@@ -82,7 +82,7 @@ export class Frame {
    *
    * @internal
    */
-  static found<F extends Frame>(type: new () => F, command: string, received: Received): F {
+  static found<F extends Frame>(type: new () => F, command: string, received: FrameView): F {
     const frame = new type();
     frame.command = command;
     frame.#received = received;
@@ -90,12 +90,12 @@ export class Frame {
   }
 
   /** The headers, decoded. Of a repeated header the first counts. The object has no prototype. */
-  get headers(): Headers {
-    return this.#headers ??= this.#received?.headers() ?? Object.create(null) as Headers;
+  get headers(): FrameHeaders {
+    return this.#headers ??= this.#received?.headers() ?? Object.create(null) as FrameHeaders;
   }
 
   /** Replaces the headers. */
-  set headers(headers: Headers) {
+  set headers(headers: FrameHeaders) {
     this.#headers = headers;
   }
 
@@ -190,7 +190,7 @@ export class Frame {
    */
   detach(): this {
     if (this.#received === undefined) return this;
-    const headers: Headers = Object.create(null);
+    const headers: FrameHeaders = Object.create(null);
     for (const name in this.headers) headers[ownText(name)] = ownText(this.headers[name]!);
     const body = this.body.slice();
     this.#headers = headers;
@@ -278,7 +278,7 @@ export class Frame {
   }
 
   /** The headers of CONNECTED, once {@linkcode connect} has succeeded. */
-  get session(): Headers | undefined {
+  get session(): FrameHeaders | undefined {
     return this.#conversation?.session;
   }
 
@@ -351,7 +351,7 @@ export class Frame {
   }
 
   /** The headers of a block of header lines given as text, read as the connection's version says. */
-  parseHeaders(text: string): Headers {
+  parseHeaders(text: string): FrameHeaders {
     const version = this.#conversation?.sock?.version ?? "1.2";
     return parseHeaders(text.replace(/\r?\n$/, ""), headerRules("MESSAGE", version));
   }
@@ -366,7 +366,7 @@ export class Frame {
   }
 
   /** What `JSON.stringify` makes of a frame: the body as text, and no passcode. */
-  toJSON(): { command: string; headers: Headers; body: string } {
+  toJSON(): { command: string; headers: FrameHeaders; body: string } {
     let body: string;
     try {
       body = this.text();
@@ -376,12 +376,12 @@ export class Frame {
     return { command: this.command, headers: withoutSecrets(this.headers), body };
   }
 
-  get #talk(): Conversation<Frame> {
-    return this.#conversation ??= new Conversation<Frame>();
+  get #talk(): FrameVerbs<Frame> {
+    return this.#conversation ??= new FrameVerbs<Frame>();
   }
 }
 
-showAs(Frame, (frame) => {
+setInspect(Frame, (frame) => {
   const { length } = frame.body;
   const text = decodeLenient(frame.body.subarray(0, INSPECT_BODY_BYTES));
   return {
@@ -391,8 +391,8 @@ showAs(Frame, (frame) => {
   };
 });
 
-function withoutSecrets(headers: Headers): Headers {
-  const shown: Headers = Object.create(null);
+function withoutSecrets(headers: FrameHeaders): FrameHeaders {
+  const shown: FrameHeaders = Object.create(null);
   for (const name in headers) shown[name] = SECRET_HEADERS.has(name) ? "…" : headers[name]!;
   return shown;
 }

@@ -5,10 +5,10 @@
  */
 import { findCommand, isLiteral, mayBecomeCommand, mayHaveBody, unknownCommand } from "./commands.ts";
 import { checkHeaderLine, type HeaderRules, headerRules, linesText, malformed, type Version } from "./headers.ts";
-import type { FactLines, HeadForm } from "./head_form.ts";
-import { KnownHeads } from "./known_heads.ts";
+import type { FactLines, HeadTemplate } from "./head_form.ts";
+import { HeadCache } from "./known_heads.ts";
 import { bodyTooLarge, type Limits } from "./limits.ts";
-import { type HeadFacts, Received } from "./received.ts";
+import { FrameView, type HeadInfo } from "./received.ts";
 import { Chunk, decodeLenient, isAscii } from "./text.ts";
 
 const LF = 10;
@@ -32,7 +32,7 @@ const SIZE_OF_TYPE = 12; // of the names content-type and subscription
 /** "subscription:" */
 const SUBSCRIPTION = new TextEncoder().encode("subscription:");
 
-const NOTHING: HeadFacts = {
+const NOTHING: HeadInfo = {
   command: "",
   rules: headerRules("MESSAGE", "1.2"),
   commandEnd: 0,
@@ -50,7 +50,7 @@ const ATTEMPTS = 2;
  * Reads one head after the other. Of a head that goes on in the next chunk, that chunk has to begin with the bytes that
  * were there already: it is read on where it ended, or, if it is like a known one so far, compared again from its start.
  */
-export class HeadReader {
+export class HeadParser {
   readonly #limits: Limits;
   readonly #followsCrlf: boolean;
   #crlfSeen = false; // CONNECT ended in one
@@ -73,7 +73,7 @@ export class HeadReader {
   #hasParameters = false; // of the content-type
   readonly #lines: FactLines = { contentLength: -1, contentType: -1, subscription: -1 }; // where they begin
   #attempts = 0; // how often it may still be compared with known heads; 0 once it is read line by line
-  readonly #known = new KnownHeads();
+  readonly #known = new HeadCache();
 
   /** Creates a reader that keeps to limits; `followsCrlf` is the option of the decoder. */
   constructor(limits: Limits, followsCrlf: boolean) {
@@ -117,7 +117,7 @@ export class HeadReader {
     this.#attempts = ATTEMPTS;
     if (version === this.#version) return;
     this.#version = version;
-    this.#known.forget(); // what the same bytes mean depends on the version
+    this.#known.clear(); // what the same bytes mean depends on the version
   }
 
   /** Says that the frame begins at 0 from the next chunk on. */
@@ -159,18 +159,18 @@ export class HeadReader {
     if (!chunk.isPlain) this.#checkLines(bytes);
     this.#conclude(chunk);
     if (isFresh && mayHaveBody(this.#command)) {
-      this.#known.learn(bytes, this.#start, this.#scanned, this.#facts, this.#lines);
+      this.#known.add(bytes, this.#start, this.#scanned, this.#facts, this.#lines);
     }
     return true;
   }
 
   /** What was found, in the chunk that was read, with the body that belongs to it. Can be had once. */
-  found(chunk: Chunk, bodyChunk: Chunk, bodyStart: number, bodyEnd: number): Received {
+  found(chunk: Chunk, bodyChunk: Chunk, bodyStart: number, bodyEnd: number): FrameView {
     const facts = this.#facts;
     const subscription = this.#subscription;
     this.#facts = NOTHING;
     this.#subscription = undefined; // which may keep the chunk
-    return new Received(facts, subscription, chunk, this.#head, this.#line, bodyChunk, bodyStart, bodyEnd);
+    return new FrameView(facts, subscription, chunk, this.#head, this.#line, bodyChunk, bodyStart, bodyEnd);
   }
 
   #beginLines(): void {
@@ -192,7 +192,7 @@ export class HeadReader {
   }
 
   /** Takes over what an earlier head of this form said, and what this one says otherwise. */
-  #adopt(form: HeadForm, chunk: Chunk): void {
+  #adopt(form: HeadTemplate, chunk: Chunk): void {
     const { facts, end } = form;
     this.#facts = facts;
     this.#length = facts.contentLength;

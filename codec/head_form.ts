@@ -9,7 +9,7 @@
  * @module
  */
 import type { HeaderRules } from "./headers.ts";
-import type { HeadFacts } from "./received.ts";
+import type { HeadInfo } from "./received.ts";
 import { type Chunk, decodeLenient } from "./text.ts";
 
 const LF = 10;
@@ -36,7 +36,7 @@ const LONG = 1 << 8;
 const FACTS = ["contentLength", "contentType", "subscription"] as const;
 
 /** A text that is the same in each head of a form. */
-interface Fixed {
+interface Literal {
   /** Where it begins. */
   readonly from: number;
   /** How many bytes. */
@@ -52,9 +52,9 @@ interface Fixed {
 }
 
 /** A head that was read before, and checked: its lines are UTF-8, without a CR, and with such escapes as there are. */
-export class HeadForm {
+export class HeadTemplate {
   /** What it says. */
-  readonly facts: HeadFacts;
+  readonly facts: HeadInfo;
   /** Whether some of the facts may be other ones in the head that was matched last. */
   hasChanged = false;
   /** Where the values of those begin. */
@@ -70,7 +70,7 @@ export class HeadForm {
   readonly #ends: number[] = [];
   readonly #gaps: number[] = [];
   readonly #facts: (keyof FactLines | undefined)[] = [];
-  readonly #fixed: Fixed[] = []; // before each but the first is a gap
+  readonly #fixed: Literal[] = []; // before each but the first is a gap
 
   /**
    * Keeps a head to match others with. There is neither NUL nor CR in it.
@@ -78,7 +78,7 @@ export class HeadForm {
    * @param bytes the head, which will not be written to
    * @param at where in it the lines begin that the facts are in
    */
-  constructor(bytes: Uint8Array, facts: HeadFacts, at: FactLines) {
+  constructor(bytes: Uint8Array, facts: HeadInfo, at: FactLines) {
     this.facts = facts;
     this.#bytes = bytes;
     const ends = this.#ends;

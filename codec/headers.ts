@@ -17,7 +17,7 @@ export type Version = "1.0" | "1.1" | "1.2";
 export const VERSIONS: readonly Version[] = ["1.0", "1.1", "1.2"];
 
 /** Header names and values. What this library makes has no prototype, so no header can shadow `toString`. */
-export type Headers = Record<string, string>;
+export type FrameHeaders = Record<string, string>;
 
 /** Headers by name and value, in the order that they are written in. */
 export type HeaderEntries = readonly (readonly [name: string, value: string])[];
@@ -206,8 +206,8 @@ export function checkHeaderLine(line: string, rules: HeaderRules): void {
 }
 
 /** Reads a whole block of header lines, each ending in LF. Of repeated names the first wins. */
-export function parseHeaders(block: string, rules: HeaderRules): Headers {
-  const headers: Headers = Object.create(null);
+export function parseHeaders(block: string, rules: HeaderRules): FrameHeaders {
+  const headers: FrameHeaders = Object.create(null);
   const escaped = rules.escapes && block.includes("\\");
   let from = 0;
   while (from < block.length) {
@@ -236,8 +236,8 @@ export function parseHeaders(block: string, rules: HeaderRules): Headers {
  * A copy without the spaces that 1.0 peers put before values: those of CONNECT and CONNECTED, which are read before the
  * version is known.
  */
-export function withoutPadding(headers: Headers): Headers {
-  const result: Headers = Object.create(null);
+export function withoutPadding(headers: FrameHeaders): FrameHeaders {
+  const result: FrameHeaders = Object.create(null);
   for (const name in headers) result[name] = headers[name]!.replace(/^ +/, "");
   return result;
 }

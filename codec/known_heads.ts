@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { type FactLines, HeadForm } from "./head_form.ts";
-import { KnownNames } from "./known_names.ts";
-import type { HeadFacts } from "./received.ts";
+import { type FactLines, HeadTemplate } from "./head_form.ts";
+import { HeaderLayout } from "./known_names.ts";
+import type { HeadInfo } from "./received.ts";
 import { type Chunk, ownText } from "./text.ts";
 
 const CR = 13;
@@ -17,20 +17,20 @@ const MOST_FORMS = 4;
 const COST = 16;
 
 /** Forms for the heads of one connection. */
-export class KnownHeads {
-  readonly #forms: HeadForm[] = [];
-  #last: HeadForm | undefined; // which mostly fits again
+export class HeadCache {
+  readonly #forms: HeadTemplate[] = [];
+  #last: HeadTemplate | undefined; // which mostly fits again
   #next = 0; // the one that a new form replaces
   #credit = MOST_FORMS * COST;
 
   /** Remembers nothing any more. */
-  forget(): void {
+  clear(): void {
     this.#forms.length = this.#next = 0;
     this.#last = undefined;
   }
 
   /** The form that the head at `start` has, if it is known and whole. */
-  match(chunk: Chunk, start: number): HeadForm | undefined {
+  match(chunk: Chunk, start: number): HeadTemplate | undefined {
     if (this.#credit < MOST_FORMS * COST) this.#credit++;
     const last = this.#last;
     if (last === undefined || last.match(chunk, start)) return last;
@@ -47,7 +47,7 @@ export class KnownHeads {
    *
    * @param at where in the bytes the lines begin that the facts are in
    */
-  learn(bytes: Uint8Array, start: number, end: number, facts: HeadFacts, at: FactLines): void {
+  add(bytes: Uint8Array, start: number, end: number, facts: HeadInfo, at: FactLines): void {
     if (!this.#mayStudy) return;
     this.#credit -= COST;
     const head = bytes.slice(start, end);
@@ -55,9 +55,9 @@ export class KnownHeads {
     if (head.includes(0) || head.includes(CR)) return;
     const { contentLength, contentType, subscription } = at;
     const own = facts.subscription && ownText(facts.subscription); // so that the chunk is not kept with it
-    this.#last = this.#forms[this.#next] = new HeadForm(
+    this.#last = this.#forms[this.#next] = new HeadTemplate(
       head,
-      { ...facts, subscription: own, names: new KnownNames() },
+      { ...facts, subscription: own, names: new HeaderLayout() },
       {
         contentLength: contentLength - start,
         contentType: contentType - start,
@@ -71,7 +71,7 @@ export class KnownHeads {
     return this.#credit >= COST;
   }
 
-  #search(chunk: Chunk, start: number): HeadForm | undefined {
+  #search(chunk: Chunk, start: number): HeadTemplate | undefined {
     for (const form of this.#forms) if (form !== this.#last && form.match(chunk, start)) return this.#last = form;
     if (!this.#mayStudy) return undefined;
     for (const form of this.#forms) {

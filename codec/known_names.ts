@@ -3,21 +3,21 @@
  *
  * @module
  */
-import { type HeaderRules, type Headers, parseHeaders, unescapeHeader } from "./headers.ts";
+import { type FrameHeaders, type HeaderRules, parseHeaders, unescapeHeader } from "./headers.ts";
 import { ownText } from "./text.ts";
 
 /**
  * Reads blocks of header lines that have the same names in the same order. To find the names again in each of them takes
  * twice as long as everything else.
  */
-export class KnownNames {
+export class HeaderLayout {
   #names: readonly string[] | undefined; // none at all, when some of them are repeated or have escapes
 
   /** Reads a block of header lines, as {@linkcode parseHeaders}. No line may end in CR. */
-  parse(block: string, rules: HeaderRules): Headers {
+  parse(block: string, rules: HeaderRules): FrameHeaders {
     this.#names ??= namesOf(block);
     if (this.#names.length === 0) return parseHeaders(block, rules);
-    const headers: Headers = Object.create(null);
+    const headers: FrameHeaders = Object.create(null);
     const escaped = rules.escapes && block.includes("\\");
     let from = 0;
     for (const name of this.#names) {

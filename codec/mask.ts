@@ -4,7 +4,7 @@
  * @module
  */
 import type { ErrorFrame } from "../base/errors.ts";
-import type { Headers } from "./headers.ts";
+import type { FrameHeaders } from "./headers.ts";
 import { decodeLenient } from "./text.ts";
 
 const MASK = "***";
@@ -23,7 +23,7 @@ export interface MaskedParts {
   /** The command. */
   command: string;
   /** The headers. */
-  headers: Headers;
+  headers: FrameHeaders;
   /** The body. */
   body: string;
 }
@@ -43,7 +43,7 @@ export function maskPasscode(frame: MaskableFrame, connect: Readonly<Record<stri
     found ||= masked !== text;
     return masked;
   };
-  const headers: Headers = Object.create(null);
+  const headers: FrameHeaders = Object.create(null);
   for (const name in frame.headers) headers[mask(name)] = mask(frame.headers[name]!);
   // A broker may claim one charset and write in another.
   const octets = decodeLenient(frame.body ?? new Uint8Array(0));

@@ -7,16 +7,16 @@
 import {
   findEscapedHeader,
   findHeader,
+  type FrameHeaders,
   type HeaderRules,
-  type Headers,
   isPlainHeader,
   parseHeaders,
 } from "./headers.ts";
-import type { KnownNames } from "./known_names.ts";
+import type { HeaderLayout } from "./known_names.ts";
 import { type Bytes, charsetOf, Chunk, decodeStrict, ownText } from "./text.ts";
 
 /** What is known of a head: most of them say the same as one before. */
-export interface HeadFacts {
+export interface HeadInfo {
   /** The command. */
   readonly command: string;
   /** How the header lines are read. */
@@ -32,12 +32,12 @@ export interface HeadFacts {
   /** The `subscription`, where it is written as it is. */
   readonly subscription: string | undefined;
   /** The names, of heads that are of a known form. */
-  readonly names: KnownNames | undefined;
+  readonly names: HeaderLayout | undefined;
 }
 
 /** Where the parts of a frame are, and how to read them. */
-export class Received {
-  readonly #facts: HeadFacts;
+export class FrameView {
+  readonly #facts: HeadInfo;
   #chunk: Chunk;
   #head: number;
   #headEnd: number;
@@ -55,7 +55,7 @@ export class Received {
    * @param headEnd behind the LF of the last header line
    */
   constructor(
-    facts: HeadFacts,
+    facts: HeadInfo,
     subscription: string | undefined,
     chunk: Chunk,
     head: number,
@@ -75,7 +75,7 @@ export class Received {
   }
 
   /** All headers. */
-  headers(): Headers {
+  headers(): FrameHeaders {
     const { names, rules } = this.#facts;
     const block = this.#lines().slice(1);
     return names === undefined ? parseHeaders(block, rules) : names.parse(block, rules);
@@ -151,7 +151,7 @@ export class Received {
 const MOVED = 1 << 16;
 
 /** Moves frames, in the order in which they will be let go of, into chunks that hold nothing else. */
-export function moveOut(frames: readonly Received[]): void {
+export function moveOut(frames: readonly FrameView[]): void {
   let from = 0;
   while (from < frames.length) {
     let to = from;

@@ -27,8 +27,8 @@ export interface FrameSink {
   onEnd(error: StompError | undefined): void;
 }
 
-/** Options of a {@linkcode FramedSocket}. */
-export interface FramedSocketOptions extends DecoderLimits {
+/** Options of a {@linkcode FrameConnection}. */
+export interface FrameConnectionOptions extends DecoderLimits {
   /** The version to begin with. Default `"1.2"`. */
   version?: Version | undefined;
   /** Whether the far end may go on with CRLF in all versions: see {@linkcode FrameDecoderOptions}. Default `false`. */
@@ -43,7 +43,7 @@ export interface FramedSocketOptions extends DecoderLimits {
 const LAST_WORDS = 1000;
 
 /** Frames over one transport. */
-export class FramedSocket implements ByteSink {
+export class FrameConnection implements ByteSink {
   readonly #transport: Transport;
   readonly #decoder: FrameDecoder;
   readonly #clock: Clock;
@@ -62,7 +62,7 @@ export class FramedSocket implements ByteSink {
   #lastReceived: number;
 
   /** Takes over a transport. Nothing is read before `start`. */
-  constructor(transport: Transport, options: FramedSocketOptions = {}) {
+  constructor(transport: Transport, options: FrameConnectionOptions = {}) {
     this.#transport = transport;
     this.#clock = options.clock ?? systemClock;
     this.#lastReceived = this.#clock.now();

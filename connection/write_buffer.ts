@@ -7,7 +7,7 @@ import type { DirectIo } from "../transport/channel.ts";
 import { mostBytes, mostBytesOfSized, sizedHead, writeAscii, writeSized, writeText } from "../codec/frame_bytes.ts";
 import type { Clock } from "./heartbeat.ts";
 import { Fifo } from "../base/queue.ts";
-import { nextTurn } from "../base/turn.ts";
+import { afterMacrotask } from "../base/turn.ts";
 
 /** Bytes of one write, where frames are small. */
 const CHUNK = 1 << 16;
@@ -284,7 +284,7 @@ export class WriteBuffer {
   }
 
   #awaitTurn(): void {
-    this.#cancelTurn ??= nextTurn(this.#onTurn);
+    this.#cancelTurn ??= afterMacrotask(this.#onTurn);
   }
 
   /** Returns whether the chunk was taken at once. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { checkDelay, checkExpiry, checkType, checkWhole } from "../base/checks.ts";
-import type { ConsumerOptions, MessageOptions } from "./dialect.ts";
+import type { PortableSendOptions, PortableSubscribeOptions } from "./dialect.ts";
 
 /**
  * Checks the options of a message.
@@ -12,7 +12,7 @@ import type { ConsumerOptions, MessageOptions } from "./dialect.ts";
  * @throws {RangeError} when a number is out of its range, or the message has expired already.
  * @throws {TypeError} when an option is of another type.
  */
-export function checkMessageOptions(options: MessageOptions): void {
+export function checkMessageOptions(options: PortableSendOptions): void {
   const what = "send";
   const { persistent, priority, expires, delay, replyTo, correlationId, deduplicationId } = options;
   // Most are not given, and this is done for each message.
@@ -31,7 +31,7 @@ export function checkMessageOptions(options: MessageOptions): void {
  * @throws {RangeError} when the prefetch is no whole number of 1 or more.
  * @throws {TypeError} when an option is of another type.
  */
-export function checkConsumerOptions(options: ConsumerOptions): void {
+export function checkConsumerOptions(options: PortableSubscribeOptions): void {
   const what = "subscribe";
   checkWhole(what, "prefetch", options.prefetch, 1);
   checkType(what, "durable", options.durable, "string", "a string, the name of the subscription");

@@ -7,10 +7,10 @@ import { type ErrorFrame, UnsupportedByBrokerError } from "../base/errors.ts";
 import type { HeaderEntries } from "../codec/headers.ts";
 
 /** The brokers whose headers are known. */
-export type BrokerFamily = "rabbitmq" | "activemq" | "artemis" | "stompy" | "unknown";
+export type BrokerFamily = "rabbitmq" | "activemq" | "artemis" | "embedded" | "unknown";
 
 /** Options of a message that mean the same on every broker. */
-export interface MessageOptions {
+export interface PortableSendOptions {
   /** Survives a restart of the broker. Its RECEIPT then means that the message is on disk. */
   persistent?: boolean | undefined;
   /** When the message is of no use any more: milliseconds from now, 0 or more, or a moment that is still to come. */
@@ -28,7 +28,7 @@ export interface MessageOptions {
 }
 
 /** Options of a subscription that mean the same on every broker. */
-export interface ConsumerOptions {
+export interface PortableSubscribeOptions {
   /**
    * How many messages, 1 or more, the broker sends before it waits for acknowledgements. Not in mode `auto`: there
    * brokers hold a message for acknowledged as soon as it is sent, and none waits for anything.
@@ -53,10 +53,10 @@ type Table<O> = { readonly [K in keyof O]-?: Row<NonNullable<O[K]>> };
 
 interface Dialect {
   readonly name: string;
-  readonly message: Table<MessageOptions>;
-  readonly consumer: Table<ConsumerOptions>;
+  readonly message: Table<PortableSendOptions>;
+  readonly consumer: Table<PortableSubscribeOptions>;
   /** The headers that UNSUBSCRIBE needs, so that a durable subscription is deleted. */
-  readonly forget: Row<DurableSubscription>;
+  readonly deleteDurable: Row<DurableSubscription>;
   /** The headers of a message that has to survive a restart, where its sender says nothing about that. */
   readonly persistentByDefault: HeaderEntries;
   /**
@@ -91,7 +91,7 @@ const COMMON = {
 const ACTIVEMQ_EXPIRES: Writer<number | Date> = (expires) => [["expires", String(Date.now() + timeToLive(expires))]];
 const ACTIVEMQ_DELAY: Writer<number> = (delay) => [["AMQ_SCHEDULED_DELAY", String(Math.round(delay))]];
 const RABBITMQ_DURABLE: Writer<unknown> = () => [["durable", "true"], ["auto-delete", "false"]];
-const RABBITMQ_FORGET = "RabbitMQ deletes the durable subscriptions of /topic/ destinations alone";
+const RABBITMQ_DELETE_DURABLE = "RabbitMQ deletes the durable subscriptions of /topic/ destinations alone";
 const PERSISTENT: HeaderEntries = [["persistent", "true"]];
 const IN_MEMORY = "the embedded broker keeps nothing but the queue";
 const SAY_BROKER = "the broker did not say which one it is; the broker option can";
@@ -111,9 +111,9 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
       selector: "RabbitMQ ignores selectors",
       exclusive: "RabbitMQ has it as x-single-active-consumer of a queue, which cannot be declared over STOMP",
     },
-    forget: (durable) => {
+    deleteDurable: (durable) => {
       if (durable.destination.startsWith("/topic/")) return RABBITMQ_DURABLE(durable);
-      throw new UnsupportedByBrokerError("forget", "rabbitmq", RABBITMQ_FORGET);
+      throw new UnsupportedByBrokerError("deleteDurable", "rabbitmq", RABBITMQ_DELETE_DURABLE);
     },
     persistentByDefault: PERSISTENT,
     // A pseudo-queue for replies: it needs no declaration and no permission, and never has a message.
@@ -136,7 +136,7 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
       selector: header("selector"),
       exclusive: header("activemq.exclusive"),
     },
-    forget: ({ name }) => [["activemq.subscriptionName", name]],
+    deleteDurable: ({ name }) => [["activemq.subscriptionName", name]],
     persistentByDefault: PERSISTENT,
     givesBackFrom: undefined,
     transactsAcknowledgements: true,
@@ -155,12 +155,12 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
       selector: header("selector"),
       exclusive: "Artemis wants the queue configured as exclusive",
     },
-    forget: ({ name }) => [["durable-subscription-name", name]],
+    deleteDurable: ({ name }) => [["durable-subscription-name", name]],
     persistentByDefault: PERSISTENT,
     givesBackFrom: undefined,
     transactsAcknowledgements: false, // it ignores the transaction of an ACK, as its documentation says
   },
-  stompy: {
+  embedded: {
     name: "The embedded broker",
     message: {
       ...COMMON,
@@ -176,7 +176,7 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
       selector: IN_MEMORY,
       exclusive: IN_MEMORY,
     },
-    forget: IN_MEMORY,
+    deleteDurable: IN_MEMORY,
     persistentByDefault: [],
     givesBackFrom: undefined,
     transactsAcknowledgements: true,
@@ -185,7 +185,7 @@ const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
     name: "The broker",
     message: { ...COMMON, expires: SAY_BROKER, delay: SAY_BROKER, deduplicationId: SAY_BROKER },
     consumer: { prefetch: SAY_BROKER, durable: SAY_BROKER, selector: header("selector"), exclusive: SAY_BROKER },
-    forget: SAY_BROKER,
+    deleteDurable: SAY_BROKER,
     persistentByDefault: PERSISTENT,
     givesBackFrom: undefined,
     transactsAcknowledgements: true,
@@ -198,7 +198,7 @@ export function brokerFamily(server: string | undefined): BrokerFamily {
   if (/^RabbitMQ\b/i.test(name)) return "rabbitmq";
   if (/^ActiveMQ-Artemis\b/i.test(name)) return "artemis";
   if (/^ActiveMQ\b/i.test(name)) return "activemq";
-  if (/^stompy\b/i.test(name)) return "stompy";
+  if (/^stompy\b/i.test(name)) return "embedded";
   return "unknown";
 }
 
@@ -249,7 +249,7 @@ const ERROR_SCOPES: { readonly [F in BrokerFamily]?: readonly (readonly [RegExp,
     // What comes while the channel dies gets this, and so does a header that makes the broker stumble.
     [/^Processing error\n/, "unclear"],
   ],
-  stompy: [[/^(heart-beat missed|subscriber is too slow)\n/, "connection"]],
+  embedded: [[/^(heart-beat missed|subscriber is too slow)\n/, "connection"]],
 };
 
 /** What a broker takes in one frame. Above that RabbitMQ closes the connection without a word. */
@@ -315,7 +315,7 @@ export function transactsAcknowledgements(family: BrokerFamily): boolean {
 }
 
 /** Whether one of the options is given. They are named one by one because a loop over names takes ten times as long. */
-export function hasMessageOptions(options: MessageOptions): boolean {
+export function hasMessageOptions(options: PortableSendOptions): boolean {
   const { persistent, priority, expires, delay, replyTo, correlationId, deduplicationId } = options;
   return (persistent ?? priority ?? expires ?? delay ?? replyTo ?? correlationId ?? deduplicationId) !== undefined;
 }
@@ -325,7 +325,7 @@ export function hasMessageOptions(options: MessageOptions): boolean {
  *
  * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
  */
-export function messageHeaders(options: MessageOptions, family: BrokerFamily): HeaderEntries {
+export function messageHeaders(options: PortableSendOptions, family: BrokerFamily): HeaderEntries {
   const { message } = DIALECTS[family];
   const headers: HeaderEntries[number][] = [];
   // One by one: a loop over the names takes three times as long, and this is done for each message.
@@ -347,7 +347,7 @@ export function messageHeaders(options: MessageOptions, family: BrokerFamily): H
  * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
  */
 export function consumerHeaders(
-  options: ConsumerOptions & { readonly ack?: string | undefined; readonly clientId?: string | undefined },
+  options: PortableSubscribeOptions & { readonly ack?: string | undefined; readonly clientId?: string | undefined },
   family: BrokerFamily,
 ): HeaderMap {
   if (options.prefetch !== undefined && (options.ack ?? "auto") === "auto") {
@@ -377,8 +377,8 @@ export function hasPrefetch(family: BrokerFamily): boolean {
  *
  * @throws {UnsupportedByBrokerError} when it stays all the same.
  */
-export function forgetHeaders(name: string, destination: string, family: BrokerFamily): HeaderMap {
-  return Object.fromEntries(write("durable", DIALECTS[family].forget, { name, destination }, family));
+export function deleteDurableHeaders(name: string, destination: string, family: BrokerFamily): HeaderMap {
+  return Object.fromEntries(write("durable", DIALECTS[family].deleteDurable, { name, destination }, family));
 }
 
 /** Adds the headers of an option, if it is given. */

@@ -47,7 +47,7 @@ export function acknowledgement(
 }
 
 /** The NACK that puts a message back on RabbitMQ, which knows it in 1.0 as well. */
-export function requeueing(message: Frame, version: Version): Frame {
+export function requeueFrame(message: Frame, version: Version): Frame {
   return new Frame().buildFrame({ command: "NACK", headers: namesOf(message, version) });
 }
 

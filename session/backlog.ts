@@ -4,8 +4,8 @@
  * @module
  */
 import type { Meter } from "../base/inbox.ts";
-import { type Frame, receivedOf } from "../codec/frame.ts";
-import { moveOut, type Received } from "../codec/received.ts";
+import { type Frame, viewOf } from "../codec/frame.ts";
+import { type FrameView, moveOut } from "../codec/received.ts";
 import type { Chunk } from "../codec/text.ts";
 
 /** Bytes that wait in all queues of a client before nothing more is read. */
@@ -75,7 +75,7 @@ export class Backlog implements Meter<Frame> {
 
   /** A frame begins to wait. Returns its size. */
   add(frame: Frame): number {
-    const received = receivedOf(frame);
+    const received = viewOf(frame);
     if (received === undefined) return 0;
     const { size, chunk } = received;
     this.#bytes += size;
@@ -91,7 +91,7 @@ export class Backlog implements Meter<Frame> {
 
   /** It waits no more. Returns its size. */
   remove(frame: Frame): number {
-    const size = receivedOf(frame)?.size ?? 0;
+    const size = viewOf(frame)?.size ?? 0;
     this.#bytes -= size;
     if (this.#bytes === 0) {
       this.#kept = 0;
@@ -128,7 +128,7 @@ export class Backlog implements Meter<Frame> {
     let total = current;
     for (const { size } of all.values()) total += size;
     if (total > this.#bytes * 2) {
-      const moved: Received[] = [];
+      const moved: FrameView[] = [];
       this.#eachOutside((received, memory) => {
         const { size, used } = all.get(memory)!;
         if (used * 2 < size) moved.push(received);
@@ -139,10 +139,10 @@ export class Backlog implements Meter<Frame> {
     this.#kept = total;
   }
 
-  #eachOutside(visit: (received: Received, memory: object) => void): void {
+  #eachOutside(visit: (received: FrameView, memory: object) => void): void {
     for (const queue of this.#queues!) {
       for (const frame of queue) {
-        const received = receivedOf(frame);
+        const received = viewOf(frame);
         if (received === undefined) continue;
         const { memory } = received.chunk;
         if (memory !== this.#memory) visit(received, memory);

@@ -29,7 +29,7 @@ const DOUBT_MS = 500;
 const UNCLEAR_MS = 1000;
 
 /** An ERROR that was taken. */
-export interface Complaint {
+export interface TakenError {
   /** It, as an error. */
   readonly error: BrokerErrorResponse;
   /** What it is about. */
@@ -37,7 +37,7 @@ export interface Complaint {
 }
 
 /** Takes the ERROR frames of a connection. */
-export class Complaints {
+export class ErrorFrames {
   readonly #family: BrokerFamily;
   readonly #clock: Clock;
   readonly #receipts: Receipts;
@@ -52,7 +52,7 @@ export class Complaints {
   }
 
   /** The ERROR that the end of the connection is put down to, when it ends now. */
-  get recent(): BrokerErrorResponse | undefined {
+  get recentError(): BrokerErrorResponse | undefined {
     return this.#recent?.error;
   }
 
@@ -81,7 +81,7 @@ export class Complaints {
    * @param byHand whether it answers a frame that was made by hand
    * @param unconfirmed whether it may be about a frame that asked for no receipt
    */
-  take(frame: Frame, byHand: boolean, unconfirmed: boolean): Complaint {
+  take(frame: Frame, byHand: boolean, unconfirmed: boolean): TakenError {
     const error = new BrokerErrorResponse(frame);
     const id = frame.header("receipt-id");
     if (id !== undefined) {

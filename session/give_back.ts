@@ -11,8 +11,8 @@
 import type { WaitOptions } from "../base/deadline.ts";
 import { Frame } from "../codec/frame.ts";
 import type { Version } from "../codec/headers.ts";
-import { requeueing } from "./acknowledge.ts";
-import { type MessageTarget, unsubscribeHeaders } from "./targets.ts";
+import { requeueFrame } from "./acknowledge.ts";
+import { type MessageSink, unsubscribeHeaders } from "./targets.ts";
 
 /** What it takes of the session. */
 export interface GiveBackSession {
@@ -25,7 +25,7 @@ export interface GiveBackSession {
 }
 
 /** Ends the subscriptions of one connection, one after the other: the other destination takes one consumer at a time. */
-export class GiveBack {
+export class Requeue {
   readonly #session: GiveBackSession;
   readonly #destination: string;
   #turn: Promise<unknown> = Promise.resolve();
@@ -43,7 +43,7 @@ export class GiveBack {
    * @param takeUnsettled gives the messages that are not settled, each once
    */
   end(
-    target: MessageTarget,
+    target: MessageSink,
     unsubscribe: Frame,
     takeUnsettled: () => readonly Frame[],
     left: () => WaitOptions,
@@ -54,7 +54,7 @@ export class GiveBack {
   }
 
   async #end(
-    target: MessageTarget,
+    target: MessageSink,
     unsubscribe: Frame,
     takeUnsettled: () => readonly Frame[],
     left: () => WaitOptions,
@@ -66,7 +66,7 @@ export class GiveBack {
     const receipt = await unsubscribed;
     await moved;
     for (let messages = takeUnsettled();; await this.#move(target, left)) {
-      for (const message of messages) this.#session.send(requeueing(message, this.#session.version));
+      for (const message of messages) this.#session.send(requeueFrame(message, this.#session.version));
       const headers = unsubscribeHeaders({ id: target.id, destination: this.#destination }, this.#session.version);
       await this.#session.request(new Frame().buildFrame({ command: "UNSUBSCRIBE", headers }), left());
       messages = takeUnsettled(); // which came meanwhile
@@ -74,7 +74,7 @@ export class GiveBack {
     }
   }
 
-  #move({ id }: MessageTarget, left: () => WaitOptions): Promise<Frame> {
+  #move({ id }: MessageSink, left: () => WaitOptions): Promise<Frame> {
     const headers = { id, destination: this.#destination, ack: "auto" };
     return this.#session.request(new Frame().buildFrame({ command: "SUBSCRIBE", headers }), left());
   }

@@ -13,7 +13,7 @@ import {
 } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 import { maskPasscode } from "../codec/mask.ts";
-import { type Headers, isVersion, type Version, VERSIONS, withoutPadding } from "../codec/headers.ts";
+import { type FrameHeaders, isVersion, type Version, VERSIONS, withoutPadding } from "../codec/headers.ts";
 import {
   formatHeartbeat,
   type HeartbeatOffer,
@@ -22,7 +22,7 @@ import {
   NO_HEARTBEAT,
   parseHeartbeat,
 } from "../connection/heartbeat.ts";
-import type { FramedSocket, FrameSink } from "../connection/socket.ts";
+import type { FrameConnection, FrameSink } from "../connection/socket.ts";
 
 /** What a client says of itself. */
 export interface ConnectDetails {
@@ -49,7 +49,7 @@ export interface Agreement {
   /** The heart-beats. */
   readonly plan: HeartbeatPlan;
   /** The headers of CONNECTED. */
-  readonly connected: Headers;
+  readonly connected: FrameHeaders;
 }
 
 /**
@@ -61,7 +61,7 @@ export interface Agreement {
  * @throws {UnknownBrokerResponseError} when the answer is no STOMP, or a version that was not offered.
  */
 export async function shakeHands<S extends FrameSink>(
-  socket: FramedSocket,
+  socket: FrameConnection,
   details: ConnectDetails,
   wait: StepOptions,
   enter: (agreement: Agreement) => S,

@@ -10,8 +10,8 @@ import { ConnectionError, NotConnectedError, type StompError, UnknownBrokerRespo
 import type { Frame, FrameSocket } from "../codec/frame.ts";
 import { isVersion, type Version } from "../codec/headers.ts";
 import { Backlog } from "./backlog.ts";
-import { Inbox } from "../base/inbox.ts";
-import { FramedSocket } from "../connection/socket.ts";
+import { BoundedQueue } from "../base/inbox.ts";
+import { FrameConnection } from "../connection/socket.ts";
 import type { Transport } from "../transport/transport.ts";
 
 /** Options of {@linkcode openSocket}. */
@@ -40,13 +40,13 @@ export async function openSocket(url: string | URL, options: OpenSocketOptions =
 
 class RawSocket implements FrameSocket {
   readonly host: string;
-  readonly #socket: FramedSocket;
-  readonly #inbox: Inbox<Frame>;
+  readonly #socket: FrameConnection;
+  readonly #inbox: BoundedQueue<Frame>;
 
   constructor(transport: Transport, address: ParsedAddress, limits: DecoderLimits) {
     this.host = address.host;
-    this.#socket = new FramedSocket(transport, limits);
-    this.#inbox = new Inbox<Frame>(new Backlog(), (fill) => {
+    this.#socket = new FrameConnection(transport, limits);
+    this.#inbox = new BoundedQueue<Frame>(new Backlog(), (fill) => {
       if (fill === "room") this.#socket.resume();
       else this.#socket.pause();
     });

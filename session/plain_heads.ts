@@ -5,14 +5,19 @@
  * @module
  */
 import { encodeHead } from "../codec/encode.ts";
-import { type BrokerFamily, messageHeaders, type MessageOptions, persistentByDefault } from "../dialects/dialect.ts";
+import {
+  type BrokerFamily,
+  messageHeaders,
+  persistentByDefault,
+  type PortableSendOptions,
+} from "../dialects/dialect.ts";
 import {
   encodeName,
   encodeValue,
+  type FrameHeaders,
   type HeaderEntries,
   type HeaderRules,
   headerRules,
-  type Headers,
   type Version,
 } from "../codec/headers.ts";
 
@@ -22,7 +27,7 @@ const KEPT = 1000;
 const textEncoder = new TextEncoder();
 
 /** A message of which no frame is made. */
-export interface PlainMessage {
+export interface SendParts {
   /** Where it goes. */
   readonly destination: string;
   /** Its `content-type`, if that is not among the headers. */
@@ -32,25 +37,25 @@ export interface PlainMessage {
   /** Whether it has to survive a restart of the broker because its sender waits for the receipt and says nothing else. */
   readonly persistent: boolean;
   /** What has another name on each broker. */
-  readonly options: MessageOptions | undefined;
+  readonly options: PortableSendOptions | undefined;
   /** The body. */
   readonly body: string | Uint8Array;
 }
 
 /** What is written of SEND frames on a connection, but for receipt, size and body. */
-export class PlainHeads {
+export class SendHeadCache {
   readonly #version: Version;
   readonly #family: BrokerFamily;
   readonly #rules: HeaderRules;
-  readonly #usual: HeadCache;
-  #persistent: HeadCache | undefined;
+  readonly #usual: HeadsByDestination;
+  #persistent: HeadsByDestination | undefined;
 
   /** For a connection of that version to that broker. */
   constructor(version: Version, family: BrokerFamily) {
     this.#version = version;
     this.#family = family;
     this.#rules = headerRules("SEND", version);
-    this.#usual = new HeadCache(version, []);
+    this.#usual = new HeadsByDestination(version, []);
   }
 
   /**
@@ -59,9 +64,9 @@ export class PlainHeads {
    *
    * @throws {TypeError} when the version cannot carry the destination or the type.
    */
-  of({ destination, contentType, persistent }: PlainMessage): Uint8Array {
+  of({ destination, contentType, persistent }: SendParts): Uint8Array {
     if (!persistent) return this.#usual.of(destination, contentType);
-    this.#persistent ??= new HeadCache(this.#version, persistentByDefault(this.#family));
+    this.#persistent ??= new HeadsByDestination(this.#version, persistentByDefault(this.#family));
     return this.#persistent.of(destination, contentType);
   }
 
@@ -71,7 +76,7 @@ export class PlainHeads {
    *
    * @throws {TypeError} when the version cannot carry a header.
    */
-  headersOf({ headers, options }: PlainMessage): readonly string[] {
+  headersOf({ headers, options }: SendParts): readonly string[] {
     if (options === undefined) return headers.length === 0 ? NO_MORE : this.#encode(headers);
     const named = messageHeaders(options, this.#family);
     if (headers.length === 0) return this.#encode(named);
@@ -91,7 +96,7 @@ export class PlainHeads {
 const NO_MORE: readonly string[] = [];
 
 /** Beginnings of heads, by destination and `content-type`. */
-class HeadCache {
+class HeadsByDestination {
   readonly #version: Version;
   readonly #extra: HeaderEntries;
   readonly #byType = new Map<string | undefined, Map<string, Uint8Array>>();
@@ -108,7 +113,7 @@ class HeadCache {
   }
 
   #add(destination: string, contentType: string | undefined): Uint8Array {
-    const headers: Headers = { destination, ...Object.fromEntries(this.#extra) };
+    const headers: FrameHeaders = { destination, ...Object.fromEntries(this.#extra) };
     if (contentType !== undefined) headers["content-type"] = contentType;
     const text = encodeHead("SEND", headers, 0, true, this.#version).slice(0, -1); // without the empty line
     const head = textEncoder.encode(text);

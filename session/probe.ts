@@ -17,7 +17,7 @@ export interface ProbeOwner {
  * Begins a transaction that nobody uses, with a receipt that nobody waits for: all that counts is that something comes.
  * It takes no permission, and nothing of it stays.
  */
-export class Probe {
+export class LivenessProbe {
   readonly #owner: ProbeOwner;
   readonly #open: string[] = [];
   #count = 0;
@@ -28,7 +28,7 @@ export class Probe {
   }
 
   /** Asks. */
-  ask(): void {
+  send(): void {
     const transaction = `stompy-probe-${++this.#count}`;
     this.#send("BEGIN", { transaction, receipt: transaction });
     this.#open.push(transaction);

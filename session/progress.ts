@@ -5,7 +5,7 @@
  */
 import { ConnectionError } from "../base/errors.ts";
 import type { Clock } from "../connection/heartbeat.ts";
-import type { FramedSocket } from "../connection/socket.ts";
+import type { FrameConnection } from "../connection/socket.ts";
 import type { Receipts } from "./receipts.ts";
 
 /** A broker that has stopped answering. */
@@ -31,7 +31,7 @@ const LOOKS = 2;
  */
 export class Progress {
   readonly #receipts: Receipts;
-  readonly #socket: FramedSocket;
+  readonly #socket: FrameConnection;
   readonly #clock: Clock;
   readonly #onChange: ((blockage: Blockage | undefined) => void) | undefined;
   #isProven = false;
@@ -47,7 +47,7 @@ export class Progress {
   /** Looks at nothing yet. */
   constructor(
     receipts: Receipts,
-    socket: FramedSocket,
+    socket: FrameConnection,
     clock: Clock,
     onChange: ((blockage: Blockage | undefined) => void) | undefined,
   ) {

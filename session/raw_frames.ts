@@ -7,13 +7,13 @@ import type { ReadOptions } from "../base/deadline.ts";
 import type { StompError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import { Backlog } from "./backlog.ts";
-import { type Fill, Inbox } from "../base/inbox.ts";
-import type { MessageTarget, Targets } from "./targets.ts";
+import { BoundedQueue, type QueueFill } from "../base/inbox.ts";
+import type { Dispatcher, MessageSink } from "./targets.ts";
 
 /** Keeps track of what was written by hand, so that the answers find their way back and nothing else is kept. */
 export class RawFrames {
-  readonly #targets: Targets;
-  readonly #inbox: Inbox<Frame>;
+  readonly #targets: Dispatcher;
+  readonly #inbox: BoundedQueue<Frame>;
   readonly #onAwait: () => void;
   readonly #receipts = new Set<string>();
 
@@ -21,9 +21,9 @@ export class RawFrames {
    * `onFill` is called when too much waits to be read, and when there is room again; `onAwait` when somebody begins to
    * wait for a frame.
    */
-  constructor(targets: Targets, onFill: (fill: Fill) => void, onAwait: () => void) {
+  constructor(targets: Dispatcher, onFill: (fill: QueueFill) => void, onAwait: () => void) {
     this.#targets = targets;
-    this.#inbox = new Inbox<Frame>(new Backlog(), onFill);
+    this.#inbox = new BoundedQueue<Frame>(new Backlog(), onFill);
     this.#onAwait = onAwait;
   }
 
@@ -44,7 +44,7 @@ export class RawFrames {
     const receipt = headers["receipt"];
     const destination = headers["destination"] ?? "";
     const id = headers["id"] ?? destination;
-    let target: MessageTarget | undefined;
+    let target: MessageSink | undefined;
     if (command === "SUBSCRIBE") {
       target = { id, destination, deliver: (message) => this.#inbox.put(message) };
       this.#targets.add(target);

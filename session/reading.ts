@@ -18,7 +18,7 @@ export interface Readable {
  * Stops reading while a consumer has enough. An answer of the broker may stand behind that consumer's messages, and it
  * may be the consumer itself who awaits it: so reading goes on while an answer is awaited, until a consumer is blocked.
  */
-export class Reading {
+export class ReadGate {
   readonly #socket: Readable;
   readonly #awaitsReceipt: () => boolean;
   readonly #full = new Set<object>();
@@ -37,7 +37,7 @@ export class Reading {
   }
 
   /** A consumer has enough; when it is blocked, not even answers are read for. */
-  hold(consumer: object, blocked: boolean): void {
+  close(consumer: object, blocked: boolean): void {
     this.#full.add(consumer);
     if (blocked) this.#blocked.add(consumer);
     else this.#blocked.delete(consumer);
@@ -45,7 +45,7 @@ export class Reading {
   }
 
   /** A consumer can take more, or is gone. */
-  release(consumer: object): void {
+  open(consumer: object): void {
     this.#blocked.delete(consumer);
     if (this.#full.delete(consumer)) this.update(true);
   }

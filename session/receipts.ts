@@ -6,7 +6,7 @@
 import { checkWait, onGiveUp, type WaitOptions } from "../base/deadline.ts";
 import { StompError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
-import { Numbered, readNumber } from "../base/numbered.ts";
+import { readNumber, SequenceMap } from "../base/numbered.ts";
 
 /**
  * Why a receipt does not come.
@@ -44,7 +44,7 @@ export interface ReceiptsOwner {
 /** The open receipts of one connection. An entry is gone as soon as it is answered or given up. */
 export class Receipts {
   readonly #owner: ReceiptsOwner;
-  readonly #own = new Numbered<ReceiptWaiter>(); // their ids are numbers
+  readonly #own = new SequenceMap<ReceiptWaiter>(); // their ids are numbers
   #held: Map<string, Frame | undefined> | undefined; // RECEIPTs that are not believed yet
   #others: Map<string, ReceiptWaiter> | undefined; // whose ids somebody else has chosen; they may look like numbers
 

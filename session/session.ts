@@ -5,7 +5,7 @@
  * @module
  */
 import { acknowledgement, plainAcknowledgement } from "./acknowledge.ts";
-import { Complaints } from "./complaints.ts";
+import { ErrorFrames } from "./complaints.ts";
 import {
   beginSteps,
   checkWait,
@@ -16,7 +16,7 @@ import {
 } from "../base/deadline.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { type BrokerFamily, brokerFamily, type FrameLimits, givesBackFrom } from "../dialects/dialect.ts";
-import { GiveBack } from "./give_back.ts";
+import { Requeue } from "./give_back.ts";
 import { FrameCheck } from "./frame_limits.ts";
 import {
   BrokerErrorResponse,
@@ -26,18 +26,18 @@ import {
   UnknownBrokerResponseError,
 } from "../base/errors.ts";
 import { Frame, type FrameSocket } from "../codec/frame.ts";
-import type { Fill } from "../base/inbox.ts";
+import type { QueueFill } from "../base/inbox.ts";
 import { type Agreement, type ConnectDetails, disconnectFrame, shakeHands } from "./handshake.ts";
-import type { Headers, Version } from "../codec/headers.ts";
+import type { FrameHeaders, Version } from "../codec/headers.ts";
 import { type Clock, Heartbeat, type HeartbeatTolerance, systemClock } from "../connection/heartbeat.ts";
-import { PlainHeads, type PlainMessage } from "./plain_heads.ts";
-import { Probe } from "./probe.ts";
+import { SendHeadCache, type SendParts } from "./plain_heads.ts";
+import { LivenessProbe } from "./probe.ts";
 import { type Blockage, Progress } from "./progress.ts";
 import { RawFrames } from "./raw_frames.ts";
-import { Reading } from "./reading.ts";
+import { ReadGate } from "./reading.ts";
 import { Receipts, type ReceiptsOwner, type ReceiptWaiter } from "./receipts.ts";
-import { FramedSocket, type FrameSink } from "../connection/socket.ts";
-import { type MessageTarget, Targets, unsubscribeHeaders } from "./targets.ts";
+import { FrameConnection, type FrameSink } from "../connection/socket.ts";
+import { Dispatcher, type MessageSink, unsubscribeHeaders } from "./targets.ts";
 import { OpenTransactions } from "./transactions.ts";
 import type { Transport } from "../transport/transport.ts";
 
@@ -84,28 +84,28 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   /** What the broker knows the client as, where it was told. */
   readonly clientId: string | undefined;
   /** The headers of CONNECTED. */
-  readonly connected: Headers;
+  readonly connected: FrameHeaders;
   /** Which broker this is, as far as it is known. */
   readonly family: BrokerFamily;
   /** Whether the broker answers. */
   readonly progress: Progress;
 
   readonly #frameCheck: FrameCheck;
-  readonly #socket: FramedSocket;
+  readonly #socket: FrameConnection;
   readonly #timeout: number;
   readonly #clock: Clock;
   readonly #onEnd: SessionOptions["onEnd"];
   readonly #onError: SessionOptions["onError"];
   readonly #heartbeat: Heartbeat;
-  readonly #targets = new Targets();
+  readonly #targets = new Dispatcher();
   readonly #receipts = new Receipts(this);
-  #madePlainHeads: PlainHeads | undefined;
+  #madePlainHeads: SendHeadCache | undefined;
   #transactions: OpenTransactions | undefined;
-  #giveBack: GiveBack | undefined;
+  #giveBack: Requeue | undefined;
   #raw: RawFrames | undefined;
-  #reading: Reading | undefined; // since a consumer had enough, or a reply was awaited
-  #complaints: Complaints | undefined; // since there was one
-  #probe: Probe | undefined;
+  #reading: ReadGate | undefined; // since a consumer had enough, or a reply was awaited
+  #complaints: ErrorFrames | undefined; // since there was one
+  #probe: LivenessProbe | undefined;
   #unconfirmed = 0; // SENDs without a receipt since the last RECEIPT
   #state: "open" | "disconnecting" | "closed" = "open";
   #reason: StompError | undefined;
@@ -118,10 +118,10 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
    * @throws as {@linkcode shakeHands}.
    */
   static async open(transport: Transport, options: SessionOptions, wait: StepOptions = {}): Promise<Session> {
-    let socket: FramedSocket;
+    let socket: FrameConnection;
     try {
       checkWait(wait);
-      socket = new FramedSocket(transport, options);
+      socket = new FrameConnection(transport, options);
     } catch (error) {
       await transport.close();
       throw error;
@@ -129,7 +129,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     return await shakeHands(socket, options, wait, (agreement) => new Session(socket, options, agreement));
   }
 
-  private constructor(socket: FramedSocket, options: SessionOptions, { plan, connected }: Agreement) {
+  private constructor(socket: FrameConnection, options: SessionOptions, { plan, connected }: Agreement) {
     this.host = options.host;
     this.clientId = options.clientId ?? options.headers?.["client-id"];
     this.connected = connected;
@@ -234,7 +234,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   }
 
   /** Sends a message without a receipt. Returns and throws as {@linkcode send}; the body must be text or bytes. */
-  sendPlain(message: PlainMessage): Promise<void> | undefined {
+  sendFast(message: SendParts): Promise<void> | undefined {
     this.#checkOpen("SEND");
     this.#unconfirmed++;
     const head = this.#plainHeads.of(message);
@@ -244,7 +244,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   }
 
   /** The same with a receipt, as {@linkcode confirm}. */
-  confirmPlain(message: PlainMessage, waiter: ReceiptWaiter): string {
+  confirmFast(message: SendParts, waiter: ReceiptWaiter): string {
     this.#checkOpen("SEND");
     const head = this.#plainHeads.of(message);
     const headers = this.#plainHeads.headersOf(message);
@@ -262,7 +262,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   }
 
   /** Subscribes. The target gets messages from now on, also before the promise resolves. */
-  async subscribe(target: MessageTarget, frame: Frame, wait?: WaitOptions): Promise<Frame> {
+  async subscribe(target: MessageSink, frame: Frame, wait?: WaitOptions): Promise<Frame> {
     this.#targets.add(target);
     let isWritten = false;
     try {
@@ -278,7 +278,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   }
 
   /** Undoes a SUBSCRIBE that nobody waits for any more: the broker may do it, and may have delivered already. */
-  #takeBack(target: MessageTarget): void {
+  #takeBack(target: MessageSink): void {
     const headers = unsubscribeHeaders(target, this.version);
     this.unsubscribe(target, new Frame().buildFrame({ command: "UNSUBSCRIBE", headers })).catch(() => {});
   }
@@ -289,7 +289,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
    * @param givesBack whether others are to get what is not settled, on a broker that would keep it
    */
   unsubscribe(
-    target: MessageTarget,
+    target: MessageSink,
     frame: Frame,
     left: () => WaitOptions = () => ({}),
     givesBack: boolean = true,
@@ -301,31 +301,31 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
       ended = this.request(frame, left());
     } else {
       this.#checkOpen("UNSUBSCRIBE");
-      this.#giveBack ??= new GiveBack(this, destination);
+      this.#giveBack ??= new Requeue(this, destination);
       ended = this.#giveBack.end(target, frame, takeUnsettled, left);
     }
     return ended.finally(() => this.forget(target));
   }
 
   /** Delivers messages that come by this id, though nobody subscribed: RabbitMQ's replies, for example. */
-  expect(target: MessageTarget): void {
+  expect(target: MessageSink): void {
     this.#targets.add(target);
   }
 
   /** Delivers nothing more to a target. */
-  forget(target: MessageTarget): void {
+  forget(target: MessageSink): void {
     this.#targets.remove(target);
     this.release(target);
   }
 
   /** A consumer has enough: reading stops until it is released, but for awaited answers unless it is `blocked`. */
   hold(consumer: object, blocked: boolean = false): void {
-    this.#madeReading().hold(consumer, blocked);
+    this.#madeReading().close(consumer, blocked);
   }
 
   /** The opposite of `hold`. */
   release(consumer: object): void {
-    this.#reading?.release(consumer);
+    this.#reading?.open(consumer);
   }
 
   /** Somebody waits for a message that answers one of ours. Returns what ends that; to be called once. */
@@ -428,24 +428,24 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     }
   }
 
-  #checkMessage({ destination, body }: PlainMessage, head: Uint8Array, headers: readonly string[]): void {
+  #checkMessage({ destination, body }: SendParts, head: Uint8Array, headers: readonly string[]): void {
     if (!this.#frameCheck.isSuspicious(body, headers.length / 2)) return;
     this.#frameCheck.check(destination, head, headers, body);
   }
 
-  get #plainHeads(): PlainHeads {
-    return this.#madePlainHeads ??= new PlainHeads(this.version, this.family);
+  get #plainHeads(): SendHeadCache {
+    return this.#madePlainHeads ??= new SendHeadCache(this.version, this.family);
   }
 
   /** Asks the broker for a sign of life. Returns whether that made sense. */
   #askForLife(): boolean {
     if (!this.isOpen) return false;
-    this.#probe ??= new Probe({
+    this.#probe ??= new LivenessProbe({
       // Not by way of `send`: neither the receipt nor the transaction is anybody's.
       send: (frame) => this.#socket.send(frame),
       inTransaction: () => this.#transactions?.any ?? false,
     });
-    this.#probe.ask();
+    this.#probe.send();
     return true;
   }
 
@@ -453,13 +453,13 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     return this.#transactions ??= new OpenTransactions((frame, wait, takeBack) => this.request(frame, wait, takeBack));
   }
 
-  #madeReading(): Reading {
-    return this.#reading ??= new Reading(this.#socket, () => this.#receipts.size > 0 || !!this.#raw?.awaitsReceipt);
+  #madeReading(): ReadGate {
+    return this.#reading ??= new ReadGate(this.#socket, () => this.#receipts.size > 0 || !!this.#raw?.awaitsReceipt);
   }
 
   #rawFrames(): RawFrames {
     if (this.#raw !== undefined) return this.#raw;
-    const onFill = (fill: Fill) => fill === "room" ? this.release(raw) : this.hold(raw, fill === "blocked");
+    const onFill = (fill: QueueFill) => fill === "room" ? this.release(raw) : this.hold(raw, fill === "blocked");
     const raw = new RawFrames(this.#targets, onFill, () => this.onChange());
     if (this.#ended !== undefined) raw.end(this.#rawEnd());
     return this.#raw = raw;
@@ -470,7 +470,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   }
 
   #onErrorFrame(frame: Frame): void {
-    this.#complaints ??= new Complaints(this.family, this.#clock, this.#receipts);
+    this.#complaints ??= new ErrorFrames(this.family, this.#clock, this.#receipts);
     const byHand = this.#raw?.answer(frame) ?? false;
     const { error, scope } = this.#complaints.take(frame, byHand, this.#unconfirmed > 0);
     this.#onError?.(error);
@@ -486,7 +486,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
       this.#receipts.failAll(failed, "lost");
       return;
     }
-    const told = this.#complaints?.recent;
+    const told = this.#complaints?.recentError;
     this.#end(told ?? error ?? new ConnectionError(`Connection to ${this.peer} lost: the broker closed it`));
   }
 

@@ -9,7 +9,7 @@ import type { Version } from "../codec/headers.ts";
 import { readNumber } from "../base/numbered.ts";
 
 /** Where the messages of a subscription go. */
-export interface MessageTarget {
+export interface MessageSink {
   /** The id of the SUBSCRIBE. */
   readonly id: string;
   /** The destination, for brokers that send no `subscription` header. */
@@ -32,15 +32,15 @@ export const OWN_ID = "sub-";
 const MAX_NUMBER = 1 << 16;
 
 /** The targets of one connection, by id. */
-export class Targets {
-  readonly #targets = new Map<string, MessageTarget>();
+export class Dispatcher {
+  readonly #targets = new Map<string, MessageSink>();
   // The same once more for the ids that the client has made, by number: with ten thousand of them each message is for
   // another one, and this way touches less memory.
-  readonly #numbered: (MessageTarget | undefined)[] = [];
-  #last: MessageTarget | undefined; // the one that got the last message: mostly it gets the next one, too
+  readonly #numbered: (MessageSink | undefined)[] = [];
+  #last: MessageSink | undefined; // the one that got the last message: mostly it gets the next one, too
 
   /** Delivers to a target from now on. Fails when its id is in use. */
-  add(target: MessageTarget): void {
+  add(target: MessageSink): void {
     const { id } = target;
     if (this.#targets.has(id)) {
       throw new SubscriptionError(`Cannot subscribe to ${target.destination}: the id ${id} is in use`);
@@ -53,13 +53,13 @@ export class Targets {
   }
 
   /** The target of that id. */
-  get(id: string): MessageTarget | undefined {
+  get(id: string): MessageSink | undefined {
     const number = numberOf(id);
     return number >= 0 ? this.#numbered[number] : this.#targets.get(id);
   }
 
   /** Delivers nothing more to a target. */
-  remove(target: MessageTarget): void {
+  remove(target: MessageSink): void {
     if (this.#targets.get(target.id) === target) {
       this.#targets.delete(target.id);
       const number = numberOf(target.id);
@@ -90,12 +90,12 @@ export class Targets {
     target.cancelled?.(error);
   }
 
-  #find(id: string | undefined, message: Frame): MessageTarget | undefined {
+  #find(id: string | undefined, message: Frame): MessageSink | undefined {
     return id === undefined ? this.#byDestination(message.header("destination")) : this.get(id);
   }
 
   /** 1.0 brokers, and RabbitMQ after a SUBSCRIBE without id, send no `subscription`. */
-  #byDestination(destination: string | undefined): MessageTarget | undefined {
+  #byDestination(destination: string | undefined): MessageSink | undefined {
     for (const target of this.#targets.values()) if (target.destination === destination) return target;
     return undefined;
   }
@@ -103,7 +103,7 @@ export class Targets {
 
 /** The headers by which UNSUBSCRIBE names a subscription: in 1.0 that is the destination. */
 export function unsubscribeHeaders(
-  { id, destination }: Pick<MessageTarget, "id" | "destination">,
+  { id, destination }: Pick<MessageSink, "id" | "destination">,
   version: Version,
 ): Record<string, string> {
   return version === "1.0" ? { id, destination } : { id };

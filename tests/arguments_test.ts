@@ -100,8 +100,8 @@ test("`new Stomp()` refuses numbers that are out of range, by their names", () =
     const [options, words] of [
       [{ timeout: NaN }, "Cannot connect: timeout is NaN, and has to be 0 or more milliseconds, or Infinity"],
       [{ connectTimeout: -1 }, "Cannot connect: connectTimeout is -1"],
-      [{ maxPending: { messages: 0 } }, "maxPending.messages is 0, and has to be a number of 1 or more, or Infinity"],
-      [{ maxPending: { bytes: "1" } }, 'maxPending.bytes is "1"'],
+      [{ outbox: { messages: 0 } }, "outbox.messages is 0, and has to be a number of 1 or more, or Infinity"],
+      [{ outbox: { bytes: "1" } }, 'outbox.bytes is "1"'],
       [{ reconnect: { maxDelay: NaN } }, "reconnect.maxDelay is NaN, and has to be a number of 0 or more"],
       [{ reconnect: { attempts: "1" } }, "reconnect.attempts is 1"],
     ] as const

@@ -1,9 +1,9 @@
 /** What waiting frames keep in memory: no more than twice their size, whatever the chunks were that they came in. */
 import { assert, assertEquals, assertGreater, assertLess } from "#assert";
 import { test } from "#test";
-import { Inbox } from "../base/inbox.ts";
+import { BoundedQueue } from "../base/inbox.ts";
 import { FrameDecoder } from "../codec/decoder.ts";
-import { type Frame, receivedOf } from "../codec/frame.ts";
+import { type Frame, viewOf } from "../codec/frame.ts";
 import { Backlog } from "../session/backlog.ts";
 import { octets } from "./fixtures/decoding.ts";
 
@@ -14,7 +14,7 @@ const SLACK = 1024 * KIB;
 /** Inboxes behind one decoder; a message goes into the one whose number its `to` says. */
 function inboxes(count: number, ownChunks = false) {
   const backlog = new Backlog();
-  const all = Array.from({ length: count }, () => new Inbox<Frame>(backlog, () => {}, { items: Infinity }));
+  const all = Array.from({ length: count }, () => new BoundedQueue<Frame>(backlog, () => {}, { items: Infinity }));
   const decoder = new FrameDecoder({ ownChunks, onFrame: (frame) => all[Number(frame.header("to"))]?.put(frame) });
   return { backlog, all, decoder };
 }
@@ -35,7 +35,7 @@ function sparse(frame: string, fill: Uint8Array = LINES): Uint8Array {
 
 /** Bytes of all memory that frames keep. */
 function memoryOf(frames: readonly Frame[]): number {
-  const chunks = frames.map((frame) => receivedOf(frame)!.chunk);
+  const chunks = frames.map((frame) => viewOf(frame)!.chunk);
   const all = new Map(chunks.map((chunk) => [chunk.memory, chunk.memorySize]));
   return [...all.values()].reduce((sum, size) => sum + size, 0);
 }
@@ -143,7 +143,7 @@ test("64 MiB in all queues together are too much, and a queue that ends does not
   const told: [boolean, string | undefined][] = [];
   const backlog = new Backlog((full, frame) => told.push([full, frame?.header("id")]));
   const limits = { items: Infinity, bytes: Infinity };
-  const queues = [1, 2, 3].map(() => new Inbox<Frame>(backlog, () => {}, { ...limits, bytes: 2 ** 26 }));
+  const queues = [1, 2, 3].map(() => new BoundedQueue<Frame>(backlog, () => {}, { ...limits, bytes: 2 ** 26 }));
   let id = 0;
   const decoder = new FrameDecoder({ onFrame: (frame) => queues[id % 3]!.put(frame) });
   const body = "x".repeat(2 ** 20);
@@ -165,7 +165,7 @@ test("64 MiB in all queues together are too much, and a queue that ends does not
 
 test("a queue that may hold more than 64 MiB by itself may do so", () => {
   const backlog = new Backlog();
-  const queue = new Inbox<Frame>(backlog, () => {}, { items: Infinity, bytes: 2 ** 27 });
+  const queue = new BoundedQueue<Frame>(backlog, () => {}, { items: Infinity, bytes: 2 ** 27 });
   const decoder = new FrameDecoder({ onFrame: (frame) => queue.put(frame) });
   const frame = encoder.encode(message(0, 1, "x".repeat(2 ** 20)));
   for (let i = 0; i < 100; i++) decoder.push(frame.slice());

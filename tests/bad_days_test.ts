@@ -163,7 +163,7 @@ test({
 });
 
 clientTest("a full outbox makes senders wait, or says so", async (rig) => {
-  const { stomp, peer } = await rig.pair({ ...HASTY, maxPending: { messages: 2, bytes: 100 } });
+  const { stomp, peer } = await rig.pair({ ...HASTY, outbox: { messages: 2, bytes: 100 } });
   const watcher = new Watcher(stomp);
   const order: string[] = [];
   const send = (body: string) => stomp.send("/queue/a", body).then(() => order.push(body));
@@ -190,7 +190,7 @@ clientTest("a full outbox makes senders wait, or says so", async (rig) => {
 });
 
 clientTest("an outbox that is full while there is no connection is sent in order when there is", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ ...HASTY, maxPending: { messages: 2 } });
+  const { stomp, peer, server } = await rig.pair({ ...HASTY, outbox: { messages: 2 } });
   const lost = new Watcher(stomp);
   await peer.finish();
   await lost.until("disconnected");

@@ -17,10 +17,10 @@ clientTest("a queue that is blocked stops reading though an answer is awaited, a
   const sent = stomp.send("/q", "x");
   const said = await peer.frame("SEND");
   await peer.write(messages(slow.id, 1, 31));
-  const { blocked } = await watcher.until("slow consumer");
+  const { blocked } = await watcher.until("slow-consumer");
   assertEquals(blocked, false);
   await peer.write(messages(slow.id, 32, 1));
-  const status = await watcher.until("slow consumer");
+  const status = await watcher.until("slow-consumer");
   assertEquals([status.blocked, status.queued, status.subscription, slow.blocked], [true, 32, slow.id, true]);
   await peer.write(receiptFor(said) + message(slow.id, "last"));
   let came = false;
@@ -50,7 +50,7 @@ clientTest("status() says once that a queue is blocked until it had room", async
   }
   stomp.disconnect({ signal: AbortSignal.abort() });
   await watcher.until("closed");
-  const seen = watcher.events.map((event) => event.type === "slow consumer" ? event.blocked : event.type);
+  const seen = watcher.events.map((event) => event.type === "slow-consumer" ? event.blocked : event.type);
   assertEquals(seen, [false, true, false, true, "closed"]);
 });
 
@@ -126,7 +126,7 @@ clientTest({ name: "all queues of a client together hold 64 MiB at most", timeou
   const writing = (async () => {
     for (let i = 0; i < 70; i++) await peer.write(large(all[i % 10]!.id));
   })();
-  const status = await watcher.until("slow consumer");
+  const status = await watcher.until("slow-consumer");
   assertEquals([status.blocked, all.some(({ full }) => full)], [true, false]);
   await moment();
   assertEquals(all.reduce((sum, { queued }) => sum + queued, 0), 64);
@@ -145,13 +145,13 @@ clientTest("in mode auto, with 64 MiB in all queues at a reconnect, not even ans
   const large = all.map(({ id }) => `MESSAGE\nsubscription:${id}\nmessage-id:1\n\n${body}\0`);
   const sent = stomp.send("/q", "x");
   const [first] = await Promise.all([
-    watcher.until("slow consumer"),
+    watcher.until("slow-consumer"),
     (async () => {
       for (let i = 0; i < 64; i++) await peer.write(large[i % 2]!);
     })(),
   ]);
   assertEquals([first.blocked, first.destination], [false, "/queue/a"]);
-  while (!(await watcher.until("slow consumer")).blocked);
+  while (!(await watcher.until("slow-consumer")).blocked);
   stomp.reconnect();
   const next = await server.welcome();
   const frames = await next.frames(3);
@@ -175,7 +175,7 @@ clientTest("subscribing by conf while the shared queue is full does not stop rea
     await subscribing;
     const other = await subscribed(stomp, peer, "/queue/other");
     await peer.write(messages(id, 0, 1024));
-    assertEquals((await watcher.until("slow consumer")).destination, "/queue/a");
+    assertEquals((await watcher.until("slow-consumer")).destination, "/queue/a");
     let now = peer;
     if (how === "subscribe") {
       const second = stomp.subscribe({ destination: "/queue/b" });
@@ -204,7 +204,7 @@ clientTest("in mode auto, with the queue full at a reconnect, nothing is read un
   const watcher = new Watcher(stomp);
   const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 2 });
   await peer.write(messages(slow.id, 1, 2));
-  await watcher.until("slow consumer");
+  await watcher.until("slow-consumer");
   stomp.reconnect();
   const next = await server.welcome();
   await confirm(next, "SUBSCRIBE");
@@ -222,7 +222,7 @@ clientTest("in mode auto, with the queue blocked at a reconnect, not even answer
   const sent = stomp.send("/q", "x");
   await peer.frame("SEND");
   await peer.write(messages(slow.id, 0, 16));
-  while (!(await watcher.until("slow consumer")).blocked);
+  while (!(await watcher.until("slow-consumer")).blocked);
   stomp.reconnect();
   const next = await server.welcome();
   const [subscribe, send] = await next.frames(2);
@@ -245,7 +245,7 @@ clientTest("a full subscription that the broker cancels, or that drains, lets th
     const other = await subscribed(stomp, peer, "/queue/b");
     const cancel = `ERROR\nsubscription:${slow.id}\nmessage:Server cancelled subscription\n\n\0`;
     await peer.write(messages(slow.id, 1, 2) + (how === "cancel" ? cancel : ""));
-    await watcher.until("slow consumer");
+    await watcher.until("slow-consumer");
     await peer.write(message(other.id, "o1"));
     const ended = how === "cancel" ? slow.closed : slow[how]();
     if (how !== "cancel") await confirm(peer, "UNSUBSCRIBE");

@@ -96,7 +96,7 @@ brokerTest("S12-10 a frame before CONNECT is refused and does nothing", async ({
   const error = await peer.refusal();
   assertEquals(error.get("message"), "not connected");
   assertEquals(error.get("receipt-id"), "1");
-  assertEquals(broker.counts.messages, 0);
+  assertEquals(broker.stats.messages, 0);
 });
 
 brokerTest("S12-11 a second CONNECT is refused", async ({ connected }) => {

@@ -19,7 +19,7 @@ brokerTest("S12-53 what comes behind DISCONNECT does nothing", async ({ broker, 
   await peer.write("DISCONNECT\nreceipt:77\n\n\0SEND\ndestination:/queue/a\nreceipt:78\n\nx\0");
   await peer.frame("RECEIPT");
   await peer.ended();
-  assertEquals(broker.counts.messages, 0);
+  assertEquals(broker.stats.messages, 0);
 });
 
 brokerTest("S12-54 what was received before the client went is done", async ({ broker, connected }) => {
@@ -29,14 +29,14 @@ brokerTest("S12-54 what was received before the client went is done", async ({ b
   await peer.write(frames);
   await peer.finish();
   await peer.ended();
-  assertEquals(broker.counts.messages, 1000);
+  assertEquals(broker.stats.messages, 1000);
 });
 
 brokerTest("S12-55 after an ERROR the broker closes, and nothing more is done", async ({ broker, connected }) => {
   const peer = await connected();
   await peer.write("SEND\nreceipt:1\n\nx\0SEND\ndestination:/queue/a\nreceipt:2\n\nx\0");
   assertEquals((await peer.refusal()).get("receipt-id"), "1");
-  assertEquals(broker.counts.messages, 0);
+  assertEquals(broker.stats.messages, 0);
 });
 
 brokerTest("S12-56 ERROR has message, content-type, content-length and a body that helps", async ({ connected }) => {
@@ -65,7 +65,7 @@ brokerTest("S12-58 an undefined escape is fatal, and the frame is not routed", a
     await peer.write(`SEND\ndestination:/queue/a\n${line}\n\n\0`);
     assertEquals((await peer.refusal()).get("message"), "malformed frame");
   }
-  assertEquals(broker.counts.messages, 0);
+  assertEquals(broker.stats.messages, 0);
 });
 
 brokerTest("malformed frames are errors: the frames before them count", async ({ broker, connected }) => {
@@ -86,7 +86,7 @@ brokerTest("malformed frames are errors: the frames before them count", async ({
     assertEquals((await peer.frame("RECEIPT")).get("receipt-id"), "before");
     assertEquals((await peer.refusal()).get("message"), "malformed frame");
   }
-  assertEquals(broker.counts.destinations, 0);
+  assertEquals(broker.stats.destinations, 0);
 });
 
 brokerTest("bytes that are not UTF-8 in a header are an error", async ({ connected }) => {
@@ -121,7 +121,7 @@ brokerTest("S12-59 a SEND above what the broker may keep is refused, in a transa
   const peer = await rig.connected();
   await peer.write(message.repeat(3));
   assertEquals((await peer.refusal()).get("message"), "no room for the message");
-  assertEquals(rig.broker.counts.messages, 2);
+  assertEquals(rig.broker.stats.messages, 2);
   const other = await rig.connected();
   await other.write("BEGIN\ntransaction:t\n\n\0" + message.replace("\n\n", "\ntransaction:t\n\n"));
   assertEquals((await other.refusal()).get("message"), "no room for the message");
@@ -175,7 +175,7 @@ for (const [what, header, frame] of FILLERS) {
       const other = await connected();
       await other.write("BEGIN\ntransaction:t\n\n\0SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
       if (what.startsWith("names of queues")) return;
-      for (let left = broker.counts.messages; left > 0; left--) await other.frame("MESSAGE");
+      for (let left = broker.stats.messages; left > 0; left--) await other.frame("MESSAGE");
       await other.write(`SEND\ndestination:/queue/a\n\n${"x".repeat(LIMIT / 2)}\0`);
       assertEquals((await other.frame("MESSAGE")).octets.length, LIMIT / 2);
     },
@@ -192,7 +192,7 @@ brokerTest("S12-59 names of queues and subscriptions that have ended make room",
     await peer.write(`UNSUBSCRIBE\nid:${i}\n\n\0`);
   }
   assertEquals(await peer.settled(), []);
-  assertEquals(broker.counts.destinations, 0);
+  assertEquals(broker.stats.destinations, 0);
 }, { maxStoredBytes: 1_000_000 });
 
 brokerTest("a subscriber of a topic that is too far behind is cut off; the others go on", async ({ connected }) => {
@@ -240,8 +240,8 @@ test({
       await peer.frame("RECEIPT");
       await peer.ended();
       await peer.close();
-      for (let waited = 0; broker.counts.peers > 0; waited++) {
-        assert(waited < 500, `${broker.counts.peers} connections are left`);
+      for (let waited = 0; broker.stats.peers > 0; waited++) {
+        assert(waited < 500, `${broker.stats.peers} connections are left`);
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
     });

@@ -118,9 +118,9 @@ test("bytes and messages are counted until they are settled; when the queue clos
 
 test("a message in several queues counts once, until the last of them is done with it", () => {
   let kept = 0;
-  const keeper: QueueKeeper = { touch: () => {}, count: (bytes) => void (kept += bytes) };
+  const reconnector: QueueKeeper = { touch: () => {}, count: (bytes) => void (kept += bytes) };
   const one = new StoredMessage("1", {}, new Uint8Array(100_000));
-  const queues = Array.from({ length: 10 }, () => new Queue(undefined, keeper));
+  const queues = Array.from({ length: 10 }, () => new Queue(undefined, reconnector));
   for (const queue of queues) queue.add(one);
   assert(kept >= 100_000 && kept < 110_000, String(kept));
   for (const queue of queues) {

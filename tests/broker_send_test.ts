@@ -177,7 +177,7 @@ brokerTest("a queue keeps messages until they are taken, in order", async ({ bro
   const sender = await connected();
   for (let i = 0; i < 100; i++) await sender.write(`SEND\ndestination:/queue/a\n\n${i}\0`);
   await sender.settled();
-  assertEquals(broker.counts, { peers: 1, destinations: 1, messages: 100 });
+  assertEquals(broker.stats, { peers: 1, destinations: 1, messages: 100 });
   const receiver = await connected();
   await subscribe(receiver, "/queue/a");
   const messages = await receiver.frames(100, "MESSAGE");
@@ -185,7 +185,7 @@ brokerTest("a queue keeps messages until they are taken, in order", async ({ bro
   // The queue goes with its last message and its last subscriber.
   await receiver.write("UNSUBSCRIBE\nid:0\n\n\0");
   await receiver.settled();
-  assertEquals(broker.counts, { peers: 2, destinations: 0, messages: 0 });
+  assertEquals(broker.stats, { peers: 2, destinations: 0, messages: 0 });
 });
 
 brokerTest("a queue gives each message to one subscriber, in turn", async ({ connected }) => {
@@ -203,7 +203,7 @@ brokerTest("a topic gives each message to all who are there, and to nobody else"
   const sender = await connected();
   await sender.write("SEND\ndestination:/topic/a\n\nearly\0");
   await sender.settled();
-  assertEquals(broker.counts.destinations, 0);
+  assertEquals(broker.stats.destinations, 0);
   const receivers = [await connected(), await connected()];
   for (const peer of receivers) {
     await subscribe(peer, "/topic/a");

@@ -70,7 +70,7 @@ brokerTest("S12-33 auto: what was sent is not sent again", async ({ broker, conn
   const peer = await connected();
   await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
   assertEquals(await peer.settled(), []);
-  assertEquals(broker.counts.messages, 0);
+  assertEquals(broker.stats.messages, 0);
 });
 
 for (const version of ["1.0", "1.1", "1.2"]) {
@@ -83,7 +83,7 @@ for (const version of ["1.0", "1.1", "1.2"]) {
     const messages = await peer.frames(4, "MESSAGE");
     await peer.write(`ACK\n${ackLines(messages[2]!, version)}\n\0`);
     assertEquals(await peer.settled(), []);
-    assertEquals(rig.broker.counts.messages, 2);
+    assertEquals(rig.broker.stats.messages, 2);
     await peer.close();
 
     const heir = await rig.connected();
@@ -167,7 +167,7 @@ brokerTest("NACK: a message that nobody wants is dropped after five redeliveries
   );
   for (let i = 0; i < 6; i++) await peer.write(`NACK\nid:${(await peer.frame("MESSAGE")).get("ack")}\n\n\0`);
   assertEquals(await peer.settled(), []);
-  assertEquals(broker.counts.messages, 0);
+  assertEquals(broker.stats.messages, 0);
 });
 
 for (const value of ["False", "FALSE"]) {
@@ -176,7 +176,7 @@ for (const value of ["False", "FALSE"]) {
     await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client\n\n\0SEND\ndestination:/queue/a\n\nx\0");
     await peer.write(`NACK\nid:${(await peer.frame("MESSAGE")).get("ack")}\nrequeue:${value}\n\n\0`);
     assertEquals(await peer.settled(), []);
-    assertEquals(broker.counts.messages, 0);
+    assertEquals(broker.stats.messages, 0);
   });
 }
 
@@ -187,7 +187,7 @@ brokerTest("NACK: requeue:false drops at once", async ({ broker, connected }) =>
   );
   await peer.write(`NACK\nid:${(await peer.frame("MESSAGE")).get("ack")}\nrequeue:false\n\n\0`);
   assertEquals(await peer.settled(), []);
-  assertEquals(broker.counts.messages, 0);
+  assertEquals(broker.stats.messages, 0);
 });
 
 brokerTest("S12-38 S11-39 S10-40 ACK needs the headers of its version", async ({ connected }) => {
@@ -282,7 +282,7 @@ brokerTest("S10-44 UNSUBSCRIBE of 1.0 takes destination or id", async ({ broker,
     assertEquals(message.get("subscription"), subscribe!.startsWith("id") ? "0" : undefined);
     await peer.write(`UNSUBSCRIBE\n${unsubscribe}\n\n\0`);
     assertEquals(await peer.settled(), []);
-    assertEquals(broker.counts.destinations, 0);
+    assertEquals(broker.stats.destinations, 0);
   }
   assertEquals(await refused(peer, "UNSUBSCRIBE\n\n\0"), "UNSUBSCRIBE has no id");
 });
@@ -293,7 +293,7 @@ brokerTest("1.0: two subscriptions get the same message, and each has to be ackn
   await peer.write("SEND\ndestination:/topic/a\n\nx\0");
   for (const message of await peer.frames(2, "MESSAGE")) await peer.write(`ACK\n${ackLines(message, "1.0")}\n\0`);
   assertEquals(await peer.settled(), []);
-  assertEquals(rig.broker.counts.messages, 0);
+  assertEquals(rig.broker.stats.messages, 0);
 });
 
 brokerTest("S10-64 a selector is refused: to ignore it would deliver what is not wanted", async ({ connected }) => {

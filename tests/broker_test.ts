@@ -11,7 +11,7 @@ test("a broker listens on a free port of this machine alone, and says where", ()
   withBroker({ login: "user", passcode: "s3cret" }, (broker) => {
     assert(broker.port > 0);
     assertEquals(broker.url, `stomp://127.0.0.1:${broker.port}`);
-    assertEquals(broker.counts, { peers: 0, destinations: 0, messages: 0 });
+    assertEquals(broker.stats, { peers: 0, destinations: 0, messages: 0 });
     return Promise.resolve();
   }));
 
@@ -43,7 +43,7 @@ test("a broker that does not listen has no url; its connections are given to it"
   broker.accept(far);
   const peer = RawPeer.over(near);
   await peer.connect("1.2");
-  assertEquals(broker.counts.peers, 1);
+  assertEquals(broker.stats.peers, 1);
   await peer.close();
   await broker.close();
 });
@@ -77,13 +77,13 @@ test("close is idempotent, and ends connections in whatever state they are", asy
   const refused = await RawPeer.tcp(broker.port);
   await refused.write("FOO\n\n\0");
   await refused.refusal();
-  assertEquals(broker.counts.peers, 5);
+  assertEquals(broker.stats.peers, 5);
 
   const closing = broker.close();
   assertEquals(broker.close(), closing);
   await closing;
   await broker[Symbol.asyncDispose]();
-  assertEquals(broker.counts.peers, 0);
+  assertEquals(broker.stats.peers, 0);
   for (const peer of [silent, halfway, slow, busy, refused]) {
     await peer.rest();
     await peer.close();
@@ -102,5 +102,5 @@ brokerTest("200 connections at once are served", async ({ broker, connected }) =
     await peer.write(`SUBSCRIBE\nid:0\ndestination:/queue/${i}\n\n\0SEND\ndestination:/queue/${i}\n\n${i}\0`);
     assertEquals((await peer.frame("MESSAGE")).body, String(i));
   }));
-  assertEquals(broker.counts, { peers: 200, destinations: 200, messages: 0 });
+  assertEquals(broker.stats, { peers: 200, destinations: 200, messages: 0 });
 });

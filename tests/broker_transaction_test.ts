@@ -43,13 +43,13 @@ brokerTest("S12-49 ACKs in a transaction happen at COMMIT", async ({ broker, con
     `BEGIN\ntransaction:t\n\n\0ACK\nid:${one}\ntransaction:t\n\n\0ACK\nid:${three}\ntransaction:t\n\n\0`,
   );
   assertEquals(await peer.settled(), []);
-  assertEquals(broker.counts.messages, 3);
+  assertEquals(broker.stats.messages, 3);
   await peer.write("COMMIT\ntransaction:t\n\n\0");
   assertEquals(await peer.settled(), []);
-  assertEquals(broker.counts.messages, 1);
+  assertEquals(broker.stats.messages, 1);
   await peer.write(`ACK\nid:${two}\n\n\0`);
   await peer.settled();
-  assertEquals(broker.counts.messages, 0);
+  assertEquals(broker.stats.messages, 0);
 });
 
 brokerTest("S12-49 NACKs in a transaction happen at COMMIT", async ({ connected }) => {
@@ -78,15 +78,15 @@ brokerTest("S12-50 ABORT drops the SENDs and opens the ACKs again", async ({ bro
   await peer.write(`BEGIN\ntransaction:t\n\n\0ACK\nid:${acks[1]}\ntransaction:t\n\n\0${send("x", "transaction:t\n")}`);
   await peer.write("ABORT\ntransaction:t\n\n\0");
   assertEquals(await peer.settled(), []);
-  assertEquals(broker.counts.messages, 4);
+  assertEquals(broker.stats.messages, 4);
   // Still in the order in which they went out: the third stands for the first three.
   await peer.write(`ACK\nid:${acks[2]}\n\n\0`);
   assertEquals(await peer.settled(), []);
-  assertEquals(broker.counts.messages, 1);
+  assertEquals(broker.stats.messages, 1);
   await peer.write(`ACK\nid:${acks[3]}\n\n\0`);
   await peer.settled();
-  assertEquals(broker.counts.destinations, 1);
-  assertEquals(broker.counts.messages, 0);
+  assertEquals(broker.stats.destinations, 1);
+  assertEquals(broker.stats.messages, 0);
 });
 
 for (const mode of ["client", "client-individual"]) {
@@ -105,7 +105,7 @@ for (const mode of ["client", "client-individual"]) {
         assertEquals([next.body, next.get("redelivered")], ["next", undefined]);
         await peer.write(`ACK\nid:${next.get("ack")}\n\n\0`);
         await peer.settled();
-        assertEquals(broker.counts.messages, 0);
+        assertEquals(broker.stats.messages, 0);
       }
     },
   );

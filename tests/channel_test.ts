@@ -1,15 +1,15 @@
 import { assert, assertEquals } from "#assert";
 import { test } from "#test";
-import { ChannelTransport, ReadBlocks } from "../transport/channel.ts";
+import { ReadBuffer, SocketTransport } from "../transport/channel.ts";
 
 /** Reads so many bytes of that value. */
-function read(blocks: ReadBlocks, length: number, value: number): Uint8Array {
+function read(blocks: ReadBuffer, length: number, value: number): Uint8Array {
   blocks.space.fill(value, 0, length);
   return blocks.take(length);
 }
 
 test("what was read stays as it is, however small the first block is", () => {
-  const blocks = new ReadBlocks();
+  const blocks = new ReadBuffer();
   const chunks = Array.from({ length: 200 }, (_, i) => read(blocks, 1 + i % 150, i));
   for (const [i, chunk] of chunks.entries()) {
     assertEquals(chunk.length, 1 + i % 150);
@@ -18,7 +18,7 @@ test("what was read stays as it is, however small the first block is", () => {
 });
 
 test("blocks begin small, and grow to 64 KiB while single reads fill them", () => {
-  const blocks = new ReadBlocks();
+  const blocks = new ReadBuffer();
   const sizes = [];
   for (let i = 0; i < 5; i++) {
     sizes.push(blocks.space.length);
@@ -28,13 +28,13 @@ test("blocks begin small, and grow to 64 KiB while single reads fill them", () =
 });
 
 test("the block behind the first one is of use for more than an idle connection", () => {
-  const blocks = new ReadBlocks();
+  const blocks = new ReadBuffer();
   read(blocks, 300, 1);
   assertEquals(blocks.space.length, 4096);
 });
 
 test("heart-beats do not use up a block", () => {
-  const blocks = new ReadBlocks();
+  const blocks = new ReadBuffer();
   const { buffer } = read(blocks, 200, 1);
   const beats = Array.from({ length: 1000 }, (_, i) => read(blocks, 1 + i % 2, i));
   assertEquals(blocks.space.buffer === buffer, true);
@@ -42,7 +42,7 @@ test("heart-beats do not use up a block", () => {
 });
 
 test("a chunk that is released is read over, and one that is not is kept", () => {
-  const blocks = new ReadBlocks();
+  const blocks = new ReadBuffer();
   const kept = read(blocks, 20, 1);
   const released = read(blocks, 20, 2);
   blocks.release(released);
@@ -54,7 +54,7 @@ test("a chunk that is released is read over, and one that is not is kept", () =>
 });
 
 test("a chunk that is released twice, or behind another one, takes nobody else's memory", () => {
-  const blocks = new ReadBlocks();
+  const blocks = new ReadBuffer();
   const first = read(blocks, 20, 1);
   const second = read(blocks, 20, 2);
   blocks.release(second);
@@ -67,7 +67,7 @@ test("a chunk that is released twice, or behind another one, takes nobody else's
 
 test("where the reader has a place for what comes, it is read there, and the block stays as it is", () => {
   let room: Uint8Array | undefined;
-  const blocks = new ReadBlocks(() => room);
+  const blocks = new ReadBuffer(() => room);
   const before = read(blocks, 20, 1);
   room = new Uint8Array(1000);
   const there = read(blocks, 600, 2);
@@ -81,7 +81,7 @@ test("where the reader has a place for what comes, it is read there, and the blo
 test("a socket frees itself when both sides have ended in order, whoever ends first", async () => {
   for (const order of [["end", "atEnd"], ["atEnd", "end"]] as const) {
     let freed = 0;
-    const transport = new ChannelTransport("somebody", {
+    const transport = new SocketTransport("somebody", {
       pull() {},
       write() {},
       shutdown() {},
@@ -103,7 +103,7 @@ test("nothing is read into the reader's place while there are chunks that the re
   const place = new Uint8Array(100);
   const got: number[] = [];
   let wants = true;
-  const transport = new ChannelTransport("somebody", {
+  const transport = new SocketTransport("somebody", {
     pull() {},
     write() {},
     shutdown() {},

@@ -45,9 +45,9 @@ test("each broker's words are known", () => {
   assertEquals(scope("Unknown destination", "connection_forced\n"), "frame");
   assertEquals(scope("Processing error", "Processing error"), "unclear");
   assertEquals(scope("Server cancelled subscription"), "subscription");
-  assertEquals(scope("heart-beat missed", "", "stompy"), "connection");
-  assertEquals(scope("subscriber is too slow", "", "stompy"), "connection");
-  assertEquals(scope("login refused", "", "stompy"), "frame");
+  assertEquals(scope("heart-beat missed", "", "embedded"), "connection");
+  assertEquals(scope("subscriber is too slow", "", "embedded"), "connection");
+  assertEquals(scope("login refused", "", "embedded"), "frame");
   for (const family of ["activemq", "artemis", "unknown"] as const) {
     assertEquals(scope("connection_forced", "", family), "frame", family);
   }

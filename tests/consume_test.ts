@@ -16,7 +16,7 @@ test("messages are acknowledged when the handler returns, and the loop drains on
     if (seen.length === 10) over.abort();
   }, { signal: over.signal });
   assertEquals(seen, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]);
-  assertEquals(broker.counts.messages, 0);
+  assertEquals(broker.stats.messages, 0);
 });
 
 test("as many messages are handled at a time as is asked for, and no more", async () => {
@@ -33,7 +33,7 @@ test("as many messages are handled at a time as is asked for, and no more", asyn
     running--;
     if (++done === 20) over.abort();
   }, { signal: over.signal, concurrency: 4 });
-  assertEquals([most, done, broker.counts.messages], [4, 20, 0]);
+  assertEquals([most, done, broker.stats.messages], [4, 20, 0]);
 });
 
 test("a handler that throws is run again, and its message is refused at last", async () => {
@@ -59,7 +59,7 @@ test("a handler that throws is run again, and its message is refused at last", a
   });
   assertEquals(attempts, { "good after a while": 3, bad: 3 });
   assertEquals(errors, ["bad: not bad"]);
-  assertEquals(broker.counts.messages, 0);
+  assertEquals(broker.stats.messages, 0);
 });
 
 test("what is not handled when the loop ends goes back to the queue", async () => {
@@ -74,7 +74,7 @@ test("what is not handled when the loop ends goes back to the queue", async () =
     seen.push(message.text());
   }, { signal: over.signal });
   assertEquals(seen, ["0"]);
-  assertEquals(broker.counts.messages, 4);
+  assertEquals(broker.stats.messages, 4);
 });
 
 test("a loop ends with the error that ended the client", async () => {
@@ -98,7 +98,7 @@ test("a loop whose signal has aborted already subscribes to nothing", async () =
   await using stomp = await Stomp.connect(broker.url);
   await stomp.send("/queue/a", "stays");
   await stomp.consume("/queue/a", () => {}, { signal: AbortSignal.abort() });
-  assertEquals(broker.counts.messages, 1);
+  assertEquals(broker.stats.messages, 1);
 });
 
 test("a drain does not wait for another attempt, and leaves the message to the broker", async () => {
@@ -112,7 +112,7 @@ test("a drain does not wait for another attempt, and leaves the message to the b
     setTimeout(() => over.abort(), 5);
     throw new Error("bad");
   }, { signal: over.signal, retry: { attempts: 5, delay: 60_000 }, nackHeaders: { requeue: "false" } });
-  assertEquals([attempts, broker.counts.messages], [1, 1]);
+  assertEquals([attempts, broker.stats.messages], [1, 1]);
 });
 
 test("an onError that throws ends the loop and its subscription", async () => {
@@ -129,7 +129,7 @@ test("an onError that throws ends the loop and its subscription", async () => {
   });
   await assertRejects(() => loop, Error, "enough");
   await stomp.send("/queue/a", "for nobody");
-  assertEquals(broker.counts.messages, 1);
+  assertEquals(broker.stats.messages, 1);
 });
 
 test("a handler that goes on is told when the time is over, and no longer waited for", async () => {
@@ -147,7 +147,7 @@ test("a handler that goes on is told when the time is over, and no longer waited
       told = signal.aborted;
     }, { signal: over.signal, drainTimeout: 50 });
     // It goes to somebody else. One that ends when it is told may still be in time.
-    if (!listens) assertEquals(broker.counts.messages, 1);
+    if (!listens) assertEquals(broker.stats.messages, 1);
     handled.resolve();
     await settle();
     assertEquals([told, stomp.connected], [true, true]);

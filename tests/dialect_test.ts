@@ -6,18 +6,18 @@ import {
   brokerFamily,
   brokerName,
   consumerHeaders,
-  type ConsumerOptions,
-  forgetHeaders,
+  deleteDurableHeaders,
   hasMessageOptions,
   isLoginRefusal,
   messageHeaders,
-  type MessageOptions,
+  type PortableSendOptions,
+  type PortableSubscribeOptions,
 } from "../dialects/dialect.ts";
 import { StompError, UnsupportedByBrokerError } from "../base/errors.ts";
 import { clientTest } from "./support/client_rig.ts";
 import { confirm } from "./support/raw_server.ts";
 
-const FAMILIES: BrokerFamily[] = ["rabbitmq", "activemq", "artemis", "stompy", "unknown"];
+const FAMILIES: BrokerFamily[] = ["rabbitmq", "activemq", "artemis", "embedded", "unknown"];
 
 test("a broker is known by what it calls itself", () => {
   const names: [string | undefined, BrokerFamily][] = [
@@ -25,7 +25,7 @@ test("a broker is known by what it calls itself", () => {
     [" RabbitMQ/3.13.1 (a comment)", "rabbitmq"],
     ["ActiveMQ/5.17.2", "activemq"],
     ["ActiveMQ-Artemis/2.31.0 ActiveMQ Artemis Messaging Engine", "artemis"],
-    ["stompy/0.1.0", "stompy"],
+    ["stompy/0.1.0", "embedded"],
     ["apache-apollo/1.7.1", "unknown"],
     ["NotRabbitMQ/1", "unknown"],
     ["", "unknown"],
@@ -36,7 +36,7 @@ test("a broker is known by what it calls itself", () => {
 });
 
 /** For each option: its value, and the headers on each broker; `null` where it is refused. */
-const MESSAGES: [MessageOptions, Partial<Record<BrokerFamily, Record<string, string> | null>>][] = [
+const MESSAGES: [PortableSendOptions, Partial<Record<BrokerFamily, Record<string, string> | null>>][] = [
   [{ persistent: true }, Object.fromEntries(FAMILIES.map((family) => [family, { persistent: "true" }]))],
   [{ persistent: false }, Object.fromEntries(FAMILIES.map((family) => [family, {}]))],
   [
@@ -49,59 +49,61 @@ const MESSAGES: [MessageOptions, Partial<Record<BrokerFamily, Record<string, str
     rabbitmq: { priority: "0" },
     activemq: { priority: "0" },
     artemis: { priority: "0" },
-    stompy: null,
+    embedded: null,
     unknown: { priority: "0" },
   }],
-  [{ expires: 5000 }, { rabbitmq: { expiration: "5000" }, stompy: null, unknown: null }],
+  [{ expires: 5000 }, { rabbitmq: { expiration: "5000" }, embedded: null, unknown: null }],
   [{ delay: 100 }, {
     rabbitmq: null,
     activemq: { AMQ_SCHEDULED_DELAY: "100" },
     artemis: { AMQ_SCHEDULED_DELAY: "100" },
-    stompy: null,
+    embedded: null,
     unknown: null,
   }],
   [{ deduplicationId: "d" }, {
     rabbitmq: null,
     activemq: null,
     artemis: { _AMQ_DUPL_ID: "d" },
-    stompy: null,
+    embedded: null,
     unknown: null,
   }],
   [{ persistent: undefined, expires: undefined, delay: undefined }, Object.fromEntries(FAMILIES.map((f) => [f, {}]))],
 ];
 
-const CONSUMERS: [ConsumerOptions & { ack?: string }, Partial<Record<BrokerFamily, Record<string, string> | null>>][] =
-  [
-    [{ prefetch: 10, ack: "client" }, {
-      rabbitmq: { "prefetch-count": "10" },
-      activemq: { "activemq.prefetchSize": "10" },
-      artemis: null,
-      stompy: { "prefetch-count": "10" },
-      unknown: null,
-    }],
-    [{ selector: "a = 1" }, {
-      rabbitmq: null,
-      activemq: { selector: "a = 1" },
-      artemis: { selector: "a = 1" },
-      stompy: null,
-      unknown: { selector: "a = 1" },
-    }],
-    [{ durable: "d" }, {
-      rabbitmq: { durable: "true", "auto-delete": "false" },
-      activemq: { "activemq.subscriptionName": "d" },
-      artemis: { "durable-subscription-name": "d" },
-      stompy: null,
-      unknown: null,
-    }],
-    [{ exclusive: true }, {
-      rabbitmq: null,
-      activemq: { "activemq.exclusive": "true" },
-      artemis: null,
-      stompy: null,
-      unknown: null,
-    }],
-    [{ exclusive: false }, Object.fromEntries(FAMILIES.map((family) => [family, {}]))],
-  ];
+const CONSUMERS: [
+  PortableSubscribeOptions & { ack?: string },
+  Partial<Record<BrokerFamily, Record<string, string> | null>>,
+][] = [
+  [{ prefetch: 10, ack: "client" }, {
+    rabbitmq: { "prefetch-count": "10" },
+    activemq: { "activemq.prefetchSize": "10" },
+    artemis: null,
+    embedded: { "prefetch-count": "10" },
+    unknown: null,
+  }],
+  [{ selector: "a = 1" }, {
+    rabbitmq: null,
+    activemq: { selector: "a = 1" },
+    artemis: { selector: "a = 1" },
+    embedded: null,
+    unknown: { selector: "a = 1" },
+  }],
+  [{ durable: "d" }, {
+    rabbitmq: { durable: "true", "auto-delete": "false" },
+    activemq: { "activemq.subscriptionName": "d" },
+    artemis: { "durable-subscription-name": "d" },
+    embedded: null,
+    unknown: null,
+  }],
+  [{ exclusive: true }, {
+    rabbitmq: null,
+    activemq: { "activemq.exclusive": "true" },
+    artemis: null,
+    embedded: null,
+    unknown: null,
+  }],
+  [{ exclusive: false }, Object.fromEntries(FAMILIES.map((family) => [family, {}]))],
+];
 
 /** Checks a row of a table. */
 function check(
@@ -155,11 +157,11 @@ test("expires is a span or a moment, and each broker's own of the two", () => {
 });
 
 test("deleting a durable subscription", () => {
-  assertEquals(forgetHeaders("d", "/topic/a", "rabbitmq"), { durable: "true", "auto-delete": "false" });
-  assertEquals(forgetHeaders("d", "/topic/a", "activemq"), { "activemq.subscriptionName": "d" });
-  assertEquals(forgetHeaders("d", "/topic/a", "artemis"), { "durable-subscription-name": "d" });
-  for (const family of ["stompy", "unknown"] as const) {
-    assertThrows(() => forgetHeaders("d", "/topic/a", family), UnsupportedByBrokerError);
+  assertEquals(deleteDurableHeaders("d", "/topic/a", "rabbitmq"), { durable: "true", "auto-delete": "false" });
+  assertEquals(deleteDurableHeaders("d", "/topic/a", "activemq"), { "activemq.subscriptionName": "d" });
+  assertEquals(deleteDurableHeaders("d", "/topic/a", "artemis"), { "durable-subscription-name": "d" });
+  for (const family of ["embedded", "unknown"] as const) {
+    assertThrows(() => deleteDurableHeaders("d", "/topic/a", family), UnsupportedByBrokerError);
   }
 });
 
@@ -220,7 +222,7 @@ clientTest("ActiveMQ deletes a durable subscription in two steps, RabbitMQ in on
     const { stomp, peer } = await rig.pair({ clientId: "me" }, "1.2", `server:${server}\n`);
     const [subscription] = await Promise.all([stomp.subscribe("/topic/a", { durable: "d" }), confirm(peer)]);
     assertEquals(subscription.id, "d");
-    const ending = subscription.unsubscribe({ forget: true });
+    const ending = subscription.unsubscribe({ deleteDurable: true });
     const frames = [];
     while (frames.length < steps) frames.push(await confirm(peer, "UNSUBSCRIBE"));
     await ending;

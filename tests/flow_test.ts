@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertLess, assertRejects } from "#assert";
 import { StompError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
-import { type Fill, Inbox, type Meter } from "../base/inbox.ts";
+import { BoundedQueue, type Meter, type QueueFill } from "../base/inbox.ts";
 import { test } from "#test";
 import { clientTest, frame, openSession, settle, subscribed, Watcher } from "./support/client_rig.ts";
 import { FakeClock } from "./support/fake_clock.ts";
@@ -17,8 +17,8 @@ const item = (size: number): Item => ({ size });
 const meter: Meter<Item> = { enter() {}, leave() {}, add: ({ size }) => size, remove: ({ size }) => size };
 
 test("an inbox asks for a pause at its limits, and for more at half of them", async () => {
-  const told: Fill[] = [];
-  const inbox = new Inbox<Item>(meter, (fill) => told.push(fill), { items: 4, bytes: 100 });
+  const told: QueueFill[] = [];
+  const inbox = new BoundedQueue<Item>(meter, (fill) => told.push(fill), { items: 4, bytes: 100 });
   for (let i = 0; i < 6; i++) inbox.put(item(1)); // what comes nevertheless is kept
   assertEquals([told, inbox.length, inbox.fill], [["full"], 6, "full"]);
   while (inbox.length > 3) inbox.takeNow();
@@ -49,7 +49,7 @@ test("an inbox is blocked at eight times its limits, and at 64 MiB, until there 
   ] as const;
   for (const [limits, size, full, blocked] of cases) {
     const told: string[] = [];
-    const inbox = new Inbox<Item>(
+    const inbox = new BoundedQueue<Item>(
       meter,
       (fill, news) => told.push(`${fill}${news ? "!" : ""} ${inbox.length}`),
       limits,
@@ -72,7 +72,7 @@ test("an inbox is blocked at eight times its limits, and at 64 MiB, until there 
 });
 
 test("an inbox that has ended is not full, and what waits in it does not count", () => {
-  const told: Fill[] = [];
+  const told: QueueFill[] = [];
   let count = 0;
   const counting: Meter<Item> = {
     enter() {},
@@ -80,7 +80,7 @@ test("an inbox that has ended is not full, and what waits in it does not count",
     add: () => ++count,
     remove: () => count--,
   };
-  const inbox = new Inbox<Item>(counting, (fill) => told.push(fill), { items: 2 });
+  const inbox = new BoundedQueue<Item>(counting, (fill) => told.push(fill), { items: 2 });
   for (let i = 0; i < 3; i++) inbox.put(item(1));
   assertEquals([told, count], [["full"], 3]);
   inbox.end();
@@ -90,7 +90,7 @@ test("an inbox that has ended is not full, and what waits in it does not count",
 });
 
 test("an inbox: what was there before its end can be taken, then everybody is told", async () => {
-  const inbox = new Inbox<Item>(meter, () => {});
+  const inbox = new BoundedQueue<Item>(meter, () => {});
   inbox.put({ size: 0, n: 1 });
   const error = new StompError("over");
   inbox.end(error);
@@ -104,7 +104,7 @@ test("an inbox: what was there before its end can be taken, then everybody is to
 
 test("an inbox: two takes wait, the first gives up, the second gets the item", async () => {
   for (const given of [0, 1, 2]) {
-    const inbox = new Inbox<Item>(meter, () => {});
+    const inbox = new BoundedQueue<Item>(meter, () => {});
     const aborts = [0, 1, 2].map(() => new AbortController());
     const takes = aborts.map(({ signal }) => inbox.take({ signal }, "an item"));
     aborts[given]!.abort(new Error("enough"));
@@ -123,8 +123,8 @@ clientTest("a full queue stops reading, and half a queue goes on; others wait me
   const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 4 });
   const other = await subscribed(stomp, peer, "/queue/b");
   await peer.write(["m1", "m2", "m3", "m4"].map((id) => message(slow.id, id)).join(""));
-  assertEquals(await watcher.until("slow consumer"), {
-    type: "slow consumer",
+  assertEquals(await watcher.until("slow-consumer"), {
+    type: "slow-consumer",
     subscription: slow.id,
     destination: "/queue/a",
     queued: 4,
@@ -207,7 +207,7 @@ clientTest("a limit in bytes does the same", async (rig) => {
   const one = message("sub-1", "m01").length - "MESSAGE".length - 2; // but for the ends of head and frame
   const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedBytes: one * 2 });
   await peer.write(message(slow.id, "m01") + message(slow.id, "m02"));
-  assertEquals((await watcher.until("slow consumer")).queued, 2);
+  assertEquals((await watcher.until("slow-consumer")).queued, 2);
   await peer.write(message(slow.id, "m03"));
   assertEquals([(await slow.take())?.id, slow.full], ["m01", false]); // half is left
   assertEquals([(await slow.take())?.id, (await slow.take())?.id], ["m02", "m03"]);
@@ -218,7 +218,7 @@ clientTest("the consumer of a full queue can await what it sends, and more: its 
   const watcher = new Watcher(stomp);
   const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 2, ack: "client-individual" });
   await peer.write(message(slow.id, "m1") + message(slow.id, "m2"));
-  await watcher.until("slow consumer");
+  await watcher.until("slow-consumer");
   const start = performance.now();
   const calls: [string, () => Promise<unknown>][] = [
     ["SEND", () => stomp.send("/q", "x")],
@@ -278,7 +278,7 @@ clientTest("the end of a full subscription lets the others read", async (rig) =>
     const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 1, ack: "client" });
     const other = await subscribed(stomp, peer, "/queue/b");
     await peer.write(message(slow.id, "m1"));
-    await watcher.until("slow consumer");
+    await watcher.until("slow-consumer");
     await peer.write(message(other.id, "o1"));
     const [taken] = await Promise.all([other.take(), slow[how](), confirm(peer, "UNSUBSCRIBE")]);
     assertEquals(taken?.id, "o1");
@@ -293,7 +293,7 @@ clientTest("a queue that is full while the connection breaks does not stop the n
     const watcher = new Watcher(stomp);
     const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 1, ack });
     await peer.write(message(slow.id, "m1"));
-    await watcher.until("slow consumer");
+    await watcher.until("slow-consumer");
     stomp.reconnect(); // a break is not seen while nothing is read
     const next = await server.welcome();
     await confirm(next, "SUBSCRIBE");

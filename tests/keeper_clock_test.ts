@@ -11,7 +11,7 @@ import {
 } from "../base/errors.ts";
 import { Backoff, type ReconnectOptions } from "../base/backoff.ts";
 import type { Dialer, SessionEvents } from "../client/dialer.ts";
-import { SessionKeeper } from "../client/keeper.ts";
+import { Reconnector } from "../client/keeper.ts";
 import { type Status, StatusHub } from "../client/status.ts";
 import type { Session } from "../session/session.ts";
 import { type ClientRig, clientTest, frame, openSession } from "./support/client_rig.ts";
@@ -19,7 +19,7 @@ import { FakeClock } from "./support/fake_clock.ts";
 import type { RawPeer } from "./support/raw_peer.ts";
 import { confirm, message, receiptFor } from "./support/raw_server.ts";
 
-/** A keeper whose attempts succeed, over memory, unless an error was put into `failures`. */
+/** A reconnector whose attempts succeed, over memory, unless an error was put into `failures`. */
 class KeeperRig {
   readonly clock = new FakeClock();
   readonly hub = new StatusHub();
@@ -28,8 +28,8 @@ class KeeperRig {
   readonly failures: StompError[] = [];
   /** The time of each attempt. */
   readonly attempts: number[] = [];
-  readonly keeper: SessionKeeper;
-  /** Resolves when the keeper is closed. */
+  readonly reconnector: Reconnector;
+  /** Resolves when the reconnector is closed. */
   readonly closed: Promise<StompError | undefined>;
   peer!: RawPeer;
   session!: Session;
@@ -48,21 +48,21 @@ class KeeperRig {
     };
     const { promise, resolve } = Promise.withResolvers<StompError | undefined>();
     this.closed = promise;
-    this.keeper = new SessionKeeper(dialer as unknown as Dialer, policy, {
+    this.reconnector = new Reconnector(dialer as unknown as Dialer, policy, {
       onOpen() {},
       onLost() {},
       onClosed() {},
       onEnded: resolve,
       onStatus: (status) => this.hub.emit(status),
     }, this.clock);
-    rig.atEnd(() => this.keeper.close(undefined));
+    rig.atEnd(() => this.reconnector.close(undefined));
   }
 
   /** The next event of that type. */
   async until<T extends Status["type"]>(type: T): Promise<Extract<Status, { type: T }>> {
     for (;;) {
       const { done, value } = await this.statuses.next();
-      if (done) throw new Error(`Expected "${type}", and the keeper is closed`);
+      if (done) throw new Error(`Expected "${type}", and the reconnector is closed`);
       if (value.type === type) return value as Extract<Status, { type: T }>;
     }
   }
@@ -120,7 +120,7 @@ test("Backoff: `restart()` counts from the beginning, and waits as after that ma
 
 withRandom("a session that lasts a second is followed by short waits", FULL, async (rig) => {
   const one = new KeeperRig(rig);
-  await one.keeper.connect({});
+  await one.reconnector.connect({});
   const waits: number[] = [];
   for (const lasts of [0, 0, 0, 0, 0, 0, 0, 0, 1000, 0, 999, 1000]) {
     waits.push(Math.round(await one.breakAfter(lasts)));
@@ -136,7 +136,7 @@ withRandom(
   async (rig) => {
     for (const proof of ["MESSAGE", "RECEIPT"]) {
       const one = new KeeperRig(rig);
-      await one.keeper.connect({});
+      await one.reconnector.connect({});
       const waits: number[] = [];
       for (let i = 0; i < 12; i++) {
         if (proof === "MESSAGE") {
@@ -157,7 +157,7 @@ withRandom(
 
 withRandom("so is each one that has shown which message the broker refuses", FULL, async (rig) => {
   const one = new KeeperRig(rig);
-  await one.keeper.connect({});
+  await one.reconnector.connect({});
   const waits: number[] = [];
   for (let i = 0; i < 12; i++) {
     one.session.progress.convicted();
@@ -169,13 +169,13 @@ withRandom("so is each one that has shown which message the broker refuses", FUL
 
 withRandom("a fixed password: the second attempt comes a second after the refusal, and ends it", 0, async (rig) => {
   const one = new KeeperRig(rig);
-  await one.keeper.connect({});
+  await one.reconnector.connect({});
   one.failures.push(refusal(), refusal());
   await one.breakAfter(1000);
   const { delay, error } = await one.until("reconnecting");
   assertEquals(delay, 1000);
   assertInstanceOf(error, BrokerErrorResponse);
-  assertStrictEquals(one.keeper.trouble, error);
+  assertStrictEquals(one.reconnector.trouble, error);
   one.clock.pass(999);
   assertEquals(one.attempts.length, 2);
   one.clock.pass(1);
@@ -185,19 +185,19 @@ withRandom("a fixed password: the second attempt comes a second after the refusa
 
 withRandom("`credentials()`: refused logins are tried again until one is let in", 0, async (rig) => {
   const one = new KeeperRig(rig, {}, true);
-  await one.keeper.connect({});
+  await one.reconnector.connect({});
   for (let i = 0; i < 10; i++) one.failures.push(refusal());
   await one.breakAfter(1000);
   for (let i = 0; i < 10; i++) one.clock.pass((await one.until("reconnecting")).delay);
   await one.until("connected");
   assertEquals(one.attempts.slice(1), Array.from({ length: 11 }, (_, i) => 1000 * (i + 1)));
-  assertEquals(one.keeper.trouble, undefined);
+  assertEquals(one.reconnector.trouble, undefined);
 });
 
 withRandom("`credentials()`: the attempts and the time of the policy end it", 0, async (rig) => {
   for (const policy of [{ attempts: 3 }, { totalTime: 2500 }]) {
     const one = new KeeperRig(rig, policy, true);
-    await one.keeper.connect({});
+    await one.reconnector.connect({});
     for (let i = 0; i < 10; i++) one.failures.push(refusal());
     await one.breakAfter(1000);
     for (let i = 0; i < 2; i++) one.clock.pass((await one.until("reconnecting")).delay);
@@ -211,7 +211,7 @@ withRandom("`credentials()`: the attempts and the time of the policy end it", 0,
 withRandom("HTTP 401 and 403 are refusals of the login, other answers are not", 0, async (rig) => {
   for (const [status, isRefusal] of [[401, true], [403, true], [404, false], [503, false]] as const) {
     const one = new KeeperRig(rig);
-    await one.keeper.connect({});
+    await one.reconnector.connect({});
     for (let i = 0; i < 3; i++) one.failures.push(new HandshakeRefusedError(`answered ${status}`, status));
     await one.breakAfter(1000);
     one.clock.pass((await one.until("reconnecting")).delay);
@@ -231,7 +231,7 @@ const unreadable = (what: string, peer = "127.0.0.1:1") =>
 
 withRandom("three sessions in a row that end in the same unreadable bytes end the client", 0, async (rig) => {
   const one = new KeeperRig(rig);
-  await one.keeper.connect({});
+  await one.reconnector.connect({});
   const end = async (error: StompError, lasts = 0) => {
     await one.breakAfter(lasts, error);
     await one.until("connected");
@@ -253,7 +253,7 @@ withRandom("three sessions in a row that end in the same unreadable bytes end th
 
 withRandom("`totalTime` ends the wait between two attempts", FULL, async (rig) => {
   const one = new KeeperRig(rig, { totalTime: 150, delay: 100 });
-  await one.keeper.connect({});
+  await one.reconnector.connect({});
   for (let i = 0; i < 9; i++) one.failures.push(new ConnectionError("refused"));
   await one.breakAfter(1000);
   await one.until("reconnecting");
@@ -272,8 +272,8 @@ withRandom("what a call is told in each phase, and why", FULL, async (rig) => {
     }
     throw new Error("Expected an error");
   };
-  const connect = () => one.keeper.connect({});
-  const use = () => one.keeper.check("send to", "/q");
+  const connect = () => one.reconnector.connect({});
+  const use = () => one.reconnector.check("send to", "/q");
   assertEquals((await told(use)).message, "Cannot send to /q: the client is not connected, call connect first");
   const connecting = connect();
   assertEquals(
@@ -288,33 +288,33 @@ withRandom("what a call is told in each phase, and why", FULL, async (rig) => {
   const reconnecting = await told(connect);
   assertEquals(reconnecting.message, "Cannot connect: the client is reconnecting by itself, wait for it");
   assertStrictEquals(reconnecting.cause, reason);
-  assertStrictEquals(one.keeper.trouble, reason);
+  assertStrictEquals(one.reconnector.trouble, reason);
   use();
-  one.keeper.leave();
+  one.reconnector.leave();
   assertEquals((await told(use)).message, "Cannot send to /q: the client is disconnecting");
-  one.keeper.close(reason);
+  one.reconnector.close(reason);
   assertEquals((await told(use)).message, "Cannot send to /q: the client is closed: broken");
   assertEquals((await told(connect)).message, "Cannot connect: the client is closed: broken");
 });
 
 withRandom("a broker that stops answering is told, and when it answers again", 0, async (rig) => {
   const one = new KeeperRig(rig);
-  await one.keeper.connect({});
+  await one.reconnector.connect({});
   await one.until("connected");
   const confirmed = one.session.request(frame("BEGIN", { transaction: "t" }), { timeout: Infinity });
   const begin = await one.peer.frame("BEGIN");
   one.clock.pass(4999);
-  assertEquals(one.keeper.trouble, undefined);
+  assertEquals(one.reconnector.trouble, undefined);
   one.clock.pass(1);
   const { pending, error } = await one.until("blocked");
   assertEquals(pending, 1);
   assert(/^The broker at .* has not answered for 5\.0 s while 1 receipt is awaited: it may/.test(error.message));
-  assertStrictEquals(one.keeper.trouble, error);
+  assertStrictEquals(one.reconnector.trouble, error);
   one.clock.pass(60_000);
   await one.peer.write(receiptFor(begin));
   await confirmed;
   assertEquals((await one.statuses.next()).value!.type, "unblocked"); // and it was told once
-  assertEquals(one.keeper.trouble, undefined);
+  assertEquals(one.reconnector.trouble, undefined);
   one.clock.pass(2500);
   assertEquals(one.clock.timers, 0);
 });

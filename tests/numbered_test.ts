@@ -2,10 +2,10 @@
 import { assertEquals } from "#assert";
 import { test } from "#test";
 import fc from "fast-check";
-import { Numbered, readNumber } from "../base/numbered.ts";
+import { readNumber, SequenceMap } from "../base/numbered.ts";
 
 test("numbers count up, and each has its thing until that is taken", () => {
-  const things = new Numbered<{ name: string }>();
+  const things = new SequenceMap<{ name: string }>();
   assertEquals([things.next, things.size, things.get(1), things.take(1)], [1, 0, undefined, undefined]);
   for (let i = 1; i <= 100; i++) {
     assertEquals(things.next, i);
@@ -38,7 +38,7 @@ test("it does what a Map does, in any order of adding, leaving out and taking", 
   );
   fc.assert(
     fc.property(fc.array(command, { maxLength: 200 }), (commands) => {
-      const things = new Numbered<{ number: number }>();
+      const things = new SequenceMap<{ number: number }>();
       const model = new Map<number, { number: number }>();
       for (const command of commands) {
         const { next } = things;
@@ -61,7 +61,7 @@ test("it does what a Map does, in any order of adding, leaving out and taking", 
 });
 
 test("one that is never taken is in nobody's way", () => {
-  const things = new Numbered<{ number: number }>();
+  const things = new SequenceMap<{ number: number }>();
   const late = [1, 5, 70_000, 200_000];
   for (let number = 1; number <= 300_000; number++) {
     if (number % 1000 === 3) things.skip();

@@ -179,20 +179,20 @@ clientTest("send() without a receipt is not to blame any more once a later frame
 
 clientTest("send() that is aborted before it was written is never written", async (rig) => {
   const broker = await rig.broker();
-  const stomp = await rig.connect(broker.url, { maxPending: { messages: 10 } });
+  const stomp = await rig.connect(broker.url, { outbox: { messages: 10 } });
   const abort = new AbortController();
   const sends = Array.from({ length: 1000 }, (_, i) => stomp.send("/queue/a", `${i}`, { signal: abort.signal }));
   abort.abort();
   const results = await Promise.allSettled(sends);
   assertEquals(results.filter(({ status }) => status === "rejected").length, 1000);
   await stomp.send("/queue/a", "last");
-  assertEquals(broker.counts.messages, 1);
+  assertEquals(broker.stats.messages, 1);
 });
 
 for (const options of [{}, { timeout: 60 }]) {
   const name = options.timeout ? "of its own" : "of the client";
   clientTest(`send() that times out before it was written is never written: a timeout ${name}`, async (rig) => {
-    const { stomp, peer } = await rig.pair({ timeout: options.timeout ? 30_000 : 60, maxPending: { messages: 10 } });
+    const { stomp, peer } = await rig.pair({ timeout: options.timeout ? 30_000 : 60, outbox: { messages: 10 } });
     const sends = Array.from({ length: 1000 }, (_, i) => stomp.send("/queue/a", `${i}`, options));
     const results = await Promise.allSettled(sends);
     const errors = results.map((result) => result.status === "rejected" && result.reason as Error);
@@ -250,8 +250,8 @@ clientTest("send() with `wait: false` never waits: not for a connection, with or
   assertEquals((await next.frame("SEND")).body, "y");
 });
 
-clientTest("send() without a receipt waits for room, counts towards `maxPending`, and stays in order", async (rig) => {
-  const { stomp, peer } = await rig.pair({ heartbeat: false, maxPending: { bytes: 1 << 20 } });
+clientTest("send() without a receipt waits for room, counts towards `outbox`, and stays in order", async (rig) => {
+  const { stomp, peer } = await rig.pair({ heartbeat: false, outbox: { bytes: 1 << 20 } });
   const watcher = new Watcher(stomp);
   const body = "x".repeat(1 << 16);
   const sends = Array.from({ length: 400 }, (_, i) => stomp.send("/queue/a", `${i} ${body}`, { receipt: false }));

@@ -5,7 +5,7 @@ import { Broker } from "../broker/broker.ts";
 import { ConnectionError, type StompError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 import { Stomp } from "../mod.ts";
-import { Probe } from "../session/probe.ts";
+import { LivenessProbe } from "../session/probe.ts";
 import { OpenTransactions } from "../session/transactions.ts";
 import { FaultProxy } from "./fault_proxy.ts";
 import { type ClientRig, clientTest, frame, openSession, settle, Watcher } from "./support/client_rig.ts";
@@ -39,9 +39,9 @@ function made(frames: Frame[]): string[] {
 
 test("a probe is a transaction of its own, which is ended at once", () => {
   const sent: Frame[] = [];
-  const probe = new Probe({ send: (frame) => sent.push(frame), inTransaction: () => false });
-  probe.ask();
-  probe.ask();
+  const probe = new LivenessProbe({ send: (frame) => sent.push(frame), inTransaction: () => false });
+  probe.send();
+  probe.send();
   assertEquals(made(sent), [
     "BEGIN stompy-probe-1",
     "ABORT stompy-probe-1",
@@ -63,13 +63,13 @@ test("a BEGIN that was refused has opened none", async () => {
 test("while another transaction is open it is not: ActiveMQ would mix them up", () => {
   const sent: Frame[] = [];
   let inTransaction = true;
-  const probe = new Probe({ send: (frame) => sent.push(frame), inTransaction: () => inTransaction });
-  probe.ask();
-  probe.ask();
+  const probe = new LivenessProbe({ send: (frame) => sent.push(frame), inTransaction: () => inTransaction });
+  probe.send();
+  probe.send();
   assertEquals(made(sent), ["BEGIN stompy-probe-1", "BEGIN stompy-probe-2"]);
   inTransaction = false;
   sent.length = 0;
-  probe.ask();
+  probe.send();
   assertEquals(made(sent), [
     "BEGIN stompy-probe-3",
     "ABORT stompy-probe-1",

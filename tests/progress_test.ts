@@ -97,7 +97,7 @@ clientTest("blocked: not after the process was busy, not while we do not read", 
   const consumer = {};
   session.hold(consumer);
   assertEquals(session.paused, true);
-  const room = session.sendPlain(LARGE);
+  const room = session.sendFast(LARGE);
   assertEquals(room !== undefined, true);
   clock.pass(60_000);
   assertEquals(told, []);
@@ -123,7 +123,7 @@ clientTest("blocked: heart-beats that go out and come in tell nothing", async (r
 
 clientTest("blocked: not while what is sent is taken bit by bit", async (rig) => {
   const { session, peer, clock, told, request } = await watched(rig);
-  const rooms = [1, 2, 3, 4].map(() => session.sendPlain(LARGE));
+  const rooms = [1, 2, 3, 4].map(() => session.sendFast(LARGE));
   request();
   for (let i = 0; i < rooms.length; i++) {
     clock.pass(2500);
@@ -138,7 +138,7 @@ clientTest("blocked: not while what is sent is taken bit by bit", async (rig) =>
 
 clientTest("blocked: without receipts it is told by what is not taken any more", async (rig) => {
   const { session, peer, clock, told } = await watched(rig);
-  const rooms = [session.sendPlain(LARGE), session.sendPlain(LARGE)];
+  const rooms = [session.sendFast(LARGE), session.sendFast(LARGE)];
   rooms.forEach((room) => room?.catch(() => {}));
   clock.pass(5000);
   assertEquals([told, session.progress.blockage?.error.message.includes("it takes no more bytes")], [[0], true]);

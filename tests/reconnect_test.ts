@@ -160,10 +160,10 @@ clientTest("forgetting a durable subscription needs a connection", async (rig) =
   const { stomp, peer, server } = await rig.pair(AT_ONCE, "1.2", "server:RabbitMQ/3\n");
   const subscription = await subscribed(stomp, peer, "/topic/a", { durable: "d" });
   await breakOff(stomp, peer);
-  await assertRejects(() => subscription.unsubscribe({ forget: true }), NotConnectedError, "Cannot forget");
+  await assertRejects(() => subscription.unsubscribe({ deleteDurable: true }), NotConnectedError, "Cannot delete");
   const next = await server.welcome("1.2", "server:RabbitMQ/3\n");
   await confirm(next, "SUBSCRIBE");
-  const ending = subscription.unsubscribe({ forget: true });
+  const ending = subscription.unsubscribe({ deleteDurable: true });
   const said = await confirm(next, "UNSUBSCRIBE");
   assertEquals([said.get("id"), said.get("durable"), said.get("auto-delete")], ["d", "true", "false"]);
   await ending;

@@ -83,7 +83,7 @@ test("a message without reply-to is handled, and nothing is sent", async () => {
   await stomp.send("/queue/a", "no reply wanted");
   assertEquals(await handled.promise, "no reply wanted");
   await serving.drain();
-  assertEquals(broker.counts.messages, 0);
+  assertEquals(broker.stats.messages, 0);
 });
 
 test("a lost connection rejects what was waiting, and the next request works", async () => {
@@ -156,7 +156,7 @@ test("a handler that throws rejects the request at once, with the first line of 
   }
   await stomp.send("/queue/b", "the last request is acknowledged when this is confirmed");
   assertEquals(told, thrown.map(([error]) => error));
-  assertEquals(broker.counts.messages, 1);
+  assertEquals(broker.stats.messages, 1);
 });
 
 test("a handler of requests is tried as often as `retry` says before the request is rejected", async () => {

@@ -1,17 +1,17 @@
 /** Frames over one real connection that stalls or breaks. */
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { ConnectionError } from "../base/errors.ts";
-import { FramedSocket } from "../connection/socket.ts";
+import { FrameConnection } from "../connection/socket.ts";
 import { openTransport, parseUrl } from "../transport/connect.ts";
 import { type ClientRig, clientTest, frame, openSession } from "./support/client_rig.ts";
 import { FakeClock } from "./support/fake_clock.ts";
 import type { RawPeer } from "./support/raw_peer.ts";
 
 /** A connection whose far end reads nothing, so full that a write waits. */
-async function stalled(rig: ClientRig): Promise<{ socket: FramedSocket; peer: RawPeer; frames: number }> {
+async function stalled(rig: ClientRig): Promise<{ socket: FrameConnection; peer: RawPeer; frames: number }> {
   const server = await rig.server();
   const [transport, peer] = await Promise.all([openTransport(parseUrl(server.url)), server.accept()]);
-  const socket = new FramedSocket(transport);
+  const socket = new FrameConnection(transport);
   rig.atEnd(() => socket.close());
   socket.start({ onFrame() {}, onEnd() {} });
   const body = "x".repeat(1 << 18);
@@ -61,7 +61,7 @@ clientTest(
   async (rig) => {
     for (const [version, isTakenBack] of [["1.0", false], ["1.1", true], ["1.2", true]] as const) {
       const [transport, peer] = rig.memory();
-      const socket = new FramedSocket(transport, { version });
+      const socket = new FrameConnection(transport, { version });
       rig.atEnd(() => socket.close());
       socket.start({ onFrame() {}, onEnd() {} });
       const start = socket.position;
@@ -76,7 +76,7 @@ clientTest(
 clientTest("an end is given up when its time by the clock is over", async (rig) => {
   const clock = new FakeClock();
   const [transport] = rig.memory();
-  const socket = new FramedSocket(transport, { clock });
+  const socket = new FrameConnection(transport, { clock });
   socket.start({ onFrame() {}, onEnd() {} });
   let over = false;
   const ended = socket.end(1000).then(() => over = true);
@@ -90,7 +90,7 @@ clientTest("an end is given up when its time by the clock is over", async (rig) 
 clientTest("an end that the far end answers leaves no timer behind", async (rig) => {
   const clock = new FakeClock();
   const [transport, peer] = rig.memory();
-  const socket = new FramedSocket(transport, { clock });
+  const socket = new FrameConnection(transport, { clock });
   socket.start({ onFrame() {}, onEnd() {} });
   const ended = socket.end(1000);
   await peer.close();

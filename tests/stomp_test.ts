@@ -135,9 +135,9 @@ clientTest("timeouts of many messages: each in its time", async (rig) => {
   assertEquals(stomp.pending, 0);
 });
 
-clientTest("maxPending: who does not want to wait is told, who waits is sent in order", async (rig) => {
-  for (const maxPending of [{ messages: 2 }, { bytes: 2 }]) {
-    const { stomp, peer } = await rig.pair({ maxPending });
+clientTest("outbox: who does not want to wait is told, who waits is sent in order", async (rig) => {
+  for (const outbox of [{ messages: 2 }, { bytes: 2 }]) {
+    const { stomp, peer } = await rig.pair({ outbox });
     const watcher = new Watcher(stomp);
     const calls = ["a", "b", "c", "d"].map((body) => stomp.send("/q", body));
     await assertRejects(
@@ -160,9 +160,9 @@ clientTest("maxPending: who does not want to wait is told, who waits is sent in 
 });
 
 clientTest(
-  "maxPending: a wait for a place ends with its signal or its time, and leaves nothing behind",
+  "outbox: a wait for a place ends with its signal or its time, and leaves nothing behind",
   async (rig) => {
-    const { stomp, peer } = await rig.pair({ maxPending: { messages: 1 }, timeout: 40 });
+    const { stomp, peer } = await rig.pair({ outbox: { messages: 1 }, timeout: 40 });
     const abort = new AbortController();
     const first = stomp.send("/q", "a", { timeout: 5000 });
     const second = stomp.send("/q", "b", { signal: abort.signal });
@@ -179,8 +179,8 @@ clientTest(
   },
 );
 
-clientTest("maxPending: messages that cannot be sent do not hold up those behind them", async (rig) => {
-  const { stomp, peer } = await rig.pair({ maxPending: { messages: 1 } });
+clientTest("outbox: messages that cannot be sent do not hold up those behind them", async (rig) => {
+  const { stomp, peer } = await rig.pair({ outbox: { messages: 1 } });
   const first = stomp.send("/q", "a");
   const bad = Array.from({ length: 20_000 }, () => stomp.send("/q", "x", { delay: 5 }).catch((error) => error));
   const last = stomp.send("/q", "b");
@@ -191,8 +191,8 @@ clientTest("maxPending: messages that cannot be sent do not hold up those behind
 });
 
 clientTest("limits that leave no room are refused", () => {
-  for (const maxPending of [{ messages: 0 }, { bytes: 0 }, { messages: NaN }, { bytes: -1 }]) {
-    assertThrows(() => new Stomp("stomp://localhost", { maxPending }), RangeError);
+  for (const outbox of [{ messages: 0 }, { bytes: 0 }, { messages: NaN }, { bytes: -1 }]) {
+    assertThrows(() => new Stomp("stomp://localhost", { outbox }), RangeError);
   }
   return Promise.resolve();
 });

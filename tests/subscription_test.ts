@@ -228,7 +228,7 @@ clientTest("an unsubscribe that cannot begin leaves everything as it was", async
   await assertRejects(() => subscription.unsubscribe(aborted), Error, "no time");
   await assertRejects(() => subscription.unsubscribe({ timeout: NaN }), RangeError);
   await assertRejects(() => subscription.unsubscribe({ headers: { "": "x" } }), TypeError);
-  await assertRejects(() => subscription.unsubscribe({ forget: true }), TypeError, "it is not durable");
+  await assertRejects(() => subscription.unsubscribe({ deleteDurable: true }), TypeError, "it is not durable");
   await one!.ack();
   await peer.frame("ACK");
   await deliver(peer, subscription, "m2");

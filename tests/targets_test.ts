@@ -3,7 +3,7 @@ import { assertEquals, assertThrows } from "#assert";
 import { test } from "#test";
 import { SubscriptionError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
-import { type MessageTarget, Targets } from "../session/targets.ts";
+import { Dispatcher, type MessageSink } from "../session/targets.ts";
 
 const IDS = [
   "sub-1",
@@ -18,7 +18,7 @@ const IDS = [
 ]
   .concat(["1", "", "sub", "SUB-1", "sub-1 ", "sub--1", "sub-1.0", "sub-é"]);
 
-function target(id: string, taken: string[]): MessageTarget {
+function target(id: string, taken: string[]): MessageSink {
   return { id, destination: `/queue/${id}`, deliver: () => void taken.push(id) };
 }
 
@@ -28,7 +28,7 @@ function message(headers: Record<string, string>): Frame {
 
 test("each message goes to the target of its id, whatever that looks like", () => {
   const taken: string[] = [];
-  const targets = new Targets();
+  const targets = new Dispatcher();
   for (const id of IDS) targets.add(target(id, taken));
   for (const id of [...IDS, ...IDS.toReversed(), "sub-2", "nobody", ...IDS]) {
     targets.deliver(message({ subscription: id }));
@@ -40,7 +40,7 @@ test("each message goes to the target of its id, whatever that looks like", () =
 test("an id is taken once, and free again when its target is removed", () => {
   for (const id of IDS) {
     const taken: string[] = [];
-    const targets = new Targets();
+    const targets = new Dispatcher();
     const first = target(id, taken);
     targets.add(first);
     assertThrows(() => targets.add(target(id, taken)), SubscriptionError);
@@ -58,7 +58,7 @@ test("an id is taken once, and free again when its target is removed", () => {
 
 test("a message without a subscription goes to the target of its destination", () => {
   const taken: string[] = [];
-  const targets = new Targets();
+  const targets = new Dispatcher();
   for (const id of IDS) targets.add(target(id, taken));
   targets.deliver(message({ destination: "/queue/sub-10" }));
   assertEquals(taken, ["sub-10"]);

@@ -8,7 +8,7 @@ import { StompError, TimeoutError } from "../base/errors.ts";
 import { Frame, type FrameSocket } from "../codec/frame.ts";
 import type { Message } from "../client/message.ts";
 import { openSocket } from "../session/open_socket.ts";
-import { Inbox } from "../base/inbox.ts";
+import { BoundedQueue } from "../base/inbox.ts";
 import { NO_HEARTBEAT } from "../connection/heartbeat.ts";
 import { Backlog } from "../session/backlog.ts";
 import { Session } from "../session/session.ts";
@@ -229,7 +229,9 @@ test("what is unread ends the connection, also while an answer is awaited", asyn
     const opening = Session.open(transport, { host: "/", heartbeat: NO_HEARTBEAT, timeout: 10_000 });
     far.send("CONNECTED\nversion:1.2\n\n\0");
     const session = await opening;
-    const inbox = new Inbox<Frame>(new Backlog(), (fill) => session.hold(inbox, fill === "blocked"), { items: 10 });
+    const inbox = new BoundedQueue<Frame>(new Backlog(), (fill) => session.hold(inbox, fill === "blocked"), {
+      items: 10,
+    });
     session.expect({ id: "1", destination: "/queue/a", deliver: (message) => inbox.put(message) });
     const answer = session.request(new Frame().buildFrame({ command: "BEGIN", headers: { transaction: "a" } }));
     answer.catch(() => {});

@@ -1,7 +1,7 @@
 /** The worker loop beside a scripted broker: what it asks for, how it refuses, and how it ends. */
 import { assertEquals, assertGreaterOrEqual, assertLess, assertRejects } from "#assert";
 import { AcknowledgeError } from "../base/errors.ts";
-import type { ConsumeOptions, Handler } from "../client/consume.ts";
+import type { ConsumeOptions, MessageHandler } from "../client/consume.ts";
 import type { Message } from "../client/message.ts";
 import type { Stomp } from "../client/stomp.ts";
 import type { Subscription } from "../client/subscription.ts";
@@ -24,7 +24,12 @@ interface Work {
 }
 
 /** Begins to consume. */
-async function begin(rig: ClientRig, handler: Handler, options: ConsumeOptions = {}, server = RABBITMQ): Promise<Work> {
+async function begin(
+  rig: ClientRig,
+  handler: MessageHandler,
+  options: ConsumeOptions = {},
+  server = RABBITMQ,
+): Promise<Work> {
   const { stomp, peer } = await rig.pair({}, "1.2", server);
   const over = new AbortController();
   const loop = stomp.consume("/queue/a", handler, { signal: over.signal, ...options });
@@ -307,6 +312,6 @@ clientTest(
       else stomp.drain();
     }, { concurrency: 2 });
     await stomp.closed;
-    assertEquals(broker.counts.messages, 0);
+    assertEquals(broker.stats.messages, 0);
   },
 );

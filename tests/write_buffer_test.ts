@@ -4,12 +4,12 @@ import { test } from "#test";
 import fc from "fast-check";
 import type { DirectIo } from "../transport/channel.ts";
 import { type Clock, systemClock } from "../connection/heartbeat.ts";
-import { nextTurn } from "../base/turn.ts";
+import { afterMacrotask } from "../base/turn.ts";
 import { WriteBuffer } from "../connection/write_buffer.ts";
 
 const encoder = new TextEncoder();
 
-const turn = () => new Promise<void>((resolve) => void nextTurn(resolve));
+const turn = () => new Promise<void>((resolve) => void afterMacrotask(resolve));
 
 const FRAME = "ACK\nid:1\n\n"; // 11 bytes with its NUL
 

@@ -1,7 +1,7 @@
 /**
  * The state of one connection, whatever carries it: which direction is open, what ended it, what was read and not taken
- * yet, and who frees the socket when. An adapter says what its sockets can do, as a {@linkcode ByteChannel};
- * {@linkcode ChannelTransport} makes a transport of that.
+ * yet, and who frees the socket when. An adapter says what its sockets can do, as a {@linkcode SocketDriver};
+ * {@linkcode SocketTransport} makes a transport of that.
  *
  * @module
  */
@@ -46,14 +46,14 @@ export interface DirectIo {
 }
 
 /** What a socket can do. */
-export interface ByteChannel {
+export interface SocketDriver {
   /** As {@linkcode DirectIo.ownChunks}. */
   readonly ownChunks?: boolean | undefined;
-  /** Go on reading, and hand each chunk to {@linkcode ChannelTransport.deliver}. May be called while that goes on. */
+  /** Go on reading, and hand each chunk to {@linkcode SocketTransport.deliver}. May be called while that goes on. */
   pull(): void;
   /**
    * Writes all of `bytes`; returns nothing when they were taken at once. What it throws or rejects with is made by
-   * {@linkcode ChannelTransport.writeFailed}. Never called while it still runs.
+   * {@linkcode SocketTransport.writeFailed}. Never called while it still runs.
    */
   write(bytes: Uint8Array): Promise<void> | void;
   /** Says that nothing more will come (FIN). Never called while a write still runs. */
@@ -65,13 +65,13 @@ export interface ByteChannel {
 }
 
 /**
- * A transport over a {@linkcode ByteChannel}. Cancelling `readable` and aborting `writable` give up both directions, as
+ * A transport over a {@linkcode SocketDriver}. Cancelling `readable` and aborting `writable` give up both directions, as
  * `close` does. Once both directions have ended in order, the socket frees itself.
  */
-export class ChannelTransport implements DirectIo {
+export class SocketTransport implements DirectIo {
   /** Name of the far end for people. */
   readonly peer: string;
-  readonly #channel: ByteChannel;
+  readonly #channel: SocketDriver;
   #sink: ByteSink | undefined;
   /** Nobody takes chunks: there is no sink yet, or it had enough. */
   #paused = true;
@@ -88,7 +88,7 @@ export class ChannelTransport implements DirectIo {
   #writing: WritableStreamDefaultController | undefined;
 
   /** Nothing is read before someone asks for `readable` or reads directly. */
-  constructor(peer: string, channel: ByteChannel) {
+  constructor(peer: string, channel: SocketDriver) {
     this.peer = peer;
     this.#channel = channel;
   }
@@ -228,7 +228,7 @@ export class ChannelTransport implements DirectIo {
    */
   fail(cause: unknown): void {
     if (this.#freed !== undefined) return;
-    this.#finish(new ConnectionError(`Cannot read from ${this.peer}: ${failureReason(cause)}`, { cause }));
+    this.#finish(new ConnectionError(`Cannot read from ${this.peer}: ${describeSocketError(cause)}`, { cause }));
     const error = this.writeFailed(cause);
     this.#writing?.error(error);
     this.#free();
@@ -239,7 +239,7 @@ export class ChannelTransport implements DirectIo {
    * it hung up, often the reason, may still have to be read.
    */
   writeFailed(cause: unknown): ConnectionError {
-    this.#writeError ??= new ConnectionError(`Cannot write to ${this.peer}: ${failureReason(cause)}`, { cause });
+    this.#writeError ??= new ConnectionError(`Cannot write to ${this.peer}: ${describeSocketError(cause)}`, { cause });
     if (this.#ended !== undefined) this.#free();
     return this.#writeError;
   }
@@ -293,7 +293,7 @@ const MOST = 64 * 1024;
  * spending one each. The first block is for CONNECTED and a thousand idle connections; blocks grow while single reads
  * fill them.
  */
-export class ReadBlocks {
+export class ReadBuffer {
   readonly #room: () => Uint8Array | undefined;
   #own: Uint8Array | undefined; // of the sink: where the read that is under way goes
   #block = new Uint8Array(512);
@@ -320,7 +320,7 @@ export class ReadBlocks {
     return this.#used === 0 ? this.#block : this.#block.subarray(this.#used);
   }
 
-  /** The first `length` bytes of {@linkcode ReadBlocks.space}, which have just been read. */
+  /** The first `length` bytes of {@linkcode ReadBuffer.space}, which have just been read. */
   take(length: number): Uint8Array {
     if (this.#own !== undefined) return this.#own.subarray(0, length);
     const start = this.#used;
@@ -332,7 +332,7 @@ export class ReadBlocks {
     return this.#block.subarray(start, this.#used);
   }
 
-  /** Takes back what {@linkcode ReadBlocks.take} gave last; in vain once {@linkcode ReadBlocks.space} was asked for. */
+  /** Takes back what {@linkcode ReadBuffer.take} gave last; in vain once {@linkcode ReadBuffer.space} was asked for. */
   release(bytes: Uint8Array): void {
     const isLast = bytes.buffer === this.#block.buffer && bytes.byteOffset + bytes.length === this.#used;
     const mayGrow = this.#filled && this.#block.length < MOST;
@@ -367,7 +367,7 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** Why something failed, in a few words that fit behind a colon; never with the bytes of a key or a certificate. */
-export function failureReason(cause: unknown): string {
+export function describeSocketError(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
   const told = `${"code" in cause ? cause.code : ""} ${cause.name}: ${cause.message}`;
   const known = REASONS.find(([pattern]) => pattern.test(told));

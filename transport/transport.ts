@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type ByteChannel, type ByteSink, ChannelTransport, type DirectIo, failureReason } from "./channel.ts";
+import { type ByteSink, describeSocketError, type DirectIo, type SocketDriver, SocketTransport } from "./channel.ts";
 import { ConnectionError } from "../base/errors.ts";
 import { Fifo } from "../base/queue.ts";
 
@@ -141,7 +141,7 @@ class StreamIo implements DirectIo {
 
   #wrap(action: string, cause: unknown): ConnectionError {
     if (cause instanceof ConnectionError) return cause;
-    return new ConnectionError(`Cannot ${action} ${this.#peer}: ${failureReason(cause)}`, { cause });
+    return new ConnectionError(`Cannot ${action} ${this.#peer}: ${describeSocketError(cause)}`, { cause });
   }
 }
 
@@ -170,8 +170,8 @@ export function memoryPair(options: MemoryPairOptions = {}): [Transport, Transpo
 }
 
 /** One end of a pair, with what was written to it and not read yet. */
-class MemoryEnd implements ByteChannel {
-  readonly transport: ChannelTransport = new ChannelTransport("memory", this);
+class MemoryEnd implements SocketDriver {
+  readonly transport: SocketTransport = new SocketTransport("memory", this);
   far!: MemoryEnd;
   readonly #highWaterMark: number;
   readonly #kept = new Fifo<Uint8Array>();

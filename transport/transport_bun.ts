@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ChannelTransport, failureReason } from "./channel.ts";
+import { describeSocketError, SocketTransport } from "./channel.ts";
 import { ConnectionError } from "../base/errors.ts";
 import { addressText, type Listener, type SocketAdapter, type SocketAddress, type Transport } from "./transport.ts";
 
@@ -93,7 +93,7 @@ function isBunSocket(value: unknown): value is BunSocket {
 
 /** What one socket's callbacks work on. */
 interface SocketState {
-  transport: ChannelTransport;
+  transport: SocketTransport;
   paused: boolean;
   /** What Bun has not taken yet of the write that runs. */
   unwritten: Uint8Array | undefined;
@@ -145,7 +145,7 @@ const HANDLER: BunSocketHandler = {
 
 function toTransport(socket: BunSocket, peer: string): Transport {
   socket.setNoDelay(true);
-  const transport = new ChannelTransport(peer, {
+  const transport = new SocketTransport(peer, {
     ownChunks: true,
     pull() {
       if (!state.paused) return;
@@ -221,6 +221,6 @@ async function listen(
       },
     };
   } catch (cause) {
-    throw new ConnectionError(`Cannot listen on ${addressText(address)}: ${failureReason(cause)}`, { cause });
+    throw new ConnectionError(`Cannot listen on ${addressText(address)}: ${describeSocketError(cause)}`, { cause });
   }
 }

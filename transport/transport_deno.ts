@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type ByteChannel, ChannelTransport, failureReason, ReadBlocks } from "./channel.ts";
+import { describeSocketError, ReadBuffer, type SocketDriver, SocketTransport } from "./channel.ts";
 import { ConnectionError } from "../base/errors.ts";
 import { addressText, type Listener, type SocketAdapter, type SocketAddress, type Transport } from "./transport.ts";
 
@@ -20,7 +20,7 @@ async function connect(address: SocketAddress): Promise<Transport> {
     return new DenoChannel(tcp, addressText(address)).transport;
   } catch (cause) {
     signal?.throwIfAborted();
-    throw new ConnectionError(`Cannot connect to ${addressText(address)}: ${failureReason(cause)}`, { cause });
+    throw new ConnectionError(`Cannot connect to ${addressText(address)}: ${describeSocketError(cause)}`, { cause });
   }
 }
 
@@ -78,21 +78,21 @@ async function connectTls(address: SocketAddress): Promise<Transport> {
     const now = Date.now();
     if (dates === undefined || (dates.from <= now && now <= dates.to)) throw error;
     const code = dates.to < now ? "CERT_HAS_EXPIRED" : "CERT_NOT_YET_VALID";
-    const reason = failureReason(Object.assign(new Error(cause.message), { code }));
+    const reason = describeSocketError(Object.assign(new Error(cause.message), { code }));
     throw new ConnectionError(`Cannot connect to ${addressText(address)}: ${reason}`, { cause });
   }
 }
 
-class DenoChannel implements ByteChannel {
-  readonly transport: ChannelTransport;
+class DenoChannel implements SocketDriver {
+  readonly transport: SocketTransport;
   readonly #conn: Deno.TcpConn;
-  readonly #blocks = new ReadBlocks(() => this.transport.room());
+  readonly #blocks = new ReadBuffer(() => this.transport.room());
   #reading: Promise<void> | undefined;
   #writing: Promise<unknown> | undefined;
 
   constructor(conn: Deno.TcpConn, peer: string) {
     this.#conn = conn;
-    this.transport = new ChannelTransport(peer, this);
+    this.transport = new SocketTransport(peer, this);
   }
 
   pull(): void {
@@ -153,7 +153,7 @@ async function listen(
   try {
     listener = Deno.listen({ hostname: address.hostname, port: address.port });
   } catch (cause) {
-    throw new ConnectionError(`Cannot listen on ${addressText(address)}: ${failureReason(cause)}`, { cause });
+    throw new ConnectionError(`Cannot listen on ${addressText(address)}: ${describeSocketError(cause)}`, { cause });
   }
   let open = true;
   let wake = () => {};

@@ -8,7 +8,7 @@ import type net from "node:net";
 import type nodeProcess from "node:process";
 import type { Duplex } from "node:stream";
 import type tls from "node:tls";
-import { type ByteChannel, ChannelTransport, failureReason, ReadBlocks } from "./channel.ts";
+import { describeSocketError, ReadBuffer, type SocketDriver, SocketTransport } from "./channel.ts";
 import { ConnectionError } from "../base/errors.ts";
 import {
   addressText,
@@ -42,7 +42,7 @@ const IS_NODE = process.versions["deno"] === undefined && process.versions["bun"
  * data is kept where an error would throw it away.
  */
 class BlockReader implements net.OnReadOpts {
-  readonly blocks: ReadBlocks = new ReadBlocks(() => this.room());
+  readonly blocks: ReadBuffer = new ReadBuffer(() => this.room());
   onData!: (bytes: Uint8Array) => void;
   room: () => Uint8Array | undefined = () => undefined;
   readonly buffer = (): Uint8Array => this.blocks.space;
@@ -90,7 +90,7 @@ export function dial<T>(
   return new Promise<T>((resolve, reject) => {
     signal?.throwIfAborted();
     const fail = (cause: unknown) =>
-      new ConnectionError(`Cannot connect to ${addressText(address)}: ${failureReason(cause)}`, { cause });
+      new ConnectionError(`Cannot connect to ${addressText(address)}: ${describeSocketError(cause)}`, { cause });
     const options = { host: hostname, port, allowHalfOpen: true, noDelay: true, ...way };
     let socket: net.Socket;
     try {
@@ -209,15 +209,15 @@ function parse<T>(what: string, read: () => T): T {
 }
 
 /** A transport over a connected socket. */
-export function toTransport(socket: net.Socket, peer: string, way: Way = {}): ChannelTransport {
+export function toTransport(socket: net.Socket, peer: string, way: Way = {}): SocketTransport {
   return new NodeChannel(socket, peer, way).transport;
 }
 
 /** How long data that is unsent at the end may take to be sent, where the runtime would wait for ever. */
 const UNSENT_GRACE_MS = 500;
 
-class NodeChannel implements ByteChannel {
-  readonly transport: ChannelTransport;
+class NodeChannel implements SocketDriver {
+  readonly transport: SocketTransport;
   readonly #socket: net.Socket;
   readonly #reader: BlockReader | undefined;
   readonly #reading: Way["reading"];
@@ -227,7 +227,7 @@ class NodeChannel implements ByteChannel {
   #waiting: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
   constructor(socket: net.Socket, peer: string, { reader, reading }: Way) {
-    const transport = this.transport = new ChannelTransport(peer, this);
+    const transport = this.transport = new SocketTransport(peer, this);
     this.#socket = socket;
     this.#reader = reader;
     this.#reading = reading;
@@ -314,7 +314,7 @@ function listen(
   });
   return new Promise((resolve, reject) => {
     server.once("error", (cause) => {
-      reject(new ConnectionError(`Cannot listen on ${addressText(address)}: ${failureReason(cause)}`, { cause }));
+      reject(new ConnectionError(`Cannot listen on ${addressText(address)}: ${describeSocketError(cause)}`, { cause }));
     });
     server.listen(address.port, address.hostname, () => {
       server.on("error", () => {}); // out of file handles, say: the next connection may be accepted again

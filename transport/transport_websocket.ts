@@ -12,7 +12,7 @@
  *
  * @module
  */
-import { type ByteChannel, ChannelTransport } from "./channel.ts";
+import { type SocketDriver, SocketTransport } from "./channel.ts";
 import { ConnectionError } from "../base/errors.ts";
 import { type Version, VERSIONS } from "../codec/headers.ts";
 import { Fifo } from "../base/queue.ts";
@@ -118,8 +118,8 @@ export async function connectWebSocket(address: WebSocketAddress): Promise<Trans
 }
 
 /** An open WebSocket as a transport. */
-class WebSocketChannel implements ByteChannel {
-  readonly transport: ChannelTransport;
+class WebSocketChannel implements SocketDriver {
+  readonly transport: SocketTransport;
   readonly #link: Link;
   readonly #socket: WebSocket;
   readonly #cutter: MessageCutter = new MessageCutter((message) => this.#sendFrame(message));
@@ -145,7 +145,7 @@ class WebSocketChannel implements ByteChannel {
     this.#link = link;
     this.#maxUnread = options.maxUnread ?? MAX_UNREAD;
     this.#keepAlive = setInterval(() => this.#beat(), options.keepAlive ?? KEEP_ALIVE);
-    this.transport = new ChannelTransport(peer, this);
+    this.transport = new SocketTransport(peer, this);
     const socket = this.#socket = link.socket;
     socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
       this.#receive(typeof data === "string" ? encoder.encode(data) : new Uint8Array(data));

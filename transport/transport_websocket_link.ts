@@ -7,7 +7,7 @@
  */
 import type { Socket } from "node:net";
 import type nodeProcess from "node:process";
-import { failureReason } from "./channel.ts";
+import { describeSocketError } from "./channel.ts";
 import { ConnectionError, HandshakeRefusedError } from "../base/errors.ts";
 import { addressText, type SocketAddress, type TlsOptions } from "./transport.ts";
 
@@ -300,7 +300,7 @@ function handshakeReason(cause: unknown, told: string, protocols: readonly strin
   const known = HANDSHAKE.find(([pattern]) => pattern.test(told))?.[1];
   // Where all that is known is that the answer would not do, this is what is not right about it in practice.
   if (known === SUBPROTOCOL || (known === undefined && status === 101)) return `${SUBPROTOCOL} ${protocols.join(", ")}`;
-  return known ?? failureReason(cause);
+  return known ?? describeSocketError(cause);
 }
 
 /** The codes of an end in order: normal, going away, none given. */

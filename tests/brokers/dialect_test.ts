@@ -2,7 +2,7 @@
  * One option, one meaning: each cell of the table in `dialect.ts`, and what the broker then really does.
  */
 import { assert, assertEquals, assertGreater, assertRejects } from "#assert";
-import type { ConsumerOptions, MessageOptions } from "../../dialects/dialect.ts";
+import type { PortableSendOptions, PortableSubscribeOptions } from "../../dialects/dialect.ts";
 import { UnsupportedByBrokerError } from "../../base/errors.ts";
 import type { Stomp } from "../../client/stomp.ts";
 import type { SendOptions, SubscribeOptions } from "../../client/stomp_options.ts";
@@ -23,7 +23,7 @@ import {
 type Cell = ((rig: Rig) => Promise<void>) | { refused: SendOptions | SubscribeOptions };
 
 /** The options. Those of `dialect.ts` are all here, or this does not compile. */
-type Option = keyof MessageOptions | keyof ConsumerOptions | "contentLength" | "queue arguments";
+type Option = keyof PortableSendOptions | keyof PortableSubscribeOptions | "contentLength" | "queue arguments";
 
 const NAMES: Record<BrokerName, RegExp> = { rabbitmq: /RabbitMQ/, activemq: /ActiveMQ/ };
 
@@ -74,14 +74,17 @@ once("a durable subscription of a client without an id is refused", {
   fn: (rig) => refuses(rig, "durable", { durable: "nobody's" }),
 });
 
-once("forget is refused where the broker would keep the durable subscription", {
+once("`deleteDurable` is refused where the broker would keep the durable subscription", {
   broker: "rabbitmq",
   async fn({ connect, topic, broker }) {
     const stomp = await connect();
     const destination = topic().replace("/topic/", "/exchange/amq.topic/");
     const subscription = await stomp.subscribe(destination, { durable: destination });
-    const error = await assertRejects(() => subscription.unsubscribe({ forget: true }), UnsupportedByBrokerError);
-    assertEquals([error.option, error.broker], ["forget", broker.name]);
+    const error = await assertRejects(
+      () => subscription.unsubscribe({ deleteDurable: true }),
+      UnsupportedByBrokerError,
+    );
+    assertEquals([error.option, error.broker], ["deleteDurable", broker.name]);
   },
 });
 
@@ -223,14 +226,14 @@ async function durable({ connect, topic, version }: Rig): Promise<void> {
     await sender.send(destination, "while it was unsubscribed");
     const again = await stomp.subscribe(destination, { durable: name });
     assertEquals(await takeTexts(again, 1), ["while it was unsubscribed"]);
-    await again.unsubscribe({ forget: true });
+    await again.unsubscribe({ deleteDurable: true });
   });
   await sender.send(destination, "when it was forgotten");
   await away(async (stomp) => {
     const subscription = await stomp.subscribe(destination, { durable: name });
     await sender.send(destination, "anew");
     assertEquals(await takeTexts(subscription, 1), ["anew"]);
-    await subscription.unsubscribe({ forget: true });
+    await subscription.unsubscribe({ deleteDurable: true });
   });
 }
 

@@ -38,7 +38,7 @@ once("what is persistent outlives the broker, and a client goes on by itself", {
     assertEquals(await takeTextsUntilMark(client, await client.subscribe(lost)), []);
     const again = await client.subscribe(news, { durable: "news" });
     assertEquals(await takeTexts(again, 1), ["news"]);
-    await again.unsubscribe({ forget: true });
+    await again.unsubscribe({ deleteDurable: true });
     await client.disconnect();
     await watching;
   },

@@ -19,7 +19,7 @@ brokerRow("S12-19", "a SEND that cannot be done is an ERROR, and the end", async
     const other = await refused(await connect(version), send("x", "transaction:nosuch\n"));
     assertEquals(other.get("message"), "transaction is not open");
   }
-  assertEquals(broker.counts.messages, 0);
+  assertEquals(broker.stats.messages, 0);
 });
 
 brokerRow("S12-20", "the sender's headers come back", async ({ connect }) => {
@@ -66,7 +66,7 @@ brokerRow("S12-22", "the first of repeated headers decides", async ({ broker, co
     await peer.write("UNSUBSCRIBE\nid:0\n\n\0");
     assertEquals(await peer.settled(), []);
   }
-  assertEquals(broker.counts.destinations, 0);
+  assertEquals(broker.stats.destinations, 0);
 });
 
 brokerRow("S12-23", "MESSAGE has the destination of the SEND", async ({ connect }) => {
@@ -153,7 +153,7 @@ brokerRow("S12-46", "frames are read in order, and a RECEIPT tells of all before
   const peer = await connect("1.2");
   await peer.write(send("1") + send("2", "receipt:2\n") + send("3"));
   assertEquals((await peer.frame("RECEIPT")).get("receipt-id"), "2");
-  assert(broker.counts.messages >= 2);
+  assert(broker.stats.messages >= 2);
   await peer.write(SUBSCRIBE);
   assertEquals(bodies(await peer.frames(3, "MESSAGE")), "1 2 3");
 });
@@ -191,9 +191,9 @@ brokerRow("S12-49", "what is in a transaction happens at COMMIT, all of it", asy
   await peer.write(INDIVIDUAL + send("x"));
   const ack = (await peer.frame("MESSAGE")).get("ack");
   await peer.write(`${BEGIN}ACK\nid:${ack}\ntransaction:t\n\n\0`);
-  assertEquals([await peer.settled(), broker.counts.messages], [[], 1]);
+  assertEquals([await peer.settled(), broker.stats.messages], [[], 1]);
   await peer.write("COMMIT\ntransaction:t\n\n\0");
-  assertEquals([await peer.settled(), broker.counts.messages], [[], 0]);
+  assertEquals([await peer.settled(), broker.stats.messages], [[], 0]);
 });
 
 brokerRow("S12-50", "ABORT drops it, and messages wait for their ACK again", async ({ broker, connect }) => {
@@ -203,9 +203,9 @@ brokerRow("S12-50", "ABORT drops it, and messages wait for their ACK again", asy
   await peer.write(
     `${BEGIN}ACK\nid:${ack}\ntransaction:t\n\n\0${send("y", "transaction:t\n")}ABORT\ntransaction:t\n\n\0`,
   );
-  assertEquals([await peer.settled(), broker.counts.messages], [[], 1]);
+  assertEquals([await peer.settled(), broker.stats.messages], [[], 1]);
   await peer.write(`ACK\nid:${ack}\n\n\0`);
-  assertEquals([await peer.settled(), broker.counts.messages], [[], 0]);
+  assertEquals([await peer.settled(), broker.stats.messages], [[], 0]);
 });
 
 brokerRow("S12-51", "a transaction that is unknown, unnamed or open is an ERROR", async ({ broker, connect }) => {
@@ -224,7 +224,7 @@ brokerRow("S12-51", "a transaction that is unknown, unnamed or open is an ERROR"
       ] as const
     ) assertEquals((await refused(await connect(version), data)).get("message"), message);
   }
-  assertEquals(broker.counts.messages, 0);
+  assertEquals(broker.stats.messages, 0);
 });
 
 brokerRow("S12-52", "the end of a connection aborts its transactions", async ({ broker, connect }) => {
@@ -240,7 +240,7 @@ brokerRow("S12-52", "the end of a connection aborts its transactions", async ({ 
   }
   const reader = await connect();
   await reader.write(SUBSCRIBE);
-  assertEquals([await reader.settled(), broker.counts.messages], [[], 0]);
+  assertEquals([await reader.settled(), broker.stats.messages], [[], 0]);
 });
 
 brokerRow("S12-63", "any name is a destination, and only /topic/ is special", async ({ connect }) => {

@@ -23,9 +23,9 @@ function answer(command: string, version: string, { get }: RawFrame): string {
 
 /** Ends a connection, and waits until the broker has seen it. */
 async function leave({ broker }: BrokerRow, peer: RawPeer): Promise<void> {
-  const { peers } = broker.counts;
+  const { peers } = broker.stats;
   await peer.close();
-  while (broker.counts.peers >= peers) await new Promise((resolve) => setTimeout(resolve, 1));
+  while (broker.stats.peers >= peers) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
 /** What is left at a destination, for a new subscriber. */
@@ -65,7 +65,7 @@ brokerRow("S12-32", "ack is auto, or one of three", async ({ broker, connect }) 
     const peer = await connect(version);
     await peer.write(`SUBSCRIBE\nid:0\ndestination:${version}\n\n\0${send(version, "x")}`);
     await peer.frame("MESSAGE");
-    assertEquals(broker.counts.messages, 0);
+    assertEquals(broker.stats.messages, 0);
   }
 });
 
@@ -159,7 +159,7 @@ brokerRow("S10-40", "1.0: ACK is read from message-id, and NACK is unknown", asy
   const peer = await connect("1.0");
   await peer.write(subscribe("/queue/a", "client") + send("/queue/a", "x"));
   await peer.write(answer("ACK", "1.0", await peer.frame("MESSAGE")));
-  assertEquals([await peer.settled(), broker.counts.messages], [[], 0]);
+  assertEquals([await peer.settled(), broker.stats.messages], [[], 0]);
   assertEquals((await refused(peer, "NACK\nmessage-id:1\n\n\0")).get("message"), "NACK is unknown");
 });
 
@@ -202,7 +202,7 @@ brokerRow("S10-44", "1.0: UNSUBSCRIBE takes destination or id", async ({ broker,
     await peer.write(`SUBSCRIBE\n${made}destination:/q\n\n\0${send("/q", "x")}`);
     await peer.frame("MESSAGE");
     await peer.write(`UNSUBSCRIBE\n${ended}\n\n\0`);
-    assertEquals([await peer.settled(), broker.counts.destinations], [[], 0]);
+    assertEquals([await peer.settled(), broker.stats.destinations], [[], 0]);
   }
 });
 

@@ -17,7 +17,8 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/sender.ts",
     name: "`expires` counts from the transmission",
-    from: "return Object.create(options, { expires: { value: new Date(Date.now() + expires) } }) as MessageOptions;",
+    from:
+      "return Object.create(options, { expires: { value: new Date(Date.now() + expires) } }) as PortableSendOptions;",
     to: "return options;",
     tests: ["reconnect"],
   },
@@ -26,14 +27,14 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     name: "the user of the options wins over `credentials()`",
     from: "given.username ?? asked?.username ?? options.username ??",
     to: "given.username ?? options.username ?? asked?.username ??",
-    tests: ["keeper"],
+    tests: ["reconnector"],
   },
   {
     file: "client/dialer.ts",
     name: "the password of the URL wins over the options",
     from: "given.password ?? asked?.password ?? options.password ?? address.passcode",
     to: "given.password ?? asked?.password ?? address.passcode ?? options.password",
-    tests: ["keeper"],
+    tests: ["reconnector"],
   },
   {
     file: "client/settlement.ts",
@@ -117,14 +118,14 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     name: "a refused token ends the client",
     from: "&& refused === refusal && !this.#dialer.renewsCredentials) throw error;",
     to: "&& refused === refusal) throw error;",
-    tests: ["keeper", "keeper_clock"],
+    tests: ["reconnector", "keeper_clock"],
   },
   {
     file: "client/keeper.ts",
     name: "short sessions begin the waits from the start for ever",
     from: "lasted >= STABLE || session.progress.hasConvicted ? 0 : this.#short + 1;",
     to: "lasted >= STABLE || session.progress.hasConvicted ? 0 : 1;",
-    tests: ["keeper_clock", "keeper"],
+    tests: ["keeper_clock", "reconnector"],
   },
   {
     file: "client/subscription.ts",
@@ -243,7 +244,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     name: "`reconnect()` waits",
     from: "this.#goOn?.();",
     to: "",
-    tests: ["keeper", "reconnect"],
+    tests: ["reconnector", "reconnect"],
   },
   {
     file: "client/request.ts",

@@ -75,7 +75,7 @@ export const DIALECTS_FAULTS: readonly Fault[] = [
     name: "a virtual host without access counts as a refused login",
     from: "/^(?!.*virtual host).*access denied/i",
     to: "/access denied/i",
-    tests: ["dialect", "keeper"],
+    tests: ["dialect", "reconnector"],
   },
   {
     file: "dialects/redelivery.ts",

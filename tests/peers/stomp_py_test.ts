@@ -22,7 +22,7 @@ test({
       }
       await new Promise((resolve) => python.on("close", resolve));
       assertEquals(output.trim(), "fine");
-      assertEquals(broker.counts.messages, 0);
+      assertEquals(broker.stats.messages, 0);
     });
   },
 });

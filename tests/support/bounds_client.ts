@@ -44,7 +44,7 @@ const sampling = setInterval(() => most = Math.max(most, process.memoryUsage().r
 
 let blocked = false;
 (async () => {
-  for await (const status of stomp.status()) if (status.type === "slow consumer") blocked ||= status.blocked;
+  for await (const status of stomp.status()) if (status.type === "slow-consumer") blocked ||= status.blocked;
 })();
 let over = false;
 let confirmed = 0;
