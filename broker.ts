@@ -42,5 +42,5 @@ export { Broker, type BrokerOptions, type BrokerStats, type ListenOptions } from
 export type { Version } from "./codec/headers.ts";
 export type { DecoderLimits } from "./codec/limits.ts";
 export type { Clock, HeartbeatOffer } from "./connection/heartbeat.ts";
-export type { ByteSink, DirectIo } from "./transport/channel.ts";
+export type { ByteSink, DirectIo } from "./transport/socket_transport.ts";
 export type { Transport } from "./transport/transport.ts";

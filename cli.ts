@@ -12,7 +12,7 @@
  *
  * @module
  */
-import { isProgram, run } from "./cli/cli.ts";
+import { isProgram, run } from "./cli/main.ts";
 
 export {
   type CommandEnvironment,
@@ -20,6 +20,6 @@ export {
   type ProcessEnvironment,
   type Progress,
   standardEnvironment,
-} from "./cli/cli.ts";
+} from "./cli/main.ts";
 
 if (isProgram(import.meta)) await run();

@@ -20,8 +20,8 @@ export {
   type StompErrorOptions,
   UnknownBrokerResponseError,
 } from "./base/errors.ts";
-export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/queue.ts";
-export type { SocketOf } from "./codec/conversation.ts";
-export type { FrameHeadersInit, FrameParts, HeaderValue } from "./codec/encode.ts";
+export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/fifo.ts";
+export type { SocketOf } from "./codec/frame_verbs.ts";
+export type { FrameHeadersInit, FrameParts, HeaderValue } from "./codec/encoder.ts";
 export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
 export type { FrameHeaders, Version } from "./codec/headers.ts";

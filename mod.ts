@@ -18,13 +18,13 @@
  */
 export type { ReadOptions, WaitOptions } from "./base/deadline.ts";
 export * from "./base/errors.ts";
-export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/queue.ts";
+export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/fifo.ts";
 export type { ReconnectOptions } from "./base/backoff.ts";
-export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/consume.ts";
+export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/worker.ts";
 export { type AcknowledgeOptions, type Acknowledger, Message } from "./client/message.ts";
 export { openSocket, type OpenSocketOptions } from "./session/open_socket.ts";
 export type { OutboxLimits } from "./client/outbox.ts";
-export type { Reply, RequestOptions } from "./client/request.ts";
+export type { Reply, RequestOptions } from "./client/request_reply.ts";
 export { Client, type GetOptions, type PutOptions, Simple, type SimpleSubscribeOptions } from "./client/simple.ts";
 export type { Status } from "./client/status.ts";
 export { Stomp } from "./client/stomp.ts";
@@ -39,7 +39,7 @@ export type {
   SubscribeOptions,
   TransactionConf,
   UnsubscribeOptions,
-} from "./client/stomp_options.ts";
+} from "./client/options.ts";
 export { Subscription } from "./client/subscription.ts";
 export type {
   Transaction,
@@ -47,16 +47,16 @@ export type {
   TransactionEndOptions,
   TransactionSendOptions,
 } from "./client/transaction.ts";
-export type { SocketOf } from "./codec/conversation.ts";
+export type { SocketOf } from "./codec/frame_verbs.ts";
 export { FrameDecoder, type FrameDecoderOptions, FrameDecoderStream, FrameEncoderStream } from "./codec/decoder.ts";
-export type { FrameHeadersInit, FrameParts, HeaderValue } from "./codec/encode.ts";
+export type { FrameHeadersInit, FrameParts, HeaderValue } from "./codec/encoder.ts";
 export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
 export type { FrameHeaders, Version } from "./codec/headers.ts";
 export type { DecoderLimits } from "./codec/limits.ts";
 export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.ts";
 export type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "./dialects/dialect.ts";
-export type { AckMode } from "./session/acknowledge.ts";
-export type { MessageSink } from "./session/targets.ts";
-export type { ByteSink, DirectIo } from "./transport/channel.ts";
+export type { AckMode } from "./session/acknowledgement.ts";
+export type { MessageSink } from "./session/dispatcher.ts";
+export type { ByteSink, DirectIo } from "./transport/socket_transport.ts";
 export type { OpenTransportOptions } from "./transport/connect.ts";
 export type { TlsOptions, Transport } from "./transport/transport.ts";

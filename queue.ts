@@ -12,4 +12,4 @@
  *
  * @module
  */
-export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/queue.ts";
+export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/fifo.ts";

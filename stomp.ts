@@ -13,12 +13,12 @@
  */
 export type { ReadOptions, WaitOptions } from "./base/deadline.ts";
 export * from "./base/errors.ts";
-export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/queue.ts";
+export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/fifo.ts";
 export type { ReconnectOptions } from "./base/backoff.ts";
-export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/consume.ts";
+export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/worker.ts";
 export { type AcknowledgeOptions, type Acknowledger, Message } from "./client/message.ts";
 export type { OutboxLimits } from "./client/outbox.ts";
-export type { Reply, RequestOptions } from "./client/request.ts";
+export type { Reply, RequestOptions } from "./client/request_reply.ts";
 export type { Status } from "./client/status.ts";
 export { Stomp } from "./client/stomp.ts";
 export type {
@@ -32,7 +32,7 @@ export type {
   SubscribeOptions,
   TransactionConf,
   UnsubscribeOptions,
-} from "./client/stomp_options.ts";
+} from "./client/options.ts";
 export { Subscription } from "./client/subscription.ts";
 export type {
   Transaction,
@@ -40,14 +40,14 @@ export type {
   TransactionEndOptions,
   TransactionSendOptions,
 } from "./client/transaction.ts";
-export type { SocketOf } from "./codec/conversation.ts";
-export type { FrameHeadersInit, FrameParts, HeaderValue } from "./codec/encode.ts";
+export type { SocketOf } from "./codec/frame_verbs.ts";
+export type { FrameHeadersInit, FrameParts, HeaderValue } from "./codec/encoder.ts";
 export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
 export type { FrameHeaders, Version } from "./codec/headers.ts";
 export type { DecoderLimits } from "./codec/limits.ts";
 export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.ts";
 export type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "./dialects/dialect.ts";
-export type { AckMode } from "./session/acknowledge.ts";
-export type { MessageSink } from "./session/targets.ts";
-export type { ByteSink, DirectIo } from "./transport/channel.ts";
+export type { AckMode } from "./session/acknowledgement.ts";
+export type { MessageSink } from "./session/dispatcher.ts";
+export type { ByteSink, DirectIo } from "./transport/socket_transport.ts";
 export type { TlsOptions, Transport } from "./transport/transport.ts";

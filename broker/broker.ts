@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { BrokerCore } from "./broker_core.ts";
-import { type Peer, type PeerWire, Refusal } from "./broker_peer.ts";
+import { BrokerCore } from "./core.ts";
+import { type Peer, type PeerWire, Refusal } from "./peer.ts";
 import { listen } from "../transport/connect.ts";
 import { StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
@@ -20,7 +20,7 @@ import {
   systemClock,
 } from "../connection/heartbeat.ts";
 import { completeLimits, type DecoderLimits } from "../codec/limits.ts";
-import { FrameConnection } from "../connection/socket.ts";
+import { FrameConnection } from "../connection/frame_connection.ts";
 import { addressText, type Listener, type Transport } from "../transport/transport.ts";
 
 /** How a broker behaves; also {@linkcode DecoderLimits}, which hold for everything that it receives. */

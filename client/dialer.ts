@@ -14,14 +14,14 @@ import {
   type StompError,
   TimeoutError,
 } from "../base/errors.ts";
-import { toHeaders } from "../codec/encode.ts";
+import { toHeaders } from "../codec/encoder.ts";
 import { assertVersion, type FrameHeaders } from "../codec/headers.ts";
 import type { HeartbeatTolerance } from "../connection/heartbeat.ts";
 import { completeLimits } from "../codec/limits.ts";
 import { Message } from "./message.ts";
 import type { Blockage } from "../session/progress.ts";
 import { Session } from "../session/session.ts";
-import { type Credentials, readHeartbeat, type StompOptions } from "./stomp_options.ts";
+import { type Credentials, readHeartbeat, type StompOptions } from "./options.ts";
 import { addressText } from "../transport/transport.ts";
 
 /** What becomes of a session. */

@@ -5,7 +5,7 @@
  */
 import type { WaitOptions } from "../base/deadline.ts";
 import { AcknowledgeError } from "../base/errors.ts";
-import type { FrameHeadersInit } from "../codec/encode.ts";
+import type { FrameHeadersInit } from "../codec/encoder.ts";
 import { Frame, type FrameSocket } from "../codec/frame.ts";
 
 /** How a message is acknowledged. */

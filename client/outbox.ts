@@ -21,11 +21,11 @@ import { ConnectionError, OutboxFullError, type StompError, TimeoutError, traced
 import type { Frame } from "../codec/frame.ts";
 import { isOutageError } from "../dialects/dialect.ts";
 import { type Clock, systemClock } from "../connection/heartbeat.ts";
-import { Fifo } from "../base/queue.ts";
+import { Fifo } from "../base/fifo.ts";
 import type { Verdict } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
 import { noteSuspicion, Trial } from "./trial.ts";
-import { type OutgoingKeeper, type OutgoingMessage, PendingSend, whetherWritten } from "./outgoing.ts";
+import { type OutgoingKeeper, type OutgoingMessage, PendingSend, whetherWritten } from "./pending_send.ts";
 
 /** How much a client holds that is not confirmed. */
 export interface OutboxLimits {

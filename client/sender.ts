@@ -19,17 +19,17 @@ import {
   headerText,
   isIterable,
   toHeaders,
-} from "../codec/encode.ts";
+} from "../codec/encoder.ts";
 import { traced } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 import type { HeaderEntries } from "../codec/headers.ts";
-import type { Reconnector } from "./keeper.ts";
+import type { Reconnector } from "./reconnector.ts";
 import type { Outbox } from "./outbox.ts";
-import type { OutgoingMessage } from "./outgoing.ts";
+import type { OutgoingMessage } from "./pending_send.ts";
 import type { ReceiptWaiter } from "../session/receipts.ts";
-import type { SendParts } from "../session/plain_heads.ts";
+import type { SendParts } from "../session/send_head_cache.ts";
 import type { Session } from "../session/session.ts";
-import type { SendOptions } from "./stomp_options.ts";
+import type { SendOptions } from "./options.ts";
 import { inTransaction, type Transaction } from "./transaction.ts";
 
 /** What sending needs of the client. */

@@ -5,13 +5,13 @@
  */
 import type { ReadOptions, WaitOptions } from "../base/deadline.ts";
 import { Empty, TransactionError } from "../base/errors.ts";
-import { assertGivenBody } from "../codec/encode.ts";
+import { assertGivenBody } from "../codec/encoder.ts";
 import type { Frame } from "../codec/frame.ts";
 import type { Message } from "./message.ts";
 import { Stomp } from "./stomp.ts";
 import type { Transaction } from "./transaction.ts";
-import type { Conf, ConnectOptions, DisconnectOptions, StompOptions } from "./stomp_options.ts";
-import type { AckMode } from "../session/acknowledge.ts";
+import type { Conf, ConnectOptions, DisconnectOptions, StompOptions } from "./options.ts";
+import type { AckMode } from "../session/acknowledgement.ts";
 
 /** Options of {@linkcode Simple.prototype.put}. */
 export interface PutOptions extends WaitOptions {

@@ -4,21 +4,21 @@
  *
  * @module
  */
-import { readAckMode } from "../session/acknowledge.ts";
-import { sendRawFrame } from "./by_hand.ts";
-import { checkConsume, type ConsumeOptions, forWorker, type MessageHandler, Worker } from "./consume.ts";
+import { readAckMode } from "../session/acknowledgement.ts";
+import { sendRawFrame } from "./stompy_api.ts";
+import { checkConsume, type ConsumeOptions, forWorker, type MessageHandler, Worker } from "./worker.ts";
 import type { ReadOptions, WaitOptions } from "../base/deadline.ts";
 import { addressesOf, Dialer } from "./dialer.ts";
-import { Shutdown } from "./ending.ts";
+import { Shutdown } from "./shutdown.ts";
 import { NotConnectedError, type StompError, SubscriptionError, traced } from "../base/errors.ts";
-import { encodeHead } from "../codec/encode.ts";
+import { encodeHead } from "../codec/encoder.ts";
 import type { Frame, FrameSocket } from "../codec/frame.ts";
-import { BoundedQueue } from "../base/inbox.ts";
+import { BoundedQueue } from "../base/bounded_queue.ts";
 import { setInspect } from "../base/inspect.ts";
-import { Reconnector } from "./keeper.ts";
+import { Reconnector } from "./reconnector.ts";
 import { type AcknowledgeOptions, type Message, receivedMessage } from "./message.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
-import { PendingRequests, type Reply, type RequestOptions, type RequestOwner } from "./request.ts";
+import { PendingRequests, type Reply, type RequestOptions, type RequestOwner } from "./request_reply.ts";
 import { NO_OPTIONS, Sender, type SenderOwner } from "./sender.ts";
 import type { Session } from "../session/session.ts";
 import { type Status, StatusHub } from "./status.ts";
@@ -32,9 +32,9 @@ import {
   type StompOptions,
   type SubscribeOptions,
   type TransactionConf,
-} from "./stomp_options.ts";
+} from "./options.ts";
 import type { Subscription } from "./subscription.ts";
-import { SubscriptionRegistry, type SubscriptionsOwner } from "./subscriptions.ts";
+import { SubscriptionRegistry, type SubscriptionsOwner } from "./subscription_registry.ts";
 import { Transaction, type TransactionOwner, Transactions } from "./transaction.ts";
 
 /**

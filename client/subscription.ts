@@ -3,15 +3,15 @@
  *
  * @module
  */
-import type { AckMode } from "../session/acknowledge.ts";
+import type { AckMode } from "../session/acknowledgement.ts";
 import { beginSteps, checkWaitOptions, type ReadOptions, type WaitOptions, within } from "../base/deadline.ts";
 import { rejection, type StompError, SubscriptionError, TimeoutError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
-import { BoundedQueue, type Meter, type QueueFill, type QueueLimits } from "../base/inbox.ts";
+import { BoundedQueue, type Meter, type QueueFill, type QueueLimits } from "../base/bounded_queue.ts";
 import type { AcknowledgeOptions, Acknowledger, Message } from "./message.ts";
-import { type AcknowledgingBroker, AckTracker, type RefusedMessages } from "./settlement.ts";
-import type { UnsubscribeOptions } from "./stomp_options.ts";
-import type { MessageSink } from "../session/targets.ts";
+import { type AcknowledgingBroker, AckTracker, type RefusedMessages } from "./ack_tracker.ts";
+import type { UnsubscribeOptions } from "./options.ts";
+import type { MessageSink } from "../session/dispatcher.ts";
 
 /** What a subscription needs of its client. */
 export interface SubscriptionOwner {

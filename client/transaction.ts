@@ -6,14 +6,14 @@
 import { checkType } from "../base/checks.ts";
 import { beginSteps, type WaitOptions, within } from "../base/deadline.ts";
 import { ConnectionError, NotConnectedError, type StompError, TimeoutError, TransactionError } from "../base/errors.ts";
-import { type FrameHeadersInit, toHeaders } from "../codec/encode.ts";
+import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
 import type { Frame } from "../codec/frame.ts";
 import { transactsAcknowledgements } from "../dialects/dialect.ts";
-import { acknowledgement } from "../session/acknowledge.ts";
+import { acknowledgement } from "../session/acknowledgement.ts";
 import { isInDoubt, type ReceiptWaiter } from "../session/receipts.ts";
 import type { AcknowledgeOptions, Message } from "./message.ts";
 import type { Session } from "../session/session.ts";
-import { type Conf, readConf, type SendOptions } from "./stomp_options.ts";
+import { type Conf, readConf, type SendOptions } from "./options.ts";
 
 /** What transactions need of their client. */
 export interface TransactionOwner {

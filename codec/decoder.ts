@@ -4,10 +4,10 @@
  * @module
  */
 import { endOfBody } from "./body.ts";
-import { mayHaveBody } from "./commands.ts";
-import { PartialFrame } from "./cut_frame.ts";
+import { mayHaveBody } from "./protocol.ts";
+import { PartialFrame } from "./partial_frame.ts";
 import { Frame } from "./frame.ts";
-import { HeadParser } from "./head.ts";
+import { HeadParser } from "./head_parser.ts";
 import { assertVersion, malformed, type Version } from "./headers.ts";
 import { completeLimits, type DecoderLimits, type Limits } from "./limits.ts";
 import { type Bytes, Chunk, type ChunkMemory, isBytes, plainBytes } from "./text.ts";

@@ -3,15 +3,15 @@
  *
  * @module
  */
-import { mayHaveBody } from "./commands.ts";
-import { FrameVerbs, type SocketOf } from "./conversation.ts";
+import { mayHaveBody } from "./protocol.ts";
+import { FrameVerbs, type SocketOf } from "./frame_verbs.ts";
 import type { ReadOptions, WaitOptions } from "../base/deadline.ts";
-import { assertBody, checkCharset, encodeHead, type FrameParts, toHeaders } from "./encode.ts";
+import { assertBody, checkCharset, encodeHead, type FrameParts, toHeaders } from "./encoder.ts";
 import { showControls, StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import { type FrameHeaders, headerRules, parseHeaders, type Version } from "./headers.ts";
 import { setInspect } from "../base/inspect.ts";
-import type { Fifo, IntermediateMessageQueue } from "../base/queue.ts";
-import type { FrameView } from "./received.ts";
+import type { Fifo, IntermediateMessageQueue } from "../base/fifo.ts";
+import type { FrameView } from "./frame_view.ts";
 import { type Bytes, charsetOf, decodeLenient, ownText, unshared } from "./text.ts";
 
 /** A connection that carries frames: what stompy calls `sock`. `openSocket(url)` gives one, and `Stomp` has one. */

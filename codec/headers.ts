@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { isLiteral } from "./commands.ts";
+import { isLiteral } from "./protocol.ts";
 import { UnknownBrokerResponseError } from "../base/errors.ts";
 import { decodeStrict } from "./text.ts";
 

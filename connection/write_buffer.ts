@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { DirectIo } from "../transport/channel.ts";
+import type { DirectIo } from "../transport/socket_transport.ts";
 import { mostBytes, mostBytesOfSized, sizedHead, writeAscii, writeSized, writeText } from "../codec/frame_bytes.ts";
 import type { Clock } from "./heartbeat.ts";
-import { Fifo } from "../base/queue.ts";
+import { Fifo } from "../base/fifo.ts";
 import { afterMacrotask } from "../base/turn.ts";
 
 /** Bytes of one write, where frames are small. */

@@ -3,7 +3,7 @@
  * part of the published package, which depends on nothing.
  */
 import cliProgress from "cli-progress";
-import { type Progress, run } from "../cli/cli.ts";
+import { type Progress, run } from "../cli/main.ts";
 
 function bars(count: number): Progress {
   const multi = new cliProgress.MultiBar({

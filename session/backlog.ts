@@ -3,9 +3,9 @@
  *
  * @module
  */
-import type { Meter } from "../base/inbox.ts";
+import type { Meter } from "../base/bounded_queue.ts";
 import { type Frame, viewOf } from "../codec/frame.ts";
-import { type FrameView, moveOut } from "../codec/received.ts";
+import { type FrameView, moveOut } from "../codec/frame_view.ts";
 import type { Chunk } from "../codec/text.ts";
 
 /** Bytes that wait in all queues of a client before nothing more is read. */

@@ -22,7 +22,7 @@ import {
   NO_HEARTBEAT,
   parseHeartbeat,
 } from "../connection/heartbeat.ts";
-import type { FrameConnection, FrameSink } from "../connection/socket.ts";
+import type { FrameConnection, FrameSink } from "../connection/frame_connection.ts";
 
 /** What a client says of itself. */
 export interface ConnectDetails {

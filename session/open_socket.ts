@@ -10,8 +10,8 @@ import { ConnectionError, NotConnectedError, type StompError, UnknownBrokerRespo
 import type { Frame, FrameSocket } from "../codec/frame.ts";
 import { isVersion, type Version } from "../codec/headers.ts";
 import { Backlog } from "./backlog.ts";
-import { BoundedQueue } from "../base/inbox.ts";
-import { FrameConnection } from "../connection/socket.ts";
+import { BoundedQueue } from "../base/bounded_queue.ts";
+import { FrameConnection } from "../connection/frame_connection.ts";
 import type { Transport } from "../transport/transport.ts";
 
 /** Options of {@linkcode openSocket}. */

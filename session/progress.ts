@@ -5,7 +5,7 @@
  */
 import { ConnectionError } from "../base/errors.ts";
 import type { Clock } from "../connection/heartbeat.ts";
-import type { FrameConnection } from "../connection/socket.ts";
+import type { FrameConnection } from "../connection/frame_connection.ts";
 import type { Receipts } from "./receipts.ts";
 
 /** A broker that has stopped answering. */

@@ -7,8 +7,8 @@ import type { ReadOptions } from "../base/deadline.ts";
 import type { StompError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import { Backlog } from "./backlog.ts";
-import { BoundedQueue, type QueueFill } from "../base/inbox.ts";
-import type { Dispatcher, MessageSink } from "./targets.ts";
+import { BoundedQueue, type QueueFill } from "../base/bounded_queue.ts";
+import type { Dispatcher, MessageSink } from "./dispatcher.ts";
 
 /** Keeps track of what was written by hand, so that the answers find their way back and nothing else is kept. */
 export class RawFrames {

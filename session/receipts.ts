@@ -6,7 +6,7 @@
 import { checkWait, onGiveUp, type WaitOptions } from "../base/deadline.ts";
 import { StompError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
-import { readNumber, SequenceMap } from "../base/numbered.ts";
+import { readNumber, SequenceMap } from "../base/sequence_map.ts";
 
 /**
  * Why a receipt does not come.

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { acknowledgement, plainAcknowledgement } from "./acknowledge.ts";
-import { ErrorFrames } from "./complaints.ts";
+import { acknowledgement, plainAcknowledgement } from "./acknowledgement.ts";
+import { ErrorFrames } from "./error_frames.ts";
 import {
   beginSteps,
   checkWait,
@@ -16,7 +16,7 @@ import {
 } from "../base/deadline.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { type BrokerFamily, brokerFamily, type FrameLimits, givesBackFrom } from "../dialects/dialect.ts";
-import { Requeue } from "./give_back.ts";
+import { Requeue } from "./requeue.ts";
 import { FrameCheck } from "./frame_limits.ts";
 import {
   BrokerErrorResponse,
@@ -26,18 +26,18 @@ import {
   UnknownBrokerResponseError,
 } from "../base/errors.ts";
 import { Frame, type FrameSocket } from "../codec/frame.ts";
-import type { QueueFill } from "../base/inbox.ts";
+import type { QueueFill } from "../base/bounded_queue.ts";
 import { type Agreement, type ConnectDetails, disconnectFrame, shakeHands } from "./handshake.ts";
 import type { FrameHeaders, Version } from "../codec/headers.ts";
 import { type Clock, Heartbeat, type HeartbeatTolerance, systemClock } from "../connection/heartbeat.ts";
-import { SendHeadCache, type SendParts } from "./plain_heads.ts";
-import { LivenessProbe } from "./probe.ts";
+import { SendHeadCache, type SendParts } from "./send_head_cache.ts";
+import { LivenessProbe } from "./liveness_probe.ts";
 import { type Blockage, Progress } from "./progress.ts";
 import { RawFrames } from "./raw_frames.ts";
-import { ReadGate } from "./reading.ts";
+import { ReadGate } from "./read_gate.ts";
 import { Receipts, type ReceiptsOwner, type ReceiptWaiter } from "./receipts.ts";
-import { FrameConnection, type FrameSink } from "../connection/socket.ts";
-import { Dispatcher, type MessageSink, unsubscribeHeaders } from "./targets.ts";
+import { FrameConnection, type FrameSink } from "../connection/frame_connection.ts";
+import { Dispatcher, type MessageSink, unsubscribeHeaders } from "./dispatcher.ts";
 import { OpenTransactions } from "./transactions.ts";
 import type { Transport } from "../transport/transport.ts";
 

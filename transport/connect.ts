@@ -218,11 +218,11 @@ async function adapterFor(what: string): Promise<SocketAdapter> {
 async function loadAdapter(what: string): Promise<SocketAdapter> {
   switch (runtime()) {
     case "deno":
-      return (await import("./transport_deno.ts")).denoAdapter;
+      return (await import("./deno.ts")).denoAdapter;
     case "bun":
-      return (await import("./transport_bun.ts")).bunAdapter;
+      return (await import("./bun.ts")).bunAdapter;
     case "node":
-      return (await import("./transport_node.ts")).nodeAdapter;
+      return (await import("./node.ts")).nodeAdapter;
     case "browser":
       throw new TypeError(`Cannot ${what}: a browser has no TCP sockets; use ws:// or wss://`);
   }
@@ -289,7 +289,7 @@ async function open(
   const { scheme, hostname, port, path } = address;
   const where = { hostname, port, signal, tls: address.tls ? tls ?? {} : undefined };
   if (scheme === "ws" || scheme === "wss") {
-    const { connectWebSocket } = await import("./transport_websocket.ts");
+    const { connectWebSocket } = await import("./websocket.ts");
     return await connectWebSocket({ ...where, path, versions });
   }
   return await (await adapterFor(`connect to ${addressText(address)}`)).connect(where);

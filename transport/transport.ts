@@ -6,9 +6,15 @@
  *
  * @module
  */
-import { type ByteSink, describeSocketError, type DirectIo, type SocketDriver, SocketTransport } from "./channel.ts";
+import {
+  type ByteSink,
+  describeSocketError,
+  type DirectIo,
+  type SocketDriver,
+  SocketTransport,
+} from "./socket_transport.ts";
 import { ConnectionError } from "../base/errors.ts";
-import { Fifo } from "../base/queue.ts";
+import { Fifo } from "../base/fifo.ts";
 
 /** A two-way byte stream. */
 export interface Transport {

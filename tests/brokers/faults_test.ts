@@ -4,7 +4,7 @@
 import { assertEquals, assertGreater, assertMatch } from "#assert";
 import { run } from "../chaos/ledger.ts";
 import { drawFault } from "../chaos/proxy.ts";
-import { type Fault, FaultProxy, seededRandom } from "../fault_proxy.ts";
+import { type Fault, FaultProxy, seededRandom } from "../support/fault_proxy.ts";
 import { Watcher } from "../support/client_rig.ts";
 import { onSleepyMachine } from "../support/sleep.ts";
 import { delay, everywhere, type Rig, takeTextsUntilMark } from "./support.ts";

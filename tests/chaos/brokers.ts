@@ -10,7 +10,7 @@ import {
   startRabbitmq,
   startRabbitmqCluster,
 } from "../brokers/rig/mod.ts";
-import type { Random } from "../fault_proxy.ts";
+import type { Random } from "../support/fault_proxy.ts";
 import { run, type RunReport } from "./ledger.ts";
 import { type TransactionReport, Transactions } from "./transactions.ts";
 

@@ -7,7 +7,7 @@
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { seededRandom } from "../fault_proxy.ts";
+import { seededRandom } from "../support/fault_proxy.ts";
 import {
   runActivemqChaos,
   runClusterChaos,

@@ -4,7 +4,7 @@
  * @module
  */
 import { Broker } from "../../broker/broker.ts";
-import { type Fault, FaultProxy, type Random, seededRandom } from "../fault_proxy.ts";
+import { type Fault, FaultProxy, type Random, seededRandom } from "../support/fault_proxy.ts";
 import { run, type RunReport } from "./ledger.ts";
 
 /** One connection's fault, drawn at random. */

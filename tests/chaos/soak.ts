@@ -12,7 +12,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { Broker } from "../../broker/broker.ts";
 import { Stomp, type StompOptions } from "../../mod.ts";
-import { FaultProxy, type Random, seededRandom } from "../fault_proxy.ts";
+import { FaultProxy, type Random, seededRandom } from "../support/fault_proxy.ts";
 import { countReceipts, countTimers, LongLived, openReceipts, openTimers } from "./counters.ts";
 import { drawFault } from "./proxy.ts";
 

@@ -15,7 +15,7 @@ import { writeImportMapWithoutJsr } from "../support/types.ts";
 import { type Outcome, renderPage } from "./page.ts";
 import { NOT_TESTED, ROWS, type Side } from "./rows.ts";
 
-const FILE = "tests/conformance_test.ts";
+const FILE = "tests/conformance/conformance_test.ts";
 const PAGE = "docs/conformance.md";
 const IS_ROW = /^[FCS]\d\d-\d\d /;
 

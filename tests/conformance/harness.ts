@@ -10,7 +10,7 @@ import { Broker, type BrokerOptions } from "../../broker/broker.ts";
 import { type BrokerErrorResponse, type StompError, UnknownBrokerResponseError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
 import { Session, type SessionOptions } from "../../session/session.ts";
-import type { SendOptions, StompOptions } from "../../client/stomp_options.ts";
+import type { SendOptions, StompOptions } from "../../client/options.ts";
 import { memoryPair } from "../../transport/transport.ts";
 import { type ClientRig, clientTest, openSession } from "../support/client_rig.ts";
 import { FakeClock } from "../support/fake_clock.ts";

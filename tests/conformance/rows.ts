@@ -241,8 +241,8 @@ export const REMARKS: Readonly<Record<string, string>> = {
   "S12-30": "1.0 needs no id",
   "S12-37": "they go back to their place in the queue, five times at most",
   "S10-64": "refused in all versions: to ignore one would deliver what nobody asked for",
-  "S12-60": "over memory here; `tests/broker_end_test.ts` has it over TCP",
-  "S12-61": "over memory here; `tests/broker_end_test.ts` has it over TCP",
+  "S12-60": "over memory here; `tests/embedded_broker/disconnect_test.ts` has it over TCP",
+  "S12-61": "over memory here; `tests/embedded_broker/disconnect_test.ts` has it over TCP",
 };
 
 function read(block: string, sides: readonly Side[]): Row[] {

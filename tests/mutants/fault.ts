@@ -14,6 +14,6 @@ export interface Fault {
   from: string;
   /** What stands there instead. */
   to: string;
-  /** The test files that have to find it: `queue` is `tests/queue_test.ts`. */
+  /** The test files that have to find it: `queue` is `tests/base/fifo_test.ts`. */
   tests: string[];
 }

@@ -90,7 +90,7 @@ function testFile(name: string): string {
 function findMistakes(faults: readonly Fault[]): string[] {
   const mistakes: string[] = [];
   const modules = new Set(files("*/*.ts"));
-  const tests = new Set(files("tests/*_test.ts"));
+  const tests = new Set(files("tests/*/*_test.ts"));
   const names = new Set<string>();
   for (const { file, name, from, to, tests: named } of faults) {
     const say = (what: string) => mistakes.push(`${file}, ${name}: ${what}`);

@@ -10,7 +10,7 @@ import { Message } from "../../client/message.ts";
 import { Session, type SessionOptions } from "../../session/session.ts";
 import type { Status } from "../../client/status.ts";
 import { Stomp } from "../../client/stomp.ts";
-import type { StompOptions, SubscribeOptions } from "../../client/stomp_options.ts";
+import type { StompOptions, SubscribeOptions } from "../../client/options.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import { memoryPair, type Transport } from "../../transport/transport.ts";
 import { RawPeer } from "./raw_peer.ts";

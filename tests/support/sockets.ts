@@ -14,9 +14,9 @@ import { runtime } from "./runtime.ts";
 
 /** The adapter of this runtime. */
 export async function ownAdapter(): Promise<SocketAdapter> {
-  if (runtime === "deno") return (await import("../../transport/transport_deno.ts")).denoAdapter;
-  if (runtime === "bun") return (await import("../../transport/transport_bun.ts")).bunAdapter;
-  return (await import("../../transport/transport_node.ts")).nodeAdapter;
+  if (runtime === "deno") return (await import("../../transport/deno.ts")).denoAdapter;
+  if (runtime === "bun") return (await import("../../transport/bun.ts")).bunAdapter;
+  return (await import("../../transport/node.ts")).nodeAdapter;
 }
 
 /** A file of tests/fixtures/tls. */

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { BrokerCore } from "../../broker/broker_core.ts";
-import type { Peer, PeerWire } from "../../broker/broker_peer.ts";
+import { BrokerCore } from "../../broker/core.ts";
+import type { Peer, PeerWire } from "../../broker/peer.ts";
 import { Frame } from "../../codec/frame.ts";
 import type { Version } from "../../codec/headers.ts";
 

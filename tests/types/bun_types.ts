@@ -1,10 +1,10 @@
 /**
- * Holds what `transport_bun.ts` says of Bun's sockets against Bun's own types. There is nothing to run: where the two
+ * Holds what `transport/bun.ts` says of Bun's sockets against Bun's own types. There is nothing to run: where the two
  * differ, this file does not type-check. Where Bun's types are not known, as under Deno, it says nothing.
  *
  * @module
  */
-import type { BunSocket, BunSocketHandler, BunSockets } from "../../transport/transport_bun.ts";
+import type { BunSocket, BunSocketHandler, BunSockets } from "../../transport/bun.ts";
 
 /** Bun, with its own types where they are known. */
 type Bun = typeof globalThis extends { Bun: infer Known } ? Known : BunSockets;

@@ -1,0 +1,392 @@
+/** How often and when a client connects: backoff, failover, credentials, refusals, and reconnecting by hand. */
+import {
+  assert,
+  assertEquals,
+  assertGreater,
+  assertInstanceOf,
+  assertLess,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "#assert";
+import { test } from "#test";
+import { Backoff } from "../../base/backoff.ts";
+import {
+  BrokerErrorResponse,
+  ConnectionError,
+  ConnectionTimeoutError,
+  NotConnectedError,
+  StompError,
+  UnknownBrokerResponseError,
+} from "../../base/errors.ts";
+import { addressesOf, Dialer } from "../../client/dialer.ts";
+import { breakOff, clientTest, subscribed, Watcher } from "../support/client_rig.ts";
+import { confirm } from "../support/raw_server.ts";
+
+const REFUSAL = "ERROR\nmessage:Bad CONNECT\n\nAccess refused for user 'u'\n\0";
+
+test("backoff: each wait is a random share of a bound that doubles up to a limit", () => {
+  let share = 1;
+  let now = 0;
+  const backoff = new Backoff({ delay: 100, maxDelay: 1000 }, () => share, () => now);
+  assertEquals([1, 2, 3, 4, 5, 6].map(() => backoff.next()), [100, 200, 400, 800, 1000, 1000]);
+  assertEquals(backoff.attempt, 6);
+  share = 0.25;
+  assertEquals(backoff.next(), 250);
+  share = 0;
+  assertEquals(backoff.next(), 0);
+  now = 1e9;
+  assertEquals([backoff.next(), backoff.left], [0, Infinity]);
+  const usual = new Backoff({}, () => 1);
+  const waits = Array.from({ length: 20 }, () => usual.next());
+  assertEquals([waits[0], waits[1], waits[19]], [100, 200, 5000]);
+});
+
+test("backoff: attempts and time have an end", () => {
+  const few = new Backoff({ attempts: 2, delay: 10 }, () => 1);
+  assertEquals([few.next(), few.next(), few.next(), few.next()], [10, 20, undefined, undefined]);
+  let now = 1000;
+  const short = new Backoff({ totalTime: 50, delay: 40 }, () => 1, () => now);
+  assertEquals([short.next(), short.left], [40, 50]);
+  now = 1030;
+  assertEquals([short.next(), short.left], [20, 20]); // no longer than there is time
+  now = 1050;
+  assertEquals([short.next(), short.left], [undefined, 0]);
+  for (const options of [{ attempts: NaN }, { totalTime: -1 }, { delay: -1 }, { maxDelay: NaN }]) {
+    assertThrows(() => new Backoff(options), RangeError);
+  }
+});
+
+test("backoff: a thousand clients whose broker comes back do not knock at once", () => {
+  const waits = Array.from({ length: 1000 }, () => new Backoff({ delay: 1000 }).next()!).sort((a, b) => a - b);
+  assertLess(waits[99]!, 250);
+  assertGreater(waits[900]!, 750);
+});
+
+clientTest("the attempts of reconnecting have an end, and closed says why", async (rig) => {
+  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1, maxDelay: 1, attempts: 3 } });
+  const watcher = new Watcher(stomp);
+  await server.deafen();
+  await peer.close();
+  for (const attempt of [1, 2, 3]) assertEquals((await watcher.until("reconnecting")).attempt, attempt);
+  const reason = await stomp.closed;
+  assertInstanceOf(reason, ConnectionError);
+  assert(/^Cannot reconnect after 3 attempts: Cannot connect to 127.0.0.1/.test(reason.message), reason.message);
+  assertInstanceOf(reason.cause, ConnectionError);
+  assertEquals((await watcher.until("closed")).error, reason);
+});
+
+clientTest("the time of reconnecting has an end, also in the middle of an attempt", async (rig) => {
+  const { stomp, peer } = await rig.pair({ reconnect: { delay: 0, totalTime: 50 } });
+  const start = performance.now();
+  await peer.close(); // and the server does not answer any more
+  const reason = await stomp.closed;
+  assertLess(performance.now() - start, 3000);
+  assertInstanceOf(reason, ConnectionError);
+  assert(reason.message.startsWith("Cannot reconnect after 1 attempts: "), reason.message);
+});
+
+clientTest("the first connect is tried once, unless it is asked for", async (rig) => {
+  const server = await rig.server();
+  const once = rig.client(server.url);
+  const connecting = once.connect();
+  await (await server.accept()).finish();
+  await assertRejects(() => connecting, ConnectionError, "before CONNECTED");
+  assertEquals(server.count, 1);
+
+  const again = rig.client(server.url, { reconnect: { firstConnect: true, delay: 0 } });
+  const persistent = again.connect();
+  const sending = again.send("/q", "x"); // which waits for it
+  for (let i = 0; i < 3; i++) await (await server.accept()).finish();
+  const [peer] = await Promise.all([server.welcome(), persistent]);
+  await confirm(peer, "SEND");
+  await sending;
+});
+
+clientTest("the first connect: its attempts and its time have an end", async (rig) => {
+  const server = await rig.server();
+  await server.deafen();
+  const few = rig.client(server.url, { reconnect: { firstConnect: true, delay: 0, attempts: 2 } });
+  const watcher = new Watcher(few);
+  await assertRejects(() => few.connect(), ConnectionError, "connection refused");
+  await few.disconnect();
+  await watcher.until("closed");
+  assertEquals(watcher.events.filter(({ type }) => type === "reconnecting").length, 2);
+
+  const short = rig.client(server.url, { reconnect: { firstConnect: true, delay: 1, totalTime: 50 } });
+  await assertRejects(() => short.connect(), ConnectionError, "connection refused");
+  const endless = { reconnect: { firstConnect: true, delay: 1, maxDelay: 1 } };
+  await assertRejects(() => rig.client(server.url, endless).connect({ timeout: 30 }), ConnectionTimeoutError, "30 ms");
+  const abort = new AbortController();
+  const connecting = rig.client(server.url, endless).connect({ signal: abort.signal });
+  abort.abort(new Error("enough"));
+  await assertRejects(() => connecting, Error, "enough");
+});
+
+clientTest("whoever waits for a first connect that fails is told why", async (rig) => {
+  const server = await rig.server();
+  const stomp = rig.client(server.url);
+  const connecting = stomp.connect();
+  const subscribing = stomp.subscribe("/q");
+  await (await server.accept()).finish();
+  const error = await assertRejects(() => connecting, ConnectionError, "before CONNECTED");
+  assertEquals(await assertRejects(() => subscribing), error);
+  // And then it can be tried again.
+  await Promise.all([stomp.connect(), server.welcome()]);
+  assertEquals(stomp.connected, true);
+});
+
+clientTest("a list of brokers: the next one is tried, on the first connect too", async (rig) => {
+  const [dead, refusing, alive] = await Promise.all([rig.server(), rig.server(), rig.server()]);
+  await dead.deafen();
+  const stomp = rig.client([dead.url, refusing.url, alive.url], { ...{ heartbeat: false }, reconnect: { delay: 0 } });
+  const connecting = stomp.connect();
+  await (await refusing.accept()).write(REFUSAL);
+  const peer = await alive.welcome();
+  await connecting;
+  const watcher = new Watcher(stomp);
+  await peer.close();
+  await refusing.welcome();
+  assertEquals((await watcher.until("connected")).peer, `127.0.0.1:${refusing.port}`);
+});
+
+clientTest("a list of brokers of which none is there: one error with all of theirs", async (rig) => {
+  const [one, two] = await Promise.all([rig.server(), rig.server()]);
+  await Promise.all([one.deafen(), two.deafen()]);
+  const stomp = rig.client(`failover:(${one.url},${two.url})?randomize=true`);
+  const error = await assertRejects(() => stomp.connect(), ConnectionError, "Cannot connect to any of 2 addresses: ");
+  assertInstanceOf(error.cause, AggregateError);
+  assertEquals(error.cause.errors.length, 2);
+  for (const { port } of [one, two]) assert(error.message.includes(`127.0.0.1:${port}`), error.message);
+});
+
+clientTest("connectTimeout is for each broker of a list", async (rig) => {
+  const [silent, alive] = await Promise.all([rig.server(), rig.server()]);
+  const stomp = rig.client([silent.url, alive.url], { connectTimeout: 60 });
+  await Promise.all([stomp.connect(), alive.welcome()]);
+  assertEquals([silent.count, stomp.connected], [1, true]);
+});
+
+clientTest(
+  "user and password: `connect()` wins over `credentials()`, that over options, and those over the URL",
+  async (rig) => {
+    const all = { u: "url", o: "option", a: "asked", c: "connect" };
+    type Source = keyof typeof all;
+    /** User and password, each given in these places. */
+    const login = async (users: Source[], passwords: Source[]) => {
+      const server = await rig.server();
+      const of = (source: Source) => ({
+        ...(users.includes(source) && { username: all[source] }),
+        ...(passwords.includes(source) && { password: all[source] }),
+      });
+      const url = of("u");
+      const target = server.url.replace("//", `//${url.username ?? ""}${url.password ? `:${url.password}` : ""}@`);
+      const stomp = rig.client(target, { ...of("o"), credentials: () => of("a"), heartbeat: false });
+      const connecting = stomp.connect(of("c"));
+      const peer = await server.accept();
+      const said = await peer.frame("CONNECT");
+      await peer.write("CONNECTED\nversion:1.2\n\n\0");
+      await connecting;
+      return [said.get("login"), said.get("passcode")];
+    };
+    assertEquals(await login(["u"], ["u"]), ["url", "url"]);
+    assertEquals(await login(["u", "o"], ["u"]), ["option", "url"]);
+    assertEquals(await login(["u"], ["u", "o"]), ["url", "option"]);
+    assertEquals(await login(["u", "o", "a"], ["u", "o"]), ["asked", "option"]);
+    assertEquals(await login(["u", "o"], ["u", "o", "a"]), ["option", "asked"]);
+    assertEquals(await login(["u", "o", "a", "c"], ["u", "o", "a"]), ["connect", "asked"]);
+    assertEquals(await login(["u", "o", "a"], ["u", "o", "a", "c"]), ["asked", "connect"]);
+  },
+);
+
+clientTest("credentials are asked for at each attempt", async (rig) => {
+  const server = await rig.server();
+  let count = 0;
+  const stomp = rig.client(server.url, {
+    credentials: () => Promise.resolve({ username: "me", password: `token ${++count}` }),
+    username: "not me",
+    reconnect: { delay: 0 },
+  });
+  const connecting = stomp.connect();
+  let peer = await server.accept();
+  let said = await peer.frame("CONNECT");
+  assertEquals([said.get("login"), said.get("passcode")], ["me", "token 1"]);
+  await peer.write("CONNECTED\nversion:1.2\n\n\0");
+  await connecting;
+  await breakOff(stomp, peer);
+  peer = await server.accept();
+  said = await peer.frame("CONNECT");
+  assertEquals([said.get("login"), said.get("passcode")], ["me", "token 2"]);
+});
+
+clientTest("credentials that cannot be had are one more failed attempt", async (rig) => {
+  const server = await rig.server();
+  let count = 0;
+  const credentials = () => {
+    if (++count % 2 === 0) throw new TypeError("fetch failed");
+    return {};
+  };
+  const stomp = rig.client(server.url, { credentials, reconnect: { delay: 0 }, heartbeat: false });
+  const [peer] = await Promise.all([server.welcome(), stomp.connect()]);
+  const watcher = new Watcher(stomp);
+  await peer.close();
+  await watcher.until("reconnecting");
+  const failed = await watcher.until("reconnecting");
+  assertInstanceOf(failed.error, ConnectionError);
+  assert(failed.error.message.endsWith("there were no credentials: fetch failed"), failed.error.message);
+  await server.welcome();
+  await watcher.until("connected");
+});
+
+clientTest("credentials that never come have the time of the attempt", async (rig) => {
+  const server = await rig.server();
+  const stomp = rig.client(server.url, { credentials: () => new Promise(() => {}), connectTimeout: 30 });
+  await assertRejects(() => stomp.connect(), ConnectionTimeoutError, "there were no credentials");
+  const abort = new AbortController();
+  const connecting = stomp.connect({ signal: abort.signal });
+  abort.abort(new Error("enough"));
+  await assertRejects(() => connecting, Error, "enough");
+  assertEquals(server.count, 0);
+});
+
+clientTest("two refusals of user and password that are the same end it", async (rig) => {
+  for (const brokers of [1, 2]) {
+    const servers = await Promise.all(Array.from({ length: brokers }, () => rig.server()));
+    const stomp = rig.client(servers.map(({ url }) => url), { reconnect: { delay: 0 }, heartbeat: false });
+    const [peer] = await Promise.all([servers[0]!.welcome(), stomp.connect()]);
+    await peer.close();
+    for (let attempt = 0; attempt < 2; attempt++) {
+      for (const server of servers) await (await server.accept()).write(REFUSAL);
+    }
+    const reason = await stomp.closed;
+    assertInstanceOf(reason, brokers === 1 ? BrokerErrorResponse : ConnectionError);
+    assert(reason.message.includes("Access refused for user 'u'"), reason.message);
+    assertEquals(servers.map(({ count }) => count), brokers === 1 ? [3] : [3, 2]);
+  }
+});
+
+clientTest("and so they do on the first connect", async (rig) => {
+  const server = await rig.server();
+  const stomp = rig.client(server.url, { reconnect: { delay: 0, firstConnect: true }, heartbeat: false });
+  const connecting = stomp.connect();
+  connecting.catch(() => {}); // awaited below
+  for (let attempt = 0; attempt < 2; attempt++) await (await server.accept()).write(REFUSAL);
+  await assertRejects(() => connecting, BrokerErrorResponse, "Access refused for user 'u'");
+  assertEquals([server.count, stomp.connected], [2, false]);
+});
+
+clientTest(
+  "`credentials()` is asked again after each refusal, a fixed password is not tried a third time",
+  async (rig) => {
+    const server = await rig.server();
+    let count = 0;
+    const credentials = () => ({ username: "me", password: `token ${++count}` });
+    const stomp = rig.client(server.url, { credentials, reconnect: { delay: 0 }, heartbeat: false });
+    const [peer] = await Promise.all([server.welcome(), stomp.connect()]);
+    await peer.close();
+    for (let i = 2; i <= 3; i++) {
+      const refusing = await server.accept();
+      assertEquals((await refusing.frame("CONNECT")).get("passcode"), `token ${i}`);
+      await refusing.write(REFUSAL);
+    }
+    const sending = stomp.send("/queue/a", "x");
+    await confirm(await server.welcome(), "SEND");
+    await sending;
+    assertEquals(count, 4);
+
+    const dialer = new Dialer(addressesOf(server.url, undefined), { credentials });
+    assertEquals(dialer.renewsCredentials, true);
+    dialer.login({ username: "me", password: "fixed" });
+    assertEquals(dialer.renewsCredentials, false);
+    assertEquals(new Dialer(addressesOf(server.url, undefined), { password: "p" }).renewsCredentials, false);
+  },
+);
+
+clientTest("a message that cannot be read, and comes again on each connection, ends the client", async (rig) => {
+  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+  const subscription = await subscribed(stomp, peer, "/queue/a", { ack: "client-individual" });
+  const watcher = new Watcher(stomp);
+  let now = peer;
+  for (let connection = 1; connection <= 3; connection++) {
+    if (connection > 1) await confirm(now = await server.welcome(), "SUBSCRIBE");
+    await now.write(`MESSAGE\nsubscription:${subscription.id}\nmessage-id:1\nack:1\npath:C\\temp\n\n\0`);
+    const { error } = await watcher.until("disconnected");
+    assertInstanceOf(error, UnknownBrokerResponseError);
+  }
+  const reason = await stomp.closed;
+  assertInstanceOf(reason, UnknownBrokerResponseError);
+  assertStrictEquals(await subscription.closed, reason);
+  assertEquals(server.count, 3);
+});
+
+clientTest("other refusals pass: they end nothing", async (rig) => {
+  const server = await rig.server();
+  const stomp = rig.client(server.url, { reconnect: { delay: 0 }, heartbeat: false });
+  const [peer] = await Promise.all([server.welcome(), stomp.connect()]);
+  await peer.close();
+  // As ActiveMQ says while it holds the connection that was lost for alive.
+  for (let i = 0; i < 4; i++) {
+    await (await server.accept()).write("ERROR\nmessage:Client: me already connected from tcp://127.0.0.1:9\n\n\0");
+  }
+  const watcher = new Watcher(stomp);
+  await server.welcome();
+  await watcher.until("connected");
+});
+
+clientTest("a broker that accepts and drops is asked more and more seldom", async (rig) => {
+  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1, maxDelay: 4 } });
+  const watcher = new Watcher(stomp);
+  await peer.close();
+  for (let attempt = 1; attempt <= 6; attempt++) {
+    assertEquals((await watcher.until("reconnecting")).attempt, attempt); // it does not begin anew
+    const next = await server.welcome();
+    await watcher.until("connected");
+    await next.close();
+  }
+});
+
+clientTest("reconnect() by hand: at once, while it waits, and where nothing else would", async (rig) => {
+  const slow = { delay: 60_000, maxDelay: 60_000 };
+  const { stomp, peer, server } = await rig.pair({ reconnect: slow });
+  const subscription = await subscribed(stomp, peer);
+  const watcher = new Watcher(stomp);
+  stomp.reconnect();
+  assertEquals(stomp.connected, false);
+  const lost = await watcher.until("disconnected");
+  assertEquals(lost.error.message, "Connection given up: reconnect was asked for");
+  let next = await server.welcome();
+  assertEquals((await confirm(next, "SUBSCRIBE")).get("id"), subscription.id);
+  await watcher.until("connected");
+  await peer.ended();
+
+  await next.close();
+  await watcher.until("reconnecting"); // in up to a minute
+  stomp.reconnect();
+  next = await server.welcome();
+  await watcher.until("connected");
+
+  const other = await rig.pair({ reconnect: false });
+  const events = new Watcher(other.stomp);
+  other.stomp.reconnect();
+  next = await other.server.welcome();
+  await events.until("connected");
+  // Once: it is still a client that does not reconnect by itself.
+  await other.server.deafen();
+  other.stomp.reconnect();
+  assertInstanceOf(await other.stomp.closed, StompError);
+  assertThrows(() => other.stomp.reconnect(), NotConnectedError, "Cannot reconnect: the client is closed");
+});
+
+clientTest("a broker that falls silent is left", async (rig) => {
+  const options = {
+    heartbeat: { send: 0, receive: 20 },
+    heartbeatTolerance: { factor: 1, floor: 20 },
+    reconnect: { delay: 0 },
+  };
+  const { stomp, server } = await rig.pair(options, "1.2", "heart-beat:20,0\n");
+  const watcher = new Watcher(stomp);
+  const lost = await watcher.until("disconnected");
+  assert(/nothing came for 0\.\d s$/.test(lost.error.message), lost.error.message);
+  await server.welcome();
+  await watcher.until("connected");
+});

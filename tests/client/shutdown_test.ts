@@ -1,0 +1,282 @@
+/** How a client ends: in order, once, and in its time whatever the broker does. */
+import { assertEquals, assertInstanceOf, assertLess, assertRejects } from "#assert";
+import { ConnectionError, NotConnectedError } from "../../base/errors.ts";
+import { Stomp } from "../../client/stomp.ts";
+import { clientTest, settle, subscribed, Watcher } from "../support/client_rig.ts";
+import { confirm, connected, errorFor, message, receiptFor } from "../support/raw_server.ts";
+
+/** Milliseconds that something takes. */
+async function timed(work: Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work;
+  return performance.now() - start;
+}
+
+clientTest("C12-50 DISCONNECT has a receipt, and the socket is closed when that has come", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const watcher = new Watcher(stomp);
+  const ending = stomp.disconnect({ "x-why": "done" });
+  const said = await peer.frame("DISCONNECT");
+  assertEquals(said.get("x-why"), "done");
+  let isClosed = false;
+  stomp.closed.then(() => isClosed = true);
+  await settle();
+  assertEquals([isClosed, stomp.connected, stomp.sock], [false, false, undefined]);
+  await peer.write(receiptFor(said));
+  await peer.ended();
+  await peer.finish();
+  await ending;
+  assertEquals(await stomp.closed, undefined);
+  assertEquals(await watcher.until("closed"), { type: "closed", error: undefined });
+  assertEquals(watcher.events.length, 1); // it was neither lost nor tried again
+});
+
+clientTest("C12-51 nothing is said after DISCONNECT, and whoever tries is told", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const subscription = await subscribed(stomp, peer, "/queue/a", { ack: "client" });
+  await peer.write(message(subscription.id, "1"));
+  const received = await subscription.take();
+  const ending = stomp.disconnect();
+  const calls: [string, () => Promise<unknown>][] = [
+    ["send to /queue/a", () => stomp.send("/queue/a", "x")],
+    ["send to /queue/a", () => stomp.send("/queue/a", "x", { receipt: false })],
+    ["send to /queue/a", () => stomp.send({ destination: "/queue/a", body: "x" })],
+    ["subscribe to /queue/b", () => stomp.subscribe("/queue/b")],
+    ["subscribe to /queue/b", () => stomp.subscribe({ destination: "/queue/b" })],
+    ["begin transaction", () => stomp.begin()],
+    ["begin transaction", () => stomp.transaction(() => {})],
+    ["receive", () => stomp.receiveFrame()],
+    ["connect", () => stomp.connect()],
+  ];
+  for (const [what, call] of calls) await assertRejects(call, NotConnectedError, `Cannot ${what}: the client is`);
+  const said = await peer.frame("DISCONNECT");
+  assertEquals(await received!.ack(), false); // it comes again
+  for (const [, call] of calls) await assertRejects(call, NotConnectedError, "the client is closed");
+  await peer.write(receiptFor(said));
+  await peer.finish();
+  assertEquals(await peer.rest(), []);
+  await ending;
+});
+
+clientTest("C12-52 a broker that closes instead of answering ends it as well", async (rig) => {
+  for (const end of ["finish", "close"] as const) {
+    const { stomp, peer } = await rig.pair();
+    const ending = stomp.disconnect();
+    await peer.frame("DISCONNECT");
+    await peer[end]();
+    await ending;
+    assertEquals(await stomp.closed, undefined);
+  }
+});
+
+clientTest("C12-52 a broker that answers ERROR ends it as well", async (rig) => {
+  for (const named of [true, false]) {
+    const { stomp, peer } = await rig.pair();
+    const ending = stomp.disconnect();
+    const said = await peer.frame("DISCONNECT");
+    await peer.write(named ? errorFor(said, "no") : "ERROR\n\n\0");
+    await peer.ended();
+    await peer.finish();
+    await ending;
+    assertEquals(await stomp.closed, undefined);
+  }
+});
+
+clientTest("C12-52 a broker that never answers has until the deadline", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  assertLess(await timed(stomp.disconnect({ timeout: 50 })), 1000);
+  assertEquals(await stomp.closed, undefined);
+  await peer.frame("DISCONNECT");
+  await peer.rest();
+});
+
+clientTest("a broker that answers and does not close has until the deadline", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const ending = stomp.disconnect({ timeout: 100 });
+  await confirm(peer, "DISCONNECT");
+  assertLess(await timed(ending), 900);
+});
+
+clientTest("a signal gives it up at once: before, and while it waits", async (rig) => {
+  const first = await rig.pair();
+  assertLess(await timed(first.stomp.disconnect({ signal: AbortSignal.abort() })), 1000);
+  assertEquals(await first.stomp.closed, undefined);
+  assertEquals(await first.peer.rest(), []);
+
+  const { stomp, peer } = await rig.pair();
+  const abort = new AbortController();
+  const ending = stomp.disconnect({ signal: abort.signal });
+  await peer.frame("DISCONNECT");
+  abort.abort();
+  assertLess(await timed(ending), 1000);
+  await peer.rest();
+});
+
+clientTest("C12-54 messages that come before the receipt are dropped", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const subscription = await subscribed(stomp, peer);
+  const ending = stomp.disconnect();
+  const said = await peer.frame("DISCONNECT");
+  await peer.write(message(subscription.id, "1") + message(subscription.id, "2") + receiptFor(said));
+  await peer.finish();
+  await ending;
+  assertEquals(await subscription.closed, undefined);
+  assertEquals([subscription.received, await subscription.next()], [0, { done: true, value: undefined }]);
+});
+
+clientTest("disconnect is idempotent, and a second call can only make it sooner", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const slow = stomp.disconnect({ timeout: 60_000 });
+  const again = stomp.disconnect();
+  await peer.frame("DISCONNECT");
+  assertLess(await timed(stomp.disconnect({ timeout: 20 })), 1000);
+  await Promise.all([slow, again, stomp[Symbol.asyncDispose](), stomp.disconnect({ signal: AbortSignal.abort() })]);
+  assertEquals(await peer.rest(), []); // DISCONNECT went out once
+});
+
+clientTest("disposing of a client disconnects", async (rig) => {
+  const server = await rig.server();
+  const [stomp, peer] = await Promise.all([Stomp.connect(server.url), server.welcome()]);
+  const ending = stomp[Symbol.asyncDispose](); // as `await using` does, which Node 22 cannot read
+  await confirm(peer, "DISCONNECT");
+  await peer.finish();
+  await ending;
+  assertEquals([stomp.connected, await stomp.closed], [false, undefined]);
+});
+
+clientTest("a conf that makes no sense rejects, and the client goes on", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  await assertRejects(() => stomp.disconnect({ "x-a": {} }), TypeError, '"x-a" has to be a string');
+  await assertRejects(() => stomp.disconnect({ timeout: NaN }), RangeError);
+  await assertRejects(() => stomp.drain({ timeout: -1 }), RangeError);
+  const sending = stomp.send("/queue/a", "x");
+  await confirm(peer, "SEND");
+  await sending;
+});
+
+clientTest("disconnect of a client that was never connected closes it", async (rig) => {
+  const stomp = rig.client("stomp://127.0.0.1:1");
+  await stomp.disconnect();
+  assertEquals(await stomp.closed, undefined);
+  await assertRejects(() => stomp.connect(), NotConnectedError, "Cannot connect: the client is closed");
+});
+
+clientTest("disconnect while connecting: connect rejects, and no socket is left", async (rig) => {
+  const server = await rig.server();
+  const stomp = rig.client(server.url);
+  const connecting = stomp.connect();
+  const peer = await server.accept();
+  await peer.frame("CONNECT");
+  const ending = stomp.disconnect();
+  await assertRejects(() => connecting, NotConnectedError, "Cannot connect: the client is closed");
+  await ending;
+  assertEquals(await peer.rest(), []);
+});
+
+clientTest("disconnect while credentials are awaited that never come", async (rig) => {
+  const server = await rig.server();
+  const asked = Promise.withResolvers<void>();
+  const stomp = rig.client(server.url, {
+    credentials: () => {
+      asked.resolve();
+      return new Promise(() => {});
+    },
+  });
+  const connecting = stomp.connect();
+  await asked.promise;
+  const ending = stomp.disconnect();
+  await assertRejects(() => connecting, NotConnectedError);
+  await ending;
+  assertEquals(server.count, 0);
+});
+
+clientTest("disconnect while it waits for the next attempt, and while one is under way", async (rig) => {
+  for (const during of ["wait", "attempt"] as const) {
+    const delay = during === "wait" ? 60_000 : 0;
+    const { stomp, peer, server } = await rig.pair({ reconnect: { delay, maxDelay: delay } });
+    const watcher = new Watcher(stomp);
+    await peer.close();
+    await watcher.until("reconnecting");
+    const next = during === "attempt" ? await server.accept() : undefined;
+    await next?.frame("CONNECT");
+    assertLess(await timed(stomp.disconnect()), 1000);
+    assertEquals(await stomp.closed, undefined);
+    assertEquals(await next?.rest(), during === "attempt" ? [] : undefined);
+  }
+});
+
+clientTest("disconnect waits for what is not confirmed, also over the next connection", async (rig) => {
+  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+  const sending = stomp.send("/queue/a", "x");
+  await peer.frame("SEND");
+  const ending = stomp.disconnect();
+  await assertRejects(() => stomp.send("/queue/a", "y"), NotConnectedError, "the client is disconnecting");
+  await peer.close();
+  const next = await server.welcome();
+  const said = await confirm(next, "SEND");
+  assertEquals(said.body, "x");
+  await sending;
+  await confirm(next, "DISCONNECT");
+  await next.finish();
+  await ending;
+});
+
+clientTest("what is not confirmed when the time is over rejects", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const sending = stomp.send("/queue/a", "x");
+  sending.catch(() => {});
+  await peer.frame("SEND");
+  await stomp.disconnect({ timeout: 20 });
+  await assertRejects(
+    () => sending,
+    ConnectionError,
+    "Cannot confirm SEND to /queue/a: it was written, so the broker may have it: the client is closed",
+  );
+  assertEquals(stomp.pending, 0);
+});
+
+clientTest("a connection that is lost while it disconnects ends in order all the same", async (rig) => {
+  const { stomp, peer } = await rig.pair({ reconnect: false });
+  const watcher = new Watcher(stomp);
+  const ending = stomp.disconnect();
+  await peer.frame("DISCONNECT");
+  await peer.write("garbage\n\n\0");
+  await peer.finish();
+  await ending;
+  assertEquals(await stomp.closed, undefined);
+  await watcher.until("closed");
+});
+
+clientTest("closed tells what ended a client that does not reconnect", async (rig) => {
+  const { stomp, peer } = await rig.pair({ reconnect: false });
+  const watcher = new Watcher(stomp);
+  const subscription = await subscribed(stomp, peer);
+  const next = subscription.next();
+  next.catch(() => {});
+  await peer.finish();
+  const reason = await stomp.closed;
+  assertInstanceOf(reason, ConnectionError);
+  assertEquals((await watcher.until("disconnected")).error, reason);
+  assertEquals((await watcher.until("closed")).error, reason);
+  assertEquals(await subscription.closed, reason);
+  assertEquals(await assertRejects(() => next), reason);
+  const error = await assertRejects(
+    () => stomp.send("/q", "x"),
+    NotConnectedError,
+    "the client is closed: Connection to",
+  );
+  assertEquals(error.cause, reason);
+  await peer.rest();
+});
+
+clientTest("CONNECTED and the end in one chunk", async (rig) => {
+  const server = await rig.server();
+  const stomp = rig.client(server.url, { reconnect: false });
+  const connecting = stomp.connect();
+  const peer = await server.accept();
+  await peer.frame("CONNECT");
+  await peer.write(connected());
+  await peer.finish();
+  await connecting.catch((error) => assertInstanceOf(error, NotConnectedError));
+  assertInstanceOf(await stomp.closed, ConnectionError);
+});

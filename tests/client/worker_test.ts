@@ -1,0 +1,317 @@
+/** The worker loop beside a scripted broker: what it asks for, how it refuses, and how it ends. */
+import { assertEquals, assertGreaterOrEqual, assertLess, assertRejects } from "#assert";
+import { AcknowledgeError } from "../../base/errors.ts";
+import type { ConsumeOptions, MessageHandler } from "../../client/worker.ts";
+import type { Message } from "../../client/message.ts";
+import type { Stomp } from "../../client/stomp.ts";
+import type { Subscription } from "../../client/subscription.ts";
+import { type ClientRig, clientTest, settle } from "../support/client_rig.ts";
+import type { RawFrame, RawPeer } from "../support/raw_peer.ts";
+import { confirm, message, takeBack } from "../support/raw_server.ts";
+
+const RABBITMQ = "server:RabbitMQ/4.0.5\n";
+
+interface Work {
+  stomp: Stomp;
+  peer: RawPeer;
+  loop: Promise<void>;
+  over: AbortController;
+  subscribe: RawFrame;
+  /** Delivers a message. */
+  deliver(id: string, lines?: string): Promise<void>;
+  /** Ends the loop, and gives the frames that came with that; fails when it takes long. */
+  end(): Promise<string[]>;
+}
+
+/** Begins to consume. */
+async function begin(
+  rig: ClientRig,
+  handler: MessageHandler,
+  options: ConsumeOptions = {},
+  server = RABBITMQ,
+): Promise<Work> {
+  const { stomp, peer } = await rig.pair({}, "1.2", server);
+  const over = new AbortController();
+  const loop = stomp.consume("/queue/a", handler, { signal: over.signal, ...options });
+  loop.catch(() => {});
+  const subscribe = await confirm(peer, "SUBSCRIBE");
+  return {
+    stomp,
+    peer,
+    loop,
+    over,
+    subscribe,
+    deliver: (id, lines = "redelivered:false\n") => peer.write(message("sub-1", id, lines)),
+    async end() {
+      over.abort();
+      return await frames(peer, loop, server === RABBITMQ && options.ack !== "auto");
+    },
+  };
+}
+
+/** The frames until UNSUBSCRIBE, which is confirmed; on RabbitMQ what was left is given back then. */
+async function frames(peer: RawPeer, loop: Promise<void>, givesBack = false): Promise<string[]> {
+  const start = performance.now();
+  const seen: string[] = [];
+  while (seen.at(-1) !== "UNSUBSCRIBE") {
+    const frame = await peer.frame();
+    seen.push(frame.command);
+    if (frame.command === "UNSUBSCRIBE") await peer.write(`RECEIPT\nreceipt-id:${frame.get("receipt")}\n\n\0`);
+  }
+  if (givesBack) await takeBack(peer);
+  await loop;
+  assertLess(performance.now() - start, 5000);
+  return seen;
+}
+
+clientTest(
+  "`consume()` asks for twice its concurrency, 10 at least, where the broker knows a prefetch",
+  async (rig) => {
+    const activemq = "server:ActiveMQ/5.17.2\n";
+    const artemis = "server:ActiveMQ-Artemis/2.31.2 ActiveMQ Artemis Messaging Engine\n";
+    for (
+      const [server, options, header, value] of [
+        [RABBITMQ, {}, "prefetch-count", "10"],
+        [RABBITMQ, { concurrency: 20 }, "prefetch-count", "40"],
+        [RABBITMQ, { prefetch: 3 }, "prefetch-count", "3"],
+        [RABBITMQ, { headers: { "prefetch-count": "7" } }, "prefetch-count", "7"],
+        [RABBITMQ, { ack: "client" }, "prefetch-count", "10"],
+        [RABBITMQ, { ack: "auto" }, "prefetch-count", undefined],
+        [activemq, { concurrency: 6 }, "activemq.prefetchSize", "12"],
+        [artemis, {}, "activemq.prefetchSize", undefined],
+        ["", {}, "prefetch-count", undefined],
+      ] as const
+    ) {
+      const work = await begin(rig, () => {}, options, server);
+      assertEquals(work.subscribe.get(header), value, `${server} ${JSON.stringify(options)}`);
+      await work.end();
+    }
+  },
+);
+
+clientTest("`respond()` asks for a prefetch, and so does a subscription that acknowledges", async (rig) => {
+  const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
+  const [, asked] = await Promise.all([stomp.respond("/queue/a", () => {}), confirm(peer, "SUBSCRIBE")]);
+  const options = { ack: "client-individual" } as const;
+  const [, plain] = await Promise.all([stomp.subscribe("/queue/b", options), confirm(peer, "SUBSCRIBE")]);
+  assertEquals([asked.get("prefetch-count"), plain.get("prefetch-count")], ["10", "1024"]);
+});
+
+clientTest(
+  "`consume()` refuses mode client with a concurrency above 1, and numbers that make no sense",
+  async (rig) => {
+    const { stomp, peer } = await rig.pair();
+    for (const call of ["consume", "respond"] as const) {
+      await assertRejects(
+        () => stomp[call]("/queue/a", () => {}, { ack: "client", concurrency: 2 }) as Promise<unknown>,
+        RangeError,
+        "concurrency has to be 1",
+      );
+    }
+    await assertRejects(() => stomp.consume("/queue/a", () => {}, { concurrency: 1.5 }), RangeError, "1.5");
+    await assertRejects(() => stomp.consume("/queue/a", () => {}, { concurrency: Infinity }), RangeError, "Infinity");
+    await assertRejects(
+      () => stomp.consume("/queue/a", () => {}, { retry: { attempts: 0 } }),
+      RangeError,
+      "attempts is 0",
+    );
+    await assertRejects(() => stomp.consume("/queue/a", () => {}, { retry: { delay: -1 } }), RangeError, "-1");
+    const last = stomp.consume("/queue/a", () => {}, { ack: "client", signal: AbortSignal.timeout(50) });
+    await confirm(peer, "SUBSCRIBE"); // the first frame of all
+    await confirm(peer, "UNSUBSCRIBE");
+    await last;
+  },
+);
+
+clientTest(
+  "a message that comes again at once is held for longer each time, and takes no place meanwhile",
+  async (rig) => {
+    const attempts: number[] = [];
+    const seen: string[] = [];
+    const work = await begin(rig, (message) => {
+      seen.push(message.id);
+      if (message.id !== "bad") return;
+      attempts.push(message.attempts);
+      throw new Error("bad");
+    });
+    await work.deliver("bad");
+    await work.peer.frame("NACK");
+    const start = performance.now();
+    const times: number[] = [];
+    for (let n = 0; n < 3; n++) {
+      await work.deliver("bad", "redelivered:true\n");
+      await work.deliver(`good ${n}`);
+      assertEquals((await work.peer.frame("ACK")).get("id"), `good ${n}`); // while the bad one is held
+      await work.peer.frame("NACK");
+      times.push(performance.now() - start);
+    }
+    assertEquals(attempts, [1, 2, 3, 4]);
+    assertEquals(seen.length, 7);
+    for (const [n, least] of [90, 280, 670].entries()) assertGreaterOrEqual(times[n]!, least);
+    assertEquals(await work.end(), ["UNSUBSCRIBE"]);
+  },
+);
+
+clientTest("a message that fails again is not held where it does not come again, or comes late enough", async (rig) => {
+  const fail = () => {
+    throw new Error("bad");
+  };
+  const dropped = await begin(rig, fail, { nackHeaders: { requeue: "false" } });
+  const start = performance.now();
+  await dropped.deliver("m1", "redelivered:true\nx-delivery-count:12\n");
+  await dropped.peer.frame("NACK");
+  assertLess(performance.now() - start, 5000);
+  await dropped.end();
+  // The handler itself takes longer than the pause.
+  const slow = await begin(rig, ({ attempts }) => {
+    return new Promise((resolve) => setTimeout(resolve, attempts === 1 ? 0 : 850)).then(fail);
+  });
+  await slow.deliver("m1");
+  await slow.peer.frame("NACK");
+  await slow.deliver("m1", "redelivered:true\nx-delivery-count:4\n");
+  const again = performance.now();
+  await slow.peer.frame("NACK");
+  assertLess(performance.now() - again, 1500); // and not 850 + 800
+  await slow.end();
+});
+
+clientTest("in mode client nothing is handled before the message that is held is refused", async (rig) => {
+  const seen: string[] = [];
+  const work = await begin(rig, (message) => {
+    seen.push(message.id);
+    if (message.id === "bad") throw new Error("bad");
+  }, { ack: "client" });
+  await work.deliver("bad", "redelivered:true\n");
+  await work.deliver("good");
+  assertEquals((await work.peer.frames(2)).map(({ command }) => command), ["NACK", "ACK"]);
+  assertEquals(seen, ["bad", "good"]);
+  await work.end();
+});
+
+clientTest("STOMP 1.0, which has no NACK: a message that fails ends the loop and is not acknowledged", async (rig) => {
+  for (const lines of ["redelivered:false\n", "redelivered:true\n"]) {
+    const { stomp, peer } = await rig.pair({}, "1.0", RABBITMQ);
+    const loop = stomp.consume("/queue/a", (message) => {
+      if (message.id === "bad") throw new Error("bad");
+    }, { ack: "client" });
+    const rejected = assertRejects(() => loop, AcknowledgeError, "STOMP 1.0");
+    await confirm(peer, "SUBSCRIBE");
+    await peer.write(message("sub-1", "bad", lines) + message("sub-1", "good"));
+    await confirm(peer, "UNSUBSCRIBE"); // and no ACK before it
+    await takeBack(peer);
+    await rejected;
+  }
+});
+
+clientTest("a loop that ends leaves to the broker what is held, and what waits for another attempt", async (rig) => {
+  for (const options of [{}, { retry: { attempts: 5, delay: 60_000 } }]) {
+    for (const how of ["signal", "drain", "unsubscribe"] as const) {
+      const failed = Promise.withResolvers<Message>();
+      const work = await begin(rig, (message) => {
+        failed.resolve(message);
+        throw new Error("bad");
+      }, { ...options, nackHeaders: { "x-delay": "1" } });
+      await work.deliver("m1", "redelivered:true\nx-delivery-count:20\n");
+      const subscription = (await failed.promise).subscription as Subscription;
+      await settle();
+      if (how === "signal") assertEquals(await work.end(), ["UNSUBSCRIBE"]);
+      else {
+        const ending = subscription[how]();
+        assertEquals(await frames(work.peer, work.loop, true), ["UNSUBSCRIBE"]);
+        await ending;
+      }
+      assertEquals(subscription.acknowledged, 0);
+    }
+  }
+});
+
+clientTest("a handler that throws while the loop ends leaves its message to the broker", async (rig) => {
+  const errors: string[] = [];
+  const over = new AbortController();
+  const work = await begin(rig, async () => {
+    over.abort();
+    await settle();
+    throw new Error("interrupted");
+  }, { signal: over.signal, onError: (error, message) => errors.push(`${message.id}: ${(error as Error).message}`) });
+  await work.deliver("m1");
+  assertEquals(await frames(work.peer, work.loop, true), ["UNSUBSCRIBE"]);
+  assertEquals(errors, ["m1: interrupted"]);
+});
+
+clientTest("a handler is not run again for a message whose connection is gone", async (rig) => {
+  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+  const over = new AbortController();
+  const runs: number[] = [];
+  const loop = stomp.consume("/queue/a", (message) => {
+    runs.push(message.epoch);
+    if (runs.length === 1) stomp.reconnect();
+    if (runs.length < 3) throw new Error("not yet");
+    over.abort();
+  }, { signal: over.signal, retry: { attempts: 3, delay: 20 } });
+  await confirm(peer, "SUBSCRIBE");
+  await peer.write(message("sub-1", "m1"));
+  const next = await server.welcome();
+  await confirm(next, "SUBSCRIBE");
+  await next.write(message("sub-1", "m1", "redelivered:true\n"));
+  assertEquals(await frames(next, loop), ["ACK", "UNSUBSCRIBE"]);
+  assertEquals([runs.length, runs[0]! < runs[1]!, runs[1] === runs[2]], [3, true, true]);
+});
+
+clientTest("the pause before another attempt ends with the connection", async (rig) => {
+  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+  const over = new AbortController();
+  const loop = stomp.consume("/queue/a", (message) => {
+    if (!message.redelivered) throw new Error("bad");
+    over.abort();
+  }, { signal: over.signal, retry: { attempts: 2, delay: 60_000 } });
+  await confirm(peer, "SUBSCRIBE");
+  await peer.write(message("sub-1", "m1"));
+  await settle();
+  await peer.close();
+  const next = await server.welcome();
+  await confirm(next, "SUBSCRIBE");
+  await next.write(message("sub-1", "m1", "redelivered:true\n"));
+  assertEquals(await frames(next, loop), ["ACK", "UNSUBSCRIBE"]); // the only place is free
+});
+
+clientTest("`drain()` and `disconnect()` in a handler do not wait for the handler", async (rig) => {
+  const drains: Record<string, (stomp: Stomp, message: Message) => Promise<void>> = {
+    "stomp.drain": (stomp) => stomp.drain(),
+    "stomp.drain, a second time": (stomp) => (stomp.drain(), stomp.drain()),
+    "stomp.disconnect": (stomp) => stomp.disconnect(),
+    "subscription.drain": (_, message) => (message.subscription as Subscription).drain(),
+    "acknowledged, then drained": async (stomp, message) => {
+      await settle();
+      await message.ack();
+      await stomp.drain();
+    },
+  };
+  for (const ack of ["client-individual", "client", "auto"] as const) {
+    for (const [name, drain] of Object.entries(drains)) {
+      if (ack === "auto" && name.startsWith("acknowledged")) continue;
+      const broker = await rig.broker();
+      const stomp = await rig.connect(broker.url);
+      for (const text of ["quit", "more"]) await stomp.send("/queue/a", text);
+      const start = performance.now();
+      await stomp.consume("/queue/a", async (message) => {
+        if (message.text() === "quit") await drain(stomp, message);
+      }, { ack });
+      assertLess(performance.now() - start, 5000, `${ack}: ${name}`);
+    }
+  }
+});
+
+clientTest(
+  "`drain()` in a handler waits for the other handlers, and for its own that does not wait for it",
+  async (rig) => {
+    const broker = await rig.broker();
+    const stomp = await rig.connect(broker.url);
+    for (const text of ["slow", "quit"]) await stomp.send("/queue/a", text);
+    await stomp.consume("/queue/a", async (message) => {
+      if (message.text() === "slow") await new Promise((resolve) => setTimeout(resolve, 100));
+      else stomp.drain();
+    }, { concurrency: 2 });
+    await stomp.closed;
+    assertEquals(broker.stats.messages, 0);
+  },
+);

@@ -1,0 +1,67 @@
+/** Who holds on to what was received: nothing that somebody still has is read over. */
+import { assertEquals } from "#assert";
+import { test } from "#test";
+import { Broker } from "../../broker/broker.ts";
+import { FrameDecoder } from "../../codec/decoder.ts";
+import { Stomp } from "../../client/stomp.ts";
+import { octets } from "../fixtures/decoding.ts";
+
+const WIRE = "MESSAGE\nfoo:bar\n\nhello\0MESSAGE\nfoo:baz\n\nworld\0";
+
+test("a decoder holds a chunk of which somebody has a view, and no other that is ASCII", () => {
+  const bodies: Uint8Array[] = [];
+  const decoder = new FrameDecoder({ onFrame: (frame) => frame.header("foo") === "baz" && bodies.push(frame.body) });
+  decoder.push(octets(WIRE));
+  assertEquals([decoder.holdsChunk, bodies.length], [true, 1]);
+  const reading = new FrameDecoder({ onFrame: (frame) => [frame.text(), frame.headers, frame.bodyLength] });
+  reading.push(octets(WIRE));
+  assertEquals(reading.holdsChunk, false);
+  reading.push(octets(WIRE.replace("hello", "h\xe9llo")));
+  assertEquals(reading.holdsChunk, true);
+  // In another charset text is read from the body: so it is when the library itself tells of an ERROR.
+  reading.push(octets("ERROR\ncontent-type:text/plain;charset=iso-8859-1\n\nno\0"));
+  assertEquals(reading.holdsChunk, true);
+  reading.push(octets("\n\n"));
+  assertEquals(reading.holdsChunk, false);
+});
+
+test("a decoder holds the chunk that a cut frame ends in, where its body is a view on that", () => {
+  for (
+    const { cut, body, held } of [
+      { cut: 4, body: "h\xe9llo", held: true },
+      { cut: 4, body: "hello", held: false },
+      { cut: 18, body: "h\xe9llo", held: false }, // in the body: that is put together elsewhere
+    ]
+  ) {
+    const bodies: string[] = [];
+    const decoder = new FrameDecoder({ onFrame: (frame) => bodies.push(frame.text()) });
+    const wire = octets(`MESSAGE\nfoo:bar\n\n${body}\0`);
+    decoder.push(wire.slice(0, cut));
+    decoder.push(wire.slice(cut));
+    assertEquals([bodies.length, decoder.holdsChunk], [1, held], `${body}, cut at ${cut}`);
+  }
+});
+
+for (const [kind, letter] of [["ASCII", "x"], ["more than ASCII", "é"]] as const) {
+  test(`what waits is as it was sent when much has come since, where bodies are ${kind}`, async () => {
+    const broker = await Broker.listen();
+    const stomp = await Stomp.connect(broker.url);
+    // Some are most of what is read at a time, which is why the broker keeps them where they are.
+    const bodies = Array.from({ length: 2000 }, (_, i) => `${i}:${letter.repeat(i % 100 === 99 ? 20_000 : i % 50)}`);
+    // In many reads: each would be read over by the next one.
+    for (let from = 0; from < bodies.length; from += 20) {
+      await Promise.all(bodies.slice(from, from + 20).map((body) => stomp.send("/queue/held", body)));
+    }
+    const received: string[] = [];
+    const views: Uint8Array[] = [];
+    for await (const message of await stomp.subscribe("/queue/held")) {
+      views.push(message.body);
+      received.push(message.text());
+      if (received.length === bodies.length) break;
+    }
+    assertEquals(received, bodies);
+    assertEquals(views.map((view) => new TextDecoder().decode(view)), bodies);
+    await stomp.disconnect();
+    await broker.close();
+  });
+}

@@ -1,0 +1,95 @@
+/** How often a message was delivered: by the broker's counters, or as the client has counted. */
+import { assertEquals } from "#assert";
+import { Broker } from "../../broker/broker.ts";
+import { Stomp } from "../../client/stomp.ts";
+import { test } from "#test";
+import { clientTest, subscribed } from "../support/client_rig.ts";
+import { message } from "../support/raw_server.ts";
+
+const INDIVIDUAL = { ack: "client-individual" } as const;
+
+/** A message as RabbitMQ delivers it: the id is that of the delivery. */
+function delivery(tag: number, body: string, lines = ""): string {
+  const id = `T_sub-1@@session-x@@${tag}`;
+  return `MESSAGE\nsubscription:sub-1\nmessage-id:${id}\nack:${id}\ndestination:/queue/a\n${lines}\n${body}\0`;
+}
+
+clientTest("`attempts` is what the broker counts, the larger of two counters", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
+  for (
+    const [lines, attempts] of [
+      ["redelivered:false\n", 1],
+      ["redelivered:true\nx-delivery-count:3\n", 4],
+      ["redelivered:true\nx-acquired-count:5\nx-delivery-count:2\n", 6],
+      ["redelivered:true\nx-acquired-count:1\n", 2],
+      ["redelivered:true\nx-delivery-count:many\n", 2],
+      ["redelivered:true\n", 2],
+      ["", 1],
+    ] as const
+  ) {
+    await peer.write(message("sub-1", "m", lines));
+    assertEquals((await subscription.take())!.attempts, attempts, lines);
+  }
+});
+
+clientTest("`attempts` is counted by what a message holds where its id changes", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
+  const deliver = async (tag: number, body: string, redelivered: boolean) => {
+    await peer.write(delivery(tag, body, `redelivered:${redelivered}\nx-a:1\n`));
+    const one = (await subscription.take())!;
+    const { attempts } = one;
+    await one.nack();
+    await peer.frame("NACK");
+    return attempts;
+  };
+  assertEquals([await deliver(1, "x", false), await deliver(2, "x", true), await deliver(3, "x", true)], [1, 2, 3]);
+  assertEquals([await deliver(4, "y", false), await deliver(5, "y", true)], [1, 2]);
+  // One that looks like it is another message when it is delivered for the first time.
+  assertEquals([await deliver(6, "x", false), await deliver(7, "x", true)], [1, 2]);
+});
+
+clientTest(
+  "`attempts` counts no message that was refused for good, and one that was not refused here as 2",
+  async (rig) => {
+    const { stomp, peer } = await rig.pair();
+    const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
+    for (const requeue of ["false", "true"]) {
+      await peer.write(message("sub-1", "m1", "redelivered:true\n"));
+      const one = (await subscription.take())!;
+      assertEquals(one.attempts, 2);
+      await one.nack({ headers: { requeue } });
+      await peer.frame("NACK");
+    }
+    await peer.write(message("sub-1", "m1", "redelivered:true\n"));
+    assertEquals((await subscription.take())!.attempts, 2);
+  },
+);
+
+test("`attempts` rises with each refusal, for another subscription of the client as well", async () => {
+  await using broker = await Broker.listen();
+  await using stomp = await Stomp.connect(broker.url);
+  await stomp.send("/queue/a", "bad");
+  for (const attempts of [1, 2, 3]) {
+    const subscription = await stomp.subscribe("/queue/a", INDIVIDUAL);
+    const one = (await subscription.take())!;
+    assertEquals(one.attempts, attempts);
+    await one.nack();
+    await subscription.unsubscribe();
+  }
+});
+
+clientTest("messages whose ids are those of deliveries are told apart by their bodies", async (rig) => {
+  const { stomp, peer } = await rig.pair();
+  const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
+  await peer.write(delivery(1, "one"));
+  await (await subscription.take())!.nack();
+  await peer.frame("NACK");
+  await peer.write(delivery(2, "two", "redelivered:true\n") + delivery(3, "one", "redelivered:true\n"));
+  await (await subscription.take())!.nack();
+  await peer.frame("NACK");
+  assertEquals((await subscription.take())!.attempts, 2);
+  await peer.write(delivery(4, "two", "redelivered:true\n") + delivery(5, "two", "redelivered:true\n"));
+  assertEquals((await subscription.take())!.attempts, 2);
+});

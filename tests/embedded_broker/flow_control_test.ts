@@ -1,0 +1,139 @@
+/** That much, or a peer that does not read, makes the broker neither lose order nor fill up. */
+import { assert, assertEquals, assertGreater, assertLess } from "#assert";
+import { test } from "#test";
+import { brokerTest } from "../support/broker_rig.ts";
+import { testCore } from "../support/test_core.ts";
+
+const KIB = "x".repeat(1024);
+
+brokerTest("a subscriber that does not read gets what its connection takes; the rest waits", async (rig) => {
+  const slow = rig.openMemory();
+  await slow.connect("1.2");
+  await slow.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
+  await slow.settled();
+  const sender = await rig.connected();
+  for (let i = 0; i < 2000; i++) await sender.write(`SEND\ndestination:/queue/a\n\n${i} ${KIB}\0`);
+  await sender.settled();
+  // 2 MiB were sent: 64 KiB are on the way, 256 KiB in the socket's buffer.
+  assertGreater(rig.broker.stats.messages, 1500);
+  const messages = await slow.frames(2000, "MESSAGE");
+  assertEquals(messages.map(({ body }) => Number.parseInt(body)), Array.from({ length: 2000 }, (_, i) => i));
+  assertEquals(rig.broker.stats.messages, 0);
+});
+
+brokerTest("what one subscriber does not read, another can have", async ({ broker, openMemory, connected }) => {
+  const slow = openMemory();
+  await slow.connect("1.2");
+  const quick = await connected();
+  for (const peer of [slow, quick]) {
+    await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
+    await peer.settled();
+  }
+  const sender = await connected();
+  for (let i = 0; i < 2000; i++) await sender.write(`SEND\ndestination:/queue/a\n\n${i} ${KIB}\0`);
+  assertEquals(await sender.settled(), []);
+  // A receipt overtakes what the broker has not sent yet; when it has sent all, the next one comes behind that.
+  let count = 0;
+  do count += (await quick.settled()).length; while (broker.stats.messages > 0);
+  count += (await quick.settled()).length;
+  assertGreater(count, 1000);
+});
+
+brokerTest("two subscriptions of a slow connection both get their share", async ({ openMemory, connected }) => {
+  const sender = await connected();
+  for (let i = 0; i < 1500; i++) {
+    for (const name of "ab") await sender.write(`SEND\ndestination:/queue/${name}\n\n${i} ${KIB}\0`);
+  }
+  await sender.settled();
+  const slow = openMemory();
+  await slow.connect("1.2");
+  await slow.write("SUBSCRIBE\nid:a\ndestination:/queue/a\n\n\0SUBSCRIBE\nid:b\ndestination:/queue/b\n\n\0");
+  const count: Record<string, number> = { a: 0, b: 0 };
+  for (const { get } of await slow.frames(1500, "MESSAGE")) count[get("subscription")!]!++;
+  assertGreater(Math.min(...Object.values(count)), 300);
+});
+
+brokerTest("20,000 messages arrive once and in order, with a RECEIPT each", async ({ broker, connected }) => {
+  const COUNT = 20_000;
+  const sender = await connected();
+  const receiver = await connected();
+  const sending = async () => {
+    for (let i = 0; i < COUNT;) {
+      let frames = "";
+      for (const end = i + 500; i < end; i++) frames += `SEND\ndestination:/queue/a\nreceipt:${i}\n\n${i}\0`;
+      await sender.write(frames);
+    }
+  };
+  const sent = sending();
+  for (let i = 0; i < COUNT; i++) assertEquals((await sender.frame("RECEIPT")).get("receipt-id"), String(i));
+  await sent;
+  await receiver.write("SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client-individual\nprefetch-count:100\n\n\0");
+  for (let i = 0; i < COUNT; i++) {
+    const message = await receiver.frame("MESSAGE");
+    assertEquals(message.body, String(i));
+    await receiver.write(`ACK\nid:${message.get("ack")}\n\n\0`);
+  }
+  assertEquals(await receiver.settled(), []);
+  assertEquals(broker.stats.messages, 0);
+});
+
+brokerTest("a body of 20 MiB goes through, and keeps nobody else waiting", async ({ connected }) => {
+  const [sender, receiver] = [await connected(), await connected()];
+  await receiver.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
+  const size = 20 << 20;
+  await sender.write(`SEND\ndestination:/queue/a\ncontent-length:${size}\n\n`);
+  const writing = sender.write(new Uint8Array(size + 1));
+  assertEquals((await (await connected()).settled()).length, 0);
+  await writing;
+  assertEquals((await receiver.frame("MESSAGE")).get("content-length"), String(size));
+});
+
+test("a peer that does not read its answers is not read any more until it does", async () => {
+  const { wire, say } = testCore().join();
+  wire.fill();
+  let count = 0;
+  for (; !wire.paused && count < 100_000; count++) say("SEND", { destination: "/topic/a", receipt: "r".repeat(100) });
+  // About a mebibyte of answers.
+  assertLess(count, 10_000);
+  await wire.drain();
+  assertEquals(wire.paused, false);
+  assertEquals(wire.sent.length, count + 1);
+});
+
+test("messages do not pause a peer: it may be too busy reading them to read on", () => {
+  const { wire, say } = testCore().join();
+  wire.fill();
+  say("SUBSCRIBE", { id: "0", destination: "/queue/a" });
+  for (let i = 0; i < 100; i++) say("SEND", { destination: "/queue/a" }, "x".repeat(100_000));
+  assertEquals(wire.paused, false);
+  assertEquals(wire.sent.map(({ command }) => command), ["CONNECTED", "MESSAGE"]);
+});
+
+test("the core's frames can be read without a wire, too", () => {
+  const { wire, say } = testCore().join();
+  say("SUBSCRIBE", { id: "0", destination: "/queue/a", ack: "client" });
+  say("SEND", { destination: "/queue/a", "a:b": "c\nd" }, "hi");
+  const message = wire.sent[1]!;
+  assertEquals(message.text(), "hi");
+  assertEquals(message.headers["a:b"], "c\nd");
+  assertEquals(message.header("subscription"), "0");
+  assertEquals(message.headers["content-length"], "2");
+});
+
+test("a peer that leaves in the middle loses nothing and gets nothing more", async () => {
+  const { core, join } = testCore();
+  const one = join();
+  const two = join();
+  one.wire.fill();
+  one.say("SUBSCRIBE", { id: "0", destination: "/queue/a", ack: "client" });
+  for (let i = 0; i < 10; i++) two.say("SEND", { destination: "/queue/a" }, String(i));
+  assertEquals(one.wire.sent.length, 2);
+  core.leave(one.peer);
+  core.leave(one.peer);
+  await one.wire.drain();
+  assertEquals(one.wire.sent.length, 2);
+  one.say("SEND", { destination: "/queue/a" }, "too late");
+  two.say("SUBSCRIBE", { id: "0", destination: "/queue/a" });
+  assertEquals(two.wire.sent.slice(1).map((frame) => frame.text()).join(""), "0123456789");
+  assert(!one.wire.ended);
+});

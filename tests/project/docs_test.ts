@@ -1,0 +1,117 @@
+/**
+ * Documentation that works: every example in README.md, docs/ and the docstrings type-checks, and runs as it stands in
+ * this runtime, against a broker of its own in the place of `localhost:61613`. Under Deno it gets `--allow-net` and
+ * nothing else, which is what the documentation promises.
+ */
+import { rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import process from "node:process";
+import { assert, assertEquals } from "#assert";
+import { test } from "#test";
+import { Broker } from "../../broker/broker.ts";
+import { type Example, findExamples, needsBroker, toProgram } from "../support/examples.ts";
+import { run } from "../support/process.ts";
+import { files, LIBRARY, makeFolder, readText, ROOT } from "../support/project.ts";
+import { runtime } from "../support/runtime.ts";
+
+/** An example that takes longer does not end. */
+const LIMIT = 30_000;
+
+/** How a user of this runtime starts a program. */
+const START: string[] = { deno: ["run", "--no-prompt", "--allow-net"], bun: ["run"], node: [] }[runtime];
+
+// README.md is named, so that its absence is an error and not a lack of examples.
+const PAGES = ["README.md", ...files("docs/**/*.md"), ...files(...LIBRARY)];
+const EXAMPLES: Example[] = PAGES.flatMap((file) => findExamples(file, readText(file)));
+
+/** Calls the function with a folder inside the checkout, where programs find the library under its own name. */
+async function withFolder(fn: (folder: string) => Promise<void>): Promise<void> {
+  const folder = makeFolder("examples");
+  try {
+    await fn(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Writes the program of an example, named after its place so that errors tell where it is. */
+function write(folder: string, { place, code }: Example, port?: number): string {
+  const path = join(folder, `${place.replace(/\W/g, "_")}.ts`);
+  // An example without an import would be a script, whose names are everybody's.
+  writeFileSync(path, `${toProgram(code, port)}\nexport {};\n`);
+  return path;
+}
+
+/** Runs programs of this checkout with the runtime that runs this. */
+function start(args: string[], timeout: number) {
+  return run(process.execPath, args, { cwd: ROOT, timeout, env: { DENO_NO_PACKAGE_JSON: "1", NO_COLOR: "1" } });
+}
+
+async function runExample(example: Example): Promise<void> {
+  await withFolder(async (folder) => {
+    const broker = needsBroker(example.code) ? await Broker.listen() : undefined;
+    try {
+      const result = await start([...START, write(folder, example, broker?.port)], LIMIT);
+      assert(result.ok, `${example.place} failed with ${result.ending}\n${result.output}`);
+    } finally {
+      await broker?.close();
+    }
+  });
+}
+
+test({
+  name: "all examples type-check",
+  ignore: runtime !== "deno" || EXAMPLES.length === 0, // Bun and Node have no type checker.
+  timeout: 4 * LIMIT,
+  fn: () =>
+    withFolder(async (folder) => {
+      const paths = EXAMPLES.map((example) => write(folder, example));
+      assertEquals(new Set(paths.map((path) => basename(path))).size, EXAMPLES.length);
+      const result = await start(["check", "--quiet", ...paths], 3 * LIMIT);
+      assert(result.ok, `deno check failed with ${result.ending}\n${result.output}`);
+    }),
+});
+
+for (const example of EXAMPLES) {
+  if (example.noRun) continue;
+  test({ name: `the example at ${example.place} runs`, timeout: 2 * LIMIT, fn: () => runExample(example) });
+}
+
+const MARKDOWN = `
+\`\`\`ts
+await connect("stomp://guest:guest@localhost:61613");
+\`\`\`
+  \`\`\`\`typescript no-run
+  if (a) {
+    \`\`\`
+  }
+  \`\`\`\`
+\`\`\`sh
+deno task demo
+\`\`\`
+`;
+
+test("examples are found in Markdown and in docstrings, with their place", () => {
+  const [first, second] = findExamples("a.md", MARKDOWN);
+  assertEquals(findExamples("a.md", MARKDOWN).length, 2);
+  assertEquals(first, {
+    place: "a.md:2",
+    code: 'await connect("stomp://guest:guest@localhost:61613");\n',
+    noRun: false,
+  });
+  assertEquals(second, { place: "a.md:5", code: "if (a) {\n  ```\n}\n", noRun: true });
+  const source =
+    `/** No. */\n/**\n * Yes:\n * \`\`\`ts\n * a(\n *   1,\n * );\n * \`\`\`\n */\nconst text = "/** \`\`\`ts */";\n`;
+  assertEquals(findExamples("a.ts", source), [{ place: "a.ts:4", code: "a(\n  1,\n);\n", noRun: false }]);
+});
+
+test("an example's broker takes the place of localhost:61613", () => {
+  assert(needsBroker("stomp://localhost:61613/vhost"));
+  assert(needsBroker('new Stomp("localhost", 61613)'));
+  assert(!needsBroker("stomp://localhost:616133"));
+  assertEquals(
+    toProgram('a("stomp://u:p@localhost:61613", "localhost", 61613)', 7),
+    'a("stomp://u:p@127.0.0.1:7", "127.0.0.1", 7)',
+  );
+  assertEquals(toProgram('import "jsr:@x/stompy/frame";', undefined), 'import "@x/stompy/frame";');
+});

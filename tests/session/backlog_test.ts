@@ -1,0 +1,173 @@
+/** What waiting frames keep in memory: no more than twice their size, whatever the chunks were that they came in. */
+import { assert, assertEquals, assertGreater, assertLess } from "#assert";
+import { test } from "#test";
+import { BoundedQueue } from "../../base/bounded_queue.ts";
+import { FrameDecoder } from "../../codec/decoder.ts";
+import { type Frame, viewOf } from "../../codec/frame.ts";
+import { Backlog } from "../../session/backlog.ts";
+import { octets } from "../fixtures/decoding.ts";
+
+const encoder = new TextEncoder();
+const KIB = 1024;
+const SLACK = 1024 * KIB;
+
+/** Inboxes behind one decoder; a message goes into the one whose number its `to` says. */
+function inboxes(count: number, ownChunks = false) {
+  const backlog = new Backlog();
+  const all = Array.from({ length: count }, () => new BoundedQueue<Frame>(backlog, () => {}, { items: Infinity }));
+  const decoder = new FrameDecoder({ ownChunks, onFrame: (frame) => all[Number(frame.header("to"))]?.put(frame) });
+  return { backlog, all, decoder };
+}
+
+/** As it is on the wire, in Latin-1. */
+function message(to: number | string, id: number, body: string, more = ""): string {
+  return `MESSAGE\nto:${to}\nsubscription:some-subscription\nid:${id}\n${more}\n${body}\0`;
+}
+
+/** A chunk of 64 KiB or more, most of which is of no interest. */
+function sparse(frame: string, fill: Uint8Array = LINES): Uint8Array {
+  const head = octets(frame);
+  const chunk = new Uint8Array(head.length + fill.length);
+  chunk.set(head);
+  chunk.set(fill, head.length);
+  return chunk;
+}
+
+/** Bytes of all memory that frames keep. */
+function memoryOf(frames: readonly Frame[]): number {
+  const chunks = frames.map((frame) => viewOf(frame)!.chunk);
+  const all = new Map(chunks.map((chunk) => [chunk.memory, chunk.memorySize]));
+  return [...all.values()].reduce((sum, size) => sum + size, 0);
+}
+
+const LINES = new Uint8Array(64 * KIB).fill(10);
+
+const FILLS: Record<string, Uint8Array> = {
+  "heart-beats": LINES,
+  "messages for another one": octets(message("nobody", 0, "x".repeat(1000)).repeat(60)),
+};
+const BODIES = { "text": "x", "octets": "\xff" };
+
+for (const [fillName, fill] of Object.entries(FILLS)) {
+  for (const [bodyName, body] of Object.entries(BODIES)) {
+    for (const ownChunks of [false, true]) {
+      const memory = ownChunks ? "memory of their own" : "memory that is used again";
+      test(`hundreds of small messages (${bodyName}) among ${fillName} keep little memory, in chunks of ${memory}`, () => {
+        const { backlog, all: [inbox], decoder } = inboxes(1, ownChunks);
+        let most = 0;
+        for (let id = 0; id < 300; id++) {
+          decoder.push(sparse(message(0, id, body), fill));
+          most = Math.max(most, backlog.kept - backlog.bytes * 2);
+        }
+        // Half of the slack, so that the next look is not due at once, and the chunk that was read last.
+        assertLess(most, SLACK + 1);
+        const frames = Array.from({ length: 300 }, () => inbox!.takeNow()!);
+        assertLess(memoryOf(frames), SLACK);
+        for (const [id, frame] of frames.entries()) {
+          assertEquals([frame.header("id"), frame.body], [String(id), octets(body)]);
+          assertEquals([frame.subscriptionId, frame.headers["to"]], ["some-subscription", "0"]);
+        }
+        assertEquals([backlog.bytes, backlog.kept, inbox!.bytes], [0, 0, 0]);
+      });
+    }
+  }
+}
+
+test("what many subscriptions keep is counted together, and a chunk that they share once", () => {
+  const { backlog, all, decoder } = inboxes(300);
+  // Each has one message in a chunk of its own.
+  for (let to = 0; to < 300; to++) decoder.push(sparse(message(to, to, "x")));
+  assertLess(backlog.kept, backlog.bytes * 2 + SLACK + 1);
+  for (const [id, inbox] of all.entries()) assertEquals(inbox.takeNow()?.header("id"), String(id));
+  // All have one in the same chunk, and nothing is moved.
+  decoder.push(octets(all.map((_, to) => message(to, to, "x")).join("")));
+  assertEquals(backlog.kept < 2 * backlog.bytes, true);
+  assertGreater(backlog.kept, backlog.bytes);
+});
+
+test("what was moved says the same, however it was cut, escaped and encoded", () => {
+  for (const ownChunks of [false, true]) {
+    const { all: [inbox], decoder } = inboxes(1, ownChunks);
+    const bodies = [
+      "",
+      "plain",
+      "h\xc3\xa9",
+      "\xff\xfe",
+      "x".repeat(9000),
+      "\xc3\xa9".repeat(9000),
+      "y".repeat(40_000),
+    ];
+    const lines = ["", "a\\cb:c\\nd\n", "name:h\xc3\xa9\n", "content-type:text/plain;charset=iso-8859-1\n"];
+    const expected: unknown[] = [];
+    const reading = new FrameDecoder({ ownChunks, onFrame: (frame) => expected.push(contentOf(frame)) });
+    let id = 0;
+    for (let round = 0; round < 8; round++) {
+      for (const body of bodies) {
+        for (const line of lines) {
+          const sized = id % 2 === 0 ? `content-length:${body.length}\n` : "";
+          const bytes = sparse(message(0, id++, body, line + sized));
+          const cut = [0, 20, 200, 9000][round % 4]!;
+          for (const part of [bytes.slice(0, cut), bytes.slice(cut)]) {
+            decoder.push(part);
+            reading.push(part.slice());
+          }
+        }
+      }
+    }
+    const waiting = inbox!.length;
+    const found: unknown[] = [];
+    for (let frame = inbox!.takeNow(); frame; frame = inbox!.takeNow()) found.push(contentOf(frame));
+    assertEquals(found, expected);
+    assertEquals(waiting, expected.length);
+  }
+});
+
+function contentOf(frame: Frame): unknown {
+  return [frame.subscriptionId, frame.escapedHeader("id"), { ...frame.headers }, frame.text(), frame.body.slice()];
+}
+
+test("chunks that are full of what waits are left as they are", () => {
+  const { backlog, all: [inbox], decoder } = inboxes(1);
+  const chunk = encoder.encode(Array.from({ length: 500 }, (_, id) => message(0, id, "x".repeat(50))).join(""));
+  for (let i = 0; i < 100; i++) decoder.push(chunk.slice());
+  assertLess(backlog.kept, backlog.bytes * 2);
+  // Of which some are taken all the time, as a consumer does that keeps up.
+  for (let i = 0; i < 200; i++) {
+    decoder.push(chunk.slice());
+    for (let taken = 0; taken < 500; taken++) assert(inbox!.takeNow());
+  }
+  assertLess(backlog.kept, backlog.bytes * 2 + SLACK + 1);
+});
+
+test("64 MiB in all queues together are too much, and a queue that ends does not count", () => {
+  const told: [boolean, string | undefined][] = [];
+  const backlog = new Backlog((full, frame) => told.push([full, frame?.header("id")]));
+  const limits = { items: Infinity, bytes: Infinity };
+  const queues = [1, 2, 3].map(() => new BoundedQueue<Frame>(backlog, () => {}, { ...limits, bytes: 2 ** 26 }));
+  let id = 0;
+  const decoder = new FrameDecoder({ onFrame: (frame) => queues[id % 3]!.put(frame) });
+  const body = "x".repeat(2 ** 20);
+  const push = () => decoder.push(encoder.encode(message(0, ++id, body)));
+  while (!backlog.full) push();
+  assertEquals([told, id, queues.map(({ fill }) => fill)], [[[true, "64"]], 64, ["room", "room", "room"]]);
+  queues[0]!.takeNow();
+  assertEquals([backlog.full, told.length], [false, 2]);
+  push();
+  assertEquals([backlog.full, told.at(-1)], [true, [true, undefined]]); // no news until half was taken
+  queues[0]!.end();
+  queues[1]!.end();
+  assertEquals([backlog.full, backlog.bytes], [false, queues[2]!.bytes]);
+  while (queues[0]!.takeNow());
+  assertEquals(backlog.bytes, queues[2]!.bytes);
+  queues[2]!.drop(() => true);
+  assertEquals([backlog.bytes, backlog.kept, queues[2]!.bytes], [0, 0, 0]);
+});
+
+test("a queue that may hold more than 64 MiB by itself may do so", () => {
+  const backlog = new Backlog();
+  const queue = new BoundedQueue<Frame>(backlog, () => {}, { items: Infinity, bytes: 2 ** 27 });
+  const decoder = new FrameDecoder({ onFrame: (frame) => queue.put(frame) });
+  const frame = encoder.encode(message(0, 1, "x".repeat(2 ** 20)));
+  for (let i = 0; i < 100; i++) decoder.push(frame.slice());
+  assertEquals([backlog.full, queue.fill], [false, "room"]);
+});

@@ -1,0 +1,153 @@
+/** ERROR frames that blame no frame: of the connection, of a subscription, and those that may be of either. */
+import { assert, assertEquals, assertRejects } from "#assert";
+import { test } from "#test";
+import { errorScope } from "../../dialects/dialect.ts";
+import { BrokerErrorResponse, SubscriptionError } from "../../base/errors.ts";
+import { Frame } from "../../codec/frame.ts";
+import { clientTest, subscribed, Watcher } from "../support/client_rig.ts";
+import type { RawPeer } from "../support/raw_peer.ts";
+import { confirm, type RawServer, receiptFor } from "../support/raw_server.ts";
+
+/** What RabbitMQ 3.10.8 says when an operator closes its connections (`rabbitmqctl close_all_connections`). */
+const FORCED =
+  `ERROR\nmessage:AMQP channel died\ncontent-type:text/plain\nversion:1.0,1.1,1.2\ncontent-length:152\n\n` +
+  "Reason: {shutdown,\n            {connection_closing,\n                {server_initiated_close,320,\n" +
+  '                    <<"the reason of the operator">>}}}\0\n';
+
+/** What it says for each frame that reaches a channel that is about to die, and for a header that it stumbles over. */
+const PROCESSING =
+  "ERROR\nmessage:Processing error\ncontent-type:text/plain\nversion:1.0,1.1,1.2\ncontent-length:16\n\n" +
+  "Processing error\0\n";
+
+/** What it says when the queue of a subscription is deleted. */
+const CANCELLED = (id: string) =>
+  `ERROR\nmessage:Server cancelled subscription\ncontent-type:text/plain\nsubscription:${id}\n\n` +
+  `The server has canceled a subscription.\nNo more messages will be delivered for "id='${id}'".\n\0\n`;
+
+const HASTY = { reconnect: { delay: 1, maxDelay: 10 } };
+const AS_RABBITMQ = "server:RabbitMQ/3.10.8\n";
+
+/** Takes the next connection as RabbitMQ. */
+function welcome(server: RawServer): Promise<RawPeer> {
+  return server.welcome("1.2", AS_RABBITMQ);
+}
+
+test("each broker's words are known", () => {
+  const scope = (message: string, body = "", family: Parameters<typeof errorScope>[1] = "rabbitmq") =>
+    errorScope(new Frame().buildFrame({ command: "ERROR", headers: { message }, body }), family);
+  const reason = (code: number) =>
+    `Reason: {shutdown,\n {connection_closing,\n  {server_initiated_close,${code},"vhost '/' is deleted"}}}`;
+  assertEquals(scope("AMQP channel died", reason(320)), "connection");
+  assertEquals(scope("AMQP connection died", reason(320)), "connection");
+  assertEquals(scope("connection_forced", "the reason of the operator\n"), "connection");
+  assertEquals(scope("AMQP channel died", reason(541)), "frame");
+  assertEquals(scope("precondition_failed", "PRECONDITION_FAILED - inequivalent arg"), "frame");
+  assertEquals(scope("Unknown destination", "connection_forced\n"), "frame");
+  assertEquals(scope("Processing error", "Processing error"), "unclear");
+  assertEquals(scope("Server cancelled subscription"), "subscription");
+  assertEquals(scope("heart-beat missed", "", "embedded"), "connection");
+  assertEquals(scope("subscriber is too slow", "", "embedded"), "connection");
+  assertEquals(scope("login refused", "", "embedded"), "frame");
+  for (const family of ["activemq", "artemis", "unknown"] as const) {
+    assertEquals(scope("connection_forced", "", family), "frame", family);
+  }
+  assertEquals(errorScope(new Frame().buildFrame({ command: "ERROR" }), "rabbitmq"), "frame");
+});
+
+clientTest("what an operator's closing leaves unconfirmed is sent again", async (rig) => {
+  const { stomp, peer, server } = await rig.pair(HASTY, "1.2", AS_RABBITMQ);
+  const watcher = new Watcher(stomp);
+  const sent = ["a", "b"].map((body) => stomp.send("/queue/a", body));
+  await peer.frames(2, "SEND");
+  await peer.write(FORCED);
+  const next = await welcome(server);
+  assertEquals([(await confirm(next, "SEND")).body, (await confirm(next, "SEND")).body], ["a", "b"]);
+  await Promise.all(sent);
+  await watcher.until("connected");
+  assertEquals(watcher.events.map(({ type }) => type), ["error", "disconnected", "reconnecting", "connected"]);
+  const errors = watcher.events.flatMap((event) => "error" in event ? [event.error] : []);
+  assert(errors.every((error) => error instanceof BrokerErrorResponse));
+});
+
+clientTest("an unclear ERROR is of the connection when that ends", async (rig) => {
+  const { stomp, peer, server } = await rig.pair(HASTY, "1.2", AS_RABBITMQ);
+  const sent = stomp.send("/queue/a", "a");
+  await peer.frame("SEND");
+  await peer.write(PROCESSING + FORCED);
+  const next = await welcome(server);
+  await confirm(next, "SEND");
+  const again = stomp.send("/queue/a", "b");
+  await next.frame("SEND");
+  await next.write(PROCESSING);
+  await next.finish();
+  await confirm(await welcome(server), "SEND");
+  await Promise.all([sent, again]);
+});
+
+clientTest("an unclear ERROR rejects what is not confirmed soon when the connection goes on", async (rig) => {
+  const { stomp, peer } = await rig.pair(HASTY, "1.2", AS_RABBITMQ);
+  const bad = stomp.send("/queue/a", "bad", { headers: { priority: "none" } });
+  const good = stomp.send("/queue/a", "good");
+  await peer.frame("SEND");
+  const asked = await peer.frame("SEND");
+  await peer.write(PROCESSING + receiptFor(asked));
+  await good;
+  const later = stomp.send("/queue/a", "later"); // not to be blamed for what came before it
+  const unconfirmed = await peer.frame("SEND");
+  // It is sent again, alone but for what is not to blame.
+  assertEquals((await peer.frame("SEND")).body, "bad");
+  await peer.write(receiptFor(unconfirmed));
+  await later;
+  await peer.write(PROCESSING);
+  await assertRejects(() => bad, BrokerErrorResponse, "Cannot confirm SEND to /queue/a: Processing error");
+});
+
+clientTest("nothing of an unclear ERROR outlives its connection", async (rig) => {
+  const { stomp, peer } = await rig.pair({ reconnect: false }, "1.2", AS_RABBITMQ);
+  const sent = stomp.send("/queue/a", "a");
+  sent.catch(() => {});
+  await peer.frame("SEND");
+  await peer.write(PROCESSING);
+  await peer.finish();
+  assert((await stomp.closed) instanceof BrokerErrorResponse);
+  await assertRejects(() => sent);
+  // The sanitizer of timers says whether it does.
+});
+
+clientTest("a subscription that the broker cancels ends with an error, and nothing else does", async (rig) => {
+  const { stomp, peer } = await rig.pair(HASTY, "1.2", AS_RABBITMQ);
+  const subscription = await subscribed(stomp, peer);
+  const other = await subscribed(stomp, peer, "/queue/b");
+  const taken = subscription.take();
+  taken.catch(() => {});
+  const sent = stomp.send("/queue/b", "b");
+  const asked = await peer.frame("SEND");
+  await peer.write(CANCELLED(subscription.id) + receiptFor(asked));
+  await sent;
+  const error = await assertRejects(() => taken, SubscriptionError, "Cannot receive from /queue/a: the broker has");
+  assertEquals(error.frame?.headers["message"], "Server cancelled subscription");
+  assertEquals(await subscription.closed, error);
+  await subscription.unsubscribe(); // says nothing: there is nothing to end
+  await peer.write(`MESSAGE\nsubscription:${other.id}\nmessage-id:1\ndestination:/queue/b\n\nb\0`);
+  assertEquals((await other.take())?.text(), "b");
+  // Its id is free, and it is not made anew.
+  const again = await subscribed(stomp, peer, "/queue/a", { id: subscription.id });
+  assertEquals(again.id, subscription.id);
+});
+
+test("BrokerErrorResponse has the quoted reason of an Erlang term", () => {
+  const bodies = [
+    `Reason: {shutdown,\n            {connection_closing,\n                {server_initiated_close,540,\n` +
+    `                    "automatic acknowledgement not supported by stream queue 's' in vhost '/'"}}}`,
+    `Reason: {shutdown,\n            {connection_closing,\n                {server_initiated_close,320,\n` +
+    `                    <<"the reason of the operator">>}}}`,
+  ];
+  const words = bodies.map((body) => {
+    const frame = new Frame().buildFrame({ command: "ERROR", headers: { message: "AMQP channel died" }, body });
+    return new BrokerErrorResponse(frame).message;
+  });
+  assertEquals(words, [
+    "Broker answered ERROR: AMQP channel died (automatic acknowledgement not supported by stream queue 's' in vhost '/')",
+    "Broker answered ERROR: AMQP channel died (the reason of the operator)",
+  ]);
+});

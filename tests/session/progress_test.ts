@@ -1,0 +1,149 @@
+/** A broker that stops answering, and how that is told from one that is slow, idle, or not read by us. */
+import { assertEquals } from "#assert";
+import { type ClientRig, clientTest, frame, openSession, settle } from "../support/client_rig.ts";
+import type { SessionOptions } from "../../session/session.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { confirm, message, receiptFor } from "../support/raw_server.ts";
+
+/** A message that does not fit into the buffers in between. */
+const LARGE = {
+  destination: "/q",
+  contentType: undefined,
+  headers: [],
+  options: undefined,
+  persistent: false,
+  body: new Uint8Array(1 << 20),
+};
+
+async function watched(rig: ClientRig, options: Partial<SessionOptions> = {}, lines = "") {
+  const clock = new FakeClock();
+  const told: (number | "answers")[] = [];
+  const { session, peer } = await openSession(
+    rig,
+    {
+      clock,
+      timeout: Infinity,
+      onBlocked: (_session, blockage) => told.push(blockage?.pending ?? "answers"),
+      ...options,
+    },
+    "1.2",
+    lines,
+  );
+  const request = () => {
+    const promise = session.request(frame("BEGIN", { transaction: "t" }));
+    promise.catch(() => {}); // lost at the end
+    return promise;
+  };
+  return { session, peer, clock, told, request };
+}
+
+clientTest("blocked: receipts are awaited and none has come for 5 s", async (rig) => {
+  const { session, peer, clock, told, request } = await watched(rig);
+  const first = request();
+  request();
+  request();
+  clock.pass(2499);
+  await confirm(peer);
+  await first;
+  clock.pass(5000);
+  assertEquals(told, []); // one had come before the first look
+  clock.pass(1);
+  assertEquals([told, session.progress.blockage?.pending], [[2], 2]);
+  clock.pass(100_000);
+  assertEquals(told, [2]);
+  await confirm(peer);
+  await confirm(peer);
+  await session.request(frame("BEGIN", { transaction: "u" }), { signal: AbortSignal.timeout(1) }).catch(() => {});
+  assertEquals([told, session.progress.blockage], [[2, "answers"], undefined]);
+});
+
+clientTest(
+  "blocked: an idle connection has no timer, and a late receipt that nobody awaits tells as well",
+  async (rig) => {
+    const { session, peer, clock, told } = await watched(rig);
+    assertEquals(clock.timers, 0);
+    const abort = new AbortController();
+    const given = session.request(frame("BEGIN", { transaction: "t" }), { signal: abort.signal });
+    const begin = await peer.frame();
+    assertEquals(clock.timers, 1);
+    clock.pass(5000);
+    assertEquals(told, [1]);
+    abort.abort();
+    await given.catch(() => {});
+    clock.pass(60_000);
+    assertEquals([told, clock.timers], [[1], 0]); // nobody waits, and nothing says that it answers
+    const arrived = new Promise<void>((resolve) => session.expect(sink(resolve)));
+    await peer.write(receiptFor(begin) + message("s", "1"));
+    await arrived;
+    assertEquals(told, [1, "answers"]);
+  },
+);
+
+/** Takes the messages of subscription `s`. */
+function sink(onMessage: () => void) {
+  return { id: "s", destination: "/queue/a", deliver: onMessage };
+}
+
+clientTest("blocked: not after the process was busy, not while we do not read", async (rig) => {
+  const { session, peer, clock, told, request } = await watched(rig);
+  const first = request();
+  // The timer is late, and the receipt lies in the socket.
+  clock.sleep(20_000);
+  await confirm(peer);
+  await first;
+  clock.pass(5000);
+  assertEquals(told, []);
+
+  const consumer = {};
+  session.hold(consumer);
+  assertEquals(session.paused, true);
+  const room = session.sendFast(LARGE);
+  assertEquals(room !== undefined, true);
+  clock.pass(60_000);
+  assertEquals(told, []);
+  session.release(consumer);
+  clock.pass(5000);
+  assertEquals(told, [0]);
+  await peer.frame("SEND");
+  await room;
+});
+
+clientTest("blocked: heart-beats that go out and come in tell nothing", async (rig) => {
+  const heartbeat = { send: 1000, receive: 1000 };
+  const { peer, clock, told, request } = await watched(rig, { heartbeat }, "heart-beat:1000,1000\n");
+  request();
+  await peer.frame("BEGIN");
+  for (let i = 0; i < 5; i++) {
+    await peer.write("\n");
+    await settle();
+    clock.pass(1000);
+  }
+  assertEquals(told, [1]);
+});
+
+clientTest("blocked: not while what is sent is taken bit by bit", async (rig) => {
+  const { session, peer, clock, told, request } = await watched(rig);
+  const rooms = [1, 2, 3, 4].map(() => session.sendFast(LARGE));
+  request();
+  for (let i = 0; i < rooms.length; i++) {
+    clock.pass(2500);
+    await peer.frame("SEND");
+    await settle();
+  }
+  await Promise.all(rooms);
+  assertEquals(told, []);
+  clock.pass(7500);
+  assertEquals(told, [1]);
+});
+
+clientTest("blocked: without receipts it is told by what is not taken any more", async (rig) => {
+  const { session, peer, clock, told } = await watched(rig);
+  const rooms = [session.sendFast(LARGE), session.sendFast(LARGE)];
+  rooms.forEach((room) => room?.catch(() => {}));
+  clock.pass(5000);
+  assertEquals([told, session.progress.blockage?.error.message.includes("it takes no more bytes")], [[0], true]);
+  await peer.frames(2, "SEND");
+  await Promise.all(rooms);
+  clock.pass(2500);
+  assertEquals([told, clock.timers], [[0, "answers"], 0]);
+});
