@@ -41,6 +41,7 @@ export { ConnectionError, type ErrorFrame, StompError, type StompErrorOptions } 
 export { Broker, type BrokerOptions, type BrokerStats, type ListenOptions } from "./broker/broker.ts";
 export type { Version } from "./codec/headers.ts";
 export type { DecoderLimits } from "./codec/limits.ts";
-export type { Clock, HeartbeatOffer } from "./connection/heartbeat.ts";
+export type { HeartbeatOffer } from "./connection/heartbeat.ts";
+export type { Clock } from "./base/timers.ts";
 export type { ByteSink, DirectIo } from "./transport/socket_transport.ts";
 export type { Transport } from "./transport/transport.ts";

@@ -12,7 +12,7 @@
  *
  * @module
  */
-export type { ReadOptions, WaitOptions } from "./base/deadline.ts";
+export type { ReadOptions, WaitOptions } from "./base/timers.ts";
 export {
   BrokerErrorResponse,
   type ErrorFrame,

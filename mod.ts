@@ -16,7 +16,7 @@
  *
  * @module
  */
-export type { ReadOptions, WaitOptions } from "./base/deadline.ts";
+export type { ReadOptions, WaitOptions } from "./base/timers.ts";
 export * from "./base/errors.ts";
 export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/fifo.ts";
 export type { ReconnectOptions } from "./base/backoff.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkWait, onGiveUp, type ReadOptions } from "./deadline.ts";
+import { checkWait, onGiveUp, type ReadOptions } from "./timers.ts";
 import { rejection, type StompError, traced } from "./errors.ts";
 import { Fifo } from "./fifo.ts";
 

@@ -10,15 +10,14 @@ import { StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import { assertVersion, type Version, VERSIONS } from "../codec/headers.ts";
 import {
-  type Clock,
   formatHeartbeat,
   Heartbeat,
   type HeartbeatOffer,
   type HeartbeatPlan,
   NO_HEARTBEAT,
   parseHeartbeat,
-  systemClock,
 } from "../connection/heartbeat.ts";
+import { type Clock, systemClock } from "../base/timers.ts";
 import { completeLimits, type DecoderLimits } from "../codec/limits.ts";
 import { FrameConnection } from "../connection/frame_connection.ts";
 import { addressText, type Listener, type Transport } from "../transport/transport.ts";

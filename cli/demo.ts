@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { WaitOptions } from "../base/deadline.ts";
+import type { WaitOptions } from "../base/timers.ts";
 import type { Message } from "../client/message.ts";
 import { Stomp } from "../client/stomp.ts";
 

@@ -8,7 +8,7 @@ import type { AckMode } from "../session/acknowledgement.ts";
 import { toHeaders } from "../codec/encoder.ts";
 import { Frame } from "../codec/frame.ts";
 import { countedDeliveries, identityOf, isFirstDelivery } from "../dialects/redelivery.ts";
-import { checkWait, within } from "../base/deadline.ts";
+import { checkWait, within } from "../base/timers.ts";
 import { AcknowledgeError, NotConnectedError, StaleMessageError } from "../base/errors.ts";
 import type { Reconnector } from "./reconnector.ts";
 import type { AcknowledgeOptions, Message } from "./message.ts";

@@ -6,7 +6,7 @@
 import { Backoff } from "../base/backoff.ts";
 import { checkTime } from "../base/checks.ts";
 import { checkTls, openTransport, type ParsedAddress, type ParsedAddresses, parseUrls } from "../transport/connect.ts";
-import { beginSteps, type StepOptions, type WaitOptions, within } from "../base/deadline.ts";
+import { beginSteps, type StepOptions, type WaitOptions, within } from "../base/timers.ts";
 import {
   type BrokerErrorResponse,
   ConnectionError,

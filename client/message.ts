@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { WaitOptions } from "../base/deadline.ts";
+import type { WaitOptions } from "../base/timers.ts";
 import { AcknowledgeError } from "../base/errors.ts";
 import type { FrameHeadersInit } from "../codec/encoder.ts";
 import { Frame, type FrameSocket } from "../codec/frame.ts";

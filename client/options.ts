@@ -6,7 +6,7 @@
 import type { AckMode } from "../session/acknowledgement.ts";
 import type { ReconnectOptions } from "../base/backoff.ts";
 import { checkLimit, checkSignal, checkType, kindOf } from "../base/checks.ts";
-import type { WaitOptions } from "../base/deadline.ts";
+import type { WaitOptions } from "../base/timers.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { checkConsumerOptions } from "../dialects/checks.ts";
 import type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "../dialects/dialect.ts";

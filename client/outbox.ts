@@ -16,11 +16,19 @@
  * @module
  */
 import { checkLimit } from "../base/checks.ts";
-import { checkTimeout, LATE_MS, onGiveUp, SECOND_LOOK_MS, type WaitOptions, within } from "../base/deadline.ts";
+import {
+  checkTimeout,
+  type Clock,
+  LATE_MS,
+  onGiveUp,
+  SECOND_LOOK_MS,
+  systemClock,
+  type WaitOptions,
+  within,
+} from "../base/timers.ts";
 import { ConnectionError, OutboxFullError, type StompError, TimeoutError, traced } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import { isOutageError } from "../dialects/dialect.ts";
-import { type Clock, systemClock } from "../connection/heartbeat.ts";
 import { Fifo } from "../base/fifo.ts";
 import type { Verdict } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { Backoff, type ReconnectOptions } from "../base/backoff.ts";
-import { checkWait, onGiveUp, type WaitOptions, within } from "../base/deadline.ts";
+import { checkWait, type Clock, onGiveUp, systemClock, type WaitOptions, within } from "../base/timers.ts";
 import { isLoginRefusal } from "../dialects/dialect.ts";
 import type { Dialer, SessionEvents } from "./dialer.ts";
 import {
@@ -17,7 +17,6 @@ import {
   TimeoutError,
   UnknownBrokerResponseError,
 } from "../base/errors.ts";
-import { type Clock, systemClock } from "../connection/heartbeat.ts";
 import type { Session } from "../session/session.ts";
 import type { Status } from "./status.ts";
 

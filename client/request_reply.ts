@@ -4,7 +4,7 @@
  * @module
  */
 import { kindOf } from "../base/checks.ts";
-import { beginSteps, within } from "../base/deadline.ts";
+import { beginSteps, within } from "../base/timers.ts";
 import { BrokerErrorResponse, ConnectionError, RequestError, type StompError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 import type { Reconnector } from "./reconnector.ts";

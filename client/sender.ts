@@ -4,7 +4,7 @@
  * @module
  */
 import { checkType, kindOf } from "../base/checks.ts";
-import { checkWait, within } from "../base/deadline.ts";
+import { checkWait, within } from "../base/timers.ts";
 import { checkMessageOptions } from "../dialects/checks.ts";
 import {
   hasMessageOptions,

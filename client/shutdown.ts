@@ -3,14 +3,7 @@
  *
  * @module
  */
-import {
-  beginSteps,
-  checkWaitOptions,
-  onGiveUp,
-  type StepOptions,
-  type WaitOptions,
-  within,
-} from "../base/deadline.ts";
+import { beginSteps, checkWaitOptions, onGiveUp, type StepOptions, type WaitOptions, within } from "../base/timers.ts";
 
 /** What is to be done, step by step. A step that fails does not keep the next ones from being done. */
 export interface ShutdownSteps {

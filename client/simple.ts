@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ReadOptions, WaitOptions } from "../base/deadline.ts";
+import type { ReadOptions, WaitOptions } from "../base/timers.ts";
 import { Empty, TransactionError } from "../base/errors.ts";
 import { assertGivenBody } from "../codec/encoder.ts";
 import type { Frame } from "../codec/frame.ts";

@@ -7,7 +7,7 @@
 import { readAckMode } from "../session/acknowledgement.ts";
 import { sendRawFrame } from "./stompy_api.ts";
 import { checkConsume, type ConsumeOptions, forWorker, type MessageHandler, Worker } from "./worker.ts";
-import type { ReadOptions, WaitOptions } from "../base/deadline.ts";
+import type { ReadOptions, WaitOptions } from "../base/timers.ts";
 import { addressesOf, Dialer } from "./dialer.ts";
 import { Shutdown } from "./shutdown.ts";
 import { NotConnectedError, type StompError, SubscriptionError, traced } from "../base/errors.ts";

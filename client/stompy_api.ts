@@ -4,7 +4,7 @@
  * @module
  */
 import { readAckMode } from "../session/acknowledgement.ts";
-import { beginSteps, type WaitOptions, within } from "../base/deadline.ts";
+import { beginSteps, type WaitOptions, within } from "../base/timers.ts";
 import { Frame } from "../codec/frame.ts";
 import type { BoundedQueue } from "../base/bounded_queue.ts";
 import type { Reconnector } from "./reconnector.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import type { AckMode } from "../session/acknowledgement.ts";
-import { beginSteps, checkWaitOptions, type ReadOptions, type WaitOptions, within } from "../base/deadline.ts";
+import { beginSteps, checkWaitOptions, type ReadOptions, type WaitOptions, within } from "../base/timers.ts";
 import { rejection, type StompError, SubscriptionError, TimeoutError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import { BoundedQueue, type Meter, type QueueFill, type QueueLimits } from "../base/bounded_queue.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { checkAckMode, readAckMode } from "../session/acknowledgement.ts";
-import { beginSteps, checkWait, within } from "../base/deadline.ts";
+import { beginSteps, checkWait, within } from "../base/timers.ts";
 import { consumerHeaders, deleteDurableHeaders, givesBackFrom, hasPrefetch } from "../dialects/dialect.ts";
 import {
   BrokerErrorResponse,

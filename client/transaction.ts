@@ -4,7 +4,7 @@
  * @module
  */
 import { checkType } from "../base/checks.ts";
-import { beginSteps, type WaitOptions, within } from "../base/deadline.ts";
+import { beginSteps, type WaitOptions, within } from "../base/timers.ts";
 import { ConnectionError, NotConnectedError, type StompError, TimeoutError, TransactionError } from "../base/errors.ts";
 import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
 import type { Frame } from "../codec/frame.ts";

@@ -4,9 +4,8 @@
  * @module
  */
 import { checkDelay, checkTime, checkType, checkWhole, kindOf } from "../base/checks.ts";
-import { checkWaitOptions, delay, onGiveUp, type WaitOptions } from "../base/deadline.ts";
+import { afterMacrotask, checkWaitOptions, delay, onGiveUp, type WaitOptions } from "../base/timers.ts";
 import { AcknowledgeError } from "../base/errors.ts";
-import { afterMacrotask } from "../base/turn.ts";
 import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
 import type { Message } from "./message.ts";
 import type { RefusedMessages } from "./ack_tracker.ts";

@@ -5,7 +5,7 @@
  */
 import { mayHaveBody } from "./protocol.ts";
 import { FrameVerbs, type SocketOf } from "./frame_verbs.ts";
-import type { ReadOptions, WaitOptions } from "../base/deadline.ts";
+import type { ReadOptions, WaitOptions } from "../base/timers.ts";
 import { assertBody, checkCharset, encodeHead, type FrameParts, toHeaders } from "./encoder.ts";
 import { showControls, StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import { type FrameHeaders, headerRules, parseHeaders, type Version } from "./headers.ts";

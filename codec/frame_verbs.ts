@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { checkWait, type ReadOptions, type WaitOptions, within } from "../base/deadline.ts";
+import { checkWait, type ReadOptions, type WaitOptions, within } from "../base/timers.ts";
 import { BrokerErrorResponse, type ErrorFrame, NotConnectedError } from "../base/errors.ts";
 import type { FrameHeaders, Version } from "./headers.ts";
 import { maskPasscode } from "./mask.ts";

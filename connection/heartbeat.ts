@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type Clock, systemClock } from "../base/timers.ts";
 
 /** Heart-beats one side offers or wants, in milliseconds; 0 is "none". */
 export interface HeartbeatOffer {
@@ -49,30 +50,6 @@ export function negotiate(own: HeartbeatOffer, far: HeartbeatOffer): HeartbeatPl
     receive: own.receive === 0 || far.send === 0 ? 0 : Math.max(own.receive, far.send),
   };
 }
-
-/** The time and the timers; tests bring their own. */
-export interface Clock {
-  /** Milliseconds since some moment; never goes back. */
-  now(): number;
-  /**
-   * Milliseconds of the calendar. On Linux and macOS `now` stands still while the machine sleeps, so that only a jump of
-   * this against it tells of that. A clock without it notices no sleep.
-   */
-  wall?(): number;
-  /** Calls `fire` once after that many milliseconds. Returns what cancels it. */
-  after(milliseconds: number, fire: () => void): () => void;
-}
-
-/** The real time. */
-export const systemClock: Clock = {
-  now: () => performance.now(),
-  wall: () => Date.now(),
-  after(milliseconds, fire) {
-    // Above 2^31 - 1 milliseconds a timer fires at once.
-    const timer = setTimeout(fire, Math.min(milliseconds, 0x7fffffff));
-    return () => clearTimeout(timer);
-  },
-};
 
 /** What heart-beats are about: a connection. */
 export interface Heart {

@@ -5,9 +5,8 @@
  */
 import type { DirectIo } from "../transport/socket_transport.ts";
 import { mostBytes, mostBytesOfSized, sizedHead, writeAscii, writeSized, writeText } from "../codec/frame_bytes.ts";
-import type { Clock } from "./heartbeat.ts";
+import { afterMacrotask, type Clock } from "../base/timers.ts";
 import { Fifo } from "../base/fifo.ts";
-import { afterMacrotask } from "../base/turn.ts";
 
 /** Bytes of one write, where frames are small. */
 const CHUNK = 1 << 16;

@@ -16,7 +16,7 @@
 import { type BrokerFamily, type ErrorScope, errorScope } from "../dialects/dialect.ts";
 import { BrokerErrorResponse } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
-import type { Clock } from "../connection/heartbeat.ts";
+import type { Clock } from "../base/timers.ts";
 import type { Receipts, Verdict } from "./receipts.ts";
 
 /** The end of a connection is put down to an ERROR that came at most this long before it. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { onGiveUp, type StepOptions } from "../base/deadline.ts";
+import { onGiveUp, type StepOptions } from "../base/timers.ts";
 import {
   BrokerErrorResponse,
   ConnectionError,

@@ -4,7 +4,7 @@
  * @module
  */
 import { openTransport, type OpenTransportOptions, type ParsedAddress, parseUrl } from "../transport/connect.ts";
-import type { ReadOptions } from "../base/deadline.ts";
+import type { ReadOptions } from "../base/timers.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { ConnectionError, NotConnectedError, type StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import type { Frame, FrameSocket } from "../codec/frame.ts";

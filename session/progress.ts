@@ -4,7 +4,7 @@
  * @module
  */
 import { ConnectionError } from "../base/errors.ts";
-import type { Clock } from "../connection/heartbeat.ts";
+import type { Clock } from "../base/timers.ts";
 import type { FrameConnection } from "../connection/frame_connection.ts";
 import type { Receipts } from "./receipts.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ReadOptions } from "../base/deadline.ts";
+import type { ReadOptions } from "../base/timers.ts";
 import type { StompError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import { Backlog } from "./backlog.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkWait, onGiveUp, type WaitOptions } from "../base/deadline.ts";
+import { checkWait, onGiveUp, type WaitOptions } from "../base/timers.ts";
 import { StompError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import { readNumber, SequenceMap } from "../base/sequence_map.ts";

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import type { WaitOptions } from "../base/deadline.ts";
+import type { WaitOptions } from "../base/timers.ts";
 import { Frame } from "../codec/frame.ts";
 import type { Version } from "../codec/headers.ts";
 import { requeueFrame } from "./acknowledgement.ts";

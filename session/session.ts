@@ -9,11 +9,13 @@ import { ErrorFrames } from "./error_frames.ts";
 import {
   beginSteps,
   checkWait,
+  type Clock,
   onGiveUp,
   type ReadOptions,
   type StepOptions,
+  systemClock,
   type WaitOptions,
-} from "../base/deadline.ts";
+} from "../base/timers.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { type BrokerFamily, brokerFamily, type FrameLimits, givesBackFrom } from "../dialects/dialect.ts";
 import { Requeue } from "./requeue.ts";
@@ -29,7 +31,7 @@ import { Frame, type FrameSocket } from "../codec/frame.ts";
 import type { QueueFill } from "../base/bounded_queue.ts";
 import { type Agreement, type ConnectDetails, disconnectFrame, shakeHands } from "./handshake.ts";
 import type { FrameHeaders, Version } from "../codec/headers.ts";
-import { type Clock, Heartbeat, type HeartbeatTolerance, systemClock } from "../connection/heartbeat.ts";
+import { Heartbeat, type HeartbeatTolerance } from "../connection/heartbeat.ts";
 import { SendHeadCache, type SendParts } from "./send_head_cache.ts";
 import { LivenessProbe } from "./liveness_probe.ts";
 import { type Blockage, Progress } from "./progress.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { WaitOptions } from "../base/deadline.ts";
+import type { WaitOptions } from "../base/timers.ts";
 import { TransactionError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { checkTime } from "../base/checks.ts";
-import { onGiveUp } from "../base/deadline.ts";
+import { onGiveUp } from "../base/timers.ts";
 import { ConnectionTimeoutError } from "../base/errors.ts";
 import type { Version } from "../codec/headers.ts";
 import { checkTlsOptions } from "./tls_options.ts";

@@ -6,7 +6,7 @@
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects, assertStrictEquals } from "#assert";
 import { test } from "#test";
 import { ConnectionTimeoutError, Frame, type Message, openSocket, Simple, Stomp, TimeoutError } from "../../mod.ts";
-import type { WaitOptions } from "../../base/deadline.ts";
+import type { WaitOptions } from "../../base/timers.ts";
 import type { FrameSocket } from "../../codec/frame.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import type { Transaction } from "../../client/transaction.ts";

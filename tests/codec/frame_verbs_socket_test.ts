@@ -4,7 +4,7 @@ import { test } from "#test";
 import { FrameDecoder } from "../../codec/decoder.ts";
 import { BrokerErrorResponse, NotConnectedError, UnknownBrokerResponseError } from "../../base/errors.ts";
 import { Frame, type FrameSocket } from "../../codec/frame.ts";
-import type { ReadOptions } from "../../base/deadline.ts";
+import type { ReadOptions } from "../../base/timers.ts";
 import type { Version } from "../../codec/headers.ts";
 import { latin1, octets } from "../fixtures/decoding.ts";
 

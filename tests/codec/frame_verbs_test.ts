@@ -4,7 +4,7 @@ import { test } from "#test";
 import { BrokerErrorResponse, Frame, type FrameSocket, openSocket, TimeoutError } from "../../mod.ts";
 import { Broker } from "../../broker/broker.ts";
 import { Fifo } from "../../base/fifo.ts";
-import type { ReadOptions } from "../../base/deadline.ts";
+import type { ReadOptions } from "../../base/timers.ts";
 import { clientTest } from "../support/client_rig.ts";
 import { confirm } from "../support/raw_server.ts";
 

@@ -2,7 +2,6 @@
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "#assert";
 import { test } from "#test";
 import {
-  type Clock,
   formatHeartbeat,
   type Heart,
   Heartbeat,
@@ -11,8 +10,8 @@ import {
   negotiate,
   NO_HEARTBEAT,
   parseHeartbeat,
-  systemClock,
 } from "../../connection/heartbeat.ts";
+import { type Clock, systemClock } from "../../base/timers.ts";
 
 test("S12-16 AMB-26 AMB-46 a heart-beat header is two non-negative integers and a comma", () => {
   assertEquals(parseHeartbeat("0,0"), { send: 0, receive: 0 });

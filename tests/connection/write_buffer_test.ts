@@ -3,8 +3,7 @@ import { assertEquals, assertLess } from "#assert";
 import { test } from "#test";
 import fc from "fast-check";
 import type { DirectIo } from "../../transport/socket_transport.ts";
-import { type Clock, systemClock } from "../../connection/heartbeat.ts";
-import { afterMacrotask } from "../../base/turn.ts";
+import { afterMacrotask, type Clock, systemClock } from "../../base/timers.ts";
 import { WriteBuffer } from "../../connection/write_buffer.ts";
 
 const encoder = new TextEncoder();

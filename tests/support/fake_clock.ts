@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Clock } from "../../connection/heartbeat.ts";
+import type { Clock } from "../../base/timers.ts";
 
 /** Time and timers of a test. */
 export class FakeClock implements Clock {

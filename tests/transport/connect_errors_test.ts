@@ -8,7 +8,7 @@ import {
   TimeoutError,
   UnknownBrokerResponseError,
 } from "../../base/errors.ts";
-import { within } from "../../base/deadline.ts";
+import { within } from "../../base/timers.ts";
 import { Stomp } from "../../mod.ts";
 import type { TlsOptions } from "../../transport/transport.ts";
 import { runtime } from "../support/runtime.ts";

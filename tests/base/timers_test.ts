@@ -1,7 +1,7 @@
 /** Waiting with an end. */
 import { assertEquals, assertGreater, assertLess, assertRejects, assertThrows } from "#assert";
 import { test } from "#test";
-import { beginSteps, within } from "../../base/deadline.ts";
+import { beginSteps, within } from "../../base/timers.ts";
 import { TimeoutError } from "../../base/errors.ts";
 
 const NEVER = new Promise<never>(() => {});
