@@ -11,7 +11,7 @@
  * | settled   | nowhere: confirmed, refused or given up            | no                        |
  *
  * When the connection is lost, what was sent becomes accepted again. What an ERROR or the silent end of a connection put
- * in doubt is sent one message at a time, see `trial.ts`.
+ * in doubt is sent one message at a time, see `pending_send.ts`.
  *
  * @module
  */
@@ -32,8 +32,14 @@ import { isOutageError } from "../dialects/dialect.ts";
 import { Fifo } from "../base/fifo.ts";
 import type { Verdict } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
-import { noteSuspicion, Trial } from "./trial.ts";
-import { type OutgoingKeeper, type OutgoingMessage, PendingSend, whetherWritten } from "./pending_send.ts";
+import {
+  noteSuspicion,
+  type OutgoingKeeper,
+  type OutgoingMessage,
+  PendingSend,
+  Trial,
+  whetherWritten,
+} from "./pending_send.ts";
 
 /** How much a client holds that is not confirmed. */
 export interface OutboxLimits {

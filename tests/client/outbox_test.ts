@@ -2,7 +2,7 @@
 import { test } from "#test";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { BrokerErrorResponse, ConnectionError, OutboxFullError, TimeoutError } from "../../base/errors.ts";
-import { noteSuspicion, type Suspect, Trial } from "../../client/trial.ts";
+import { noteSuspicion, type Suspect, Trial } from "../../client/pending_send.ts";
 import { breakOff, type ClientRig, clientTest, settle, Watcher } from "../support/client_rig.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, receiptFor } from "../support/raw_server.ts";

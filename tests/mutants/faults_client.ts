@@ -93,7 +93,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     tests: ["client/outbox", "session/read_gate", "client/stomp"],
   },
   {
-    file: "client/trial.ts",
+    file: "client/pending_send.ts",
     name: "suspects are sent together",
     from: "if (this.#open.size >= this.#window || !this.#suspects.has(message)) return false;",
     to: "if (!this.#suspects.has(message)) return false;",
