@@ -1,5 +1,5 @@
 /**
- * `Message`: a MESSAGE frame in the hands of a consumer.
+ * `Message`: a MESSAGE frame that a subscription received.
  *
  * @module
  */
@@ -8,125 +8,182 @@ import { AcknowledgeError } from "../base/errors.ts";
 import type { FrameHeadersInit } from "../codec/encoder.ts";
 import { Frame, type FrameSocket } from "../codec/frame.ts";
 
-/** How a message is acknowledged. */
+/** Options of `message.ack()` and `message.nack()`. */
 export interface AcknowledgeOptions extends WaitOptions {
-  /** The transaction that this is part of: its id, or what `begin` gave. It takes effect with the commit. */
+  /**
+   * The transaction that the acknowledgement is part of: its id, or the `Transaction` itself. It takes effect with the
+   * commit.
+   *
+   * @default undefined, no transaction
+   */
   transaction?: string | { readonly id: string } | undefined;
-  /** Further headers, for example `{ requeue: "false" }` for a NACK on RabbitMQ. */
+  /**
+   * Additional headers of the ACK or NACK, for example `{ requeue: "false" }` for a NACK on RabbitMQ.
+   *
+   * @default {}
+   */
   headers?: FrameHeadersInit | undefined;
 }
 
-/** What a message needs of the subscription that it came by. */
-export interface Acknowledger {
-  /** The id of the subscription. */
+/** The subscription that received a message. */
+export interface MessageSubscription {
+  /** The id of the SUBSCRIBE. */
   readonly id: string;
+  /** The destination of the SUBSCRIBE. */
+  readonly destination: string;
+}
+
+/** What received a message, and acknowledges it. */
+export interface MessageOrigin {
+  /** The subscription that the program sees. */
+  readonly subscription: MessageSubscription;
   /** Sends ACK or NACK. Resolves to whether it was written. */
   acknowledge(command: "ACK" | "NACK", message: Message, options: AcknowledgeOptions): Promise<boolean>;
-  /** How often a message was delivered, this time included. */
+  /** Returns how often a message was delivered, this time included. */
   attempts(message: Message): number;
 }
 
-/** A message that was received. */
+/** Records where a message comes from: its place among the messages of `origin`, and the epoch of the session. */
+export let setOrigin: (message: Message, origin: MessageOrigin, epoch: number, number: number) => void;
+
+/** Returns what received a message; `undefined` when no subscription did. */
+export let originOf: (message: Message) => MessageOrigin | undefined;
+
+/** Returns what was sent for a message, if anything was. */
+export let settledBy: (message: Message) => "ACK" | "NACK" | undefined;
+
+/** Records what was sent for a message; `undefined` when it can be acknowledged again. */
+export let setSettledBy: (message: Message, command: "ACK" | "NACK" | undefined) => void;
+
+/** A received message. */
 export class Message extends Frame {
-  #subscription: Acknowledger | undefined;
+  #origin: MessageOrigin | undefined;
   #epoch = 0;
   #number = 0;
-  /**
-   * What was said of it, if anything.
-   *
-   * @internal
-   */
-  settled: "ACK" | "NACK" | undefined;
+  #settledBy: "ACK" | "NACK" | undefined;
 
-  /** Creates an empty message, as `Frame` does. That it is written out makes it quicker under Bun. */
+  static {
+    setOrigin = (message, origin, epoch, number) => {
+      message.#origin = origin;
+      message.#epoch = epoch;
+      message.#number = number;
+    };
+    originOf = (message) => message.#origin;
+    settledBy = (message) => message.#settledBy;
+    setSettledBy = (message, command) => void (message.#settledBy = command);
+  }
+
+  /** Creates an empty message, as `Frame` does. Writing the constructor out makes it quicker under Bun. */
   constructor(sock?: FrameSocket) {
     super(sock);
   }
 
-  /**
-   * Ties the message to where it came from.
-   *
-   * @internal
-   */
-  cameBy(subscription: Acknowledger, epoch: number, number: number): void {
-    this.#subscription = subscription;
-    this.#epoch = epoch;
-    this.#number = number;
+  /** The subscription that received the message; `undefined` for a reply, which comes without one. */
+  get subscription(): MessageSubscription | undefined {
+    return this.#origin?.subscription;
   }
 
-  /** The subscription that it came by. */
-  get subscription(): Acknowledger | undefined {
-    return this.#subscription;
-  }
-
-  /** Which connection it came over. A message of an earlier one can no longer be acknowledged. */
+  /** Which connection the message came over. A message of an earlier connection can no longer be acknowledged. */
   get epoch(): number {
     return this.#epoch;
   }
 
-  /** Its place among the messages of its subscription: 1, 2, 3 and so on. */
+  /** The position among the messages of the subscription: 1, 2, 3 and so on. */
   get number(): number {
     return this.#number;
   }
 
-  /** The `message-id` that the broker gave it. */
+  /** The broker's `message-id`. */
   get id(): string {
     return this.header("message-id") ?? "";
   }
 
-  /** The destination that it was sent to, as the broker names it. */
+  /** The destination that the message was sent to, in the broker's spelling. */
   get destination(): string {
     return this.header("destination") ?? "";
   }
 
-  /** Whether the broker says that it was delivered before. `false` does not prove that it was not. */
+  /** Whether the broker says that it delivered the message before. `false` does not prove that it did not. */
   get redelivered(): boolean {
     return this.header("redelivered") === "true";
   }
 
   /**
-   * How often it was delivered, this time included: 1 for the first delivery. From the broker's counter where there is
-   * one (RabbitMQ's quorum queues). Elsewhere from what this client has refused, so that deliveries to others are not
-   * counted; a classic queue of RabbitMQ names no message, so that there messages with equal headers and bodies count
-   * as one.
+   * How often the message was delivered, this time included: 1 for the first delivery.
+   *
+   * The broker's counter says it where there is one (RabbitMQ's quorum queues). Elsewhere the client counts what it
+   * refused itself, so deliveries to other clients are missing. A classic queue of RabbitMQ gives messages no lasting id,
+   * so messages with equal headers and bodies share a count there.
    */
   get attempts(): number {
-    return this.#subscription?.attempts(this) ?? 1;
+    return this.#origin?.attempts(this) ?? 1;
   }
 
   /**
-   * Says that the message was consumed: this one in mode `client-individual`, it and all before it on the subscription
-   * in mode `client`. Resolves when the connection has room for more: brokers do not answer ACK.
+   * Acknowledges the message: only this one in mode `client-individual`, this one and all before it on the subscription
+   * in mode `client`. Brokers do not answer ACK, so the promise resolves as soon as the connection can take more.
    *
-   * @returns whether it was written. `false` when the connection of the message is gone, or the client is closed: the
-   * broker delivers the message again. `subscription.stale` counts these.
-   * @throws {AcknowledgeError} in mode `auto`, or when the message was settled before.
-   * @throws {StaleMessageError} when its connection is gone, within a transaction; a `TransactionError` when that is over.
+   * @returns whether the ACK was written. `false` when the connection of the message is lost or the client is closed:
+   * the broker then delivers the message again. `subscription.stale` counts these.
+   * @throws {AcknowledgeError} in mode `auto`, when the message was acknowledged before, or when its subscription ended.
+   * @throws {StaleMessageError} in a transaction, when the connection of the message is lost.
+   * @throws {TransactionError} when the transaction ended, or is unknown.
+   * @throws {TimeoutError} when the connection takes no more within `timeout`; the ACK is still sent.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await stomp.send("/queue/orders", "an order");
+   * const orders = await stomp.subscribe("/queue/orders", { ack: "client-individual" });
+   * const message = await orders.take();
+   * const isWritten = await message?.ack();
+   * console.log(isWritten); // true
+   * ```
    */
   ack(options: AcknowledgeOptions = {}): Promise<boolean> {
     return this.#acknowledge("ACK", options);
   }
 
   /**
-   * Says that the message was not consumed. What the broker does with it then differs: RabbitMQ delivers it again at
-   * once, ActiveMQ moves a persistent one to its dead letter queue and drops others.
+   * Refuses the message. What follows depends on the broker: RabbitMQ delivers the message again at once; ActiveMQ moves
+   * a persistent one to its dead letter queue and drops others.
    *
-   * @returns as {@linkcode ack}.
-   * @throws as {@linkcode ack}, and `AcknowledgeError` on STOMP 1.0, which has no NACK.
+   * @returns whether the NACK was written, as {@linkcode ack} does.
+   * @throws {AcknowledgeError} as {@linkcode ack}, and on STOMP 1.0, which has no NACK.
+   * @throws {StaleMessageError} as {@linkcode ack}.
+   * @throws {TransactionError} as {@linkcode ack}.
+   * @throws {TimeoutError} as {@linkcode ack}.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await stomp.send("/queue/orders", "no order");
+   * const orders = await stomp.subscribe("/queue/orders", { ack: "client-individual" });
+   * const message = await orders.take();
+   * await message?.nack({ headers: { requeue: "false" } }); // RabbitMQ drops or dead-letters it
+   * ```
    */
   nack(options: AcknowledgeOptions = {}): Promise<boolean> {
     return this.#acknowledge("NACK", options);
   }
 
   #acknowledge(command: "ACK" | "NACK", options: AcknowledgeOptions): Promise<boolean> {
-    if (this.#subscription === undefined) {
-      return Promise.reject(new AcknowledgeError(`Cannot send ${command}: the message came by no subscription`));
+    if (this.#origin === undefined) {
+      return Promise.reject(new AcknowledgeError(`Cannot send ${command}: no subscription received the message`));
     }
-    return this.#subscription.acknowledge(command, this, options);
+    return this.#origin.acknowledge(command, this, options);
   }
 }
 
-/** The message that a frame is. Fails when no subscription of a client has received it. */
+/**
+ * Returns a frame as the message that it is.
+ *
+ * @throws {AcknowledgeError} when no subscription of a client received it.
+ */
 export function receivedMessage(frame: Frame, command: string): Message {
   if (frame instanceof Message) return frame;
   throw new AcknowledgeError(`Cannot send ${command}: the frame was not received by a subscription of a client`);

@@ -4,7 +4,7 @@
  * @module
  */
 import { checkType, kindOf } from "../base/checks.ts";
-import { checkWait, within } from "../base/timers.ts";
+import { checkWait } from "../base/timers.ts";
 import { checkMessageOptions } from "../dialects/checks.ts";
 import {
   hasMessageOptions,
@@ -20,7 +20,6 @@ import {
   isIterable,
   toHeaders,
 } from "../codec/encoder.ts";
-import { traced } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 import type { HeaderEntries } from "../codec/headers.ts";
 import type { Reconnector } from "./reconnector.ts";
@@ -30,7 +29,6 @@ import type { ReceiptWaiter } from "../session/receipts.ts";
 import type { SendParts } from "../session/send_head_cache.ts";
 import type { Session } from "../session/session.ts";
 import type { SendOptions } from "./options.ts";
-import { inTransaction, type Transaction } from "./transaction.ts";
 
 /** What sending needs of the client. */
 export interface SenderOwner {
@@ -40,15 +38,10 @@ export interface SenderOwner {
   readonly timeout: number;
   /** Whether text is sent with `content-length`, where a send says nothing else. */
   readonly contentLength: boolean;
-  /** The open transaction that is meant. */
-  transaction(reference: string | { readonly id: string }, what: string): Transaction;
 }
 
 /** The options of a send that has none. */
 export const NO_OPTIONS: SendOptions = Object.freeze({});
-
-/** What is given when there is room and no receipt is wanted. */
-const DONE: Promise<undefined> = Promise.resolve(undefined);
 
 /** Sends the messages of one client. */
 export class Sender {
@@ -78,7 +71,6 @@ export class Sender {
     }
     // Built at once, so that a mistake is found at once.
     const letter = new FrameMessage(destination, body, options, this.#owner);
-    if (options.transaction !== undefined) return this.#sendInTransaction(options.transaction, letter, options);
     return options.receipt === false
       ? this.#outbox.sendUnconfirmed(letter, options)
       : this.#outbox.send(letter, options);
@@ -95,19 +87,10 @@ export class Sender {
     return !("receipt" in headers || "content-length" in headers);
   }
 
-  #sendInTransaction(
-    reference: string | { readonly id: string },
-    letter: FrameMessage,
-    options: SendOptions,
-  ): Promise<undefined> {
-    // RabbitMQ sends such a receipt after that of COMMIT: who waits for it before waits for ever.
-    if (options.receipt) {
-      throw new TypeError("Cannot send with a receipt in a transaction: the receipt of the commit stands for all");
-    }
-    const transaction = this.#owner.transaction(reference, "send");
-    const frame = letter.frameFor(inTransaction.use(transaction, "send"));
-    const room = inTransaction.confirm(transaction, frame);
-    return room === undefined ? DONE : traced(within(room.then(() => undefined), options, "room to send"));
+  /** Checks a message, and builds its SEND for a session. */
+  frameFor(destination: string, body: string | Uint8Array, given: SendOptions, session: Session): Frame {
+    const options = checkSend(destination, body, given);
+    return new FrameMessage(destination, body, options, this.#owner).frameFor(session);
   }
 }
 

@@ -16,6 +16,7 @@ import type { Frame, FrameSocket } from "../codec/frame.ts";
 import { BoundedQueue } from "../base/bounded_queue.ts";
 import { setInspect } from "../base/inspect.ts";
 import { Reconnector } from "./reconnector.ts";
+import { consumerOf } from "./consumer.ts";
 import { type AcknowledgeOptions, type Message, receivedMessage } from "./message.ts";
 import { Outbox, type OutboxOwner } from "./outbox.ts";
 import { PendingRequests, type Reply, type RequestOptions, type RequestOwner } from "./request_reply.ts";
@@ -34,8 +35,9 @@ import {
   type TransactionConf,
 } from "./options.ts";
 import type { Subscription } from "./subscription.ts";
-import { SubscriptionRegistry, type SubscriptionsOwner } from "./subscription_registry.ts";
-import { Transaction, type TransactionOwner, Transactions } from "./transaction.ts";
+import { SubscriptionRegistry } from "./subscription_registry.ts";
+import { Transaction } from "./transaction.ts";
+import { Transactions } from "./transaction_registry.ts";
 
 /**
  * A STOMP client.
@@ -62,9 +64,9 @@ export class Stomp implements AsyncDisposable {
   readonly #sender: Sender;
   readonly #status = new StatusHub();
   readonly #subscriptions: SubscriptionRegistry;
-  readonly #owner: SenderOwner & OutboxOwner & SubscriptionsOwner & TransactionOwner & RequestOwner;
+  readonly #transactions: Transactions;
+  readonly #owner: SenderOwner & OutboxOwner & RequestOwner;
   // These are made when they are needed: there may be thousands of clients in one process.
-  #madeTransactions: Transactions | undefined;
   #madeRequests: PendingRequests | undefined;
   #madeFrames: BoundedQueue<Message> | undefined;
   #ending: Shutdown | undefined;
@@ -125,16 +127,13 @@ export class Stomp implements AsyncDisposable {
       reconnector,
       timeout,
       contentLength,
-      transaction: (reference, what) => this.#transactions.find(reference, what),
       send: (destination, body, options) => this.send(destination, body, options),
       onStalled: (pending) => this.#status.emit({ type: "stalled", pending }),
-      onSlow: ({ id, destination, queued }, blocked) => {
-        this.#status.emit({ type: "slow-consumer", subscription: id, destination, queued, blocked });
-      },
     };
     this.#outbox = new Outbox(options.outbox ?? {}, timeout, owner);
     this.#sender = new Sender(owner, this.#outbox);
-    this.#subscriptions = new SubscriptionRegistry(owner);
+    this.#transactions = new Transactions(reconnector, this.#sender, timeout);
+    this.#subscriptions = new SubscriptionRegistry(reconnector, this.#transactions, this.#status, timeout);
     this.closed = new Promise((resolve) => this.#resolveClosed = resolve);
   }
 
@@ -218,9 +217,12 @@ export class Stomp implements AsyncDisposable {
     options: SendOptions = NO_OPTIONS,
   ): Promise<Frame | undefined> {
     try {
-      if (typeof first === "string") return this.#sender.send(first, body!, options);
+      if (typeof first === "string") {
+        if (options?.transaction !== undefined) return this.#transactions.send(first, body!, options);
+        return this.#sender.send(first, body!, options);
+      }
       const { headers: { destination, transaction, ...headers }, body: confBody, wait } = readConf(first);
-      return this.#sender.send(destination ?? "", confBody, { ...wait, headers, transaction });
+      return this.send(destination ?? "", confBody, { ...wait, headers, transaction });
     } catch (error) {
       return Promise.reject(error);
     }
@@ -313,7 +315,7 @@ export class Stomp implements AsyncDisposable {
       if (options.signal?.aborted && error === options.signal.reason) return;
       throw error;
     }
-    await new Worker(subscription, handler, checked, this.#subscriptions.refusedMessages).run();
+    await new Worker(subscription, handler, checked, this.#subscriptions.refused).run();
   }
 
   /**
@@ -346,7 +348,7 @@ export class Stomp implements AsyncDisposable {
     const requests = this.#requests;
     const work = async (request: Message) => await requests.answer(request, await handler(request));
     const answerError = (request: Message, error: unknown) => requests.answerError(request, error);
-    const worker = new Worker(subscription, work, checked, this.#subscriptions.refusedMessages, answerError);
+    const worker = new Worker(subscription, work, checked, this.#subscriptions.refused, answerError);
     worker.run().catch(nothing); // `closed` of the subscription tells
     return subscription;
   }
@@ -372,7 +374,7 @@ export class Stomp implements AsyncDisposable {
   ): Promise<Message | undefined> {
     const read = typeof options === "boolean" ? { nb: options } : options;
     this.#reconnector.check("receive");
-    const note = (message: Message) => (message.subscription as Subscription).taken(message);
+    const note = (message: Message) => consumerOf(message).noteTaken(message);
     const message = await this.#frames.take(read, "a message", note);
     if (message === undefined && !read.nb) throw new NotConnectedError("Cannot receive: the client is closed");
     if (message === undefined) return undefined;
@@ -431,10 +433,6 @@ export class Stomp implements AsyncDisposable {
     return this.disconnect();
   }
 
-  get #transactions(): Transactions {
-    return this.#madeTransactions ??= new Transactions(this.#owner);
-  }
-
   get #requests(): PendingRequests {
     return this.#madeRequests ??= new PendingRequests(this.#owner);
   }
@@ -445,7 +443,7 @@ export class Stomp implements AsyncDisposable {
       const { session } = this.#reconnector;
       if (fill === "room") session?.release(this.#frames);
       else session?.hold(this.#frames, fill === "blocked");
-      if (message) this.#owner.onSlow(message.subscription as Subscription, fill === "blocked");
+      if (message) consumerOf(message).reportSlow(fill === "blocked");
     });
   }
 
@@ -470,13 +468,13 @@ export class Stomp implements AsyncDisposable {
 
   #onLost(reason: StompError): void {
     this.#madeRequests?.failAll(reason);
-    this.#madeTransactions?.clear();
+    this.#transactions.clear();
     this.#subscriptions.lost();
   }
 
   #onClosed(reason: StompError | undefined): void {
     this.#madeRequests?.failAll(reason ?? new NotConnectedError("the client is closed"));
-    this.#madeTransactions?.clear();
+    this.#transactions.clear();
     this.#subscriptions.end(reason);
     this.#madeFrames?.end(reason);
     this.#outbox.failAll(reason ?? new NotConnectedError("the client is closed"));

@@ -1,112 +1,134 @@
 /**
- * The subscriptions of a client: made once, and made anew on each connection.
+ * The subscriptions of a client: each is subscribed once by the program, and again by the client on each new connection.
  *
  * @module
  */
-import { checkAckMode, readAckMode } from "../session/acknowledgement.ts";
-import { beginSteps, checkWait, within } from "../base/timers.ts";
-import { consumerHeaders, deleteDurableHeaders, givesBackFrom, hasPrefetch } from "../dialects/dialect.ts";
-import {
-  BrokerErrorResponse,
-  NotConnectedError,
-  type StompError,
-  SubscriptionError,
-  TimeoutError,
-} from "../base/errors.ts";
+import { Backoff } from "../base/backoff.ts";
+import type { BoundedQueue } from "../base/bounded_queue.ts";
+import { beginSteps, type WaitOptions, within } from "../base/timers.ts";
+import { BrokerErrorResponse, type StompError, SubscriptionError, TimeoutError } from "../base/errors.ts";
 import { toHeaders } from "../codec/encoder.ts";
 import { Frame } from "../codec/frame.ts";
 import type { FrameHeaders } from "../codec/headers.ts";
+import { consumerHeaders, givesBackFrom, hasPrefetch, isOutageError } from "../dialects/dialect.ts";
+import { checkAckMode, readAckMode } from "../session/acknowledgement.ts";
 import { Backlog } from "../session/backlog.ts";
-import type { BoundedQueue, QueueFill } from "../base/bounded_queue.ts";
-import type { Reconnector } from "./reconnector.ts";
-import type { AcknowledgeOptions, Message } from "./message.ts";
-import { isInDoubt } from "../session/receipts.ts";
-import { isLoss, isOutage, SubscribeRetries, type SubscribeRetry } from "./subscribe_retry.ts";
+import { OWN_ID } from "../session/dispatcher.ts";
+import { isInDoubt, isLoss } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
-import { Acknowledgements, type RefusedMessages } from "./ack_tracker.ts";
-import { checkSubscribe, type SubscribeOptions, type UnsubscribeOptions } from "./options.ts";
-import { Subscription, type SubscriptionOwner } from "./subscription.ts";
-import { OWN_ID, unsubscribeHeaders } from "../session/dispatcher.ts";
-import type { Transaction } from "./transaction.ts";
+import { RefusedMessages } from "./ack_tracker.ts";
+import { Consumer, type ConsumerContext, consumerOf } from "./consumer.ts";
+import type { Message } from "./message.ts";
+import { checkSubscribe, type SubscribeOptions } from "./options.ts";
+import type { Reconnector } from "./reconnector.ts";
+import type { StatusHub } from "./status.ts";
+import { endSubscription, Subscription } from "./subscription.ts";
+import type { Transactions } from "./transaction_registry.ts";
 
-/** What the subscriptions need of their client. */
-export interface SubscriptionsOwner {
-  /** Keeps the connection. */
-  readonly reconnector: Reconnector;
-  /** Milliseconds that a call takes at most, where it says nothing else. */
-  readonly timeout: number;
-  /** The open transaction that is meant. */
-  transaction(reference: string | { readonly id: string }, what: string): Transaction;
-  /** A subscription does not keep up; when it is `blocked`, not even answers of the broker are read any more. */
-  onSlow(subscription: Subscription, blocked: boolean): void;
-}
-
-/** Options of a subscription, and what a worker would like. */
+/** Options of a subscription, and a worker's preferences. */
 export interface TunedSubscribeOptions extends SubscribeOptions {
   /** The prefetch where the options give none and the broker knows one. */
   usualPrefetch?: number | undefined;
 }
 
-/** A subscription, and where it was made last. */
+/** A subscription, and its SUBSCRIBE on the current session. */
 interface Entry {
   readonly subscription: Subscription;
+  readonly consumer: Consumer;
   readonly options: TunedSubscribeOptions & { readonly headers: FrameHeaders };
-  /** Made by a conf: its messages go to `receiveFrame`. */
+  /** Whether a conf made it, so that its messages go to `receiveFrame`. */
   readonly byConf: boolean;
-  /** Calls off the SUBSCRIBE that is under way, if one is. */
-  giveUp: AbortController | undefined;
-  /** Whether a broker has confirmed it once: until then whoever subscribes is told what becomes of it. */
-  made: boolean;
-  session: Session | undefined;
-  /** Whether no other SUBSCRIBE was under way when the last one failed. */
-  alone: boolean;
-  /** How many messages had come when it was refused. */
-  receivedBefore: number;
-  /** For the RECEIPT of the SUBSCRIBE. */
-  established: Promise<Frame> | undefined;
-  /** Since the broker has refused it, and until it is made. */
-  refusal: SubscribeRetry | undefined;
+  /** `new` until a broker confirms it for the first time: until then the caller of `subscribe` hears what happens. */
+  phase: "new" | "confirmed";
+  /** The SUBSCRIBE that was sent last. */
+  attempt: Attempt | undefined;
+  /** Set from a refusal to the next confirmation. */
+  retry: Retry | undefined;
 }
 
-/** How many refusals in a row end a subscription that was made before. */
-const REFUSALS = 5;
+/** One SUBSCRIBE on one session. */
+interface Attempt {
+  readonly session: Session;
+  readonly receipt: Promise<Frame>;
+  /** Takes the SUBSCRIBE back when nothing needs its answer any more. */
+  readonly abort: AbortController;
+  /** Whether the broker refused it. When its ERROR names no frame it may have meant another one. */
+  isRefused: boolean;
+  /** Whether no other SUBSCRIBE was open at any time before the answer. */
+  wasAlone: boolean;
+}
 
-const DONE: Promise<void> = Promise.resolve();
+/** The waits and refusals of a SUBSCRIBE that is sent again. */
+interface Retry {
+  readonly backoff: Backoff;
+  /** Whether the wait before the next attempt is not over. */
+  isWaiting: boolean;
+  /** Refusals in a row that were no outage and can have meant only this SUBSCRIBE. */
+  finalRefusals: number;
+  /** Messages that had come before the last refusal. */
+  receivedBefore: number;
+}
 
-/** The prefetch where nothing is said of it: as many messages as the queue of a subscription takes before it is full. */
-const USUAL_PREFETCH = 1024;
+/** Final refusals in a row that end a subscription that was confirmed before. */
+const MAX_FINAL_REFUSALS = 5;
 
-/** A SUBSCRIBE that an ERROR may have been about this often is refused. */
+/** A first SUBSCRIBE fails when this many ERRORs may have been about it. */
 const MAX_DOUBTS = 2;
 
-/** All subscriptions of one client. */
-export class SubscriptionRegistry implements SubscriptionOwner {
-  readonly #owner: SubscriptionsOwner;
-  readonly #entries = new Map<string, Entry>();
-  readonly #acknowledgements: Acknowledgements;
-  readonly #refusals: SubscribeRetries;
-  #backlog: Backlog | undefined; // since there was a subscription
-  #count = 0;
+/** Milliseconds after which a SUBSCRIBE without an answer no longer delays those that have to be sent alone. */
+const TURN_TIMEOUT_MS = 5000;
 
-  /** Begins with none. */
-  constructor(owner: SubscriptionsOwner) {
-    this.#owner = owner;
-    this.#acknowledgements = new Acknowledgements(owner);
-    this.#refusals = new SubscribeRetries(owner.reconnector);
+/** The default prefetch: as many messages as the queue of a subscription takes before it is full. */
+const DEFAULT_PREFETCH = 1024;
+
+/** All subscriptions of one client. */
+export class SubscriptionRegistry {
+  /** The messages that the client refused. */
+  readonly refused: RefusedMessages = new RefusedMessages();
+  /** Counts what waits in the queues of all subscriptions. */
+  readonly backlog: Backlog;
+  readonly #reconnector: Reconnector;
+  readonly #timeout: number;
+  readonly #context: ConsumerContext;
+  readonly #entries = new Map<string, Entry>();
+  readonly #endWaits = new Set<() => void>(); // each ends the wait of one retry
+  #turn: Promise<void> = Promise.resolve();
+  #asked = 0; // SUBSCRIBEs so far
+  #answered = 0;
+  #lastOwnId = 0;
+
+  /**
+   * Creates a registry without subscriptions.
+   *
+   * @param timeout milliseconds that a call may take by default.
+   */
+  constructor(reconnector: Reconnector, transactions: Transactions, status: StatusHub, timeout: number) {
+    this.#reconnector = reconnector;
+    this.#timeout = timeout;
+    const backlog = this.backlog = new Backlog((isFull, frame) => {
+      const { session } = reconnector;
+      if (isFull) session?.hold(backlog, true);
+      else session?.release(backlog);
+      if (frame) consumerOf(frame as Message).reportSlow(true);
+    });
+    this.#context = {
+      transactions,
+      status,
+      refused: this.refused,
+      backlog,
+      timeout,
+      onUnsubscribed: ({ id }) => void this.#entries.delete(id),
+      onCancelled: ({ subscription }, error) => this.dismiss(subscription as Subscription, error),
+    };
   }
 
-  /** The destination of the first subscription that a conf has made. */
+  /** The destination of the first subscription that a conf made. */
   get firstByConf(): string | undefined {
     for (const { byConf, subscription } of this.#entries.values()) if (byConf) return subscription.destination;
     return undefined;
   }
 
-  /** What the client has refused. */
-  get refusedMessages(): RefusedMessages {
-    return this.#acknowledgements.refused;
-  }
-
-  /** The subscription of that id, or the first one of that destination that a conf has made. */
+  /** Returns the subscription of that id, or the first one of that destination that a conf made. */
   find(id: string | undefined, destination: string | undefined): Subscription | undefined {
     if (id !== undefined) return this.#entries.get(id)?.subscription;
     for (const { byConf, subscription } of this.#entries.values()) {
@@ -115,206 +137,135 @@ export class SubscriptionRegistry implements SubscriptionOwner {
     return undefined;
   }
 
-  /** All of them. */
+  /** Returns all subscriptions. */
   list(): Subscription[] {
-    return [...this.#entries.values()].map((entry) => entry.subscription);
+    return [...this.#entries.values()].map(({ subscription }) => subscription);
   }
 
-  /** Subscribes; with `inbox`, the messages go there. Resolves when a broker has confirmed. */
+  /** Subscribes; messages go to `queue` when it is given. Resolves when a broker has confirmed. */
   async subscribe(
     destination: string,
     options: TunedSubscribeOptions,
-    inbox?: BoundedQueue<Message>,
+    queue?: BoundedQueue<Message>,
   ): Promise<Subscription> {
     checkSubscribe(destination, options);
     const what = `subscribe to ${destination}`;
-    const { reconnector, timeout } = this.#owner;
-    const left = beginSteps(options, timeout);
+    const left = beginSteps(options, this.#timeout);
     const ack = readAckMode(options.ack);
-    reconnector.check(what);
-    const id = options.id ?? options.durable ?? this.#freeId();
+    this.#reconnector.check(what);
+    const { durable, maxQueuedMessages: items, maxQueuedBytes: bytes } = options;
+    const id = options.id ?? durable ?? this.#freeId();
     if (this.#entries.has(id)) throw new SubscriptionError(`Cannot ${what}: the id ${id} is in use`);
-    const subscription = new Subscription(this, {
-      id,
-      destination,
-      ack,
-      items: options.maxQueuedMessages,
-      bytes: options.maxQueuedBytes,
-      inbox,
-    });
+    const consumer = new Consumer(this.#context, { id, destination, ack, durable, items, bytes, queue });
     const entry: Entry = {
-      subscription,
+      subscription: new Subscription(consumer),
+      consumer,
       options: { ...options, headers: toHeaders(options.headers) },
-      byConf: inbox !== undefined,
-      giveUp: undefined,
-      made: false,
-      session: undefined,
-      alone: false,
-      receivedBefore: 0,
-      established: undefined,
-      refusal: undefined,
+      byConf: queue !== undefined,
+      phase: "new",
+      attempt: undefined,
+      retry: undefined,
     };
     this.#entries.set(id, entry);
-    let outage: StompError | undefined;
+    try {
+      await this.#confirm(entry, what, left);
+    } catch (error) {
+      if (this.#entries.get(id) === entry) this.#entries.delete(id);
+      entry.attempt?.abort.abort(); // the broker may still do it, and then its messages are given back
+      endSubscription(entry.subscription);
+      throw error;
+    }
+    return entry.subscription;
+  }
+
+  /** Sends a new SUBSCRIBE until a broker confirms it. */
+  async #confirm(entry: Entry, what: string, left: () => WaitOptions): Promise<void> {
+    const { destination } = entry.consumer;
+    let outage: unknown;
     try {
       for (let doubts = 0;;) {
-        const session = await reconnector.ready(what, left());
+        const session = await this.#reconnector.ready(what, left());
         try {
-          await within(this.#establish(entry, session), left(), `the receipt of SUBSCRIBE to ${destination}`);
-          entry.made = true;
-          entry.refusal = undefined;
-          return subscription;
+          await within(this.#attempt(entry, session), left(), `the receipt of SUBSCRIBE to ${destination}`);
+          entry.phase = "confirmed";
+          entry.retry = undefined;
+          return;
         } catch (error) {
-          if (reconnector.closed) throw error;
-          // Lost with its connection: the next one makes it anew. So it does where another frame may be to blame.
+          if (this.#reconnector.closed) throw error;
+          // The next connection is another chance; so it is where another frame may be to blame.
           if (isLoss(error, session)) {
             if (isInDoubt(error) && ++doubts === MAX_DOUBTS) throw error;
             continue;
           }
           if (!isOutage(error)) throw error;
-          outage = error as BrokerErrorResponse;
+          outage = error;
         }
         const waited = Promise.withResolvers<void>();
-        if (!this.#sayLater(entry, waited.resolve)) throw outage;
+        if (!this.#retryLater(entry, waited.resolve)) throw outage;
         await within(waited.promise, left(), `the broker to ${what}`);
       }
-    } catch (cause) {
-      const error = outage && cause instanceof TimeoutError
-        ? new TimeoutError(cause.message, { cause: outage })
-        : cause;
-      if (this.#entries.get(id) === entry) this.#entries.delete(id);
-      entry.giveUp?.abort(); // the broker may still do it
-      subscription.end(undefined);
-      throw error;
+    } catch (error) {
+      throw outage && error instanceof TimeoutError ? new TimeoutError(error.message, { cause: outage }) : error;
     }
   }
 
-  /** The RECEIPT of a subscription's SUBSCRIBE. */
-  receiptOf(subscription: Subscription): Promise<Frame | undefined> {
-    return this.#entries.get(subscription.id)?.established ?? Promise.resolve(undefined);
+  /** Resolves to the RECEIPT of a subscription's SUBSCRIBE. */
+  receiptOf({ id }: Subscription): Promise<Frame | undefined> {
+    const attempt = this.#entries.get(id)?.attempt;
+    return attempt === undefined || attempt.isRefused ? Promise.resolve(undefined) : attempt.receipt;
   }
 
-  /** Makes all of them on a new connection. */
+  /** Subscribes all again on a new session. */
   open(session: Session): void {
-    if (this.#backlog?.full) session.hold(this.#backlog, true);
+    if (this.backlog.full) session.hold(this.backlog, true);
     for (const entry of this.#entries.values()) {
-      if (entry.refusal && entry.made) this.#sayAlone(entry);
-      else if (!entry.refusal?.waits) this.#make(entry, session);
+      if (entry.retry && entry.phase === "confirmed") this.#retryAlone(entry);
+      else if (!entry.retry?.isWaiting) this.#resubscribe(entry, session);
     }
   }
 
-  /** The connection is gone. */
+  /** Has all leave a session that is lost. */
   lost(): void {
-    for (const { subscription } of this.#entries.values()) subscription.leave();
+    for (const { consumer } of this.#entries.values()) consumer.detach();
   }
 
-  /** The client is closed. */
+  /** Ends all, because the client is closed. */
   end(reason: StompError | undefined): void {
-    this.#refusals.end();
-    for (const { subscription } of this.#entries.values()) subscription.end(reason);
+    for (const endWait of [...this.#endWaits]) endWait(); // a caller of `subscribe` hears of it
+    for (const entry of this.#entries.values()) endSubscription(entry.subscription, reason);
     this.#entries.clear();
   }
 
-  /** Sends ACK or NACK for a message of one of the subscriptions. */
-  acknowledge(
-    subscription: Subscription,
-    command: "ACK" | "NACK",
-    message: Message,
-    options: AcknowledgeOptions,
-  ): Promise<boolean> {
-    const isCurrent = this.#entries.get(subscription.id)?.subscription === subscription;
-    try {
-      return this.#acknowledgements.send(subscription, isCurrent, command, message, options);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  }
-
-  /** Sends UNSUBSCRIBE. What it throws at once has ended nothing. */
-  unsubscribe(
-    subscription: Subscription,
-    { deleteDurable, headers: given, ...wait }: UnsubscribeOptions,
-  ): Promise<void> {
-    checkWait(wait);
-    const headers = toHeaders(given);
-    const entry = this.#entries.get(subscription.id);
-    if (entry?.subscription !== subscription) return DONE;
-    const { session, options: { durable } } = entry;
-    const { id, destination } = subscription;
-    if (deleteDurable && durable === undefined) {
-      throw new TypeError(`Cannot delete the subscription to ${destination}: it is not durable`);
-    }
-    if (!session?.isOpen) {
-      if (deleteDurable) {
-        throw new NotConnectedError(`Cannot delete the subscription to ${destination}: there is no connection`);
-      }
-      this.#entries.delete(id);
-      return DONE;
-    }
-    const family = session.family;
-    const deleted = deleteDurable ? deleteDurableHeaders(durable!, destination, family) : {};
-    const named = unsubscribeHeaders(subscription, session.version);
-    // RabbitMQ deletes what is unsubscribed in so many words; ActiveMQ only what nobody consumes any more.
-    const atOnce = deleteDurable && family === "rabbitmq";
-    const left = beginSteps(wait, this.#owner.timeout);
-    const frame = unsubscribeFrame({ ...named, ...(atOnce && deleted), ...headers });
-    const first = session.unsubscribe(subscription, frame, left, !atOnce); // what is deleted has no other consumer
-    this.#entries.delete(id);
-    const all = deleteDurable && !atOnce
-      ? first.then(() => session.request(unsubscribeFrame({ ...named, ...deleted, ...headers }), left()))
-      : first;
-    return all.then(nothing, (error) => {
-      if (!isLoss(error, session) || deleteDurable) throw error; // lost, it is over in any case
-    });
-  }
-
-  /** Forgets about a subscription that was ended by hand, or by the broker. */
+  /** Ends a subscription that the broker, or an UNSUBSCRIBE that the program sent as a frame, has ended. */
   dismiss(subscription: Subscription, error?: StompError): void {
     const entry = this.#entries.get(subscription.id);
     if (entry?.subscription !== subscription) return;
     this.#entries.delete(subscription.id);
-    entry.session?.forget(subscription);
-    subscription.end(error);
+    entry.consumer.forget();
+    endSubscription(subscription, error);
   }
 
-  /** Counts what waits in the queues of all subscriptions. */
-  get backlog(): Backlog {
-    return this.#backlog ??= new Backlog((full, message) => {
-      const { session } = this.#owner.reconnector;
-      if (full) session?.hold(this.backlog, true);
-      else session?.release(this.backlog);
-      if (message) this.#owner.onSlow((message as Message).subscription as Subscription, true);
-    });
+  /** Sends SUBSCRIBE on a session, once. Resolves to its RECEIPT. */
+  #attempt(entry: Entry, session: Session): Promise<Frame> {
+    const { attempt } = entry;
+    if (attempt?.session === session && !attempt.isRefused) return attempt.receipt;
+    const abort = new AbortController();
+    const receipt = this.#request(entry, session, abort.signal);
+    receipt.catch(() => {}); // the caller is told
+    entry.attempt = { session, receipt, abort, isRefused: false, wasAlone: false };
+    return receipt;
   }
 
-  /** Stops reading while a queue is full. */
-  onFill(subscription: Subscription, fill: QueueFill, news: Message | undefined): void {
-    const { session } = this.#owner.reconnector;
-    if (fill === "room") session?.release(subscription);
-    else session?.hold(subscription, fill === "blocked");
-    if (news) this.#owner.onSlow(subscription, fill === "blocked");
-  }
-
-  /** Makes a subscription on a connection, once. */
-  #establish(entry: Entry, session: Session): Promise<Frame> {
-    if (entry.session !== session || entry.established === undefined) {
-      entry.session = session;
-      entry.established = this.#request(entry, session);
-      entry.established.catch(() => {}); // whoever waits is told
-    }
-    return entry.established;
-  }
-
-  async #request(entry: Entry, session: Session): Promise<Frame> {
-    const { subscription, options } = entry;
-    const { id, destination, ackMode } = subscription;
+  async #request(entry: Entry, session: Session, signal: AbortSignal): Promise<Frame> {
+    const { consumer, options } = entry;
+    const { id, destination, ackMode } = consumer;
     const { family } = session;
     checkAckMode(ackMode, session.version, destination);
     // RabbitMQ's cumulative ACK counts for all subscriptions of a connection, so it gets one for each message, in 1.0 too.
     const oneByOne = family === "rabbitmq" && ackMode === "client";
     const countsPrefetch = ackMode !== "auto" && hasPrefetch(family);
     // Without one, RabbitMQ sends all it has, and reading stops at the limits of the queue even for awaited answers.
-    const usual = options.usualPrefetch ?? options.maxQueuedMessages ?? USUAL_PREFETCH;
+    const usual = options.usualPrefetch ?? options.maxQueuedMessages ?? DEFAULT_PREFETCH;
     const prefetch = options.prefetch ?? (countsPrefetch && Number.isInteger(usual) ? usual : undefined);
     const frame = new Frame().buildFrame({
       command: "SUBSCRIBE",
@@ -326,79 +277,107 @@ export class SubscriptionRegistry implements SubscriptionOwner {
         ...options.headers,
       },
     });
-    subscription.enter(session.epoch, { oneByOne, keepsUnsettled: givesBackFrom(family) !== undefined });
-    // The queue that subscriptions by conf share is its client's to hold for.
-    if (subscription.full && !entry.byConf) session.hold(subscription, subscription.blocked);
-    const giveUp = entry.giveUp = new AbortController();
-    const answered = this.#refusals.asked();
+    consumer.attach(session, { oneByOne, keepsUnsettled: givesBackFrom(family) !== undefined });
+    const asked = ++this.#asked;
+    const wasFree = this.#answered + 1 === asked;
     try {
-      // However long it takes: who waits for it has a deadline, and who waits for messages needs none.
-      return await session.subscribe(subscription, frame, { signal: giveUp.signal, timeout: Infinity });
+      // However long it takes: the caller of `subscribe` has a deadline, and a loop over messages needs none.
+      return await session.subscribe(consumer, frame, { signal, timeout: Infinity });
     } finally {
-      entry.alone = answered();
-      if (entry.giveUp === giveUp) entry.giveUp = undefined;
+      this.#answered++;
+      const wasAlone = wasFree && this.#asked === asked;
+      if (entry.attempt?.session === session) entry.attempt.wasAlone = wasAlone;
     }
   }
 
-  /** Makes a subscription on a connection, or sees to what becomes of it. Never rejects. */
-  #make(entry: Entry, session: Session): Promise<void> {
-    return this.#establish(entry, session).then(
-      () => void (entry.refusal = undefined),
+  /** Subscribes again on a session, and deals with a refusal. Never rejects. */
+  #resubscribe(entry: Entry, session: Session): Promise<void> {
+    return this.#attempt(entry, session).then(
+      () => void (entry.retry = undefined),
       (error) => this.#onRefused(entry, session, error),
     );
   }
 
-  /** Not made anew: it is tried a few times more, and where the broker speaks of an outage as long as `reconnect` has it. */
+  /** Sends a refused SUBSCRIBE a few times more, and in an outage as often as `reconnect` allows. */
   #onRefused(entry: Entry, session: Session, error: StompError): void {
-    const { subscription } = entry;
-    if (!entry.made || this.#entries.get(subscription.id) !== entry || entry.session !== session) return;
+    const { consumer, attempt, phase } = entry;
+    if (phase === "new" || this.#entries.get(consumer.id) !== entry || attempt?.session !== session) return;
     if (isLoss(error, session) && !isInDoubt(error)) return; // the next connection is another chance
-    // An ERROR that names no frame may have been about another one, and the SUBSCRIBE have been taken.
+    // An ERROR that names no frame may have been about another one, and this SUBSCRIBE may have been taken.
     const isVague = error instanceof BrokerErrorResponse && error.frame!.headers["receipt-id"] === undefined;
-    const isFinal = !isOutage(error) && (entry.alone || !isVague);
-    if (error instanceof BrokerErrorResponse && this.#sayLater(entry, () => this.#sayAlone(entry), isFinal)) {
-      if (isVague && session.isOpen) session.expect(subscription);
-      else entry.session = undefined;
-      return;
+    const isFinal = !isOutage(error) && (attempt.wasAlone || !isVague);
+    if (!(error instanceof BrokerErrorResponse && this.#retryLater(entry, () => this.#retryAlone(entry), isFinal))) {
+      this.dismiss(entry.subscription, error);
+    } else if (isVague && session.isOpen) {
+      session.expect(consumer);
+    } else {
+      entry.attempt = undefined;
+      consumer.detach();
     }
-    this.#entries.delete(subscription.id);
-    session.forget(subscription);
-    subscription.end(error);
   }
 
-  /** Has a refused SUBSCRIBE said again in a while. Returns whether it will be. */
-  #sayLater(entry: Entry, say: () => void, isFinal = false): boolean {
-    entry.established = undefined;
-    entry.receivedBefore = entry.subscription.received;
-    entry.refusal ??= this.#refusals.begin(!entry.made);
-    if (isFinal) entry.refusal.count++;
-    return entry.refusal.count < REFUSALS && this.#refusals.later(entry.refusal, say);
+  /** Waits, and then calls `send` to send a refused SUBSCRIBE again. Returns whether there is another attempt. */
+  #retryLater(entry: Entry, send: () => void, isFinal = false): boolean {
+    const { consumer, attempt, phase } = entry;
+    if (attempt) attempt.isRefused = true;
+    const retry = entry.retry ??= {
+      backoff: this.#newBackoff(phase),
+      isWaiting: false,
+      finalRefusals: 0,
+      receivedBefore: 0,
+    };
+    retry.receivedBefore = consumer.received;
+    if (isFinal) retry.finalRefusals++;
+    if (retry.finalRefusals >= MAX_FINAL_REFUSALS) return false;
+    const delay = retry.backoff.next();
+    if (delay === undefined) return false;
+    retry.isWaiting = true;
+    const endWait = () => {
+      cancel();
+      this.#endWaits.delete(endWait);
+      retry.isWaiting = false;
+      send();
+    };
+    const cancel = this.#reconnector.clock.after(delay, endWait);
+    this.#endWaits.add(endWait);
+    return true;
   }
 
-  /** Says a refused SUBSCRIBE again while no other one is under way: an ERROR that comes then is about this one. */
-  #sayAlone(entry: Entry): void {
-    this.#refusals.inTurn(() => {
-      const { session } = this.#owner.reconnector;
-      const { refusal, subscription, established } = entry;
-      if (session === undefined || refusal?.waits !== false || this.#entries.get(subscription.id) !== entry) return;
-      if (entry.session === session) {
-        if (established !== undefined) return; // its answer is awaited
-        if (subscription.received > entry.receivedBefore) return void (entry.refusal = undefined); // made all the same
-        session.forget(subscription);
+  /** Without `reconnect` a new SUBSCRIBE is sent again until its deadline, and a confirmed one is not. */
+  #newBackoff(phase: Entry["phase"]): Backoff {
+    return this.#reconnector.newBackoff() ?? new Backoff(phase === "new" ? {} : { attempts: 0 });
+  }
+
+  /** Sends a refused SUBSCRIBE again while no other is open: an ERROR that comes then is about this one. */
+  #retryAlone(entry: Entry): void {
+    this.#turn = this.#turn.then(() => {
+      const { session } = this.#reconnector;
+      const { retry, consumer, attempt } = entry;
+      if (!session || !retry || retry.isWaiting || this.#entries.get(consumer.id) !== entry) return;
+      if (attempt?.session === session) {
+        if (!attempt.isRefused) return; // its answer is awaited
+        if (consumer.received > retry.receivedBefore) return void (entry.retry = undefined); // the broker took it
+        session.forget(consumer);
       }
-      return this.#make(entry, session);
+      return this.#untilAnswered(this.#resubscribe(entry, session));
+    });
+  }
+
+  #untilAnswered(answered: Promise<void>): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#reconnector.clock.after(TURN_TIMEOUT_MS, resolve);
+      answered.then(cancel).then(resolve);
     });
   }
 
   #freeId(): string {
     let id: string;
-    do id = `${OWN_ID}${++this.#count}`; while (this.#entries.has(id));
+    do id = `${OWN_ID}${++this.#lastOwnId}`; while (this.#entries.has(id));
     return id;
   }
 }
 
-function unsubscribeFrame(headers: Record<string, string>): Frame {
-  return new Frame().buildFrame({ command: "UNSUBSCRIBE", headers });
+/** Whether the broker says that a part of it is out of order. */
+function isOutage(error: unknown): boolean {
+  return error instanceof BrokerErrorResponse && isOutageError(error.frame!);
 }
-
-function nothing(): void {}

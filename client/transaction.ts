@@ -3,33 +3,41 @@
  *
  * @module
  */
-import { checkType } from "../base/checks.ts";
 import { beginSteps, type WaitOptions, within } from "../base/timers.ts";
-import { ConnectionError, NotConnectedError, type StompError, TimeoutError, TransactionError } from "../base/errors.ts";
+import { ConnectionError, type StompError, TimeoutError, TransactionError } from "../base/errors.ts";
 import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
 import type { Frame } from "../codec/frame.ts";
 import { transactsAcknowledgements } from "../dialects/dialect.ts";
 import { acknowledgement } from "../session/acknowledgement.ts";
 import { isInDoubt, type ReceiptWaiter } from "../session/receipts.ts";
-import type { AcknowledgeOptions, Message } from "./message.ts";
 import type { Session } from "../session/session.ts";
-import { type Conf, readConf, type SendOptions } from "./options.ts";
+import type { AcknowledgeOptions, Message } from "./message.ts";
+import type { SendOptions } from "./options.ts";
+import type { Reconnector } from "./reconnector.ts";
+import type { Sender } from "./sender.ts";
 
-/** What transactions need of their client. */
-export interface TransactionOwner {
-  /** Milliseconds that a call takes at most, where it says nothing else. */
-  readonly timeout: number;
-  /** Keeps the connection. */
-  readonly reconnector: {
-    /** The open session, or the next one. */
-    ready(what: string, wait: WaitOptions): Promise<Session>;
-    /** Fails unless there is a session, or one is being opened. */
-    check(what: string): void;
-    /** Why nothing gets through, as far as that is known. */
-    readonly trouble: StompError | undefined;
-  };
-  /** Sends a message. */
-  send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<unknown>;
+/** Options of a send in a transaction. It has no receipt: the commit confirms all that was sent. */
+export type TransactionSendOptions = Omit<SendOptions, "transaction" | "receipt" | "wait">;
+
+/** Options of an acknowledgement in a transaction. */
+export type TransactionAcknowledgeOptions = Omit<AcknowledgeOptions, "transaction">;
+
+/** Options of `commit()` and `abort()` of a transaction. */
+export interface TransactionEndOptions extends WaitOptions {
+  /**
+   * Additional headers of COMMIT or ABORT.
+   *
+   * @default {}
+   */
+  headers?: FrameHeadersInit | undefined;
+}
+
+/** What has to hear how a transaction ends. */
+export interface TransactionParticipant {
+  /** The transaction was committed. */
+  onCommit(): void;
+  /** The transaction was aborted, or failed. */
+  onAbort(): void;
 }
 
 /** The receipts of the SENDs in one transaction. */
@@ -41,32 +49,32 @@ class SendReceipts implements ReceiptWaiter {
   readonly #open = new Set<string>();
   #session: Session | undefined;
   #failure: StompError | undefined;
-  #settled: PromiseWithResolvers<void> | undefined;
+  #all: PromiseWithResolvers<void> | undefined;
 
   constructor(transaction: string) {
     this.#transaction = transaction;
   }
 
-  /** Why the transaction cannot be committed, if one of them was refused. */
+  /** The error of the first SEND that was refused. The transaction cannot be committed then. */
   get failure(): StompError | undefined {
     return this.#failure;
   }
 
-  /** Sends a SEND and waits for its receipt. */
+  /** Sends a SEND with a receipt. */
   confirm(session: Session, frame: Frame): void {
     this.#session = session;
     this.#open.add(session.confirm(frame, this));
   }
 
-  /** Resolves when all have come; rejects with the first failure. */
+  /** Resolves when all receipts have come; rejects with the first failure. */
   all(): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     if (this.#open.size === 0) return Promise.resolve();
-    this.#settled = Promise.withResolvers();
-    return this.#settled.promise;
+    this.#all = Promise.withResolvers();
+    return this.#all.promise;
   }
 
-  /** Waits for none of them any more. */
+  /** Stops waiting for receipts. */
   giveUp(): void {
     for (const id of this.#open) this.#session?.giveUp(id);
     this.#open.clear();
@@ -78,164 +86,241 @@ class SendReceipts implements ReceiptWaiter {
 
   confirmed(receipt: Frame): void {
     this.#open.delete(receipt.header("receipt-id") ?? "");
-    if (this.#open.size === 0) this.#settled?.resolve();
+    if (this.#open.size === 0) this.#all?.resolve();
   }
 
   failed(error: StompError): void {
     this.#failure ??= error;
-    this.#settled?.reject(this.#failure);
+    this.#all?.reject(this.#failure);
   }
 }
 
-/** What is to be told how a transaction ends. */
-export interface TransactionParticipant {
-  /** It was committed. */
-  keep(): void;
-  /** It was not. */
-  undo(): void;
-}
+/** Sends a message in a transaction, with the options of any send. Resolves when the connection can take more. */
+export let sendIn: (
+  transaction: Transaction,
+  destination: string,
+  body: string | Uint8Array,
+  options: SendOptions,
+) => Promise<undefined>;
 
-/** Options of a send within a transaction: the receipt is that of the commit. */
-export type TransactionSendOptions = Omit<SendOptions, "transaction" | "receipt" | "wait">;
+/**
+ * Returns the session of a transaction, to do `what` with it.
+ *
+ * @throws {TransactionError} when the transaction is over.
+ */
+export let sessionOf: (transaction: Transaction, what: string) => Session;
 
-/** Options of an acknowledgement within a transaction. */
-export type TransactionAcknowledgeOptions = Omit<AcknowledgeOptions, "transaction">;
+/**
+ * Sends ACK or NACK as part of a transaction: at once, or, where the broker keeps acknowledgements out of transactions,
+ * after all SENDs of it are confirmed. Returns a promise to wait for before more is sent.
+ */
+export let acknowledgeIn: (
+  transaction: Transaction,
+  command: "ACK" | "NACK",
+  message: Frame,
+  headers: Readonly<Record<string, string>> | undefined,
+) => Promise<void> | undefined;
 
-/** How a transaction is ended. */
-export interface TransactionEndOptions extends WaitOptions {
-  /** Further headers of COMMIT or ABORT. */
-  headers?: FrameHeadersInit | undefined;
-}
+/** Has a participant hear how a transaction ends. */
+export let joinTransaction: (transaction: Transaction, participant: TransactionParticipant) => void;
 
-/** What the rest of the client does with a transaction. */
-export interface TransactionAccess {
-  /**
-   * The connection to use.
-   *
-   * @throws {TransactionError} when the transaction is over.
-   */
-  use(transaction: Transaction, what: string): Session;
-  /** Sends a SEND as part of it. Returns a promise to wait for before more is sent. */
-  confirm(transaction: Transaction, frame: Frame): Promise<void> | undefined;
-  /**
-   * Sends ACK or NACK as part of it: at once, or where the broker does not take it into the transaction, when all that
-   * was sent in it is confirmed. Returns a promise to wait for before more is sent.
-   */
-  acknowledge(
-    transaction: Transaction,
-    command: "ACK" | "NACK",
-    message: Frame,
-    headers: Readonly<Record<string, string>> | undefined,
-  ): Promise<void> | undefined;
-  /** Tells the participant how it ends. */
-  onEnd(transaction: Transaction, participant: TransactionParticipant): void;
-}
-
-/** Set by {@linkcode Transaction}, whose users see none of it. */
-export let inTransaction: TransactionAccess;
-
-/** An open transaction. It lives on one connection, and dies with it. */
+/**
+ * An open transaction. It belongs to one connection, and is lost with it.
+ *
+ * What a transaction is differs between brokers. On ActiveMQ and the embedded broker it is atomic. On RabbitMQ it is a
+ * buffer that COMMIT empties: messages are confirmed one by one, and acknowledgements are sent once all messages are
+ * confirmed. So when the broker or the connection breaks during the commit, a message that was moved from one queue to
+ * another may be in both, and is never in neither. Artemis does not take acknowledgements into its transactions; they are
+ * sent after the commit as well.
+ */
 export class Transaction {
-  /** The id. */
+  /** The id, in the `transaction` header of its frames. */
   readonly id: string;
   readonly #session: Session;
-  readonly #owner: TransactionOwner;
-  readonly #onEnd: () => void;
+  readonly #reconnector: Reconnector;
+  readonly #sender: Sender;
+  readonly #timeout: number;
+  readonly #onEnd: (transaction: Transaction) => void;
   readonly #participants: TransactionParticipant[] = [];
   readonly #receipts: SendReceipts;
   readonly #acknowledgements: Frame[] = []; // to be sent once the SENDs are confirmed
-  #over = false;
+  #ended = false;
 
   static {
-    inTransaction = {
-      use: (transaction, what) => transaction.#use(what),
-      confirm: (transaction, frame) => transaction.#confirm(frame),
-      acknowledge: (transaction, command, message, headers) => transaction.#acknowledge(command, message, headers),
-      onEnd: (transaction, participant) => void transaction.#participants.push(participant),
-    };
+    sendIn = (transaction, destination, body, options) => transaction.#send(destination, body, options);
+    sessionOf = (transaction, what) => transaction.#sessionFor(what);
+    acknowledgeIn = (transaction, command, message, headers) => transaction.#acknowledge(command, message, headers);
+    joinTransaction = (transaction, participant) => void transaction.#participants.push(participant);
   }
 
-  /** Made by `Stomp.begin`. */
-  constructor(id: string, session: Session, owner: TransactionOwner, onEnd: () => void) {
+  /** Created by `stomp.begin()`. */
+  constructor(
+    id: string,
+    session: Session,
+    reconnector: Reconnector,
+    sender: Sender,
+    timeout: number,
+    onEnd: (transaction: Transaction) => void,
+  ) {
     this.id = id;
     this.#session = session;
-    this.#owner = owner;
+    this.#reconnector = reconnector;
+    this.#sender = sender;
+    this.#timeout = timeout;
     this.#onEnd = onEnd;
     this.#receipts = new SendReceipts(id);
   }
 
-  /** Whether it can still be used. */
+  /** Whether the transaction can still be used. */
   get isOpen(): boolean {
-    return !this.#over && this.#session.isOpen;
+    return !this.#ended && this.#session.isOpen;
   }
 
-  /** Whether it was committed or aborted; how that went is another question. */
+  /** Whether a commit or an abort was sent; how that went is another question. */
   get ended(): boolean {
-    return this.#over;
+    return this.#ended;
   }
 
   /**
-   * Sends a message with the commit. Resolves when the connection has room for more; whether the broker takes it is
-   * known when `commit` resolves. The message is persistent unless `persistent: false` is said.
+   * Sends a message with the commit. Resolves as soon as the connection can take more; `commit()` tells whether the
+   * broker has the message. The message is persistent unless `persistent` is `false`.
+   *
+   * @throws {TypeError} when an argument or an option is of the wrong type.
+   * @throws {RangeError} when a number is out of range.
+   * @throws {TransactionError} when the transaction is over.
+   * @throws {NotConnectedError} when the client is closed.
+   * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
+   * @throws {TimeoutError} when the connection takes no more within `timeout`.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * const tx = await stomp.begin();
+   * await tx.send("/queue/orders", "an order", { contentType: "text/plain" });
+   * await tx.commit();
+   * ```
    */
   async send(destination: string, body: string | Uint8Array, options: TransactionSendOptions = {}): Promise<void> {
-    await this.#owner.send(destination, body, { ...options, transaction: this, receipt: false });
+    await this.#send(destination, body, { ...options, transaction: this });
   }
 
   /**
    * Acknowledges a message with the commit.
    *
-   * @returns `true`: it was written.
-   * @throws {StaleMessageError} when the connection of the message is gone; a `TransactionError` when the transaction is
-   * over.
+   * @returns `true`, since the ACK was written or will be.
+   * @throws {AcknowledgeError} as `message.ack()`.
+   * @throws {StaleMessageError} when the connection of the message is lost.
+   * @throws {TransactionError} when the transaction is over.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await stomp.send("/queue/orders", "an order");
+   * const orders = await stomp.subscribe("/queue/orders", { ack: "client-individual" });
+   * const message = await orders.take();
+   * await stomp.transaction(async (tx) => {
+   *   await tx.send("/queue/invoices", `invoice for ${message!.text()}`);
+   *   await tx.ack(message!);
+   * });
+   * ```
    */
   ack(message: Message, options: TransactionAcknowledgeOptions = {}): Promise<boolean> {
     return message.ack({ ...options, transaction: this });
   }
 
-  /** Refuses a message with the commit. Returns and throws as {@linkcode ack}. */
+  /**
+   * Refuses a message with the commit.
+   *
+   * @returns as {@linkcode ack}.
+   * @throws {AcknowledgeError} as `message.nack()`.
+   * @throws {StaleMessageError} when the connection of the message is lost.
+   * @throws {TransactionError} when the transaction is over.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await stomp.send("/queue/orders", "no order");
+   * const orders = await stomp.subscribe("/queue/orders", { ack: "client-individual" });
+   * const message = await orders.take();
+   * await stomp.transaction((tx) => tx.nack(message!, { headers: { requeue: "false" } }));
+   * ```
+   */
   nack(message: Message, options: TransactionAcknowledgeOptions = {}): Promise<boolean> {
     return message.nack({ ...options, transaction: this });
   }
 
   /**
-   * Makes it all happen. Resolves when the broker has confirmed the commit and each message that was sent in it.
+   * Makes everything in the transaction take effect. Resolves when the broker has confirmed the commit and each message
+   * that was sent in it.
    *
-   * What a transaction is differs between brokers. On ActiveMQ and the embedded broker it is atomic. On RabbitMQ it is a
-   * buffer that COMMIT empties: messages are confirmed one by one, and acknowledgements are sent once all messages are
-   * confirmed. So when the broker or the connection breaks during the commit, a message that was moved from one queue to
-   * another may be in both, and is never in neither. Artemis does not take acknowledgements into its transactions; they
-   * are sent after the commit as well.
+   * @throws {TransactionError} when the transaction is over, or its connection is lost: then nothing of it took effect,
+   * unless the connection was lost during the commit.
+   * @throws {BrokerErrorResponse} when the broker refuses the commit or a message. When it refuses a message before the
+   * commit, the whole transaction is aborted.
+   * @throws {TimeoutError} when the broker does not confirm in time: whether it took effect is then unknown.
    *
-   * @throws {TransactionError} when it is over, or its connection is gone: then nothing of it happened, unless the
-   * connection broke during the commit.
-   * @throws {BrokerErrorResponse} when the broker refuses the commit or a message. Of a message that it refuses before
-   * the commit, the whole transaction is aborted.
-   * @throws {TimeoutError} when the broker does not confirm in time: whether it happened is then unknown.
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * const tx = await stomp.begin();
+   * await tx.send("/queue/orders", "an order");
+   * await tx.commit({ timeout: 5000 });
+   * ```
    */
   commit(options: TransactionEndOptions = {}): Promise<void> {
     return this.#end("COMMIT", options);
   }
 
-  /** Makes none of it happen: messages acknowledged in it can be acknowledged again. */
+  /**
+   * Drops everything in the transaction. Messages that were acknowledged in it can be acknowledged again.
+   *
+   * @throws {TransactionError} when the transaction is over, or its connection is lost.
+   * @throws {BrokerErrorResponse} when the broker refuses the abort.
+   * @throws {TimeoutError} when the broker does not confirm in time.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * const tx = await stomp.begin();
+   * await tx.send("/queue/orders", "never sent");
+   * await tx.abort();
+   * ```
+   */
   abort(options: TransactionEndOptions = {}): Promise<void> {
     return this.#end("ABORT", options);
   }
 
-  /** The connection to use. */
-  #use(what: string): Session {
-    if (this.#over) throw new TransactionError(`Cannot ${what} in transaction ${this.id}: it has ended`);
+  async #send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<undefined> {
+    // RabbitMQ sends such a receipt after that of COMMIT, so a wait for it before the commit would never end.
+    if (options.receipt) {
+      throw new TypeError("Cannot send with a receipt in a transaction: the receipt of the commit stands for all");
+    }
+    this.#reconnector.check("send to", destination);
+    const session = this.#sessionFor("send");
+    const frame = this.#sender.frameFor(destination, body, options, session);
+    frame.headers["transaction"] = this.id;
+    this.#receipts.confirm(session, frame);
+    const ready = session.ready();
+    if (ready !== undefined) await within(ready, options, "room to send");
+    return undefined;
+  }
+
+  #sessionFor(what: string): Session {
+    if (this.#ended) throw new TransactionError(`Cannot ${what} in transaction ${this.id}: it has ended`);
     if (!this.#session.isOpen) {
       throw new TransactionError(`Cannot ${what} in transaction ${this.id}: it died with its connection`);
     }
     return this.#session;
-  }
-
-  #confirm(frame: Frame): Promise<void> | undefined {
-    const session = this.#use("send");
-    frame.headers["transaction"] = this.id;
-    this.#receipts.confirm(session, frame);
-    return session.ready();
   }
 
   #acknowledge(
@@ -243,7 +328,7 @@ export class Transaction {
     message: Frame,
     headers: Readonly<Record<string, string>> | undefined,
   ): Promise<void> | undefined {
-    const session = this.#use(`send ${command}`);
+    const session = this.#sessionFor(`send ${command}`);
     if (transactsAcknowledgements(session.family)) {
       return session.acknowledge(command, message, { transaction: this.id, ...headers });
     }
@@ -254,22 +339,23 @@ export class Transaction {
   async #end(command: "COMMIT" | "ABORT", { headers: given, ...wait }: TransactionEndOptions): Promise<void> {
     const what = command.toLowerCase();
     const headers = toHeaders(given);
-    const session = this.#use(what);
-    const left = beginSteps(wait, this.#owner.timeout);
+    const session = this.#sessionFor(what);
+    const left = beginSteps(wait, this.#timeout);
     const refused = command === "COMMIT" ? this.#receipts.failure : undefined;
     this.#receipts.isPostponed = false;
     const answered = session.endTransaction(refused ? "ABORT" : command, this.id, headers, left()); // may throw
-    this.#over = true;
-    this.#onEnd();
-    let isDone = false;
+    this.#ended = true;
+    this.#onEnd(this);
+    let hasAcknowledged = false;
     try {
-      isDone = await this.#finish(session, answered, command === "COMMIT" && !refused, left);
+      hasAcknowledged = await this.#finish(session, answered, command === "COMMIT" && !refused, left);
       if (refused) throw refused;
     } catch (error) {
-      // Where there is no answer in time the broker may have acknowledged, so nothing is said a second time.
-      isDone = error instanceof TimeoutError && command === "COMMIT" && this.#acknowledgements.length === 0;
-      if (error instanceof TimeoutError && command === "COMMIT") {
-        const cause = this.#owner.reconnector.trouble ?? error;
+      const isUnanswered = error instanceof TimeoutError && command === "COMMIT";
+      // Without an answer in time the broker may have acknowledged, so no ACK is sent a second time.
+      hasAcknowledged = isUnanswered && this.#acknowledgements.length === 0;
+      if (isUnanswered) {
+        const cause = this.#reconnector.trouble ?? error;
         throw new TimeoutError(`${error.message}: whether transaction ${this.id} happened is unknown`, { cause });
       }
       if (isInDoubt(error)) {
@@ -282,13 +368,13 @@ export class Transaction {
     } finally {
       this.#receipts.giveUp();
       for (const participant of this.#participants) {
-        if (isDone) participant.keep();
-        else participant.undo();
+        if (hasAcknowledged) participant.onCommit();
+        else participant.onAbort();
       }
     }
   }
 
-  /** Waits until COMMIT or ABORT is done. Returns whether acknowledgements took effect. */
+  /** Waits until COMMIT or ABORT is done. Resolves to whether acknowledgements took effect. */
   async #finish(
     session: Session,
     answered: Promise<unknown>,
@@ -303,87 +389,5 @@ export class Transaction {
     for (const frame of this.#acknowledgements) session.send(frame);
     if (last !== undefined) await session.request(last, left());
     return true;
-  }
-}
-
-/** The open transactions of a client. */
-export class Transactions {
-  readonly #owner: TransactionOwner;
-  readonly #open = new Map<string, Transaction>();
-  #count = 0;
-
-  /** Begins with none. */
-  constructor(owner: TransactionOwner) {
-    this.#owner = owner;
-  }
-
-  /** Begins one, with the id that the conf gives as `transaction` or a new one. */
-  async begin(conf: Conf): Promise<Transaction> {
-    const { headers: { transaction: id, ...headers }, wait } = readConf(conf);
-    return await this.#begin(id, headers, wait);
-  }
-
-  /** The transaction that is meant: by its id, or itself. */
-  find(reference: string | { readonly id: string } | undefined, what: string): Transaction {
-    if (reference instanceof Transaction) return reference;
-    const id = typeof reference === "string" ? reference : reference?.id;
-    const transaction = id === undefined ? undefined : this.#open.get(id);
-    if (transaction !== undefined) return transaction;
-    this.#owner.reconnector.check(what);
-    throw new TransactionError(`Cannot ${what}: there is no open transaction ${id ?? "in the conf"}`);
-  }
-
-  /** Runs `work` in one: committed when it returns, aborted when it throws. */
-  async run<T>(work: (tx: Transaction) => T | Promise<T>, options: WaitOptions): Promise<T> {
-    // The time is for all of it, if one is given; else the broker's answers have the usual one.
-    checkType("run transaction", "work", work ?? null, "function");
-    const left = options.timeout === undefined ? () => options : beginSteps(options);
-    const tx = await this.#begin(undefined, {}, left());
-    try {
-      const result = await within((async () => await work(tx))(), left(), "the work of the transaction");
-      if (!tx.ended) await tx.commit(left());
-      return result;
-    } catch (error) {
-      // What went wrong first is what the caller has to know, and a caller who has given up does not wait.
-      if (tx.isOpen) await within(tx.abort(), left(), "the receipt of ABORT").catch(() => {});
-      throw error;
-    }
-  }
-
-  /** The connection is gone, and all of them with it. */
-  clear(): void {
-    this.#open.clear();
-  }
-
-  async #begin(given: string | undefined, headers: Record<string, string>, wait: WaitOptions): Promise<Transaction> {
-    const left = beginSteps(wait, this.#owner.timeout);
-    const id = given ?? this.#freeId();
-    const session = await this.#beginOnSession(id, headers, left);
-    const transaction = new Transaction(id, session, this.#owner, () => {
-      if (this.#open.get(id) === transaction) this.#open.delete(id);
-    });
-    if (session.isOpen) this.#open.set(id, transaction);
-    return transaction;
-  }
-
-  /** Says BEGIN on the open connection; when that breaks meanwhile, on the next one. */
-  async #beginOnSession(id: string, headers: Record<string, string>, left: () => WaitOptions): Promise<Session> {
-    for (;;) {
-      const session = await this.#owner.reconnector.ready("begin transaction", left());
-      try {
-        await session.begin(id, headers, left());
-        return session;
-      } catch (error) {
-        // One that the broker refuses is refused for certain once nothing else is open.
-        const isLost = error instanceof ConnectionError || error instanceof NotConnectedError || isInDoubt(error);
-        if (session.isOpen || !isLost) throw error;
-      }
-    }
-  }
-
-  #freeId(): string {
-    let id: string;
-    do id = `tx-${++this.#count}`; while (this.#open.has(id));
-    return id;
   }
 }

@@ -7,83 +7,103 @@ import { checkDelay, checkTime, checkType, checkWhole, kindOf } from "../base/ch
 import { afterMacrotask, checkWaitOptions, delay, onGiveUp, type WaitOptions } from "../base/timers.ts";
 import { AcknowledgeError } from "../base/errors.ts";
 import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
-import type { Message } from "./message.ts";
 import type { RefusedMessages } from "./ack_tracker.ts";
+import type { Consumer } from "./consumer.ts";
+import { type Message, settledBy } from "./message.ts";
 import type { SubscribeOptions } from "./options.ts";
-import type { TunedSubscribeOptions } from "./subscription_registry.ts";
 import { accessForWorker, type Subscription, type WorkerAccess } from "./subscription.ts";
+import type { TunedSubscribeOptions } from "./subscription_registry.ts";
 
 /**
- * What is done with each message; `message.attempts` tells how often it was delivered. The signal aborts when the loop is
- * over and nobody waits for the handler any more.
+ * Handles one message; `message.attempts` tells how often it was delivered. The signal aborts when the loop has ended and
+ * no longer waits for the handler.
  */
 export type MessageHandler = (message: Message, signal: AbortSignal) => unknown;
 
-/** How a handler that throws is run again. */
+/** When a handler that throws is run again. */
 export interface RetryOptions {
-  /** How often one delivery of a message is tried in all, before it is refused: 1 or more. Default 1, not again. */
+  /**
+   * How often the handler runs for one delivery of a message before the message is refused: 1 or more.
+   *
+   * @default 1
+   */
   attempts?: number | undefined;
-  /** Milliseconds before the second attempt, 0 or more; doubles with each further one. Default 100. */
+  /**
+   * Milliseconds before the second attempt, 0 or more; doubles with each further one.
+   *
+   * @default 100
+   */
   delay?: number | undefined;
 }
 
-/** Options of `consume`. */
+/** Options of `stomp.consume()` and `stomp.respond()`. */
 export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions> {
   /**
-   * Ends the loop in order: no new messages, handlers finish, their messages are acknowledged, then it unsubscribes.
+   * Ends the loop in order: no new messages are handled, handlers finish, their messages are acknowledged, and then it
+   * unsubscribes.
+   *
+   * @default undefined, the loop ends with its subscription
    */
   signal?: AbortSignal | undefined;
   /**
-   * How many messages are handled at the same time. Default 1, which keeps their order; one that is refused loses its
-   * place in it. In mode `client` it has to be 1, because each ACK there counts for all messages before it.
+   * How many messages are handled at the same time: 1 or more. 1 keeps their order, except for a message that is refused.
+   * In mode `client` it has to be 1, because there each ACK also acknowledges all messages before it.
+   *
+   * @default 1
    */
   concurrency?: number | undefined;
-  /** Whether a handler that throws is run again before the message is refused with NACK. */
+  /**
+   * When a handler that throws is run again, before the message is refused with NACK.
+   *
+   * @default { attempts: 1 }, never
+   */
   retry?: RetryOptions | undefined;
   /**
-   * Headers of that NACK, for example `{ requeue: "false" }`, with which RabbitMQ drops or dead-letters it.
+   * Headers of that NACK, for example `{ requeue: "false" }`, with which RabbitMQ drops or dead-letters the message.
    *
-   * Without that RabbitMQ delivers it again at once. From the second delivery on it is therefore held before it is
-   * refused: 100 ms, doubling up to 30 s. Held, it takes no place of the concurrency (but in mode `client`, where it does)
-   * and one of the prefetch, so that when more messages fail than `prefetch` allows, the others wait.
+   * Without that RabbitMQ delivers the message again at once. From its second delivery on it is therefore refused with a
+   * delay: 100 ms, doubling up to 30 s. A delayed message does not count against the concurrency, except in mode `client`,
+   * but it counts against the prefetch. So when more messages fail than `prefetch` allows, the others wait.
+   *
+   * @default {}
    */
   nackHeaders?: FrameHeadersInit | undefined;
   /**
-   * Told what a handler threw, when it is not run again for this delivery: the message is refused, or left to the broker
-   * because the loop ends or the connection is gone. What this throws ends the loop.
+   * Called with what a handler threw, when it is not run again for this delivery: the message is refused, or left to the
+   * broker because the loop ends or the connection is lost. An error that this throws ends the loop.
+   *
+   * @default undefined, errors are dropped
    */
   onError?: ((error: unknown, message: Message) => void) | undefined;
   /**
-   * Milliseconds that handlers may take to finish when the loop ends, however that comes about. Default 10,000. Those
-   * that go on are told by their signal, and no longer waited for; the broker delivers their messages again.
+   * Milliseconds that handlers may take to finish when the loop ends, for whatever reason. After that their signal aborts,
+   * the loop no longer waits for them, and the broker delivers their messages again.
+   *
+   * @default 10_000
    */
   drainTimeout?: number | undefined;
 }
 
-/** Milliseconds that handlers have to finish, where the options say nothing else. */
-const DRAIN_TIMEOUT = 10_000;
+const DEFAULT_DRAIN_TIMEOUT_MS = 10_000;
+const DEFAULT_RETRY_DELAY_MS = 100;
 
-/** Milliseconds before the second attempt, where the options say nothing else. */
-const RETRY_DELAY = 100;
+/** Delay before a message is refused for the second time; doubles with each further time. */
+const MIN_NACK_DELAY_MS = 100;
 
-/** Milliseconds that a message is held before it is refused for the second time; doubles with each further time. */
-const FIRST_PAUSE = 100;
+const MAX_NACK_DELAY_MS = 30_000;
 
-/** Milliseconds that a message is held at most. */
-const LONGEST_PAUSE = 30_000;
+/** Delayed messages outside the concurrency: a bound for brokers without a prefetch. */
+const MAX_DELAYED_MESSAGES = 100;
 
-/** Messages that are held without a place of the concurrency: a bound for brokers that know no prefetch. */
-const MAX_HELD = 100;
-
-/** Messages that are asked for at the least: with fewer a fast handler waits for each of them to cross the network. */
-const LEAST_PREFETCH = 10;
+/** With a smaller prefetch a fast handler waits for each message to cross the network. */
+const MIN_PREFETCH = 10;
 
 /**
- * Checks what is given to `consume` or `respond`, but for what every subscription has.
+ * Checks what is given to `consume` or `respond`, except for the options of every subscription.
  *
  * @returns the options, with headers that can be read more than once.
- * @throws {TypeError} when an argument or an option is of a type that can never work.
- * @throws {RangeError} when a number is out of its range, or the options do not fit together.
+ * @throws {TypeError} when an argument or an option is of the wrong type.
+ * @throws {RangeError} when a number is out of range, or the options do not fit together.
  */
 export function checkConsume(what: string, handler: unknown, options: ConsumeOptions): ConsumeOptions {
   if (typeof handler !== "function") {
@@ -107,16 +127,16 @@ export function checkConsume(what: string, handler: unknown, options: ConsumeOpt
   return nackHeaders === undefined ? options : { ...options, nackHeaders: toHeaders(nackHeaders) };
 }
 
-/** How a worker subscribes: with enough for all handlers, and not with what other workers could do meanwhile. */
+/** Returns how a worker subscribes: with a prefetch for all its handlers, which leaves other workers the rest. */
 export function forWorker(options: ConsumeOptions): TunedSubscribeOptions {
-  const usualPrefetch = Math.max(LEAST_PREFETCH, (options.concurrency ?? 1) * 2);
+  const usualPrefetch = Math.max(MIN_PREFETCH, (options.concurrency ?? 1) * 2);
   return { ...options, ack: options.ack ?? "client-individual", usualPrefetch };
 }
 
 /**
  * The loop over one subscription.
  *
- * A message is acknowledged when its handler returns, and refused when it throws. In mode `auto` neither is said.
+ * A message is acknowledged when its handler returns, and refused when it throws. Mode `auto` does neither.
  */
 export class Worker {
   readonly #subscription: Subscription;
@@ -125,20 +145,20 @@ export class Worker {
   readonly #refusedMessages: RefusedMessages;
   readonly #onFailed: ((message: Message, error: unknown) => Promise<boolean>) | undefined;
   readonly #access: WorkerAccess;
-  readonly #ending: AbortSignal; // nothing is tried again
-  readonly #over = new AbortController(); // nobody waits for the handlers
-  readonly #failure = Promise.withResolvers<never>(); // of a message that was held
-  #held = 0;
-  #drains = 0; // calls of `drain` that are not a handler's
-  #waiting = 0; // handlers that wait for a drain
+  readonly #consumer: Consumer;
+  readonly #abandon = new AbortController(); // aborts when the loop no longer waits for its handlers
+  readonly #failure = Promise.withResolvers<never>(); // of a delayed message
+  #delayed = 0;
+  #ownDrainCalls = 0; // those that no handler made
+  #drainingHandlers = 0; // handlers that wait for a drain
   #draining: Promise<void> | undefined;
-  #stop: (() => void) | undefined;
+  #cancelDrainTimeout: (() => void) | undefined;
 
   /**
-   * Handles nothing before `run`.
+   * Creates a loop that handles nothing before `run`.
    *
-   * @param onFailed what is done with a message in place of refusing it; resolves to whether that was done, and then the
-   * message is acknowledged.
+   * @param onFailed handles a message instead of refusing it. Resolves to whether it did; then the message is
+   * acknowledged.
    */
   constructor(
     subscription: Subscription,
@@ -153,7 +173,7 @@ export class Worker {
     this.#refusedMessages = refusedMessages;
     this.#onFailed = onFailed;
     this.#access = accessForWorker(subscription);
-    this.#ending = this.#access.ending();
+    this.#consumer = this.#access.consumer;
   }
 
   /**
@@ -163,46 +183,53 @@ export class Worker {
    */
   async run(): Promise<void> {
     const { concurrency = 1, signal } = this.#options;
-    const over = this.#over.signal;
-    const late = new Promise<void>((resolve) => over.addEventListener("abort", () => resolve(), { once: true }));
-    this.#subscription.closed.then(() => over.aborted || this.#hurry()); // also when the client has ended
-    this.#failure.promise.catch(() => {}); // it may fail when nobody waits any more
+    const abandon = this.#abandon.signal;
+    const abandoned = new Promise<void>((resolve) =>
+      abandon.addEventListener("abort", () => resolve(), { once: true })
+    );
+    this.#subscription.closed.then(() => abandon.aborted || this.#limitHandlers()); // also when the client ends
+    this.#failure.promise.catch(() => {}); // it may reject after the loop has ended
     const drain = () => this.#drain();
     if (signal?.aborted) drain();
     signal?.addEventListener("abort", drain, { once: true });
     try {
-      const places = Array.from({ length: concurrency }, () => this.#work());
-      await Promise.race([Promise.all(places), late, this.#failure.promise]);
+      const loops = Array.from({ length: concurrency }, () => this.#work());
+      await Promise.race([Promise.all(loops), abandoned, this.#failure.promise]);
       await this.#draining;
       const reason = await this.#subscription.closed;
       if (reason) throw reason;
     } catch (error) {
-      await this.#subscription.unsubscribe().catch(() => {}); // what went wrong first is what the caller has to know
+      await this.#subscription.unsubscribe().catch(() => {}); // the caller has to see the first failure
       throw error;
     } finally {
       signal?.removeEventListener("abort", drain);
-      this.#over.abort();
-      this.#stop?.();
+      this.#abandon.abort();
+      this.#cancelDrainTimeout?.();
     }
   }
 
   get #isEnding(): boolean {
-    return this.#ending.aborted || this.#over.signal.aborted;
+    return this.#access.endSignal.aborted || this.#abandon.signal.aborted;
   }
 
-  get #settles(): boolean {
+  get #acknowledges(): boolean {
     return this.#subscription.ackMode !== "auto";
   }
 
-  #hurry(): void {
-    const { drainTimeout = DRAIN_TIMEOUT } = this.#options;
-    this.#stop ??= onGiveUp({ timeout: drainTimeout }, "its handlers", () => this.#over.abort());
+  get #drainTimeout(): number {
+    return this.#options.drainTimeout ?? DEFAULT_DRAIN_TIMEOUT_MS;
+  }
+
+  /** Waits for the handlers no longer than `drainTimeout` from now on. */
+  #limitHandlers(): void {
+    const timeout = this.#drainTimeout;
+    this.#cancelDrainTimeout ??= onGiveUp({ timeout }, "its handlers", () => this.#abandon.abort());
   }
 
   #drain(): void {
-    this.#hurry();
-    this.#drains++;
-    this.#draining = this.#subscription.drain({ timeout: this.#options.drainTimeout ?? DRAIN_TIMEOUT });
+    this.#limitHandlers();
+    this.#ownDrainCalls++;
+    this.#draining = this.#subscription.drain({ timeout: this.#drainTimeout });
     this.#draining.catch(() => {}); // awaited in `run`
   }
 
@@ -214,44 +241,44 @@ export class Worker {
   }
 
   async #handle(message: Message): Promise<void> {
-    const { attempts = 1, delay: first = RETRY_DELAY } = this.#options.retry ?? {};
+    const { attempts = 1, delay: first = DEFAULT_RETRY_DELAY_MS } = this.#options.retry ?? {};
     for (let attempt = 1;; attempt++) {
       try {
         await this.#callHandler(message);
         break;
       } catch (error) {
         if (attempt >= attempts) return await this.#onLastError(message, error);
-        if (!await this.#pause(message, first * 2 ** (attempt - 1))) return this.#leave(message, error);
+        if (!await this.#wait(message, first * 2 ** (attempt - 1))) return this.#leave(message, error);
       }
     }
-    // The handler may have settled it itself.
-    if (this.#settles && message.settled === undefined) await this.#settle(message, () => message.ack());
+    // The handler may have acknowledged it itself.
+    if (this.#acknowledges && settledBy(message) === undefined) await this.#settle(message, () => message.ack());
   }
 
-  /** Calls the handler, and sees to it that no drain waits for a handler that waits for the drain. */
+  /** Calls the handler, so that no drain waits for a handler that waits for the drain. */
   #callHandler(message: Message): unknown {
-    const drains = () => this.#access.drains() - this.#drains;
-    const before = drains();
-    const result = this.#handler(message, this.#over.signal);
-    return drains() === before ? result : this.#letDrainPass(message, result);
+    const drainCalls = () => this.#access.drainCalls() - this.#ownDrainCalls;
+    const before = drainCalls();
+    const result = this.#handler(message, this.#abandon.signal);
+    return drainCalls() === before ? result : this.#letDrainPass(message, result);
   }
 
-  /** The handler has called `drain`. If it is not done at once it may be waiting for it. */
+  /** Keeps the drain that a handler called from waiting for it: unless it ends at once it may wait for the drain. */
   async #letDrainPass(message: Message, result: unknown): Promise<void> {
     let isDone = false;
     const done = (async () => await result)().finally(() => isDone = true);
     await Promise.race([done, new Promise<void>((resolve) => afterMacrotask(resolve))]);
     if (!isDone) {
-      this.#access.letGo(message);
-      // In mode auto it waits for the queue to be emptied, which somebody has to be free for.
-      if (++this.#waiting === (this.#options.concurrency ?? 1)) this.#access.hurry();
+      this.#consumer.abandon(message);
+      // In mode auto a drain waits for the queue to be empty, and no handler is left that could empty it.
+      if (++this.#drainingHandlers === (this.#options.concurrency ?? 1)) this.#access.abortDrain();
     }
     await done;
   }
 
-  /** The handler has thrown, and is not run again. */
+  /** Refuses a message whose handler threw and is not run again. */
   async #onLastError(message: Message, error: unknown): Promise<void> {
-    // What throws while the loop ends may have thrown for that reason.
+    // A handler that throws while the loop ends may have thrown for that reason.
     if (this.#isEnding || this.#isLost(message)) return this.#leave(message, error);
     const refused = this.#refuse(message, error);
     refused.catch(() => {}); // `onError` may throw first
@@ -259,24 +286,24 @@ export class Worker {
     await refused;
   }
 
-  /** The broker gets the message back when the subscription ends; it has it already when the connection is gone. */
+  /** Leaves a message to the broker, which gets it back with the end of the subscription or of the connection. */
   #leave(message: Message, error: unknown): void {
-    if (this.#settles) this.#access.letGo(message);
+    this.#consumer.abandon(message);
     this.#options.onError?.(error, message);
   }
 
   async #refuse(message: Message, error: unknown): Promise<void> {
     const isHandled = this.#onFailed !== undefined && await this.#answer(this.#onFailed, message, error);
-    if (!this.#settles || message.settled !== undefined) return;
+    if (!this.#acknowledges || settledBy(message) !== undefined) return;
     if (isHandled) return await this.#settle(message, () => message.ack());
-    const pause = this.#pauseBefore(message);
-    if (pause === 0) return await this.#nack(message);
-    const held = this.#hold(message, pause);
+    const milliseconds = this.#nackDelay(message);
+    if (milliseconds === 0) return await this.#nack(message);
+    const delayed = this.#nackLater(message, milliseconds);
     // In mode client a later ACK would count for this message as well, so nothing is handled before it is refused.
-    if (this.#held > MAX_HELD || this.#subscription.ackMode === "client") await held;
+    if (this.#delayed > MAX_DELAYED_MESSAGES || this.#subscription.ackMode === "client") await delayed;
   }
 
-  /** What goes wrong with the answer is a reason to refuse the message after all. */
+  /** Resolves to `false` when the answer fails, so that the message is refused. */
   async #answer(
     onFailed: (message: Message, error: unknown) => Promise<boolean>,
     message: Message,
@@ -289,38 +316,38 @@ export class Worker {
     }
   }
 
-  /** Holds a message for a while before it is refused. */
-  async #hold(message: Message, pause: number): Promise<void> {
-    this.#held++;
-    message.detach(); // it may be for long
+  async #nackLater(message: Message, milliseconds: number): Promise<void> {
+    this.#delayed++;
+    message.detach(); // it may wait for long
     try {
-      if (await this.#pause(message, pause)) await this.#nack(message);
-      else this.#access.letGo(message);
+      if (await this.#wait(message, milliseconds)) await this.#nack(message);
+      else this.#consumer.abandon(message);
     } catch (error) {
       this.#failure.reject(error);
     } finally {
-      this.#held--;
+      this.#delayed--;
     }
   }
 
-  /** Milliseconds that a message is held before it is refused: so long that it does not come again at once for ever. */
-  #pauseBefore(message: Message): number {
+  /** Returns the milliseconds before a message is refused, so that it does not come again at once for ever. */
+  #nackDelay(message: Message): number {
     if (toHeaders(this.#options.nackHeaders)["requeue"] === "false") return 0; // it does not come again
-    const again = this.#refusedMessages.attempts(message) - 1;
-    if (again < 1) return 0;
-    const pause = Math.min(FIRST_PAUSE * 2 ** (again - 1), LONGEST_PAUSE);
+    const refusals = this.#refusedMessages.attempts(message) - 1;
+    if (refusals < 1) return 0;
+    const milliseconds = Math.min(MIN_NACK_DELAY_MS * 2 ** (refusals - 1), MAX_NACK_DELAY_MS);
     const last = this.#refusedMessages.lastRefused(message);
-    return last === undefined ? pause : Math.max(0, last + pause - performance.now());
+    return last === undefined ? milliseconds : Math.max(0, last + milliseconds - performance.now());
   }
 
-  /** Waits, unless the loop ends, or the message is gone with its connection. Resolves to whether the time has passed. */
-  #pause(message: Message, milliseconds: number): Promise<boolean> {
-    const ends = [this.#ending, this.#over.signal];
-    return delay(milliseconds, ...this.#settles ? [...ends, this.#access.lost(message)] : ends);
+  /** Waits, unless the loop ends or the connection of the message is lost. Resolves to whether the time has passed. */
+  #wait(message: Message, milliseconds: number): Promise<boolean> {
+    const signals = [this.#access.endSignal, this.#abandon.signal];
+    if (this.#acknowledges) signals.push(this.#consumer.lossSignal(message));
+    return delay(milliseconds, ...signals);
   }
 
   #isLost(message: Message): boolean {
-    return this.#settles && this.#access.lost(message).aborted;
+    return this.#acknowledges && this.#consumer.lossSignal(message).aborted;
   }
 
   #nack(message: Message): Promise<void> {
@@ -328,16 +355,16 @@ export class Worker {
   }
 
   /**
-   * A message that cannot be settled comes again: that ends no loop, but in mode `client`, where the next ACK would count
-   * for it. So it is in STOMP 1.0, which has no NACK.
+   * Acknowledges or refuses a message. One for which that is impossible comes again, so it does not end the loop, except
+   * in mode `client`, where the next ACK would count for it. NACK on STOMP 1.0 is such a case.
    */
-  async #settle(message: Message, say: () => Promise<boolean>): Promise<void> {
+  async #settle(message: Message, acknowledge: () => Promise<boolean>): Promise<void> {
     try {
-      await say();
+      await acknowledge();
     } catch (error) {
       const isHarmless = this.#isEnding || this.#subscription.ackMode !== "client";
       if (!isHarmless || !(error instanceof AcknowledgeError)) throw error;
-      this.#access.letGo(message);
+      this.#consumer.abandon(message);
     }
   }
 }

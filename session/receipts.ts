@@ -4,7 +4,7 @@
  * @module
  */
 import { checkWait, onGiveUp, type WaitOptions } from "../base/timers.ts";
-import { StompError } from "../base/errors.ts";
+import { ConnectionError, NotConnectedError, StompError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import { readNumber, SequenceMap } from "../base/sequence_map.ts";
 
@@ -222,6 +222,12 @@ const IN_DOUBT = new WeakSet<object>();
 /** Whether an ERROR was about the frame that failed with this error or about another one that was open then. */
 export function isInDoubt(error: unknown): boolean {
   return typeof error === "object" && error !== null && IN_DOUBT.has(error);
+}
+
+/** Whether a call failed only because its session was lost, so that the next session is another chance. */
+export function isLoss(error: unknown, session: { readonly isOpen: boolean }): boolean {
+  if (session.isOpen) return false;
+  return error instanceof ConnectionError || error instanceof NotConnectedError || isInDoubt(error);
 }
 
 function describeFrame(frame: Frame): string {

@@ -1,0 +1,396 @@
+/**
+ * `Consumer`: the inside of a `Subscription`. It takes messages off a session, queues them for the program, and
+ * acknowledges them.
+ *
+ * @module
+ */
+import { BoundedQueue, type QueueFill, type QueueLimits, type QueueWaiter } from "../base/bounded_queue.ts";
+import { beginSteps, checkWait, type WaitOptions, within } from "../base/timers.ts";
+import {
+  AcknowledgeError,
+  NotConnectedError,
+  rejection,
+  StaleMessageError,
+  type StompError,
+  SubscriptionError,
+} from "../base/errors.ts";
+import { toHeaders } from "../codec/encoder.ts";
+import { Frame } from "../codec/frame.ts";
+import { deleteDurableHeaders } from "../dialects/dialect.ts";
+import type { AckMode } from "../session/acknowledgement.ts";
+import type { Backlog } from "../session/backlog.ts";
+import { type MessageSink, unsubscribeHeaders } from "../session/dispatcher.ts";
+import { isLoss } from "../session/receipts.ts";
+import type { Session } from "../session/session.ts";
+import { type AckBehavior, AckTracker, type RefusedMessages } from "./ack_tracker.ts";
+import {
+  type AcknowledgeOptions,
+  type Message,
+  type MessageOrigin,
+  type MessageSubscription,
+  originOf,
+  setOrigin,
+  settledBy,
+} from "./message.ts";
+import type { UnsubscribeOptions } from "./options.ts";
+import type { StatusHub } from "./status.ts";
+import { acknowledgeIn, joinTransaction, sessionOf, type Transaction } from "./transaction.ts";
+import type { Transactions } from "./transaction_registry.ts";
+
+/** What all consumers of a client share. */
+export interface ConsumerContext {
+  /** The client's open transactions. */
+  readonly transactions: Transactions;
+  /** Reports slow consumers. */
+  readonly status: StatusHub;
+  /** The messages that the client refused. */
+  readonly refused: RefusedMessages;
+  /** Counts what waits in the queues of all consumers. */
+  readonly backlog: Backlog;
+  /** Milliseconds that a call may take by default. */
+  readonly timeout: number;
+  /** Called when UNSUBSCRIBE is sent, or need not be sent. */
+  readonly onUnsubscribed: (consumer: Consumer) => void;
+  /** Called when the broker has ended the subscription by itself. */
+  readonly onCancelled: (consumer: Consumer, error: StompError) => void;
+}
+
+/** What a consumer is created with. */
+export interface ConsumerDetails extends QueueLimits {
+  /** The id in SUBSCRIBE. */
+  id: string;
+  /** The destination in SUBSCRIBE. */
+  destination: string;
+  /** How messages are acknowledged. */
+  ack: AckMode;
+  /** The name of the durable subscription, if it is one. */
+  durable?: string | undefined;
+  /** A queue that several consumers share; by default each has its own. */
+  queue?: BoundedQueue<Message> | undefined;
+}
+
+const DONE: Promise<void> = Promise.resolve();
+const WRITTEN: Promise<boolean> = Promise.resolve(true);
+
+/** What `next` resolves to. */
+export type NextResult = IteratorResult<Message, undefined>;
+
+/** One subscription, as the rest of the client sees it. */
+export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message> {
+  readonly id: string;
+  readonly destination: string;
+
+  // What a message touches comes first: with thousands of consumers that makes one load from memory do.
+  readonly #queue: BoundedQueue<Message>;
+  #resolveNext: ((result: NextResult | Promise<never>) => void) | undefined; // of a pending `next`
+  #epoch = 0; // of the session; 0 while detached
+  /** Messages received so far. */
+  received = 0;
+  #discards = false; // messages that still come are not for the program
+  #discarded: Message[] | undefined; // of this session
+  /** Which messages are settled; `undefined` in mode `auto`, which acknowledges nothing. */
+  readonly tracker: AckTracker | undefined;
+  #session: Session | undefined; // which was asked for it last
+  /** What the program has of the consumer. */
+  subscription!: MessageSubscription;
+  readonly ackMode: AckMode;
+  readonly #context: ConsumerContext;
+  readonly #durable: string | undefined;
+  readonly #sharesQueue: boolean;
+  #isUnsubscribed = false;
+  #lossSignal: AbortController | undefined; // of the session, since a worker asked for it
+
+  /** Creates a consumer. It receives once it is attached to a session. */
+  constructor(context: ConsumerContext, { id, destination, ack, durable, queue, ...limits }: ConsumerDetails) {
+    this.id = id;
+    this.destination = destination;
+    this.ackMode = ack;
+    this.tracker = ack === "auto" ? undefined : new AckTracker(ack);
+    this.#context = context;
+    this.#durable = durable;
+    this.#sharesQueue = queue !== undefined;
+    this.#queue = queue ?? new BoundedQueue<Message>(context.backlog, (fill, news) => this.#onFill(fill, news), limits);
+  }
+
+  /** Messages in the queue. */
+  get queued(): number {
+    return this.#queue.length;
+  }
+
+  /** How full the queue is. */
+  get fill(): QueueFill {
+    return this.#queue.fill;
+  }
+
+  // Sessions.
+
+  /** Receives from a session that a SUBSCRIBE is about to be sent over. */
+  attach(session: Session, broker: AckBehavior): void {
+    this.#session = session;
+    this.#epoch = session.epoch;
+    this.tracker?.attach(broker);
+    // A shared queue stops reading by itself.
+    if (this.fill !== "room" && !this.#sharesQueue) session.hold(this, this.fill === "blocked");
+  }
+
+  /**
+   * Leaves the session, because it is lost or has refused the SUBSCRIBE. Unless the mode is `auto`, the queue is emptied:
+   * the broker delivers those messages again.
+   */
+  detach(): void {
+    this.#session = undefined;
+    this.#epoch = 0;
+    this.#lossSignal?.abort();
+    this.#lossSignal = undefined;
+    if (this.ackMode !== "auto") this.#discardQueued();
+    this.#discarded = undefined;
+    this.tracker?.detach();
+  }
+
+  /** Takes a message off the session. */
+  deliver(frame: Frame): void {
+    const message = frame as Message;
+    setOrigin(message, this, this.#epoch, ++this.received);
+    if (this.#discards) return void this.#discard(message);
+    this.#queue.put(message);
+  }
+
+  /** Returns the messages that other consumers are to get: those not taken, and those taken and not settled. */
+  get takeUnsettled(): (() => Frame[]) | undefined {
+    const { tracker } = this;
+    return tracker && (() => {
+      this.discardAll();
+      const discarded = this.#discarded?.splice(0).filter(({ epoch }) => epoch === this.#epoch);
+      return [...tracker.takeUnsettled(), ...discarded ?? []];
+    });
+  }
+
+  /** Ends because the broker has ended the subscription by itself. */
+  cancelled(cause: StompError): void {
+    const message = `Cannot receive from ${this.destination}: the broker has cancelled the subscription`;
+    this.#context.onCancelled(this, new SubscriptionError(message, { cause, frame: cause.frame }));
+  }
+
+  #onFill(fill: QueueFill, news: Message | undefined): void {
+    if (fill === "room") this.#session?.release(this);
+    else this.#session?.hold(this, fill === "blocked");
+    if (news) this.reportSlow(fill === "blocked");
+  }
+
+  /** Emits the status `slow-consumer`. */
+  reportSlow(blocked: boolean): void {
+    const { id, destination, queued } = this;
+    this.#context.status.emit({ type: "slow-consumer", subscription: id, destination, queued, blocked });
+  }
+
+  // Taking.
+
+  /** Takes the next message, for `for await`. */
+  next(): Promise<NextResult> {
+    // The common case under load: one promise for a message, and nothing else.
+    const value = this.#queue.takeNow();
+    if (value !== undefined) {
+      this.noteTaken(value);
+      return Promise.resolve({ done: false, value });
+    }
+    if (this.#resolveNext !== undefined) {
+      // A call before the last one was answered. It resolves as directly as that one, or a later call could overtake it.
+      return new Promise((resolve, reject) => {
+        const onItem = (item: Message | undefined) => (item && this.noteTaken(item), resolve(toResult(item)));
+        this.#queue.wait({ onItem, onError: reject });
+      });
+    }
+    // Keeps only the resolver: with 10,000 idle consumers the garbage collector would otherwise revisit every promise.
+    return new Promise((resolve) => {
+      this.#resolveNext = resolve;
+      this.#queue.wait(this);
+    });
+  }
+
+  /** Takes the next message; `nb` as in stompy. */
+  take(options: WaitOptions & { nb?: boolean }): Promise<Message | undefined> {
+    return this.#queue.take(options, `a message from ${this.destination}`, (message) => this.noteTaken(message));
+  }
+
+  /** Resolves the pending `next`; without a message, to the end of the iteration. */
+  onItem(message: Message | undefined): void {
+    const resolve = this.#resolveNext!;
+    this.#resolveNext = undefined;
+    if (message !== undefined) this.noteTaken(message);
+    resolve(toResult(message));
+  }
+
+  /** Rejects the pending `next`. */
+  onError(error: unknown): void {
+    const resolve = this.#resolveNext!;
+    this.#resolveNext = undefined;
+    resolve(rejection(error));
+  }
+
+  /** Notes that the program took a message. */
+  noteTaken(message: Message): void {
+    if (message.epoch !== this.#epoch) return; // its connection is lost, so it can no longer be settled
+    this.tracker?.noteTaken(message);
+  }
+
+  // Acknowledging.
+
+  /** Sends ACK or NACK for a message. Resolves to whether it was written. */
+  acknowledge(command: "ACK" | "NACK", message: Message, options: AcknowledgeOptions): Promise<boolean> {
+    try {
+      return this.#acknowledge(command, message, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  #acknowledge(
+    command: "ACK" | "NACK",
+    message: Message,
+    { transaction: reference, headers: given, ...wait }: AcknowledgeOptions,
+  ): Promise<boolean> {
+    checkWait(wait);
+    const headers = given && toHeaders(given);
+    const what = `send ${command}`;
+    const { tracker } = this;
+    if (tracker === undefined) {
+      throw new AcknowledgeError(`Cannot ${what}: the subscription to ${this.destination} is in mode auto`);
+    }
+    const before = settledBy(message);
+    if (before !== undefined) throw new AcknowledgeError(`Cannot ${what}: it was sent ${before} already`);
+    const transaction = reference === undefined ? undefined : this.#context.transactions.find(reference, what);
+    const session = transaction ? sessionOf(transaction, what) : this.#session;
+    if (session === undefined || !session.isOpen || message.epoch !== session.epoch) {
+      if (transaction) throw new StaleMessageError(`Cannot ${what}: the message came over a connection that is gone`);
+      tracker.stale++;
+      return Promise.resolve(false);
+    }
+    const obstacle = tracker.whyNot(message);
+    if (obstacle !== undefined) throw new AcknowledgeError(`Cannot ${what}: ${obstacle}`);
+    if (this.#isUnsubscribed) {
+      throw new AcknowledgeError(`Cannot ${what}: the subscription to ${this.destination} has ended`);
+    }
+    for (const earlier of tracker.earlierThan(message)) write(session, transaction, command, earlier, headers);
+    const ready = write(session, transaction, command, message, headers);
+    const participant = tracker.settle(message, command, transaction !== undefined);
+    if (participant) joinTransaction(transaction!, participant);
+    if (command === "NACK" && headers?.["requeue"] !== "false") this.#context.refused.note(message);
+    if (ready === undefined) return WRITTEN;
+    const written = ready.then(() => true, (cause) => {
+      // The connection broke before the frame was written. When the broker has not read it, it delivers again.
+      if (transaction) throw new StaleMessageError(`Cannot ${what}: the connection of the message is gone`, { cause });
+      tracker.stale++;
+      return false;
+    });
+    return within(written, wait, `room to ${what}`);
+  }
+
+  /** Returns how often a message was delivered. */
+  attempts(message: Message): number {
+    return this.#context.refused.attempts(message);
+  }
+
+  /** Notes that the program will not settle a message. */
+  abandon(message: Message): void {
+    this.tracker?.abandon(message);
+  }
+
+  /** Returns a signal that aborts when the connection of a message is lost. */
+  lossSignal({ epoch }: Message): AbortSignal {
+    return epoch === this.#epoch ? (this.#lossSignal ??= new AbortController()).signal : AbortSignal.abort();
+  }
+
+  // Ending.
+
+  /** Resolves when the program has taken all messages of the queue. */
+  whenEmpty(): Promise<void> {
+    return this.#queue.whenEmpty();
+  }
+
+  /** Ends the iteration; what is queued can still be taken. */
+  endQueue(error?: StompError): void {
+    if (!this.#sharesQueue) this.#queue.end(error);
+  }
+
+  /** Keeps messages from the program from now on: those in the queue, and those that still come. */
+  discardAll(): void {
+    this.#discards = true;
+    this.#discardQueued();
+  }
+
+  /** Takes no more messages and no acknowledgements: the subscription has ended. */
+  end(error: StompError | undefined): void {
+    this.#isUnsubscribed = true;
+    this.#discards = true;
+    this.endQueue(error);
+  }
+
+  /** Has the session deliver nothing more. */
+  forget(): void {
+    this.#session?.forget(this);
+  }
+
+  /** Sends UNSUBSCRIBE, unless there is no connection. What throws at once has ended nothing. */
+  unsubscribe({ deleteDurable, headers: given, ...wait }: UnsubscribeOptions): Promise<void> {
+    checkWait(wait);
+    const headers = toHeaders(given);
+    if (this.#isUnsubscribed) return DONE;
+    const session = this.#session?.isOpen ? this.#session : undefined;
+    const what = `delete the subscription to ${this.destination}`;
+    if (deleteDurable && this.#durable === undefined) throw new TypeError(`Cannot ${what}: it is not durable`);
+    if (deleteDurable && !session) throw new NotConnectedError(`Cannot ${what}: there is no connection`);
+    let unsubscribed = DONE;
+    if (session) {
+      const family = session.family;
+      const deleted = deleteDurable ? deleteDurableHeaders(this.#durable!, this.destination, family) : {};
+      const named = unsubscribeHeaders(this, session.version);
+      // RabbitMQ deletes what the UNSUBSCRIBE itself names as durable; ActiveMQ only what has no consumer any more.
+      const atOnce = deleteDurable && family === "rabbitmq";
+      const left = beginSteps(wait, this.#context.timeout);
+      const frame = unsubscribeFrame({ ...named, ...(atOnce && deleted), ...headers });
+      const first = session.unsubscribe(this, frame, left, !atOnce); // what is deleted has no other consumer
+      const all = deleteDurable && !atOnce
+        ? first.then(() => session.request(unsubscribeFrame({ ...named, ...deleted, ...headers }), left()))
+        : first;
+      unsubscribed = all.then(() => {}, (error) => {
+        if (!isLoss(error, session) || deleteDurable) throw error; // without its connection it has ended in any case
+      });
+    }
+    this.#isUnsubscribed = true;
+    this.#context.onUnsubscribed(this);
+    return unsubscribed;
+  }
+
+  #discardQueued(): void {
+    this.#queue.drop((message) => originOf(message) === this && this.#discard(message));
+  }
+
+  #discard(message: Message): boolean {
+    return (this.#discarded ??= []).push(message) > 0;
+  }
+}
+
+/** Returns the consumer that received a message. */
+export function consumerOf(message: Message): Consumer {
+  return originOf(message) as Consumer;
+}
+
+function write(
+  session: Session,
+  transaction: Transaction | undefined,
+  command: "ACK" | "NACK",
+  message: Frame,
+  headers: Readonly<Record<string, string>> | undefined,
+): Promise<void> | undefined {
+  return transaction
+    ? acknowledgeIn(transaction, command, message, headers)
+    : session.acknowledge(command, message, headers);
+}
+
+function unsubscribeFrame(headers: Record<string, string>): Frame {
+  return new Frame().buildFrame({ command: "UNSUBSCRIBE", headers });
+}
+
+function toResult(value: Message | undefined): NextResult {
+  return value === undefined ? { done: true, value } : { done: false, value };
+}
