@@ -61,7 +61,7 @@ interface Attempt {
 /** The waits and refusals of a SUBSCRIBE that is sent again. */
 interface Retry {
   readonly backoff: Backoff;
-  /** Whether the wait before the next attempt is not over. */
+  /** Whether the next attempt waits for its time. */
   isWaiting: boolean;
   /** Refusals in a row that were no outage and can have meant only this SUBSCRIBE. */
   finalRefusals: number;
@@ -251,7 +251,7 @@ export class SubscriptionRegistry {
     if (attempt?.session === session && !attempt.isRefused) return attempt.receipt;
     const abort = new AbortController();
     const receipt = this.#request(entry, session, abort.signal);
-    receipt.catch(() => {}); // the caller is told
+    receipt.catch(() => {}); // the caller handles it
     entry.attempt = { session, receipt, abort, isRefused: false, wasAlone: false };
     return receipt;
   }
@@ -281,7 +281,7 @@ export class SubscriptionRegistry {
     const asked = ++this.#asked;
     const wasFree = this.#answered + 1 === asked;
     try {
-      // However long it takes: the caller of `subscribe` has a deadline, and a loop over messages needs none.
+      // Without a timeout: the caller of `subscribe` has its own, and a loop over messages needs none.
       return await session.subscribe(consumer, frame, { signal, timeout: Infinity });
     } finally {
       this.#answered++;

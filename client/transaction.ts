@@ -106,7 +106,7 @@ export let sendIn: (
 /**
  * Returns the session of a transaction, to do `what` with it.
  *
- * @throws {TransactionError} when the transaction is over.
+ * @throws {TransactionError} when the transaction has ended.
  */
 export let sessionOf: (transaction: Transaction, what: string) => Session;
 
@@ -187,7 +187,7 @@ export class Transaction {
    *
    * @throws {TypeError} when an argument or an option is of the wrong type.
    * @throws {RangeError} when a number is out of range.
-   * @throws {TransactionError} when the transaction is over.
+   * @throws {TransactionError} when the transaction has ended.
    * @throws {NotConnectedError} when the client is closed.
    * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
    * @throws {TimeoutError} when the connection takes no more within `timeout`.
@@ -212,7 +212,7 @@ export class Transaction {
    * @returns `true`, since the ACK was written or will be.
    * @throws {AcknowledgeError} as `message.ack()`.
    * @throws {StaleMessageError} when the connection of the message is lost.
-   * @throws {TransactionError} when the transaction is over.
+   * @throws {TransactionError} when the transaction has ended.
    *
    * @example
    * ```ts
@@ -238,7 +238,7 @@ export class Transaction {
    * @returns as {@linkcode ack}.
    * @throws {AcknowledgeError} as `message.nack()`.
    * @throws {StaleMessageError} when the connection of the message is lost.
-   * @throws {TransactionError} when the transaction is over.
+   * @throws {TransactionError} when the transaction has ended.
    *
    * @example
    * ```ts
@@ -259,7 +259,7 @@ export class Transaction {
    * Makes everything in the transaction take effect. Resolves when the broker has confirmed the commit and each message
    * that was sent in it.
    *
-   * @throws {TransactionError} when the transaction is over, or its connection is lost: then nothing of it took effect,
+   * @throws {TransactionError} when the transaction has ended, or its connection is lost: then nothing of it took effect,
    * unless the connection was lost during the commit.
    * @throws {BrokerErrorResponse} when the broker refuses the commit or a message. When it refuses a message before the
    * commit, the whole transaction is aborted.
@@ -282,7 +282,7 @@ export class Transaction {
   /**
    * Drops everything in the transaction. Messages that were acknowledged in it can be acknowledged again.
    *
-   * @throws {TransactionError} when the transaction is over, or its connection is lost.
+   * @throws {TransactionError} when the transaction has ended, or its connection is lost.
    * @throws {BrokerErrorResponse} when the broker refuses the abort.
    * @throws {TimeoutError} when the broker does not confirm in time.
    *

@@ -177,7 +177,7 @@ export class Worker {
   }
 
   /**
-   * Handles messages until the subscription is over.
+   * Handles messages until the subscription has ended.
    *
    * @throws what ended the subscription, if it was not on request; what `onError` throws, and then it is unsubscribed.
    */

@@ -27,7 +27,7 @@ async function deliver(peer: RawPeer, subscription: Subscription, ...ids: string
   return messages;
 }
 
-clientTest("`ack()` of a closed client resolves to false, and in a transaction rejects", async (rig) => {
+clientTest("`ack()` resolves to false after the client is closed, and rejects in a transaction", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const [one, two] = await deliver(peer, subscription, "m1", "m2");
@@ -43,7 +43,7 @@ clientTest("`ack()` of a closed client resolves to false, and in a transaction r
   await assertRejects(() => one!.ack(), AcknowledgeError, "it was sent ACK already");
 });
 
-clientTest("`ack()` of a lost connection rejects within a transaction, and is free again after it", async (rig) => {
+clientTest("`ack()` after a lost connection resolves to false, and rejects in a transaction", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const [one] = await deliver(peer, subscription, "m1");
@@ -53,13 +53,13 @@ clientTest("`ack()` of a lost connection rejects within a transaction, and is fr
   const next = await server.welcome();
   await confirm(next, "SUBSCRIBE");
   const [tx] = await Promise.all([stomp.begin(), confirm(next, "BEGIN")]);
-  assertEquals(await one!.ack(), false); // nothing of the old transaction has happened
+  assertEquals(await one!.ack(), false); // nothing of the old transaction took effect
   await assertRejects(() => tx.ack(one!), StaleMessageError, "the message came over a connection that is gone");
   await assertRejects(() => old.nack(one!), TransactionError, "it died with its connection");
   assertEquals(subscription.stale, 1);
 });
 
-clientTest("`ack()` resolves to false when the connection breaks before there is room to write", async (rig) => {
+clientTest("`ack()` resolves to false when the connection breaks before it is written", async (rig) => {
   const { stomp, peer } = await rig.pair({ reconnect: false });
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const [one] = await deliver(peer, subscription, "m1");
@@ -71,7 +71,7 @@ clientTest("`ack()` resolves to false when the connection breaks before there is
   await sending;
 });
 
-clientTest("a `for await` loop goes on when the connection breaks while a message is handled", async (rig) => {
+clientTest("`for await` goes on when the connection breaks while a message is handled", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
   const jobs = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(message("sub-1", "m1"));
@@ -92,7 +92,7 @@ clientTest("a `for await` loop goes on when the connection breaks while a messag
   assertEquals(seen, ["m1", false, "m1", true]);
 });
 
-clientTest("`Simple.ack()` resolves to whether it was written", async (rig) => {
+clientTest("`Simple.ack()` resolves to whether the ACK was written", async (rig) => {
   const server = await rig.server();
   const client = new Simple(server.url, { heartbeat: false, reconnect: { delay: 0 } });
   rig.atEnd(() => client.stomp.disconnect({ signal: AbortSignal.abort() }));
@@ -107,7 +107,7 @@ clientTest("`Simple.ack()` resolves to whether it was written", async (rig) => {
 
 for (const version of ["1.0", "1.1", "1.2"]) {
   clientTest(
-    `STOMP ${version}: on RabbitMQ mode client acknowledges one by one, and up to the message`,
+    `\`ack()\` in mode client on RabbitMQ sends an ACK for each earlier message, STOMP ${version}`,
     async (rig) => {
       const { stomp, peer } = await rig.pair({}, version, RABBITMQ);
       const [subscription, said] = await Promise.all([
@@ -132,7 +132,7 @@ for (const version of ["1.0", "1.1", "1.2"]) {
 }
 
 clientTest(
-  "on RabbitMQ mode client acknowledges one by one in a transaction, too, and again after its end",
+  "`ack()` in mode client on RabbitMQ sends an ACK for each earlier message in a transaction, too",
   async (rig) => {
     const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
     const subscription = await subscribed(stomp, peer, "/queue/a", CUMULATIVE);
@@ -146,12 +146,12 @@ clientTest(
     await next.ack(three!);
     const committing = next.commit();
     await confirm(peer, "COMMIT");
-    assertEquals((await confirm(peer, "ACK")).get("id"), "m3"); // RabbitMQ gets it behind the commit
+    assertEquals((await confirm(peer, "ACK")).get("id"), "m3"); // RabbitMQ gets it after the commit
     await committing;
   },
 );
 
-clientTest("elsewhere one ACK in mode client stands for all before it", async (rig) => {
+clientTest("`ack()` in mode client on ActiveMQ sends one ACK for all earlier messages", async (rig) => {
   const { stomp, peer } = await rig.pair({}, "1.2", "server:ActiveMQ/5.17.2\n");
   const [subscription, said] = await Promise.all([
     stomp.subscribe("/queue/a", CUMULATIVE),
@@ -166,14 +166,14 @@ clientTest("elsewhere one ACK in mode client stands for all before it", async (r
 
 for (const ack of ["client", "client-individual"] as const) {
   for (const how of ["aborted", "refused"] as const) {
-    clientTest(`mode ${ack}: \`drain()\` does not wait for messages whose transaction was ${how}`, async (rig) => {
+    clientTest(`\`drain()\` in mode ${ack} does not wait for messages whose transaction was ${how}`, async (rig) => {
       const { stomp, peer } = await rig.pair();
       const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
       const [one] = await deliver(peer, subscription, "m1");
       const [tx] = await Promise.all([stomp.begin(), confirm(peer, "BEGIN")]);
       await tx.ack(one!);
       await peer.frame("ACK");
-      const draining = how === "refused" ? subscription.drain() : undefined; // it may have begun before
+      const draining = how === "refused" ? subscription.drain() : undefined; // a drain may begin before the refusal
       if (how === "aborted") await Promise.all([tx.abort(), confirm(peer, "ABORT")]);
       else {
         const committing = assertRejects(() => tx.commit(), BrokerErrorResponse, "no");
@@ -190,7 +190,7 @@ for (const ack of ["client", "client-individual"] as const) {
 }
 
 clientTest(
-  "a message whose transaction was aborted can be acknowledged, and a drain waits for the others",
+  "`drain()` waits for messages outside an aborted transaction, whose own can be acknowledged again",
   async (rig) => {
     const { stomp, peer } = await rig.pair();
     const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
@@ -212,7 +212,7 @@ clientTest(
 
 for (const ack of ["client", "client-individual"] as const) {
   clientTest(
-    `mode ${ack}: \`drain()\` ends at once when the connection of an open transaction is lost`,
+    `\`drain()\` in mode ${ack} ends at once when the connection of an open transaction is lost`,
     async (rig) => {
       const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
       const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
@@ -242,7 +242,7 @@ for (const ack of ["client", "client-individual"] as const) {
   );
 }
 
-clientTest("mode client: an earlier ACK is refused while a later one is in an open transaction", async (rig) => {
+clientTest("`ack()` in mode client rejects while an open transaction acknowledges a later message", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", CUMULATIVE);
   const [one, two, three] = await deliver(peer, subscription, "m1", "m2", "m3");
@@ -250,13 +250,13 @@ clientTest("mode client: an earlier ACK is refused while a later one is in an op
   await tx.ack(two!);
   await assertRejects(() => one!.ack(), AcknowledgeError, "a later message was acknowledged");
   await Promise.all([tx.abort(), peer.frame("ACK").then(() => confirm(peer, "ABORT"))]);
-  assertEquals([await one!.ack(), await three!.ack()], [true, true]); // the transaction has said nothing
+  assertEquals([await one!.ack(), await three!.ack()], [true, true]); // the transaction had no effect
   assertEquals((await peer.frames(2, "ACK")).map((frame) => frame.get("id")), ["m1", "m3"]);
 });
 
 for (const [server, isSettled] of [["ActiveMQ/5.17.2", true], ["RabbitMQ/4.0.5", false]] as const) {
   const what = isSettled ? "stays settled" : "can be acknowledged again, as no ACK was sent";
-  clientTest(`${server}: a message whose COMMIT is not answered in time ${what}`, async (rig) => {
+  clientTest(`\`commit()\` that times out on ${server}: its message ${what}`, async (rig) => {
     const { stomp, peer } = await rig.pair({}, "1.2", `server:${server}\n`);
     const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
     const [one] = await deliver(peer, subscription, "m1");

@@ -1,4 +1,4 @@
-/** A subscription that the broker refuses when it is made anew: when it is said again, and when it ends. */
+/** A SUBSCRIBE that the broker refuses, after a reconnect or the first time: when it is sent again, and when it ends. */
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "#assert";
 import { test } from "#test";
 import { BrokerErrorResponse, NotConnectedError, TimeoutError } from "../../base/errors.ts";
@@ -11,13 +11,13 @@ import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts
 const AT_ONCE: StompOptions = { reconnect: { delay: 0 } };
 const DOWN = "home node 'a@b' of durable queue 'q' in vhost '/' is down or inaccessible";
 
-/** RabbitMQ's ERROR of a queue whose node is down. It names no frame, and the connection ends behind it. */
+/** RabbitMQ's ERROR of a queue whose node is down. It names no frame, and the connection ends after it. */
 const HOME_NODE = `ERROR\nmessage:not_found\n\nNOT_FOUND - ${DOWN}\n\0`;
 
 /** A refusal that names no frame. */
 const VAGUE = "ERROR\nmessage:access refused\n\n\0";
 
-/** Has the connection break, and the next one come up as far as CONNECTED. */
+/** Breaks the connection, and accepts the next one up to CONNECTED. */
 async function breakAndWelcome(
   { peer, server }: { peer: RawPeer; server: Awaited<ReturnType<ClientRig["server"]>> },
 ): Promise<RawPeer> {
@@ -25,7 +25,7 @@ async function breakAndWelcome(
   return await server.welcome();
 }
 
-test("isOutageError: the words of brokers of which a part is out of order", () => {
+test("`isOutageError()` recognizes brokers that are partly out of order", () => {
   const isOutage = (message: string, body = "") => isOutageError(frame("ERROR", { message }, body));
   for (
     const [words, body] of [
@@ -61,7 +61,7 @@ test("isOutageError: the words of brokers of which a part is out of order", () =
 });
 
 clientTest(
-  "a SUBSCRIBE that is refused anew is said again, and ends with the fifth refusal; the others go on",
+  "a resubscription is tried five times, and then the subscription ends while others go on",
   async (rig) => {
     const pair = await rig.pair(AT_ONCE);
     const { stomp, peer } = pair;
@@ -81,7 +81,7 @@ clientTest(
     assertEquals(await bad.closed, error);
     await next.write(message(good.id, "m1"));
     assertEquals((await good.take())?.id, "m1");
-    // And not on the one after it.
+    // Nor is it sent on the next connection.
     await next.close();
     const last = await pair.server.welcome();
     assertEquals((await confirm(last, "SUBSCRIBE")).get("destination"), "/queue/good");
@@ -92,8 +92,8 @@ clientTest(
 );
 
 for (const names of ["the SUBSCRIBE", "no frame"]) {
-  const name = `a refusal that passes, by an ERROR that names ${names}`;
-  clientTest(`${name}: the subscription goes on, and the next trouble is a new one`, async (rig) => {
+  const name = `a resubscription that is refused for a while by an ERROR that names ${names}`;
+  clientTest(`${name} goes on, and starts its count anew`, async (rig) => {
     const pair = await rig.pair(AT_ONCE);
     const subscription = await subscribed(pair.stomp, pair.peer);
     let peer = pair.peer;
@@ -110,7 +110,7 @@ for (const names of ["the SUBSCRIBE", "no frame"]) {
   });
 }
 
-clientTest("words of an outage end no subscription, over however many connections", async (rig) => {
+clientTest("a resubscription is tried without limit in an outage that breaks the connection", async (rig) => {
   const pair = await rig.pair(AT_ONCE, "1.2", "server:RabbitMQ/3.10.8\n");
   const subscription = await subscribed(pair.stomp, pair.peer);
   let { peer } = pair;
@@ -126,7 +126,7 @@ clientTest("words of an outage end no subscription, over however many connection
   assertEquals((await subscription.take())?.id, "m1");
 });
 
-clientTest("so they do while the connection stays: it is said again there", async (rig) => {
+clientTest("a resubscription is tried without limit in an outage that leaves the connection open", async (rig) => {
   const pair = await rig.pair(AT_ONCE);
   const subscription = await subscribed(pair.stomp, pair.peer);
   const peer = await breakAndWelcome(pair);
@@ -139,7 +139,7 @@ clientTest("so they do while the connection stays: it is said again there", asyn
   assertEquals((await subscription.take())?.id, "m1");
 });
 
-clientTest("as often as the policy has it, and then the subscription ends with the broker's words", async (rig) => {
+clientTest("a resubscription in an outage ends with the broker's ERROR after `reconnect.attempts`", async (rig) => {
   const pair = await rig.pair({ reconnect: { delay: 0, attempts: 2 } });
   const subscription = await subscribed(pair.stomp, pair.peer);
   const peer = await breakAndWelcome(pair);
@@ -149,18 +149,18 @@ clientTest("as often as the policy has it, and then the subscription ends with t
   assert(reason.message.includes("is down or inaccessible"), reason.message);
 });
 
-clientTest("one queue that is down does not keep the others from being consumed", async (rig) => {
+clientTest("a queue that is down does not keep other subscriptions from receiving", async (rig) => {
   const pair = await rig.pair({ reconnect: { delay: 1, maxDelay: 50 } }, "1.2", "server:RabbitMQ/3.10.8\n");
   const { stomp, server } = pair;
   await subscribed(stomp, pair.peer, "/queue/down");
   const good = await subscribed(stomp, pair.peer, "/queue/good");
   const watcher = new Watcher(stomp);
   let peer = await breakAndWelcome(pair);
-  // Both are said, and one ERROR comes that names neither.
+  // Both are sent, and one ERROR comes that names neither.
   await peer.frames(2, "SUBSCRIBE");
   await peer.write(HOME_NODE);
   await peer.close();
-  // From then on each is alone, and so it is found which one it is.
+  // From then on each is sent alone, which shows the one that is down.
   let seen = 0;
   for (let connection = 0; seen < 3; connection++) {
     assert(connection < 20);
@@ -180,11 +180,11 @@ clientTest("one queue that is down does not keep the others from being consumed"
   await watcher.until("connected");
 });
 
-/** So long that nothing is said again by itself. */
+/** So slow that no retry comes within the test. */
 const SLOW: StompOptions = { reconnect: { delay: 3_600_000, maxDelay: 3_600_000 } };
 
 clientTest(
-  "an ERROR that names no frame may have been about another one: messages that come are taken",
+  "a resubscription receives messages after an ERROR that names no frame",
   async (rig) => {
     const pair = await rig.pair(SLOW);
     const { stomp } = pair;
@@ -201,7 +201,7 @@ clientTest(
   },
 );
 
-clientTest("and they tell that it was made: it is not said again", async (rig) => {
+clientTest("a resubscription that receives after an ERROR that names no frame is not sent again", async (rig) => {
   const pair = await rig.pair(AT_ONCE);
   const { stomp } = pair;
   const subscription = await subscribed(stomp, pair.peer);
@@ -214,7 +214,7 @@ clientTest("and they tell that it was made: it is not said again", async (rig) =
   await sending;
 });
 
-clientTest("what waits to be said again waits on the next connection as well", async (rig) => {
+clientTest("a resubscription that waits for its retry goes on waiting on the next connection", async (rig) => {
   const pair = await rig.pair(SLOW);
   const { stomp } = pair;
   await subscribed(stomp, pair.peer, "/queue/down");
@@ -235,13 +235,13 @@ clientTest("what waits to be said again waits on the next connection as well", a
   const sending = stomp.send("/queue/a", "x");
   await confirm(peer, "SEND");
   await sending;
-  // And whoever waits for it is told when the client ends.
+  // The pending `subscribe()` rejects when the client ends.
   const told = assertRejects(() => late, NotConnectedError, "Cannot subscribe to /queue/new: the client is closed");
   await stomp.disconnect({ signal: AbortSignal.abort() });
   await told;
 });
 
-clientTest("a refusal that may have meant another subscription does not count", async (rig) => {
+clientTest("a refusal that may be about another subscription does not count", async (rig) => {
   const pair = await rig.pair(AT_ONCE);
   const { stomp } = pair;
   const bad = await subscribed(stomp, pair.peer, "/queue/bad");
@@ -260,7 +260,7 @@ clientTest("a refusal that may have meant another subscription does not count", 
 });
 
 clientTest(
-  "the first `subscribe()` waits out an outage within its time, and tells of it when that is over",
+  "`subscribe()` retries in an outage until its timeout, whose error has the ERROR as its cause",
   async (rig) => {
     const { stomp, peer } = await rig.pair(AT_ONCE);
     const subscribing = stomp.subscribe("/queue/a");
@@ -278,7 +278,7 @@ clientTest(
   },
 );
 
-clientTest("the first `subscribe()` rejects at once for any other refusal", async (rig) => {
+clientTest("`subscribe()` rejects at once when the ERROR is no outage", async (rig) => {
   const { stomp, peer } = await rig.pair(AT_ONCE);
   const subscribing = stomp.subscribe("/queue/a");
   subscribing.catch(() => {});

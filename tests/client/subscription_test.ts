@@ -1,4 +1,4 @@
-/** What a consumer holds: iteration, acknowledgement, back-pressure, and the ways it ends. */
+/** `Subscription`: subscribing, iteration, acknowledgement, and the ways it ends. */
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import {
   AcknowledgeError,
@@ -28,7 +28,7 @@ async function deliver(peer: RawPeer, subscription: Subscription, ...ids: string
   return messages;
 }
 
-clientTest("C12-32 C12-33 SUBSCRIBE has id, destination and ack; the promise waits for the receipt", async (rig) => {
+clientTest("C12-32 C12-33 `subscribe()` sends id, destination and ack, and resolves on the receipt", async (rig) => {
   const { stomp, peer } = await rig.pair();
   let done = false;
   const subscribing = stomp.subscribe("//a b/../c", { ...INDIVIDUAL, headers: { "x-a": "1" } }).then((one) => {
@@ -47,7 +47,7 @@ clientTest("C12-32 C12-33 SUBSCRIBE has id, destination and ack; the promise wai
   );
 });
 
-clientTest("C12-57 a message has all its headers, its body, and what it came by", async (rig) => {
+clientTest("C12-57 `Message` has all headers, the body, and its subscription", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(
@@ -60,7 +60,7 @@ clientTest("C12-57 a message has all its headers, its body, and what it came by"
   assertEquals([subscription.received, subscription.queued, subscription.acknowledged], [1, 0, 0]);
 });
 
-clientTest("C12-34 an id in use is refused, and is free again after the end", async (rig) => {
+clientTest("C12-34 `subscribe()` rejects an id in use, and accepts it after `unsubscribe()`", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const first = await subscribed(stomp, peer, "/queue/a", { id: "x" });
   await assertRejects(() => stomp.subscribe("/queue/b", { id: "x" }), SubscriptionError, "the id x is in use");
@@ -74,7 +74,7 @@ clientTest("C12-34 an id in use is refused, and is free again after the end", as
   await subscribed(stomp, peer, "/queue/b", { id: "x" });
 });
 
-clientTest("a refusal rejects, and leaves no subscription behind", async (rig) => {
+clientTest("`subscribe()` rejects with the broker's ERROR, and leaves no subscription behind", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscribing = stomp.subscribe("/queue/a", { id: "x" });
   await peer.write(errorFor(await peer.frame("SUBSCRIBE"), "no such queue"));
@@ -82,7 +82,7 @@ clientTest("a refusal rejects, and leaves no subscription behind", async (rig) =
   await subscribed(stomp, peer, "/queue/b", { id: "x" });
 });
 
-clientTest("a refusal with the end of the connection behind it rejects, and is not tried again", async (rig) => {
+clientTest("`subscribe()` does not try again when the connection ends after the ERROR", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
   const watcher = new Watcher(stomp);
   const subscribing = stomp.subscribe("/queue/a");
@@ -96,7 +96,7 @@ clientTest("a refusal with the end of the connection behind it rejects, and is n
   await sending;
 });
 
-clientTest("options that make no sense are refused before anything is sent", async (rig) => {
+clientTest("`subscribe()` rejects invalid options before anything is sent", async (rig) => {
   const { stomp, peer } = await rig.pair();
   await assertRejects(() => stomp.subscribe(""), TypeError, "the destination is missing");
   await assertRejects(() => stomp.subscribe("/q", { ack: "maybe" as "auto" }), TypeError, 'ack is "maybe"');
@@ -110,12 +110,12 @@ clientTest("options that make no sense are refused before anything is sent", asy
   await sending;
 });
 
-clientTest("C12-35 1.0 has no client-individual", async (rig) => {
+clientTest("C12-35 `subscribe()` rejects mode client-individual on STOMP 1.0", async (rig) => {
   const { stomp } = await rig.pair({}, "1.0");
   await assertRejects(() => stomp.subscribe("/queue/a", INDIVIDUAL), SubscriptionError, "1.0");
 });
 
-clientTest("C12-38 C12-40 acknowledging one by one", async (rig) => {
+clientTest("C12-38 C12-40 `ack()` and `nack()` in mode client-individual name one message", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const [one, two, three] = await deliver(peer, subscription, "m1", "m2", "m3");
@@ -128,7 +128,7 @@ clientTest("C12-38 C12-40 acknowledging one by one", async (rig) => {
   assertEquals(subscription.acknowledged, 3);
 });
 
-clientTest("C12-36 acknowledging all up to one", async (rig) => {
+clientTest("C12-36 `ack()` in mode client rules out acknowledging an earlier message", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", CUMULATIVE);
   const [one, two, three, four] = await deliver(peer, subscription, "m1", "m2", "m3", "m4");
@@ -140,7 +140,7 @@ clientTest("C12-36 acknowledging all up to one", async (rig) => {
   assertEquals((await peer.frame("NACK")).lines, ["id:m4"]);
 });
 
-clientTest("a message is acknowledged once, and in mode auto not at all", async (rig) => {
+clientTest("`ack()` and `nack()` reject a second time, and in mode auto", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const careful = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const auto = await subscribed(stomp, peer, "/queue/b");
@@ -161,7 +161,7 @@ clientTest("a message is acknowledged once, and in mode auto not at all", async 
   assertInstanceOf(error, AcknowledgeError);
 });
 
-clientTest("a message whose subscription has ended cannot be acknowledged", async (rig) => {
+clientTest("`ack()` rejects after the subscription has ended", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const [one] = await deliver(peer, subscription, "m1");
@@ -171,7 +171,7 @@ clientTest("a message whose subscription has ended cannot be acknowledged", asyn
   await assertRejects(() => one!.ack(), AcknowledgeError, "the subscription to /queue/a has ended");
 });
 
-clientTest("a frame that no subscription has received cannot be acknowledged", async (rig) => {
+clientTest("`stomp.ack()` rejects a frame that no subscription received", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const sending = stomp.send("/q", "x");
   await confirm(peer, "SEND");
@@ -179,7 +179,7 @@ clientTest("a frame that no subscription has received cannot be acknowledged", a
   await assertRejects(() => stomp.ack(receipt!), AcknowledgeError, "was not received by a subscription");
 });
 
-clientTest("leaving the loop unsubscribes", async (rig) => {
+clientTest("`for await` unsubscribes when the loop is left", async (rig) => {
   for (const leave of ["break", "throw"] as const) {
     const { stomp, peer } = await rig.pair();
     const subscription = await subscribed(stomp, peer);
@@ -202,7 +202,7 @@ clientTest("leaving the loop unsubscribes", async (rig) => {
   }
 });
 
-clientTest("the end of a subscription ends its loop at once, and calls that wait", async (rig) => {
+clientTest("`unsubscribe()` ends the loop and pending calls before the broker answers", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer);
   const waiting = [subscription.next(), subscription.next()];
@@ -217,7 +217,7 @@ clientTest("the end of a subscription ends its loop at once, and calls that wait
   assertEquals(await subscription.closed, undefined);
 });
 
-clientTest("an UNSUBSCRIBE that is refused rejects, and the subscription is over", async (rig) => {
+clientTest("`unsubscribe()` rejects with the broker's ERROR, and the subscription has ended", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer);
   const ending = subscription.unsubscribe();
@@ -226,7 +226,7 @@ clientTest("an UNSUBSCRIBE that is refused rejects, and the subscription is over
   assertEquals(await subscription.closed, undefined);
 });
 
-clientTest("an unsubscribe that cannot begin leaves everything as it was", async (rig) => {
+clientTest("`unsubscribe()` with invalid options rejects, and the subscription goes on", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const [one] = await deliver(peer, subscription, "m1");
@@ -243,7 +243,7 @@ clientTest("an unsubscribe that cannot begin leaves everything as it was", async
   await ending;
 });
 
-clientTest("take: not waiting, waiting so long, waiting until a signal", async (rig) => {
+clientTest("`poll()` does not wait; `take()` waits until its timeout or signal", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer);
   assertEquals(await subscription.poll(), undefined);
@@ -253,10 +253,10 @@ clientTest("take: not waiting, waiting so long, waiting until a signal", async (
   const taking = subscription.take({ signal: abort.signal });
   abort.abort(new Error("enough"));
   await assertRejects(() => taking, Error, "enough");
-  await deliver(peer, subscription, "m1"); // nobody has taken it in the place of those who gave up
+  await deliver(peer, subscription, "m1"); // the calls that gave up took nothing
 });
 
-clientTest("readable gives the messages, and cancelling it unsubscribes", async (rig) => {
+clientTest("`readable` yields the messages, and unsubscribes when it is cancelled", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer);
   const { readable } = subscription;
@@ -278,7 +278,7 @@ clientTest("readable gives the messages, and cancelling it unsubscribes", async 
   assertEquals([done, value], [true, undefined]);
 });
 
-clientTest("those who call next at the same time go on in order", async (rig) => {
+clientTest("`next()` calls at the same time resolve in order", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const sub = await subscribed(stomp, peer);
   const order: string[] = [];
@@ -293,7 +293,7 @@ clientTest("those who call next at the same time go on in order", async (rig) =>
   assertEquals(order, ["1", "2", "3"]);
 });
 
-clientTest("a `subscribe()` whose time is over takes its SUBSCRIBE back", async (rig) => {
+clientTest("`subscribe()` sends UNSUBSCRIBE when it times out", async (rig) => {
   const { stomp, peer } = await rig.pair();
   await assertRejects(() => stomp.subscribe("/queue/a", { timeout: 20 }), TimeoutError);
   const [said, undone] = await peer.frames(2);

@@ -24,7 +24,7 @@ async function received(stomp: Stomp, peer: RawPeer, ...ids: string[]): Promise<
 
 const RABBITMQ = "server:RabbitMQ/3.10.8\n";
 
-clientTest("commit() on RabbitMQ acknowledges once all that was sent is confirmed", async (rig) => {
+clientTest("`commit()` on RabbitMQ acknowledges after all sends are confirmed", async (rig) => {
   const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
   const [one, two] = await received(stomp, peer, "m1", "m2");
   const tx = await begun(stomp, peer);
@@ -36,7 +36,7 @@ clientTest("commit() on RabbitMQ acknowledges once all that was sent is confirme
   assertEquals([send!.command, commit!.command], ["SEND", "COMMIT"]);
   await peer.write(receiptFor(commit!));
   await settle();
-  // The message is not confirmed yet: what is said now comes before the acknowledgements.
+  // The message is not confirmed yet, so what is sent now comes before the acknowledgements.
   const other = stomp.send("/queue/c", "x", { receipt: false });
   assertEquals((await peer.frame()).get("destination"), "/queue/c");
   await other;
@@ -52,7 +52,7 @@ clientTest("commit() on RabbitMQ acknowledges once all that was sent is confirme
   await committing;
 });
 
-clientTest("commit() on RabbitMQ acknowledges nothing when what was sent is not confirmed", async (rig) => {
+clientTest("`commit()` on RabbitMQ acknowledges nothing when a send is refused", async (rig) => {
   const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
   const [one] = await received(stomp, peer, "m1");
   const tx = await begun(stomp, peer);
@@ -68,13 +68,13 @@ clientTest("commit() on RabbitMQ acknowledges nothing when what was sent is not 
   assertEquals((await peer.frame()).command, "ACK");
 });
 
-clientTest("commit() on RabbitMQ: an open transaction is not blamed for a bad message beside it", async (rig) => {
+clientTest("`commit()` on RabbitMQ succeeds after a message outside the transaction was refused", async (rig) => {
   const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
   const tx = await begun(stomp, peer);
   await tx.send("/queue/b", "good");
   const good = await peer.frame("SEND");
   const sending = assertRejects(() => stomp.send("/nowhere", "bad"), BrokerErrorResponse, "Unknown destination");
-  for (let i = 0; i < 4; i++) { // once with others, then alone as often as a proof takes
+  for (let i = 0; i < 4; i++) { // once with others, then alone as often as it takes to be sure
     assertEquals((await peer.frame("SEND")).body, "bad");
     await peer.write("ERROR\nmessage:Unknown destination\n\nnot a valid destination\0");
   }
@@ -85,7 +85,7 @@ clientTest("commit() on RabbitMQ: an open transaction is not blamed for a bad me
   await committing;
 });
 
-clientTest("begin() is not refused for bad messages beside it, however many", async (rig) => {
+clientTest("`begin()` on RabbitMQ succeeds beside any number of refused messages", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1 } }, "1.2", RABBITMQ);
   const sends = [1, 2, 3].map((n) => assertRejects(() => stomp.send("/nowhere", `bad ${n}`), BrokerErrorResponse));
   const beginning = stomp.begin();
@@ -104,7 +104,7 @@ clientTest("begin() is not refused for bad messages beside it, however many", as
   assertEquals((await beginning).isOpen, true);
 });
 
-clientTest("abort() on RabbitMQ drops the acknowledgements and waits for no SEND", async (rig) => {
+clientTest("`abort()` on RabbitMQ drops the acknowledgements and waits for no SEND", async (rig) => {
   const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
   const [one] = await received(stomp, peer, "m1");
   const tx = await begun(stomp, peer);
@@ -116,7 +116,7 @@ clientTest("abort() on RabbitMQ drops the acknowledgements and waits for no SEND
   assertEquals((await peer.frame()).command, "ACK");
 });
 
-clientTest("commit() beside a message that is refused says that its outcome is unknown", async (rig) => {
+clientTest("`commit()` on RabbitMQ beside a refused message rejects with an unknown outcome", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1 } }, "1.2", RABBITMQ);
   const tx = await begun(stomp, peer);
   await tx.send("/queue/b", "x");

@@ -34,7 +34,7 @@ async function received(
 }
 
 clientTest(
-  "C12-27 C12-43 C12-47 what is sent and acknowledged in it names it; commit() waits for the receipts of all",
+  "C12-27 C12-43 C12-47 `Transaction` marks SEND, ACK and NACK, and `commit()` waits for all receipts",
   async (rig) => {
     const { stomp, peer } = await rig.pair();
     const [one, two] = await received(stomp, peer, "client-individual", "m1", "m2");
@@ -72,7 +72,7 @@ clientTest(
   },
 );
 
-clientTest("a receipt within a transaction would be waited for for ever", async (rig) => {
+clientTest("`send()` in a transaction rejects `receipt: true`", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const tx = await begun(stomp, peer);
   await assertRejects(
@@ -82,7 +82,7 @@ clientTest("a receipt within a transaction would be waited for for ever", async 
   );
 });
 
-clientTest("the three ways to end one by its id or itself", async (rig) => {
+clientTest("`commit()` and `abort()` accept a transaction or a conf with its id", async (rig) => {
   const { stomp, peer } = await rig.pair();
   for (const how of ["commit", "abort"] as const) {
     for (const by of ["itself", "id"] as const) {
@@ -107,14 +107,14 @@ function receiptCount(by: string, how: string): number {
   return 1 + (how === "commit" ? 0 : 4) + (by === "itself" ? 0 : 2);
 }
 
-clientTest("C12-48 an id that is open is refused", async (rig) => {
+clientTest("C12-48 `begin()` rejects an id that is open, and avoids it for new ids", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const beginning = stomp.begin({ transaction: "t" });
   await assertRejects(() => stomp.begin({ transaction: "t" }), TransactionError, "it is open already");
   await confirm(peer, "BEGIN");
   await beginning;
   await assertRejects(() => stomp.begin({ transaction: "t" }), TransactionError, "it is open already");
-  // Ids that the client makes keep out of the way.
+  // Ids that the client chooses avoid those in use.
   const own = stomp.begin({ transaction: "tx-1" });
   await confirm(peer, "BEGIN");
   await own;
@@ -123,7 +123,7 @@ clientTest("C12-48 an id that is open is refused", async (rig) => {
   assertEquals((await next).id, "tx-2");
 });
 
-clientTest("one that is unknown or over is refused, and nothing is sent", async (rig) => {
+clientTest("a transaction that is unknown or has ended is refused, and nothing is sent", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const [one] = await received(stomp, peer, "client", "m1");
   const unknown = { transaction: "nosuch" };
@@ -164,7 +164,7 @@ clientTest("one that is unknown or over is refused, and nothing is sent", async 
   await peer.frame("ACK");
 });
 
-clientTest("abort opens the acknowledgements again", async (rig) => {
+clientTest("`abort()` lets its messages be acknowledged again", async (rig) => {
   for (const ack of ["client", "client-individual"] as const) {
     const { stomp, peer } = await rig.pair();
     const [one, two] = await received(stomp, peer, ack, "m1", "m2");
@@ -181,7 +181,7 @@ clientTest("abort opens the acknowledgements again", async (rig) => {
   }
 });
 
-clientTest("an abort does not open what was acknowledged outside of it", async (rig) => {
+clientTest("`abort()` does not undo acknowledgements outside the transaction", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const [one, two, three] = await received(stomp, peer, "client", "m1", "m2", "m3");
   const tx = await begun(stomp, peer);
@@ -195,7 +195,7 @@ clientTest("an abort does not open what was acknowledged outside of it", async (
   await assertRejects(() => one!.ack(), AcknowledgeError, "a later message was acknowledged");
 });
 
-clientTest("a COMMIT that the broker refuses rejects, and opens the acknowledgements", async (rig) => {
+clientTest("`commit()` that the broker refuses lets its messages be acknowledged again", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const [one] = await received(stomp, peer, "client-individual", "m1");
   const tx = await begun(stomp, peer);
@@ -209,7 +209,7 @@ clientTest("a COMMIT that the broker refuses rejects, and opens the acknowledgem
   await peer.frame("ACK");
 });
 
-clientTest("a COMMIT that cannot begin leaves it open; one that is given up does not", async (rig) => {
+clientTest("`commit()` with invalid options leaves the transaction open, a timeout ends it", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const tx = await begun(stomp, peer);
   await assertRejects(() => tx.commit({ signal: AbortSignal.abort(new Error("no time")) }), Error, "no time");
@@ -226,7 +226,7 @@ clientTest("a COMMIT that cannot begin leaves it open; one that is given up does
   await assertRejects(() => tx.abort(), TransactionError, "it has ended");
 });
 
-clientTest("transaction() commits when the work returns, and gives what it returns", async (rig) => {
+clientTest("`transaction()` commits when the work returns, and resolves to its result", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const running = stomp.transaction(async (tx) => {
     await tx.send("/queue/a", "x");
@@ -238,7 +238,7 @@ clientTest("transaction() commits when the work returns, and gives what it retur
   assertEquals(await running, 7);
 });
 
-clientTest("transaction() aborts when the work throws, and throws that", async (rig) => {
+clientTest("`transaction()` aborts when the work throws, and rejects with that error", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const reason = new Error("mine");
   for (
@@ -258,7 +258,7 @@ clientTest("transaction() aborts when the work throws, and throws that", async (
   assertStrictEquals(await assertRejects(() => running), reason);
 });
 
-clientTest("transaction() leaves alone what the work has ended itself", async (rig) => {
+clientTest("`transaction()` sends nothing more when the work has ended the transaction", async (rig) => {
   const { stomp, peer } = await rig.pair();
   for (const how of ["commit", "abort"] as const) {
     const running = stomp.transaction(async (tx) => {
@@ -274,7 +274,7 @@ clientTest("transaction() leaves alone what the work has ended itself", async (r
   await sending;
 });
 
-clientTest("transaction() with a signal or a timeout is for the work as well, and aborts", async (rig) => {
+clientTest("`transaction()` aborts when its signal or timeout ends the work", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const abort = new AbortController();
   const started = Promise.withResolvers<Transaction>();
@@ -295,7 +295,7 @@ clientTest("transaction() with a signal or a timeout is for the work as well, an
   await assertRejects(() => late, TimeoutError, "Timed out after 30 ms waiting for ");
   await confirm(peer, "ABORT");
 
-  // A signal that aborts while the work does not look: nothing is committed.
+  // A signal that aborts while the work ignores it: nothing is committed.
   const another = new AbortController();
   const unaware = stomp.transaction(() => another.abort(new Error("stop")), { signal: another.signal });
   await confirm(peer, "BEGIN");
@@ -303,7 +303,7 @@ clientTest("transaction() with a signal or a timeout is for the work as well, an
   await confirm(peer, "ABORT");
 });
 
-clientTest("C12-49 it dies with its connection, and nothing of it is repeated", async (rig) => {
+clientTest("C12-49 a transaction is lost with its connection, and nothing of it is sent again", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
   const watcher = new Watcher(stomp);
   const [one] = await received(stomp, peer, "client-individual", "m1");
@@ -330,7 +330,7 @@ clientTest("C12-49 it dies with its connection, and nothing of it is repeated", 
   await again;
 });
 
-clientTest("a connection that is lost during COMMIT is a TransactionError with its cause", async (rig) => {
+clientTest("`commit()` rejects with a TransactionError and its cause when the connection is lost", async (rig) => {
   const { stomp, peer } = await rig.pair({ reconnect: false });
   const tx = await begun(stomp, peer);
   const committing = tx.commit();
@@ -346,7 +346,7 @@ clientTest("a connection that is lost during COMMIT is a TransactionError with i
   );
 });
 
-clientTest("commit() aborts when the broker has refused a message of the transaction", async (rig) => {
+clientTest("`commit()` aborts when the broker has refused a message of the transaction", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const watcher = new Watcher(stomp);
   const tx = await begun(stomp, peer);
@@ -359,7 +359,7 @@ clientTest("commit() aborts when the broker has refused a message of the transac
   await assertRejects(() => committing, BrokerErrorResponse, "not authorized");
 });
 
-clientTest("commit() tells when the connection breaks before all receipts have come", async (rig) => {
+clientTest("`commit()` rejects when the connection is lost before all receipts have come", async (rig) => {
   const { stomp, peer } = await rig.pair({ reconnect: false });
   const tx = await begun(stomp, peer);
   await tx.send("/queue/b", "x");
@@ -372,7 +372,7 @@ clientTest("commit() tells when the connection breaks before all receipts have c
   await assertRejects(() => committing, TransactionError, "Cannot commit transaction tx-1");
 });
 
-clientTest("begin() says BEGIN again when the connection breaks under it", async (rig) => {
+clientTest("`begin()` sends BEGIN again when the connection is lost", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
   const beginning = stomp.begin();
   await peer.frame("BEGIN");

@@ -5,7 +5,7 @@ import { Broker } from "../../broker/broker.ts";
 import { Stomp } from "../../mod.ts";
 import { breakOff, clientTest, settle } from "../support/client_rig.ts";
 
-test("messages are acknowledged when the handler returns, and the loop drains on its signal", async () => {
+test("`consume()` acknowledges when the handler returns, and drains on its signal", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   for (let n = 0; n < 10; n++) await stomp.send("/queue/a", String(n));
@@ -19,7 +19,7 @@ test("messages are acknowledged when the handler returns, and the loop drains on
   assertEquals(broker.stats.messages, 0);
 });
 
-test("as many messages are handled at a time as is asked for, and no more", async () => {
+test("`consume()` handles as many messages at a time as `concurrency` says", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   for (let n = 0; n < 20; n++) await stomp.send("/queue/a", String(n));
@@ -36,7 +36,7 @@ test("as many messages are handled at a time as is asked for, and no more", asyn
   assertEquals([most, done, broker.stats.messages], [4, 20, 0]);
 });
 
-test("a handler that throws is run again, and its message is refused at last", async () => {
+test("`consume()` runs a handler that throws `retry.attempts` times, then refuses the message", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   await stomp.send("/queue/a", "good after a while");
@@ -62,7 +62,7 @@ test("a handler that throws is run again, and its message is refused at last", a
   assertEquals(broker.stats.messages, 0);
 });
 
-test("what is not handled when the loop ends goes back to the queue", async () => {
+test("`consume()` returns unhandled messages to the queue when it ends", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   for (let n = 0; n < 5; n++) await stomp.send("/queue/a", String(n));
@@ -77,7 +77,7 @@ test("what is not handled when the loop ends goes back to the queue", async () =
   assertEquals(broker.stats.messages, 4);
 });
 
-test("a loop ends with the error that ended the client", async () => {
+test("`consume()` rejects with the error that ended the client", async () => {
   const broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url, { reconnect: false });
   const loop = stomp.consume("/queue/a", () => {}).catch((error) => error.name);
@@ -86,14 +86,14 @@ test("a loop ends with the error that ended the client", async () => {
   assertEquals(typeof await loop, "string");
 });
 
-test("a concurrency below one is refused, and a time that is none", async () => {
+test("`consume()` rejects a concurrency of 0 and an invalid `drainTimeout`", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   await assertRejects(() => stomp.consume("/queue/a", () => {}, { concurrency: 0 }), RangeError);
   await assertRejects(() => stomp.consume("/queue/a", () => {}, { drainTimeout: NaN }), RangeError);
 });
 
-test("a loop whose signal has aborted already subscribes to nothing", async () => {
+test("`consume()` with an aborted signal does not subscribe", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   await stomp.send("/queue/a", "stays");
@@ -101,7 +101,7 @@ test("a loop whose signal has aborted already subscribes to nothing", async () =
   assertEquals(broker.stats.messages, 1);
 });
 
-test("a drain does not wait for another attempt, and leaves the message to the broker", async () => {
+test("`consume()` that drains does not wait for a retry, and leaves the message to the broker", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   await stomp.send("/queue/a", "bad");
@@ -115,7 +115,7 @@ test("a drain does not wait for another attempt, and leaves the message to the b
   assertEquals([attempts, broker.stats.messages], [1, 1]);
 });
 
-test("an onError that throws ends the loop and its subscription", async () => {
+test("`consume()` rejects and unsubscribes when `onError` throws", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   await stomp.send("/queue/a", "bad");
@@ -132,7 +132,7 @@ test("an onError that throws ends the loop and its subscription", async () => {
   assertEquals(broker.stats.messages, 1);
 });
 
-test("a handler that goes on is told when the time is over, and no longer waited for", async () => {
+test("`consume()` aborts the handler's signal after `drainTimeout`, and resolves", async () => {
   for (const listens of [true, false]) {
     await using broker = await Broker.listen();
     await using stomp = await Stomp.connect(broker.url);
@@ -146,7 +146,7 @@ test("a handler that goes on is told when the time is over, and no longer waited
       else await handled.promise;
       told = signal.aborted;
     }, { signal: over.signal, drainTimeout: 50 });
-    // It goes to somebody else. One that ends when it is told may still be in time.
+    // It goes to another consumer. A handler that ends on its signal may still be in time.
     if (!listens) assertEquals(broker.stats.messages, 1);
     handled.resolve();
     await settle();
@@ -154,7 +154,7 @@ test("a handler that goes on is told when the time is over, and no longer waited
   }
 });
 
-test("and so it is when the client ends", async () => {
+test("`consume()` aborts the handler's signal when the client ends", async () => {
   await using broker = await Broker.listen();
   const stomp = await Stomp.connect(broker.url);
   await stomp.send("/queue/a", "long");
@@ -169,7 +169,7 @@ test("and so it is when the client ends", async () => {
   assertEquals(signal.aborted, true);
 });
 
-test("a handler in mode auto has its time after the drain, too", async () => {
+test("`consume()` in mode auto waits for its handler after the drain", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   await stomp.send("/queue/a", "x");
@@ -183,7 +183,7 @@ test("a handler in mode auto has its time after the drain, too", async () => {
   assertEquals(seen, ["x", false]);
 });
 
-clientTest("a loop that ends before it was subscribed to anything is over, and takes that back", async (rig) => {
+clientTest("`consume()` whose signal aborts before the receipt unsubscribes, and resolves", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
   const over = new AbortController();
   let loop = stomp.consume("/queue/a", () => {}, { signal: over.signal });
@@ -191,7 +191,7 @@ clientTest("a loop that ends before it was subscribed to anything is over, and t
   over.abort();
   await loop;
   await peer.frame("UNSUBSCRIBE");
-  // And while there is no connection.
+  // Also while there is no connection.
   await server.deafen();
   await breakOff(stomp, peer);
   const again = new AbortController();

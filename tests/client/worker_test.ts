@@ -1,4 +1,4 @@
-/** The worker loop beside a scripted broker: what it asks for, how it refuses, and how it ends. */
+/** The worker loop against a scripted broker: what it subscribes with, how it refuses, and how it ends. */
 import { assertEquals, assertGreaterOrEqual, assertLess, assertRejects } from "#assert";
 import { AcknowledgeError } from "../../base/errors.ts";
 import type { ConsumeOptions, MessageHandler } from "../../client/worker.ts";
@@ -19,7 +19,7 @@ interface Work {
   subscribe: RawFrame;
   /** Delivers a message. */
   deliver(id: string, lines?: string): Promise<void>;
-  /** Ends the loop, and gives the frames that came with that; fails when it takes long. */
+  /** Ends the loop, and returns the frames that this brought; fails when it takes long. */
   end(): Promise<string[]>;
 }
 
@@ -49,7 +49,7 @@ async function begin(
   };
 }
 
-/** The frames until UNSUBSCRIBE, which is confirmed; on RabbitMQ what was left is given back then. */
+/** Returns the frames up to UNSUBSCRIBE, and confirms it; on RabbitMQ, unsettled messages are given back then. */
 async function frames(peer: RawPeer, loop: Promise<void>, givesBack = false): Promise<string[]> {
   const start = performance.now();
   const seen: string[] = [];
@@ -65,7 +65,7 @@ async function frames(peer: RawPeer, loop: Promise<void>, givesBack = false): Pr
 }
 
 clientTest(
-  "`consume()` asks for twice its concurrency, 10 at least, where the broker knows a prefetch",
+  "`consume()` sets a prefetch of twice its concurrency, at least 10, where the broker has one",
   async (rig) => {
     const activemq = "server:ActiveMQ/5.17.2\n";
     const artemis = "server:ActiveMQ-Artemis/2.31.2 ActiveMQ Artemis Messaging Engine\n";
@@ -89,7 +89,7 @@ clientTest(
   },
 );
 
-clientTest("`respond()` asks for a prefetch, and so does a subscription that acknowledges", async (rig) => {
+clientTest("`respond()` and `subscribe()` with acknowledgements set a prefetch", async (rig) => {
   const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
   const [, asked] = await Promise.all([stomp.respond("/queue/a", () => {}), confirm(peer, "SUBSCRIBE")]);
   const options = { ack: "client-individual" } as const;
@@ -98,7 +98,7 @@ clientTest("`respond()` asks for a prefetch, and so does a subscription that ack
 });
 
 clientTest(
-  "`consume()` refuses mode client with a concurrency above 1, and numbers that make no sense",
+  "`consume()` rejects mode client with a concurrency above 1, and invalid numbers",
   async (rig) => {
     const { stomp, peer } = await rig.pair();
     for (const call of ["consume", "respond"] as const) {
@@ -124,7 +124,7 @@ clientTest(
 );
 
 clientTest(
-  "a message that comes again at once is held for longer each time, and takes no place meanwhile",
+  "`consume()` delays each refusal of a message for longer, and handles others meanwhile",
   async (rig) => {
     const attempts: number[] = [];
     const seen: string[] = [];
@@ -141,7 +141,7 @@ clientTest(
     for (let n = 0; n < 3; n++) {
       await work.deliver("bad", "redelivered:true\n");
       await work.deliver(`good ${n}`);
-      assertEquals((await work.peer.frame("ACK")).get("id"), `good ${n}`); // while the bad one is held
+      assertEquals((await work.peer.frame("ACK")).get("id"), `good ${n}`); // while the refusal of the bad one is delayed
       await work.peer.frame("NACK");
       times.push(performance.now() - start);
     }
@@ -152,7 +152,7 @@ clientTest(
   },
 );
 
-clientTest("a message that fails again is not held where it does not come again, or comes late enough", async (rig) => {
+clientTest("`consume()` does not delay a refusal that drops the message, or after a slow handler", async (rig) => {
   const fail = () => {
     throw new Error("bad");
   };
@@ -175,7 +175,7 @@ clientTest("a message that fails again is not held where it does not come again,
   await slow.end();
 });
 
-clientTest("in mode client nothing is handled before the message that is held is refused", async (rig) => {
+clientTest("`consume()` in mode client handles nothing while a refusal is delayed", async (rig) => {
   const seen: string[] = [];
   const work = await begin(rig, (message) => {
     seen.push(message.id);
@@ -188,7 +188,7 @@ clientTest("in mode client nothing is handled before the message that is held is
   await work.end();
 });
 
-clientTest("STOMP 1.0, which has no NACK: a message that fails ends the loop and is not acknowledged", async (rig) => {
+clientTest("`consume()` in mode client on STOMP 1.0 rejects when a handler throws", async (rig) => {
   for (const lines of ["redelivered:false\n", "redelivered:true\n"]) {
     const { stomp, peer } = await rig.pair({}, "1.0", RABBITMQ);
     const loop = stomp.consume("/queue/a", (message) => {
@@ -203,7 +203,7 @@ clientTest("STOMP 1.0, which has no NACK: a message that fails ends the loop and
   }
 });
 
-clientTest("a loop that ends leaves to the broker what is held, and what waits for another attempt", async (rig) => {
+clientTest("`consume()` leaves delayed messages to the broker when it ends", async (rig) => {
   for (const options of [{}, { retry: { attempts: 5, delay: 60_000 } }]) {
     for (const how of ["signal", "drain", "unsubscribe"] as const) {
       const failed = Promise.withResolvers<Message>();
@@ -225,7 +225,7 @@ clientTest("a loop that ends leaves to the broker what is held, and what waits f
   }
 });
 
-clientTest("a handler that throws while the loop ends leaves its message to the broker", async (rig) => {
+clientTest("`consume()` leaves a message to the broker when its handler throws while the loop ends", async (rig) => {
   const errors: string[] = [];
   const over = new AbortController();
   const work = await begin(rig, async () => {
@@ -238,7 +238,7 @@ clientTest("a handler that throws while the loop ends leaves its message to the 
   assertEquals(errors, ["m1: interrupted"]);
 });
 
-clientTest("a handler is not run again for a message whose connection is gone", async (rig) => {
+clientTest("`consume()` does not retry a message whose connection is lost", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
   const over = new AbortController();
   const runs: number[] = [];
@@ -257,7 +257,7 @@ clientTest("a handler is not run again for a message whose connection is gone", 
   assertEquals([runs.length, runs[0]! < runs[1]!, runs[1] === runs[2]], [3, true, true]);
 });
 
-clientTest("the pause before another attempt ends with the connection", async (rig) => {
+clientTest("`consume()` stops waiting for a retry when the connection is lost", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
   const over = new AbortController();
   const loop = stomp.consume("/queue/a", (message) => {
@@ -271,10 +271,10 @@ clientTest("the pause before another attempt ends with the connection", async (r
   const next = await server.welcome();
   await confirm(next, "SUBSCRIBE");
   await next.write(message("sub-1", "m1", "redelivered:true\n"));
-  assertEquals(await frames(next, loop), ["ACK", "UNSUBSCRIBE"]); // the only place is free
+  assertEquals(await frames(next, loop), ["ACK", "UNSUBSCRIBE"]); // the concurrency of 1 is free
 });
 
-clientTest("`drain()` and `disconnect()` in a handler do not wait for the handler", async (rig) => {
+clientTest("`drain()` and `disconnect()` in a handler do not wait for that handler", async (rig) => {
   const drains: Record<string, (stomp: Stomp, message: Message) => Promise<void>> = {
     "stomp.drain": (stomp) => stomp.drain(),
     "stomp.drain, a second time": (stomp) => (stomp.drain(), stomp.drain()),
@@ -302,7 +302,7 @@ clientTest("`drain()` and `disconnect()` in a handler do not wait for the handle
 });
 
 clientTest(
-  "`drain()` in a handler waits for the other handlers, and for its own that does not wait for it",
+  "`drain()` in a handler waits for other handlers, and for its own when that does not await it",
   async (rig) => {
     const broker = await rig.broker();
     const stomp = await rig.connect(broker.url);
