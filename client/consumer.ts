@@ -76,7 +76,7 @@ const WRITTEN: Promise<boolean> = Promise.resolve(true);
 export type NextResult = IteratorResult<Message, undefined>;
 
 /** One subscription, as the rest of the client sees it. */
-export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message> {
+export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message>, AsyncIterableIterator<Message> {
   readonly id: string;
   readonly destination: string;
 
@@ -92,7 +92,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   readonly tracker: AckTracker | undefined;
   #session: Session | undefined; // which was asked for it last
   /** What the program has of the consumer. */
-  subscription!: MessageSubscription;
+  subscription!: MessageSubscription & { unsubscribe(): Promise<void> };
   readonly ackMode: AckMode;
   readonly #context: ConsumerContext;
   readonly #durable: string | undefined;
@@ -121,8 +121,6 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   get fill(): QueueFill {
     return this.#queue.fill;
   }
-
-  // Sessions.
 
   /** Receives from a session that a SUBSCRIBE is about to be sent over. */
   attach(session: Session, broker: AckBehavior): void {
@@ -183,8 +181,6 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     this.#context.status.emit({ type: "slow-consumer", subscription: id, destination, queued, blocked });
   }
 
-  // Taking.
-
   /** Takes the next message, for `for await`. */
   next(): Promise<NextResult> {
     // The common case under load: one promise for a message, and nothing else.
@@ -205,6 +201,17 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
       this.#resolveNext = resolve;
       this.#queue.wait(this);
     });
+  }
+
+  /** Unsubscribes, because a `for await` loop is left. */
+  async return(): Promise<NextResult> {
+    await this.subscription.unsubscribe();
+    return { done: true, value: undefined };
+  }
+
+  /** Returns the consumer itself. */
+  [Symbol.asyncIterator](): this {
+    return this;
   }
 
   /** Takes the next message; `nb` as in stompy. */
@@ -232,8 +239,6 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     if (message.epoch !== this.#epoch) return; // its connection is lost, so it can no longer be settled
     this.tracker?.noteTaken(message);
   }
-
-  // Acknowledging.
 
   /** Sends ACK or NACK for a message. Resolves to whether it was written. */
   acknowledge(command: "ACK" | "NACK", message: Message, options: AcknowledgeOptions): Promise<boolean> {
@@ -299,8 +304,6 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   lossSignal({ epoch }: Message): AbortSignal {
     return epoch === this.#epoch ? (this.#lossSignal ??= new AbortController()).signal : AbortSignal.abort();
   }
-
-  // Ending.
 
   /** Resolves when the program has taken all messages of the queue. */
   whenEmpty(): Promise<void> {

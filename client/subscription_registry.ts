@@ -50,8 +50,8 @@ interface Entry {
 interface Attempt {
   readonly session: Session;
   readonly receipt: Promise<Frame>;
-  /** Takes the SUBSCRIBE back when nothing needs its answer any more. */
-  readonly abort: AbortController;
+  /** Takes the SUBSCRIBE back while its answer is awaited. */
+  abort: AbortController | undefined;
   /** Whether the broker refused it. When its ERROR names no frame it may have meant another one. */
   isRefused: boolean;
   /** Whether no other SUBSCRIBE was open at any time before the answer. */
@@ -171,7 +171,7 @@ export class SubscriptionRegistry {
       await this.#confirm(entry, what, left);
     } catch (error) {
       if (this.#entries.get(id) === entry) this.#entries.delete(id);
-      entry.attempt?.abort.abort(); // the broker may still do it, and then its messages are given back
+      entry.attempt?.abort?.abort(); // the broker may still do it, and then its messages are given back
       endSubscription(entry.subscription);
       throw error;
     }
@@ -285,8 +285,11 @@ export class SubscriptionRegistry {
       return await session.subscribe(consumer, frame, { signal, timeout: Infinity });
     } finally {
       this.#answered++;
-      const wasAlone = wasFree && this.#asked === asked;
-      if (entry.attempt?.session === session) entry.attempt.wasAlone = wasAlone;
+      const { attempt } = entry;
+      if (attempt?.session === session) {
+        attempt.abort = undefined; // for the memory of thousands of subscriptions
+        attempt.wasAlone = wasFree && this.#asked === asked;
+      }
     }
   }
 

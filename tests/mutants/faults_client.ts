@@ -207,7 +207,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/subscription_registry.ts",
     name: "a SUBSCRIBE that is given up is awaited on",
-    from: "entry.attempt?.abort.abort(); // the broker may still do it, and then its messages are given back",
+    from: "entry.attempt?.abort?.abort(); // the broker may still do it, and then its messages are given back",
     to: "",
     tests: ["client/subscription", "client/abort", "client/stomp"],
   },
