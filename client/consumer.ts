@@ -369,7 +369,8 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   }
 
   #discard(message: Message): boolean {
-    return (this.#discarded ??= []).push(message) > 0;
+    if (this.tracker !== undefined) (this.#discarded ??= []).push(message); // in mode auto it is not given back
+    return true;
   }
 }
 

@@ -14,7 +14,7 @@ export interface AcknowledgeOptions extends WaitOptions {
    * The transaction that the acknowledgement is part of: its id, or the `Transaction` itself. It takes effect with the
    * commit.
    *
-   * @default undefined, no transaction
+   * @default undefined
    */
   transaction?: string | { readonly id: string } | undefined;
   /**

@@ -42,7 +42,7 @@ export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions
    * Ends the loop in order: no new messages are handled, handlers finish, their messages are acknowledged, and then it
    * unsubscribes.
    *
-   * @default undefined, the loop ends with its subscription
+   * @default undefined
    */
   signal?: AbortSignal | undefined;
   /**
@@ -53,9 +53,9 @@ export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions
    */
   concurrency?: number | undefined;
   /**
-   * When a handler that throws is run again, before the message is refused with NACK.
+   * When a handler that throws is run again before the message is refused with NACK. By default it is not.
    *
-   * @default { attempts: 1 }, never
+   * @default { attempts: 1 }
    */
   retry?: RetryOptions | undefined;
   /**
@@ -72,7 +72,7 @@ export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions
    * Called with what a handler threw, when it is not run again for this delivery: the message is refused, or left to the
    * broker because the loop ends or the connection is lost. An error that this throws ends the loop.
    *
-   * @default undefined, errors are dropped
+   * @default undefined
    */
   onError?: ((error: unknown, message: Message) => void) | undefined;
   /**

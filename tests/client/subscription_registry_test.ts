@@ -241,6 +241,26 @@ clientTest("a resubscription that waits for its retry goes on waiting on the nex
   await told;
 });
 
+clientTest("`unsubscribe()` sends nothing while a resubscription waits for its retry", async (rig) => {
+  const pair = await rig.pair(SLOW);
+  const { stomp } = pair;
+  const subscription = await subscribed(stomp, pair.peer, "/queue/a", { ack: "client-individual" });
+  await pair.peer.write(message(subscription.id, "m1"));
+  const one = await subscription.take();
+  stomp.reconnect();
+  const peer = await pair.server.welcome();
+  const watcher = new Watcher(stomp);
+  await peer.write(errorFor(await peer.frame("SUBSCRIBE"), DOWN));
+  await watcher.until("error");
+  await settle();
+  assertEquals([await one!.ack(), subscription.stale], [false, 1]);
+  await subscription.unsubscribe();
+  assertEquals(await subscription.closed, undefined);
+  const sending = stomp.send("/queue/a", "x");
+  await confirm(peer, "SEND"); // and no UNSUBSCRIBE before it
+  await sending;
+});
+
 clientTest("a refusal that may be about another subscription does not count", async (rig) => {
   const pair = await rig.pair(AT_ONCE);
   const { stomp } = pair;

@@ -213,6 +213,13 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   },
   {
     file: "client/subscription_registry.ts",
+    name: "UNSUBSCRIBE is sent for a SUBSCRIBE that the broker refused",
+    from: "      entry.attempt = undefined;\n      consumer.detach();\n",
+    to: "      entry.attempt = undefined;\n",
+    tests: ["client/subscription_registry"],
+  },
+  {
+    file: "client/subscription_registry.ts",
     name: "RabbitMQ gets cumulative ACKs",
     from: `const oneByOne = family === "rabbitmq" && ackMode === "client";`,
     to: "const oneByOne = false;",
