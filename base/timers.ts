@@ -51,6 +51,8 @@ export interface ReadOptions extends WaitOptions {
 export interface StepOptions extends WaitOptions {
   /** Milliseconds that the whole call may take, for messages. */
   readonly total?: number | undefined;
+  /** The clock that counts them. Default: the real one. */
+  readonly clock?: Clock | undefined;
 }
 
 /**
@@ -97,18 +99,19 @@ export function onGiveUp(
   const signal = options?.signal;
   const timeout = checkTimeout(options?.timeout);
   if (signal === undefined && timeout === Infinity) return endless;
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  const clock = options?.clock ?? systemClock;
+  let cancel = endless;
   const aborted = () => end(signal!.reason);
-  let due = performance.now() + timeout;
+  let due = clock.now() + timeout;
   const expire = () => {
     // A process that was busy has not read yet what may have come in time.
-    if (performance.now() - due < LATE_MS) return end(timedOut());
+    if (clock.now() - due < LATE_MS) return end(timedOut());
     due = Infinity;
-    timer = setTimeout(expire, SECOND_LOOK_MS);
+    cancel = clock.after(SECOND_LOOK_MS, expire);
   };
   const timedOut = () => new TimeoutError(`Timed out after ${options?.total ?? timeout} ms waiting for ${what}`);
   const stop = () => {
-    clearTimeout(timer);
+    cancel();
     signal?.removeEventListener("abort", aborted);
   };
   const end = (error: unknown) => {
@@ -120,7 +123,7 @@ export function onGiveUp(
     return stop;
   }
   signal?.addEventListener("abort", aborted);
-  if (timeout !== Infinity) timer = setTimeout(expire, timeout);
+  if (timeout !== Infinity) cancel = clock.after(timeout, expire);
   return stop;
 }
 
@@ -177,16 +180,23 @@ export function checkWaitOptions(options: WaitOptions | undefined): void {
  * Begins a call of several steps, which all have to be done within one `timeout`. Fails as {@linkcode checkWait}.
  *
  * @param usual the timeout where the options say nothing.
+ * @param clock the clock that counts the time, for all steps.
  * @returns what the next step may still take.
  */
-export function beginSteps(options: StepOptions | undefined, usual: number = Infinity): () => StepOptions {
+export function beginSteps(
+  options: StepOptions | undefined,
+  usual: number = Infinity,
+  clock: Clock = options?.clock ?? systemClock,
+): () => StepOptions {
   checkWait(options);
   const signal = options?.signal;
   const timeout = checkTimeout(options?.timeout ?? usual);
   if (timeout === Infinity) return () => ({ signal, timeout: Infinity });
   const total = options?.total ?? timeout; // it may be a step itself
-  const end = performance.now() + timeout;
-  return () => ({ signal, total, timeout: Math.max(0, end - performance.now()) });
+  const end = clock.now() + timeout;
+  const remaining = () => Math.max(0, end - clock.now());
+  if (clock === systemClock) return () => ({ signal, total, timeout: remaining() });
+  return () => ({ signal, total, timeout: remaining(), clock });
 }
 
 /** Longest delay a timer takes; above it a timer fires at once, so such a wait is as good as endless. */
