@@ -5,7 +5,7 @@
  */
 import { Backoff, type ReconnectOptions } from "../base/backoff.ts";
 import { checkWait, type Clock, onGiveUp, systemClock, type WaitOptions, within } from "../base/timers.ts";
-import { isLoginRefusal } from "../dialects/dialect.ts";
+import { isLoginRefusal } from "../dialects/registry.ts";
 import type { Dialer, SessionEvents } from "./dialer.ts";
 import {
   BrokerErrorResponse,

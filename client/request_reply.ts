@@ -147,16 +147,14 @@ export class PendingRequests {
   #makeQueue(session: Session): ReplyQueue {
     const name = `stompy-${crypto.randomUUID()}`;
     const deliver = (frame: Frame) => this.#deliver(frame as Message);
-    const family = session.family;
-    if (family === "rabbitmq") {
+    const { replyQueue } = session.dialect;
+    if (replyQueue === "implicit") {
       // RabbitMQ subscribes to it by itself, under its own name, and refuses a SUBSCRIBE.
       const address = `/temp-queue/${name}`;
       session.expect({ id: address, destination: address, deliver });
       return { session, address, ready: Promise.resolve() };
     }
-    // ActiveMQ, and the embedded broker, know temporary queues; elsewhere a name that nobody else has does as well.
-    const temporary = family === "activemq" || family === "embedded";
-    const address = temporary ? `/temp-queue/${name}` : `/queue/${name}`;
+    const address = replyQueue === "temporary" ? `/temp-queue/${name}` : `/queue/${name}`;
     const frame = new Frame().buildFrame({
       command: "SUBSCRIBE",
       headers: { id: name, destination: address, ack: "auto" },

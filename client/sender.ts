@@ -6,12 +6,7 @@
 import { checkType, kindOf } from "../base/checks.ts";
 import { checkWait, within } from "../base/timers.ts";
 import { checkMessageOptions } from "../dialects/checks.ts";
-import {
-  hasMessageOptions,
-  messageHeaders,
-  persistentByDefault,
-  type PortableSendOptions,
-} from "../dialects/dialect.ts";
+import { hasMessageOptions, messageHeaders, type PortableSendOptions } from "../dialects/dialect.ts";
 import {
   assertGivenBody,
   checkCharset,
@@ -215,8 +210,8 @@ class FrameMessage implements OutgoingMessage {
     if (!this.#ownReceipt) delete headers["receipt"];
     for (const name of this.#named) delete headers[name];
     const named = [
-      ...messageHeaders(this.#portable, session.family),
-      ...(this.#persistent ? persistentByDefault(session.family) : []),
+      ...messageHeaders(this.#portable, session.dialect),
+      ...(this.#persistent ? session.dialect.persistentByDefault : []),
     ];
     for (const [name, value] of named) headers[name] = value;
     this.#named = named.map(([name]) => name);

@@ -5,7 +5,7 @@
  */
 import { checkAckMode, readAckMode } from "../session/acknowledgement.ts";
 import { beginSteps, checkWait, within } from "../base/timers.ts";
-import { consumerHeaders, deleteDurableHeaders, givesBackFrom, hasPrefetch } from "../dialects/dialect.ts";
+import { deleteDurableHeaders, hasPrefetch, subscribeHeaders } from "../dialects/dialect.ts";
 import {
   BrokerErrorResponse,
   NotConnectedError,
@@ -251,11 +251,10 @@ export class SubscriptionRegistry implements SubscriptionOwner {
       this.#entries.delete(id);
       return DONE;
     }
-    const family = session.family;
-    const deleted = deleteDurable ? deleteDurableHeaders(durable!, destination, family) : {};
+    const { dialect } = session;
+    const deleted = deleteDurable ? deleteDurableHeaders({ name: durable!, destination }, dialect) : {};
     const named = unsubscribeHeaders(subscription, session.version);
-    // RabbitMQ deletes what is unsubscribed in so many words; ActiveMQ only what nobody consumes any more.
-    const atOnce = deleteDurable && family === "rabbitmq";
+    const atOnce = deleteDurable && dialect.deletesActiveDurable;
     const left = beginSteps(wait, this.#owner.timeout);
     const frame = unsubscribeFrame({ ...named, ...(atOnce && deleted), ...headers });
     const first = session.unsubscribe(subscription, frame, left, !atOnce); // what is deleted has no other consumer
@@ -308,11 +307,10 @@ export class SubscriptionRegistry implements SubscriptionOwner {
   async #request(entry: Entry, session: Session): Promise<Frame> {
     const { subscription, options } = entry;
     const { id, destination, ackMode } = subscription;
-    const { family } = session;
+    const { dialect } = session;
     checkAckMode(ackMode, session.version, destination);
-    // RabbitMQ's cumulative ACK counts for all subscriptions of a connection, so it gets one for each message, in 1.0 too.
-    const oneByOne = family === "rabbitmq" && ackMode === "client";
-    const countsPrefetch = ackMode !== "auto" && hasPrefetch(family);
+    const oneByOne = ackMode === "client" && !dialect.hasCumulativeAck; // in 1.0, too
+    const countsPrefetch = ackMode !== "auto" && hasPrefetch(dialect);
     // Without one, RabbitMQ sends all it has, and reading stops at the limits of the queue even for awaited answers.
     const usual = options.usualPrefetch ?? options.maxQueuedMessages ?? USUAL_PREFETCH;
     const prefetch = options.prefetch ?? (countsPrefetch && Number.isInteger(usual) ? usual : undefined);
@@ -322,11 +320,11 @@ export class SubscriptionRegistry implements SubscriptionOwner {
         id,
         destination,
         ack: oneByOne ? "client-individual" : ackMode,
-        ...consumerHeaders({ ...options, prefetch, clientId: session.clientId }, family),
+        ...subscribeHeaders({ ...options, prefetch, clientId: session.clientId }, dialect),
         ...options.headers,
       },
     });
-    subscription.enter(session.epoch, { oneByOne, keepsUnsettled: givesBackFrom(family) !== undefined });
+    subscription.enter(session.epoch, { oneByOne, keepsUnsettled: dialect.requeueDestination !== undefined });
     // The queue that subscriptions by conf share is its client's to hold for.
     if (subscription.full && !entry.byConf) session.hold(subscription, subscription.blocked);
     const giveUp = entry.giveUp = new AbortController();

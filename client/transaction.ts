@@ -8,7 +8,6 @@ import { beginSteps, type WaitOptions, within } from "../base/timers.ts";
 import { ConnectionError, NotConnectedError, type StompError, TimeoutError, TransactionError } from "../base/errors.ts";
 import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
 import type { Frame } from "../codec/frame.ts";
-import { transactsAcknowledgements } from "../dialects/dialect.ts";
 import { acknowledgement } from "../session/acknowledgement.ts";
 import { isInDoubt, type ReceiptWaiter } from "../session/receipts.ts";
 import type { AcknowledgeOptions, Message } from "./message.ts";
@@ -244,7 +243,7 @@ export class Transaction {
     headers: Readonly<Record<string, string>> | undefined,
   ): Promise<void> | undefined {
     const session = this.#use(`send ${command}`);
-    if (transactsAcknowledgements(session.family)) {
+    if (session.dialect.transactsAcknowledgements) {
       return session.acknowledge(command, message, { transaction: this.id, ...headers });
     }
     this.#acknowledgements.push(acknowledgement(command, message, session.version, headers ?? {}));

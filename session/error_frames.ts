@@ -13,7 +13,7 @@
  *
  * @module
  */
-import { type BrokerFamily, type ErrorScope, errorScope } from "../dialects/dialect.ts";
+import { type Dialect, type ErrorScope, errorScope } from "../dialects/dialect.ts";
 import { BrokerErrorResponse } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import type { Clock } from "../base/timers.ts";
@@ -38,15 +38,15 @@ export interface TakenError {
 
 /** Takes the ERROR frames of a connection. */
 export class ErrorFrames {
-  readonly #family: BrokerFamily;
+  readonly #dialect: Dialect;
   readonly #clock: Clock;
   readonly #receipts: Receipts;
   #last: { error: BrokerErrorResponse; inDoubt: boolean; at: number } | undefined; // until the broker goes on
   readonly #judgements = new Set<() => void>(); // each cancels one that is still to come
 
   /** There was no ERROR yet. */
-  constructor(family: BrokerFamily, clock: Clock, receipts: Receipts) {
-    this.#family = family;
+  constructor(dialect: Dialect, clock: Clock, receipts: Receipts) {
+    this.#dialect = dialect;
     this.#clock = clock;
     this.#receipts = receipts;
   }
@@ -89,7 +89,7 @@ export class ErrorFrames {
       if (!byHand) this.#receipts.fail(id, error);
       return { error, scope: "frame" };
     }
-    const scope = errorScope(frame, this.#family);
+    const scope = errorScope(frame, this.#dialect);
     const { ids } = this.#receipts;
     this.#note(error, scope === "frame" && ids.length > 0);
     const isOnly = ids.length === 1 && !unconfirmed;

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Frame } from "../codec/frame.ts";
-import { type BrokerFamily, brokerName, type FrameLimits, frameLimits } from "../dialects/dialect.ts";
+import type { Dialect, FrameLimits } from "../dialects/dialect.ts";
 
 /** Bytes that the head of a message is taken to have at most, before it is looked at closely. */
 const USUAL_HEAD = 1 << 16;
@@ -20,10 +20,10 @@ export class FrameCheck {
   readonly #broker: string;
 
   /** By what the broker is known to take, and what the user knows better. */
-  constructor(family: BrokerFamily, server: string | undefined, given: Partial<FrameLimits> = {}) {
-    const known = frameLimits(family, server);
+  constructor(dialect: Dialect, server: string | undefined, given: Partial<FrameLimits> = {}) {
+    const known = dialect.frameLimits(server?.trim() ?? "");
     this.#limits = { bytes: given.bytes ?? known.bytes, headers: given.headers ?? known.headers };
-    this.#broker = server?.trim().replace("/", " ") ?? brokerName(family);
+    this.#broker = server?.trim().replace("/", " ") ?? dialect.name;
   }
 
   /** Whether a message needs a look: hardly any does. */

@@ -5,12 +5,7 @@
  * @module
  */
 import { encodeHead } from "../codec/encoder.ts";
-import {
-  type BrokerFamily,
-  messageHeaders,
-  persistentByDefault,
-  type PortableSendOptions,
-} from "../dialects/dialect.ts";
+import { type Dialect, messageHeaders, type PortableSendOptions } from "../dialects/dialect.ts";
 import {
   encodeName,
   encodeValue,
@@ -45,15 +40,15 @@ export interface SendParts {
 /** What is written of SEND frames on a connection, but for receipt, size and body. */
 export class SendHeadCache {
   readonly #version: Version;
-  readonly #family: BrokerFamily;
+  readonly #dialect: Dialect;
   readonly #rules: HeaderRules;
   readonly #usual: HeadsByDestination;
   #persistent: HeadsByDestination | undefined;
 
   /** For a connection of that version to that broker. */
-  constructor(version: Version, family: BrokerFamily) {
+  constructor(version: Version, dialect: Dialect) {
     this.#version = version;
-    this.#family = family;
+    this.#dialect = dialect;
     this.#rules = headerRules("SEND", version);
     this.#usual = new HeadsByDestination(version, []);
   }
@@ -66,7 +61,7 @@ export class SendHeadCache {
    */
   of({ destination, contentType, persistent }: SendParts): Uint8Array {
     if (!persistent) return this.#usual.of(destination, contentType);
-    this.#persistent ??= new HeadsByDestination(this.#version, persistentByDefault(this.#family));
+    this.#persistent ??= new HeadsByDestination(this.#version, this.#dialect.persistentByDefault);
     return this.#persistent.of(destination, contentType);
   }
 
@@ -78,7 +73,7 @@ export class SendHeadCache {
    */
   headersOf({ headers, options }: SendParts): readonly string[] {
     if (options === undefined) return headers.length === 0 ? NO_MORE : this.#encode(headers);
-    const named = messageHeaders(options, this.#family);
+    const named = messageHeaders(options, this.#dialect);
     if (headers.length === 0) return this.#encode(named);
     const all = headers.map((entry) => named.find(([name]) => name === entry[0]) ?? entry);
     return this.#encode([...all, ...named.filter((entry) => !all.includes(entry))]);

@@ -17,7 +17,8 @@ import {
   type WaitOptions,
 } from "../base/timers.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
-import { type BrokerFamily, brokerFamily, type FrameLimits, givesBackFrom } from "../dialects/dialect.ts";
+import type { BrokerFamily, Dialect, FrameLimits } from "../dialects/dialect.ts";
+import { dialectFor } from "../dialects/registry.ts";
 import { Requeue } from "./requeue.ts";
 import { FrameCheck } from "./frame_limits.ts";
 import {
@@ -87,8 +88,8 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   readonly clientId: string | undefined;
   /** The headers of CONNECTED. */
   readonly connected: FrameHeaders;
-  /** Which broker this is, as far as it is known. */
-  readonly family: BrokerFamily;
+  /** What differs from one broker to the next. */
+  readonly dialect: Dialect;
   /** Whether the broker answers. */
   readonly progress: Progress;
 
@@ -135,8 +136,8 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     this.host = options.host;
     this.clientId = options.clientId ?? options.headers?.["client-id"];
     this.connected = connected;
-    this.family = options.broker ?? brokerFamily(connected["server"]);
-    this.#frameCheck = new FrameCheck(this.family, connected["server"], options.frameLimits);
+    this.dialect = dialectFor(connected["server"], options.broker);
+    this.#frameCheck = new FrameCheck(this.dialect, connected["server"], options.frameLimits);
     this.#socket = socket;
     this.#timeout = options.timeout;
     this.#clock = options.clock ?? systemClock;
@@ -296,7 +297,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
     left: () => WaitOptions = () => ({}),
     givesBack: boolean = true,
   ): Promise<Frame> {
-    const destination = givesBackFrom(this.family);
+    const destination = this.dialect.requeueDestination;
     const { takeUnsettled } = target;
     let ended: Promise<Frame>;
     if (destination === undefined || takeUnsettled === undefined || !givesBack) {
@@ -436,7 +437,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   }
 
   get #plainHeads(): SendHeadCache {
-    return this.#madePlainHeads ??= new SendHeadCache(this.version, this.family);
+    return this.#madePlainHeads ??= new SendHeadCache(this.version, this.dialect);
   }
 
   /** Asks the broker for a sign of life. Returns whether that made sense. */
@@ -472,7 +473,7 @@ export class Session implements FrameSocket, FrameSink, ReceiptsOwner {
   }
 
   #onErrorFrame(frame: Frame): void {
-    this.#complaints ??= new ErrorFrames(this.family, this.#clock, this.#receipts);
+    this.#complaints ??= new ErrorFrames(this.dialect, this.#clock, this.#receipts);
     const byHand = this.#raw?.answer(frame) ?? false;
     const { error, scope } = this.#complaints.take(frame, byHand, this.#unconfirmed > 0);
     this.#onError?.(error);

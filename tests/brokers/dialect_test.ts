@@ -1,5 +1,5 @@
 /**
- * One option, one meaning: each cell of the table in `dialect.ts`, and what the broker then really does.
+ * One option, one meaning: each option in `dialects/`, and what the broker then really does.
  */
 import { assert, assertEquals, assertGreater, assertRejects } from "#assert";
 import type { PortableSendOptions, PortableSubscribeOptions } from "../../dialects/dialect.ts";

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEqua
 import { test } from "#test";
 import { BrokerErrorResponse, NotConnectedError, TimeoutError } from "../../base/errors.ts";
 import type { StompOptions } from "../../client/options.ts";
-import { isOutageError } from "../../dialects/dialect.ts";
+import { isOutageError } from "../../dialects/registry.ts";
 import { type ClientRig, clientTest, frame, settle, subscribed, Watcher } from "../support/client_rig.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";

@@ -131,7 +131,7 @@ clientRow("C12-16", "what else CONNECTED has does no harm", async (rig) => {
   assertEquals(stomp.server, "Apache/1.3.9 build 7");
   const { opening, peer } = await dial(rig);
   await peer.write(connected("1.2", "server:RabbitMQ/3.13.7 (x)\n"));
-  assertEquals((await opening).family, "rabbitmq");
+  assertEquals((await opening).dialect.family, "rabbitmq");
 });
 
 /** A client whose heart-beats run on a clock that the test moves. */

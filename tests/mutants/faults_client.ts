@@ -214,7 +214,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/subscription_registry.ts",
     name: "RabbitMQ gets cumulative ACKs",
-    from: `const oneByOne = family === "rabbitmq" && ackMode === "client";`,
+    from: `const oneByOne = ackMode === "client" && !dialect.hasCumulativeAck;`,
     to: "const oneByOne = false;",
     tests: ["client/ack_tracker"],
   },

@@ -1,7 +1,8 @@
 /** ERROR frames that blame no frame: of the connection, of a subscription, and those that may be of either. */
 import { assert, assertEquals, assertRejects } from "#assert";
 import { test } from "#test";
-import { errorScope } from "../../dialects/dialect.ts";
+import { type BrokerFamily, errorScope } from "../../dialects/dialect.ts";
+import { dialectFor } from "../../dialects/registry.ts";
 import { BrokerErrorResponse, SubscriptionError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
 import { clientTest, subscribed, Watcher } from "../support/client_rig.ts";
@@ -33,8 +34,8 @@ function welcome(server: RawServer): Promise<RawPeer> {
 }
 
 test("each broker's words are known", () => {
-  const scope = (message: string, body = "", family: Parameters<typeof errorScope>[1] = "rabbitmq") =>
-    errorScope(new Frame().buildFrame({ command: "ERROR", headers: { message }, body }), family);
+  const scope = (message: string, body = "", family: BrokerFamily = "rabbitmq") =>
+    errorScope(new Frame().buildFrame({ command: "ERROR", headers: { message }, body }), dialectFor(undefined, family));
   const reason = (code: number) =>
     `Reason: {shutdown,\n {connection_closing,\n  {server_initiated_close,${code},"vhost '/' is deleted"}}}`;
   assertEquals(scope("AMQP channel died", reason(320)), "connection");
@@ -51,7 +52,7 @@ test("each broker's words are known", () => {
   for (const family of ["activemq", "artemis", "unknown"] as const) {
     assertEquals(scope("connection_forced", "", family), "frame", family);
   }
-  assertEquals(errorScope(new Frame().buildFrame({ command: "ERROR" }), "rabbitmq"), "frame");
+  assertEquals(errorScope(new Frame().buildFrame({ command: "ERROR" }), dialectFor(undefined, "rabbitmq")), "frame");
 });
 
 clientTest("what an operator's closing leaves unconfirmed is sent again", async (rig) => {

@@ -146,7 +146,7 @@ clientTest("C12-16 CONNECTED may say more", async (rig) => {
   const { opening, peer } = await begin(rig);
   await peer.write(connected("1.2", "server:RabbitMQ/3.10.8 (a comment)\nfoo:bar\n"));
   const session = await opening;
-  assertEquals([session.family, session.connected["foo"]], ["rabbitmq", "bar"]);
+  assertEquals([session.dialect.family, session.connected["foo"]], ["rabbitmq", "bar"]);
 });
 
 for (const answer of [message("0", "1"), "RECEIPT\nreceipt-id:1\n\n\0"]) {
