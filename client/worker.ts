@@ -316,7 +316,7 @@ export class Worker {
   /** Waits, unless the loop ends, or the message is gone with its connection. Resolves to whether the time has passed. */
   #pause(message: Message, milliseconds: number): Promise<boolean> {
     const ends = [this.#ending, this.#over.signal];
-    return delay(milliseconds, ...this.#settles ? [...ends, this.#access.lost(message)] : ends);
+    return delay(milliseconds, this.#settles ? [...ends, this.#access.lost(message)] : ends);
   }
 
   #isLost(message: Message): boolean {

@@ -242,7 +242,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/reconnector.ts",
     name: "`reconnect()` waits",
-    from: "this.#goOn?.();",
+    from: "this.#pauseEnd?.abort();",
     to: "",
     tests: ["client/reconnector", "client/reconnect"],
   },
