@@ -12,7 +12,26 @@
  * @module
  */
 export type { ReadOptions, WaitOptions } from "./base/timers.ts";
-export * from "./base/errors.ts";
+export {
+  AcknowledgeError,
+  BrokerErrorResponse,
+  ConnectionError,
+  ConnectionTimeoutError,
+  Empty,
+  type ErrorFrame,
+  HandshakeRefusedError,
+  NotConnectedError,
+  OutboxFullError,
+  RequestError,
+  StaleMessageError,
+  StompError,
+  type StompErrorOptions,
+  SubscriptionError,
+  TimeoutError,
+  TransactionError,
+  UnknownBrokerResponseError,
+  UnsupportedByBrokerError,
+} from "./base/errors.ts";
 export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/fifo.ts";
 export type { ReconnectOptions } from "./base/backoff.ts";
 export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/worker.ts";
