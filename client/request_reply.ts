@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { kindOf } from "../base/checks.ts";
+import { describeType } from "../base/checks.ts";
 import { beginSteps, within } from "../base/timers.ts";
 import { BrokerErrorResponse, ConnectionError, RequestError, type StompError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
@@ -186,7 +186,7 @@ function readReply(reply: Exclude<Reply, undefined | void>): Exclude<Reply, stri
   if (typeof reply === "string" || isBytes(reply)) return { body: reply };
   if (typeof reply === "object" && reply !== null && "body" in reply) return reply;
   const advice = "return a string, a Uint8Array, { body, options }, or nothing; JSON.stringify makes text of an object";
-  throw new TypeError(`Cannot respond: the handler returned ${kindOf(reply)} without a body; ${advice}`);
+  throw new TypeError(`Cannot respond: the handler returned ${describeType(reply)} without a body; ${advice}`);
 }
 
 /** What an error says, fit for a header: a stack or further lines may hold what is nobody else's business. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkType, kindOf } from "../base/checks.ts";
+import { checkType, describeType } from "../base/checks.ts";
 import { checkWait, within } from "../base/timers.ts";
 import { checkMessageOptions } from "../dialects/checks.ts";
 import { hasMessageOptions, messageHeaders, type PortableSendOptions } from "../dialects/dialect.ts";
@@ -117,7 +117,7 @@ export function checkSend(destination: string, body: string | Uint8Array, option
   if (typeof destination !== "string" || destination === "") {
     const is = destination === undefined || destination === ""
       ? "missing"
-      : `${kindOf(destination)}, and has to be text`;
+      : `${describeType(destination)}, and has to be text`;
     throw new TypeError(`Cannot send: the destination is ${is}`);
   }
   assertGivenBody("send", body);

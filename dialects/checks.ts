@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkDelay, checkExpiry, checkType, checkWhole } from "../base/checks.ts";
+import { checkDelay, checkExpiry, checkInteger, checkType } from "../base/checks.ts";
 import type { PortableSendOptions, PortableSubscribeOptions } from "./dialect.ts";
 
 /**
@@ -17,7 +17,7 @@ export function checkMessageOptions(options: PortableSendOptions): void {
   const { persistent, priority, expires, delay, replyTo, correlationId, deduplicationId } = options;
   // Runs for each message, and most messages have none of these.
   if (persistent !== undefined) checkType(action, "persistent", persistent, "boolean");
-  if (priority !== undefined) checkWhole(action, "priority", priority, 0, 9);
+  if (priority !== undefined) checkInteger(action, "priority", priority, 0, 9);
   if (expires !== undefined) checkExpiry(action, "expires", expires);
   if (delay !== undefined) checkDelay(action, "delay", delay);
   if (replyTo !== undefined) checkType(action, "replyTo", replyTo, "string");
@@ -33,7 +33,7 @@ export function checkMessageOptions(options: PortableSendOptions): void {
  */
 export function checkConsumerOptions(options: PortableSubscribeOptions): void {
   const action = "subscribe";
-  checkWhole(action, "prefetch", options.prefetch, 1);
+  checkInteger(action, "prefetch", options.prefetch, 1);
   checkType(action, "durable", options.durable, "string", "the name of the subscription, a string");
   checkType(action, "selector", options.selector, "string");
   checkType(action, "exclusive", options.exclusive, "boolean");

@@ -10,8 +10,8 @@ export const BASE_FAULTS: readonly Fault[] = [
   {
     file: "base/backoff.ts",
     name: "the waits between attempts do not grow",
-    from: "Math.min(this.#step++, 30)",
-    to: "Math.min(this.#step, 30)",
+    from: "Math.min(this.#step++, MAX_DOUBLINGS)",
+    to: "Math.min(this.#step, MAX_DOUBLINGS)",
     tests: ["client/reconnector"],
   },
   {
@@ -24,8 +24,8 @@ export const BASE_FAULTS: readonly Fault[] = [
   {
     file: "base/backoff.ts",
     name: "a wait outlasts the time that is left",
-    from: "return Math.min(this.#random() * bound, left);",
-    to: "return this.#random() * bound;",
+    from: "return Math.min(this.#random() * max, left);",
+    to: "return this.#random() * max;",
     tests: ["client/reconnector", "client/reconnector_clock"],
   },
   {
