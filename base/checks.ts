@@ -35,7 +35,8 @@ export function checkInteger(action: string, name: string, value: unknown, min: 
  * @throws {RangeError} when it is set and is not a number of `min` or more.
  */
 export function checkLimit(action: string, name: string, value: unknown, min: number = 1): void {
-  checkNumber(action, name, value, { text: `a number of ${min} or more, or Infinity`, min });
+  if (value === undefined || (typeof value === "number" && value >= min)) return;
+  throw rangeError(action, name, value, { text: `a number of ${min} or more, or Infinity`, min });
 }
 
 /**
