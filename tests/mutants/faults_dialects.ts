@@ -94,7 +94,7 @@ export const DIALECTS_FAULTS: readonly Fault[] = [
   {
     file: "dialects/redelivery.ts",
     name: "the id of a delivery names the message",
-    from: `if (id !== "" && !DELIVERY_ID.test(id)) return id;`,
+    from: `if (id !== "" && !RABBITMQ_DELIVERY_ID.test(id)) return id;`,
     to: `if (id !== "") return id;`,
     tests: ["dialects/redelivery"],
   },
