@@ -129,7 +129,7 @@ export async function listen(
     waiting.push(frame);
     wake();
   };
-  session.expect({ id: "0", destination: "/queue/a", deliver });
+  session.subscriptions.expect({ id: "0", destination: "/queue/a", deliver });
   const next = async () => {
     while (waiting.length === 0) await new Promise<void>((resolve) => wake = resolve);
     return waiting.shift()!;

@@ -2,15 +2,14 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "#assert";
 import { test } from "#test";
 import { Broker } from "../../broker/broker.ts";
-import { ConnectionError, type StompError } from "../../base/errors.ts";
+import { BrokerErrorResponse, ConnectionError, type StompError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
 import { Stomp } from "../../mod.ts";
 import { LivenessProbe } from "../../session/liveness_probe.ts";
-import { OpenTransactions } from "../../session/transactions.ts";
 import { FaultProxy } from "../support/fault_proxy.ts";
 import { type ClientRig, clientTest, frame, openSession, settle, Watcher } from "../support/client_rig.ts";
 import { FakeClock } from "../support/fake_clock.ts";
-import { confirm, receiptFor } from "../support/raw_server.ts";
+import { confirm, errorFor, receiptFor } from "../support/raw_server.ts";
 import { onSleepyMachine } from "../support/sleep.ts";
 
 const HOUR = 3_600_000;
@@ -32,6 +31,11 @@ async function watched(rig: ClientRig, lines = "heart-beat:10000,10000\n", versi
   return { ...made, clock, ended: ended.promise };
 }
 
+/** A connection that keeps what is sent. */
+function connection(sent: Frame[]): { send(frame: Frame): undefined } {
+  return { send: (frame) => void sent.push(frame) };
+}
+
 /** The commands that were made. */
 function made(frames: Frame[]): string[] {
   return frames.map(({ command, headers }) => `${command} ${headers["transaction"]}`);
@@ -39,7 +43,7 @@ function made(frames: Frame[]): string[] {
 
 test("a probe is a transaction of its own, which is ended at once", () => {
   const sent: Frame[] = [];
-  const probe = new LivenessProbe({ send: (frame) => sent.push(frame), inTransaction: () => false });
+  const probe = new LivenessProbe(connection(sent), { any: false });
   probe.send();
   probe.send();
   assertEquals(made(sent), [
@@ -51,23 +55,24 @@ test("a probe is a transaction of its own, which is ended at once", () => {
   assertEquals(sent.map(({ headers }) => headers["receipt"] !== undefined), [true, false, true, false]);
 });
 
-test("a BEGIN that was refused has opened none", async () => {
-  const transactions: OpenTransactions = new OpenTransactions((frame) => {
-    transactions.note(frame);
-    return Promise.reject(new ConnectionError("refused"));
-  });
-  await assertRejects(() => transactions.begin("t", undefined, undefined), ConnectionError);
-  assertEquals(transactions.any, false);
+clientTest("a BEGIN that the broker refuses opens no transaction", async (rig) => {
+  const { session, peer } = await openSession(rig);
+  const begun = session.transactions.begin("t");
+  const [begin] = await peer.frames(1, "BEGIN");
+  assertEquals(session.transactions.any, true);
+  await peer.write(errorFor(begin!));
+  await assertRejects(() => begun, BrokerErrorResponse);
+  assertEquals(session.transactions.any, false);
 });
 
 test("while another transaction is open it is not: ActiveMQ would mix them up", () => {
   const sent: Frame[] = [];
-  let inTransaction = true;
-  const probe = new LivenessProbe({ send: (frame) => sent.push(frame), inTransaction: () => inTransaction });
+  const transactions = { any: true };
+  const probe = new LivenessProbe(connection(sent), transactions);
   probe.send();
   probe.send();
   assertEquals(made(sent), ["BEGIN stompy-probe-1", "BEGIN stompy-probe-2"]);
-  inTransaction = false;
+  transactions.any = false;
   sent.length = 0;
   probe.send();
   assertEquals(made(sent), [
@@ -135,13 +140,13 @@ clientTest("a heart-beat is an answer, too", async (rig) => {
 
 clientTest("transactions that are open stay as they are, those begun by hand as well", async (rig) => {
   const { session, peer, clock } = await watched(rig);
-  const begun = session.begin("t");
+  const begun = session.transactions.begin("t");
   await confirm(peer);
   await begun;
   clock.suspend(HOUR);
   clock.pass(5000);
   await peer.write(receiptFor(await peer.frame("BEGIN")));
-  const committed = session.endTransaction("COMMIT", "t");
+  const committed = session.transactions.end("COMMIT", "t");
   assertEquals((await confirm(peer)).command, "COMMIT"); // no ABORT before it
   await committed;
   await session.writeFrame(frame("BEGIN", { transaction: "by hand" }));
@@ -163,18 +168,18 @@ clientTest("transactions that are open stay as they are, those begun by hand as 
 clientTest("while a consumer is slow nobody is asked, and afterwards it is", async (rig) => {
   const { session, peer, clock } = await watched(rig);
   const consumer = {};
-  session.hold(consumer);
+  session.gate.close(consumer);
   clock.suspend(HOUR);
   clock.pass(60_000);
   assert(session.paused && session.isOpen);
-  session.release(consumer);
+  session.gate.open(consumer);
   clock.pass(5000);
   await peer.frame("BEGIN");
-  session.hold(consumer);
+  session.gate.close(consumer);
   assert(session.paused); // nobody waits for the receipt, so it does not have us read
   clock.pass(60_000);
   assert(session.isOpen);
-  session.release(consumer);
+  session.gate.open(consumer);
 });
 
 clientTest("nothing is asked behind a DISCONNECT", async (rig) => {

@@ -72,7 +72,7 @@ clientTest(
     await given.catch(() => {});
     clock.pass(60_000);
     assertEquals([told, clock.timers], [[1], 0]); // nobody waits, and nothing says that it answers
-    const arrived = new Promise<void>((resolve) => session.expect(sink(resolve)));
+    const arrived = new Promise<void>((resolve) => session.subscriptions.expect(sink(resolve)));
     await peer.write(receiptFor(begin) + message("s", "1"));
     await arrived;
     assertEquals(told, [1, "answers"]);
@@ -95,13 +95,13 @@ clientTest("blocked: not after the process was busy, not while we do not read", 
   assertEquals(told, []);
 
   const consumer = {};
-  session.hold(consumer);
+  session.gate.close(consumer);
   assertEquals(session.paused, true);
   const room = session.sendFast(LARGE);
   assertEquals(room !== undefined, true);
   clock.pass(60_000);
   assertEquals(told, []);
-  session.release(consumer);
+  session.gate.open(consumer);
   clock.pass(5000);
   assertEquals(told, [0]);
   await peer.frame("SEND");

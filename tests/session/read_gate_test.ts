@@ -89,8 +89,8 @@ clientTest("when a request is over, in whatever way, nothing is read for it any 
 
 clientTest("a reply that is awaited is read for, one that is not is not", async (rig) => {
   const { session } = await openSession(rig);
-  session.hold({});
-  const over = [session.awaitReply(), session.awaitReply()];
+  session.gate.close({});
+  const over = [session.gate.awaitReply(), session.gate.awaitReply()];
   assertEquals(session.paused, false);
   over[0]!();
   assertEquals(session.paused, false);
@@ -101,16 +101,16 @@ clientTest("a reply that is awaited is read for, one that is not is not", async 
 clientTest("one consumer that is blocked stops reading, and the others cannot go on for it", async (rig) => {
   const { session } = await openSession(rig);
   const [full, blocked] = [{}, {}];
-  session.awaitReply();
-  session.hold(full);
+  session.gate.awaitReply();
+  session.gate.close(full);
   assertEquals(session.paused, false);
-  session.hold(blocked, true);
-  session.hold(full);
+  session.gate.close(blocked, true);
+  session.gate.close(full);
   assertEquals(session.paused, true);
-  session.hold(blocked); // full still, but not blocked
+  session.gate.close(blocked); // full still, but not blocked
   assertEquals(session.paused, false);
-  session.hold(blocked, true);
-  session.release(blocked);
+  session.gate.close(blocked, true);
+  session.gate.open(blocked);
   assertEquals(session.paused, false);
 });
 

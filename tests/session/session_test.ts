@@ -218,13 +218,13 @@ clientTest("C12-55 C12-65 messages go by subscription; one for nobody is dropped
   const { session, peer } = await openSession(rig);
   const [a, b] = [target("a"), target("b")];
   const subscribing = [a, b].map((one) =>
-    session.subscribe(one, frame("SUBSCRIBE", { id: one.id, destination: "/queue/a" }))
+    session.subscriptions.subscribe(one, frame("SUBSCRIBE", { id: one.id, destination: "/queue/a" }))
   );
   await peer.write(message("b", "early"));
   await confirm(peer);
   await confirm(peer);
   await Promise.all(subscribing);
-  const gone = session.unsubscribe(b, frame("UNSUBSCRIBE", { id: "b" }));
+  const gone = session.subscriptions.unsubscribe(b, frame("UNSUBSCRIBE", { id: "b" }));
   const asked = await peer.frame("UNSUBSCRIBE");
   await peer.write(message("b", "under way") + receiptFor(asked));
   await gone;
@@ -239,7 +239,7 @@ clientTest("C10-56 a message without subscription goes by destination", async (r
   const { session, peer } = await openSession(rig, {}, "1.0");
   const [a, b] = [target("a", "/queue/a"), target("b", "/queue/b")];
   for (const one of [a, b]) {
-    const made = session.subscribe(one, frame("SUBSCRIBE", { id: one.id, destination: one.destination }));
+    const made = session.subscriptions.subscribe(one, frame("SUBSCRIBE", { id: one.id, destination: one.destination }));
     await confirm(peer);
     await made;
   }
@@ -255,11 +255,11 @@ clientTest("C10-56 a message without subscription goes by destination", async (r
 clientTest("C12-34 a second subscription with an id in use is refused, and the first goes on", async (rig) => {
   const { session, peer } = await openSession(rig);
   const [first, second] = [target("0"), target("0")];
-  const made = session.subscribe(first, frame("SUBSCRIBE", { id: "0", destination: "/queue/a" }));
+  const made = session.subscriptions.subscribe(first, frame("SUBSCRIBE", { id: "0", destination: "/queue/a" }));
   await confirm(peer);
   await made;
   const again = frame("SUBSCRIBE", { id: "0", destination: "/queue/a" });
-  await assertRejects(() => session.subscribe(second, again), SubscriptionError, "the id 0 is in use");
+  await assertRejects(() => session.subscriptions.subscribe(second, again), SubscriptionError, "the id 0 is in use");
   await assertRejects(() => session.writeFrame(again), SubscriptionError, "the id 0 is in use");
   await peer.write(message("0", "1"));
   const sync = session.request(begin("t"));
@@ -273,7 +273,7 @@ clientTest("a SUBSCRIBE that is given up is taken back", async (rig) => {
     const { session, peer } = await openSession(rig, {}, version);
     const abort = new AbortController();
     const one = target("0");
-    const subscribing = session.subscribe(one, frame("SUBSCRIBE", { id: "0", destination: "/queue/a" }), {
+    const subscribing = session.subscriptions.subscribe(one, frame("SUBSCRIBE", { id: "0", destination: "/queue/a" }), {
       signal: abort.signal,
     });
     await peer.frame("SUBSCRIBE");
@@ -296,7 +296,7 @@ for (const [version, headers, expected] of ACKS) {
   clientTest(`C12-40 C11-41 C10-42 ACK in ${version}, for a message with ${headers}`, async (rig) => {
     const { session, peer } = await openSession(rig, {}, version);
     const one = { id: "0", destination: "/q", deliver: (message: Frame) => void session.acknowledge("ACK", message) };
-    session.expect(one);
+    session.subscriptions.expect(one);
     const id = version === "1.0" ? "7:7" : "7\\c7";
     await peer.write(`MESSAGE\nsubscription:0\nmessage-id:${id}\ndestination:/q\n${headers}\n\n\0`);
     assertEquals((await peer.frame("ACK")).lines, expected);
@@ -310,29 +310,33 @@ clientTest("C10-42 1.0 has no NACK", async (rig) => {
 
 clientTest("C12-47 C12-48 C12-49 transactions", async (rig) => {
   const { session, peer } = await openSession(rig);
-  const begun = session.begin("t");
-  await assertRejects(() => session.begin("t"), TransactionError, "Cannot begin transaction t: it is open already");
+  const begun = session.transactions.begin("t");
+  await assertRejects(
+    () => session.transactions.begin("t"),
+    TransactionError,
+    "Cannot begin transaction t: it is open already",
+  );
   assertEquals((await confirm(peer)).lines, ["transaction:t", "receipt:1"]);
   await begun;
-  assertThrows(() => session.endTransaction("COMMIT", "x"), TransactionError, "transaction x is not open");
+  assertThrows(() => session.transactions.end("COMMIT", "x"), TransactionError, "transaction x is not open");
   // What was not sent has ended nothing.
   const aborted = { signal: AbortSignal.abort(new Error("no")) };
-  assertThrows(() => session.endTransaction("COMMIT", "t", {}, aborted), Error, "no");
-  const committed = session.endTransaction("COMMIT", "t", { "x-a": "1" });
+  assertThrows(() => session.transactions.end("COMMIT", "t", {}, aborted), Error, "no");
+  const committed = session.transactions.end("COMMIT", "t", { "x-a": "1" });
   assertEquals((await confirm(peer)).lines, ["transaction:t", "x-a:1", "receipt:2"]);
   await committed;
-  assertThrows(() => session.endTransaction("ABORT", "t"), TransactionError, "transaction t is not open");
+  assertThrows(() => session.transactions.end("ABORT", "t"), TransactionError, "transaction t is not open");
 });
 
 clientTest("a BEGIN that is given up is taken back", async (rig) => {
   const { session, peer } = await openSession(rig);
   const abort = new AbortController();
-  const beginning = session.begin("t", {}, { signal: abort.signal });
+  const beginning = session.transactions.begin("t", {}, { signal: abort.signal });
   await peer.frame("BEGIN");
   abort.abort(new Error("enough"));
   await assertRejects(() => beginning, Error, "enough");
   assertEquals((await peer.frame("ABORT")).lines, ["transaction:t"]);
-  const again = session.begin("t");
+  const again = session.transactions.begin("t");
   await confirm(peer, "BEGIN");
   await again;
 });
