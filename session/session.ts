@@ -37,7 +37,7 @@ import { LivenessProbe } from "./liveness_probe.ts";
 import { type Blockage, Progress } from "./progress.ts";
 import { RawFrames } from "./raw_frames.ts";
 import { ReadGate } from "./read_gate.ts";
-import { Receipts, type ReceiptWaiter } from "./receipts.ts";
+import { Receipts } from "./receipts.ts";
 import { FrameConnection, type FrameSink } from "../connection/frame_connection.ts";
 import { Dispatcher } from "./dispatcher.ts";
 import { SessionSubscriptions } from "./subscriptions.ts";

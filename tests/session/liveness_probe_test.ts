@@ -60,7 +60,7 @@ clientTest("a BEGIN that the broker refuses opens no transaction", async (rig) =
   const begun = session.transactions.begin("t");
   const [begin] = await peer.frames(1, "BEGIN");
   assertEquals(session.transactions.any, true);
-  await peer.write(errorFor(begin!));
+  await peer.write(errorFor(begin!, "refused"));
   await assertRejects(() => begun, BrokerErrorResponse);
   assertEquals(session.transactions.any, false);
 });
