@@ -17,7 +17,7 @@ import { RawPeer } from "./raw_peer.ts";
 import { confirm, connected, RawServer } from "./raw_server.ts";
 
 /** What such a test gets. */
-export interface ClientRig {
+export interface ClientHarness {
   /** A broker that listens on a free port. */
   broker(options?: BrokerOptions): Promise<Broker>;
   /** A scripted broker that listens on a free port. */
@@ -41,7 +41,7 @@ export interface ClientRig {
 /** Registers a test. */
 export function clientTest(
   nameOrDefinition: string | { name: string; ignore?: boolean; timeout?: number },
-  fn: (rig: ClientRig) => Promise<void>,
+  fn: (harness: ClientHarness) => Promise<void>,
 ): void {
   const definition = typeof nameOrDefinition === "string" ? { name: nameOrDefinition } : nameOrDefinition;
   test({
@@ -49,7 +49,7 @@ export function clientTest(
     fn: async () => {
       const ends: (() => unknown)[] = [];
       try {
-        await fn(makeRig(ends));
+        await fn(makeHarness(ends));
       } finally {
         while (ends.length > 0) await ends.pop()!();
       }
@@ -57,8 +57,8 @@ export function clientTest(
   });
 }
 
-function makeRig(ends: (() => unknown)[]): ClientRig {
-  const rig: ClientRig = {
+function makeHarness(ends: (() => unknown)[]): ClientHarness {
+  const harness: ClientHarness = {
     async broker(options) {
       const broker = await Broker.listen(options);
       ends.push(() => broker.close());
@@ -75,13 +75,13 @@ function makeRig(ends: (() => unknown)[]): ClientRig {
       return stomp;
     },
     async connect(target, options) {
-      const stomp = rig.client(target, options);
+      const stomp = harness.client(target, options);
       await stomp.connect();
       return stomp;
     },
     async pair(options, version, lines) {
-      const server = await rig.server();
-      const stomp = rig.client(server.url, { heartbeat: false, ...options });
+      const server = await harness.server();
+      const stomp = harness.client(server.url, { heartbeat: false, ...options });
       const [peer] = await Promise.all([server.welcome(version, lines), stomp.connect()]);
       return { stomp, peer, server };
     },
@@ -93,7 +93,7 @@ function makeRig(ends: (() => unknown)[]): ClientRig {
     },
     atEnd: (done) => void ends.push(done),
   };
-  return rig;
+  return harness;
 }
 
 /** Subscribes, and confirms it at the other end. */
@@ -143,12 +143,12 @@ export async function settle(): Promise<void> {
 
 /** A session over memory, and the other end of it. */
 export async function openSession(
-  rig: ClientRig,
+  harness: ClientHarness,
   options: Partial<SessionOptions> = {},
   version = "1.2",
   lines = "",
 ): Promise<{ session: Session; peer: RawPeer }> {
-  const [transport, peer] = rig.memory();
+  const [transport, peer] = harness.memory();
   const opening = Session.open(transport, {
     host: "/",
     heartbeat: { send: 0, receive: 0 },
@@ -159,7 +159,7 @@ export async function openSession(
   await peer.frame("CONNECT");
   await peer.write(connected(version, lines));
   const session = await opening;
-  rig.atEnd(() => session.close());
+  harness.atEnd(() => session.close());
   return { session, peer };
 }
 

@@ -9,7 +9,7 @@ import { memoryPair } from "../../transport/transport.ts";
 import { RawPeer } from "./raw_peer.ts";
 
 /** What such a test gets. */
-export interface BrokerRig {
+export interface BrokerHarness {
   /** The broker. It listens on a free port. */
   broker: Broker;
   /** Opens a connection over TCP. */
@@ -31,7 +31,11 @@ export async function withBroker(options: ListenOptions, fn: (broker: Broker) =>
 }
 
 /** Registers a test. Where it is about a row of the conformance checklist, its name begins with the row's id. */
-export function brokerTest(name: string, fn: (rig: BrokerRig) => Promise<void>, options: BrokerOptions = {}): void {
+export function brokerTest(
+  name: string,
+  fn: (harness: BrokerHarness) => Promise<void>,
+  options: BrokerOptions = {},
+): void {
   test(name, () =>
     withBroker(options, async (broker) => {
       const peers: RawPeer[] = [];
