@@ -6,10 +6,9 @@
  * @module
  */
 import { rmSync } from "node:fs";
-import { relative } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { files, makeFolder, ROOT } from "./support/project.ts";
+import { findTests, makeFolder } from "./support/project.ts";
 import { type Runtime, RUNTIMES } from "./support/runtime.ts";
 import { canReachJsr, findBun, findDeno, findNode, type FoundRuntime, installPackages } from "./support/runtimes.ts";
 import { type Failure, type FileReport, runFile } from "./support/suite.ts";
@@ -59,16 +58,11 @@ function readArgs(args: string[]) {
   if (values.node !== undefined && !/^\d+$/.test(values.node)) {
     throw new TypeError(`Cannot take Node "${values.node}": --node wants a release, for example 22`);
   }
-  const all = files("tests/**/*_test.ts").filter((file) => !file.startsWith("tests/brokers/"));
-  const chosen = positionals.map((path) => relative(ROOT, path).replaceAll("\\", "/"));
-  for (const file of chosen) {
-    if (files(file).length === 0) throw new TypeError(`Cannot run "${file}": there is no such file`);
-  }
   return {
     ...values,
     only,
     node: values.node === undefined ? undefined : Number(values.node),
-    files: chosen.length > 0 ? chosen : all,
+    files: findTests(positionals),
   };
 }
 

@@ -7,6 +7,7 @@ import { inspect } from "node:util";
 import * as standIn from "./assert_node.ts";
 import * as streams from "./streams_node.ts";
 import { run } from "./process.ts";
+import { findTests, inRoot } from "./project.ts";
 import { runtime } from "./runtime.ts";
 import { type Test, testWith } from "./test.ts";
 
@@ -220,4 +221,18 @@ test("run() tells how a program ended and what it printed", async () => {
 test("run() ends a program that does not end", async () => {
   const result = await run(process.execPath, [...evaluate, "setInterval(() => {}, 1000)"], { timeout: 300 });
   stdAssertEquals([result.ok, result.ending], [false, "no end within 0.3 s"]);
+});
+
+test("findTests() takes files and folders, each test file once, and refuses anything else", () => {
+  const [file, folder] = ["tests/support/suite_test.ts", "tests/support"].map((path) => inRoot(path)) as [
+    string,
+    string,
+  ];
+  stdAssertEquals(findTests([file]), ["tests/support/suite_test.ts"]);
+  stdAssertEquals(findTests([folder, file]), ["tests/support/suite_test.ts", "tests/support/support_test.ts"]);
+  stdAssertEquals(findTests([`${folder}/`]), findTests([folder]));
+  stdAssertEquals(findTests().includes("tests/support/suite_test.ts"), true);
+  for (const path of ["tests/support/suite.ts", "tests/supp", "tests/brokers", "tests/brokers/core_test.ts", "base"]) {
+    standIn.assertThrows(() => findTests([inRoot(path)]), TypeError, "neither a test file nor a folder of tests");
+  }
 });
