@@ -1,4 +1,4 @@
-/** Tests of what the tests stand on: the stand-ins for `@std/assert` and `@std/streams`, and the reading of reports. */
+/** What the tests are built on: the stand-ins for `@std/assert` and `@std/streams`, `test()`, `run()` and `findTests()`. */
 import { test } from "#test";
 import { assertEquals as stdAssertEquals, assertStringIncludes as stdAssertStringIncludes } from "#assert";
 import { toBytes as anyToBytes, toJson as anyToJson, toText as anyToText } from "#streams";
@@ -22,7 +22,7 @@ const streamOf = <T>(...chunks: T[]): ReadableStream<T> =>
     },
   });
 
-/** Whether the stand-in's assertion fails, with an `AssertionError`. */
+/** Whether an assertion of the stand-in fails with an `AssertionError`. */
 function refuses(fn: () => unknown): boolean {
   try {
     fn();
@@ -77,7 +77,7 @@ const DIFFERENT: [actual: unknown, expected: unknown][] = [
   [new Date(1), new Date(2)],
 ];
 
-test("assertEquals takes for equal what @std/assert does", () => {
+test("`assertEquals()` of the stand-in agrees with that of @std/assert", () => {
   for (const [actual, expected] of EQUAL) {
     standIn.assertEquals(actual, expected);
     stdAssertEquals(actual, expected);
@@ -90,7 +90,7 @@ test("assertEquals takes for equal what @std/assert does", () => {
   }
 });
 
-test("assertEquals says what differs, after the caller's own words", () => {
+test("`assertEquals()` says what differs, after the caller's message", () => {
   const error = standIn.assertThrows(
     () => standIn.assertEquals({ a: "left" }, { a: "right" }, "words"),
     Error,
@@ -100,7 +100,7 @@ test("assertEquals says what differs, after the caller's own words", () => {
   stdAssertStringIncludes(error.message, "right");
 });
 
-/** Per assertion: a call that passes and a call that fails. */
+/** For each assertion, a call that passes and a call that fails. */
 const PAIRS: Record<string, [passes: () => unknown, fails: () => unknown]> = {
   assert: [() => standIn.assert(1), () => standIn.assert(0)],
   assertFalse: [() => standIn.assertFalse(""), () => standIn.assertFalse("a")],
@@ -155,13 +155,13 @@ const PAIRS: Record<string, [passes: () => unknown, fails: () => unknown]> = {
 };
 
 for (const [name, [passes, fails]] of Object.entries(PAIRS)) {
-  test(`the stand-in for ${name} passes and fails`, () => {
+  test(`the stand-in for ${name} passes and fails as it should`, () => {
     passes();
     stdAssertEquals(refuses(fails), true);
   });
 }
 
-test("assertThrows and assertRejects give the error", async () => {
+test("`assertThrows()` and `assertRejects()` return the error", async () => {
   const error = new RangeError("abc");
   stdAssertEquals(
     standIn.assertThrows(() => {
@@ -172,7 +172,7 @@ test("assertThrows and assertRejects give the error", async () => {
   stdAssertEquals(await standIn.assertRejects(() => Promise.reject(error), RangeError, "b") === error, true);
 });
 
-test("assertRejects fails where nothing rejects, the class differs, or the function throws", async () => {
+test("`assertRejects()` fails when nothing rejects, the error does not match, or the function throws", async () => {
   const failing: (() => Promise<unknown>)[] = [
     () => standIn.assertRejects(() => Promise.resolve()),
     () => standIn.assertRejects(() => Promise.reject(new Error("abc")), TypeError),
@@ -188,7 +188,7 @@ test("assertRejects fails where nothing rejects, the class differs, or the funct
   }
 });
 
-test("#streams and its stand-in read a stream to its end", async () => {
+test("`#streams` and its stand-in read a stream to its end", async () => {
   const stream = () => streamOf(bytes(0x22, 0xe2, 0x82), bytes(0xac, 0x22));
   for (const { toBytes, toJson, toText } of [streams, { toBytes: anyToBytes, toJson: anyToJson, toText: anyToText }]) {
     stdAssertEquals(await toBytes(stream()), bytes(0x22, 0xe2, 0x82, 0xac, 0x22));
@@ -199,7 +199,7 @@ test("#streams and its stand-in read a stream to its end", async () => {
   stdAssertEquals((await streams.toArrayBuffer(stream())).byteLength, 5);
 });
 
-test("test() takes a name and a function, or a definition", () => {
+test("`test()` takes a name and a function, or a definition", () => {
   const seen: unknown[] = [];
   const register: Test = testWith(({ name, ignore, timeout }) => seen.push([name, ignore, timeout]));
   register("a", () => {});
@@ -207,10 +207,10 @@ test("test() takes a name and a function, or a definition", () => {
   stdAssertEquals(seen, [["a", false, 30_000], ["b", true, 1]]);
 });
 
-/** How this runtime runs a program given as text. */
+/** The arguments with which this runtime runs a program given as text. */
 const evaluate: string[] = { deno: ["eval"], bun: ["-e"], node: ["-e"] }[runtime];
 
-test("run() tells how a program ended and what it printed", async () => {
+test("`run()` tells how a program ended and what it printed", async () => {
   const { output, ...rest } = await run(process.execPath, [...evaluate, "console.log(40 + 2)"], { timeout: 20_000 });
   stdAssertEquals(rest, { ok: true, ending: "exit code 0" });
   stdAssertStringIncludes(output, "42");
@@ -218,12 +218,12 @@ test("run() tells how a program ended and what it printed", async () => {
   stdAssertEquals(missing.ok, false);
 });
 
-test("run() ends a program that does not end", async () => {
+test("`run()` kills a program that does not end before its timeout", async () => {
   const result = await run(process.execPath, [...evaluate, "setInterval(() => {}, 1000)"], { timeout: 300 });
   stdAssertEquals([result.ok, result.ending], [false, "no end within 0.3 s"]);
 });
 
-test("findTests() takes files and folders, each test file once, and refuses anything else", () => {
+test("`findTests()` takes files and folders, returns each test file once, and refuses anything else", () => {
   const [file, folder] = ["tests/support/suite_test.ts", "tests/support"].map((path) => inRoot(path)) as [
     string,
     string,
