@@ -4,7 +4,7 @@ import { StompError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
 import { BoundedQueue, type Meter, type QueueFill } from "../../base/bounded_queue.ts";
 import { test } from "#test";
-import { clientTest, frame, openSession, settle, subscribed, Watcher } from "../support/client_rig.ts";
+import { clientTest, frame, openSession, settle, subscribed, Watcher } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
 

@@ -4,7 +4,7 @@ import { test } from "#test";
 import { errorScope } from "../../dialects/dialect.ts";
 import { BrokerErrorResponse, SubscriptionError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
-import { clientTest, subscribed, Watcher } from "../support/client_rig.ts";
+import { clientTest, subscribed, Watcher } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, type RawServer, receiptFor } from "../support/raw_server.ts";
 

@@ -2,7 +2,7 @@
 import { assertThrows } from "#assert";
 import { test } from "#test";
 import { FrameCheck } from "../../session/frame_limits.ts";
-import { frame } from "../support/client_rig.ts";
+import { frame } from "../support/client_harness.ts";
 
 const HEAD = new TextEncoder().encode("SEND\ndestination:/q\n");
 const SERVER = "RabbitMQ/4.3.6";

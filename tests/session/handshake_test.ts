@@ -9,7 +9,7 @@ import {
 import type { HeartbeatOffer } from "../../connection/heartbeat.ts";
 import { Session, type SessionOptions } from "../../session/session.ts";
 import type { Transport } from "../../transport/transport.ts";
-import { type ClientRig, clientTest } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { connected, message } from "../support/raw_server.ts";
@@ -20,7 +20,7 @@ const DETAILS: SessionOptions = { host: "/", heartbeat: OFF, timeout: 5000 };
 
 /** Says CONNECT; the other end has taken it. */
 async function begin(
-  rig: ClientRig,
+  rig: ClientHarness,
   options: Partial<SessionOptions> = {},
 ): Promise<{ opening: Promise<Session>; peer: RawPeer; transport: Transport; lines: string[] }> {
   const [transport, peer] = rig.memory();

@@ -7,7 +7,7 @@ import { Frame } from "../../codec/frame.ts";
 import { Stomp } from "../../mod.ts";
 import { LivenessProbe } from "../../session/liveness_probe.ts";
 import { FaultProxy } from "../support/fault_proxy.ts";
-import { type ClientRig, clientTest, frame, openSession, settle, Watcher } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, frame, openSession, settle, Watcher } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { confirm, errorFor, receiptFor } from "../support/raw_server.ts";
 import { onSleepyMachine } from "../support/sleep.ts";
@@ -15,7 +15,7 @@ import { onSleepyMachine } from "../support/sleep.ts";
 const HOUR = 3_600_000;
 
 /** A session with heart-beats over a connection in memory, on a clock that the test moves. */
-async function watched(rig: ClientRig, lines = "heart-beat:10000,10000\n", version = "1.2") {
+async function watched(rig: ClientHarness, lines = "heart-beat:10000,10000\n", version = "1.2") {
   const clock = new FakeClock();
   const ended = Promise.withResolvers<StompError | undefined>();
   const made = await openSession(

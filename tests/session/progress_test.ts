@@ -1,6 +1,6 @@
 /** A broker that stops answering, and how that is told from one that is slow, idle, or not read by us. */
 import { assertEquals } from "#assert";
-import { type ClientRig, clientTest, frame, openSession, settle } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, frame, openSession, settle } from "../support/client_harness.ts";
 import type { SessionOptions } from "../../session/session.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
@@ -15,7 +15,7 @@ const LARGE = {
   body: new Uint8Array(1 << 20),
 };
 
-async function watched(rig: ClientRig, options: Partial<SessionOptions> = {}, lines = "") {
+async function watched(rig: ClientHarness, options: Partial<SessionOptions> = {}, lines = "") {
   const clock = new FakeClock();
   const told: (number | "answers")[] = [];
   const { session, peer } = await openSession(

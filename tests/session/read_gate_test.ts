@@ -1,6 +1,6 @@
 /** What is read while an answer is awaited, and that this has an end. */
 import { assertEquals, assertLess, assertRejects } from "#assert";
-import { clientTest, openSession, subscribed, Watcher } from "../support/client_rig.ts";
+import { clientTest, openSession, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
 
 const moment = () => new Promise((resolve) => setTimeout(resolve, 20)); // enough for what must not come

@@ -12,7 +12,7 @@ import {
   UnknownBrokerResponseError,
 } from "../../base/errors.ts";
 import type { Frame } from "../../codec/frame.ts";
-import { clientTest, frame, openSession, settle } from "../support/client_rig.ts";
+import { clientTest, frame, openSession, settle } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 

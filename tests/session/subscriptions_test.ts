@@ -1,7 +1,7 @@
 /** Messages that were delivered and not taken, or not acknowledged, go to others while the client stays connected. */
 import { assertEquals } from "#assert";
 import type { AckMode } from "../../session/acknowledgement.ts";
-import { type ClientRig, clientTest, settle, subscribed } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, settle, subscribed } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message } from "../support/raw_server.ts";
 
@@ -9,7 +9,7 @@ const RABBITMQ = "server:RabbitMQ/4.3.6\n";
 const PARKED = "/amq/queue/amq.rabbitmq.reply-to";
 
 /** A subscription that has taken "m1", acknowledged it, and taken "m2"; "m3" waits in its queue. */
-async function consumer(rig: ClientRig, ack: AckMode = "client-individual", version = "1.2") {
+async function consumer(rig: ClientHarness, ack: AckMode = "client-individual", version = "1.2") {
   const { stomp, peer } = await rig.pair({}, version, RABBITMQ);
   const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
   await peer.write(["m1", "m2", "m3"].map((id) => message(subscription.id, id)).join(""));
