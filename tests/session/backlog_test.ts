@@ -52,7 +52,7 @@ for (const [fillName, fill] of Object.entries(FILLS)) {
   for (const [bodyName, body] of Object.entries(BODIES)) {
     for (const ownChunks of [false, true]) {
       const memory = ownChunks ? "memory of their own" : "memory that is used again";
-      test(`hundreds of small messages (${bodyName}) among ${fillName} keep little memory, in chunks of ${memory}`, () => {
+      test(`\`Backlog\` retains little memory for small messages (${bodyName}) among ${fillName}, in chunks of ${memory}`, () => {
         const { backlog, all: [inbox], decoder } = inboxes(1, ownChunks);
         let most = 0;
         for (let id = 0; id < 300; id++) {
@@ -73,7 +73,7 @@ for (const [fillName, fill] of Object.entries(FILLS)) {
   }
 }
 
-test("what many subscriptions keep is counted together, and a chunk that they share once", () => {
+test("`Backlog` counts a chunk that several queues share once", () => {
   const { backlog, all, decoder } = inboxes(300);
   // Each has one message in a chunk of its own.
   for (let to = 0; to < 300; to++) decoder.push(sparse(message(to, to, "x")));
@@ -85,7 +85,7 @@ test("what many subscriptions keep is counted together, and a chunk that they sh
   assertGreater(backlog.retained, backlog.bytes);
 });
 
-test("what was moved says the same, however it was cut, escaped and encoded", () => {
+test("`Backlog` moves frames without changing their headers and bodies", () => {
   for (const ownChunks of [false, true]) {
     const { all: [inbox], decoder } = inboxes(1, ownChunks);
     const bodies = [
@@ -126,7 +126,7 @@ function contentOf(frame: Frame): unknown {
   return [frame.subscriptionId, frame.escapedHeader("id"), { ...frame.headers }, frame.text(), frame.body.slice()];
 }
 
-test("chunks that are full of what waits are left as they are", () => {
+test("`Backlog` leaves chunks alone that are full of waiting frames", () => {
   const { backlog, all: [inbox], decoder } = inboxes(1);
   const chunk = encoder.encode(Array.from({ length: 500 }, (_, id) => message(0, id, "x".repeat(50))).join(""));
   for (let i = 0; i < 100; i++) decoder.push(chunk.slice());
@@ -139,7 +139,7 @@ test("chunks that are full of what waits are left as they are", () => {
   assertLess(backlog.retained, backlog.bytes * 2 + SLACK + 1);
 });
 
-test("64 MiB in all queues together are too much, and a queue that ends does not count", () => {
+test("`Backlog` is full at 64 MiB in all queues, without those that ended", () => {
   const told: [boolean, string | undefined][] = [];
   const backlog = new Backlog((full, frame) => told.push([full, frame?.header("id")]));
   const limits = { items: Infinity, bytes: Infinity };
@@ -163,7 +163,7 @@ test("64 MiB in all queues together are too much, and a queue that ends does not
   assertEquals([backlog.bytes, backlog.retained, queues[2]!.bytes], [0, 0, 0]);
 });
 
-test("a queue that may hold more than 64 MiB by itself may do so", () => {
+test("`Backlog` allows a queue more than 64 MiB when its own limit is higher", () => {
   const backlog = new Backlog();
   const queue = new BoundedQueue<Frame>(backlog, () => {}, { items: Infinity, bytes: 2 ** 27 });
   const decoder = new FrameDecoder({ onFrame: (frame) => queue.put(frame) });
