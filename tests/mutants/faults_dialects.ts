@@ -68,7 +68,7 @@ export const DIALECTS_FAULTS: readonly Fault[] = [
     name: "messages of an ended subscription stay with RabbitMQ",
     from: `requeueDestination: "/amq/queue/amq.rabbitmq.reply-to"`,
     to: "requeueDestination: undefined",
-    tests: ["session/requeue"],
+    tests: ["session/subscriptions"],
   },
   {
     file: "dialects/unknown.ts",
