@@ -214,7 +214,7 @@ clientTest("the option `broker` decides how ERRORs are read", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ broker: "rabbitmq", reconnect: { delay: 0 } });
   const sending = stomp.send("/q", "x");
   await peer.frame("SEND");
-  // About the connection, and about none of the frames: they go out again.
+  // About the connection and not about a frame, so that the frames are sent again.
   await peer.write("ERROR\nmessage:connection_forced\n\nbroker forced connection closure with reason 'shutdown'\0");
   const next = await server.welcome();
   assertEquals((await confirm(next)).body, "x");
