@@ -8,7 +8,7 @@ import { FakeClock } from "../support/fake_clock.ts";
 import { connected, receiptFor } from "../support/raw_server.ts";
 import { clientRow, dial, ESCAPING, frame, listen, type Listener, message } from "./harness.ts";
 
-clientRow("C12-01", "CONNECT goes first, and nothing behind it before CONNECTED", async (rig) => {
+clientRow("C12-01", "CONNECT is the first frame, and nothing follows before CONNECTED", async (rig) => {
   const { connect, opening, peer } = await dial(rig);
   assertEquals(connect.command, "CONNECT");
   await settle();
@@ -18,7 +18,7 @@ clientRow("C12-01", "CONNECT goes first, and nothing behind it before CONNECTED"
   assertEquals(await peer.rest(), []);
 });
 
-clientRow("C12-02", "the client says CONNECT", async (rig) => {
+clientRow("C12-02", "the client sends CONNECT", async (rig) => {
   for (const versions of [["1.0"], ["1.1", "1.2"]] as const) {
     assertEquals((await dial(rig, { versions })).connect.command, "CONNECT");
   }
@@ -29,11 +29,11 @@ clientRow("C12-04", "CONNECT has accept-version", async (rig) => {
   assertEquals((await dial(rig, { versions: ["1.2"] })).connect.get("accept-version"), "1.2");
 });
 
-clientRow("C12-05", "the versions rise, with commas and no spaces", async (rig) => {
+clientRow("C12-05", "the versions are in ascending order, with commas and no spaces", async (rig) => {
   assertEquals((await dial(rig, { versions: ["1.2", "1.0", "1.1"] })).connect.get("accept-version"), "1.0,1.1,1.2");
 });
 
-clientRow("C12-06", "CONNECT has host, whether one was given or not", async (rig) => {
+clientRow("C12-06", "CONNECT has host, whether the user gave one or not", async (rig) => {
   const server = await rig.server();
   for (const target of [server.url, `${server.url}/v`]) {
     const connecting = rig.client(target).connect();
@@ -44,7 +44,7 @@ clientRow("C12-06", "CONNECT has host, whether one was given or not", async (rig
   }
 });
 
-clientRow("C12-07", "host is what the user has chosen", async (rig) => {
+clientRow("C12-07", "host is the one that the user chose", async (rig) => {
   const server = await rig.server();
   const host = async (path: string, options = {}) => {
     const connecting = rig.client(server.url + path, options).connect();
@@ -59,7 +59,7 @@ clientRow("C12-07", "host is what the user has chosen", async (rig) => {
   assertEquals(await host(""), "/");
 });
 
-clientRow("C12-08", "login and passcode go out as they are, and are not told", async (rig) => {
+clientRow("C12-08", "login and passcode are sent unchanged, and never shown", async (rig) => {
   const { connect, opening, peer } = await dial(rig, { login: "u:\\c", passcode: "s3cr:t\\n" });
   assertEquals([connect.get("login"), connect.get("passcode")], ["u:\\c", "s3cr:t\\n"]);
   await peer.write("ERROR\nmessage:no\n\n\0");
@@ -77,13 +77,13 @@ clientRow("C12-09", "heart-beat is two whole numbers", async (rig) => {
   }
 });
 
-clientRow("C12-10", "no version in CONNECTED is 1.0", async (rig) => {
+clientRow("C12-10", "CONNECTED without version means 1.0", async (rig) => {
   const { opening, peer } = await dial(rig);
   await peer.write("CONNECTED\nsession:1\n\n\0");
   assertEquals((await opening).version, "1.0");
 });
 
-clientRow("C12-11", "the session has the version of CONNECTED, or ends", async (rig) => {
+clientRow("C12-11", "the session uses the version of CONNECTED, or ends", async (rig) => {
   for (const version of ["1.0", ...ESCAPING]) {
     const { opening, peer } = await dial(rig);
     await peer.write(connected(version));
@@ -97,7 +97,7 @@ clientRow("C12-11", "the session has the version of CONNECTED, or ends", async (
   }
 });
 
-clientRow("C12-12", "ERROR is a refusal, and its words are told", async (rig) => {
+clientRow("C12-12", "ERROR is a refusal, and its text is in the error", async (rig) => {
   const { opening, peer } = await dial(rig);
   await peer.write("ERROR\nversion:1.2,2.1\ncontent-type:text/plain\n\nSupported versions are 1.2 2.1\0");
   const error = await assertRejects(() => opening, BrokerErrorResponse, "Supported versions are 1.2 2.1");
@@ -105,7 +105,7 @@ clientRow("C12-12", "ERROR is a refusal, and its words are told", async (rig) =>
   await peer.ended();
 });
 
-clientRow("C12-13", "the end before CONNECTED is a refusal", async (rig) => {
+clientRow("C12-13", "the end of the connection before CONNECTED is a refusal", async (rig) => {
   for (const data of ["", "\n", "CONNECTED\nver"]) {
     const { opening, peer } = await dial(rig);
     await peer.write(data);
@@ -126,7 +126,7 @@ clientRow("C12-15", "CONNECTED is not unescaped", async (rig) => {
   assertEquals([headers["session"], headers["server"]], ["a\\nb", "a\\t\\"]);
 });
 
-clientRow("C12-16", "what else CONNECTED has does no harm", async (rig) => {
+clientRow("C12-16", "other headers of CONNECTED do no harm", async (rig) => {
   const { stomp } = await rig.pair({}, "1.2", "server:Apache/1.3.9 build 7\nsession:s\nx-any:1\n");
   assertEquals(stomp.server, "Apache/1.3.9 build 7");
   const { opening, peer } = await dial(rig);
@@ -134,7 +134,7 @@ clientRow("C12-16", "what else CONNECTED has does no harm", async (rig) => {
   assertEquals((await opening).family, "rabbitmq");
 });
 
-/** A client whose heart-beats run on a clock that the test moves. */
+/** Opens a client whose heart-beats run on a clock that the test moves. */
 async function beating(
   rig: ClientRig,
   heartbeat: HeartbeatOffer,
@@ -145,7 +145,7 @@ async function beating(
   return { clock, ...await listen(rig, version, { heartbeat, clock }, answer && `heart-beat:${answer}\n`) };
 }
 
-/** How many line ends a client sends in so many milliseconds. */
+/** Returns how many line ends a client sends in a number of milliseconds. */
 async function beats({ clock, session, peer }: Listener & { clock: FakeClock }, time: number): Promise<number> {
   for (let passed = 0; passed < time; passed += 500) {
     clock.pass(500);
@@ -156,7 +156,7 @@ async function beats({ clock, session, peer }: Listener & { clock: FakeClock }, 
   return peer.heartbeats;
 }
 
-clientRow("C12-17", "no header from either side is none at all", async (rig) => {
+clientRow("C12-17", "a missing header on either side disables heart-beats", async (rig) => {
   for (const version of ESCAPING) {
     const wanting = await beating(rig, { send: 1000, receive: 1000 }, "", version);
     assertEquals(wanting.clock.timers, 0);
@@ -166,14 +166,14 @@ clientRow("C12-17", "no header from either side is none at all", async (rig) => 
   }
 });
 
-clientRow("C12-18", "the client sends in the longer of the two intervals", async (rig) => {
+clientRow("C12-18", "the client sends at the longer of the two intervals", async (rig) => {
   for (const [own, far] of [[1000, 3000], [3000, 1000]] as const) {
     const count = await beats(await beating(rig, { send: own, receive: 0 }, `0,${far}`), 30_000);
     assert(count >= 10 && count <= 20, `${count} in 30 s`); // every 3000 ms, and up to twice as often for safety
   }
 });
 
-clientRow("C12-19", "data is expected in the longer of the two intervals", async (rig) => {
+clientRow("C12-19", "the client expects data at the longer of the two intervals", async (rig) => {
   for (const [own, far] of [[1000, 5000], [5000, 1000]] as const) {
     const { clock, session, over } = await beating(rig, { send: 0, receive: own }, `${far},0`);
     clock.pass(5000);
@@ -183,7 +183,7 @@ clientRow("C12-19", "data is expected in the longer of the two intervals", async
   }
 });
 
-clientRow("C12-20", "a 0 switches one direction off, and only that", async (rig) => {
+clientRow("C12-20", "a 0 disables one direction, and only that", async (rig) => {
   const sending = await beating(rig, { send: 1000, receive: 1000 }, "0,1000");
   assertEquals(sending.clock.timers, 1);
   assert(await beats(sending, 10_000) >= 10);
@@ -195,7 +195,7 @@ clientRow("C12-20", "a 0 switches one direction off, and only that", async (rig)
   assertEquals(expecting.peer.heartbeats, 0);
 });
 
-clientRow("C12-21", "frames count: with one in time no line end is needed", async (rig) => {
+clientRow("C12-21", "frames count as heart-beats: with one in time, no line end is sent", async (rig) => {
   const listener = await beating(rig, { send: 1000, receive: 0 }, "0,1000");
   const { clock, session, peer } = listener;
   for (let i = 0; i < 20; i++) {
@@ -206,7 +206,7 @@ clientRow("C12-21", "frames count: with one in time no line end is needed", asyn
   assertEquals(peer.heartbeats, 0);
 });
 
-clientRow("C12-22", "with nothing to say there is an LF in each interval", async (rig) => {
+clientRow("C12-22", "with nothing to send, the client sends an LF in each interval", async (rig) => {
   for (const version of ESCAPING) {
     const listener = await beating(rig, { send: 1000, receive: 0 }, "0,1000", version);
     for (let i = 0; i < 5; i++) {
@@ -217,7 +217,7 @@ clientRow("C12-22", "with nothing to say there is an LF in each interval", async
   }
 });
 
-clientRow("C12-23", "every octet of a slow message counts", async (rig) => {
+clientRow("C12-23", "every byte of a slow message counts", async (rig) => {
   const { clock, session, peer, next } = await beating(rig, { send: 0, receive: 1000 }, "1000,0");
   for (const octet of message("", "slow")) {
     clock.pass(1900);
@@ -228,7 +228,7 @@ clientRow("C12-23", "every octet of a slow message counts", async (rig) => {
   assert(session.isOpen);
 });
 
-clientRow("C12-24", "silence ends the connection, and not before its interval is over", async (rig) => {
+clientRow("C12-24", "silence ends the connection, but not before its interval has passed", async (rig) => {
   const { clock, session, over, peer } = await beating(rig, { send: 0, receive: 1000 }, "1000,0");
   clock.pass(1000);
   assert(session.isOpen);
@@ -239,7 +239,7 @@ clientRow("C12-24", "silence ends the connection, and not before its interval is
   await peer.ended();
 });
 
-clientRow("C12-25", "a heart-beat that is late is forgiven", async (rig) => {
+clientRow("C12-25", "a late heart-beat is tolerated", async (rig) => {
   const { clock, session, peer } = await beating(rig, { send: 0, receive: 1000 }, "1000,0");
   for (let i = 0; i < 20; i++) {
     clock.pass(1100);

@@ -1,4 +1,4 @@
-/** Part C, what a client says on a connection: SEND, receipts, transactions, ERROR, and the end. */
+/** Part C, what a client sends on a connection: SEND, receipts, transactions, ERROR, and the end. */
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "#assert";
 import {
   BrokerErrorResponse,
@@ -15,7 +15,7 @@ import { ALL, clientRow, ESCAPING, frame, listen, message, sent } from "./harnes
 
 const begin = (id: string) => frame("BEGIN", { transaction: id });
 
-clientRow("C12-26", "SEND has destination, or does not go out", async (rig) => {
+clientRow("C12-26", "SEND has destination, or is not sent", async (rig) => {
   for (const version of ALL) {
     assertEquals((await sent(rig, version, "/queue/a", "hi")).get("destination"), "/queue/a");
     const { stomp } = await rig.pair({}, version);
@@ -24,7 +24,7 @@ clientRow("C12-26", "SEND has destination, or does not go out", async (rig) => {
   }
 });
 
-clientRow("C12-27", "SEND has the user's headers, in their order, and transaction", async (rig) => {
+clientRow("C12-27", "SEND has transaction, and the user's headers in their order", async (rig) => {
   for (const version of ALL) {
     const { lines } = await sent(rig, version, "/q", "", { persistent: false, headers: { "x-b": "1", "x-a": "2" } });
     assertEquals(lines.slice(0, 3), ["destination:/q", "x-b:1", "x-a:2"]);
@@ -35,7 +35,7 @@ clientRow("C12-27", "SEND has the user's headers, in their order, and transactio
   assertEquals((await peer.frame("SEND")).get("transaction"), "t1");
 });
 
-clientRow("C12-28", "a destination goes out as it is", async (rig) => {
+clientRow("C12-28", "a destination is sent unchanged", async (rig) => {
   for (const destination of ["//a b/../c", " ", "/", "a//b/", "../\u{1f600}?#%41"]) {
     assertEquals((await sent(rig, "1.2", destination, "")).get("destination"), destination);
   }
@@ -65,7 +65,7 @@ clientRow("C12-30", "receipts are matched by id, in any order", async (rig) => {
   }
 });
 
-clientRow("C12-31", "a RECEIPT leaves the receipts before it open", async (rig) => {
+clientRow("C12-31", "a RECEIPT leaves earlier receipts open", async (rig) => {
   const { stomp, peer } = await rig.pair();
   let confirmed = false;
   const first = stomp.send("/q", "1").then(() => confirmed = true);
@@ -101,7 +101,7 @@ clientRow("C12-48", "a transaction that is open is not begun again", async (rig)
   await Promise.all([stomp.begin({ transaction: "t1" }), confirm(peer, "BEGIN")]);
 });
 
-clientRow("C12-49", "a transaction dies with its connection", async (rig) => {
+clientRow("C12-49", "a transaction ends with its connection", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1 } });
   const [tx] = await Promise.all([stomp.begin({ transaction: "t1" }), confirm(peer, "BEGIN")]);
   await peer.close();
@@ -115,7 +115,7 @@ clientRow("C12-49", "a transaction dies with its connection", async (rig) => {
   assertEquals([next.command, next.get("transaction")], ["SEND", undefined]);
 });
 
-clientRow("C12-50", "the end is DISCONNECT with a receipt, its RECEIPT, and FIN", async (rig) => {
+clientRow("C12-50", "an orderly end is DISCONNECT with a receipt, its RECEIPT, and FIN", async (rig) => {
   for (const version of ALL) {
     const { stomp, peer } = await rig.pair({}, version);
     let ended = false;
@@ -132,7 +132,7 @@ clientRow("C12-50", "the end is DISCONNECT with a receipt, its RECEIPT, and FIN"
   }
 });
 
-clientRow("C12-51", "nothing is sent behind DISCONNECT", async (rig) => {
+clientRow("C12-51", "nothing is sent after DISCONNECT", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const ending = stomp.disconnect();
   await assertRejects(() => stomp.send("/q", "x"), NotConnectedError);
@@ -147,7 +147,7 @@ clientRow("C12-51", "nothing is sent behind DISCONNECT", async (rig) => {
   await ending;
 });
 
-clientRow("C12-52", "the end comes without the RECEIPT as well", async (rig) => {
+clientRow("C12-52", "`disconnect()` ends without the RECEIPT as well", async (rig) => {
   for (const how of ["finish", "close"] as const) {
     const { stomp, peer } = await rig.pair();
     const ending = stomp.disconnect();
@@ -160,17 +160,21 @@ clientRow("C12-52", "the end comes without the RECEIPT as well", async (rig) => 
   await peer.rest();
 });
 
-clientRow("C12-53", "a client may go without a word, and knows nothing of what is not confirmed", async (rig) => {
-  const { session, peer } = await listen(rig, "1.2");
-  const call = session.request(begin("t"));
-  await peer.frame("BEGIN");
-  const failed = assertRejects(() => call, ConnectionError);
-  await session.close();
-  await failed;
-  await peer.ended();
-});
+clientRow(
+  "C12-53",
+  "a client that leaves without DISCONNECT does not know what became of unconfirmed frames",
+  async (rig) => {
+    const { session, peer } = await listen(rig, "1.2");
+    const call = session.request(begin("t"));
+    await peer.frame("BEGIN");
+    const failed = assertRejects(() => call, ConnectionError);
+    await session.close();
+    await failed;
+    await peer.ended();
+  },
+);
 
-clientRow("C12-54", "messages that come before the RECEIPT of DISCONNECT do no harm", async (rig) => {
+clientRow("C12-54", "messages that arrive before the RECEIPT of DISCONNECT do no harm", async (rig) => {
   for (const version of ALL) {
     const { stomp, peer } = await rig.pair({}, version);
     await subscribed(stomp, peer, "/queue/a", { id: "0" });
@@ -184,7 +188,7 @@ clientRow("C12-54", "messages that come before the RECEIPT of DISCONNECT do no h
   }
 });
 
-/** A client with a call that waits for its receipt. */
+/** Opens a client with a call that waits for its receipt. */
 async function calling(
   rig: ClientRig,
   version: string,
@@ -195,19 +199,23 @@ async function calling(
   return { ...listener, call, asked: await listener.peer.frame("BEGIN") };
 }
 
-clientRow("C12-58", "behind an ERROR and the end nothing is sent, and calls fail with its words", async (rig) => {
-  for (const version of ALL) {
-    const { session, peer, call, over, errors } = await calling(rig, version);
-    await peer.write("ERROR\nmessage:bad\n\n\0");
-    await peer.finish();
-    await assertRejects(() => call, BrokerErrorResponse, "bad");
-    const reason: StompError | undefined = await over;
-    assertInstanceOf(reason, BrokerErrorResponse);
-    assertEquals(errors.length, 1);
-    assertThrows(() => session.send(begin("u")), NotConnectedError);
-    await peer.ended();
-  }
-});
+clientRow(
+  "C12-58",
+  "after an ERROR and the end of the connection nothing is sent, and calls fail with the ERROR's text",
+  async (rig) => {
+    for (const version of ALL) {
+      const { session, peer, call, over, errors } = await calling(rig, version);
+      await peer.write("ERROR\nmessage:bad\n\n\0");
+      await peer.finish();
+      await assertRejects(() => call, BrokerErrorResponse, "bad");
+      const reason: StompError | undefined = await over;
+      assertInstanceOf(reason, BrokerErrorResponse);
+      assertEquals(errors.length, 1);
+      assertThrows(() => session.send(begin("u")), NotConnectedError);
+      await peer.ended();
+    }
+  },
+);
 
 clientRow("C11-59", "a connection may survive an ERROR", async (rig) => {
   for (const version of ["1.0", "1.1"]) {
@@ -233,7 +241,7 @@ clientRow("C12-60", "an ERROR with receipt-id fails that call alone", async (rig
   }
 });
 
-clientRow("C12-61", "an ERROR with nothing in it is one", async (rig) => {
+clientRow("C12-61", "an ERROR without headers and body is an ERROR", async (rig) => {
   for (const version of ALL) {
     const { call, peer, errors } = await calling(rig, version);
     await peer.write("ERROR\n\n\0");
@@ -242,13 +250,13 @@ clientRow("C12-61", "an ERROR with nothing in it is one", async (rig) => {
   }
 });
 
-clientRow("C12-62", "other frames go out when they are made by hand", async (rig) => {
+clientRow("C12-62", "`sendFrame()` sends frames that STOMP does not define", async (rig) => {
   const { stomp, peer } = await rig.pair();
   await stomp.sendFrame(frame("CUSTOM", { "x-a": "1" }));
   assertEquals((await peer.frame("CUSTOM")).lines, ["x-a:1"]);
 });
 
-clientRow("C12-63", "what is malformed or unknown ends the connection", async (rig) => {
+clientRow("C12-63", "malformed or unknown input ends the connection", async (rig) => {
   const faults = ["FOO\n\n\0", "CONNECTED\nversion:1.2\n\n\0", "SEND\ndestination:/q\n\n\0", "\0", "garbage"];
   for (const version of ALL) {
     for (const data of [...faults, message("nocolon\n"), message("content-length:x\n")]) {

@@ -1,4 +1,4 @@
-/** Part C, subscriptions: SUBSCRIBE, MESSAGE, ACK, NACK, UNSUBSCRIBE. */
+/** Part C, subscriptions: SUBSCRIBE, MESSAGE, ACK, NACK and UNSUBSCRIBE. */
 import { assert, assertEquals, assertRejects } from "#assert";
 import { AcknowledgeError, SubscriptionError } from "../../base/errors.ts";
 import type { Message } from "../../client/message.ts";
@@ -10,13 +10,13 @@ import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm } from "../support/raw_server.ts";
 import { ALL, clientRow, ESCAPING } from "./harness.ts";
 
-/** A MESSAGE for a subscription; its body is its id. */
+/** Returns a MESSAGE for a subscription; its body is its id. */
 function told(id: string, subscription = "0", lines = ""): string {
   const named = `subscription:${subscription}\nmessage-id:${id}\nack:A${id}\n`;
   return `MESSAGE\n${named}destination:/queue/a\n${lines}\n${id}\0`;
 }
 
-/** A client that subscribes as `0`, and takes as many messages as there are ids. */
+/** Subscribes a client as `0`, and takes a message for each id. */
 async function holding(
   rig: ClientRig,
   version: string,
@@ -31,12 +31,12 @@ async function holding(
   return { stomp, peer, subscription, messages };
 }
 
-/** Fails unless the next thing that the client says is a SEND that it is made to say now. */
+/** Has the client send a SEND now, and fails unless that is the next frame. */
 async function nothingSaid(stomp: Stomp, peer: RawPeer): Promise<void> {
   await Promise.all([stomp.send("/queue/sync", ""), confirm(peer, "SEND")]);
 }
 
-clientRow("C12-32", "SUBSCRIBE has destination, or does not go out", async (rig) => {
+clientRow("C12-32", "SUBSCRIBE has destination, or is not sent", async (rig) => {
   for (const version of ALL) {
     const { stomp, peer } = await rig.pair({}, version);
     await assertRejects(() => stomp.subscribe(""), TypeError, "destination");
@@ -66,7 +66,7 @@ clientRow("C12-34", "an id that is open is not used again", async (rig) => {
   await subscribed(stomp, peer, "/queue/b", { id: "0" });
 });
 
-clientRow("C12-35", "ack is one of three modes, and auto if nothing is said", async (rig) => {
+clientRow("C12-35", "ack is one of three modes, and auto by default", async (rig) => {
   for (const version of ESCAPING) {
     const { stomp, peer } = await rig.pair({}, version);
     for (const ack of [undefined, "auto", "client", "client-individual"] as const) {
@@ -81,7 +81,7 @@ clientRow("C12-35", "ack is one of three modes, and auto if nothing is said", as
   await nothingSaid(stomp, peer);
 });
 
-clientRow("C12-36", "client: one ACK covers the messages before it", async (rig) => {
+clientRow("C12-36", "client: one ACK covers the earlier messages", async (rig) => {
   const { stomp, peer, messages } = await holding(rig, "1.2", "client", ["1", "2", "3"]);
   await messages[2]!.ack();
   assertEquals((await peer.frame("ACK")).lines, ["id:A3"]);
@@ -104,7 +104,7 @@ clientRow("C12-37", "a message whose handler fails is refused with NACK", async 
   }
 });
 
-clientRow("C12-38", "client-individual: ACK and NACK are for one message", async (rig) => {
+clientRow("C12-38", "client-individual: ACK and NACK apply to one message", async (rig) => {
   const { stomp, peer, messages } = await holding(rig, "1.2", "client-individual", ["1", "2", "3"]);
   await messages[1]!.ack();
   await messages[2]!.nack();
@@ -119,7 +119,7 @@ clientRow("C12-38", "client-individual: ACK and NACK are for one message", async
   await nothingSaid(stomp, peer);
 });
 
-clientRow("C12-39", "auto: no ACK is sent, nor can be", async (rig) => {
+clientRow("C12-39", "auto: no ACK is sent, or can be sent", async (rig) => {
   for (const version of ALL) {
     const { stomp, peer, messages } = await holding(rig, version, "auto", ["1", "2"]);
     await assertRejects(() => messages[0]!.ack(), AcknowledgeError);
@@ -136,7 +136,7 @@ clientRow("C12-40", "1.2: id is the ack of the MESSAGE", async (rig) => {
   assertEquals((await peer.frame("NACK")).lines, ["id:A8"]);
 });
 
-clientRow("C11-41", "1.1: subscription and message-id", async (rig) => {
+clientRow("C11-41", "1.1: ACK and NACK have subscription and message-id", async (rig) => {
   const { peer, messages } = await holding(rig, "1.1", "client-individual", ["7", "8"]);
   await messages[0]!.ack();
   assertEquals((await peer.frame("ACK")).lines, ["subscription:0", "message-id:7"]);
@@ -144,7 +144,7 @@ clientRow("C11-41", "1.1: subscription and message-id", async (rig) => {
   assertEquals((await peer.frame("NACK")).lines, ["subscription:0", "message-id:8"]);
 });
 
-clientRow("C10-42", "1.0: message-id, and no NACK", async (rig) => {
+clientRow("C10-42", "1.0: ACK has message-id, and there is no NACK", async (rig) => {
   const { stomp, peer, messages } = await holding(rig, "1.0", "client", ["7", "8"]);
   await messages[0]!.ack();
   const { lines, get } = await peer.frame("ACK");
@@ -169,7 +169,7 @@ clientRow("C12-43", "ACK and NACK may be part of a transaction", async (rig) => 
   }
 });
 
-clientRow("C12-44", "what an ACK names goes back octet for octet", async (rig) => {
+clientRow("C12-44", "the ids in an ACK are returned byte for byte", async (rig) => {
   const names = ["T_1@@s\\c1@@3", "\\\\n\\n\\c\\\\", " \u20ac ", "\ufeff"];
   for (const version of ALL) {
     const { stomp, peer } = await rig.pair({}, version);
@@ -185,7 +185,7 @@ clientRow("C12-44", "what an ACK names goes back octet for octet", async (rig) =
   }
 });
 
-clientRow("C12-45", "UNSUBSCRIBE has the id of a subscription that is open", async (rig) => {
+clientRow("C12-45", "UNSUBSCRIBE has the id of an open subscription", async (rig) => {
   for (const version of ESCAPING) {
     const { stomp, peer } = await rig.pair({}, version);
     const subscription = await subscribed(stomp, peer, "/queue/a", { id: "0" });
@@ -204,7 +204,7 @@ clientRow("C10-46", "1.0: UNSUBSCRIBE has destination and id", async (rig) => {
   assertEquals([get("destination"), get("id")], ["/queue/a", "0"]);
 });
 
-clientRow("C12-55", "messages go by subscription, though the destination is the same", async (rig) => {
+clientRow("C12-55", "messages are delivered by subscription, even if the destination is the same", async (rig) => {
   for (const version of ALL) {
     const { stomp, peer } = await rig.pair({}, version);
     const zero = await subscribed(stomp, peer, "/queue/a", { id: "0" });
@@ -216,7 +216,7 @@ clientRow("C12-55", "messages go by subscription, though the destination is the 
   }
 });
 
-clientRow("C10-56", "1.0: messages without subscription go by destination", async (rig) => {
+clientRow("C10-56", "1.0: messages without subscription are delivered by destination", async (rig) => {
   const { stomp, peer } = await rig.pair({}, "1.0");
   const a = await subscribed(stomp, peer, "/queue/a");
   const b = await subscribed(stomp, peer, "/queue/b");
@@ -248,7 +248,7 @@ clientRow("C12-57", "all headers reach the application", async (rig) => {
 
 clientRow(
   "C12-64",
-  "a message comes again over the next connection, and the old one cannot be acknowledged",
+  "a message is delivered again on the next connection, and the old one cannot be acknowledged",
   async (rig) => {
     const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1 } });
     const subscription = await subscribed(stomp, peer, "/queue/a", { id: "0", ack: "client-individual" });

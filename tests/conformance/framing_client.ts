@@ -5,7 +5,7 @@ import { settle } from "../support/client_rig.ts";
 import { receiptFor } from "../support/raw_server.ts";
 import { ALL, bytes, clientRow, dial, ESCAPING, frame, gaveUp, listen, message, read } from "./harness.ts";
 
-clientRow("F12-01", "a message is taken apart into command, headers and body", async (rig) => {
+clientRow("F12-01", "a message is parsed into command, headers and body", async (rig) => {
   for (const version of ALL) {
     const { command, headers, body } = await read(rig, version, message("foo:bar\n", "hi"));
     assertEquals(command, "MESSAGE");
@@ -46,7 +46,7 @@ clientRow("F12-05", "line ends between frames are skipped", async (rig) => {
   }
 });
 
-clientRow("F12-06", "chunks do not matter", async (rig) => {
+clientRow("F12-06", "chunk boundaries do not matter", async (rig) => {
   const { peer, next } = await listen(rig, "1.2");
   const whole = bytes("MESSAGE\r\nsubscription:0\ncontent-length:6\nk\xe9:a\\nb\r\n\r\na\0\u20ac\n\0\r\n");
   const check = async () => {
@@ -66,7 +66,7 @@ clientRow("F12-06", "chunks do not matter", async (rig) => {
   for (let i = 0; i < 50; i++) await check();
 });
 
-clientRow("F12-07", "a command in small letters is none", async (rig) => {
+clientRow("F12-07", "a command in lower case is unknown", async (rig) => {
   for (const version of ALL) {
     await gaveUp(rig, version, "message\nsubscription:0\n\n\0");
     await gaveUp(rig, version, "Message\nsubscription:0\n\n\0");
@@ -93,27 +93,27 @@ clientRow("F10-11", "1.0: colons in a value are data", async (rig) => {
   assertEquals(got.headers["message-id"], "ID:h-1:2");
 });
 
-clientRow("F12-13", "so they are in 1.1 and 1.2, where brokers write them all the same", async (rig) => {
+clientRow("F12-13", "unescaped colons are data in 1.1 and 1.2 as well, because brokers write them", async (rig) => {
   for (const version of ESCAPING) {
     const { headers } = await read(rig, version, message("foo:a:b:c\nbar::\n"));
     assertEquals([headers["foo"], headers["bar"]], ["a:b:c", ":"]);
   }
 });
 
-clientRow("F12-14", "of repeated headers the first one counts", async (rig) => {
+clientRow("F12-14", "the first of repeated headers counts", async (rig) => {
   for (const version of ALL) {
     const got = await read(rig, version, message("foo:World\nfoo:Hello\ncontent-length:2\ncontent-length:9\n", "hi"));
     assertEquals([got.header("foo"), got.headers["foo"], got.text()], ["World", "World", "hi"]);
   }
 });
 
-clientRow("F12-15", "of the others nothing is seen", async (rig) => {
+clientRow("F12-15", "repeats of a header are not visible", async (rig) => {
   const { headers } = await read(rig, "1.2", message("foo:World\nfoo:Hello\nsubscription:9\n"));
   assert(!Object.values(headers).includes("Hello"));
   assertEquals(headers["subscription"], "0");
 });
 
-clientRow("F12-18", "content-length counts octets, and NULs are octets", async (rig) => {
+clientRow("F12-18", "content-length counts bytes, including NULs", async (rig) => {
   for (const version of ALL) {
     const got = await read(rig, version, message("content-length:3\n", "a\0b"));
     assertEquals(got.body, bytes("a", 0, "b"));
@@ -122,14 +122,14 @@ clientRow("F12-18", "content-length counts octets, and NULs are octets", async (
   }
 });
 
-clientRow("F12-19", "what is no NUL behind the body ends the connection", async (rig) => {
+clientRow("F12-19", "anything but a NUL after the body ends the connection", async (rig) => {
   for (const version of ALL) {
     await gaveUp(rig, version, message("content-length:2\n", "abc"));
     await gaveUp(rig, version, message("content-length:0\n", "\n"));
   }
 });
 
-clientRow("F12-20", "without content-length the first NUL ends the frame", async (rig) => {
+clientRow("F12-20", "without content-length, the first NUL ends the frame", async (rig) => {
   for (const version of ALL) {
     const { peer, next } = await listen(rig, version);
     await peer.write(`${message("", "ab")}${message("", "")}${message("", "c")}`);
@@ -147,13 +147,13 @@ clientRow("F12-23", "a RECEIPT may have content-length", async (rig) => {
   }
 });
 
-clientRow("F12-25", "content-type is handed over as it is", async (rig) => {
+clientRow("F12-25", "content-type reaches the application unchanged", async (rig) => {
   for (const type of ["text/plain;charset=utf-16", "application/json", "x"]) {
     assertEquals((await read(rig, "1.2", message(`content-type:${type}\n`))).headers["content-type"], type);
   }
 });
 
-clientRow("F12-26", "a body without content-type is octets", async (rig) => {
+clientRow("F12-26", "a body without content-type is binary", async (rig) => {
   for (const version of ALL) {
     const { body } = await read(rig, version, bytes("MESSAGE\nsubscription:0\n\n", 0xff, 0xfe, 0));
     assertInstanceOf(body, Uint8Array);
@@ -177,7 +177,7 @@ clientRow("F12-28", "names and values are read as UTF-8", async (rig) => {
   }
 });
 
-clientRow("F12-30", "a header that is no UTF-8 ends the connection", async (rig) => {
+clientRow("F12-30", "a header that is not UTF-8 ends the connection", async (rig) => {
   for (const version of ALL) {
     for (const octets of [[0xff], [0xc3], [0xed, 0xa0, 0x80], [0xc0, 0x80]]) {
       await gaveUp(rig, version, bytes("MESSAGE\nsubscription:0\nfoo:", ...octets, "\n\n", 0));
@@ -187,7 +187,7 @@ clientRow("F12-30", "a header that is no UTF-8 ends the connection", async (rig)
   }
 });
 
-clientRow("F12-31", "a body arrives octet for octet", async (rig) => {
+clientRow("F12-31", "a body arrives byte for byte", async (rig) => {
   for (const version of ALL) {
     for (const body of ["\n\xef", "\n\ufeffa\r\n", "\r\n\r\n", " a ", "\\n\\c\\t\\", "\ufeff"]) {
       assertEquals((await read(rig, version, message("", body))).body, bytes(body));
@@ -196,7 +196,7 @@ clientRow("F12-31", "a body arrives octet for octet", async (rig) => {
   }
 });
 
-clientRow("F12-32", "spaces in names and values stay", async (rig) => {
+clientRow("F12-32", "spaces in names and values are kept", async (rig) => {
   for (const version of ESCAPING) {
     const { headers } = await read(rig, version, message(" a : b \nc: \n\td:\te\t\n"));
     assertEquals([headers[" a "], headers["c"], headers["\td"]], [" b ", " ", "\te\t"]);
@@ -214,7 +214,7 @@ clientRow("F10-33", "1.0: spaces before a value are dropped", async (rig) => {
   }
 });
 
-clientRow("F12-34", "escapes are read in names and values", async (rig) => {
+clientRow("F12-34", "escapes are decoded in names and values", async (rig) => {
   for (const version of ESCAPING) {
     const { headers } = await read(rig, version, message("a\\cb\\n\\\\:c\\nd\\\\e\\cf\n"));
     assertEquals(headers["a:b\n\\"], "c\nd\\e:f");
@@ -239,7 +239,7 @@ clientRow("F12-37", "an undefined escape ends the connection", async (rig) => {
   await gaveUp(rig, "1.2", message("foo:a\\\r\n"));
 });
 
-clientRow("F12-38", "escapes are read once, from the left", async (rig) => {
+clientRow("F12-38", "escapes are decoded once, from left to right", async (rig) => {
   for (const version of ESCAPING) {
     const { headers } = await read(rig, version, message("a:\\\\n\nb:\\\\\\n\nc:\\\\c\\\\\\\\\n"));
     assertEquals([headers["a"], headers["b"], headers["c"]], ["\\n", "\\\n", "\\c\\\\"]);
@@ -251,7 +251,7 @@ clientRow("F10-40", "1.0: a backslash is a backslash", async (rig) => {
   assertEquals(headers["p"], "C:\\temp\\n\\\\\\t\\");
 });
 
-clientRow("F12-43", "what is over a limit ends the connection at once", async (rig) => {
+clientRow("F12-43", "input over a limit ends the connection at once", async (rig) => {
   await gaveUp(rig, "1.2", "MESSAGE\nsubscription:0\ncontent-length:99999999999999999999\n");
   await gaveUp(rig, "1.2", "MESSAGE\nsubscription:0\ncontent-length:11\n", { maxBodyBytes: 10 });
   await gaveUp(rig, "1.2", "MESSAGE\nsubscription:0\n\n01234567890", { maxBodyBytes: 10 });
@@ -274,7 +274,7 @@ clientRow("F12-45", "CONNECTED is read with either line end", async (rig) => {
   }
 });
 
-clientRow("F12-46", "the rules change with the frame behind CONNECTED, in the same chunk or not", async (rig) => {
+clientRow("F12-46", "the rules change with the frame after CONNECTED, in the same chunk or not", async (rig) => {
   const told: Record<string, string | undefined> = { "1.0": "a\\cb\\r", "1.1": undefined, "1.2": "a:b\r" };
   for (const version of ALL) {
     for (const cut of [0, 5, 26, 30]) {
@@ -285,7 +285,7 @@ clientRow("F12-46", "the rules change with the frame behind CONNECTED, in the sa
       await peer.write(data.slice(cut));
       const session = await opening;
       await settle();
-      // \r is an escape in 1.2 alone, data in 1.0, and a fault in 1.1.
+      // \r is an escape in 1.2 only, data in 1.0, and an error in 1.1.
       if (told[version] === undefined) assertInstanceOf(session.reason, UnknownBrokerResponseError);
       else assertEquals(messages, [told[version]]);
     }

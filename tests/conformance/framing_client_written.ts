@@ -18,7 +18,7 @@ const NO_BODY = [
   "STOMP",
 ];
 
-clientRow("F12-12", "colons go out as escapes", async (rig) => {
+clientRow("F12-12", "colons are written as escapes", async (rig) => {
   for (const version of ESCAPING) {
     const { lines } = await sent(rig, version, "a:b", "", { headers: { "c:d": ":e:" } });
     assert(lines.includes("destination:a\\cb"), String(lines));
@@ -35,7 +35,7 @@ clientRow("F12-16", "a body is refused on frames that have none", async (rig) =>
   }
 });
 
-clientRow("F12-21", "a body with a NUL has content-length, or does not go out", async (rig) => {
+clientRow("F12-21", "a body with a NUL has content-length, or is not sent", async (rig) => {
   for (const version of ALL) {
     for (const body of [new Uint8Array([0, 1]), "\0\x01"]) {
       const { octets, get } = await sent(rig, version, "/queue/a", body);
@@ -46,7 +46,7 @@ clientRow("F12-21", "a body with a NUL has content-length, or does not go out", 
   }
 });
 
-clientRow("F12-22", "a body has content-length, in octets", async (rig) => {
+clientRow("F12-22", "a body has content-length, in bytes", async (rig) => {
   for (const version of ALL) {
     assertEquals((await sent(rig, version, "/queue/a", "h\xe9\u20ac")).get("content-length"), "6");
     assertEquals((await sent(rig, version, "/queue/a", new Uint8Array(300))).get("content-length"), "300");
@@ -55,31 +55,31 @@ clientRow("F12-22", "a body has content-length, in octets", async (rig) => {
   }
 });
 
-clientRow("F12-24", "a body that is text has content-type", async (rig) => {
+clientRow("F12-24", "a text body has content-type", async (rig) => {
   for (const version of ESCAPING) {
     assertEquals((await sent(rig, version, "/queue/a", "hi")).get("content-type"), "text/plain");
     const options = { contentType: "application/octet-stream" };
     assertEquals((await sent(rig, version, "/queue/a", bytes(1), options)).get("content-type"), options.contentType);
-    // What octets are only the caller knows.
+    // Only the caller knows what the bytes are.
     assertEquals((await sent(rig, version, "/queue/a", bytes(1))).get("content-type"), undefined);
   }
 });
 
-clientRow("F12-29", "text goes out as UTF-8", async (rig) => {
+clientRow("F12-29", "text is sent as UTF-8", async (rig) => {
   for (const version of ESCAPING) {
     const text = "\ufeffh\xe9\u20ac\u{1f600}";
     assertEquals((await sent(rig, version, "/queue/a", text)).octets, bytes(text));
   }
 });
 
-clientRow("F12-28", "names and values go out as UTF-8", async (rig) => {
+clientRow("F12-28", "names and values are written as UTF-8", async (rig) => {
   for (const version of ESCAPING) {
     const { lines } = await sent(rig, version, "/queue/\xe9", "", { headers: { "k\xe9": "\u{1f600}" } });
     assert(lines.includes("destination:/queue/\xe9") && lines.includes("k\xe9:\u{1f600}"), String(lines));
   }
 });
 
-clientRow("F12-30", "half of a surrogate pair is no UTF-8, and is refused", async (rig) => {
+clientRow("F12-30", "half a surrogate pair is not UTF-8, and is refused", async (rig) => {
   for (const version of ALL) {
     const { session } = await listen(rig, version);
     for (const headers of [{ a: "\ud800" }, { "\udc00": "a" }, { a: "\ude00\ud83d" }] as Record<string, string>[]) {
@@ -88,7 +88,7 @@ clientRow("F12-30", "half of a surrogate pair is no UTF-8, and is refused", asyn
   }
 });
 
-clientRow("F12-31", "a body goes out octet for octet", async (rig) => {
+clientRow("F12-31", "a body is sent byte for byte", async (rig) => {
   for (const version of ALL) {
     for (const body of ["\n\r\n", "\ufeffa\r\n", "\\n:\\", " a "]) {
       assertEquals((await sent(rig, version, "/queue/a", body)).octets, bytes(body));
@@ -97,7 +97,7 @@ clientRow("F12-31", "a body goes out octet for octet", async (rig) => {
   }
 });
 
-clientRow("F12-32", "no space is added or taken away", async (rig) => {
+clientRow("F12-32", "no space is added or removed", async (rig) => {
   for (const version of ALL) {
     const { lines } = await sent(rig, version, " a ", "", {
       persistent: false,
@@ -107,7 +107,7 @@ clientRow("F12-32", "no space is added or taken away", async (rig) => {
   }
 });
 
-clientRow("F12-39", "LF, CR, colon and backslash go out as escapes", async (rig) => {
+clientRow("F12-39", "LF, CR, colon and backslash are written as escapes", async (rig) => {
   const headers = { "n\n:\\": "a\nb\\c:\\n" };
   for (const version of ESCAPING) {
     const { lines } = await sent(rig, version, "/a\n", "", { persistent: false, headers });
@@ -116,12 +116,12 @@ clientRow("F12-39", "LF, CR, colon and backslash go out as escapes", async (rig)
   assertEquals((await sent(rig, "1.2", "a", "", { persistent: false, headers: { "r\r": "\r" } })).lines[1], "r\\r:\\r");
 });
 
-clientRow("F10-40", "1.0: backslash and colon go out as they are", async (rig) => {
+clientRow("F10-40", "1.0: backslash and colon are written unchanged", async (rig) => {
   const { lines } = await sent(rig, "1.0", "a:b\\n", "", { persistent: false, headers: { "x\\": "C:\\temp" } });
   assertEquals(lines.slice(0, 2), ["destination:a:b\\n", "x\\:C:\\temp"]);
 });
 
-clientRow("F12-41", "CONNECT is literal, and so is CONNECTED", async (rig) => {
+clientRow("F12-41", "CONNECT and CONNECTED have no escapes", async (rig) => {
   const { connect, opening, peer } = await dial(rig, { login: "a:b", passcode: "c\\cd\\", host: "x\\n" });
   for (const line of ["login:a:b", "passcode:c\\cd\\", "host:x\\n"]) assert(connect.lines.includes(line), line);
   await peer.write("CONNECTED\nversion:1.2\nsession:a\\cb\\t\nserver:a:b\n\n\0");
@@ -153,7 +153,7 @@ clientRow("F12-42", "what cannot be carried is refused, and nothing is written",
   }
 });
 
-clientRow("F12-44", "a heart-beat waits until the frame before it has gone out", async (rig) => {
+clientRow("F12-44", "a heart-beat waits until the frame before it has been sent", async (rig) => {
   const clock = new FakeClock();
   const options = { heartbeat: { send: 1000, receive: 0 }, clock };
   const { session, peer } = await listen(rig, "1.2", options, "heart-beat:0,1000\n");
