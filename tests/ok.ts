@@ -1,6 +1,6 @@
 /**
- * `deno task ok`: all that a change must pass. Every gate runs, also after one that failed, and the last line tells
- * which did not pass.
+ * The program behind `deno task ok`: every gate that a change must pass. All gates run even if one fails, and the last
+ * line names those that did not pass.
  *
  * @module
  */
@@ -9,9 +9,11 @@ import { parseArgs } from "node:util";
 import { run } from "./support/process.ts";
 import { inRoot, readJson, ROOT } from "./support/project.ts";
 
-/** A gate: what Deno is called with, and whether it tells its progress. */
+/** A gate that a change must pass. */
 interface Gate {
+  /** The arguments for Deno. */
   args: string[];
+  /** Whether it prints its progress. Default `false`. */
   inherit?: boolean;
 }
 
@@ -20,17 +22,17 @@ const entries = Object.values(readJson("deno.json")["exports"] as Record<string,
 const GATES: Record<string, Gate> = {
   format: { args: ["fmt", "--check"] },
   lint: { args: ["lint"] },
-  // Each entry by itself: what is public through one of them must be documented and have a public type there.
+  // Each entry by itself: what it exports must be documented and use only types that it exports as well.
   documentation: { args: ["doc", "--lint", ...entries] },
   publishing: { args: ["publish", "--dry-run", "--allow-dirty"] },
-  // Types and the documentation's examples are checked by the tests.
+  // The tests check the types and the examples of the documentation.
   tests: { args: ["run", "--allow-all", inRoot("tests/run.ts")], inherit: true },
 };
 
 const { values } = parseArgs({
   allowNegative: true,
   options: {
-    tests: { type: "boolean", default: true }, // `--no-tests` is for those who have just run them.
+    tests: { type: "boolean", default: true }, // `--no-tests` is for when the tests have just run.
   },
 });
 
@@ -47,5 +49,5 @@ for (const [name, { args, inherit }] of Object.entries(GATES)) {
   if (!result.ok) failed.push(name);
   if (!inherit) console.log(result.ok ? `${name}: fine` : `${name}: ${result.ending}\n${result.output.trim()}\n`);
 }
-console.log(failed.length === 0 ? "ok: every gate is passed" : `not ok: ${failed.join(", ")}`);
+console.log(failed.length === 0 ? "ok: all gates passed" : `not ok: ${failed.join(", ")}`);
 process.exitCode = failed.length === 0 ? 0 : 1;

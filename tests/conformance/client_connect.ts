@@ -3,7 +3,7 @@ import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncl
 import { BrokerErrorResponse, ConnectionError, UnknownBrokerResponseError } from "../../base/errors.ts";
 import type { HeartbeatOffer } from "../../connection/heartbeat.ts";
 import { Stomp } from "../../client/stomp.ts";
-import { type ClientRig, settle } from "../support/client_rig.ts";
+import { type ClientHarness, settle } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { connected, receiptFor } from "../support/raw_server.ts";
 import { clientRow, dial, ESCAPING, frame, listen, type Listener, message } from "./harness.ts";
@@ -136,7 +136,7 @@ clientRow("C12-16", "other headers of CONNECTED do no harm", async (rig) => {
 
 /** Opens a client whose heart-beats run on a clock that the test moves. */
 async function beating(
-  rig: ClientRig,
+  rig: ClientHarness,
   heartbeat: HeartbeatOffer,
   answer: string,
   version = "1.2",

@@ -9,7 +9,7 @@ import {
   UnknownBrokerResponseError,
 } from "../../base/errors.ts";
 import type { Frame } from "../../codec/frame.ts";
-import { type ClientRig, settle, subscribed } from "../support/client_rig.ts";
+import { type ClientHarness, settle, subscribed } from "../support/client_harness.ts";
 import { confirm, errorFor, receiptFor } from "../support/raw_server.ts";
 import { ALL, clientRow, ESCAPING, frame, listen, message, sent } from "./harness.ts";
 
@@ -190,7 +190,7 @@ clientRow("C12-54", "messages that arrive before the RECEIPT of DISCONNECT do no
 
 /** Opens a client with a call that waits for its receipt. */
 async function calling(
-  rig: ClientRig,
+  rig: ClientHarness,
   version: string,
 ): Promise<Awaited<ReturnType<typeof listen>> & { call: Promise<Frame>; asked: Awaited<ReturnType<typeof confirm>> }> {
   const listener = await listen(rig, version);

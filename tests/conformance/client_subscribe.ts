@@ -5,7 +5,7 @@ import type { Message } from "../../client/message.ts";
 import type { Stomp } from "../../client/stomp.ts";
 import type { AckMode } from "../../session/acknowledgement.ts";
 import type { Subscription } from "../../client/subscription.ts";
-import { type ClientRig, subscribed } from "../support/client_rig.ts";
+import { type ClientHarness, subscribed } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm } from "../support/raw_server.ts";
 import { ALL, clientRow, ESCAPING } from "./harness.ts";
@@ -18,7 +18,7 @@ function told(id: string, subscription = "0", lines = ""): string {
 
 /** Subscribes a client as `0`, and takes a message for each id. */
 async function holding(
-  rig: ClientRig,
+  rig: ClientHarness,
   version: string,
   ack: AckMode,
   ids: readonly string[],

@@ -1,7 +1,7 @@
 /** Part F for the client: what it reads. What it writes is in `framing_client_written.ts`. */
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "#assert";
 import { UnknownBrokerResponseError } from "../../base/errors.ts";
-import { settle } from "../support/client_rig.ts";
+import { settle } from "../support/client_harness.ts";
 import { receiptFor } from "../support/raw_server.ts";
 import { ALL, bytes, clientRow, dial, ESCAPING, frame, gaveUp, listen, message, read } from "./harness.ts";
 

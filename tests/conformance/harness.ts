@@ -12,7 +12,7 @@ import { Frame } from "../../codec/frame.ts";
 import { Session, type SessionOptions } from "../../session/session.ts";
 import type { SendOptions, StompOptions } from "../../client/options.ts";
 import { memoryPair } from "../../transport/transport.ts";
-import { type ClientRig, clientTest, openSession } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, openSession } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { type RawFrame, RawPeer } from "../support/raw_peer.ts";
 import { confirm } from "../support/raw_server.ts";
@@ -27,7 +27,7 @@ function nameOf(id: string, side: Side, what: string): string {
 }
 
 /** Registers a test of the client. */
-export function clientRow(id: string, what: string, fn: (rig: ClientRig) => Promise<void>): void {
+export function clientRow(id: string, what: string, fn: (rig: ClientHarness) => Promise<void>): void {
   clientTest(nameOf(id, "client", what), fn);
 }
 
@@ -111,7 +111,7 @@ export interface Listener {
 
 /** Connects a client that takes messages. */
 export async function listen(
-  rig: ClientRig,
+  rig: ClientHarness,
   version: string,
   options: Partial<SessionOptions> = {},
   lines = "",
@@ -129,7 +129,7 @@ export async function listen(
     waiting.push(frame);
     wake();
   };
-  session.expect({ id: "0", destination: "/queue/a", deliver });
+  session.subscriptions.expect({ id: "0", destination: "/queue/a", deliver });
   const next = async () => {
     while (waiting.length === 0) await new Promise<void>((resolve) => wake = resolve);
     return waiting.shift()!;
@@ -138,7 +138,7 @@ export async function listen(
 }
 
 /** Returns a frame as a client reads it. */
-export async function read(rig: ClientRig, version: string, data: string | Uint8Array): Promise<Frame> {
+export async function read(rig: ClientHarness, version: string, data: string | Uint8Array): Promise<Frame> {
   const { peer, next } = await listen(rig, version);
   await peer.write(data);
   return await next();
@@ -146,7 +146,7 @@ export async function read(rig: ClientRig, version: string, data: string | Uint8
 
 /** Fails unless a client ends the connection because of these bytes, without delivering anything. */
 export async function gaveUp(
-  rig: ClientRig,
+  rig: ClientHarness,
   version: string,
   data: string | Uint8Array,
   options: Partial<SessionOptions> = {},
@@ -160,7 +160,7 @@ export async function gaveUp(
 
 /** Has a client send CONNECT, and leaves the answer to the test. */
 export async function dial(
-  rig: ClientRig,
+  rig: ClientHarness,
   options: Partial<SessionOptions> = {},
 ): Promise<{ opening: Promise<Session>; peer: RawPeer; connect: RawFrame }> {
   const [transport, peer] = rig.memory();
@@ -180,7 +180,7 @@ export async function dial(
 
 /** Returns the frame that a client writes for a `send`. */
 export async function sent(
-  rig: ClientRig,
+  rig: ClientHarness,
   version: string,
   destination: string,
   body: string | Uint8Array,

@@ -4,7 +4,7 @@ import { test } from "#test";
 import { Broker } from "../../broker/broker.ts";
 import { ConnectionError } from "../../base/errors.ts";
 import { memoryPair } from "../../transport/transport.ts";
-import { brokerTest, withBroker } from "../support/broker_rig.ts";
+import { brokerTest, withBroker } from "../support/broker_harness.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 
 test("a broker listens on a free port of this machine alone, and says where", () =>

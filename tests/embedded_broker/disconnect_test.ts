@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "#assert";
 import { test } from "#test";
-import { brokerTest, withBroker } from "../support/broker_rig.ts";
+import { brokerTest, withBroker } from "../support/broker_harness.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 
 brokerTest("S12-53 DISCONNECT gets its RECEIPT, then the connection ends", async ({ connected }) => {

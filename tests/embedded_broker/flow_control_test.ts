@@ -1,7 +1,7 @@
 /** That much, or a peer that does not read, makes the broker neither lose order nor fill up. */
 import { assert, assertEquals, assertGreater, assertLess } from "#assert";
 import { test } from "#test";
-import { brokerTest } from "../support/broker_rig.ts";
+import { brokerTest } from "../support/broker_harness.ts";
 import { testCore } from "../support/test_core.ts";
 
 const KIB = "x".repeat(1024);

@@ -2,7 +2,7 @@
  * SEND to the broker, and the MESSAGE that comes of it. Names begin with the row of the conformance checklist.
  */
 import { assert, assertEquals, assertNotEquals } from "#assert";
-import { brokerTest } from "../support/broker_rig.ts";
+import { brokerTest } from "../support/broker_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 
 /** Subscribes, and waits until that is done. */
