@@ -22,14 +22,14 @@ function answer(command: string, version: string, { get }: RawFrame): string {
 }
 
 /** Ends a connection, and waits until the broker has seen it. */
-async function leave({ broker }: BrokerRow, peer: RawPeer): Promise<void> {
+async function disconnect({ broker }: BrokerRow, peer: RawPeer): Promise<void> {
   const { peers } = broker.stats;
   await peer.close();
   while (broker.stats.peers >= peers) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
 /** Returns what a new subscriber of a destination gets. */
-async function left({ connect }: BrokerRow, name: string): Promise<string> {
+async function remaining({ connect }: BrokerRow, name: string): Promise<string> {
   const peer = await connect();
   await peer.write(subscribe(name));
   return bodies(await peer.settled());
@@ -69,62 +69,62 @@ brokerRow("S12-32", "ack is auto by default, and nothing other than the three mo
   }
 });
 
-brokerRow("S12-33", "auto: a message that was sent is not sent again", async (rig) => {
+brokerRow("S12-33", "auto: a message that was sent is not sent again", async (harness) => {
   for (const version of ALL) {
-    const peer = await rig.connect(version);
+    const peer = await harness.connect(version);
     await peer.write(subscribe(version) + send(version, "x"));
     await peer.frame("MESSAGE");
-    await leave(rig, peer);
-    assertEquals(await left(rig, version), "");
+    await disconnect(harness, peer);
+    assertEquals(await remaining(harness, version), "");
   }
 });
 
-brokerRow("S12-34", "client: ACK settles the earlier messages of its own subscription", async (rig) => {
+brokerRow("S12-34", "client: ACK settles the earlier messages of its own subscription", async (harness) => {
   for (const version of ALL) {
     const [one, two] = [`${version} one`, `${version} two`];
-    const peer = await rig.connect(version);
+    const peer = await harness.connect(version);
     await peer.write(subscribe(one, "client", "1") + subscribe(two, "client", "2"));
     await peer.write(send(one, "m1") + send(two, "m2") + send(one, "m3", "m4"));
     const messages = await peer.frames(4, "MESSAGE");
     await peer.write(answer("ACK", version, messages[2]!));
     assertEquals(await peer.settled(), []);
-    await leave(rig, peer);
-    assertEquals([await left(rig, one), await left(rig, two)], ["m4", "m2"]);
+    await disconnect(harness, peer);
+    assertEquals([await remaining(harness, one), await remaining(harness, two)], ["m4", "m2"]);
   }
 });
 
-brokerRow("S12-35", "client-individual: ACK and NACK settle one message", async (rig) => {
+brokerRow("S12-35", "client-individual: ACK and NACK settle one message", async (harness) => {
   for (const version of ESCAPING) {
-    const peer = await rig.connect(version);
+    const peer = await harness.connect(version);
     await peer.write(subscribe(version, "client-individual") + send(version, "m1", "m2", "m3", "m4"));
     const messages = await peer.frames(4, "MESSAGE");
     await peer.write(answer("ACK", version, messages[1]!));
     await peer.write(answer("NACK", version, messages[2]!).replace("\n\n", "\nrequeue:false\n\n"));
     assertEquals(await peer.settled(), []);
-    await leave(rig, peer);
-    assertEquals(await left(rig, version), "m1 m4");
+    await disconnect(harness, peer);
+    assertEquals(await remaining(harness, version), "m1 m4");
   }
 });
 
-brokerRow("S12-36", "the messages of a lost connection go to another, marked as redelivered", async (rig) => {
+brokerRow("S12-36", "the messages of a lost connection go to another, marked as redelivered", async (harness) => {
   for (const version of ESCAPING) {
-    const peer = await rig.connect(version);
+    const peer = await harness.connect(version);
     await peer.write(subscribe(version, "client") + send(version, "m1", "m2"));
     await peer.frames(2, "MESSAGE");
-    const heir = await rig.connect(version);
+    const heir = await harness.connect(version);
     await heir.write(subscribe(version));
     assertEquals(await heir.settled(), []);
-    await leave(rig, peer);
+    await disconnect(harness, peer);
     const messages = await heir.frames(2, "MESSAGE");
     assertEquals(messages.map(({ body, get }) => [body, get("redelivered")]), [["m1", "true"], ["m2", "true"]]);
   }
 });
 
-brokerRow("S12-37", "NACK returns one message, or in mode client all earlier ones, too", async (rig) => {
+brokerRow("S12-37", "NACK returns one message, or in mode client all earlier ones, too", async (harness) => {
   for (const version of ESCAPING) {
     for (const [mode, again] of [["client", "m1 m2"], ["client-individual", "m2"]] as const) {
       const name = `${version} ${mode}`;
-      const peer = await rig.connect(version);
+      const peer = await harness.connect(version);
       await peer.write(subscribe(name, mode) + send(name, "m1", "m2", "m3"));
       const messages = await peer.frames(3, "MESSAGE");
       await peer.write(answer("NACK", version, messages[1]!));
@@ -175,13 +175,13 @@ brokerRow("S12-41", "an ACK for a message that does not wait for one is answered
   }
 });
 
-brokerRow("S12-42", "after UNSUBSCRIBE there are no more messages", async (rig) => {
+brokerRow("S12-42", "after UNSUBSCRIBE there are no more messages", async (harness) => {
   for (const version of ALL) {
-    const peer = await rig.connect(version);
+    const peer = await harness.connect(version);
     await peer.write(`${subscribe(version)}UNSUBSCRIBE\nid:0\nreceipt:1\n\n\0${send(version, "x")}`);
     await peer.frame("RECEIPT");
     assertEquals(await peer.settled(), []);
-    assertEquals(await left(rig, version), "x");
+    assertEquals(await remaining(harness, version), "x");
   }
 });
 

@@ -27,7 +27,7 @@ function nameOf(id: string, side: Side, what: string): string {
 }
 
 /** Registers a test of the client. */
-export function clientRow(id: string, what: string, fn: (rig: ClientHarness) => Promise<void>): void {
+export function clientRow(id: string, what: string, fn: (harness: ClientHarness) => Promise<void>): void {
   clientTest(nameOf(id, "client", what), fn);
 }
 
@@ -47,7 +47,7 @@ export interface BrokerRow {
 export function brokerRow(
   id: string,
   what: string,
-  fn: (rig: BrokerRow) => Promise<void>,
+  fn: (harness: BrokerRow) => Promise<void>,
   options: BrokerOptions = {},
 ): void {
   test(nameOf(id, "broker", what), async () => {
@@ -106,25 +106,25 @@ export interface Listener {
   /** The ERROR frames that arrived. */
   errors: BrokerErrorResponse[];
   /** Resolves to the reason when the connection has ended. */
-  over: Promise<StompError | undefined>;
+  ended: Promise<StompError | undefined>;
 }
 
 /** Connects a client that takes messages. */
 export async function listen(
-  rig: ClientHarness,
+  harness: ClientHarness,
   version: string,
   options: Partial<SessionOptions> = {},
   lines = "",
 ): Promise<Listener> {
-  const over = Promise.withResolvers<StompError | undefined>();
+  const end = Promise.withResolvers<StompError | undefined>();
   const waiting: Frame[] = [];
   const errors: BrokerErrorResponse[] = [];
   let wake = () => {};
   const mine = {
-    onEnd: (_: Session, reason: StompError | undefined) => over.resolve(reason),
+    onEnd: (_: Session, reason: StompError | undefined) => end.resolve(reason),
     onError: (error: BrokerErrorResponse) => void errors.push(error),
   };
-  const { session, peer } = await openSession(rig, { ...mine, ...options }, version, lines);
+  const { session, peer } = await openSession(harness, { ...mine, ...options }, version, lines);
   const deliver = (frame: Frame) => {
     waiting.push(frame);
     wake();
@@ -134,36 +134,36 @@ export async function listen(
     while (waiting.length === 0) await new Promise<void>((resolve) => wake = resolve);
     return waiting.shift()!;
   };
-  return { session, peer, next, waiting, errors, over: over.promise };
+  return { session, peer, next, waiting, errors, ended: end.promise };
 }
 
 /** Returns a frame as a client reads it. */
-export async function read(rig: ClientHarness, version: string, data: string | Uint8Array): Promise<Frame> {
-  const { peer, next } = await listen(rig, version);
+export async function read(harness: ClientHarness, version: string, data: string | Uint8Array): Promise<Frame> {
+  const { peer, next } = await listen(harness, version);
   await peer.write(data);
   return await next();
 }
 
 /** Fails unless a client ends the connection because of these bytes, without delivering anything. */
-export async function gaveUp(
-  rig: ClientHarness,
+export async function assertConnectionEnds(
+  harness: ClientHarness,
   version: string,
   data: string | Uint8Array,
   options: Partial<SessionOptions> = {},
 ): Promise<void> {
-  const { peer, over, waiting } = await listen(rig, version, options);
+  const { peer, ended, waiting } = await listen(harness, version, options);
   await peer.write(data);
-  assertInstanceOf(await over, UnknownBrokerResponseError);
+  assertInstanceOf(await ended, UnknownBrokerResponseError);
   await peer.ended();
   assertEquals(waiting, []);
 }
 
 /** Has a client send CONNECT, and leaves the answer to the test. */
 export async function dial(
-  rig: ClientHarness,
+  harness: ClientHarness,
   options: Partial<SessionOptions> = {},
 ): Promise<{ opening: Promise<Session>; peer: RawPeer; connect: RawFrame }> {
-  const [transport, peer] = rig.memory();
+  const [transport, peer] = harness.memory();
   const opening = Session.open(transport, {
     host: "/",
     heartbeat: { send: 0, receive: 0 },
@@ -171,7 +171,7 @@ export async function dial(
     ...options,
   });
   opening.catch(() => {}); // the test handles it, if it awaits it
-  rig.atEnd(async () => {
+  harness.atEnd(async () => {
     await transport.close();
     await opening.then((session) => session.close(), () => {});
   });
@@ -180,14 +180,14 @@ export async function dial(
 
 /** Returns the frame that a client writes for a `send`. */
 export async function sent(
-  rig: ClientHarness,
+  harness: ClientHarness,
   version: string,
   destination: string,
   body: string | Uint8Array,
   options: SendOptions = {},
   clientOptions: StompOptions = {},
 ): Promise<RawFrame> {
-  const { stomp, peer } = await rig.pair(clientOptions, version);
+  const { stomp, peer } = await harness.pair(clientOptions, version);
   const sending = stomp.send(destination, body, options);
   sending.catch(() => {}); // thrown below, unless the peer failed before
   const frame = await confirm(peer, "SEND");
