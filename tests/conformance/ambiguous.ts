@@ -5,7 +5,7 @@
  */
 
 /** A point that can be read in more than one way. */
-export interface Spot {
+export interface OpenPoint {
   /** The id, for example `AMB-01`. */
   readonly id: string;
   /** The unclear point. */
@@ -14,7 +14,7 @@ export interface Spot {
   readonly choice: string;
 }
 
-const SPOTS = `
+const POINTS = `
 AMB-01 | Does ERROR end the connection? | The broker closes after every ERROR. The client continues until the broker closes, because RabbitMQ and ActiveMQ keep the connection after most errors; calls that wait for an answer reject
 AMB-02 | How is a malformed frame answered? | The broker sends ERROR, then closes. The client has no frame to answer with, so it closes without one, and never looks for a next frame after the fault
 AMB-03 | receipt-id on ERROR | The broker writes it. The client rejects that call alone; without it, the client rejects all calls that wait, as any of them may be meant
@@ -68,7 +68,7 @@ OWN-03 | Spaces in CONNECT and CONNECTED, read before the version is known | Dro
 `;
 
 /** All such points. */
-export const AMBIGUOUS: readonly Spot[] = SPOTS.trim().split("\n").map((line) => {
+export const AMBIGUOUS: readonly OpenPoint[] = POINTS.trim().split("\n").map((line) => {
   const [id, question, choice] = line.split(" | ");
   return { id: id!, question: question!, choice: choice! };
 });
