@@ -13,6 +13,7 @@ import {
 import { dialectFor, isLoginRefusal } from "../../dialects/registry.ts";
 import { StompError, UnsupportedByBrokerError } from "../../base/errors.ts";
 import { clientTest } from "../support/client_harness.ts";
+import { readText } from "../support/project.ts";
 import { confirm } from "../support/raw_server.ts";
 
 const FAMILIES: BrokerFamily[] = ["rabbitmq", "activemq", "artemis", "embedded", "unknown"];
@@ -150,6 +151,26 @@ test("`subscribeHeaders()` refuses `durable` without a client id where the broke
     assertThrows(subscribe, UnsupportedByBrokerError, "needs a clientId");
   }
   assertEquals(subscribeHeaders({ durable: "d" }, dialectOf("rabbitmq"))["durable"], "true");
+});
+
+test("README.md has a row for each option, with the headers of each broker", () => {
+  const columns: BrokerFamily[] = ["rabbitmq", "activemq", "artemis", "embedded"];
+  const rows = new Map(
+    [...readText("README.md").matchAll(/^\| `(\w+)` +\|(.*)\|$/gm)]
+      .map(([, option, cells]) => [option!, cells!.split("|").map((cell) => cell.trim())] as const)
+      .filter(([, cells]) => cells.length === columns.length),
+  );
+  const values = { expires: 1, priority: 1, delay: 1, prefetch: 1, persistent: true, exclusive: true };
+  for (const [column, family] of columns.entries()) {
+    const { message, subscription } = dialectOf(family);
+    for (const [option, rule] of Object.entries({ ...message, ...subscription })) {
+      const cell = rows.get(option)?.[column] ?? "";
+      const names = typeof rule === "string" ? [] : rule(values[option as keyof typeof values] as never ?? "text");
+      const expected = typeof rule === "string" ? ["refused"] : names.map(([name]) => `\`${name}\``);
+      const isRight = expected.every((text) => cell.includes(text)) || cell === "the same" || cell === "passed on";
+      assertEquals(isRight, true, `${option} on ${family}: ${cell}`);
+    }
+  }
 });
 
 test("`expires` is milliseconds or a Date, and is written as the broker expects it", () => {
