@@ -1,6 +1,6 @@
 /**
  * What differs between brokers: the interface that every dialect implements, and the functions that write and read frames
- * by it. Each broker has a file of its own in this folder; `registry.ts` finds the dialect of a broker.
+ * by it. Each broker has its own file in this folder; `registry.ts` finds the dialect of a broker.
  *
  * @module
  */
