@@ -130,7 +130,7 @@ clientTest("Frame over the socket of a Stomp: ids in use and frames that are the
   const frame = new Frame(stomp.sock);
   await assertRejects(() => say(frame, "SUBSCRIBE", { destination: "/queue/b", id: "0" }), SubscriptionError, "in use");
   await assertRejects(() => frame.connect(stomp.sock!), TypeError, "connected already");
-  await assertRejects(() => say(frame, "DISCONNECT"), TypeError, "whose disconnect says it");
+  await assertRejects(() => say(frame, "DISCONNECT"), TypeError, "call its disconnect()");
   await stomp.send("/queue/x", "both live on");
   await stomp.disconnect();
   await assertRejects(() => frame.getMessage(), NotConnectedError);

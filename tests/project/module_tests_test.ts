@@ -42,8 +42,6 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "dialects/checks.ts": { by: ["client/arguments"], why: "what counts is that each call uses them" },
   "session/open_socket.ts": { by: ["codec/frame_verbs", "client/websocket"], why: "the verbs of `Frame` use it" },
   "session/raw_frames.ts": { by: ["codec/frame_verbs_socket", "session/session"], why: "the verbs of `Frame` use it" },
-  "session/receipts.ts": { by: ["session/session", "client/outbox"], why: "part of a session" },
-  "session/transactions.ts": { by: ["session/session", "client/transaction"], why: "part of a session" },
   "transport/bun.ts": { by: ["transport/transport", "transport/tls"], why: "the same tests for every adapter" },
   "transport/connect.ts": { by: ["transport/address", "transport/connect_errors"], why: "URLs apart from failures" },
   "transport/deno.ts": { by: ["transport/transport", "transport/tls"], why: "the same tests for every adapter" },
