@@ -18,7 +18,7 @@ const HELP = `deno run --allow-all tests/chaos/slow_consumer.ts [options]
   --bytes N      size of each body; default 100
   --prefetch N   option of the subscription, in mode client-individual; without it the mode is auto, and the broker sends
                  as fast as it can
-  --sends        also send over the same connection, so that the receipts arrive behind the messages
+  --sends        also send over the same connection, so that the receipts arrive after the messages
   --url URL      a running broker; the queue is /queue/slow-consumer
   --help         print this text`;
 
