@@ -117,7 +117,7 @@ function findPublicClasses(modules: ReadonlyMap<string, ModuleFacts>): Set<strin
     }
   }
   const bases = new Map([...modules.values()].flatMap(({ classes }) => classes.map(({ name, base }) => [name, base])));
-  // A set iterates over what is added meanwhile, so this reaches the bases of bases.
+  // The loop also visits the names that it adds, so it reaches the bases of bases.
   for (const name of names) {
     const base = bases.get(name);
     if (base !== undefined) names.add(base);
