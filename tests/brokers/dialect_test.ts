@@ -1,5 +1,5 @@
 /**
- * The portable options: each cell of the table in `dialect.ts`, and its effect on the broker.
+ * The portable options: each option in `dialects/`, and its effect on the broker.
  */
 import { assert, assertEquals, assertGreater, assertRejects } from "#assert";
 import type { PortableSendOptions, PortableSubscribeOptions } from "../../dialects/dialect.ts";
