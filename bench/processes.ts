@@ -78,7 +78,7 @@ export async function startPeer(): Promise<PeerProcess> {
 export async function startBroker(name: BrokerName): Promise<RealBroker> {
   const say = (line: string) => console.log(line);
   await installBrokers([name], say);
-  return await { rabbitmq: startRabbitmq, activemq: startActivemq }[name]({ say });
+  return await { rabbitmq: startRabbitmq, activemq: startActivemq }[name]();
 }
 
 /** The far end: the load peer, or a broker on this machine. */
