@@ -38,7 +38,7 @@ test("a port that is taken is a ConnectionError", () =>
 test("a broker that does not listen has no url; its connections are given to it", async () => {
   const broker = new Broker();
   assertEquals(broker.port, 0);
-  assertThrows(() => broker.url, TypeError, "Cannot give url: the broker does not listen");
+  assertThrows(() => broker.url, TypeError, "Cannot get url: the broker does not listen");
   const [near, far] = memoryPair();
   broker.accept(far);
   const peer = RawPeer.over(near);
@@ -54,7 +54,7 @@ test("what an option cannot be is a TypeError or a RangeError", async () => {
   assertThrows(() => new Broker({ maxHeaders: -1 }), RangeError, "maxHeaders");
   assertThrows(() => new Broker({ connectTimeout: NaN }), RangeError, "connectTimeout");
   assertThrows(() => new Broker({ maxStoredBytes: "1" as unknown as number }), RangeError, "maxStoredBytes");
-  assertThrows(() => new Broker({ heartbeat: { send: 1.5, receive: 0 } }), RangeError, "heartbeat 1.5,0");
+  assertThrows(() => new Broker({ heartbeat: { send: 1.5, receive: 0 } }), RangeError, "heartbeat is 1.5,0");
 });
 
 test("close is idempotent, and ends connections in whatever state they are", async () => {

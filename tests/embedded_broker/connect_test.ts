@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "#assert";
 import { test } from "#test";
 import { Broker } from "../../broker/broker.ts";
-import { sameText } from "../../broker/same_text.ts";
+import { isSameText } from "../../broker/core.ts";
 import { memoryPair } from "../../transport/transport.ts";
 import { brokerTest } from "../support/broker_rig.ts";
 import { FakeClock } from "../support/fake_clock.ts";
@@ -102,7 +102,7 @@ brokerTest("S12-10 a frame before CONNECT is refused and does nothing", async ({
 brokerTest("S12-11 a second CONNECT is refused", async ({ connected }) => {
   const peer = await connected();
   await peer.write("CONNECT\naccept-version:1.2\nhost:h\n\n\0");
-  assertEquals((await peer.refusal()).get("message"), "connected already");
+  assertEquals((await peer.refusal()).get("message"), "already connected");
 });
 
 brokerTest("S12-12 server commands are refused", async ({ connected }) => {
@@ -276,22 +276,22 @@ brokerTest("AMB-05 CRLF is taken only from a client that said CONNECT with it", 
   }
 });
 
-test("`sameText()` is true for the same text alone", () => {
+test("`isSameText()` is true for the same text alone", () => {
   const texts = ["", "a", "aa", "b", "ab", "abab", "passcode", "passcodepasscode", "é", "\u00e9\0", "\0", "😀"];
   for (const given of texts) {
     for (const expected of texts) {
-      assertEquals(sameText(given, expected), given === expected, `${given} and ${expected}`);
+      assertEquals(isSameText(given, expected), given === expected, `${given} and ${expected}`);
     }
   }
-  for (const expected of ["", "a"]) assertEquals(sameText(undefined, expected), false);
+  for (const expected of ["", "a"]) assertEquals(isSameText(undefined, expected), false);
 });
 
-test("`sameText()` takes as long for a text that is wrong at once as for one that is right almost to its end", () => {
+test("`isSameText()` takes as long for a text that is wrong at once as for one that is right almost to its end", () => {
   const expected = "x".repeat(1 << 20);
   const time = (given: string) => {
     const times = Array.from({ length: 7 }, () => {
       const start = performance.now();
-      sameText(given, expected);
+      isSameText(given, expected);
       return performance.now() - start;
     });
     return Math.min(...times);

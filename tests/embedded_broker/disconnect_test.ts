@@ -48,7 +48,7 @@ brokerTest("S12-56 ERROR has message, content-type, content-length and a body th
     "content-type:text/plain",
     `content-length:${body.length}`,
   ]);
-  assertEquals(body, "SUBSCRIBE needs the header destination, as in destination:/queue/a\n");
+  assertEquals(body, "SUBSCRIBE needs the header destination, for example destination:/queue/a\n");
 });
 
 brokerTest("S12-57 unknown commands are errors", async ({ connected }) => {

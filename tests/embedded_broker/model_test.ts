@@ -150,7 +150,7 @@ async function converse(seed: number, steps: number): Promise<void> {
   for (const frame of left) settle(frame.text());
   assertEquals([...expected].filter((id) => !settled.has(id)), []);
   core.leave(heir.peer);
-  assertEquals(core.counts, { destinations: 0, messages: 0 });
+  assertEquals(core.stats, { destinations: 0, messages: 0 });
 }
 
 test("no message is lost or settled twice in 100 random conversations", async () => {

@@ -1,13 +1,13 @@
-/** What went out on a subscription of the embedded broker: spans of it are taken, given back, and joined again. */
+/** What went out on a subscription of the embedded broker: spans of it are claimed, given back, and joined again. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
-import { Outstanding, type Placed } from "../../broker/outstanding.ts";
+import { type Delivery, OutstandingDeliveries } from "../../broker/consumer.ts";
 
 /** So many deliveries of one subscription in mode client. */
-function sent(count: number): { outstanding: Outstanding<Placed>; deliveries: Placed[] } {
-  const outstanding = new Outstanding<Placed>(true);
+function sent(count: number): { outstanding: OutstandingDeliveries; deliveries: Delivery[] } {
+  const outstanding = new OutstandingDeliveries(true);
   const deliveries = Array.from({ length: count }, () => {
-    const delivery = { place: outstanding.nextPlace, open: true };
+    const delivery = { position: outstanding.nextPosition, isOpen: true } as Delivery;
     outstanding.add(delivery);
     return delivery;
   });
@@ -17,19 +17,19 @@ function sent(count: number): { outstanding: Outstanding<Placed>; deliveries: Pl
 test("spans that are given back are one again, in whichever order they come", () => {
   for (const order of [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]) {
     const { outstanding, deliveries } = sent(9);
-    const taken = [2, 5, 8].map((at) => outstanding.take(deliveries[at]!));
-    assertEquals(taken, [[{ first: 1, last: 3 }], [{ first: 4, last: 6 }], [{ first: 7, last: 9 }]]);
+    const claimed = [2, 5, 8].map((at) => outstanding.claim(deliveries[at]!));
+    assertEquals(claimed, [[{ first: 1, last: 3 }], [{ first: 4, last: 6 }], [{ first: 7, last: 9 }]]);
     assertEquals(deliveries.map((one) => outstanding.isOpen(one)), Array(9).fill(false));
-    for (const at of order) outstanding.reopen(taken[at]!);
-    assertEquals(outstanding.takeAll(), [{ first: 1, last: 9 }], `${order}`);
+    for (const at of order) outstanding.reopen(claimed[at]!);
+    assertEquals(outstanding.claimAll(), [{ first: 1, last: 9 }], `${order}`);
   }
 });
 
-test("what is taken ends with its delivery, and what comes after it stays open", () => {
+test("what is claimed ends with its delivery, and what comes after it stays open", () => {
   const { outstanding, deliveries } = sent(5);
-  outstanding.take(deliveries[1]!);
+  outstanding.claim(deliveries[1]!);
   assertEquals(deliveries.map((one) => outstanding.isOpen(one)), [false, false, true, true, true]);
   const settled: number[] = [];
-  outstanding.settle(outstanding.take(deliveries[3]!), ({ place }) => settled.push(place));
+  outstanding.remove(outstanding.claim(deliveries[3]!), ({ position }) => settled.push(position));
   assertEquals([settled, outstanding.size], [[3, 4], 3]);
 });

@@ -42,7 +42,7 @@ brokerTest("S12-31 a second SUBSCRIBE with an open id is an error", async ({ con
   const peer = await connected();
   await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
   const message = await refused(peer, "SUBSCRIBE\nid:0\ndestination:/queue/b\n\n\0");
-  assertEquals(message, "subscription is open already");
+  assertEquals(message, "subscription is already open");
   // Afterwards the id is free again, and another connection has ids of its own.
   const other = await connected();
   for (let i = 0; i < 3; i++) {

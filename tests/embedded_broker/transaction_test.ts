@@ -131,7 +131,7 @@ brokerTest("S12-51 a transaction has to be named, opened once, and open when it 
       ["BEGIN\n\n\0", "BEGIN has no transaction"],
       ["COMMIT\n\n\0", "COMMIT has no transaction"],
       ["ABORT\n\n\0", "ABORT has no transaction"],
-      ["BEGIN\ntransaction:t\n\n\0BEGIN\ntransaction:t\n\n\0", "transaction is open already"],
+      ["BEGIN\ntransaction:t\n\n\0BEGIN\ntransaction:t\n\n\0", "transaction is already open"],
       ["COMMIT\ntransaction:nosuch\n\n\0", "transaction is not open"],
       ["ABORT\ntransaction:nosuch\n\n\0", "transaction is not open"],
       [send("x", "transaction:nosuch\n"), "transaction is not open"],
