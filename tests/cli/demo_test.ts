@@ -51,7 +51,7 @@ for (const [what, deliver, code, [duplicated, disorder, foreign]] of DELIVERIES)
     const playing = play(server, deliver);
     const ended = await main(["demo", "--url", server.url, "--count", `${COUNT}`, "--destination", "/queue/a"], {
       print: (line) => void printed.push(line),
-      complain: (line) => void complaints.push(line),
+      printError: (line) => void complaints.push(line),
     });
     await playing;
     const text = printed.join("\n");
@@ -59,7 +59,7 @@ for (const [what, deliver, code, [duplicated, disorder, foreign]] of DELIVERIES)
     assertMatch(text, new RegExp(`^Duplicated +${duplicated}$`, "m"));
     assertMatch(text, new RegExp(`^Out of order +${disorder}$`, "m"));
     assertMatch(text, /^Lost +0$/m);
-    assertEquals(/^Of somebody else +(\d+)$/m.exec(text)?.[1], foreign === 0 ? undefined : `${foreign}`);
+    assertEquals(/^From other senders +(\d+)$/m.exec(text)?.[1], foreign === 0 ? undefined : `${foreign}`);
     assert(!text.includes("\x1b"), "what a broker calls itself is not for the terminal to obey");
     assertEquals(text.includes("once and in order"), code === 0);
   });
@@ -69,7 +69,7 @@ test("`demo` tells each tenth once", async () => {
   await withBroker({}, async (broker) => {
     const printed: string[] = [];
     const print = (line: string) => void printed.push(line);
-    assertEquals(await main(["demo", "--url", broker.url, "--count", "8000"], { print, complain: print }), 0);
+    assertEquals(await main(["demo", "--url", broker.url, "--count", "8000"], { print, printError: print }), 0);
     const tenths = printed.filter((line) => line.includes(" %:")).map((line) => Number.parseInt(line));
     assertEquals(tenths, [...new Set(tenths)].sort((a, b) => a - b));
     assertEquals([tenths.at(-1), tenths.length > 5], [100, true], printed.join("\n"));

@@ -47,7 +47,7 @@ for (const [name, answer] of ANSWERS) {
 
     const lines: string[] = [];
     const note = (line: string) => void lines.push(line);
-    const code = main(["demo", "--url", server.url], { print: note, complain: note });
+    const code = main(["demo", "--url", server.url], { print: note, printError: note });
     await (await server.accept()).write(answer);
     assertEquals(await code, 1);
     assertEquals(lines.length, 1, JSON.stringify(lines));
@@ -59,7 +59,7 @@ clientTest("the name of a server is printed without its control characters", asy
   const server = await rig.server();
   const lines: string[] = [];
   const note = (line: string) => void lines.push(line);
-  const code = main(["demo", "--url", server.url, "--count", "1"], { print: note, complain: note });
+  const code = main(["demo", "--url", server.url, "--count", "1"], { print: note, printError: note });
   const producer = await server.welcome("1.2", `server:RabbitMQ/3.10.8 ${EVIL}\n`);
   const consumer = await server.welcome("1.2", `server:RabbitMQ/3.10.8 ${EVIL}\n`);
   const id = (await confirm(consumer, "SUBSCRIBE")).get("id")!;
