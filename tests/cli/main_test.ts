@@ -1,4 +1,4 @@
-/** The command line: exit codes, and one line for what went wrong that says what to do. */
+/** The command line: exit codes, and one line that says what went wrong and what to do. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "#assert";
 import { test } from "#test";
 import { main } from "../../cli/main.ts";
@@ -22,7 +22,7 @@ async function call(args: string[], signal?: AbortSignal): Promise<Outcome> {
 
 const SECRET = "hunter2";
 
-/** What is called, the exit code, and what the only line says. */
+/** The arguments, the exit code, and what the only line on standard error says. */
 const MISTAKES: [args: string[], code: number, says: RegExp][] = [
   [[], 2, /^stompy: no command given, use demo or broker; see --help$/],
   [["foo"], 2, /unknown command foo, use demo or broker; see --help/],
@@ -47,7 +47,7 @@ const MISTAKES: [args: string[], code: number, says: RegExp][] = [
 
 for (const [args, code, says] of MISTAKES) {
   test(
-    `\`${args.join(" ").replace(SECRET, "…")}\` ends with ${code} and says why in one line`.replace(/[^ -~…]/g, "?"),
+    `\`${args.join(" ").replace(SECRET, "…")}\` exits with ${code} and says why in one line`.replace(/[^ -~…]/g, "?"),
     async () => {
       const outcome = await call(args);
       assertEquals(outcome.code, code, outcome.complaints.join());
@@ -60,7 +60,7 @@ for (const [args, code, says] of MISTAKES) {
   );
 }
 
-test("`--help` prints the commands and the exit codes, wherever it stands", async () => {
+test("`--help` prints the commands and the exit codes at any position", async () => {
   for (const args of [["--help"], ["help"], ["demo", "--help"], ["broker", "--port", "1", "--help"]]) {
     const { code, printed, complaints } = await call(args);
     assertEquals([code, complaints], [0, []]);
@@ -70,7 +70,7 @@ test("`--help` prints the commands and the exit codes, wherever it stands", asyn
   }
 });
 
-test("`broker` on a port that is taken says so, and what to do", async () => {
+test("`broker` on a port in use suggests `--port 0`", async () => {
   await withBroker({}, async ({ port }) => {
     const { code, complaints } = await call(["broker", "--port", String(port)]);
     assertEquals(code, 1);
@@ -81,7 +81,7 @@ test("`broker` on a port that is taken says so, and what to do", async () => {
   });
 });
 
-test("`demo` on a broker that refuses the login says what the broker said, and where the login goes", async () => {
+test("`demo` with a refused login prints the reason of the broker and suggests to check `--url`", async () => {
   await withBroker({ login: "me", passcode: SECRET }, async ({ port }) => {
     const { code, complaints } = await call(["demo", "--url", `stomp://me:x${SECRET}@127.0.0.1:${port}`]);
     assertEquals(code, 1);

@@ -1,10 +1,10 @@
-/** What went out on a subscription of the embedded broker: spans of it are claimed, given back, and joined again. */
+/** `OutstandingDeliveries`: claims of transactions, as spans. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
 import { type Delivery, OutstandingDeliveries } from "../../broker/consumer.ts";
 
-/** So many deliveries of one subscription in mode client. */
-function sent(count: number): { outstanding: OutstandingDeliveries; deliveries: Delivery[] } {
+/** Adds that many deliveries to a subscription in mode client. */
+function deliver(count: number): { outstanding: OutstandingDeliveries; deliveries: Delivery[] } {
   const outstanding = new OutstandingDeliveries(true);
   const deliveries = Array.from({ length: count }, () => {
     const delivery = { position: outstanding.nextPosition, isOpen: true } as Delivery;
@@ -14,9 +14,9 @@ function sent(count: number): { outstanding: OutstandingDeliveries; deliveries: 
   return { outstanding, deliveries };
 }
 
-test("spans that are given back are one again, in whichever order they come", () => {
+test("`OutstandingDeliveries.reopen()` merges spans in any order", () => {
   for (const order of [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]) {
-    const { outstanding, deliveries } = sent(9);
+    const { outstanding, deliveries } = deliver(9);
     const claimed = [2, 5, 8].map((at) => outstanding.claim(deliveries[at]!));
     assertEquals(claimed, [[{ first: 1, last: 3 }], [{ first: 4, last: 6 }], [{ first: 7, last: 9 }]]);
     assertEquals(deliveries.map((one) => outstanding.isOpen(one)), Array(9).fill(false));
@@ -25,8 +25,8 @@ test("spans that are given back are one again, in whichever order they come", ()
   }
 });
 
-test("what is claimed ends with its delivery, and what comes after it stays open", () => {
-  const { outstanding, deliveries } = sent(5);
+test("`OutstandingDeliveries.claim()` leaves later deliveries open", () => {
+  const { outstanding, deliveries } = deliver(5);
   outstanding.claim(deliveries[1]!);
   assertEquals(deliveries.map((one) => outstanding.isOpen(one)), [false, false, true, true, true]);
   const settled: number[] = [];

@@ -1,4 +1,4 @@
-/** The order of the broker's queues, whatever comes back to them when. */
+/** `Queue`: the order of messages, the turns of consumers, and the bytes in use. */
 import { assert, assertEquals } from "#assert";
 import { test } from "#test";
 import { type Entry, Queue, type QueueConsumer, type QueueOwner } from "../../broker/queue.ts";
@@ -31,7 +31,7 @@ function message(id: number | string): StoredMessage {
   return new StoredMessage(String(id), {}, new Uint8Array(0));
 }
 
-test("consumers take turns; one that is not ready is passed over once and waits to be woken", () => {
+test("`Queue.dispatch()` gives each consumer its turn and skips one that is not ready until `wake()`", () => {
   const queue = new Queue("q", OWNER);
   const consumers = [new TestConsumer(), new TestConsumer(), new TestConsumer()];
   for (const consumer of consumers) queue.addConsumer(consumer);
@@ -48,7 +48,7 @@ test("consumers take turns; one that is not ready is passed over once and waits 
   assertEquals(consumers.map(({ ids }) => ids), ["0 2 4", "6", "1 3 5"]);
 });
 
-test("a consumer that leaves gets nothing more, and cannot be woken", () => {
+test("`Queue.removeConsumer()` ends deliveries, also after `wake()`", () => {
   const queue = new Queue("q", OWNER);
   const [one, two] = [new TestConsumer(), new TestConsumer()];
   queue.addConsumer(one);
@@ -61,8 +61,8 @@ test("a consumer that leaves gets nothing more, and cannot be woken", () => {
   assertEquals([one.ids, two.ids], ["", "1 2"]);
 });
 
-test("what comes back takes its old place, in whatever order it comes", () => {
-  // A small generator of our own: the same numbers in every run.
+test("`Queue.requeue()` restores the old positions in any order", () => {
+  // Repeats the same numbers in every run.
   let seed = 42;
   const random = (below: number) => (seed = (seed * 1103515245 + 12345) % 2 ** 31) % below;
   const queue = new Queue("q", OWNER);
@@ -82,7 +82,7 @@ test("what comes back takes its old place, in whatever order it comes", () => {
       assert(entry!.isRedelivered);
       waiting.add(Number(entry!.message.id));
     } else if (waiting.size > 0) {
-      // One, and it must be the first of those that wait.
+      // Ready for one message, which must be the first of those that wait.
       const before = consumer.delivered.length;
       Object.defineProperty(consumer, "isReady", {
         get: () => consumer.delivered.length === before,
@@ -100,7 +100,7 @@ test("what comes back takes its old place, in whatever order it comes", () => {
   assertEquals(queue.messages, waiting.size);
 });
 
-test("bytes and messages are counted until they are settled; when the queue closes, those that wait are dropped", () => {
+test("`Queue` counts messages until `remove()`, and `close()` drops those that are queued", () => {
   let kept = 0;
   const queue = new Queue(undefined, { schedule: () => {}, addBytes: (bytes) => void (kept += bytes) });
   const consumer = new TestConsumer();
@@ -112,7 +112,7 @@ test("bytes and messages are counted until they are settled; when the queue clos
   assertEquals(queue.messages, 2);
   queue.requeue(consumer.delivered[1]!);
   queue.close();
-  // What is out is still held by somebody, and counts until it comes back.
+  // A delivered message counts until it is requeued.
   assertEquals([queue.messages, kept > 0], [1, true]);
   queue.requeue(consumer.delivered[2]!);
   assertEquals([queue.messages, queue.bytes, kept], [0, 0, 0]);
@@ -120,7 +120,7 @@ test("bytes and messages are counted until they are settled; when the queue clos
   assert(queue.isUnused);
 });
 
-test("a message in several queues counts once, until the last of them is done with it", () => {
+test("`StoredMessage` in several queues counts once until the last of them drops it", () => {
   let kept = 0;
   const owner: QueueOwner = { schedule: () => {}, addBytes: (bytes) => void (kept += bytes) };
   const one = new StoredMessage("1", {}, new Uint8Array(100_000));
