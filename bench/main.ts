@@ -7,7 +7,7 @@ import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { BROKER_NAMES } from "../tests/brokers/rig/mod.ts";
+import { BROKER_NAMES } from "../tests/brokers/harness/mod.ts";
 import { run } from "../tests/support/process.ts";
 import { inRoot } from "../tests/support/project.ts";
 import { type Runtime, RUNTIMES } from "../tests/support/runtime.ts";

@@ -13,7 +13,7 @@ import {
   type RealBroker,
   startActivemq,
   startRabbitmq,
-} from "../tests/brokers/rig/mod.ts";
+} from "../tests/brokers/harness/mod.ts";
 import { run } from "../tests/support/process.ts";
 import { inRoot } from "../tests/support/project.ts";
 import { findStompPy } from "../tests/support/python.ts";

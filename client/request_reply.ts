@@ -92,7 +92,7 @@ export class PendingRequests {
     const id = `${this.#prefix}-${++this.#count}`;
     const reply = new Promise<Message>((resolve, reject) => this.#waiting.set(id, { destination, resolve, reject }));
     reply.catch(() => {}); // it may fail before anybody waits, or after
-    const replied = session.awaitReply(); // it may stand behind the messages of whoever asks
+    const replied = session.gate.awaitReply(); // it may stand behind the messages of whoever asks
     try {
       const sent = this.#owner.send(destination, body, {
         ...options,
@@ -151,7 +151,7 @@ export class PendingRequests {
     if (family === "rabbitmq") {
       // RabbitMQ subscribes to it by itself, under its own name, and refuses a SUBSCRIBE.
       const address = `/temp-queue/${name}`;
-      session.expect({ id: address, destination: address, deliver });
+      session.subscriptions.expect({ id: address, destination: address, deliver });
       return { session, address, ready: Promise.resolve() };
     }
     // ActiveMQ, and the embedded broker, know temporary queues; elsewhere a name that nobody else has does as well.
@@ -161,7 +161,7 @@ export class PendingRequests {
       command: "SUBSCRIBE",
       headers: { id: name, destination: address, ack: "auto" },
     });
-    const ready = session.subscribe({ id: name, destination: address, deliver }, frame).then(() => {});
+    const ready = session.subscriptions.subscribe({ id: name, destination: address, deliver }, frame).then(() => {});
     ready.catch(() => {
       if (this.#queue?.session === session) this.#queue = undefined; // the next request tries again
     });

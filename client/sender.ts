@@ -174,7 +174,7 @@ class FastMessage implements OutgoingMessage, SendParts {
   }
 
   confirm(session: Session, waiter: ReceiptWaiter): string {
-    return session.confirmFast(this, waiter);
+    return session.sender.confirmFast(this, waiter);
   }
 
   write(session: Session): Promise<void> | undefined {
@@ -224,7 +224,7 @@ class FrameMessage implements OutgoingMessage {
   }
 
   confirm(session: Session, waiter: ReceiptWaiter): string {
-    return session.confirm(this.frameFor(session), waiter);
+    return session.sender.confirm(this.frameFor(session), waiter);
   }
 
   write(session: Session): Promise<void> | undefined {

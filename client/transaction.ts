@@ -55,7 +55,7 @@ class SendReceipts implements ReceiptWaiter {
   /** Sends a SEND and waits for its receipt. */
   confirm(session: Session, frame: Frame): void {
     this.#session = session;
-    this.#open.add(session.confirm(frame, this));
+    this.#open.add(session.sender.confirm(frame, this));
   }
 
   /** Resolves when all have come; rejects with the first failure. */
@@ -68,7 +68,7 @@ class SendReceipts implements ReceiptWaiter {
 
   /** Waits for none of them any more. */
   giveUp(): void {
-    for (const id of this.#open) this.#session?.giveUp(id);
+    for (const id of this.#open) this.#session?.sender.giveUp(id);
     this.#open.clear();
   }
 
@@ -258,7 +258,7 @@ export class Transaction {
     const left = beginSteps(wait, this.#owner.timeout);
     const refused = command === "COMMIT" ? this.#receipts.failure : undefined;
     this.#receipts.isPostponed = false;
-    const answered = session.endTransaction(refused ? "ABORT" : command, this.id, headers, left()); // may throw
+    const answered = session.transactions.end(refused ? "ABORT" : command, this.id, headers, left()); // may throw
     this.#over = true;
     this.#onEnd();
     let isDone = false;
@@ -371,7 +371,7 @@ export class Transactions {
     for (;;) {
       const session = await this.#owner.reconnector.ready("begin transaction", left());
       try {
-        await session.begin(id, headers, left());
+        await session.transactions.begin(id, headers, left());
         return session;
       } catch (error) {
         // One that the broker refuses is refused for certain once nothing else is open.

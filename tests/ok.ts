@@ -1,6 +1,6 @@
 /**
- * `deno task ok`: all gates that a change must pass. Every gate runs, even after one has failed, and the last line names
- * those that failed.
+ * The program behind `deno task ok`: every gate that a change must pass. All gates run even if one fails, and the last
+ * line names those that did not pass.
  *
  * @module
  */
@@ -9,9 +9,11 @@ import { parseArgs } from "node:util";
 import { run } from "./support/process.ts";
 import { inRoot, readJson, ROOT } from "./support/project.ts";
 
-/** A gate: the calls of Deno that must succeed, and whether their output is shown as it comes. */
+/** A gate that a change must pass. */
 interface Gate {
+  /** The arguments of each call of Deno. */
   calls: string[][];
+  /** Whether it prints its progress. Default `false`. */
   inherit?: boolean;
 }
 
@@ -20,17 +22,17 @@ const entries = Object.values(readJson("deno.json")["exports"] as Record<string,
 const GATES: Record<string, Gate> = {
   format: { calls: [["fmt", "--check"]] },
   lint: { calls: [["lint"]] },
-  // One call for each entry: all that an entry exports must be documented, with types that the same entry exports.
+  // Each entry by itself: what it exports must be documented and use only types that it exports as well.
   documentation: { calls: entries.map((entry) => ["doc", "--lint", entry]) },
   publishing: { calls: [["publish", "--dry-run", "--allow-dirty"]] },
-  // The tests also check types and the examples of the documentation.
+  // The tests check the types and the examples of the documentation.
   tests: { calls: [["run", "--allow-all", inRoot("tests/run.ts")]], inherit: true },
 };
 
 const { values } = parseArgs({
   allowNegative: true,
   options: {
-    tests: { type: "boolean", default: true }, // `--no-tests` saves time after the tests have just run.
+    tests: { type: "boolean", default: true }, // `--no-tests` is for when the tests have just run.
   },
 });
 
@@ -47,5 +49,5 @@ for (const [name, { calls, inherit }] of Object.entries(GATES)) {
   if (failures.length > 0) failed.push(name);
   if (!inherit) console.log(`${name}: ${failures.join("\n") || "fine"}`);
 }
-console.log(failed.length === 0 ? "ok: every gate passes" : `not ok: ${failed.join(", ")}`);
+console.log(failed.length === 0 ? "ok: all gates passed" : `not ok: ${failed.join(", ")}`);
 process.exitCode = failed.length === 0 ? 0 : 1;

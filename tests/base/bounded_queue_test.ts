@@ -4,7 +4,7 @@ import { StompError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
 import { BoundedQueue, type Meter, type QueueFill } from "../../base/bounded_queue.ts";
 import { test } from "#test";
-import { clientTest, frame, openSession, settle, subscribed, Watcher } from "../support/client_rig.ts";
+import { clientTest, frame, openSession, settle, subscribed, Watcher } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
 
@@ -249,7 +249,7 @@ clientTest("the consumer of a full queue can await what it sends, and more: its 
 clientTest("an answer that is given up is not read for any more", async (rig) => {
   const { session, peer } = await openSession(rig);
   const consumer = {};
-  session.hold(consumer);
+  session.gate.close(consumer);
   assertEquals(session.paused, true);
   const abort = new AbortController();
   const waiting = [
@@ -260,14 +260,14 @@ clientTest("an answer that is given up is not read for any more", async (rig) =>
   assertEquals(session.paused, false);
   abort.abort(new Error("enough"));
   for (const call of waiting) await assertRejects(() => call, Error, "enough");
-  session.hold({});
+  session.gate.close({});
   assertEquals(session.paused, true);
   const again = session.request(frame("BEGIN", { transaction: "c" }));
   assertEquals(session.paused, false);
   await confirm(peer);
   await again;
   assertEquals(session.paused, true);
-  session.release(consumer);
+  session.gate.open(consumer);
   assertEquals(session.paused, true); // the other one has enough still
 });
 
@@ -329,7 +329,7 @@ clientTest("while nothing is read heart-beats are sent, and the broker is not de
     "1.2",
     "heart-beat:1000,1000\n",
   );
-  session.hold({});
+  session.gate.close({});
   for (let second = 0; second < 60; second++) {
     clock.pass(1000);
     await settle();

@@ -2,7 +2,7 @@
  * RabbitMQ in a memory alarm: it reads nothing more of a connection that sends, and says nothing of it.
  */
 import { assert, assertEquals } from "#assert";
-import { Watcher } from "../support/client_rig.ts";
+import { Watcher } from "../support/client_harness.ts";
 import { eventually, once } from "./support.ts";
 
 once("a broker that has stopped reading is told, and when it reads again", {

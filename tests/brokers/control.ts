@@ -1,12 +1,12 @@
 /**
- * What the process of the rig and those of the tests say to each other: what there is to test in environment variables,
+ * What the process of the harness and those of the tests say to each other: what there is to test in environment variables,
  * and over HTTP that a broker be killed and started. The tests run in other processes, in other runtimes even.
  *
  * @module
  */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { RabbitmqBroker, RealBroker } from "./rig/mod.ts";
+import type { RabbitmqBroker, RealBroker } from "./harness/mod.ts";
 
 /** The variables in which `main.ts` says what there is to test against. */
 export const VARIABLES = {
@@ -24,7 +24,7 @@ export const VARIABLES = {
  */
 export type ControlAction = "kill" | "restart" | "binary" | "text" | "alarm" | "calm";
 
-/** The listening end, beside the rig. */
+/** The listening end, beside the harness. */
 export interface Control extends AsyncDisposable {
   /** Where to ask. */
   readonly url: string;

@@ -175,7 +175,7 @@ everywhere("a message that is refused is delivered again at once, or dropped", {
 everywhere("a message that is refused goes to the dead letter queue, or is dropped", {
   broker: "activemq",
   versions: ["1.1", "1.2"],
-  own: true, // the name of that queue is in the rig's configuration
+  own: true, // the name of that queue is in the harness's configuration
   async fn({ connect, queue }) {
     const stomp = await connect();
     const destination = queue();

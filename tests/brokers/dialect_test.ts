@@ -6,13 +6,13 @@ import type { PortableSendOptions, PortableSubscribeOptions } from "../../dialec
 import { UnsupportedByBrokerError } from "../../base/errors.ts";
 import type { Stomp } from "../../client/stomp.ts";
 import type { SendOptions, SubscribeOptions } from "../../client/options.ts";
-import { PRIORITY_QUEUES } from "./rig/activemq.ts";
+import { PRIORITY_QUEUES } from "./harness/activemq.ts";
 import {
   type BrokerName,
   delay,
   eventually,
+  type Harness,
   once,
-  type Rig,
   take,
   takeTexts,
   takeTextsUntilMark,
@@ -20,7 +20,7 @@ import {
 } from "./support.ts";
 
 /** A test of what the broker does, or an option that it must refuse. */
-type Cell = ((rig: Rig) => Promise<void>) | { refused: SendOptions | SubscribeOptions };
+type Cell = ((harness: Harness) => Promise<void>) | { refused: SendOptions | SubscribeOptions };
 
 /** The options. Those of `dialect.ts` are all here, or this does not compile. */
 type Option = keyof PortableSendOptions | keyof PortableSubscribeOptions | "contentLength" | "queue arguments";
@@ -31,8 +31,8 @@ const CELLS: Record<Option, Record<BrokerName, Cell>> = {
   persistent: { rabbitmq: persistent, activemq: persistent }, // that it survives a restart is in restart_test.ts
   expires: { rabbitmq: expires, activemq: expires },
   priority: {
-    rabbitmq: (rig) => priority(rig, rig.queue(), { "x-max-priority": "9" }),
-    activemq: (rig) => priority(rig, rig.queue(PRIORITY_QUEUES), {}),
+    rabbitmq: (harness) => priority(harness, harness.queue(), { "x-max-priority": "9" }),
+    activemq: (harness) => priority(harness, harness.queue(PRIORITY_QUEUES), {}),
   },
   delay: { rabbitmq: { refused: { delay: 1000 } }, activemq: delayed },
   replyTo: { rabbitmq: replyTo, activemq: replyTo },
@@ -58,20 +58,20 @@ for (const [option, cells] of Object.entries(CELLS) as [Option, Record<BrokerNam
       broker,
       versions: VERSIONS,
       own: true, // for the priority of ActiveMQ's queues, and for its scheduler
-      fn: typeof cell === "function" ? cell : (rig) => refuses(rig, option, refused!),
+      fn: typeof cell === "function" ? cell : (harness) => refuses(harness, option, refused!),
     });
   }
 }
 
 once("prefetch is refused in mode auto, where nothing is counted", {
   versions: VERSIONS,
-  fn: (rig) => refuses(rig, "prefetch", { prefetch: 3 }),
+  fn: (harness) => refuses(harness, "prefetch", { prefetch: 3 }),
 });
 
 once("a durable subscription of a client without an id is refused", {
   broker: "activemq",
   versions: VERSIONS,
-  fn: (rig) => refuses(rig, "durable", { durable: "nobody's" }),
+  fn: (harness) => refuses(harness, "durable", { durable: "nobody's" }),
 });
 
 once("`deleteDurable` is refused where the broker would keep the durable subscription", {
@@ -96,7 +96,7 @@ once("options that ask for nothing are taken by every broker", async ({ connect,
   assertEquals(await takeTexts(subscription, 1), ["one"]);
 });
 
-async function refuses({ connect, queue, broker }: Rig, option: string, options: object): Promise<void> {
+async function refuses({ connect, queue, broker }: Harness, option: string, options: object): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const call = () =>
@@ -110,7 +110,7 @@ async function refuses({ connect, queue, broker }: Rig, option: string, options:
   assertEquals(await takeTextsUntilMark(stomp, await stomp.subscribe(destination)), []);
 }
 
-async function persistent({ connect, queue }: Rig): Promise<void> {
+async function persistent({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   await stomp.send(destination, "kept", { persistent: true });
@@ -119,7 +119,7 @@ async function persistent({ connect, queue }: Rig): Promise<void> {
   assertEquals(message!.text(), "kept");
 }
 
-async function expires({ connect, queue }: Rig): Promise<void> {
+async function expires({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   await stomp.send(destination, "soon over", { expires: 150 });
@@ -131,7 +131,7 @@ async function expires({ connect, queue }: Rig): Promise<void> {
   assertEquals(await takeTextsUntilMark(stomp, subscription), ["good for long"]);
 }
 
-async function priority({ connect }: Rig, destination: string, headers: Record<string, string>): Promise<void> {
+async function priority({ connect }: Harness, destination: string, headers: Record<string, string>): Promise<void> {
   const stomp = await connect();
   for (const [text, priority] of [["low", 1], ["normal", undefined], ["high", 8]] as const) {
     await stomp.send(destination, text, { headers, ...(priority !== undefined && { priority }) });
@@ -145,7 +145,7 @@ async function priority({ connect }: Rig, destination: string, headers: Record<s
   assertEquals(texts.toSorted(), ["high", "low", "normal"]);
 }
 
-async function delayed({ connect, queue }: Rig): Promise<void> {
+async function delayed({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const subscription = await stomp.subscribe(destination);
@@ -156,7 +156,7 @@ async function delayed({ connect, queue }: Rig): Promise<void> {
   assertGreater(performance.now() - begun, 600);
 }
 
-async function replyTo({ connect, queue }: Rig): Promise<void> {
+async function replyTo({ connect, queue }: Harness): Promise<void> {
   const asking = await connect();
   const answering = await connect();
   const [questions, answers] = [queue(), queue()];
@@ -169,7 +169,7 @@ async function replyTo({ connect, queue }: Rig): Promise<void> {
   assertEquals(await takeTexts(replies, 1), ["two"]);
 }
 
-async function correlationId({ connect, queue }: Rig): Promise<void> {
+async function correlationId({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   await stomp.send(destination, "one", { correlationId: "id: 1" });
@@ -179,7 +179,7 @@ async function correlationId({ connect, queue }: Rig): Promise<void> {
 }
 
 /** Exactly as many are out as were asked for; one that is acknowledged makes room for one. */
-async function prefetch({ connect, queue }: Rig): Promise<void> {
+async function prefetch({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   for (let n = 1; n <= 8; n++) await stomp.send(destination, `${n}`);
@@ -200,7 +200,7 @@ async function prefetch({ connect, queue }: Rig): Promise<void> {
   assertEquals(await takeTexts(other, 3), ["6", "7", "8"]);
 }
 
-async function durable({ connect, topic, version }: Rig): Promise<void> {
+async function durable({ connect, topic, version }: Harness): Promise<void> {
   const destination = topic();
   const name = `durable ${destination}`;
   // In 1.0 ActiveMQ forgets only what is called as the client is.
@@ -237,7 +237,7 @@ async function durable({ connect, topic, version }: Rig): Promise<void> {
   });
 }
 
-async function selector({ connect, queue }: Rig): Promise<void> {
+async function selector({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   for (const [text, colour, size] of [["a", "red", "5"], ["b", "blue", "7"], ["c", "red", "9"]] as const) {
@@ -250,7 +250,7 @@ async function selector({ connect, queue }: Rig): Promise<void> {
   assertEquals(await takeTextsUntilMark(stomp, rest), ["a", "b"]);
 }
 
-async function exclusive({ connect, queue }: Rig): Promise<void> {
+async function exclusive({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const first = await stomp.subscribe(destination, { exclusive: true });
@@ -263,7 +263,7 @@ async function exclusive({ connect, queue }: Rig): Promise<void> {
   assertEquals(await takeTexts(second, 1), ["next"]);
 }
 
-async function textOnActivemq({ connect, queue }: Rig): Promise<void> {
+async function textOnActivemq({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const subscription = await stomp.subscribe(destination);
@@ -282,7 +282,7 @@ async function textOnActivemq({ connect, queue }: Rig): Promise<void> {
   assertEquals(more.map((message) => "content-length" in message.headers), [false, true]);
 }
 
-async function textOnRabbitmq({ connect, queue }: Rig): Promise<void> {
+async function textOnRabbitmq({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const subscription = await stomp.subscribe(destination);
@@ -290,7 +290,7 @@ async function textOnRabbitmq({ connect, queue }: Rig): Promise<void> {
   assertEquals(await takeTexts(subscription, 1), ["text ☃"]);
 }
 
-async function queueArguments({ connect, queue }: Rig): Promise<void> {
+async function queueArguments({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const headers = { "x-queue-type": "quorum", "durable": "true", "auto-delete": "false" };
@@ -312,7 +312,7 @@ async function queueArguments({ connect, queue }: Rig): Promise<void> {
   assertEquals(await takeTexts(last, 2), ["two", "three"]);
 }
 
-async function ignoredArguments({ connect, queue }: Rig): Promise<void> {
+async function ignoredArguments({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const headers = { "x-queue-type": "quorum" };

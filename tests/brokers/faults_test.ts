@@ -5,16 +5,16 @@ import { assertEquals, assertGreater, assertMatch } from "#assert";
 import { run } from "../chaos/ledger.ts";
 import { drawFault } from "../chaos/proxy.ts";
 import { type Fault, FaultProxy, seededRandom } from "../support/fault_proxy.ts";
-import { Watcher } from "../support/client_rig.ts";
+import { Watcher } from "../support/client_harness.ts";
 import { onSleepyMachine } from "../support/sleep.ts";
-import { delay, everywhere, type Rig, takeTextsUntilMark } from "./support.ts";
+import { delay, everywhere, type Harness, takeTextsUntilMark } from "./support.ts";
 
 /** Not over TLS, where the proxy's address is not the certificate's. */
 const TCP = ["stomp"];
 
 /** A proxy in front of the broker, and the URL that leads through it. */
 async function behindProxy(
-  { url }: Rig,
+  { url }: Harness,
   plan?: (connection: number) => Fault,
 ): Promise<{ proxy: FaultProxy; through: string }> {
   const { hostname, port } = new URL(url.replace(/^[^:]+/, "http"));
@@ -26,9 +26,9 @@ everywhere("nothing is lost when connections are cut at any byte", {
   transports: TCP,
   versions: ["1.2"],
   timeout: 60_000,
-  async fn(rig) {
+  async fn(harness) {
     // Each connection lives a little longer than the one before it, so that the cut moves through the frames.
-    const { proxy, through } = await behindProxy(rig, (connection) => ({
+    const { proxy, through } = await behindProxy(harness, (connection) => ({
       cut: {
         direction: connection % 2 === 0 ? "up" : "down",
         after: 200 + connection * 61,
@@ -38,8 +38,8 @@ everywhere("nothing is lost when connections are cut at any byte", {
     await using _ = proxy;
     const report = await run({
       producerUrl: through,
-      consumerUrl: rig.url,
-      destination: rig.queue(),
+      consumerUrl: harness.url,
+      destination: harness.queue(),
       count: 60,
       inFlight: 5,
       consumers: 1,
@@ -55,17 +55,17 @@ everywhere("nothing is lost behind a proxy that misbehaves at random", {
   transports: TCP,
   versions: ["1.2"],
   timeout: 60_000,
-  async fn(rig) {
+  async fn(harness) {
     const seed = Math.floor(Math.random() * 2 ** 32);
     console.log(`  seed ${seed}`); // what it takes to see a failure again
     const random = seededRandom(seed);
     let bad = true;
-    const { proxy, through } = await behindProxy(rig, () => bad ? drawFault(random) : {});
+    const { proxy, through } = await behindProxy(harness, () => bad ? drawFault(random) : {});
     await using _ = proxy;
     const report = await run({
       producerUrl: through,
       consumerUrl: through,
-      destination: rig.queue(),
+      destination: harness.queue(),
       count: 1000,
       send: { persistent: true },
       // RabbitMQ takes no heart-beat below a second.
@@ -90,11 +90,14 @@ everywhere("nothing is lost behind a proxy that misbehaves at random", {
 everywhere("frames that arrive byte by byte are the same frames, and a silence is found out", {
   transports: TCP,
   versions: ["1.2"],
-  async fn(rig) {
-    const { proxy, through } = await behindProxy(rig, (connection) => connection === 1 ? { singleBytes: true } : {});
+  async fn(harness) {
+    const { proxy, through } = await behindProxy(
+      harness,
+      (connection) => connection === 1 ? { singleBytes: true } : {},
+    );
     await using _ = proxy;
-    const destination = rig.queue();
-    const stomp = await rig.connect({ url: through, heartbeat: 1000, reconnect: { delay: 10, maxDelay: 100 } });
+    const destination = harness.queue();
+    const stomp = await harness.connect({ url: through, heartbeat: 1000, reconnect: { delay: 10, maxDelay: 100 } });
     const subscription = await stomp.subscribe(destination);
     await stomp.send(destination, "héllo\0wörld", { headers: { "na:me": "a\nb" } });
     const message = await subscription.take({ timeout: 8000 });
@@ -113,13 +116,13 @@ everywhere("after a sleep the broker answers a probe, and open transactions stay
   versions: ["1.1", "1.2"],
   transports: TCP,
   timeout: 60_000,
-  async fn(rig) {
-    const { proxy, through } = await behindProxy(rig);
+  async fn(harness) {
+    const { proxy, through } = await behindProxy(harness);
     await using _ = proxy;
-    const destination = rig.queue();
+    const destination = harness.queue();
     await onSleepyMachine(async (sleep) => {
       // Only a probe finds out within a minute.
-      const stomp = await rig.connect({
+      const stomp = await harness.connect({
         url: through,
         heartbeat: { send: 1000, receive: 60_000 },
         heartbeatTolerance: { probe: 700 },

@@ -7,7 +7,7 @@ import { inspect } from "node:util";
 import { BrokerErrorResponse, ConnectionError, StompError } from "../../base/errors.ts";
 import { Stomp } from "../../client/stomp.ts";
 import type { TlsOptions } from "../../transport/transport.ts";
-import { OTHER_HOST } from "./rig/rabbitmq.ts";
+import { OTHER_HOST } from "./harness/rabbitmq.ts";
 import {
   type BrokerDetails,
   type BrokerName,

@@ -15,7 +15,7 @@ import { canReachJsr, findBun, findDeno, findNode, type FoundRuntime, installPac
 import { type Failure, runFile } from "../support/suite.ts";
 import { writeImportMapWithoutJsr } from "../support/types.ts";
 import { listenForControl, VARIABLES } from "./control.ts";
-import { detailsOf } from "./rig/broker.ts";
+import { detailsOf } from "./harness/broker.ts";
 import {
   adviceFor,
   BROKER_NAMES,
@@ -25,7 +25,7 @@ import {
   type RealBroker,
   startActivemq,
   startRabbitmq,
-} from "./rig/mod.ts";
+} from "./harness/mod.ts";
 
 const HELP = `deno task test:brokers [options] [test file…]
 
@@ -101,7 +101,9 @@ async function startBrokers({ broker: names, install }: Options, failures: Failu
     try {
       if (wanted.includes(name) && missingFor(name).length > 0) throw new Error(adviceFor(name));
       const broker = await START[name]({ say, maxBodyBytes: MAX_BODY_BYTES });
-      const how = broker.rig ? `started in ${((performance.now() - begun) / 1000).toFixed(1)} s` : "running already";
+      const how = broker.harness
+        ? `started in ${((performance.now() - begun) / 1000).toFixed(1)} s`
+        : "running already";
       say(`${name}: ${how}, ${Object.keys(broker.urls).join(", ")}`);
       return broker;
     } catch (error) {
@@ -216,7 +218,7 @@ if (options.help) {
 } else {
   const folder = makeFolder("brokers");
   const remove = () => rmSync(folder, { recursive: true, force: true });
-  // The brokers end with this process in any case: the rig sees to that.
+  // The brokers end with this process in any case: the harness sees to that.
   for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
     process.once(signal, () => {
       endAll();

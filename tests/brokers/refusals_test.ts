@@ -7,7 +7,7 @@ import { AcknowledgeError, BrokerErrorResponse, ConnectionError, SubscriptionErr
 import { Frame } from "../../codec/frame.ts";
 import { openSocket } from "../../session/open_socket.ts";
 import { Stomp } from "../../client/stomp.ts";
-import { type BrokerName, eventually, once, type Rig, take, takeTexts, VERSIONS } from "./support.ts";
+import { type BrokerName, eventually, type Harness, once, take, takeTexts, VERSIONS } from "./support.ts";
 
 /** Whether the broker closes the connection after its ERROR. */
 type Closes = Partial<Record<BrokerName, boolean>>;
@@ -25,22 +25,22 @@ function refused(
     own?: boolean;
     versions?: readonly ("1.0" | "1.1" | "1.2")[];
   },
-  call: (stomp: Stomp, rig: Rig) => Promise<unknown>,
+  call: (stomp: Stomp, harness: Harness) => Promise<unknown>,
 ): void {
   for (const [broker, isClosed] of Object.entries(closes) as [BrokerName, boolean][]) {
     once(name, {
       broker,
       own,
       versions: versions ?? VERSIONS,
-      async fn(rig) {
-        const [stomp, other] = [await rig.connect({ reconnect: {} }), await rig.connect()];
-        const [mine, theirs] = [await stomp.subscribe(rig.queue()), await other.subscribe(rig.queue())];
+      async fn(harness) {
+        const [stomp, other] = [await harness.connect({ reconnect: {} }), await harness.connect()];
+        const [mine, theirs] = [await stomp.subscribe(harness.queue()), await other.subscribe(harness.queue())];
         const events: string[] = [];
         const statuses = stomp.status();
         const watching = (async () => {
           for await (const { type } of statuses) events.push(type);
         })();
-        const error = await assertRejects(() => call(stomp, rig), BrokerErrorResponse);
+        const error = await assertRejects(() => call(stomp, harness), BrokerErrorResponse);
         assertMatch(error.message, words);
         assertEquals(error.frame?.command, "ERROR");
         if (isClosed) await eventually("the broker has closed", () => events.includes("disconnected"));

@@ -11,9 +11,9 @@ import type { Version } from "../../codec/headers.ts";
 import type { Message } from "../../client/message.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import { control, type ControlAction, VARIABLES } from "./control.ts";
-import type { BrokerDetails, BrokerName, RigDetails } from "./rig/broker.ts";
+import type { BrokerDetails, BrokerName, HarnessDetails } from "./harness/broker.ts";
 
-export type { BrokerDetails, BrokerName, RigDetails } from "./rig/broker.ts";
+export type { BrokerDetails, BrokerName, HarnessDetails } from "./harness/broker.ts";
 
 /** The versions of the protocol. */
 export const VERSIONS: readonly Version[] = ["1.0", "1.1", "1.2"];
@@ -29,9 +29,9 @@ export interface Target {
 }
 
 /** What a test gets. */
-export interface Rig extends Target {
-  /** What only the rig's own brokers have. */
-  readonly own: RigDetails;
+export interface Harness extends Target {
+  /** What only the harness's own brokers have. */
+  readonly own: HarnessDetails;
   /** Connects a client, which is disconnected when the test ends. It does not reconnect unless told to. */
   connect(options?: StompOptions & { url?: string }): Promise<Stomp>;
   /** The options of `connect`, for who makes a client in another way. */
@@ -56,12 +56,12 @@ export interface BrokerTest {
   transports?: readonly string[];
   /** Makes its connections itself, so not over a transport where that needs care. Default `false`. */
   raw?: boolean;
-  /** Only for brokers of the rig, not for those that were running already. Default `false`. */
+  /** Only for brokers of the harness, not for those that were running already. Default `false`. */
   own?: boolean;
   /** Milliseconds. Default 20,000. */
   timeout?: number;
   /** The test. */
-  fn: (rig: Rig) => Promise<void>;
+  fn: (harness: Harness) => Promise<void>;
 }
 
 /** The brokers that there are. */
@@ -108,7 +108,7 @@ export function allAtOnce(name: string, fn: BrokerTest["fn"]): void {
     try {
       await Promise.all(
         brokers.flatMap((broker) =>
-          transportsOf(broker).map((transport) => fn(makeRig({ broker, transport, version: "1.2" }, clients)))
+          transportsOf(broker).map((transport) => fn(makeHarness({ broker, transport, version: "1.2" }, clients)))
         ),
       );
     } finally {
@@ -183,11 +183,11 @@ function register(name: string, { fn, own, timeout = 20_000 }: BrokerTest, targe
   test({
     name: `${broker.name} ${transport} ${version}: ${name}`,
     timeout,
-    ignore: own === true && broker.rig === undefined,
+    ignore: own === true && broker.harness === undefined,
     async fn() {
       const clients: Stomp[] = [];
       try {
-        await fn(makeRig(target, clients));
+        await fn(makeHarness(target, clients));
       } finally {
         await disconnect(clients);
       }
@@ -199,7 +199,7 @@ async function disconnect(clients: readonly Stomp[]): Promise<void> {
   await Promise.all(clients.map((client) => client.disconnect({ timeout: 3000 })));
 }
 
-function makeRig(target: Target, clients: Stomp[]): Rig {
+function makeHarness(target: Target, clients: Stomp[]): Harness {
   const { broker, transport, version } = target;
   const url = broker.urls[transport]!;
   const options = (more: StompOptions = {}, to = url): StompOptions => ({
@@ -213,8 +213,8 @@ function makeRig(target: Target, clients: Stomp[]): Rig {
     ...target,
     url,
     get own() {
-      if (broker.rig === undefined) throw new Error(`Cannot test on ${broker.name}: it is not the rig's own`);
-      return broker.rig;
+      if (broker.harness === undefined) throw new Error(`Cannot test on ${broker.name}: it is not the harness's own`);
+      return broker.harness;
     },
     options,
     async connect({ url: to = url, ...more } = {}) {

@@ -6,8 +6,8 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { chromiumProgram } from "../brokers/rig/install.ts";
-import { Programs, tailOf } from "../brokers/rig/programs.ts";
+import { chromiumProgram } from "../brokers/harness/install.ts";
+import { Programs, tailOf } from "../brokers/harness/programs.ts";
 import { bundle } from "./bundle.ts";
 import type { PageOptions, PageReport } from "./page.ts";
 

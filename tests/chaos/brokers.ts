@@ -9,7 +9,7 @@ import {
   startActivemq,
   startRabbitmq,
   startRabbitmqCluster,
-} from "../brokers/rig/mod.ts";
+} from "../brokers/harness/mod.ts";
 import type { Random } from "../support/fault_proxy.ts";
 import { run, type RunReport } from "./ledger.ts";
 import { type TransactionReport, Transactions } from "./transactions.ts";

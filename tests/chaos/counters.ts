@@ -37,19 +37,15 @@ const books = new Set<WeakRef<Receipts>>();
 /** Counts them from now on: notes each session's receipts when the first is asked for. */
 export function countReceipts(): void {
   const known = new WeakSet<Receipts>();
-  const { confirm, add } = Receipts.prototype;
+  const { open } = Receipts.prototype;
   const note = (receipts: Receipts) => {
     if (known.has(receipts)) return;
     known.add(receipts);
     books.add(new WeakRef(receipts));
   };
-  Receipts.prototype.confirm = function (this: Receipts, ...args) {
+  Receipts.prototype.open = function (this: Receipts, ...args) {
     note(this);
-    return confirm.apply(this, args);
-  };
-  Receipts.prototype.add = function (this: Receipts, ...args) {
-    note(this);
-    return add.apply(this, args);
+    return open.apply(this, args);
   };
 }
 

@@ -1,10 +1,10 @@
 /** The command `demo` on brokers that duplicate, reorder or add messages. */
 import { assert, assertEquals, assertMatch } from "#assert";
 import { main } from "../../cli/main.ts";
-import { clientTest } from "../support/client_rig.ts";
+import { clientTest } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, type RawServer, receiptFor } from "../support/raw_server.ts";
-import { withBroker } from "../support/broker_rig.ts";
+import { withBroker } from "../support/broker_harness.ts";
 import { test } from "#test";
 
 const COUNT = 4;

@@ -4,7 +4,7 @@ import { test } from "#test";
 import { main } from "../../cli/main.ts";
 import { StompError } from "../../mod.ts";
 import { showControls } from "../../base/errors.ts";
-import { clientTest } from "../support/client_rig.ts";
+import { clientTest } from "../support/client_harness.ts";
 import { confirm, message } from "../support/raw_server.ts";
 
 /** A window title, a cleared screen, a colour by a C1 code, right-to-left text, and line breaks. */

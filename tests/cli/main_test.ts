@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "#assert";
 import { test } from "#test";
 import { main } from "../../cli/main.ts";
-import { withBroker } from "../support/broker_rig.ts";
+import { withBroker } from "../support/broker_harness.ts";
 
 interface Outcome {
   code: number;

@@ -1,7 +1,7 @@
 /** What callers give that can never work: refused at once, by name, before anything is written. */
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "#assert";
 import { Frame, FrameDecoder, type Message, openSocket, Simple, Stomp, StompError } from "../../mod.ts";
-import { type ClientRig, clientTest, subscribed } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, subscribed } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message } from "../support/raw_server.ts";
 import { test } from "#test";
@@ -20,7 +20,7 @@ async function assertNothingWritten(stomp: Stomp, peer: RawPeer): Promise<void> 
 /** A call that must be refused with an error of that type which says this. */
 type Refusal = [call: (stomp: Stomp) => Promise<unknown>, type: new (message?: string) => Error, words: string];
 
-async function refusesAll(rig: ClientRig, refusals: Refusal[]): Promise<void> {
+async function refusesAll(rig: ClientHarness, refusals: Refusal[]): Promise<void> {
   const { stomp, peer } = await rig.pair({}, "1.2", "server:ActiveMQ/5.17\n");
   for (const [call, type, words] of refusals) {
     const error = await assertRejects(() => call(stomp), type, words, words);

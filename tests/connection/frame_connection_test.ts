@@ -3,12 +3,12 @@ import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { ConnectionError } from "../../base/errors.ts";
 import { FrameConnection } from "../../connection/frame_connection.ts";
 import { openTransport, parseUrl } from "../../transport/connect.ts";
-import { type ClientRig, clientTest, frame, openSession } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, frame, openSession } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 
 /** A connection whose far end reads nothing, so full that a write waits. */
-async function stalled(rig: ClientRig): Promise<{ socket: FrameConnection; peer: RawPeer; frames: number }> {
+async function stalled(rig: ClientHarness): Promise<{ socket: FrameConnection; peer: RawPeer; frames: number }> {
   const server = await rig.server();
   const [transport, peer] = await Promise.all([openTransport(parseUrl(server.url)), server.accept()]);
   const socket = new FrameConnection(transport);

@@ -14,7 +14,7 @@ import {
   type PortableSubscribeOptions,
 } from "../../dialects/dialect.ts";
 import { StompError, UnsupportedByBrokerError } from "../../base/errors.ts";
-import { clientTest } from "../support/client_rig.ts";
+import { clientTest } from "../support/client_harness.ts";
 import { confirm } from "../support/raw_server.ts";
 
 const FAMILIES: BrokerFamily[] = ["rabbitmq", "activemq", "artemis", "embedded", "unknown"];

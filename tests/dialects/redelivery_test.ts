@@ -3,7 +3,7 @@ import { assertEquals } from "#assert";
 import { Broker } from "../../broker/broker.ts";
 import { Stomp } from "../../client/stomp.ts";
 import { test } from "#test";
-import { clientTest, subscribed } from "../support/client_rig.ts";
+import { clientTest, subscribed } from "../support/client_harness.ts";
 import { message } from "../support/raw_server.ts";
 
 const INDIVIDUAL = { ack: "client-individual" } as const;

@@ -4,7 +4,7 @@ import { test } from "#test";
 import { Broker } from "../../broker/broker.ts";
 import { ConnectionError } from "../../base/errors.ts";
 import { memoryPair } from "../../transport/transport.ts";
-import { brokerTest, withBroker } from "../support/broker_rig.ts";
+import { brokerTest, withBroker } from "../support/broker_harness.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 
 test("`Broker.listen()` listens on a free loopback port by default", () =>

@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals, assertStringIncludes } from "#assert";
 import { test } from "#test";
-import { brokerTest, withBroker } from "../support/broker_rig.ts";
+import { brokerTest, withBroker } from "../support/broker_harness.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 
 brokerTest("S12-53 DISCONNECT gets its RECEIPT before the connection is closed", async ({ connected }) => {

@@ -1,7 +1,7 @@
 /** Flow control of the embedded broker: slow peers and many messages. */
 import { assert, assertEquals, assertGreater, assertLess } from "#assert";
 import { test } from "#test";
-import { brokerTest } from "../support/broker_rig.ts";
+import { brokerTest } from "../support/broker_harness.ts";
 import { testCore } from "../support/test_core.ts";
 
 const KIB = "x".repeat(1024);

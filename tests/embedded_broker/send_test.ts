@@ -2,7 +2,7 @@
  * SEND to the embedded broker, and the resulting MESSAGE. Test names begin with the row of the conformance checklist.
  */
 import { assert, assertEquals, assertNotEquals } from "#assert";
-import { brokerTest } from "../support/broker_rig.ts";
+import { brokerTest } from "../support/broker_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 
 /** Subscribes, and waits for the receipt. */

@@ -3,7 +3,7 @@
  * checklist.
  */
 import { assertEquals } from "#assert";
-import { brokerTest } from "../support/broker_rig.ts";
+import { brokerTest } from "../support/broker_harness.ts";
 import type { RawFrame, RawPeer } from "../support/raw_peer.ts";
 
 const bodies = (frames: readonly RawFrame[]) => frames.map(({ body }) => body).join(" ");

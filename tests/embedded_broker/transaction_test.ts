@@ -2,7 +2,7 @@
  * Transactions at the embedded broker. Test names begin with the row of the conformance checklist.
  */
 import { assertEquals } from "#assert";
-import { brokerTest } from "../support/broker_rig.ts";
+import { brokerTest } from "../support/broker_harness.ts";
 import type { RawFrame, RawPeer } from "../support/raw_peer.ts";
 
 const bodies = (frames: readonly RawFrame[]) => frames.map(({ body }) => body).join(" ");

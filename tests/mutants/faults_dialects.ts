@@ -68,7 +68,7 @@ export const DIALECTS_FAULTS: readonly Fault[] = [
     name: "messages of an ended subscription stay with RabbitMQ",
     from: `givesBackFrom: "/amq/queue/amq.rabbitmq.reply-to"`,
     to: "givesBackFrom: undefined",
-    tests: ["session/requeue"],
+    tests: ["session/subscriptions"],
   },
   {
     file: "dialects/dialect.ts",

@@ -3,7 +3,7 @@ import { assertEquals } from "#assert";
 import { test } from "#test";
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { withBroker } from "../support/broker_rig.ts";
+import { withBroker } from "../support/broker_harness.ts";
 import { findStompPy } from "../support/python.ts";
 
 const command = findStompPy();

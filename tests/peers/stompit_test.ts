@@ -2,7 +2,7 @@
 import { assertEquals } from "#assert";
 import { test } from "#test";
 import type { Broker } from "../../broker/broker.ts";
-import { withBroker } from "../support/broker_rig.ts";
+import { withBroker } from "../support/broker_harness.ts";
 
 /** As much of stompit as is used here; it comes without types. */
 interface Stompit {

@@ -4,7 +4,7 @@ import { test } from "#test";
 import { Client, type IMessage, type IStompSocket, Versions } from "@stomp/stompjs";
 import { createConnection } from "node:net";
 import type { Broker } from "../../broker/broker.ts";
-import { withBroker } from "../support/broker_rig.ts";
+import { withBroker } from "../support/broker_harness.ts";
 
 /** A TCP connection in the shape of a WebSocket. */
 function tcpSocket(port: number): IStompSocket {

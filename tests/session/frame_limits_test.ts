@@ -2,7 +2,7 @@
 import { assertThrows } from "#assert";
 import { test } from "#test";
 import { FrameCheck } from "../../session/frame_limits.ts";
-import { frame } from "../support/client_rig.ts";
+import { frame } from "../support/client_harness.ts";
 
 const HEAD = new TextEncoder().encode("SEND\ndestination:/q\n");
 const SERVER = "RabbitMQ/4.3.6";
@@ -10,7 +10,7 @@ const SERVER = "RabbitMQ/4.3.6";
 /** Names and values by turns. */
 const headers = (count: number) => Array.from({ length: 2 * count }, (_, i) => i % 2 === 0 ? `h${i}` : "v");
 
-test("a frame of as many headers as the broker takes passes, and one more is refused", () => {
+test("`FrameCheck` accepts as many headers as the broker takes, and refuses one more", () => {
   const check = new FrameCheck("rabbitmq", SERVER);
   // Beside these there is the destination, and with a body content-length.
   check.check("/q", HEAD, headers(99), "");
@@ -20,7 +20,7 @@ test("a frame of as many headers as the broker takes passes, and one more is ref
   }
 });
 
-test("a frame of as many bytes as the broker takes passes, and one more is refused", () => {
+test("`FrameCheck` accepts as many bytes as the broker takes, and refuses one more", () => {
   const check = new FrameCheck("rabbitmq", SERVER, { bytes: 100 });
   // SEND, the line of the destination, content-length, the empty line, and the NUL.
   const room = 100 - HEAD.length - "content-length:10\n\n\0".length;

@@ -3,11 +3,11 @@ import { assert, assertEquals } from "#assert";
 import { test } from "#test";
 import { SendHeadCache } from "../../session/send_head_cache.ts";
 
-test("a head is encoded once, and of many destinations no more than a thousand are kept", () => {
+test("`SendHeadCache.headFor()` encodes a head once, and keeps at most 1,000", () => {
   const all = new SendHeadCache("1.2", "unknown");
   const heads = {
     of: (destination: string, contentType: string | undefined) =>
-      all.of({ destination, contentType, persistent: false, headers: [], options: undefined, body: "" }),
+      all.headFor({ destination, contentType, persistent: false, headers: [], options: undefined, body: "" }),
   };
   const first = heads.of("/queue/0", "text/plain");
   for (let i = 1; i < 1000; i++) {

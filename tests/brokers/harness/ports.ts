@@ -36,7 +36,7 @@ export function releasePorts(ports: readonly number[]): void {
 
 /**
  * Starts something on free ports, and once more on others where one of them was taken meanwhile: between the moment when
- * a port is found free and the one when its server listens, another rig may have found the same.
+ * a port is found free and the one when its server listens, another harness may have found the same.
  */
 export async function onFreePorts<T>(start: () => Promise<T>): Promise<T> {
   for (let attempt = 1;; attempt++) {

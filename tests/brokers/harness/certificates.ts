@@ -23,7 +23,7 @@ export interface Certificate {
   key: string;
 }
 
-/** The certificates of a rig. */
+/** The certificates of a harness. */
 export interface Certificates {
   /** The authority, PEM. */
   ca: string;

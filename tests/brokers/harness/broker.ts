@@ -1,5 +1,5 @@
 /**
- * A real broker, as the tests see it: started by the rig, or running already.
+ * A real broker, as the tests see it: started by the harness, or running already.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import type { Certificates } from "./certificates.ts";
 
-/** The brokers that there is a rig for. */
+/** The brokers that there is a harness for. */
 export type BrokerName = "rabbitmq" | "activemq";
 
 /** All of them. */
@@ -33,12 +33,12 @@ export interface BrokerDetails {
   password: string;
   /** Authorities to trust, PEM. */
   caCerts: string[];
-  /** What only a broker of the rig has. `undefined` for one that was running already. */
-  rig?: RigDetails;
+  /** What only a broker of the harness has. `undefined` for one that was running already. */
+  harness?: HarnessDetails;
 }
 
-/** What the configuration of the rig's own brokers offers beside the usual. */
-export interface RigDetails {
+/** What the configuration of the harness's own brokers offers beside the usual. */
+export interface HarnessDetails {
   /** An authority that has nothing to do with the broker's certificate, PEM. */
   foreignCa: string;
   /** A client's certificate that the broker accepts. */
@@ -55,11 +55,11 @@ export interface RigDetails {
   reader: { username: string; password: string };
 }
 
-/** A broker of a rig, in the hands of who started it. */
+/** A broker of a harness, in the hands of who started it. */
 export interface RealBroker extends BrokerDetails, AsyncDisposable {
   /** File of the authority, where there is one. */
   readonly caFile: string | undefined;
-  /** Its process id, while it runs and is the rig's own. */
+  /** Its process id, while it runs and is the harness's own. */
   readonly pid: number | undefined;
   /** Ends it at once, as a power failure would (SIGKILL). What is on its disk stays. */
   kill(): Promise<void>;
@@ -69,8 +69,8 @@ export interface RealBroker extends BrokerDetails, AsyncDisposable {
   stop(): Promise<void>;
 }
 
-/** What a rig is made of. */
-export interface RigOptions {
+/** What a harness is made of. */
+export interface HarnessOptions {
   /** The largest body, in bytes. Default 10 MiB. */
   maxBodyBytes?: number | undefined;
   /** Told what happens, for people. */
@@ -80,16 +80,16 @@ export interface RigOptions {
 /** The largest body where nothing else is asked for. */
 export const MAX_BODY_BYTES: number = 10 * 1024 * 1024;
 
-/** The user and the password of the rig's brokers. */
+/** The user and the password of the harness's brokers. */
 export const USER: { username: string; password: string } = { username: "guest", password: "guest" };
 
 /** A user that may receive, and not send. */
 export const READER: { username: string; password: string } = { username: "reader", password: "may only read" };
 
-/** The parts of {@linkcode RigDetails} that certificates give. */
+/** The parts of {@linkcode HarnessDetails} that certificates give. */
 export function certificateDetails(
   { foreignCa, client, foreignClient }: Certificates,
-): Pick<RigDetails, "foreignCa" | "client" | "foreignClient"> {
+): Pick<HarnessDetails, "foreignCa" | "client" | "foreignClient"> {
   return {
     foreignCa,
     client: { cert: client.cert, key: client.key },
@@ -98,8 +98,8 @@ export function certificateDetails(
 }
 
 /** A broker's details without what cannot be written as JSON. */
-export function detailsOf({ name, urls, username, password, caCerts, rig }: BrokerDetails): BrokerDetails {
-  return { name, urls, username, password, caCerts, ...(rig && { rig }) };
+export function detailsOf({ name, urls, username, password, caCerts, harness }: BrokerDetails): BrokerDetails {
+  return { name, urls, username, password, caCerts, ...(harness && { harness }) };
 }
 
 /**
@@ -116,7 +116,7 @@ export function runningBroker(name: BrokerName): RealBroker | undefined {
   );
   const first = new URL(list[0]!.replace(/^[a-z+]+:/, "http:"));
   const cannot = (what: string) =>
-    Promise.reject(new Error(`Cannot ${what} ${name}: it was running already, and is not the rig's own`));
+    Promise.reject(new Error(`Cannot ${what} ${name}: it was running already, and is not the harness's own`));
   const stop = () => Promise.resolve();
   return {
     name,

@@ -10,10 +10,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import {
   certificateDetails,
+  type HarnessOptions,
   MAX_BODY_BYTES,
   READER,
   type RealBroker,
-  type RigOptions,
   runningBroker,
   USER,
 } from "./broker.ts";
@@ -26,7 +26,7 @@ import { type Program, Programs, tailOf } from "./programs.ts";
 const execute = promisify(execFile);
 
 /** Options of {@linkcode startActivemq}. */
-export interface ActivemqOptions extends RigOptions {
+export interface ActivemqOptions extends HarnessOptions {
   /** Starts one in any case, even where `STOMPY_ACTIVEMQ_URL` names one that runs. Default `false`. */
   own?: boolean | undefined;
 }
@@ -63,7 +63,7 @@ export async function startActivemq(options: ActivemqOptions = {}): Promise<Real
     ...USER,
     caCerts: [certificates.ca],
     caFile: certificates.caFile,
-    rig: {
+    harness: {
       ...certificateDetails(certificates),
       mutual: { url: mutual! },
       expired: { url: expired! },
@@ -94,7 +94,7 @@ class Activemq {
   readonly #ports: readonly number[];
   #program: Program | undefined;
 
-  static async create(options: RigOptions): Promise<Activemq> {
+  static async create(options: HarnessOptions): Promise<Activemq> {
     activemqPrograms(); // says what is missing before anything is made
     const programs = new Programs("activemq");
     try {

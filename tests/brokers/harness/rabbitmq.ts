@@ -11,10 +11,10 @@ import process from "node:process";
 import { promisify } from "node:util";
 import {
   certificateDetails,
+  type HarnessOptions,
   MAX_BODY_BYTES,
   READER,
   type RealBroker,
-  type RigOptions,
   runningBroker,
   USER,
 } from "./broker.ts";
@@ -25,7 +25,7 @@ import { type Probe, untilAnswered } from "./probe.ts";
 import { type Program, Programs, tailOf } from "./programs.ts";
 
 /** Options of {@linkcode startRabbitmq}. */
-export interface RabbitmqOptions extends RigOptions {
+export interface RabbitmqOptions extends HarnessOptions {
   /** Starts one in any case, even where `STOMPY_RABBITMQ_URL` names one that runs. Default `false`. */
   own?: boolean | undefined;
 }
@@ -50,7 +50,7 @@ export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabb
   if (running !== undefined) {
     return {
       ...running,
-      ctl: () => Promise.reject(new Error("Cannot run rabbitmqctl: the broker is not the rig's own")),
+      ctl: () => Promise.reject(new Error("Cannot run rabbitmqctl: the broker is not the harness's own")),
     };
   }
   const { site, node } = await onFreePorts(async () => {
@@ -76,7 +76,7 @@ export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabb
     ...USER,
     caCerts: [certificates.ca],
     caFile: certificates.caFile,
-    rig: {
+    harness: {
       ...certificateDetails(certificates),
       mutual: { url, serverName: MUTUAL_NAME },
       expired: { url, serverName: EXPIRED_NAME },
@@ -97,7 +97,7 @@ export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabb
   };
 }
 
-/** What all nodes of one rig share: the folder, the certificates, and Erlang's register of nodes. */
+/** What all nodes of one harness share: the folder, the certificates, and Erlang's register of nodes. */
 export class RabbitmqSite {
   /** The folder and the programs. */
   readonly programs: Programs;
@@ -108,7 +108,7 @@ export class RabbitmqSite {
   readonly #epmdPort: number;
 
   /** Makes the folder and all that has to be there before a node can start. */
-  static async create(name: string, options: RigOptions): Promise<RabbitmqSite> {
+  static async create(name: string, options: HarnessOptions): Promise<RabbitmqSite> {
     const found = rabbitmqPrograms();
     const programs = new Programs(name);
     try {

@@ -6,7 +6,7 @@
 import { execFile } from "node:child_process";
 import process from "node:process";
 import { promisify } from "node:util";
-import { type RigOptions, USER } from "./broker.ts";
+import { type HarnessOptions, USER } from "./broker.ts";
 import { rabbitmqPrograms } from "./install.ts";
 import { freePorts, onFreePorts } from "./ports.ts";
 import { RabbitmqNode, RabbitmqSite } from "./rabbitmq.ts";
@@ -46,7 +46,7 @@ export interface RabbitmqCluster extends AsyncDisposable {
 const NAMES = ["one", "two", "three"];
 
 /** Starts three nodes and waits until all of them answer. Takes about half a minute on two cores. */
-export async function startRabbitmqCluster(options: RigOptions = {}): Promise<RabbitmqCluster> {
+export async function startRabbitmqCluster(options: HarnessOptions = {}): Promise<RabbitmqCluster> {
   const { site, nodes } = await onFreePorts(() => startNodes(options));
   const stop = async () => {
     await Promise.all(nodes.map((node) => node.kill())); // nothing of it is kept, so nothing has to be in order
@@ -72,7 +72,7 @@ export async function startRabbitmqCluster(options: RigOptions = {}): Promise<Ra
   };
 }
 
-async function startNodes(options: RigOptions): Promise<{ site: RabbitmqSite; nodes: readonly RabbitmqNode[] }> {
+async function startNodes(options: HarnessOptions): Promise<{ site: RabbitmqSite; nodes: readonly RabbitmqNode[] }> {
   const site = await RabbitmqSite.create("rabbitmq-cluster", options);
   const config = `cluster_formation.peer_discovery_backend = classic_config
 ${NAMES.map((name, index) => `cluster_formation.classic_config.nodes.${index + 1} = ${name}@localhost`).join("\n")}

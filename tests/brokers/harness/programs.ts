@@ -1,5 +1,5 @@
 /**
- * The programs of one rig: started, ended by their process ids, and ended also when the rig itself is not there any
+ * The programs of one harness: started, ended by their process ids, and ended also when the harness itself is not there any
  * more to do it.
  *
  * @module
@@ -17,8 +17,8 @@ const GRACE = 15_000;
 const GONE = 10_000;
 
 /**
- * Reads process ids, `+ 12` for one that runs and `- 12` for one that has ended, until its input is closed: by the rig
- * when all is over, or by the system when the rig has died, however that happened. Then it ends what is left, each in
+ * Reads process ids, `+ 12` for one that runs and `- 12` for one that has ended, until its input is closed: by the harness
+ * when all is over, or by the system when the harness has died, however that happened. Then it ends what is left, each in
  * its own process group, and removes the folder.
  */
 const GUARD = `
@@ -85,7 +85,7 @@ export class Programs {
 
   /** Starts a program. */
   start(command: string, args: readonly string[], { env, log }: ProgramOptions): Program {
-    if (this.#closed) throw new Error(`Cannot start ${command}: the rig is stopped`);
+    if (this.#closed) throw new Error(`Cannot start ${command}: the harness is stopped`);
     const path = join(this.folder, log);
     const child = spawn("/bin/sh", ["-c", 'log=$1; shift; exec "$@" >>"$log" 2>&1', "sh", path, command, ...args], {
       cwd: this.folder,
