@@ -59,7 +59,7 @@ export const BROKER_FAULTS: readonly Fault[] = [
     name: "a reopened span is not merged with the next one",
     from: "const joinsAbove = above !== undefined && above.first === span.last + 1;",
     to: "const joinsAbove = false;",
-    tests: ["embedded_broker/outstanding"],
+    tests: ["embedded_broker/consumer"],
   },
   {
     file: "broker/queue.ts",

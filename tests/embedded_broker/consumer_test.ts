@@ -1,4 +1,4 @@
-/** `OutstandingDeliveries`: claims of transactions, as spans. */
+/** `OutstandingDeliveries` of a `Consumer`: claims of transactions, as spans. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
 import { type Delivery, OutstandingDeliveries } from "../../broker/consumer.ts";
