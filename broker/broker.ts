@@ -25,60 +25,60 @@ import { type Peer, type PeerWire, Refusal } from "./peer.ts";
 /** Options of an embedded broker, including the {@linkcode DecoderLimits} for what it receives. */
 export interface BrokerOptions extends DecoderLimits {
   /**
-   * The login that clients must send.
+   * The login that clients must send; `undefined` accepts any login, or none.
    *
-   * @default undefined, which accepts any login, or none
+   * @default {undefined}
    */
   login?: string | undefined;
   /**
-   * The passcode that clients must send.
+   * The passcode that clients must send; `undefined` accepts any passcode, or none.
    *
-   * @default undefined, which accepts any passcode, or none
+   * @default {undefined}
    */
   passcode?: string | undefined;
   /**
    * The heart-beats that the broker offers and wants, in milliseconds; `false` turns them off. For each direction the
    * longer interval of the two sides counts.
    *
-   * @default { send: 1000, receive: 1000 }
+   * @default {{ send: 1000, receive: 1000 }}
    */
   heartbeat?: HeartbeatOffer | false | undefined;
   /**
    * The versions that the broker speaks. Each connection gets the highest one that the client knows.
    *
-   * @default ["1.0", "1.1", "1.2"]
+   * @default {["1.0", "1.1", "1.2"]}
    */
   versions?: readonly Version[] | undefined;
   /**
    * How often a message that was refused with NACK is delivered again before it is dropped.
    *
-   * @default 5
+   * @default {5}
    */
   maxRedeliveries?: number | undefined;
   /**
-   * Bytes of all messages and queues together; a SEND beyond that is answered by ERROR. Subscriptions and transactions
-   * may take a quarter as much on top; a SUBSCRIBE or BEGIN beyond that is answered by ERROR, too.
+   * Bytes of all messages and queues together, by default 1 GiB; a SEND beyond that is answered by ERROR. Subscriptions
+   * and transactions may take a quarter as much on top; a SUBSCRIBE or BEGIN beyond that is answered by ERROR, too.
    *
-   * @default 1073741824 (1 GiB)
+   * @default {1_073_741_824}
    */
   maxStoredBytes?: number | undefined;
   /**
-   * Bytes of messages that may wait for one subscriber of a topic. The connection of a subscriber that is further
-   * behind is closed with ERROR.
+   * Bytes of messages that may wait for one subscriber of a topic, by default 256 MiB. The connection of a subscriber
+   * that is further behind is closed with ERROR.
    *
-   * @default 268435456 (256 MiB)
+   * @default {268_435_456}
    */
   maxBacklogBytes?: number | undefined;
   /**
    * Milliseconds within which a client must send CONNECT.
    *
-   * @default 10000
+   * @default {10_000}
    */
   connectTimeout?: number | undefined;
   /**
-   * The clock for heart-beats and timeouts, which tests replace.
+   * The clock for heart-beats and timeouts, by default that of the system. Tests replace it.
    *
-   * @default the clock of the system
+   * @default {systemClock}
    */
   clock?: Clock | undefined;
 }
@@ -88,13 +88,13 @@ export interface ListenOptions extends BrokerOptions {
   /**
    * The address to listen on. The default is only reachable from this machine.
    *
-   * @default "127.0.0.1"
+   * @default {"127.0.0.1"}
    */
   hostname?: string | undefined;
   /**
    * The port to listen on; 0 picks a free one.
    *
-   * @default 0
+   * @default {0}
    */
   port?: number | undefined;
 }

@@ -26,15 +26,15 @@ export interface CommandEnvironment {
   /** Writes a line to standard error. */
   printError: (line: string) => void;
   /**
-   * Creates a display for that many messages.
+   * Creates a display for that many messages. Without it, `demo` prints a line for every tenth of the messages.
    *
-   * @default a printed line for every tenth of the messages
+   * @default {undefined}
    */
   progress?: ((count: number) => Progress) | undefined;
   /**
-   * Ends the command when it aborts.
+   * Ends the command when it aborts. Without it, `broker` runs until the process ends.
    *
-   * @default undefined, which lets `broker` run until the process ends
+   * @default {undefined}
    */
   signal?: AbortSignal | undefined;
 }
