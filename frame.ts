@@ -24,4 +24,5 @@ export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } fr
 export type { SocketOf } from "./codec/frame_verbs.ts";
 export type { FrameHeadersInit, FrameParts, HeaderValue } from "./codec/encoder.ts";
 export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
-export type { FrameHeaders, Version } from "./codec/headers.ts";
+export type { FrameHeaders } from "./codec/headers.ts";
+export type { Version } from "./codec/protocol.ts";

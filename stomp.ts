@@ -43,11 +43,11 @@ export type {
 export type { SocketOf } from "./codec/frame_verbs.ts";
 export type { FrameHeadersInit, FrameParts, HeaderValue } from "./codec/encoder.ts";
 export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
-export type { FrameHeaders, Version } from "./codec/headers.ts";
+export type { FrameHeaders } from "./codec/headers.ts";
+export type { AckMode, Version } from "./codec/protocol.ts";
 export type { DecoderLimits } from "./codec/limits.ts";
 export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.ts";
 export type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "./dialects/dialect.ts";
-export type { AckMode } from "./session/acknowledgement.ts";
 export type { MessageSink } from "./session/dispatcher.ts";
 export type { ByteSink, DirectIo } from "./transport/socket_transport.ts";
 export type { TlsOptions, Transport } from "./transport/transport.ts";

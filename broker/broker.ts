@@ -8,7 +8,7 @@ import { type Peer, type PeerWire, Refusal } from "./peer.ts";
 import { listen } from "../transport/connect.ts";
 import { StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
-import { assertVersion, type Version, VERSIONS } from "../codec/headers.ts";
+import { assertVersion, type Version, VERSIONS } from "../codec/protocol.ts";
 import {
   formatHeartbeat,
   Heartbeat,

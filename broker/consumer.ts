@@ -6,15 +6,8 @@
 import { Outstanding, type Placed, type Span } from "./outstanding.ts";
 import { type Entry, type Queue, type Taker, textBytes } from "./queue.ts";
 import { Frame } from "../codec/frame.ts";
-import { encodeHeader, type FrameHeaders, headerRules, parseHeaders, type Version } from "../codec/headers.ts";
-
-/** How messages are acknowledged. */
-export type AckMode = "auto" | "client" | "client-individual";
-
-/** Whether a text is one of the three modes. Case counts. */
-export function isAckMode(text: string): text is AckMode {
-  return text === "auto" || text === "client" || text === "client-individual";
-}
+import { encodeHeader, type FrameHeaders, headerRules, parseHeaders } from "../codec/headers.ts";
+import type { AckMode, Version } from "../codec/protocol.ts";
 
 /** A message that went out and has to be acknowledged. */
 export interface Delivery extends Placed {

@@ -4,12 +4,13 @@
  *
  * @module
  */
-import { Consumer, type Delivery, isAckMode } from "./consumer.ts";
+import { Consumer, type Delivery } from "./consumer.ts";
+import { isAckMode, type Version, VERSIONS } from "../codec/protocol.ts";
 import { Peer, type PeerWire, Refusal, type Transaction } from "./peer.ts";
 import { ownText, Store, type StoreLimits } from "./store.ts";
 import { sameText } from "./same_text.ts";
 import type { Frame } from "../codec/frame.ts";
-import { type Version, VERSIONS, withoutPadding } from "../codec/headers.ts";
+import { withoutPadding } from "../codec/headers.ts";
 import {
   formatHeartbeat,
   type HeartbeatOffer,

@@ -7,7 +7,8 @@ import type { Consumer, ConsumerHost, Delivery } from "./consumer.ts";
 import { textBytes } from "./queue.ts";
 import type { Store } from "./store.ts";
 import { Frame } from "../codec/frame.ts";
-import { headerRules, type Version } from "../codec/headers.ts";
+import { headerRules } from "../codec/headers.ts";
+import type { Version } from "../codec/protocol.ts";
 import type { HeartbeatPlan } from "../connection/heartbeat.ts";
 import { Fifo } from "../base/fifo.ts";
 

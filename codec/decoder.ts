@@ -4,13 +4,14 @@
  * @module
  */
 import { endOfBody } from "./body.ts";
-import { mayHaveBody } from "./protocol.ts";
+import { assertVersion, mayHaveBody, type Version } from "./protocol.ts";
 import { PartialFrame } from "./partial_frame.ts";
 import { Frame } from "./frame.ts";
 import { HeadParser } from "./head_parser.ts";
-import { assertVersion, malformed, type Version } from "./headers.ts";
+import { malformed } from "./headers.ts";
 import { completeLimits, type DecoderLimits, type Limits } from "./limits.ts";
-import { type Bytes, Chunk, type ChunkMemory, isBytes, plainBytes } from "./text.ts";
+import { type Bytes, CR, isBytes, LF, plainBytes } from "./bytes.ts";
+import { Chunk, type ChunkKind } from "./chunk.ts";
 
 /** Options of a {@linkcode FrameDecoder}. */
 export interface FrameDecoderOptions extends DecoderLimits {
@@ -36,9 +37,6 @@ export interface FrameDecoderOptions extends DecoderLimits {
   ownChunks?: boolean | undefined;
 }
 
-const LF = 10;
-const CR = 13;
-
 /**
  * Cuts frames out of a stream of bytes. The frames do not depend on how the bytes are split.
  *
@@ -55,7 +53,7 @@ export class FrameDecoder {
   readonly #messageType: new () => Frame;
   readonly #limits: Limits;
   readonly #head: HeadParser;
-  readonly #memory: ChunkMemory;
+  readonly #chunkKind: ChunkKind;
   #version: Version;
   #failure: { error: unknown } | undefined;
   #pushing = false;
@@ -75,7 +73,7 @@ export class FrameDecoder {
     this.#onFrame = options.onFrame;
     this.#onHeartbeat = options.onHeartbeat;
     this.#messageType = options.messageType ?? Frame;
-    this.#memory = { isKept: options.ownChunks };
+    this.#chunkKind = options.ownChunks ? "owned" : "received";
     this.#limits = completeLimits(options);
     this.#head = new HeadParser(this.#limits, options.followsCrlf ?? false);
   }
@@ -111,7 +109,7 @@ export class FrameDecoder {
    * @internal
    */
   get room(): Uint8Array | undefined {
-    return this.#cut?.room;
+    return this.#cut?.readTarget;
   }
 
   /**
@@ -153,7 +151,7 @@ export class FrameDecoder {
   #decode(bytes: Bytes): void {
     this.#at = 0;
     this.#holdsChunk = false;
-    const chunk = new Chunk(bytes, this.#memory);
+    const chunk = new Chunk(bytes, this.#chunkKind);
     if (this.#cut?.isOpen && !this.#finishCut(this.#cut, chunk)) return;
     const { maxBodyBytes } = this.#limits;
     while (this.#at < bytes.length && this.#beginFrame(bytes)) {
@@ -171,7 +169,7 @@ export class FrameDecoder {
       this.#holdsChunk = true;
       this.#deliver(chunk, chunk, start, end);
     }
-    if (this.#holdsChunk) this.#holdsChunk = !chunk.letGo();
+    if (this.#holdsChunk) this.#holdsChunk = !chunk.release();
   }
 
   /** Skips the line ends between frames. Returns whether a frame begins in this chunk. */
@@ -218,7 +216,7 @@ export class FrameDecoder {
     this.#at = end;
     this.#holdsChunk = cut.bodyChunk === chunk;
     this.#deliver(cut.headChunk, cut.bodyChunk, cut.bodyStart, cut.bodyEnd);
-    cut.end();
+    cut.clear();
     return true;
   }
 
@@ -226,7 +224,7 @@ export class FrameDecoder {
     const { command } = this.#head;
     this.#crlf = this.#head.crlf;
     if (end > start && !mayHaveBody(command)) {
-      if (this.#head.version !== "1.0") checkStrayBody(command, bodyChunk.part(start, end));
+      if (this.#head.version !== "1.0") checkStrayBody(command, bodyChunk.view(start, end));
       end = start;
     }
     const found = this.#head.found(headChunk, bodyChunk, start, end);

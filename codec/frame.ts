@@ -3,16 +3,17 @@
  *
  * @module
  */
-import { mayHaveBody } from "./protocol.ts";
+import { mayHaveBody, type Version } from "./protocol.ts";
 import { FrameVerbs, type SocketOf } from "./frame_verbs.ts";
 import type { ReadOptions, WaitOptions } from "../base/timers.ts";
 import { assertBody, checkCharset, encodeHead, type FrameParts, toHeaders } from "./encoder.ts";
 import { showControls, StompError, UnknownBrokerResponseError } from "../base/errors.ts";
-import { type FrameHeaders, headerRules, parseHeaders, type Version } from "./headers.ts";
+import { type FrameHeaders, headerRules, parseHeaders } from "./headers.ts";
 import { setInspect } from "../base/inspect.ts";
 import type { Fifo, IntermediateMessageQueue } from "../base/fifo.ts";
 import type { FrameView } from "./frame_view.ts";
-import { type Bytes, charsetOf, decodeLenient, ownText, unshared } from "./text.ts";
+import { charsetOf, decodeLenient, ownText } from "./text.ts";
+import { type Bytes, unshared } from "./bytes.ts";
 
 /** A connection that carries frames: what stompy calls `sock`. `openSocket(url)` gives one, and `Stomp` has one. */
 export interface FrameSocket extends SocketOf<Frame> {}

@@ -6,7 +6,8 @@
  */
 import { checkWait, type ReadOptions, type WaitOptions, within } from "../base/timers.ts";
 import { BrokerErrorResponse, type ErrorFrame, NotConnectedError } from "../base/errors.ts";
-import type { FrameHeaders, Version } from "./headers.ts";
+import type { FrameHeaders } from "./headers.ts";
+import type { Version } from "./protocol.ts";
 import { maskPasscode } from "./mask.ts";
 import { Fifo, IntermediateMessageQueue } from "../base/fifo.ts";
 

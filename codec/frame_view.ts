@@ -13,7 +13,9 @@ import {
   parseHeaders,
 } from "./headers.ts";
 import type { HeaderLayout } from "./header_layout.ts";
-import { type Bytes, charsetOf, Chunk, decodeStrict, ownText } from "./text.ts";
+import { charsetOf, decodeStrict, ownText } from "./text.ts";
+import type { Bytes } from "./bytes.ts";
+import { Chunk } from "./chunk.ts";
 
 /** What is known of a head: most of them say the same as one before. */
 export interface HeadInfo {
@@ -116,7 +118,7 @@ export class FrameView {
 
   /** The body: a view on its chunk, or a copy where that has only text any more. */
   body(): Bytes {
-    return this.#bodyChunk.part(this.#bodyStart, this.#bodyEnd);
+    return this.#bodyChunk.view(this.#bodyStart, this.#bodyEnd);
   }
 
   /** The body as UTF-8 text. */
@@ -128,7 +130,7 @@ export class FrameView {
   #lines(): string {
     return this.#block ??= this.#facts.ascii
       ? this.#chunk.latin1(this.#head, this.#headEnd)
-      : decodeStrict(this.#chunk.part(this.#head, this.#headEnd));
+      : decodeStrict(this.#chunk.view(this.#head, this.#headEnd));
   }
 
   /** Copies the frame to `at` in `bytes`, which `chunk` wraps, and lets go of the chunks that it was in. */
@@ -159,7 +161,7 @@ export function moveOut(frames: readonly FrameView[]): void {
     do length += frames[to++]!.size; while (to < frames.length && length + frames[to]!.size <= MOVED);
     const bytes = new Uint8Array(length);
     // Kept as bytes: a text of all of them would double what they take.
-    const chunk = new Chunk(bytes, { isKept: true });
+    const chunk = new Chunk(bytes, "owned");
     let at = 0;
     for (; from < to; from++) {
       const frame = frames[from]!;

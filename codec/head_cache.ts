@@ -3,12 +3,12 @@
  *
  * @module
  */
+import { CR, NUL } from "./bytes.ts";
 import { type FactLines, HeadTemplate } from "./head_template.ts";
 import { HeaderLayout } from "./header_layout.ts";
 import type { HeadInfo } from "./frame_view.ts";
-import { type Chunk, ownText } from "./text.ts";
-
-const CR = 13;
+import { ownText } from "./text.ts";
+import type { Chunk } from "./chunk.ts";
 
 /** A connection has few kinds of messages, or so many that knowing them would not help. */
 const MOST_FORMS = 4;
@@ -52,7 +52,7 @@ export class HeadCache {
     this.#credit -= COST;
     const head = bytes.slice(start, end);
     // A CR may stand before the LF of the command or of the empty line, too.
-    if (head.includes(0) || head.includes(CR)) return;
+    if (head.includes(NUL) || head.includes(CR)) return;
     const { contentLength, contentType, subscription } = at;
     const own = facts.subscription && ownText(facts.subscription); // so that the chunk is not kept with it
     this.#last = this.#forms[this.#next] = new HeadTemplate(

@@ -3,20 +3,15 @@
  *
  * @module
  */
-import { findCommand, isLiteral, mayBecomeCommand, mayHaveBody, unknownCommand } from "./protocol.ts";
-import { checkHeaderLine, type HeaderRules, headerRules, linesText, malformed, type Version } from "./headers.ts";
+import { BACKSLASH, beginsWith, COLON, CR, LF, SEMICOLON, SPACE } from "./bytes.ts";
+import { findCommand, isLiteral, mayBecomeCommand, mayHaveBody, unknownCommand, type Version } from "./protocol.ts";
+import { checkHeaderLine, type HeaderRules, headerRules, linesText, malformed } from "./headers.ts";
 import type { FactLines, HeadTemplate } from "./head_template.ts";
 import { HeadCache } from "./head_cache.ts";
 import { bodyTooLarge, type Limits } from "./limits.ts";
 import { FrameView, type HeadInfo } from "./frame_view.ts";
-import { Chunk, decodeLenient, isAscii } from "./text.ts";
-
-const LF = 10;
-const CR = 13;
-const COLON = 58;
-const SEMICOLON = 59;
-const BACKSLASH = 92;
-const SPACE = 32;
+import { decodeLenient, isAscii } from "./text.ts";
+import { Chunk } from "./chunk.ts";
 
 /** "content-length:" */
 const CONTENT_LENGTH = new TextEncoder().encode("content-length:");
@@ -385,11 +380,6 @@ function valueAt(chunk: Chunk, start: number, { padded, escapes }: HeaderRules):
     if (byte > 127 || byte === CR || (byte === BACKSLASH && escapes)) return undefined;
   }
   return chunk.latin1(start, at);
-}
-
-function beginsWith(bytes: Uint8Array, start: number, name: Uint8Array): boolean {
-  for (let i = 0; i < name.length; i++) if (bytes[start + i] !== name[i]) return false;
-  return true;
 }
 
 /** Whether a byte stands between `start` and the end of the line, which must be there. */

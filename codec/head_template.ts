@@ -8,14 +8,12 @@
  *
  * @module
  */
+import { BACKSLASH, COLON, CR, LF } from "./bytes.ts";
 import type { HeaderRules } from "./headers.ts";
 import type { HeadInfo } from "./frame_view.ts";
-import { type Chunk, decodeLenient } from "./text.ts";
+import { decodeLenient } from "./text.ts";
+import type { Chunk } from "./chunk.ts";
 
-const LF = 10;
-const CR = 13;
-const COLON = 58;
-const BACKSLASH = 92;
 const LETTER_C = 99;
 const LETTER_N = 110;
 const LETTER_R = 114;
@@ -98,7 +96,7 @@ export class HeadTemplate {
    * gaps, without a CR and with the right escapes. Otherwise nothing is known of it.
    */
   match(chunk: Chunk, start: number): boolean {
-    const { bytes, view } = chunk;
+    const { bytes, dataView: view } = chunk;
     if (this.hasChanged) this.#forgetChanged();
     this.isCut = false;
     const fixed = this.#fixed;
@@ -132,7 +130,7 @@ export class HeadTemplate {
    * Opens gaps, or has them begin earlier, so that a head matches that has the same lines with other values. Returns
    * whether it is such a head.
    */
-  adapt({ bytes, view }: Chunk, start: number): boolean {
+  adapt({ bytes, dataView: view }: Chunk, start: number): boolean {
     const known = this.#bytes;
     const gaps: number[] = [];
     let from = this.facts.commandEnd + 1;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { SPACE } from "./bytes.ts";
 import { type FrameHeaders, type HeaderRules, parseHeaders, unescapeHeader } from "./headers.ts";
 import { ownText } from "./text.ts";
 
@@ -23,7 +24,7 @@ export class HeaderLayout {
     for (const name of this.#names) {
       let start = from + name.length + 1;
       const end = block.indexOf("\n", start);
-      if (rules.padded) { while (block.charCodeAt(start) === 32) start++; }
+      if (rules.padded) { while (block.charCodeAt(start) === SPACE) start++; }
       const value = block.slice(start, end);
       headers[name] = escaped ? unescapeHeader(value, rules) : value;
       from = end + 1;

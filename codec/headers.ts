@@ -6,15 +6,10 @@
  *
  * @module
  */
-import { isLiteral } from "./protocol.ts";
 import { UnknownBrokerResponseError } from "../base/errors.ts";
+import { BACKSLASH, COLON, CR, LF, SPACE } from "./bytes.ts";
+import { isLiteral, type Version } from "./protocol.ts";
 import { decodeStrict } from "./text.ts";
-
-/** A version of the protocol. */
-export type Version = "1.0" | "1.1" | "1.2";
-
-/** The versions this library speaks, oldest first. */
-export const VERSIONS: readonly Version[] = ["1.0", "1.1", "1.2"];
 
 /** Header names and values. What this library makes has no prototype, so no header can shadow `toString`. */
 export type FrameHeaders = Record<string, string>;
@@ -62,22 +57,6 @@ export function headerRules(command: string, version: Version, crlf = false): He
   return isLiteral(command) ? LITERAL[version] : crlf ? TYPED[version] : RULES[version];
 }
 
-/** Whether the string is a version of the protocol. */
-export function isVersion(version: string): version is Version {
-  return (VERSIONS as readonly string[]).includes(version);
-}
-
-/** Fails with a `TypeError` unless the string is a version of the protocol. */
-export function assertVersion(version: string): asserts version is Version {
-  if (!isVersion(version)) {
-    throw new TypeError(`Cannot use version ${JSON.stringify(version)}: STOMP has 1.0, 1.1 and 1.2`);
-  }
-}
-
-const COLON = 58;
-const BACKSLASH = 92;
-const LF = 10;
-const CR = 13;
 const FIRST_SURROGATE = 0xd800;
 
 // What cannot go over the wire as it is everywhere. With `u`, the range means halves of surrogate pairs that stand alone:
@@ -217,9 +196,9 @@ export function parseHeaders(block: string, rules: HeaderRules): FrameHeaders {
     if (colon < 0 || colon > end) throw malformed("a header line has no colon");
     if (colon === from) throw malformed("a header line has no name");
     let valueEnd = end;
-    if (rules.crlf && block.charCodeAt(end - 1) === 13) valueEnd--;
+    if (rules.crlf && block.charCodeAt(end - 1) === CR) valueEnd--;
     let valueStart = colon + 1;
-    if (rules.padded) { while (block.charCodeAt(valueStart) === 32) valueStart++; }
+    if (rules.padded) { while (block.charCodeAt(valueStart) === SPACE) valueStart++; }
     let name = block.slice(from, colon);
     let value = block.slice(valueStart, Math.max(valueStart, valueEnd));
     if (escaped) {
@@ -259,7 +238,7 @@ export function findEscapedHeader(block: string, name: string, rules: HeaderRule
   if (at < 0) return undefined;
   let start = at + key.length;
   let end = block.indexOf("\n", start);
-  if (rules.crlf && block.charCodeAt(end - 1) === 13) end--;
-  if (rules.padded) { while (block.charCodeAt(start) === 32) start++; }
+  if (rules.crlf && block.charCodeAt(end - 1) === CR) end--;
+  if (rules.padded) { while (block.charCodeAt(start) === SPACE) start++; }
   return block.slice(start, Math.max(start, end));
 }

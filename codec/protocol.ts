@@ -1,10 +1,37 @@
 /**
- * The commands of STOMP: their names, and how they are told apart in bytes.
+ * The words of STOMP: versions, commands and ack modes, and how commands are recognized in bytes.
  *
  * @module
  */
 import { UnknownBrokerResponseError } from "../base/errors.ts";
+import { CR, isSame } from "./bytes.ts";
 import { decodeLenient } from "./text.ts";
+
+/** A version of the protocol. */
+export type Version = "1.0" | "1.1" | "1.2";
+
+/** The versions that this library speaks, oldest first. */
+export const VERSIONS: readonly Version[] = ["1.0", "1.1", "1.2"];
+
+/** Whether the string is a version of the protocol. */
+export function isVersion(version: string): version is Version {
+  return (VERSIONS as readonly string[]).includes(version);
+}
+
+/** Throws a `TypeError` unless the string is a version of the protocol. */
+export function assertVersion(version: string): asserts version is Version {
+  if (!isVersion(version)) {
+    throw new TypeError(`Cannot use version ${JSON.stringify(version)}: STOMP has 1.0, 1.1 and 1.2`);
+  }
+}
+
+/** How a subscription confirms its messages. */
+export type AckMode = "auto" | "client" | "client-individual";
+
+/** Whether the string is an ack mode. Case counts. */
+export function isAckMode(text: string): text is AckMode {
+  return text === "auto" || text === "client" || text === "client-individual";
+}
 
 // The ones a busy client receives most come first.
 const COMMANDS = [
@@ -27,8 +54,6 @@ const COMMANDS = [
 
 const NAMES: ReadonlySet<string> = new Set(COMMANDS.map(({ name }) => name));
 
-const CR = 13;
-
 /** Whether this is a command of STOMP. */
 export function isCommand(name: string): boolean {
   return NAMES.has(name);
@@ -47,7 +72,7 @@ export function isLiteral(command: string): boolean {
 /** The command that stands in a range of bytes; `undefined` when it is none. Case counts. */
 export function findCommand(bytes: Uint8Array, start: number, end: number): string | undefined {
   for (const { name, bytes: known } of COMMANDS) {
-    if (known.length === end - start && beginsWith(known, bytes, start, end)) return name;
+    if (known.length === end - start && isSame(bytes, start, known, 0, end - start)) return name;
   }
   return undefined;
 }
@@ -56,7 +81,9 @@ export function findCommand(bytes: Uint8Array, start: number, end: number): stri
 export function mayBecomeCommand(bytes: Uint8Array, start: number, end: number): boolean {
   // Nothing but LF can follow the CR.
   if (bytes[end - 1] === CR) return findCommand(bytes, start, end - 1) !== undefined;
-  return COMMANDS.some(({ bytes: known }) => known.length >= end - start && beginsWith(known, bytes, start, end));
+  return COMMANDS.some(({ bytes: known }) =>
+    known.length >= end - start && isSame(bytes, start, known, 0, end - start)
+  );
 }
 
 /** Bytes that begin another protocol than STOMP. */
@@ -89,9 +116,4 @@ function guessProtocol(beginning: string): string | undefined {
     return "OpenWire; STOMP has a port of its own, by default 61613";
   }
   return beginning.startsWith("SSH-") ? "SSH" : undefined;
-}
-
-function beginsWith(known: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) if (bytes[i] !== known[i - start]) return false;
-  return true;
 }

@@ -4,12 +4,11 @@
  * @module
  */
 import type { ByteSink, DirectIo } from "../transport/socket_transport.ts";
-import { OtherProtocolError } from "../codec/protocol.ts";
+import { OtherProtocolError, type Version } from "../codec/protocol.ts";
 import { FrameDecoder } from "../codec/decoder.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { ConnectionError, NotConnectedError, StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
-import type { Version } from "../codec/headers.ts";
 import { type Clock, systemClock } from "../base/timers.ts";
 import { directIo, type Transport } from "../transport/transport.ts";
 import { WriteBuffer } from "./write_buffer.ts";

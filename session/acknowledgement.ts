@@ -5,15 +5,13 @@
  */
 import { AcknowledgeError, SubscriptionError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
-import { encodeValue, headerRules, type Version } from "../codec/headers.ts";
-
-/** How a subscription confirms its messages. */
-export type AckMode = "auto" | "client" | "client-individual";
+import { encodeValue, headerRules } from "../codec/headers.ts";
+import { type AckMode, isAckMode, type Version } from "../codec/protocol.ts";
 
 /** Reads an ack mode. */
 export function readAckMode(ack: string | undefined): AckMode {
   if (ack === undefined) return "auto";
-  if (ack === "auto" || ack === "client" || ack === "client-individual") return ack;
+  if (isAckMode(ack)) return ack;
   throw new TypeError(`Cannot subscribe: ack is ${JSON.stringify(ack)}, not auto, client or client-individual`);
 }
 

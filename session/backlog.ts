@@ -6,7 +6,7 @@
 import type { Meter } from "../base/bounded_queue.ts";
 import { type Frame, viewOf } from "../codec/frame.ts";
 import { type FrameView, moveOut } from "../codec/frame_view.ts";
-import type { Chunk } from "../codec/text.ts";
+import type { Chunk } from "../codec/chunk.ts";
 
 /** Bytes that wait in all queues of a client before nothing more is read. */
 const MAX_BYTES = 1 << 26;

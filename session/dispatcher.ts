@@ -5,7 +5,7 @@
  */
 import { type StompError, SubscriptionError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
-import type { Version } from "../codec/headers.ts";
+import type { Version } from "../codec/protocol.ts";
 import { readNumber } from "../base/sequence_map.ts";
 
 /** Where the messages of a subscription go. */

@@ -10,7 +10,7 @@
  */
 import type { WaitOptions } from "../base/timers.ts";
 import { Frame } from "../codec/frame.ts";
-import type { Version } from "../codec/headers.ts";
+import type { Version } from "../codec/protocol.ts";
 import { requeueFrame } from "./acknowledgement.ts";
 import { type MessageSink, unsubscribeHeaders } from "./dispatcher.ts";
 

@@ -18,8 +18,8 @@ import {
   type HeaderEntries,
   type HeaderRules,
   headerRules,
-  type Version,
 } from "../codec/headers.ts";
+import type { Version } from "../codec/protocol.ts";
 
 /** How many are kept; who sends to more destinations gains less. */
 const KEPT = 1000;

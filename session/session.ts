@@ -30,7 +30,8 @@ import {
 import { Frame, type FrameSocket } from "../codec/frame.ts";
 import type { QueueFill } from "../base/bounded_queue.ts";
 import { type Agreement, type ConnectDetails, disconnectFrame, shakeHands } from "./handshake.ts";
-import type { FrameHeaders, Version } from "../codec/headers.ts";
+import type { FrameHeaders } from "../codec/headers.ts";
+import type { Version } from "../codec/protocol.ts";
 import { Heartbeat, type HeartbeatTolerance } from "../connection/heartbeat.ts";
 import { SendHeadCache, type SendParts } from "./send_head_cache.ts";
 import { LivenessProbe } from "./liveness_probe.ts";

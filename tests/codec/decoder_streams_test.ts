@@ -4,7 +4,7 @@ import { test } from "#test";
 import { FrameDecoderStream, FrameEncoderStream } from "../../codec/decoder.ts";
 import { UnknownBrokerResponseError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
-import type { Version } from "../../codec/headers.ts";
+import type { Version } from "../../codec/protocol.ts";
 import { latin1, octets, splits } from "../fixtures/decoding.ts";
 
 const message = (body: string) => `MESSAGE\n\n${body}\0`;

@@ -11,7 +11,7 @@ import { test } from "#test";
 import { StompError } from "../../base/errors.ts";
 import { FrameDecoder } from "../../codec/decoder.ts";
 import { Frame } from "../../codec/frame.ts";
-import type { Version } from "../../codec/headers.ts";
+import type { Version } from "../../codec/protocol.ts";
 import { decode, latin1, octets, plain, utf8 } from "../fixtures/decoding.ts";
 import { ENCODED } from "../fixtures/frames_encoded.ts";
 

@@ -5,7 +5,7 @@ import { FrameDecoder } from "../../codec/decoder.ts";
 import { BrokerErrorResponse, NotConnectedError, UnknownBrokerResponseError } from "../../base/errors.ts";
 import { Frame, type FrameSocket } from "../../codec/frame.ts";
 import type { ReadOptions } from "../../base/timers.ts";
-import type { Version } from "../../codec/headers.ts";
+import type { Version } from "../../codec/protocol.ts";
 import { latin1, octets } from "../fixtures/decoding.ts";
 
 /** A socket on which frames wait to be read; what is written is kept as octets. */

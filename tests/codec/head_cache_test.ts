@@ -6,7 +6,7 @@ import process from "node:process";
 import { FrameDecoder } from "../../codec/decoder.ts";
 import { UnknownBrokerResponseError } from "../../base/errors.ts";
 import type { Frame } from "../../codec/frame.ts";
-import type { Version } from "../../codec/headers.ts";
+import type { Version } from "../../codec/protocol.ts";
 import { octets } from "../fixtures/decoding.ts";
 import { runtime } from "../support/runtime.ts";
 

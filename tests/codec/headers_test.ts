@@ -3,17 +3,15 @@ import { assertEquals, assertStrictEquals, assertThrows } from "#assert";
 import { test } from "#test";
 import { UnknownBrokerResponseError } from "../../base/errors.ts";
 import {
-  assertVersion,
   checkHeaderLine,
   encodeHeader,
   findHeader,
   headerRules,
   isPlainHeader,
-  isVersion,
   parseHeaders,
   unescapeHeader,
-  VERSIONS,
 } from "../../codec/headers.ts";
+import { assertVersion, isVersion, VERSIONS } from "../../codec/protocol.ts";
 
 const V10 = headerRules("MESSAGE", "1.0");
 const V11 = headerRules("MESSAGE", "1.1");

@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { FrameDecoder } from "../../codec/decoder.ts";
 import { UnknownBrokerResponseError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
-import type { Version } from "../../codec/headers.ts";
+import type { Version } from "../../codec/protocol.ts";
 import { decode, followVersion, latin1, type Outcome, plain, type PlainFrame } from "../fixtures/decoding.ts";
 import { cut, cuts, frame, limits, type RandomFrame, version, wire } from "./arbitraries.ts";
 import { reference, type ReferenceOptions } from "./reference.ts";

@@ -52,7 +52,7 @@ export const CODEC_FAULTS: readonly Fault[] = [
   {
     file: "codec/head_cache.ts",
     name: "heads with NUL are learned",
-    from: "head.includes(0) || ",
+    from: "head.includes(NUL) || ",
     to: "",
     tests: ["codec/head_cache"],
   },
@@ -73,13 +73,13 @@ export const CODEC_FAULTS: readonly Fault[] = [
   {
     file: "codec/body.ts",
     name: "a body may be longer than its content-length",
-    from: "if (bytes[end] !== 0) throw noNul(contentLength);",
+    from: "if (bytes[end] !== NUL) throw noNul(contentLength);",
     to: "",
     tests: ["codec/decoder", "codec/body"],
   },
   {
     file: "codec/body.ts",
-    name: "room for a body goes past its end",
+    name: "the place that a body is read into goes past its end",
     from: "this.#target.subarray(this.#length, this.#expected) : undefined",
     to: "this.#target.subarray(this.#length) : undefined",
     tests: ["codec/body"],
@@ -92,8 +92,8 @@ export const CODEC_FAULTS: readonly Fault[] = [
     tests: ["codec/body", "codec/decoder"],
   },
   {
-    file: "codec/reassembly_buffer.ts",
-    name: "what was carried is read over while a frame lives in it",
+    file: "codec/partial_frame.ts",
+    name: "the memory of a cut frame is used again while the frame lives in it",
     from: "this.#chunk?.moveOut();",
     to: "",
     tests: ["codec/chunk_ownership", "codec/decoder_splits"],

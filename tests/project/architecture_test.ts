@@ -38,7 +38,7 @@ const DEBTS: Record<string, { lines?: number; internal?: number; timers?: number
   "client/subscription.ts": { internal: 10, lines: 425 },
   "codec/decoder.ts": { internal: 3 },
   "codec/frame.ts": { internal: 5 },
-  "session/session.ts": { lines: 555 },
+  "session/session.ts": { lines: 560 },
 };
 
 /** What each folder may import: itself, and what it stands on, directly or by way of others. */

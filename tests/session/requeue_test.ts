@@ -1,6 +1,6 @@
 /** Messages that were delivered and not taken, or not acknowledged, go to others while the client stays connected. */
 import { assertEquals } from "#assert";
-import type { AckMode } from "../../session/acknowledgement.ts";
+import type { AckMode } from "../../codec/protocol.ts";
 import { type ClientRig, clientTest, settle, subscribed } from "../support/client_rig.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message } from "../support/raw_server.ts";
