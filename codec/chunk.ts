@@ -123,13 +123,13 @@ export class Chunk {
 
   /** Returns a range as one character a byte. */
   latin1(start: number, end: number): string {
-    if (this.#text === undefined && !this.#mayHaveText) return decodeLatin1(this.#bytes!, start, end);
+    if (this.#text === undefined && !this.#mayHaveText()) return decodeLatin1(this.#bytes!, start, end);
     return this.#wholeText().slice(start, end);
   }
 
   /** Whether all is ASCII, and its text is or will be made in any case. */
   get hasText(): boolean {
-    return this.#mayHaveText && this.isAscii;
+    return this.#mayHaveText() && this.isAscii;
   }
 
   /** Whether all bytes are ASCII. */
@@ -148,7 +148,7 @@ export class Chunk {
   /** Returns where the next NUL is; -1 when there is none. */
   indexOfNul(from: number): number {
     // In a string it is found several times sooner than in bytes.
-    return this.#mayHaveText ? this.#wholeText().indexOf("\0", from) : this.#bytes!.indexOf(0, from);
+    return this.#mayHaveText() ? this.#wholeText().indexOf("\0", from) : this.#bytes!.indexOf(0, from);
   }
 
   /** Returns a range as UTF-8 text; what is not UTF-8 becomes U+FFFD. */
@@ -186,7 +186,7 @@ export class Chunk {
   }
 
   /** Whether a string of the whole may be made. */
-  get #mayHaveText(): boolean {
+  #mayHaveText(): boolean {
     return this.#kind !== "owned" && this.length <= MAX_STRING_BYTES;
   }
 
