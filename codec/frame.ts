@@ -4,13 +4,13 @@
  * @module
  */
 import { mayHaveBody, type Version } from "./protocol.ts";
-import { FrameVerbs, type SocketOf } from "./frame_verbs.ts";
+import { FrameVerbs, type IntermediateMessageQueue, type SocketOf } from "./frame_verbs.ts";
 import type { ReadOptions, WaitOptions } from "../base/timers.ts";
 import { assertBody, checkCharset, encodeHead, type FrameParts, toHeaders } from "./encoder.ts";
 import { showControls, StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import { type FrameHeaders, headerRules, parseHeaders } from "./headers.ts";
 import { setInspect } from "../base/inspect.ts";
-import type { Fifo, IntermediateMessageQueue } from "../base/fifo.ts";
+import type { Fifo } from "../base/fifo.ts";
 import type { FrameView } from "./frame_view.ts";
 import { charsetOf, decodeLenient, ownText } from "./text.ts";
 import { type Bytes, unshared } from "./bytes.ts";

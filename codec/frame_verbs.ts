@@ -9,7 +9,7 @@ import { BrokerErrorResponse, type ErrorFrame, NotConnectedError } from "../base
 import type { FrameHeaders } from "./headers.ts";
 import type { Version } from "./protocol.ts";
 import { maskPasscode } from "./mask.ts";
-import { Fifo, IntermediateMessageQueue } from "../base/fifo.ts";
+import { Fifo } from "../base/fifo.ts";
 
 /** A connection that carries frames of type `F`. */
 export interface SocketOf<F> {
@@ -23,6 +23,45 @@ export interface SocketOf<F> {
   readFrame(options?: ReadOptions): Promise<F | undefined>;
   /** Ends the connection. */
   close(): Promise<void>;
+}
+
+/** What a queue needs to know of a frame. */
+export interface QueuedFrame {
+  /** The headers. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Something that can take the next frame off the socket, as `Frame` can. */
+export interface FrameSource<F> {
+  /** The next frame; with `nb`, `undefined` when none is waiting. */
+  parseFrame(options?: { nb?: boolean | undefined }): Promise<F | undefined>;
+}
+
+/**
+ * stompy's queue for messages that arrive while something else is awaited, for example the receipt of a command.
+ */
+export class IntermediateMessageQueue<F extends QueuedFrame = QueuedFrame> {
+  readonly #queue = new Fifo<F>();
+
+  /** How many frames wait. */
+  get length(): number {
+    return this.#queue.length;
+  }
+
+  /** Keeps a frame for later. A frame without a `destination` header is no message, and is not kept. */
+  put(frame: F): void {
+    if ("destination" in frame.headers) this.#queue.push(frame);
+  }
+
+  /**
+   * Takes the next frame; when none is kept, asks `frame` for the next one off its socket.
+   *
+   * @param frame what reads the socket
+   * @param options `nb`: do not wait, and give `undefined` when nothing is there. Default `false`.
+   */
+  async get<S extends F>(frame: FrameSource<S>, options: { nb?: boolean | undefined } = {}): Promise<F | undefined> {
+    return this.#queue.shift() ?? await frame.parseFrame(options);
+  }
 }
 
 /** One side's view of what was said over a socket. */
