@@ -40,9 +40,16 @@ export type {
   TransactionEndOptions,
   TransactionSendOptions,
 } from "./client/transaction.ts";
-export { type FrameSource, IntermediateMessageQueue, type QueuedFrame, type SocketOf } from "./codec/frame_verbs.ts";
+export {
+  type ConnectFrameOptions,
+  type FrameSource,
+  type FrameVerbs,
+  IntermediateMessageQueue,
+  type QueuedFrame,
+  type SocketOf,
+} from "./codec/frame_verbs.ts";
 export type { FrameHeadersInit, FrameParts, HeaderValue } from "./codec/encoder.ts";
-export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
+export { type BuildFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
 export type { FrameHeaders } from "./codec/headers.ts";
 export type { AckMode, Version } from "./codec/protocol.ts";
 export type { DecoderLimits } from "./codec/limits.ts";

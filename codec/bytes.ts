@@ -62,3 +62,9 @@ export function isSame(a: Uint8Array, aStart: number, b: Uint8Array, bStart: num
   for (let i = 0; i < length; i++) if (a[aStart + i] !== b[bStart + i]) return false;
   return true;
 }
+
+/** Like `indexOf`, but returns the end when there is none. Over short distances a loop is faster than the built-in. */
+export function indexOfByte(bytes: Uint8Array, byte: number, from: number): number {
+  while (from < bytes.length && bytes[from] !== byte) from++;
+  return from;
+}

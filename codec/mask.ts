@@ -69,3 +69,12 @@ function textOf(frame: MaskableFrame): string | undefined {
     return undefined; // nobody knows the charset that it claims
   }
 }
+
+const SECRET_HEADERS = new Set(["passcode"]);
+
+/** Returns a copy of headers that may be shown. */
+export function hideSecrets(headers: FrameHeaders): FrameHeaders {
+  const shown: FrameHeaders = Object.create(null);
+  for (const name in headers) shown[name] = SECRET_HEADERS.has(name) ? "…" : headers[name]!;
+  return shown;
+}

@@ -4,7 +4,7 @@
  * @module
  */
 import { AcknowledgeError, SubscriptionError } from "../base/errors.ts";
-import { Frame } from "../codec/frame.ts";
+import { escapedHeaderOf, Frame } from "../codec/frame.ts";
 import { encodeValue, headerRules } from "../codec/headers.ts";
 import { type AckMode, isAckMode, type Version } from "../codec/protocol.ts";
 
@@ -64,7 +64,7 @@ function namesOf(message: Frame, version: Version): Record<string, string | unde
 export function plainAcknowledgement(command: "ACK" | "NACK", message: Frame, version: Version): string | undefined {
   if (version !== "1.2") return undefined;
   // Mostly it can stay as it is escaped already: ActiveMQ's has colons in it.
-  const id = message.escapedHeader("ack") ?? escapedId(message);
+  const id = escapedHeaderOf(message, "ack") ?? escapedId(message);
   return id !== undefined && PLAIN.test(id) ? `${command}\nid:${id}\n\n` : undefined;
 }
 

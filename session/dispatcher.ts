@@ -4,7 +4,7 @@
  * @module
  */
 import { type StompError, SubscriptionError } from "../base/errors.ts";
-import type { Frame } from "../codec/frame.ts";
+import { type Frame, subscriptionOf } from "../codec/frame.ts";
 import type { Version } from "../codec/protocol.ts";
 import { readNumber } from "../base/sequence_map.ts";
 
@@ -77,7 +77,7 @@ export class Dispatcher {
 
   /** Hands over a message. One for nobody is dropped: it was under way while its subscription ended. */
   deliver(message: Frame): void {
-    const id = message.subscriptionId;
+    const id = subscriptionOf(message);
     if (this.#last === undefined || this.#last.id !== id) this.#last = this.#find(id, message);
     this.#last?.deliver(message);
   }

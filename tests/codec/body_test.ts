@@ -3,10 +3,10 @@ import { assert, assertEquals, assertLess, assertThrows } from "#assert";
 import { test } from "#test";
 import process from "node:process";
 import { BodyBuilder } from "../../codec/body.ts";
-import { FrameDecoder, type FrameDecoderOptions } from "../../codec/decoder.ts";
+import { type FrameDecoder, type FrameDecoderOptions, readTargetOf } from "../../codec/decoder.ts";
 import { UnknownBrokerResponseError } from "../../base/errors.ts";
 import type { Frame } from "../../codec/frame.ts";
-import { octets } from "../fixtures/decoding.ts";
+import { makeDecoder, octets } from "../fixtures/decoding.ts";
 import { runtime } from "../support/runtime.ts";
 
 const MIB = 1 << 20;
@@ -47,7 +47,7 @@ test("bodies are not changed by those that come after them, however they were re
   for (const [how, read] of Object.entries(READ)) {
     for (const fill of ["a", "b\u00e9"]) {
       const kept: { frame: Frame; text: string }[] = [];
-      const decoder = new FrameDecoder({
+      const decoder = makeDecoder({
         onFrame: (frame) => {
           read(frame);
           kept.push({ frame, text: "" });
@@ -75,13 +75,13 @@ test("the rest of a large body can be put where it goes before it is pushed", ()
   for (const size of [65_536, 65_537, 200_000, MIB, 3 * MIB]) {
     const bytes = Uint8Array.from({ length: size }, (_, i) => i % 127 + (i === size - 1 ? 128 : 1));
     const frames: Frame[] = [];
-    const decoder = new FrameDecoder({ onFrame: (frame) => frames.push(frame) });
+    const decoder = makeDecoder({ onFrame: (frame) => frames.push(frame) });
     for (let message = 0; message < 3; message++) {
-      assertEquals(decoder.room, undefined);
+      assertEquals(readTargetOf(decoder), undefined);
       decoder.push(octets(`MESSAGE\ncontent-length:${size}\n\n`));
       let put = 0;
       for (let at = 0; at < size;) {
-        const { room } = decoder;
+        const room = readTargetOf(decoder);
         // What is still to come, and nothing behind it; or nowhere, where that is little.
         const left = size - at;
         if (room === undefined) assert(left < 65_536 || (size > MIB && at < size / 2));
@@ -92,7 +92,7 @@ test("the rest of a large body can be put where it goes before it is pushed", ()
         if (room !== undefined) put += part.length;
         at += part.length;
       }
-      assertEquals(decoder.room, undefined);
+      assertEquals(readTargetOf(decoder), undefined);
       decoder.push(Uint8Array.of(0));
       assertLess(size / 2, put + 65_536);
     }
@@ -101,11 +101,11 @@ test("the rest of a large body can be put where it goes before it is pushed", ()
 });
 
 test("the place of a body in memory that a larger one had is no longer than the body", () => {
-  const decoder = new FrameDecoder({ onFrame: (frame) => void frame.text() }); // which gives the memory back
+  const decoder = makeDecoder({ onFrame: (frame) => void frame.text() }); // which gives the memory back
   for (const size of [200_000, 150_000, 140_000, 100_000, 70_000]) {
     decoder.push(octets(`MESSAGE\ncontent-length:${size}\n\n`));
     decoder.push(new Uint8Array(10).fill(120));
-    assertEquals(decoder.room?.length, size - 10 >= 65_536 ? size - 10 : undefined);
+    assertEquals(readTargetOf(decoder)?.length, size - 10 >= 65_536 ? size - 10 : undefined);
     decoder.push(new Uint8Array(size - 10).fill(120));
     decoder.push(Uint8Array.of(0));
   }
@@ -126,7 +126,7 @@ function receive(size: number, sized: boolean): Cost {
   let frame: Frame | undefined;
   const before = memory();
   let peak = 0;
-  const decoder = new FrameDecoder({ onFrame: (got) => frame = got });
+  const decoder = makeDecoder({ onFrame: (got) => frame = got });
   const start = performance.now();
   decoder.push(octets(sized ? `MESSAGE\ncontent-length:${size}\n\n` : "MESSAGE\n\n"));
   for (let i = 0; i < size / chunk.length; i++) {
@@ -186,7 +186,7 @@ test("one push of a large message makes no copy of it, and no text", () => {
   bytes.set(octets(head));
   const before = process.memoryUsage();
   let frame: Frame | undefined;
-  const decoder = new FrameDecoder({ onFrame: (got) => frame = got });
+  const decoder = makeDecoder({ onFrame: (got) => frame = got });
   decoder.push(bytes);
   assertEquals([frame!.headers["a"], frame!.header("a"), frame!.body.length], ["1", "1", 64 * MIB]);
   assert(frame!.body.buffer === bytes.buffer);
@@ -200,7 +200,7 @@ test("F12-43 nothing is allocated for a body that is only announced", () => {
   const before = memory();
   const decoders: FrameDecoder[] = [];
   for (let i = 0; i < 20; i++) {
-    const decoder = new FrameDecoder({ onFrame: () => {}, maxBodyBytes: Infinity });
+    const decoder = makeDecoder({ onFrame: () => {}, maxBodyBytes: Infinity });
     decoder.push(octets("MESSAGE\ncontent-length:100000000000000\n\nhi"));
     decoders.push(decoder);
   }
@@ -213,7 +213,7 @@ test("F12-43 memory grows with what has come of a body, not with its content-len
   const chunk = new Uint8Array(MIB + 1);
   const decoders: FrameDecoder[] = [];
   for (let i = 0; i < 20; i++) {
-    const decoder = new FrameDecoder({ onFrame: () => {} });
+    const decoder = makeDecoder({ onFrame: () => {} });
     decoder.push(octets(`MESSAGE\ncontent-length:${100 * MIB}\n\n`));
     decoder.push(chunk);
     decoders.push(decoder);
@@ -226,7 +226,7 @@ test("F12-43 memory grows with what has come of a body, not with its content-len
 test("detached frames keep nothing of their chunks", () => {
   const message = "MESSAGE\nfoo:bar\n\nhi\0";
   const kept: Frame[] = [];
-  const decoder = new FrameDecoder({ onFrame: (frame) => kept.push(frame.detach()) });
+  const decoder = makeDecoder({ onFrame: (frame) => kept.push(frame.detach()) });
   const before = process.memoryUsage();
   for (let i = 0; i < 400; i++) {
     const chunk = new Uint8Array(MIB).fill(10);
@@ -242,7 +242,7 @@ test("detached frames keep nothing of their chunks", () => {
 
 /** Pushes one line again and again until the decoder refuses it, and tells after how many bytes. */
 function refusedAfter(begin: string, more: string, options: Partial<FrameDecoderOptions>): number {
-  const decoder = new FrameDecoder({ onFrame: () => {}, ...options });
+  const decoder = makeDecoder({ onFrame: () => {}, ...options });
   decoder.push(octets(begin));
   const chunk = octets(more);
   let bytes = 0;
@@ -264,7 +264,7 @@ test("F12-43 endless input is refused at the limit, not at its end", () => {
 
 test("F12-43 a content-length over the limit is refused on its line", () => {
   for (const [length, options] of [["100000000000000", {}], ["134217729", {}], ["11", { maxBodyBytes: 10 }]] as const) {
-    const decoder = new FrameDecoder({ onFrame: () => {}, ...options });
+    const decoder = makeDecoder({ onFrame: () => {}, ...options });
     decoder.push(octets(`MESSAGE\ncontent-length:${length}`));
     assertThrows(() => decoder.push(octets("\n")), UnknownBrokerResponseError, "maxBodyBytes");
   }
@@ -273,7 +273,7 @@ test("F12-43 a content-length over the limit is refused on its line", () => {
 test("headers that come byte by byte cost linear time", () => {
   const wire = octets(`MESSAGE\n${"a".repeat(30_000)}:${"b".repeat(30_000)}\n\n\0`);
   let frames = 0;
-  const decoder = new FrameDecoder({ onFrame: () => frames++ });
+  const decoder = makeDecoder({ onFrame: () => frames++ });
   const bytes = copied(() => {
     for (const byte of wire) decoder.push(Uint8Array.of(byte));
   });

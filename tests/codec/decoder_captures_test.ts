@@ -2,9 +2,8 @@
 import { assert, assertArrayIncludes, assertEquals } from "#assert";
 import { test } from "#test";
 import { readFileSync } from "node:fs";
-import { FrameDecoder } from "../../codec/decoder.ts";
 import { headerRules, unescapeHeader } from "../../codec/headers.ts";
-import { decode, followVersion, type Outcome, type PlainFrame } from "../fixtures/decoding.ts";
+import { decode, followVersion, makeDecoder, type Outcome, type PlainFrame } from "../fixtures/decoding.ts";
 import { files, inRoot, readText } from "../support/project.ts";
 
 const FOLDER = "tests/fixtures/captures";
@@ -94,7 +93,7 @@ function withoutLength([command, headers, body]: PlainFrame): PlainFrame {
 /** What came of decoding, as one short text: comparing thousands of outcomes in depth would take minutes. */
 function digest(chunks: Uint8Array[]): string {
   let text = "";
-  const decoder = new FrameDecoder({
+  const decoder = makeDecoder({
     onFrame: (frame) => {
       text += `${frame.command}${JSON.stringify(frame.headers)}${frame.text()}\0`;
       followVersion(frame, decoder);

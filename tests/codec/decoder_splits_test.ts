@@ -1,8 +1,7 @@
 /** F12-06: however octets are cut into chunks, the same frames, the same heart-beats and the same verdict come of it. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
-import { FrameDecoder } from "../../codec/decoder.ts";
-import { decode, followVersion, octets, type Outcome, splits } from "../fixtures/decoding.ts";
+import { decode, followVersion, makeDecoder, octets, type Outcome, splits } from "../fixtures/decoding.ts";
 import { DECODED } from "../fixtures/frames.ts";
 import { ENCODED } from "../fixtures/frames_encoded.ts";
 
@@ -13,7 +12,7 @@ for (const { name, versions, wire, frames, heartbeats = 0, error = false, pendin
       for (const chunks of splits(octets(wire))) {
         const where = `${version}, ${chunks.map((chunk) => chunk.length)}`;
         assertEquals(decode(chunks, { version }), expected, where);
-        assertEquals(decode(chunks, { version, ownChunks: true }), expected, where);
+        assertEquals(decode(chunks, { version }, { ownsChunks: true }), expected, where);
       }
     }
   });
@@ -55,7 +54,7 @@ test("F12-46 a frame that has begun is read to its end in the version it began i
   const wire = octets("SUBSCRIBE\nfoo:a\\cb\n\njunk\0");
   for (let at = 1; at < wire.length; at++) {
     const seen: unknown[] = [];
-    const decoder = new FrameDecoder({ version: "1.0", onFrame: (frame) => seen.push(frame.headers["foo"]) });
+    const decoder = makeDecoder({ version: "1.0", onFrame: (frame) => seen.push(frame.headers["foo"]) });
     decoder.push(wire.slice(0, at));
     decoder.version = "1.2";
     decoder.push(wire.slice(at));

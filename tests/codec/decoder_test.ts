@@ -10,10 +10,10 @@ import {
 } from "#assert";
 import { test } from "#test";
 import { Buffer } from "node:buffer";
-import { FrameDecoder, type FrameDecoderOptions } from "../../codec/decoder.ts";
+import type { FrameDecoder, FrameDecoderOptions } from "../../codec/decoder.ts";
 import { StompError, UnknownBrokerResponseError } from "../../base/errors.ts";
-import { Frame } from "../../codec/frame.ts";
-import { decode, octets } from "../fixtures/decoding.ts";
+import { Frame, subscriptionOf } from "../../codec/frame.ts";
+import { decode, makeDecoder, octets } from "../fixtures/decoding.ts";
 import { DECODED } from "../fixtures/frames.ts";
 
 const RECEIPT = "RECEIPT\nreceipt-id:1\n\n\0";
@@ -29,7 +29,7 @@ for (const { name, versions, wire, frames, heartbeats = 0, error = false, pendin
 /** A decoder that has been pushed a text, and what it delivered. */
 function pushed(wire: string, options: Partial<FrameDecoderOptions> = {}): { decoder: FrameDecoder; frames: Frame[] } {
   const frames: Frame[] = [];
-  const decoder = new FrameDecoder({ onFrame: (frame) => frames.push(frame), ...options });
+  const decoder = makeDecoder({ onFrame: (frame) => frames.push(frame), ...options });
   decoder.push(octets(wire));
   return { decoder, frames };
 }
@@ -46,7 +46,7 @@ test("the default is 1.2", () => {
 
 test("an unknown version is a TypeError, at the start and later", () => {
   const version = "1.3" as "1.2";
-  assertThrows(() => new FrameDecoder({ version, onFrame: () => {} }), TypeError, '"1.3"');
+  assertThrows(() => makeDecoder({ version, onFrame: () => {} }), TypeError, '"1.3"');
   const { decoder } = pushed("");
   assertThrows(() => decoder.version = version, TypeError, '"1.3"');
   assertEquals(decoder.version, "1.2");
@@ -55,10 +55,10 @@ test("an unknown version is a TypeError, at the start and later", () => {
 test("a limit is a number of 0 or more", () => {
   for (const name of ["maxHeaderBytes", "maxHeaders", "maxBodyBytes"]) {
     for (const value of [-1, NaN, "5", null]) {
-      assertThrows(() => new FrameDecoder({ onFrame: () => {}, [name]: value }), RangeError, name);
+      assertThrows(() => makeDecoder({ onFrame: () => {}, [name]: value }), RangeError, name);
     }
-    new FrameDecoder({ onFrame: () => {}, [name]: Infinity });
-    new FrameDecoder({ onFrame: () => {}, [name]: undefined });
+    makeDecoder({ onFrame: () => {}, [name]: Infinity });
+    makeDecoder({ onFrame: () => {}, [name]: undefined });
   }
 });
 
@@ -69,7 +69,7 @@ test("headers have no prototype", () => {
 });
 
 test("pending is true inside a frame only", () => {
-  const decoder = new FrameDecoder({ onFrame: (frame) => inside.push([frame.command, decoder.pending]) });
+  const decoder = makeDecoder({ onFrame: (frame) => inside.push([frame.command, decoder.pending]) });
   const inside: unknown[] = [];
   const states: [push: string, pending: boolean][] = [
     ["\n\r\n", false],
@@ -103,7 +103,7 @@ test("a decoder that has failed refuses all input with the same error, and is no
   ];
   for (const fault of faults) {
     const seen: Frame[] = [];
-    const decoder = new FrameDecoder({ onFrame: (frame) => seen.push(frame) });
+    const decoder = makeDecoder({ onFrame: (frame) => seen.push(frame) });
     const error = assertThrows(() => decoder.push(octets(RECEIPT + fault)), UnknownBrokerResponseError);
     assertInstanceOf(error, StompError);
     assertEquals([seen.length, decoder.pending], [1, false]);
@@ -116,7 +116,7 @@ test("a decoder that has failed refuses all input with the same error, and is no
 
 test("a callback that throws loses no frame", () => {
   const seen: string[] = [];
-  const decoder = new FrameDecoder({
+  const decoder = makeDecoder({
     onFrame: (frame) => {
       seen.push(frame.text());
       throw new Error(`no ${frame.text()}`);
@@ -135,7 +135,7 @@ test("a callback that throws loses no frame", () => {
 test("push from within onFrame is a TypeError that breaks nothing", () => {
   const caught: unknown[] = [];
   const seen: string[] = [];
-  const decoder = new FrameDecoder({
+  const decoder = makeDecoder({
     onFrame: (frame) => {
       seen.push(frame.text());
       caught.push(assertThrows(() => decoder.push(octets(RECEIPT)), TypeError, "inside a push"));
@@ -169,7 +169,7 @@ test("what is no Uint8Array is a TypeError that breaks nothing", () => {
 test("a chunk may be a view in the middle of a buffer", () => {
   const bytes = octets(`junk${RECEIPT}junk`);
   const seen: string[] = [];
-  const decoder = new FrameDecoder({ onFrame: (frame) => seen.push(frame.headers["receipt-id"]!) });
+  const decoder = makeDecoder({ onFrame: (frame) => seen.push(frame.headers["receipt-id"]!) });
   decoder.push(bytes.subarray(4, bytes.length - 4));
   assertEquals([seen, decoder.pending], [["1"], false]);
 });
@@ -177,7 +177,7 @@ test("a chunk may be a view in the middle of a buffer", () => {
 test("a Buffer is taken for its octets: bodies are plain, and their slice is a copy", () => {
   const buffer = Buffer.from(`xMESSAGE\na:1\n\nhí\0MESSAGE\na:2\n\nho`).subarray(1);
   const frames: Frame[] = [];
-  const decoder = new FrameDecoder({ onFrame: (frame) => frames.push(frame) });
+  const decoder = makeDecoder({ onFrame: (frame) => frames.push(frame) });
   decoder.push(buffer);
   decoder.push(Buffer.from("\0"));
   for (const frame of frames) assertStrictEquals(Object.getPrototypeOf(frame.body), Uint8Array.prototype);
@@ -190,7 +190,7 @@ test("a Buffer is taken for its octets: bodies are plain, and their slice is a c
 test("what a head said in one version is not what the same bytes say in another", () => {
   const wire = octets("MESSAGE\nsubscription: 1\ncontent-type:text/plain\n\nhi\0");
   const ids: (string | undefined)[] = [];
-  const decoder = new FrameDecoder({ version: "1.0", onFrame: (frame) => ids.push(frame.subscriptionId) });
+  const decoder = makeDecoder({ version: "1.0", onFrame: (frame) => ids.push(subscriptionOf(frame)) });
   for (const version of ["1.0", "1.0", "1.2", "1.2", "1.0"] as const) {
     decoder.version = version;
     decoder.push(wire);
@@ -257,7 +257,7 @@ test("frames that were cut do not change when others are", () => {
         frames.push(frame);
         if (frames.length % 5 === 0) views.push(frame.body);
       };
-      return { frames, views, decoder: new FrameDecoder({ onFrame }) };
+      return { frames, views, decoder: makeDecoder({ onFrame }) };
     });
     for (let at = 0; at < wire.length; at += step) {
       for (const { decoder } of all) decoder.push(wire.slice(at, at + step));
@@ -275,7 +275,7 @@ test("a small frame that was cut does not keep the memory in which larger ones w
   const views: Uint8Array[] = [];
   // More than there is memory for to be used again.
   const decoders = Array.from({ length: 40 }, () => {
-    return new FrameDecoder({ onFrame: (frame) => frames.push(frame) % 2 === 0 && views.push(frame.body) });
+    return makeDecoder({ onFrame: (frame) => frames.push(frame) % 2 === 0 && views.push(frame.body) });
   });
   for (const body of ["x".repeat(8000), "\xe9", "y", "\xe9".repeat(7)]) {
     for (const decoder of decoders) decoder.push(octets(`MESSAGE\n\n${body}`));
@@ -290,8 +290,8 @@ test("a small frame that was cut does not keep the memory in which larger ones w
 test("a decoder may push into another one from its callback, where both have cut frames", () => {
   const inner: string[] = [];
   const outer: Frame[] = [];
-  const second = new FrameDecoder({ onFrame: (frame) => inner.push(frame.text()) });
-  const first = new FrameDecoder({
+  const second = makeDecoder({ onFrame: (frame) => inner.push(frame.text()) });
+  const first = makeDecoder({
     onFrame: (frame) => {
       outer.push(frame);
       second.push(octets(`MESSAGE\n\n${"i".repeat(outer.length)}\xe9`));

@@ -9,10 +9,9 @@ import {
 } from "#assert";
 import { test } from "#test";
 import { StompError } from "../../base/errors.ts";
-import { FrameDecoder } from "../../codec/decoder.ts";
 import { Frame } from "../../codec/frame.ts";
 import type { Version } from "../../codec/protocol.ts";
-import { decode, latin1, octets, plain, utf8 } from "../fixtures/decoding.ts";
+import { decode, latin1, makeDecoder, octets, plain, utf8 } from "../fixtures/decoding.ts";
 import { ENCODED } from "../fixtures/frames_encoded.ts";
 
 for (const { name, versions, parts, options, wire } of ENCODED) {
@@ -28,7 +27,7 @@ for (const { name, versions, parts, options, wire } of ENCODED) {
 /** A frame that was received in one chunk, or in as many as there are bytes. */
 function received(wire: string, { version = "1.2" as Version, pieces = false } = {}): Frame {
   let frame: Frame | undefined;
-  const decoder = new FrameDecoder({ version, onFrame: (got) => frame = got });
+  const decoder = makeDecoder({ version, onFrame: (got) => frame = got });
   if (pieces) { for (const octet of octets(wire)) decoder.push(Uint8Array.of(octet)); }
   else decoder.push(octets(wire));
   return frame!;
@@ -243,7 +242,7 @@ test("json() reads JSON, with a BOM or without", () => {
 test("a received body is a view on its chunk, and detach() lets go of the chunk", () => {
   const bytes = octets(`MESSAGE\nfoo:é\n\nhi\0`.replace("é", "\xc3\xa9"));
   let frame: Frame | undefined;
-  new FrameDecoder({ onFrame: (got) => frame = got }).push(bytes);
+  makeDecoder({ onFrame: (got) => frame = got }).push(bytes);
   assertStrictEquals(frame!.body.buffer, bytes.buffer);
   assertStrictEquals(frame!.detach(), frame);
   assertEquals(frame!.body.buffer.byteLength, 2);

@@ -5,7 +5,7 @@ import fc from "fast-check";
 import process from "node:process";
 import { FrameDecoder } from "../../codec/decoder.ts";
 import { UnknownBrokerResponseError } from "../../base/errors.ts";
-import type { Frame } from "../../codec/frame.ts";
+import { type Frame, subscriptionOf } from "../../codec/frame.ts";
 import type { Version } from "../../codec/protocol.ts";
 import { octets } from "../fixtures/decoding.ts";
 import { runtime } from "../support/runtime.ts";
@@ -18,7 +18,7 @@ interface Head {
 
 const said = (frame: Frame): Head => ({
   headers: { ...frame.headers },
-  subscription: frame.subscriptionId,
+  subscription: subscriptionOf(frame),
   body: frame.text(),
 });
 
@@ -142,7 +142,7 @@ test("the subscription is what its header says, however that is written", () => 
     for (const id of ["1", "1\\\\c2", "\xc3\xa9", "1", "1\\\\c3", " 2", "\xc3\xa8", "1\r", "2\r", "3"]) {
       decoder.push(octets(message([`subscription:${id}`])));
     }
-    assertEquals(frames.map((frame) => frame.subscriptionId), frames.map((frame) => frame.headers["subscription"]));
+    assertEquals(frames.map((frame) => subscriptionOf(frame)), frames.map((frame) => frame.headers["subscription"]));
   }
 });
 

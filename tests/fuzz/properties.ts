@@ -6,7 +6,7 @@
 import fc from "fast-check";
 import { FrameDecoder } from "../../codec/decoder.ts";
 import { UnknownBrokerResponseError } from "../../base/errors.ts";
-import { Frame } from "../../codec/frame.ts";
+import { Frame, subscriptionOf } from "../../codec/frame.ts";
 import type { Version } from "../../codec/protocol.ts";
 import { decode, followVersion, latin1, type Outcome, plain, type PlainFrame } from "../fixtures/decoding.ts";
 import { cut, cuts, frame, limits, type RandomFrame, version, wire } from "./arbitraries.ts";
@@ -139,7 +139,7 @@ function reads(bytes: Uint8Array, version: Version, places: number[]): void {
     const before = plain(frame);
     same(single, names.map((name) => frame.headers[name]), "header()");
     same([frame.bodyLength, frame.text()], [frame.body.length, text], "text()");
-    same(frame.subscriptionId, frame.headers["subscription"], "subscriptionId");
+    same(subscriptionOf(frame), frame.headers["subscription"], "subscriptionId");
     const charset = frame.headers["content-type"] === "text/plain;charset=latin1" ? "latin1" : "utf-8";
     same(text, new TextDecoder(charset, { ignoreBOM: true }).decode(frame.body), "text() in the charset");
     same(plain(frame.detach()), before, "detach()");

@@ -10,15 +10,15 @@ export const CODEC_FAULTS: readonly Fault[] = [
   {
     file: "codec/decoder.ts",
     name: "a chunk is read over while a cut frame has a view on it",
-    from: "this.#holdsChunk = cut.bodyChunk === chunk;",
+    from: "this.#holdsChunk = partial.bodyChunk === chunk;",
     to: "this.#holdsChunk = false;",
     tests: ["codec/chunk_ownership"],
   },
   {
     file: "codec/decoder.ts",
     name: "a lone CR between frames passes",
-    from: "if (this.#afterCr) throw malformed(",
-    to: "if (this.#afterCr && bytes.length === 0) throw malformed(",
+    from: "if (this.#isAfterCr) throw malformed(",
+    to: "if (this.#isAfterCr && bytes.length === 0) throw malformed(",
     tests: ["codec/decoder", "codec/decoder_splits"],
   },
   {
@@ -30,16 +30,16 @@ export const CODEC_FAULTS: readonly Fault[] = [
   },
   {
     file: "codec/head_parser.ts",
-    name: "a whole head of a known form may be over the limit",
-    from: "this.#checkSize(this.#scanned);\n        return true;",
+    name: "a whole head that matches a template may be over the limit",
+    from: "this.#checkSize(this.#scanned);\n          return true;",
     to: "return true;",
     tests: ["codec/head_cache"],
   },
   {
     file: "codec/head_parser.ts",
     name: "a content-length has any number of digits",
-    from: "const valid = end > at && end - at <= 15;",
-    to: "const valid = end > at;",
+    from: "const isValid = end > at && end - at <= MAX_LENGTH_DIGITS;",
+    to: "const isValid = end > at;",
     tests: ["codec/decoder"],
   },
   {
@@ -51,7 +51,7 @@ export const CODEC_FAULTS: readonly Fault[] = [
   },
   {
     file: "codec/head_cache.ts",
-    name: "heads with NUL are learned",
+    name: "a head with NUL becomes a template",
     from: "head.includes(NUL) || ",
     to: "",
     tests: ["codec/head_cache"],
@@ -129,8 +129,8 @@ export const CODEC_FAULTS: readonly Fault[] = [
   {
     file: "codec/decoder.ts",
     name: "spaces between frames pass",
-    from: "    if (at === length) return false;\n    if (this.#afterCr)",
-    to: "    while (bytes[at] === 32) this.#at = ++at;\n    if (at === length) return false;\n    if (this.#afterCr)",
+    from: "    if (at === length) return false;\n    if (this.#isAfterCr)",
+    to: "    while (bytes[at] === 32) this.#at = ++at;\n    if (at === length) return false;\n    if (this.#isAfterCr)",
     tests: ["codec/decoder"],
   },
 ];
