@@ -3,22 +3,22 @@
  *
  * One string of a whole chunk, from which headers and bodies are sliced, is several times faster than decoding each of
  * them alone. So a chunk makes its string once, when it is first needed. Where all bytes are ASCII the string says
- * everything that the bytes do: then the chunk gives its bytes up, and the memory is used again.
+ * everything that the bytes do, so the chunk can drop its bytes, and their memory is used again.
  *
- * What a chunk may do with its memory depends on who owns it:
+ * What happens to the memory depends on who owns it; an arrow names the kind that a chunk becomes:
  *
- * | kind       | memory                           | `view()`               | text comes from         | how it ends                    |
- * | ---------- | -------------------------------- | ---------------------- | ----------------------- | ------------------------------ |
- * | `received` | read into again once released    | a view: now `lent`     | the chunk's string      | `release()`: `released`, or no |
- * | `lent`     | a caller has a view on it        | a view                 | the chunk's string      | stays                          |
- * | `owned`    | never written to again           | a view                 | the bytes of the range  | stays                          |
- * | `borrowed` | of a partial frame, reused       | a copy                 | the chunk's string      | `moveOut()`: `released`, or a  |
- * |            |                                  |                        |                         | copy that is `owned`           |
- * | `pooled`   | of a pool; one body, read whole  | all of it: now `lent`  | its string, if ASCII:   | the first read gives it back   |
- * |            |                                  |                        | now `released`          | to the pool, unless it is lent |
- * | `released` | none                             | encoded from the string| the chunk's string      | stays                          |
+ * | kind       | memory                   | `view()`         | `text()`                         | recycling                        |
+ * | ---------- | ------------------------ | ---------------- | -------------------------------- | -------------------------------- |
+ * | `received` | a transport's            | view → `lent`    | from the string                  | `release()`, ASCII: → `released` |
+ * | `lent`     | a caller has a view      | view             | from the string                  | never                            |
+ * | `owned`    | not written to again     | view             | from the bytes                   | never                            |
+ * | `borrowed` | a partial frame's        | copy             | from the string                  | `moveOut()`, ASCII: → `released` |
+ * |            |                          |                  |                                  | otherwise: copied → `owned`      |
+ * | `pooled`   | a pool's, one whole body | all of it → `lent` | ASCII: from the string → `released` | to the pool, when released or lent as a copy |
+ * | `released` | none, only the string    | encoded          | from the string                  | done                             |
  *
- * A body that is a large share of its chunk, or not ASCII, is decoded from its bytes while there are any.
+ * "From the string" holds for ASCII of up to a megabyte; other text is decoded from its bytes, and so is a body that is a
+ * large share of its chunk.
  *
  * @module
  */

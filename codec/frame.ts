@@ -49,7 +49,7 @@ export let receivedFrame: <F extends Frame>(type: new () => F, command: string, 
 /** Returns a header of a received frame as it is on the wire; `undefined` once its headers were read or replaced. */
 export let escapedHeaderOf: (frame: Frame, name: string) => string | undefined;
 
-/** The verbs of stompy's `Frame`: {@linkcode addVerbs} defines them. */
+/** The verbs of stompy's `Frame`. */
 export interface Frame extends FrameVerbs<Frame> {}
 
 /**
@@ -267,7 +267,7 @@ export class Frame {
    * import { Frame } from "@x/stompy/frame";
    *
    * const bytes = new Frame().buildFrame({ command: "ACK", headers: { id: "a:1" } }).encode("1.2");
-   * console.log(new TextDecoder().decode(bytes)); // ACK, id:a\\c1, an empty line, NUL
+   * console.log(new TextDecoder().decode(bytes)); // ACK, id:a\c1, an empty line, NUL
    * ```
    * @param version the version of the connection; without it that of `sock`, otherwise `"1.2"`.
    * @throws {TypeError} when the version cannot carry the frame.
@@ -312,7 +312,7 @@ export class Frame {
    * ```ts
    * import { Frame } from "@x/stompy/frame";
    *
-   * console.log(JSON.stringify(new Frame().buildFrame({ command: "DISCONNECT" }).asString())); // "DISCONNECT\\n\\n\\u0000"
+   * console.log(JSON.stringify(new Frame().buildFrame({ command: "DISCONNECT" }).asString())); // "DISCONNECT\n\n\u0000"
    * ```
    * @throws {TypeError} when the version cannot carry the frame.
    */
