@@ -18,7 +18,7 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
-test("a body is the same however it was cut, and no larger than it has to be", () => {
+test("`BodyBuilder.finish()` returns the same body however it was cut, in memory of its size", () => {
   for (const size of [0, 1, 4095, 4096, 4097, 10_000, MIB - 1, MIB, MIB + 1, 2 * MIB + 5]) {
     const bytes = Uint8Array.from({ length: size }, (_, i) => i * 7 + (i >> 8));
     for (const expected of [size, -1]) {
@@ -34,7 +34,7 @@ test("a body is the same however it was cut, and no larger than it has to be", (
   }
 });
 
-test("bodies are not changed by those that come after them, however they were read", () => {
+test("`FrameDecoder` does not change bodies when it decodes later ones, however they were read", () => {
   const READ: Record<string, (frame: Frame) => void> = {
     "not at all": () => {},
     "as text": (frame) => void frame.text(),
@@ -71,7 +71,7 @@ test("bodies are not changed by those that come after them, however they were re
   }
 });
 
-test("the rest of a large body can be put where it goes before it is pushed", () => {
+test("`readTargetOf()` is where the rest of a large body can be read before it is pushed", () => {
   for (const size of [65_536, 65_537, 200_000, MIB, 3 * MIB]) {
     const bytes = Uint8Array.from({ length: size }, (_, i) => i % 127 + (i === size - 1 ? 128 : 1));
     const frames: Frame[] = [];
@@ -100,7 +100,7 @@ test("the rest of a large body can be put where it goes before it is pushed", ()
   }
 });
 
-test("the place of a body in memory that a larger one had is no longer than the body", () => {
+test("`readTargetOf()` ends with the body, also in memory that a larger one had", () => {
   const decoder = makeDecoder({ onFrame: (frame) => void frame.text() }); // which gives the memory back
   for (const size of [200_000, 150_000, 140_000, 100_000, 70_000]) {
     decoder.push(octets(`MESSAGE\ncontent-length:${size}\n\n`));
@@ -160,12 +160,12 @@ function copied(run: () => void): number {
 for (const sized of [true, false]) {
   const kind = sized ? "with content-length" : "up to its NUL";
 
-  test(`every byte of a body, ${kind}, is copied a few times at most, however long the body`, () => {
+  test(`\`FrameDecoder\` copies each byte of a body, ${kind}, a few times at most, however long the body`, () => {
     for (const size of [MIB, 10 * MIB, 40 * MIB]) assertLess(copied(() => void receive(size, sized)), 3 * size);
   });
 
   test({
-    name: `a body of 100 MiB in chunks of 1 KiB, ${kind}, costs linear time and at most twice its memory`,
+    name: `\`FrameDecoder\` takes linear time and twice the memory at most for 100 MiB in chunks of 1 KiB, ${kind}`,
     timeout: 60_000,
     fn: () => {
       receive(10 * MIB, sized); // warm
@@ -180,7 +180,7 @@ for (const sized of [true, false]) {
   });
 }
 
-test("one push of a large message makes no copy of it, and no text", () => {
+test("`FrameDecoder.push()` makes neither a copy nor a text of a large message", () => {
   const head = "MESSAGE\na:1\n\n";
   const bytes = new Uint8Array(head.length + 64 * MIB + 1).fill(120, head.length, -1);
   bytes.set(octets(head));
@@ -196,7 +196,7 @@ test("one push of a large message makes no copy of it, and no text", () => {
   assertLess(after.external + after.heapUsed - before.external - before.heapUsed, 16 * MIB);
 });
 
-test("F12-43 nothing is allocated for a body that is only announced", () => {
+test("F12-43 `FrameDecoder` allocates nothing for a body that is only announced", () => {
   const before = memory();
   const decoders: FrameDecoder[] = [];
   for (let i = 0; i < 20; i++) {
@@ -208,7 +208,7 @@ test("F12-43 nothing is allocated for a body that is only announced", () => {
   assert(decoders.every((decoder) => decoder.pending));
 });
 
-test("F12-43 memory grows with what has come of a body, not with its content-length", () => {
+test("F12-43 `FrameDecoder` allocates for what has come of a body, not for its content-length", () => {
   const before = memory();
   const chunk = new Uint8Array(MIB + 1);
   const decoders: FrameDecoder[] = [];
@@ -223,7 +223,7 @@ test("F12-43 memory grows with what has come of a body, not with its content-len
   assert(decoders.every((decoder) => decoder.pending));
 });
 
-test("detached frames keep nothing of their chunks", () => {
+test("`Frame.detach()` frees the chunk", () => {
   const message = "MESSAGE\nfoo:bar\n\nhi\0";
   const kept: Frame[] = [];
   const decoder = makeDecoder({ onFrame: (frame) => kept.push(frame.detach()) });
@@ -252,7 +252,7 @@ function refusedAfter(begin: string, more: string, options: Partial<FrameDecoder
   return bytes;
 }
 
-test("F12-43 endless input is refused at the limit, not at its end", () => {
+test("F12-43 `FrameDecoder` refuses endless input at the limit", () => {
   assertLess(refusedAfter("MESSAGE\n", "a".repeat(1000), {}), 66_000);
   assertLess(refusedAfter("MESSAGE\na:", "a".repeat(1000), {}), 66_000);
   assertLess(refusedAfter("MESSAGE\n", "a:b\n".repeat(100), {}), 5000);
@@ -262,7 +262,7 @@ test("F12-43 endless input is refused at the limit, not at its end", () => {
   assertLess(refusedAfter("ACK\n\n", "\n".repeat(1000), { maxBodyBytes: 10_000 }), 11_000);
 });
 
-test("F12-43 a content-length over the limit is refused on its line", () => {
+test("F12-43 `FrameDecoder` refuses a content-length over the limit at the end of its line", () => {
   for (const [length, options] of [["100000000000000", {}], ["134217729", {}], ["11", { maxBodyBytes: 10 }]] as const) {
     const decoder = makeDecoder({ onFrame: () => {}, ...options });
     decoder.push(octets(`MESSAGE\ncontent-length:${length}`));
@@ -270,7 +270,7 @@ test("F12-43 a content-length over the limit is refused on its line", () => {
   }
 });
 
-test("headers that come byte by byte cost linear time", () => {
+test("`FrameDecoder` takes linear time for headers that come byte by byte", () => {
   const wire = octets(`MESSAGE\n${"a".repeat(30_000)}:${"b".repeat(30_000)}\n\n\0`);
   let frames = 0;
   const decoder = makeDecoder({ onFrame: () => frames++ });

@@ -8,7 +8,7 @@ import { makeDecoder, octets } from "../fixtures/decoding.ts";
 
 const WIRE = "MESSAGE\nfoo:bar\n\nhello\0MESSAGE\nfoo:baz\n\nworld\0";
 
-test("a decoder holds a chunk of which somebody has a view, and no other that is ASCII", () => {
+test("`holdsChunk()` is true for a chunk that a caller has a view on, and false for other ASCII", () => {
   const bodies: Uint8Array[] = [];
   const decoder = makeDecoder({ onFrame: (frame) => frame.header("foo") === "baz" && bodies.push(frame.body) });
   decoder.push(octets(WIRE));
@@ -25,7 +25,7 @@ test("a decoder holds a chunk of which somebody has a view, and no other that is
   assertEquals(holdsChunk(reading), false);
 });
 
-test("a decoder holds the chunk that a cut frame ends in, where its body is a view on that", () => {
+test("`holdsChunk()` is true for the chunk that a cut frame ends in, where the body is a view on it", () => {
   for (
     const { cut, body, held } of [
       { cut: 4, body: "h\xe9llo", held: true },
@@ -43,7 +43,7 @@ test("a decoder holds the chunk that a cut frame ends in, where its body is a vi
 });
 
 for (const [kind, letter] of [["ASCII", "x"], ["more than ASCII", "é"]] as const) {
-  test(`what waits is as it was sent when much has come since, where bodies are ${kind}`, async () => {
+  test(`\`Subscription.next()\` returns queued messages as they were sent after many reads, where bodies are ${kind}`, async () => {
     const broker = await Broker.listen();
     const stomp = await Stomp.connect(broker.url);
     // Some are most of what is read at a time, which is why the broker keeps them where they are.

@@ -42,15 +42,15 @@ function define<T extends [unknown, ...unknown[]]>(name: string, property: fc.IP
 /** All properties. */
 export const PROPERTIES: readonly Property[] = [
   define(
-    "any frame survives encode, any chunking and decode, or is refused",
+    "`Frame.encode()` throws, or writes what `FrameDecoder` decodes to the same frame in any chunks",
     fc.property(frame, version, cuts, survives),
   ),
   define(
-    "any octets end in frames or one error, the same as in the plain decoder",
+    "`FrameDecoder` makes of any octets the frames or the error that the reference decoder makes",
     fc.property(wire, version, cuts, limits, fc.boolean(), agrees),
   ),
   define(
-    "what was decoded can be read in any way, and sent again",
+    "`Frame` accessors of a decoded frame agree, and `encode()` writes it again",
     fc.property(wire, version, cuts, reads),
   ),
 ];
