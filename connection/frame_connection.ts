@@ -4,12 +4,11 @@
  * @module
  */
 import type { ByteSink, DirectIo } from "../transport/socket_transport.ts";
-import { OtherProtocolError } from "../codec/protocol.ts";
-import { FrameDecoder } from "../codec/decoder.ts";
+import { OtherProtocolError, type Version } from "../codec/protocol.ts";
+import { createDecoder, type FrameDecoder, holdsChunk, readTargetOf } from "../codec/decoder.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { ConnectionError, NotConnectedError, StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
-import type { Version } from "../codec/headers.ts";
 import { type Clock, systemClock } from "../base/timers.ts";
 import { directIo, type Transport } from "../transport/transport.ts";
 import { WriteBuffer } from "./write_buffer.ts";
@@ -67,16 +66,15 @@ export class FrameConnection implements ByteSink {
     this.#clock = options.clock ?? systemClock;
     this.#lastReceived = this.#clock.now();
     this.#io = directIo(transport);
-    this.#decoder = new FrameDecoder({
+    this.#decoder = createDecoder({
       ...options,
-      ownChunks: this.#io.ownChunks,
       onFrame: (frame) => {
         if (!this.#over) this.#sink!.onFrame(frame);
       },
       onHeartbeat: () => {
         if (!this.#over) this.#sink!.onHeartbeat?.();
       },
-    });
+    }, { ownsChunks: this.#io.ownChunks });
     this.#out = new WriteBuffer(this.#io, this.#clock, () => this.#writeFailed());
   }
 
@@ -260,9 +258,9 @@ export class FrameConnection implements ByteSink {
     this.#lastReceived = this.#clock.now();
     this.#out.turn();
     try {
-      const isInPlace = this.#decoder.room?.buffer === bytes.buffer; // then it is the body's, and stays so
+      const isInPlace = readTargetOf(this.#decoder)?.buffer === bytes.buffer; // then it is the body's, and stays so
       this.#decoder.push(bytes);
-      if (!isInPlace && !this.#decoder.holdsChunk) this.#io.release(bytes);
+      if (!isInPlace && !holdsChunk(this.#decoder)) this.#io.release(bytes);
     } catch (error) {
       this.#broken = this.#stopped = true;
       this.#tell(this.#reasonOf(error));
@@ -274,7 +272,7 @@ export class FrameConnection implements ByteSink {
 
   /** For the transport: where the rest of a large body goes. */
   room(): Uint8Array | undefined {
-    return this.#over ? undefined : this.#decoder.room;
+    return this.#over ? undefined : readTargetOf(this.#decoder);
   }
 
   /** For the transport: nothing more comes. */

@@ -6,7 +6,7 @@
 import { checkTime } from "../base/checks.ts";
 import { onGiveUp } from "../base/timers.ts";
 import { ConnectionTimeoutError } from "../base/errors.ts";
-import type { Version } from "../codec/headers.ts";
+import type { Version } from "../codec/protocol.ts";
 import { checkTlsOptions } from "./tls_options.ts";
 import { addressText, type Listener, type SocketAdapter, type TlsOptions, type Transport } from "./transport.ts";
 
