@@ -1,6 +1,7 @@
 /**
  * A STOMP 1.0, 1.1 and 1.2 client for Deno, Bun, Node and browsers.
  *
+ * @example Send, receive and acknowledge
  * ```ts
  * import { Stomp } from "@x/stompy";
  *
@@ -12,6 +13,19 @@
  *   await message.ack();
  *   break;
  * }
+ * ```
+ *
+ * @example Handle each message in a worker
+ * ```ts
+ * import { Stomp } from "@x/stompy";
+ *
+ * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+ * const stop = new AbortController();
+ * await stomp.send("/queue/jobs", "a job");
+ * await stomp.consume("/queue/jobs", (message) => {
+ *   console.log(message.text()); // a job
+ *   stop.abort(); // `consume` acknowledges this message and then resolves
+ * }, { concurrency: 4, signal: stop.signal });
  * ```
  *
  * @module

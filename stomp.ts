@@ -1,6 +1,7 @@
 /**
- * `Stomp`: the client, without stompy's `Simple` and without the codec's streams.
+ * `Stomp`: the client alone, without stompy's `Simple` and the decoder.
  *
+ * @example Send with a receipt
  * ```ts
  * import { Stomp } from "@x/stompy/stomp";
  *

@@ -1,5 +1,5 @@
 /**
- * The real brokers behind the fault proxy: whatever the network does, what was confirmed arrives.
+ * The real brokers behind the fault proxy: all confirmed messages arrive, whatever the network does.
  */
 import { assertEquals, assertGreater, assertMatch } from "#assert";
 import { run } from "../chaos/ledger.ts";
@@ -9,10 +9,10 @@ import { Watcher } from "../support/client_harness.ts";
 import { onSleepyMachine } from "../support/sleep.ts";
 import { delay, everywhere, type Harness, takeTextsUntilMark } from "./support.ts";
 
-/** Not over TLS, where the proxy's address is not the certificate's. */
+/** Not TLS, because the certificate is not valid for the proxy's address. */
 const TCP = ["stomp"];
 
-/** A proxy in front of the broker, and the URL that leads through it. */
+/** Starts a proxy in front of the broker, and returns it with the URL through it. */
 async function behindProxy(
   { url }: Harness,
   plan?: (connection: number) => Fault,
@@ -22,12 +22,12 @@ async function behindProxy(
   return { proxy, through: url.replace(/(\/\/(?:[^@/]*@)?)[^/]+/, `$1127.0.0.1:${proxy.port}`) };
 }
 
-everywhere("nothing is lost when connections are cut at any byte", {
+everywhere("no confirmed message is lost when connections are cut at any byte", {
   transports: TCP,
   versions: ["1.2"],
   timeout: 60_000,
   async fn(harness) {
-    // Each connection lives a little longer than the one before it, so that the cut moves through the frames.
+    // Each connection lasts a little longer than the one before, so that the cut moves through the frames.
     const { proxy, through } = await behindProxy(harness, (connection) => ({
       cut: {
         direction: connection % 2 === 0 ? "up" : "down",
@@ -51,16 +51,16 @@ everywhere("nothing is lost when connections are cut at any byte", {
   },
 });
 
-everywhere("nothing is lost behind a proxy that misbehaves at random", {
+everywhere("no confirmed message is lost behind a proxy with random faults", {
   transports: TCP,
   versions: ["1.2"],
   timeout: 60_000,
   async fn(harness) {
     const seed = Math.floor(Math.random() * 2 ** 32);
-    console.log(`  seed ${seed}`); // what it takes to see a failure again
+    console.log(`  seed ${seed}`); // to reproduce a failure
     const random = seededRandom(seed);
-    let bad = true;
-    const { proxy, through } = await behindProxy(harness, () => bad ? drawFault(random) : {});
+    let isFaulty = true;
+    const { proxy, through } = await behindProxy(harness, () => isFaulty ? drawFault(random) : {});
     await using _ = proxy;
     const report = await run({
       producerUrl: through,
@@ -68,12 +68,12 @@ everywhere("nothing is lost behind a proxy that misbehaves at random", {
       destination: harness.queue(),
       count: 1000,
       send: { persistent: true },
-      // RabbitMQ takes no heart-beat below a second.
+      // RabbitMQ accepts no heart-beat interval below a second.
       client: { heartbeat: 1000, connectTimeout: 2000, reconnect: { maxDelay: 200 } },
       faults: async (confirmed) => {
         const end = performance.now() + 8000;
         while (performance.now() < end && confirmed() < 1000) await delay(50);
-        bad = false;
+        isFaulty = false;
         proxy.cut("rst");
       },
     });
@@ -87,7 +87,7 @@ everywhere("nothing is lost behind a proxy that misbehaves at random", {
   },
 });
 
-everywhere("frames that arrive byte by byte are the same frames, and a silence is found out", {
+everywhere("frames that arrive byte by byte are decoded, and a silent connection is detected", {
   transports: TCP,
   versions: ["1.2"],
   async fn(harness) {
@@ -112,7 +112,7 @@ everywhere("frames that arrive byte by byte are the same frames, and a silence i
   },
 });
 
-everywhere("after a sleep the broker answers a probe, and open transactions stay as they are", {
+everywhere("after the machine slept, the broker answers the probe, and open transactions are unaffected", {
   versions: ["1.1", "1.2"],
   transports: TCP,
   timeout: 60_000,
@@ -121,7 +121,7 @@ everywhere("after a sleep the broker answers a probe, and open transactions stay
     await using _ = proxy;
     const destination = harness.queue();
     await onSleepyMachine(async (sleep) => {
-      // Only a probe finds out within a minute.
+      // With these heart-beats only the probe can detect a dead connection within a minute.
       const stomp = await harness.connect({
         url: through,
         heartbeat: { send: 1000, receive: 60_000 },
@@ -131,7 +131,7 @@ everywhere("after a sleep the broker answers a probe, and open transactions stay
       const watcher = new Watcher(stomp);
       const asleep = async () => {
         sleep();
-        await delay(1500); // half of that to notice, and the time to answer
+        await delay(1500); // half of that to notice, the rest for the answer
         assertEquals([watcher.events, stomp.connected], [[], true]);
       };
       await asleep();

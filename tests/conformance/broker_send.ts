@@ -224,7 +224,7 @@ brokerRow(
       for (
         const [data, message] of [
           ["BEGIN\n\n\0", "BEGIN has no transaction"],
-          [BEGIN + BEGIN, "transaction is open already"],
+          [BEGIN + BEGIN, "transaction is already open"],
           ["COMMIT\ntransaction:nosuch\n\n\0", "transaction is not open"],
           ["ABORT\ntransaction:nosuch\n\n\0", "transaction is not open"],
           ["COMMIT\n\n\0", "COMMIT has no transaction"],

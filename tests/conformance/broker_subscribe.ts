@@ -49,7 +49,7 @@ brokerRow("S12-30", "a SUBSCRIBE without destination or id is answered with ERRO
 brokerRow("S12-31", "an id that is open is refused, and is free again afterwards", async ({ connect }) => {
   for (const version of ALL) {
     const error = await refused(await connect(version), subscribe("/a") + subscribe("/b"));
-    assertEquals(error.get("message"), "subscription is open already");
+    assertEquals(error.get("message"), "subscription is already open");
     const peer = await connect(version);
     await peer.write(`${subscribe("/a")}UNSUBSCRIBE\nid:0\n\n\0${subscribe("/b")}`);
     assertEquals(await peer.settled(), []);

@@ -208,8 +208,8 @@ export function assertLessOrEqual<T>(actual: T, expected: T, msg?: string): void
 /** Asserts that the numbers differ by at most `tolerance`. The default is a ten-millionth of `expected`. */
 export function assertAlmostEquals(actual: number, expected: number, tolerance?: number, msg?: string): void {
   if (Object.is(actual, expected)) return;
-  const most = tolerance ?? (Number.isFinite(expected) ? Math.abs(expected * 1e-7) : 1e-7);
-  if (!(Math.abs(expected - actual) <= most)) throwFailure(`Expected ${actual} to be ${expected} within ${most}`, msg);
+  const max = tolerance ?? (Number.isFinite(expected) ? Math.abs(expected * 1e-7) : 1e-7);
+  if (!(Math.abs(expected - actual) <= max)) throwFailure(`Expected ${actual} to be ${expected} within ${max}`, msg);
 }
 
 /** Asserts that the value is an error, of the given class and with the given text in its message, if any. */

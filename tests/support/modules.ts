@@ -61,6 +61,8 @@ export interface ModuleFacts {
   docs: CommentSite[];
   /** The classes. */
   classes: ClassSite[];
+  /** The lines of an `export { … }` of imported names. */
+  exportedImports: number[];
   /** The lines that tell one broker from another, for example `session.family === "rabbitmq"`. */
   familyChecks: number[];
 }
@@ -95,14 +97,22 @@ export function readModule(source: string): ModuleFacts {
     docs: [],
     classes: [],
     familyChecks: [],
+    exportedImports: [],
   };
   for (const comment of ast["comments"] as Node[]) {
     const text = String(comment["value"]);
     if (comment.type === "CommentBlock" && text.startsWith("*")) facts.docs.push({ text, line: lineOf(comment) });
   }
   const program = ast["program"] as Node;
+  const imported = new Set<string | undefined>();
   for (const statement of program["body"] as Node[]) {
-    if (findImport(statement) === undefined) facts.statements.push(lineOf(statement));
+    const specifiers = statement["specifiers"] as Node[] | undefined ?? [];
+    if (statement.type === "ImportDeclaration") {
+      for (const { local } of specifiers) imported.add(nameOf(local));
+    }
+    if (findImport(statement) !== undefined) continue;
+    facts.statements.push(lineOf(statement));
+    if (specifiers.some(({ local }) => imported.has(nameOf(local)))) facts.exportedImports.push(lineOf(statement));
   }
   walk(program, undefined, "", facts);
   return facts;

@@ -51,7 +51,7 @@ export function files(...patterns: string[]): string[] {
 
 /**
  * Returns the test files that are meant by paths of files and folders, relative to the working directory or absolute;
- * without paths, all of them. Those of `tests/brokers/` need brokers and have a runner of their own.
+ * without paths, all of them. Those of `tests/brokers/` need real brokers and have another runner.
  *
  * @throws {TypeError} when a path is neither a test file nor a folder of tests.
  */

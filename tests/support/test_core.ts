@@ -25,7 +25,7 @@ export class TestWire implements PeerWire {
     this.#full ??= Promise.withResolvers();
   }
 
-  /** Makes the wire accept frames again. Resolves after all senders have been told. */
+  /** Makes the wire accept frames again. Resolves after all senders have been notified. */
   async drain(): Promise<void> {
     const full = this.#full;
     this.#full = undefined;

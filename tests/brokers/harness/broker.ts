@@ -1,5 +1,5 @@
 /**
- * A real broker, as the tests see it: started by the harness, or running already.
+ * A real broker, started by the harness or running already.
  *
  * @module
  */
@@ -7,86 +7,84 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import type { Certificates } from "./certificates.ts";
 
-/** The brokers that there is a harness for. */
+/** A broker that the harness can start. */
 export type BrokerName = "rabbitmq" | "activemq";
 
-/** All of them. */
+/** All brokers that the harness can start. */
 export const BROKER_NAMES: readonly BrokerName[] = ["rabbitmq", "activemq"];
 
-/** Where a broker listens, and the name to ask for in TLS where it is not the host's. */
+/** A TLS address of a broker. */
 export interface TlsEndpoint {
   /** The URL. */
   url: string;
-  /** For the option `serverName`. */
+  /** The value for the option `serverName`, if it is not the host. */
   serverName?: string;
 }
 
-/** A broker as tests know it; everything in it can be written as JSON. */
+/** What tests know of a broker, in a form that JSON can carry. */
 export interface BrokerDetails {
-  /** Which one. */
+  /** Which broker it is. */
   name: BrokerName;
-  /** Where it listens, by what to call the connection: `stomp`, `stomp+ssl`, `ws`, `stomp+nio` and so on. */
+  /** The URLs by transport: `stomp`, `stomp+ssl`, `ws`, `stomp+nio` and so on. */
   urls: Record<string, string>;
-  /** The user of the URLs and its password. */
+  /** The user in the URLs. */
   username: string;
-  /** The password. */
+  /** The password in the URLs. */
   password: string;
-  /** Authorities to trust, PEM. */
+  /** The certificate authorities to trust, in PEM. */
   caCerts: string[];
-  /** What only a broker of the harness has. `undefined` for one that was running already. */
+  /** What only a broker that the harness started has. `undefined` for one that was running already. */
   harness?: HarnessDetails;
 }
 
-/** What the configuration of the harness's own brokers offers beside the usual. */
+/** What the configuration of a broker that the harness started offers to special tests. */
 export interface HarnessDetails {
-  /** An authority that has nothing to do with the broker's certificate, PEM. */
+  /** An authority that did not sign the broker's certificate, in PEM. */
   foreignCa: string;
-  /** A client's certificate that the broker accepts. */
+  /** A client certificate that the broker accepts, in PEM. */
   client: { cert: string; key: string };
-  /** A client's certificate that it does not accept. */
+  /** A client certificate that the broker rejects, in PEM. */
   foreignClient: { cert: string; key: string };
-  /** Where it wants a certificate of the client. */
+  /** The address at which the broker requires a client certificate. */
   mutual: TlsEndpoint;
-  /** Where its own certificate has expired. */
+  /** The address at which the broker's certificate has expired. */
   expired: TlsEndpoint;
-  /** The largest body that it takes, in bytes. */
+  /** The largest body that the broker accepts, in bytes. */
   maxBodyBytes: number;
-  /** A user that may receive, and not send. */
+  /** A user with permission to receive but not to send. */
   reader: { username: string; password: string };
 }
 
-/** A broker of a harness, in the hands of who started it. */
+/** A broker, with what its starter needs to control it. */
 export interface RealBroker extends BrokerDetails, AsyncDisposable {
-  /** File of the authority, where there is one. */
+  /** The file of the authority, if any. */
   readonly caFile: string | undefined;
-  /** Its process id, while it runs and is the harness's own. */
+  /** Its process id, while it runs and was started by the harness. */
   readonly pid: number | undefined;
-  /** Ends it at once, as a power failure would (SIGKILL). What is on its disk stays. */
+  /** Kills it (SIGKILL), as a power failure would. Its disk stays. */
   kill(): Promise<void>;
-  /** Starts it again, with the same ports and the same disk; one that runs is stopped in order before. */
+  /** Starts it again with the same ports and the same disk, after stopping it if it runs. */
   restart(): Promise<void>;
-  /** Stops it and removes all that there was of it. Idempotent. */
+  /** Stops it and removes its files. Idempotent. */
   stop(): Promise<void>;
 }
 
-/** What a harness is made of. */
+/** Options for starting a broker. */
 export interface HarnessOptions {
-  /** The largest body, in bytes. Default 10 MiB. */
+  /** The largest body that the broker accepts, in bytes. Default 10 MiB. */
   maxBodyBytes?: number | undefined;
-  /** Told what happens, for people. */
-  say?: ((line: string) => void) | undefined;
 }
 
-/** The largest body where nothing else is asked for. */
+/** The default of `maxBodyBytes`. */
 export const MAX_BODY_BYTES: number = 10 * 1024 * 1024;
 
-/** The user and the password of the harness's brokers. */
+/** The user of the brokers that the harness starts. */
 export const USER: { username: string; password: string } = { username: "guest", password: "guest" };
 
-/** A user that may receive, and not send. */
+/** A user with permission to receive but not to send. */
 export const READER: { username: string; password: string } = { username: "reader", password: "may only read" };
 
-/** The parts of {@linkcode HarnessDetails} that certificates give. */
+/** Returns the parts of {@linkcode HarnessDetails} that come from the certificates. */
 export function certificateDetails(
   { foreignCa, client, foreignClient }: Certificates,
 ): Pick<HarnessDetails, "foreignCa" | "client" | "foreignClient"> {
@@ -97,14 +95,14 @@ export function certificateDetails(
   };
 }
 
-/** A broker's details without what cannot be written as JSON. */
+/** Returns the details of a broker without what JSON cannot carry. */
 export function detailsOf({ name, urls, username, password, caCerts, harness }: BrokerDetails): BrokerDetails {
   return { name, urls, username, password, caCerts, ...(harness && { harness }) };
 }
 
 /**
- * The broker that runs already, where `STOMPY_RABBITMQ_URL` or `STOMPY_ACTIVEMQ_URL` names one: one URL or several with
- * commas in between, with user and password. `STOMPY_CA_FILE` names the file of its authority.
+ * Returns the running broker that `STOMPY_RABBITMQ_URL` or `STOMPY_ACTIVEMQ_URL` names, if any: one or more URLs,
+ * separated by commas, with user and password. `STOMPY_CA_FILE` names the file of its certificate authority.
  */
 export function runningBroker(name: BrokerName): RealBroker | undefined {
   const { env } = process;
@@ -116,7 +114,7 @@ export function runningBroker(name: BrokerName): RealBroker | undefined {
   );
   const first = new URL(list[0]!.replace(/^[a-z+]+:/, "http:"));
   const cannot = (what: string) =>
-    Promise.reject(new Error(`Cannot ${what} ${name}: it was running already, and is not the harness's own`));
+    Promise.reject(new Error(`Cannot ${what} ${name}: it was not started by the harness`));
   const stop = () => Promise.resolve();
   return {
     name,

@@ -1,6 +1,6 @@
 /**
- * The harness: real brokers on this machine, started and stopped by programs. For `deno task test:brokers` and for whoever
- * else wants to see what a real broker does.
+ * The harness for real brokers: starts and stops RabbitMQ and ActiveMQ on this machine. Used by `deno task test:brokers`,
+ * `deno task chaos` and the benchmarks.
  *
  * @module
  */
