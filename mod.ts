@@ -58,5 +58,5 @@ export type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeO
 export type { AckMode } from "./session/acknowledgement.ts";
 export type { MessageSink } from "./session/dispatcher.ts";
 export type { ByteSink, DirectIo } from "./transport/socket_transport.ts";
-export type { OpenTransportOptions } from "./transport/connect.ts";
+export type { OpenTransportOptions } from "./transport/open.ts";
 export type { TlsOptions, Transport } from "./transport/transport.ts";

@@ -5,7 +5,7 @@
  */
 import { BrokerCore } from "./core.ts";
 import { type Peer, type PeerWire, Refusal } from "./peer.ts";
-import { listen } from "../transport/connect.ts";
+import { listen } from "../transport/open.ts";
 import { StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import { assertVersion, type Version, VERSIONS } from "../codec/headers.ts";
@@ -20,7 +20,8 @@ import {
 import { type Clock, systemClock } from "../base/timers.ts";
 import { completeLimits, type DecoderLimits } from "../codec/limits.ts";
 import { FrameConnection } from "../connection/frame_connection.ts";
-import { addressText, type Listener, type Transport } from "../transport/transport.ts";
+import { addressText } from "../transport/address.ts";
+import type { Listener, Transport } from "../transport/transport.ts";
 
 /** How a broker behaves; also {@linkcode DecoderLimits}, which hold for everything that it receives. */
 export interface BrokerOptions extends DecoderLimits {

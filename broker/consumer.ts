@@ -5,7 +5,8 @@
  */
 import { Outstanding, type Placed, type Span } from "./outstanding.ts";
 import { type Entry, type Queue, type Taker, textBytes } from "./queue.ts";
-import { Frame } from "../codec/frame.ts";
+import type { Frame } from "../codec/frame.ts";
+import { EncodedFrame } from "../connection/frame_connection.ts";
 import { encodeHeader, type FrameHeaders, headerRules, parseHeaders, type Version } from "../codec/headers.ts";
 
 /** How messages are acknowledged. */
@@ -197,7 +198,7 @@ export class Consumer implements Taker {
  * A MESSAGE whose header lines were written when it was made, for one version: the broker sends as many as it receives,
  * and an object of headers in between would cost more than all the rest.
  */
-class MessageFrame extends Frame {
+class MessageFrame extends EncodedFrame {
   readonly #lines: string;
   readonly #version: Version;
 
@@ -217,7 +218,7 @@ class MessageFrame extends Frame {
     throw new TypeError("Cannot set headers: the frame was written already");
   }
 
-  override encodeHead(): string {
-    return `MESSAGE\n${this.#lines}\n`;
+  get encodedHead(): string {
+    return `MESSAGE\n${this.#lines}`;
   }
 }

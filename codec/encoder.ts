@@ -1,5 +1,9 @@
 /**
- * What goes into a frame, and how its command and headers become text for the wire.
+ * From the parts of a frame to its bytes: checks of what a caller gives, the head as text, and the writing of whole frames
+ * into memory that is sent from.
+ *
+ * Text that is short and ASCII, as most names and values of headers are, is written character by character. Joining it
+ * first and encoding it then would take twice as long.
  *
  * @module
  */
@@ -8,6 +12,16 @@ import { showControls } from "../base/errors.ts";
 import { isCommand, mayHaveBody } from "./protocol.ts";
 import { assertVersion, encodeHeader, type FrameHeaders, headerRules, type Version } from "./headers.ts";
 import { charsetOf, isBytes } from "./text.ts";
+
+const LF = 10;
+const COLON = 58;
+const CONTENT_LENGTH = "content-length:";
+
+/** Bytes for the line of `content-length`, the empty line and the NUL. */
+const MAX_FRAMING_BYTES = 40;
+
+/** Up to this length a loop over the characters is faster than a call of `TextEncoder`. */
+const MAX_LOOP_LENGTH = 64;
 
 const textEncoder = new TextEncoder();
 
@@ -140,9 +154,9 @@ function isSameIn(charset: string, text: string): boolean {
 }
 
 /**
- * Command and headers as they go over the wire, up to the empty line.
+ * Command and header lines as they go over the wire, without the empty line.
  *
- * @param sized whether a body gets a `content-length`; one that is among the headers is corrected, or left out
+ * @param sized whether a body gets a `content-length`; one among the headers is corrected, or left out when `false`.
  * @throws {TypeError} when the version cannot carry the frame.
  */
 export function encodeHead(
@@ -170,6 +184,105 @@ export function encodeHead(
       missing = false;
     }
   }
-  if (missing) head += `content-length:${bodyLength}\n`;
-  return head + "\n";
+  return missing ? `${head}content-length:${bodyLength}\n` : head;
+}
+
+/** The most bytes that {@linkcode writeFrame} writes for these parts: UTF-8 takes at most three for each UTF-16 unit. */
+export function maxFrameBytes(
+  head: string | Uint8Array,
+  extraHeaders: readonly string[],
+  body: string | Uint8Array,
+): number {
+  let max = maxBytes(head) + maxBytes(body) + MAX_FRAMING_BYTES + extraHeaders.length; // a colon or a line feed for each
+  for (const text of extraHeaders) max += maxBytes(text);
+  return max;
+}
+
+function maxBytes(content: string | Uint8Array): number {
+  return typeof content === "string" ? content.length * 3 : content.length;
+}
+
+/**
+ * Writes a frame with its NUL, and returns where it ends. The caller has made sure that it fits.
+ *
+ * @param head command and header lines, without the empty line.
+ * @param extraHeaders further headers, escaped already: a name, its value, the next name, …
+ * @param addsLength whether a `content-length` is added, unless the body is empty; `false` when the head has it.
+ */
+export function writeFrame(
+  bytes: Uint8Array,
+  start: number,
+  head: string | Uint8Array,
+  extraHeaders: readonly string[],
+  body: string | Uint8Array,
+  addsLength: boolean,
+): number {
+  const at = writeLines(bytes, write(bytes, start, head), extraHeaders);
+  let length = body.length; // of text, as many bytes if it is ASCII: that is known once it is encoded
+  let digits = addsLength ? String(length) : "0";
+  let bodyAt = bodyStart(at, digits);
+  if (typeof body !== "string") {
+    bytes.set(body, bodyAt);
+  } else if (length > 0) {
+    length = textEncoder.encodeInto(body, bytes.subarray(bodyAt)).written;
+    if (length !== body.length && addsLength) {
+      digits = String(length);
+      const moved = bodyStart(at, digits);
+      bytes.copyWithin(moved, bodyAt, bodyAt + length);
+      bodyAt = moved;
+    }
+  }
+  writeLength(bytes, at, digits);
+  bytes[bodyAt + length] = 0;
+  return bodyAt + length + 1;
+}
+
+/** Writes ASCII text, and returns where it ends. */
+export function writeAscii(bytes: Uint8Array, at: number, text: string): number {
+  for (let i = 0; i < text.length; i++) bytes[at + i] = text.charCodeAt(i);
+  return at + text.length;
+}
+
+function writeText(bytes: Uint8Array, at: number, text: string): number {
+  if (text.length <= MAX_LOOP_LENGTH) {
+    let units = 0;
+    for (let i = 0; i < text.length; i++) {
+      const unit = text.charCodeAt(i);
+      bytes[at + i] = unit;
+      units |= unit;
+    }
+    if (units < 128) return at + text.length;
+  }
+  return at + textEncoder.encodeInto(text, bytes.subarray(at)).written;
+}
+
+function write(bytes: Uint8Array, at: number, content: string | Uint8Array): number {
+  if (typeof content === "string") return writeText(bytes, at, content);
+  bytes.set(content, at);
+  return at + content.length;
+}
+
+function writeLines(bytes: Uint8Array, at: number, headers: readonly string[]): number {
+  for (let i = 0; i < headers.length; i += 2) {
+    at = writeText(bytes, at, headers[i]!);
+    bytes[at++] = COLON;
+    at = writeText(bytes, at, headers[i + 1]!);
+    bytes[at++] = LF;
+  }
+  return at;
+}
+
+/** Where the body begins that has this `content-length`, when header lines end at `at`. No line is written for 0. */
+function bodyStart(at: number, digits: string): number {
+  return digits === "0" ? at + 1 : at + CONTENT_LENGTH.length + digits.length + 2;
+}
+
+/** Writes `content-length`, unless it is 0, and the empty line. */
+function writeLength(bytes: Uint8Array, at: number, digits: string): void {
+  if (digits !== "0") {
+    at = writeAscii(bytes, at, CONTENT_LENGTH);
+    at = writeAscii(bytes, at, digits);
+    bytes[at++] = LF;
+  }
+  bytes[at] = LF;
 }

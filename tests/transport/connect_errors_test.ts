@@ -30,7 +30,7 @@ const says = (text: string): FarEnd => (socket) => socket.once("data", () => soc
 const hangsUp: FarEnd = (socket) => socket.once("data", () => socket.end()).resume();
 const silent: FarEnd = (socket) => void socket.resume();
 
-const UNKNOWN_ISSUER = "its certificate is from an unknown issuer (an authority of your own goes into tls.caCerts)";
+const UNKNOWN_ISSUER = "its certificate is from an unknown issuer (a private authority goes into tls.caCerts)";
 const OTHER_HOST = "its certificate is for another host (tls.serverName names another)";
 const NO_TLS = "it does not speak TLS (brokers have another port for TLS)";
 const NO_HTTP =
@@ -168,7 +168,7 @@ test("`connect()` says that nothing listens, and that nobody has the name", asyn
     const connect = (host: string) => Stomp.connect(`${scheme}://${host}:${peer.port}`, { reconnect: false });
     const refused = await assertRejects(() => connect("127.0.0.1"), ConnectionError);
     // Deno's WebSocket does not tell this from a host that cannot be reached.
-    const more = runtime === "deno" && scheme.startsWith("ws") ? ", or no way to the host" : "";
+    const more = runtime === "deno" && scheme.startsWith("ws") ? ", or no route to the host" : "";
     assertEquals(refused.message, `Cannot connect to 127.0.0.1:${peer.port}: connection refused${more}`);
     const unknown = await assertRejects(() => connect("no-such-host.invalid"), ConnectionError);
     assert(/: host name (not found|could not be looked up)$/.test(unknown.message), unknown.message);

@@ -2,7 +2,8 @@
 import { assertEquals, assertLess, assertRejects } from "#assert";
 import { test } from "#test";
 import process from "node:process";
-import { openTransport, parseUrl } from "../../transport/connect.ts";
+import { parseUrl } from "../../transport/address.ts";
+import { openTransport } from "../../transport/open.ts";
 import { ConnectionError } from "../../base/errors.ts";
 import { directIo, type TlsOptions } from "../../transport/transport.ts";
 import { runtime } from "../support/runtime.ts";

@@ -4,7 +4,7 @@ import { test } from "#test";
 import process from "node:process";
 import type { TlsOptions as ServerOptions, TLSSocket } from "node:tls";
 import { ConnectionError } from "../../base/errors.ts";
-import { listen } from "../../transport/connect.ts";
+import { listen } from "../../transport/open.ts";
 import { directIo, type TlsOptions, type Transport } from "../../transport/transport.ts";
 import {
   ownAdapter,
@@ -75,7 +75,7 @@ const fails = (why: RegExp) => async (connect: () => Promise<Transport>, _peer: 
 
 const withCa = { caCerts: [CA] };
 const withClient = { ...withCa, cert: pem("client.pem"), key: pem("client.key") };
-const UNKNOWN_ISSUER = /its certificate is from an unknown issuer \(an authority of your own goes into tls\.caCerts\)$/;
+const UNKNOWN_ISSUER = /its certificate is from an unknown issuer \(a private authority goes into tls\.caCerts\)$/;
 const OTHER_HOST = /its certificate is for another host \(tls\.serverName names another\)$/;
 
 withServer("a certificate of a trusted issuer for this host", { server: LOCALHOST, tls: withCa }, works());

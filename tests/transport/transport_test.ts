@@ -13,9 +13,10 @@ import {
 } from "#assert";
 import { test } from "#test";
 import { Buffer } from "node:buffer";
-import { listen } from "../../transport/connect.ts";
+import { listen } from "../../transport/open.ts";
 import { ConnectionError } from "../../base/errors.ts";
-import { directIo, memoryPair, type SocketAdapter, type Transport } from "../../transport/transport.ts";
+import { memoryPair } from "../support/memory_transport.ts";
+import { directIo, type SocketAdapter, type Transport } from "../../transport/transport.ts";
 import { nodeAdapter } from "../../transport/node.ts";
 import { runtime } from "../support/runtime.ts";
 import { concat, ownAdapter, pattern, readTransport, standstill } from "../support/sockets.ts";

@@ -3,7 +3,8 @@ import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } fro
 import { test } from "#test";
 import process from "node:process";
 import type { TlsOptions as ServerOptions, TLSSocket } from "node:tls";
-import { openTransport, parseUrl } from "../../transport/connect.ts";
+import { parseUrl } from "../../transport/address.ts";
+import { openTransport } from "../../transport/open.ts";
 import { ConnectionError, ConnectionTimeoutError, HandshakeRefusedError } from "../../base/errors.ts";
 import type { TlsOptions } from "../../transport/transport.ts";
 import { runtime } from "../support/runtime.ts";
@@ -95,7 +96,7 @@ test("nothing listening is told", async () => {
     const error = await assertRejects(() => openTransport(parseUrl(`ws://${host}:${peer.port}`)), ConnectionError);
     assertInstanceOf(error.cause, Error);
     // Deno does not tell this from a host that cannot be reached.
-    const reason = `connection refused${runtime === "deno" ? ", or no way to the host" : ""}`;
+    const reason = `connection refused${runtime === "deno" ? ", or no route to the host" : ""}`;
     assertEquals(error.message, `Cannot connect to ${host}:${peer.port}: ${reason}`);
   }
 });
@@ -155,8 +156,7 @@ const EXPIRED: ServerOptions = { cert: pem("expired.pem"), key: pem("expired.key
 const WANTS_CLIENT: ServerOptions = { ...LOCALHOST, ca: CA, requestCert: true, rejectUnauthorized: true };
 const trusted = { caCerts: [CA] };
 const withClient = { ...trusted, cert: pem("client.pem"), key: pem("client.key") };
-const UNKNOWN_ISSUER =
-  /^its certificate is from an unknown issuer \(an authority of your own goes into tls\.caCerts\)$/;
+const UNKNOWN_ISSUER = /^its certificate is from an unknown issuer \(a private authority goes into tls\.caCerts\)$/;
 const OTHER_HOST = /^its certificate is for another host \(tls\.serverName names another\)$/;
 
 /** Opens, and exchanges a message. */
@@ -224,7 +224,7 @@ withPeer("wss: another server name, or none that is checked, where the runtime c
     for (const [option, tls] of [["serverName", named], ["unsafelyDisableHostnameVerification", unchecked]] as const) {
       const error = await assertRejects(() => openTransport(parseUrl(url), { tls }), TypeError);
       const what = `Cannot use TLS option ${option} for wss://localhost:${peer.port}: `;
-      assertEquals(error.message, `${what}Deno has it for stomp+ssl:// alone`);
+      assertEquals(error.message, `${what}Deno has it only for stomp+ssl://`);
     }
     await assertFails(url, OTHER_HOST, { ...trusted, serverName: "localhost" }); // its name anyway
     return;

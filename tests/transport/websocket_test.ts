@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } from "#assert";
 import { test } from "#test";
 import { ConnectionError } from "../../base/errors.ts";
+import type { SocketTransport } from "../../transport/socket_transport.ts";
 import { directIo, type Transport } from "../../transport/transport.ts";
 import { connectWebSocket, type WebSocketAddress } from "../../transport/websocket.ts";
 import { runtime } from "../support/runtime.ts";
@@ -82,45 +83,64 @@ withPair("large messages arrive whole", async (near, far) => {
   assertEquals(await readTransport(near), bytes);
 });
 
-withPair("a frame is a text message, however the bytes were written", async (near, far) => {
+/** Writes frames in one go, as `WriteBuffer` does. */
+async function writeFrames(near: Transport, frames: readonly (string | Uint8Array)[]): Promise<void> {
+  const parts = frames.map((frame) => typeof frame === "string" ? encoder.encode(frame) : frame);
+  let end = 0;
+  await (near as SocketTransport).write(concat(parts), parts.map(({ length }) => end += length));
+}
+
+withPair("`write()` sends each frame and each line end as a text message", async (near, far) => {
   const frames = [
     "CONNECT\n\n\0",
     "SEND\ncontent-length:3\n\na\0b\0",
     `SEND\n\n${"žluťoučký kůň 🐎 ".repeat(9000)}\0`,
     "\n",
+    "SEND\n\n\n\n\0",
+    "\n",
+    "\n",
   ];
+  for (const written of [frames, ...frames.map((frame) => [frame])]) await writeFrames(near, written);
+  for (const frame of [...frames, ...frames]) assertEquals(await far.nextText(), frame);
+});
+
+withPair("`write()` sends one line end for a frame that was taken back", async (near, far) => {
+  await writeFrames(near, ["\n".repeat(50), "ACK\nid:1\n\n\0"]);
+  assertEquals([await far.nextText(), await far.nextText()], ["\n", "ACK\nid:1\n\n\0"]);
+});
+
+withPair("a write to `writable` is a message as it is, text where it is UTF-8", async (near, far) => {
   const writer = near.writable.getWriter();
-  const bytes = encoder.encode(frames.join(""));
-  await writer.write(bytes);
-  for (const frame of frames) assertEquals(await far.nextText(), frame);
-  for (let at = 0; at < bytes.length; at += 1001) await writer.write(bytes.subarray(at, at + 1001));
-  for (const frame of frames) assertEquals(await far.nextText(), frame);
+  const messages = ["SEND\n\none\0SEND\n\ntwo\0\n", "\n\nSEND\n\nžlu", "\0", "no frame"];
+  for (const message of messages) await writer.write(encoder.encode(message));
+  for (const message of messages) assertEquals(await far.nextText(), message);
+  await writer.write(Uint8Array.of(0xc5));
+  assertEquals(await far.next(), { isText: false, bytes: Uint8Array.of(0xc5) });
 });
 
 withPair("a frame that is not UTF-8 is a binary message", async (near, far) => {
-  const writer = near.writable.getWriter();
-  const frame = concat([encoder.encode("SEND\n\n"), Uint8Array.of(200, 201, 0)]);
-  await writer.write(concat([frame, encoder.encode("DISCONNECT\n\n\0")]));
-  assertEquals(await far.next(), { isText: false, bytes: frame });
+  const binary = concat([encoder.encode("SEND\n\n"), Uint8Array.of(200, 201, 0)]);
+  await writeFrames(near, [binary, "DISCONNECT\n\n\0"]);
+  assertEquals(await far.next(), { isText: false, bytes: binary });
   assertEquals(await far.nextText(), "DISCONNECT\n\n\0");
 });
 
-withPair("RabbitMQ gets what there is in one message, once it has said who it is", async (near, far) => {
-  const writer = near.writable.getWriter();
-  await writer.write(encoder.encode("CONNECT\n\n\0\n"));
+withPair("RabbitMQ gets all frames of a write in one message, after its CONNECTED", async (near, far) => {
+  const io = directIo(near);
+  await writeFrames(near, ["CONNECT\n\n\0", "\n"]);
   assertEquals([await far.nextText(), await far.nextText()], ["CONNECT\n\n\0", "\n"]);
   far.send(RABBITMQ);
-  await near.readable.getReader().read();
-  const frames = encoder.encode("SEND\n\none\0SEND\n\ntwo\0");
-  await writer.write(frames);
-  assertEquals(await far.next(), { isText: false, bytes: frames });
+  await new Promise<void>((resolve) => io.read({ chunk: () => (resolve(), true), done() {} }));
+  const frames = ["SEND\n\none\0", "SEND\n\ntwo\0"];
+  await writeFrames(near, frames);
+  assertEquals(await far.next(), { isText: false, bytes: encoder.encode(frames.join("")) });
 });
 
-withPair("a broker that only talks of RabbitMQ gets one frame a message", async (near, far) => {
-  const writer = near.writable.getWriter();
+withPair("a broker that only mentions RabbitMQ gets one frame in a message", async (near, far) => {
+  const io = directIo(near);
   far.send("CONNECTED\nversion:1.2\n\nserver:RabbitMQ/\0");
-  await near.readable.getReader().read();
-  await writer.write(encoder.encode("SEND\n\none\0SEND\n\ntwo\0"));
+  await new Promise<void>((resolve) => io.read({ chunk: () => (resolve(), true), done() {} }));
+  await writeFrames(near, ["SEND\n\none\0", "SEND\n\ntwo\0"]);
   assertEquals([await far.nextText(), await far.nextText()], ["SEND\n\none\0", "SEND\n\ntwo\0"]);
 });
 
@@ -341,23 +361,15 @@ withPair("text that is not UTF-8 is a ConnectionError", async (near, far) => {
   assert(expected.test(reason), reason);
 });
 
-withPair("a line end is sent where nothing else is for long, between frames only", async (near, far) => {
-  const writer = near.writable.getWriter();
-  await writer.write(encoder.encode("CONNECT\n\n\0"));
+withPair("a line end is sent when nothing else was sent for `keepAlive`", async (near, far) => {
+  await writeFrames(near, ["CONNECT\n\n\0"]);
   assertEquals(await far.nextText(), "CONNECT\n\n\0");
   assertEquals(await far.nextText(), "\n");
   assertEquals(await far.nextText(), "\n");
-  await writer.write(encoder.encode("SEND\n\n"));
-  const count = far.received;
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  assertLess(far.received, count + 2); // one may have been on its way
-  await writer.write(encoder.encode("body\0"));
-  for (;;) {
-    const text = await far.nextText();
-    if (text === "\n") continue;
-    assertEquals(text, "SEND\n\nbody\0");
-    break;
-  }
+  await writeFrames(near, ["SEND\n\nbody\0"]);
+  let text = "\n";
+  while (text === "\n") text = await far.nextText();
+  assertEquals(text, "SEND\n\nbody\0");
 }, { keepAlive: 20 });
 
 test("many connections can be closed right after they were opened", async () => {
