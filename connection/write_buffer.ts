@@ -54,8 +54,8 @@ export class WriteBuffer {
   #used = 0;
   #frameEnds: number[] | undefined; // where the frames in the buffer end, if the transport wants to know
   readonly #queue = new Fifo<QueuedChunk>();
-  #buffered = 0;
   #passedOn = 0; // bytes that have left `#buffer` so far, for the queue or the transport
+  #taken = 0; // bytes that the transport has taken so far
   #lastWrite: number;
   #writtenInTurn = 0; // bytes
   #isWriting = false;
@@ -78,7 +78,7 @@ export class WriteBuffer {
 
   /** Bytes that the transport has not taken yet. */
   get buffered(): number {
-    return this.#buffered;
+    return this.#passedOn + this.#used - this.#taken;
   }
 
   /** Bytes that were added so far: where the next frame begins. */
@@ -154,8 +154,7 @@ export class WriteBuffer {
    * never let the process read, or fire its timers.
    */
   ready(): Promise<void> | undefined {
-    if (this.#hasFailed || this.#buffered + this.#writtenInTurn <= HIGH_WATER_BYTES) return undefined;
-    return this.#waitUntilReady();
+    return this.buffered + this.#writtenInTurn > HIGH_WATER_BYTES ? this.#waitUntilReady() : undefined;
   }
 
   /**
@@ -186,7 +185,7 @@ export class WriteBuffer {
   flush(): Promise<void> {
     if (this.#hasFailed) return rejected(this.#failure);
     this.#flush();
-    if (this.#buffered === 0) return Promise.resolve();
+    if (this.buffered === 0) return Promise.resolve();
     const waiter = Promise.withResolvers<void>();
     this.#flushWaiters.push(waiter);
     return waiter.promise;
@@ -208,7 +207,8 @@ export class WriteBuffer {
     this.#queue.clear();
     this.#buffer = NO_BUFFER;
     this.#passedOn += this.#used;
-    this.#used = this.#buffered = 0;
+    this.#taken = this.#passedOn;
+    this.#used = this.#writtenInTurn = 0;
     this.#ready?.reject(reason);
     this.#ready = undefined;
     for (const waiter of this.#flushWaiters.splice(0)) waiter.reject(reason);
@@ -239,16 +239,14 @@ export class WriteBuffer {
   }
 
   #endFrame(end: number): void {
-    this.#buffered += end - this.#used;
     this.#used = end;
     this.#frameEnds?.push(end);
     this.#schedule();
   }
 
   #addLarge(frame: Uint8Array<ArrayBuffer>): void {
-    this.#buffered += frame.length;
-    this.#flush();
     this.#passedOn += frame.length;
+    this.#flush();
     this.#put(frame, this.#frameEnds && [frame.length]);
   }
 
@@ -325,17 +323,17 @@ export class WriteBuffer {
   }
 
   #onTaken(length: number): void {
-    this.#buffered -= length;
+    this.#taken += length;
     if (this.#hasWrittenInTurn) this.#writtenInTurn += length;
     this.#resolveReady();
-    if (this.#buffered === 0 && this.#flushWaiters.length > 0) {
+    if (this.buffered === 0 && this.#flushWaiters.length > 0) {
       for (const waiter of this.#flushWaiters.splice(0)) waiter.resolve();
     }
   }
 
   #resolveReady(): void {
     if (this.#ready === undefined) return;
-    if (this.#buffered + this.#writtenInTurn > LOW_WATER_BYTES) {
+    if (this.buffered + this.#writtenInTurn > LOW_WATER_BYTES) {
       if (!this.#isWriting) this.#awaitTurn();
       return;
     }
