@@ -64,7 +64,7 @@ const NEGOTIATIONS: [row: string, client: string | undefined, server: string | u
 ];
 
 for (const [row, client, server, [send, receive]] of NEGOTIATIONS) {
-  test(`${row.replace(/(^(?:[A-Z]\d+-\d+ )+)/, "$1`negotiate()`: ")}`, () => {
+  test(row.replace(/(^(?:[A-Z]\d+-\d+ )+)/, "$1`negotiate()`: "), () => {
     const [own, peer] = [parseHeartbeat(client)!, parseHeartbeat(server)!];
     assertEquals(negotiate(own, peer), { send, receive });
     assertEquals(negotiate(peer, own), { send: receive, receive: send });

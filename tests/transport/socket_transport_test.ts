@@ -2,10 +2,10 @@ import { assertEquals } from "#assert";
 import { test } from "#test";
 import { SocketTransport } from "../../transport/socket_transport.ts";
 
-test("a socket frees itself when both sides have ended in order, whoever ends first", async () => {
+test("`SocketTransport` frees its socket when both sides have ended in order, whichever ends first", async () => {
   for (const order of [["end", "atEnd"], ["atEnd", "end"]] as const) {
     let freed = 0;
-    const transport = new SocketTransport("somebody", {
+    const transport = new SocketTransport("peer", {
       pull() {},
       write() {},
       shutdown() {},
@@ -23,11 +23,11 @@ test("a socket frees itself when both sides have ended in order, whoever ends fi
   }
 });
 
-test("nothing is read into the reader's place while there are chunks that the reader has not got", () => {
-  const place = new Uint8Array(100);
+test("`readTarget()` is undefined while chunks wait for the sink", () => {
+  const target = new Uint8Array(100);
   const got: number[] = [];
   let wants = true;
-  const transport = new SocketTransport("somebody", {
+  const transport = new SocketTransport("peer", {
     pull() {},
     write() {},
     shutdown() {},
@@ -40,14 +40,14 @@ test("nothing is read into the reader's place while there are chunks that the re
       return wants;
     },
     done() {},
-    readTarget: () => place,
+    readTarget: () => target,
   });
-  assertEquals(transport.readTarget() === place, true);
+  assertEquals(transport.readTarget() === target, true);
   wants = false;
   transport.deliver(new Uint8Array(1));
-  transport.deliver(new Uint8Array(2)); // was under way
+  transport.deliver(new Uint8Array(2)); // was read already
   assertEquals([got, transport.readTarget()], [[1], undefined]);
   wants = true;
   transport.resume();
-  assertEquals([got, transport.readTarget() === place], [[1, 2], true]);
+  assertEquals([got, transport.readTarget() === target], [[1, 2], true]);
 });
