@@ -1,12 +1,13 @@
 /**
- * `Frame`: one STOMP frame as a value, with its encoding and the verbs of stompy's `Frame`.
+ * `Frame`: one STOMP frame as a value, with its encoding and the methods of stompy's `Frame`.
  *
+ * @example A frame and its bytes
  * ```ts
  * import { Frame } from "@x/stompy/frame";
  *
  * const frame = new Frame().buildFrame({ command: "SEND", headers: { destination: "/queue/a" }, body: "hello" });
  * console.log(frame.asString()); // SEND, its headers, an empty line, hello
- * const bytes = frame.encode("1.2"); // what goes over the wire
+ * const bytes = frame.encode("1.2"); // as it is sent
  * console.log(bytes.length);
  * ```
  *
@@ -16,6 +17,7 @@ export type { ReadOptions, WaitOptions } from "./base/timers.ts";
 export {
   BrokerErrorResponse,
   type ErrorFrame,
+  NotConnectedError,
   StompError,
   type StompErrorOptions,
   UnknownBrokerResponseError,

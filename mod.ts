@@ -1,6 +1,7 @@
 /**
  * A STOMP 1.0, 1.1 and 1.2 client for Deno, Bun, Node and browsers.
  *
+ * @example Send, receive and acknowledge
  * ```ts
  * import { Stomp } from "@x/stompy";
  *
@@ -14,10 +15,42 @@
  * }
  * ```
  *
+ * @example Handle each message in a worker
+ * ```ts
+ * import { Stomp } from "@x/stompy";
+ *
+ * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+ * const stop = new AbortController();
+ * await stomp.send("/queue/jobs", "a job");
+ * await stomp.consume("/queue/jobs", (message) => {
+ *   console.log(message.text()); // a job
+ *   stop.abort(); // `consume` acknowledges this message and then resolves
+ * }, { concurrency: 4, signal: stop.signal });
+ * ```
+ *
  * @module
  */
 export type { ReadOptions, WaitOptions } from "./base/timers.ts";
-export * from "./base/errors.ts";
+export {
+  AcknowledgeError,
+  BrokerErrorResponse,
+  ConnectionError,
+  ConnectionTimeoutError,
+  Empty,
+  type ErrorFrame,
+  HandshakeRefusedError,
+  NotConnectedError,
+  OutboxFullError,
+  RequestError,
+  StaleMessageError,
+  StompError,
+  type StompErrorOptions,
+  SubscriptionError,
+  TimeoutError,
+  TransactionError,
+  UnknownBrokerResponseError,
+  UnsupportedByBrokerError,
+} from "./base/errors.ts";
 export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/fifo.ts";
 export type { ReconnectOptions } from "./base/backoff.ts";
 export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/worker.ts";

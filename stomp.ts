@@ -1,6 +1,7 @@
 /**
- * `Stomp`: the client, without stompy's `Simple` and without the codec's streams.
+ * `Stomp`: the client alone, without stompy's `Simple` and the decoder.
  *
+ * @example Send with a receipt
  * ```ts
  * import { Stomp } from "@x/stompy/stomp";
  *
@@ -12,7 +13,26 @@
  * @module
  */
 export type { ReadOptions, WaitOptions } from "./base/timers.ts";
-export * from "./base/errors.ts";
+export {
+  AcknowledgeError,
+  BrokerErrorResponse,
+  ConnectionError,
+  ConnectionTimeoutError,
+  Empty,
+  type ErrorFrame,
+  HandshakeRefusedError,
+  NotConnectedError,
+  OutboxFullError,
+  RequestError,
+  StaleMessageError,
+  StompError,
+  type StompErrorOptions,
+  SubscriptionError,
+  TimeoutError,
+  TransactionError,
+  UnknownBrokerResponseError,
+  UnsupportedByBrokerError,
+} from "./base/errors.ts";
 export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/fifo.ts";
 export type { ReconnectOptions } from "./base/backoff.ts";
 export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/worker.ts";

@@ -5,7 +5,7 @@
  */
 import type { AckMode } from "../session/acknowledgement.ts";
 import type { ReconnectOptions } from "../base/backoff.ts";
-import { checkLimit, checkSignal, checkType, kindOf } from "../base/checks.ts";
+import { checkLimit, checkSignal, checkType, describeType } from "../base/checks.ts";
 import type { WaitOptions } from "../base/timers.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { checkConsumerOptions } from "../dialects/checks.ts";
@@ -134,7 +134,7 @@ export function checkSubscribe(destination: unknown, options: SubscribeOptions):
   const what = "subscribe";
   if (typeof destination !== "string" || destination === "") {
     const isMissing = destination === undefined || destination === "";
-    const is = isMissing ? "missing" : `${kindOf(destination)}, and has to be text`;
+    const is = isMissing ? "missing" : `${describeType(destination)}, and has to be text`;
     throw new TypeError(`Cannot subscribe: the destination is ${is}`);
   }
   if (typeof options === "function") {

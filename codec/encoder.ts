@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { kindOf } from "../base/checks.ts";
+import { describeType } from "../base/checks.ts";
 import { showControls } from "../base/errors.ts";
 import { isCommand, mayHaveBody } from "./protocol.ts";
 import { assertVersion, encodeHeader, type FrameHeaders, headerRules, type Version } from "./headers.ts";
@@ -83,7 +83,9 @@ export function isIterable(
 ): given is Exclude<FrameHeadersInit, Readonly<Record<string, HeaderValue>>> {
   if (typeof given !== "object") {
     throw new TypeError(
-      `Cannot build frame: headers is ${kindOf(given)}, and has to be an object, a Map, Headers or an array of pairs`,
+      `Cannot build frame: headers is ${
+        describeType(given)
+      }, and has to be an object, a Map, Headers or an array of pairs`,
     );
   }
   return Symbol.iterator in given;
@@ -97,13 +99,15 @@ export function isIterable(
 export function headerText(name: string, value: unknown): string {
   if (typeof value === "string") return value;
   if (WRITTEN_AS_TEXT.has(typeof value)) return String(value);
-  throw new TypeError(`Cannot build frame: header ${JSON.stringify(name)} is ${kindOf(value)}, and has to be text`);
+  throw new TypeError(
+    `Cannot build frame: header ${JSON.stringify(name)} is ${describeType(value)}, and has to be text`,
+  );
 }
 
 /** Fails with a `TypeError` unless the value can be a body. */
 export function assertBody(body: unknown): asserts body is FrameParts["body"] | null {
   if (body === undefined || body === null || typeof body === "string" || isBytes(body)) return;
-  const is = `Cannot build frame: the body is ${kindOf(body)}, and has to be a string or a Uint8Array`;
+  const is = `Cannot build frame: the body is ${describeType(body)}, and has to be a string or a Uint8Array`;
   throw new TypeError(`${is}${adviceFor(body)}`);
 }
 

@@ -5,7 +5,7 @@ import { BrokerErrorResponse, Frame, type FrameSocket, openSocket, TimeoutError 
 import { Broker } from "../../broker/broker.ts";
 import { Fifo } from "../../base/fifo.ts";
 import type { ReadOptions } from "../../base/timers.ts";
-import { clientTest } from "../support/client_rig.ts";
+import { clientTest } from "../support/client_harness.ts";
 import { confirm } from "../support/raw_server.ts";
 
 /** A socket whose far end says what it is told to. */

@@ -4,13 +4,13 @@ import { ConnectionError, UnknownBrokerResponseError } from "../../base/errors.t
 import { FrameConnection } from "../../connection/frame_connection.ts";
 import { parseUrl } from "../../transport/address.ts";
 import { openTransport } from "../../transport/open.ts";
-import { type ClientRig, clientTest, frame, openSession } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, frame, openSession } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { WebSocketPeer } from "../support/websocket_peer.ts";
 
 /** A connection whose peer reads nothing, so full that a write is pending. */
-async function stalled(rig: ClientRig): Promise<{ socket: FrameConnection; peer: RawPeer; frames: number }> {
+async function stalled(rig: ClientHarness): Promise<{ socket: FrameConnection; peer: RawPeer; frames: number }> {
   const server = await rig.server();
   const [transport, peer] = await Promise.all([openTransport(parseUrl(server.url)), server.accept()]);
   const socket = new FrameConnection(transport);

@@ -1,5 +1,5 @@
 /**
- * Gets what the brokers need from Debian's packages, where that is possible, and says how to get it where it is not.
+ * Installs what the brokers need from Debian's packages if possible, and otherwise says how to install it.
  *
  * @module
  */
@@ -9,20 +9,20 @@ import { delimiter, join } from "node:path";
 import process from "node:process";
 import type { BrokerName } from "./broker.ts";
 
-/** Something that a broker needs: what it is, and where to look for it. */
+/** A program that a broker needs. */
 interface Need {
-  /** The Debian package that has it. */
+  /** The Debian package that contains it. */
   package: string;
-  /** What is missing when it is missing. */
+  /** What to call it in a message when it is missing. */
   what: string;
-  /** Where it is, if it is there. */
+  /** Returns its path, if it is installed. */
   find: () => string | undefined;
 }
 
 const RABBITMQ: Need = {
   package: "rabbitmq-server",
   what: "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server",
-  // Not the programs in /usr/sbin: as root those change to a user of their own, who may not see our folder.
+  // Not the programs in /usr/sbin: run as root, those change to the user `rabbitmq`, who may not read the test's folder.
   find: () => globSync("/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server").sort().at(-1),
 };
 const EPMD: Need = { package: "rabbitmq-server", what: "epmd", find: () => onPath("epmd") };
@@ -44,20 +44,20 @@ const NEEDS: Record<BrokerName, readonly Need[]> = {
   activemq: [ACTIVEMQ, JAVA, OPENSSL],
 };
 
-/** What a broker lacks on this machine, for people; empty when it can be started. */
+/** Returns the names of what a broker lacks on this machine. */
 export function missingFor(name: BrokerName): string[] {
   return NEEDS[name].filter((need) => need.find() === undefined).map((need) => need.what);
 }
 
-/** A sentence that says what is missing, and how to get it. */
+/** Returns an error message that says what is missing and how to install it. */
 export function adviceFor(name: BrokerName): string {
   const packages = new Set(NEEDS[name].filter((need) => need.find() === undefined).map((need) => need.package));
   return `Cannot start ${name}: this machine has no ${missingFor(name).join(", no ")}; ` +
-    `on Debian, "apt-get install ${[...packages].join(" ")}" as root brings it, ` +
-    `or let STOMPY_${name.toUpperCase()}_URL name one that runs already`;
+    `on Debian, run "apt-get install ${[...packages].join(" ")}" as root, ` +
+    `or set STOMPY_${name.toUpperCase()}_URL to a running broker`;
 }
 
-/** The programs that RabbitMQ is started by. */
+/** Returns the paths of the programs that start RabbitMQ. */
 export function rabbitmqPrograms(): { server: string; ctl: string; epmd: string; openssl: string } {
   const server = found("rabbitmq", RABBITMQ);
   return {
@@ -68,7 +68,7 @@ export function rabbitmqPrograms(): { server: string; ctl: string; epmd: string;
   };
 }
 
-/** The programs that ActiveMQ is started by. */
+/** Returns the paths that starting ActiveMQ needs. */
 export function activemqPrograms(): { java: string; home: string; openssl: string } {
   return {
     java: found("activemq", JAVA),
@@ -77,38 +77,37 @@ export function activemqPrograms(): { java: string; home: string; openssl: strin
   };
 }
 
-/** The browser that runs a page against RabbitMQ. */
+/** Returns the path of the browser for the browser tests. */
 export function chromiumProgram(): string {
   const path = CHROMIUM.find();
   if (path !== undefined) return path;
   throw new Error(
     `Cannot run a page: this machine has no ${CHROMIUM.what}; ` +
-      `on Debian, "apt-get install ${CHROMIUM.package}" as root brings it`,
+      `on Debian, run "apt-get install ${CHROMIUM.package}" as root`,
   );
 }
 
 /**
- * Installs what the brokers lack, and the browser that runs a page against RabbitMQ, as root on Debian; elsewhere does
- * nothing. Says what it does.
+ * Installs what the brokers lack, and for RabbitMQ the browser that connects to it. Does nothing unless it runs as root on
+ * Debian.
  */
-export async function installBrokers(names: readonly BrokerName[], say: (line: string) => void): Promise<void> {
+export async function installBrokers(names: readonly BrokerName[], log: (line: string) => void): Promise<void> {
   const all = names.flatMap((name) => name === "rabbitmq" ? [...NEEDS[name], CHROMIUM] : NEEDS[name]);
   const needs = all.filter((need) => need.find() === undefined);
   const packages = [...new Set(needs.map((need) => need.package))];
   if (packages.length === 0) return;
   const aptGet = onPath("apt-get");
   if (process.getuid?.() !== 0 || aptGet === undefined) return;
-  say(`Installing Debian packages: ${packages.join(" ")}`);
+  log(`Installing Debian packages: ${packages.join(" ")}`);
   const begun = performance.now();
   const { code, output } = await shell(INSTALL, packages);
   const seconds = ((performance.now() - begun) / 1000).toFixed(0);
-  say(code === 0 ? `Installed in ${seconds} s` : `apt-get ended with code ${code}:\n${output.trim()}`);
+  log(code === 0 ? `Installed in ${seconds} s` : `apt-get ended with code ${code}:\n${output.trim()}`);
 }
 
 /**
- * Packages of servers start them. A `policy-rc.d` that says no keeps them from it, for as long as this takes: one that
- * is there already says what its owner wants, and stays. In a shell, so that it is taken away also when the test run is
- * ended meanwhile.
+ * Debian's server packages start their servers. A `policy-rc.d` that exits with 101 prevents that during the installation;
+ * an existing one stays as it is. This is a shell script so that the file is removed even if the test run is killed.
  */
 const INSTALL = `
 policy=/usr/sbin/policy-rc.d
@@ -142,7 +141,7 @@ function found(name: BrokerName, need: Need): string {
 }
 
 function onPath(program: string): string | undefined {
-  // Debian keeps some programs where only root's PATH looks.
+  // Debian has some programs in folders that only root's PATH contains.
   const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
   return folders.filter((folder) => folder !== "").map((folder) => join(folder, program)).find(isExecutable);
 }

@@ -1,5 +1,5 @@
 /**
- * Free ports on loopback, for servers that have to be told their ports before they start.
+ * Free ports on loopback, for servers that need to know their ports before they start.
  *
  * @module
  */
@@ -7,36 +7,36 @@ import { readFileSync } from "node:fs";
 import { createServer } from "node:net";
 
 const HOST = "127.0.0.1";
-const LOWEST = 10_000;
+const LOWEST_PORT = 10_000;
 
-/** Handed out already: a port is free until its server listens, and two brokers may start at once. */
-const taken = new Set<number>();
+/** The ports handed out: a port looks free until its server listens, and two brokers may start at once. */
+const reserved = new Set<number>();
 
 /**
- * Finds free ports. None is one that the system gives to outgoing connections: a broker that is down for a restart
- * could find its port in use, and a client that connects again and again can even be connected to itself.
+ * Finds free ports outside the range that the system uses for outgoing connections: otherwise a broker that restarts
+ * could find its port in use, and a client that keeps reconnecting could even connect to itself.
  */
 export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   const end = firstOutgoingPort();
   for (let attempt = 0; ports.length < count; attempt++) {
-    if (attempt > 1000) throw new Error(`Cannot find ${count} free ports between ${LOWEST} and ${end}`);
-    const port = LOWEST + Math.floor(Math.random() * (end - LOWEST));
-    if (taken.has(port) || !await isFree(port)) continue;
-    taken.add(port);
+    if (attempt > 1000) throw new Error(`Cannot find ${count} free ports between ${LOWEST_PORT} and ${end}`);
+    const port = LOWEST_PORT + Math.floor(Math.random() * (end - LOWEST_PORT));
+    if (reserved.has(port) || !await isFree(port)) continue;
+    reserved.add(port);
     ports.push(port);
   }
   return ports;
 }
 
-/** Gives ports back. */
+/** Makes ports available to later calls of {@linkcode freePorts}. */
 export function releasePorts(ports: readonly number[]): void {
-  for (const port of ports) taken.delete(port);
+  for (const port of ports) reserved.delete(port);
 }
 
 /**
- * Starts something on free ports, and once more on others where one of them was taken meanwhile: between the moment when
- * a port is found free and the one when its server listens, another rig may have found the same.
+ * Calls `start`, up to three times if an address is in use: another process may take a port after it was found free and
+ * before its server listens.
  */
 export async function onFreePorts<T>(start: () => Promise<T>): Promise<T> {
   for (let attempt = 1;; attempt++) {
@@ -51,9 +51,9 @@ export async function onFreePorts<T>(start: () => Promise<T>): Promise<T> {
 function firstOutgoingPort(): number {
   try {
     const first = Number(readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "utf8").trim().split(/\s+/)[0]);
-    if (first > LOWEST + 1000) return first;
+    if (first > LOWEST_PORT + 1000) return first;
   } catch {
-    // Not Linux: the usual value will do.
+    // Not Linux: use the usual value.
   }
   return 32_768;
 }

@@ -1,5 +1,5 @@
 /**
- * Certificates for brokers on loopback: by an authority of their own, good ones and such as must be refused.
+ * Certificates for brokers on loopback, signed by a test authority: valid ones, and some that clients must reject.
  *
  * @module
  */
@@ -13,41 +13,41 @@ const execute = promisify(execFile);
 
 /** A certificate and its key. */
 export interface Certificate {
-  /** The file of the certificate, PEM. */
+  /** The file of the certificate, in PEM. */
   certFile: string;
-  /** The file of the key, PEM. */
+  /** The file of the key, in PEM. */
   keyFile: string;
-  /** The certificate, PEM. */
+  /** The certificate, in PEM. */
   cert: string;
-  /** The key, PEM. */
+  /** The key, in PEM. */
   key: string;
 }
 
-/** The certificates of a rig. */
+/** All certificates that the tests need. */
 export interface Certificates {
-  /** The authority, PEM. */
+  /** The authority, in PEM. */
   ca: string;
   /** The file of the authority. */
   caFile: string;
-  /** The broker's: for localhost and the addresses of loopback. */
+  /** The broker's certificate, for localhost and the addresses of loopback. */
   server: Certificate;
-  /** The same for the year 2020, which is over. */
+  /** The same, but expired at the end of 2020. */
   expired: Certificate;
-  /** A client's. */
+  /** A client certificate. */
   client: Certificate;
-  /** An authority that has signed none of them, PEM. */
+  /** An authority that signed none of them, in PEM. */
   foreignCa: string;
-  /** A client's by that authority. */
+  /** A client certificate by that authority. */
   foreignClient: Certificate;
 }
 
-/** The name that the server's certificates have beside those of loopback, for brokers that choose one by name. */
+/** The name under which RabbitMQ presents the expired certificate. */
 export const EXPIRED_NAME = "expired.test";
 
-/** The name under which RabbitMQ asks clients for their certificate. */
+/** The name under which RabbitMQ requires a client certificate. */
 export const MUTUAL_NAME = "mutual.test";
 
-/** Password of the key stores that Java wants. There is no secret in them. */
+/** The password of the key stores that Java needs. It protects nothing secret. */
 export const STORE_PASSWORD = "changeit";
 
 const SERVER = `basicConstraints = CA:FALSE
@@ -76,12 +76,12 @@ keyUsage = critical, keyCertSign, cRLSign
 subjectKeyIdentifier = hash
 `;
 
-/** Makes the certificates in a folder, which has to exist. */
+/** Makes the certificates in an existing folder. */
 export async function makeCertificates(folder: string, openssl: string): Promise<Certificates> {
   const own = new Authority(join(folder, "authority"), openssl);
   const foreign = new Authority(join(folder, "foreign"), openssl);
-  await Promise.all([own.create("stompy test authority"), foreign.create("somebody else")]);
-  // One after the other: an authority keeps a list.
+  await Promise.all([own.create("stompy test authority"), foreign.create("foreign authority")]);
+  // One at a time, because an authority keeps a list of what it issued.
   const server = await own.issue("server", "localhost", SERVER);
   const expired = await own.issue("expired", "localhost", SERVER, ["20200101000000Z", "20201231000000Z"]);
   const client = await own.issue("client", "guest", CLIENT);
@@ -97,13 +97,13 @@ export async function makeCertificates(folder: string, openssl: string): Promise
   };
 }
 
-/** Makes a key store for Java of a certificate and its key. */
+/** Makes a Java key store from a certificate and its key. */
 export async function makeKeyStore(openssl: string, from: Certificate, file: string): Promise<void> {
   const parts = ["-in", from.certFile, "-inkey", from.keyFile, "-name", "server", "-out", file];
   await execute(openssl, ["pkcs12", "-export", ...parts, "-passout", `pass:${STORE_PASSWORD}`]);
 }
 
-/** An authority, in a folder of its own. */
+/** A certificate authority with its folder. */
 class Authority {
   readonly certFile: string;
   readonly #folder: string;
@@ -124,7 +124,7 @@ class Authority {
     await this.#run("req", "-x509", "-new", "-key", "ca.key", "-days", "30", "-subj", `/CN=${name}`, "-out", "ca.pem");
   }
 
-  /** Issues a certificate, for a month from now unless other dates are given. */
+  /** Issues a certificate, valid for 30 days unless other dates are given. */
   async issue(
     file: string,
     name: string,
@@ -136,7 +136,7 @@ class Authority {
     this.#write(details, extensions);
     await this.#makeKey(key);
     await this.#run("req", "-new", "-key", key, "-subj", `/CN=${name}`, "-out", request);
-    // Not `openssl x509 -days`: no negative number of days makes an expired certificate in every release.
+    // Not `openssl x509 -days`: in some releases a negative number of days does not give an expired certificate.
     const validity = dates ? ["-startdate", dates[0], "-enddate", dates[1]] : ["-days", "30"];
     const signer = ["-batch", "-notext", "-cert", "ca.pem", "-keyfile", "ca.key", "-extfile", details];
     await this.#run("ca", ...signer, ...validity, "-in", request, "-out", `${file}.pem`);
@@ -148,7 +148,7 @@ class Authority {
     await this.#run("genpkey", ...curve, "-out", file);
   }
 
-  /** Runs openssl with the authority's own settings, whatever those of the machine are. */
+  /** Runs openssl with the settings of the authority instead of those of the machine. */
   async #run(command: string, ...args: string[]): Promise<void> {
     const config = command === "req" || command === "ca" ? ["-config", "ca.cnf"] : [];
     await execute(this.#openssl, [command, ...config, ...args], { cwd: this.#folder });

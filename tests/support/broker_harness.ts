@@ -1,5 +1,5 @@
 /**
- * A test with a broker of its own, and peers that are gone when it ends.
+ * Tests that each get an embedded broker, and peers that are closed when the test ends.
  *
  * @module
  */
@@ -8,19 +8,19 @@ import { Broker, type BrokerOptions, type ListenOptions } from "../../broker/bro
 import { memoryPair } from "./memory_transport.ts";
 import { RawPeer } from "./raw_peer.ts";
 
-/** What such a test gets. */
-export interface BrokerRig {
-  /** The broker. It listens on a free port. */
+/** What a test receives. */
+export interface BrokerHarness {
+  /** The broker, which listens on a free port. */
   broker: Broker;
   /** Opens a connection over TCP. */
   open(): Promise<RawPeer>;
-  /** Opens a connection over TCP and connects as that version. */
+  /** Opens a connection over TCP and sends CONNECT for the version. */
   connected(version?: string): Promise<RawPeer>;
   /** Opens a connection in memory. */
   openMemory(): RawPeer;
 }
 
-/** Runs a function with a broker that listens, and closes the broker. Node 22 does not know `await using`. */
+/** Runs a function with a broker that listens, then closes the broker. Node 22 cannot parse `await using`. */
 export async function withBroker(options: ListenOptions, fn: (broker: Broker) => Promise<void>): Promise<void> {
   const broker = await Broker.listen(options);
   try {
@@ -30,8 +30,12 @@ export async function withBroker(options: ListenOptions, fn: (broker: Broker) =>
   }
 }
 
-/** Registers a test. Where it is about a row of the conformance checklist, its name begins with the row's id. */
-export function brokerTest(name: string, fn: (rig: BrokerRig) => Promise<void>, options: BrokerOptions = {}): void {
+/** Registers a test. The name begins with the id of the row of the conformance checklist that it tests, if any. */
+export function brokerTest(
+  name: string,
+  fn: (harness: BrokerHarness) => Promise<void>,
+  options: BrokerOptions = {},
+): void {
   test(name, () =>
     withBroker(options, async (broker) => {
       const peers: RawPeer[] = [];

@@ -1,25 +1,25 @@
 /**
- * Three RabbitMQ nodes that are one broker, for queues that survive the death of a node.
+ * Starts a cluster of three RabbitMQ nodes, for queues that survive the failure of a node.
  *
  * @module
  */
 import { execFile } from "node:child_process";
 import process from "node:process";
 import { promisify } from "node:util";
-import { type RigOptions, USER } from "./broker.ts";
+import { type HarnessOptions, USER } from "./broker.ts";
 import { rabbitmqPrograms } from "./install.ts";
 import { freePorts, onFreePorts } from "./ports.ts";
 import { RabbitmqNode, RabbitmqSite } from "./rabbitmq.ts";
 
-/** One node of a cluster, in the hands of who started it. */
+/** One node of a cluster, with what its starter needs to control it. */
 export interface ClusterNode {
   /** Its URLs. */
   readonly urls: Readonly<Record<"stomp" | "stomp+ssl" | "ws" | "wss", string>>;
   /** Its process id while it runs. */
   readonly pid: number | undefined;
-  /** Ends it at once (SIGKILL). */
+  /** Kills it (SIGKILL). */
   kill(): Promise<void>;
-  /** Starts it again, and waits until it answers; one that runs is stopped in order before. */
+  /** Starts it again and waits until it answers, after stopping it if it runs. */
   restart(): Promise<void>;
 }
 
@@ -27,29 +27,29 @@ export interface ClusterNode {
 export interface RabbitmqCluster extends AsyncDisposable {
   /** The nodes. */
   readonly nodes: readonly ClusterNode[];
-  /** The authority of their certificates, PEM. */
+  /** The certificate authority, in PEM. */
   readonly caCerts: string[];
-  /** The user of the URLs. */
+  /** The user in the URLs. */
   readonly username: string;
-  /** Its password. */
+  /** The password in the URLs. */
   readonly password: string;
   /**
-   * The index of the node that leads a quorum queue, as the other nodes know it.
+   * Returns the index of the node that leads a quorum queue, according to a running node.
    *
-   * @throws when nobody leads it within half a minute.
+   * @throws {Error} when no running node leads it within 30 s.
    */
   leaderOf(queue: string): Promise<number>;
-  /** Stops all of it and removes what there was of it. Idempotent. */
+  /** Stops all nodes and removes their files. Idempotent. */
   stop(): Promise<void>;
 }
 
 const NAMES = ["one", "two", "three"];
 
-/** Starts three nodes and waits until all of them answer. Takes about half a minute on two cores. */
-export async function startRabbitmqCluster(options: RigOptions = {}): Promise<RabbitmqCluster> {
+/** Starts three nodes and waits until all of them answer, which takes about 30 s on two cores. */
+export async function startRabbitmqCluster(options: HarnessOptions = {}): Promise<RabbitmqCluster> {
   const { site, nodes } = await onFreePorts(() => startNodes(options));
   const stop = async () => {
-    await Promise.all(nodes.map((node) => node.kill())); // nothing of it is kept, so nothing has to be in order
+    await Promise.all(nodes.map((node) => node.kill())); // nothing is kept, so there is no need to stop in order
     await site.close();
   };
   return {
@@ -72,7 +72,7 @@ export async function startRabbitmqCluster(options: RigOptions = {}): Promise<Ra
   };
 }
 
-async function startNodes(options: RigOptions): Promise<{ site: RabbitmqSite; nodes: readonly RabbitmqNode[] }> {
+async function startNodes(options: HarnessOptions): Promise<{ site: RabbitmqSite; nodes: readonly RabbitmqNode[] }> {
   const site = await RabbitmqSite.create("rabbitmq-cluster", options);
   const config = `cluster_formation.peer_discovery_backend = classic_config
 ${NAMES.map((name, index) => `cluster_formation.classic_config.nodes.${index + 1} = ${name}@localhost`).join("\n")}
@@ -85,7 +85,7 @@ net_ticktime = 5
     for (const name of NAMES) {
       nodes.push(new RabbitmqNode(site, name, await freePorts(RabbitmqNode.PORTS), config));
     }
-    // All at once: each waits for the others before it opens its ports.
+    // All at once, because each waits for the others before it opens its ports.
     for (const node of nodes) node.launch();
     await Promise.all(nodes.map((node) => node.ready()));
     return { site, nodes };
@@ -95,19 +95,19 @@ net_ticktime = 5
   }
 }
 
-/** Milliseconds in which a queue has to have a leader. */
-const ELECTION = 30_000;
+/** Milliseconds for the election of a queue's leader. */
+const ELECTION_TIMEOUT_MS = 30_000;
 
-/** Asks one node that runs after the other: one that has just been started may not know yet. */
+/** Asks the running nodes in turn, because a node that has just started may not know the leader. */
 async function findLeader(site: RabbitmqSite, nodes: readonly RabbitmqNode[], queue: string): Promise<number> {
-  const end = performance.now() + ELECTION;
-  let last: unknown = "no node that runs knows of one";
+  const end = performance.now() + ELECTION_TIMEOUT_MS;
+  let last: unknown = "no running node knows of one";
   while (performance.now() < end) {
     for (const [index, node] of nodes.entries()) {
       if (node.pid === undefined) continue;
       try {
         const leader = await leaderFor(site, NAMES[index]!, queue);
-        // A leader that does not run any more is one that nobody has noticed yet.
+        // A leader that has stopped is one that the others have not missed yet.
         if (nodes[leader]?.pid !== undefined) return leader;
       } catch (error) {
         last = error;
@@ -118,7 +118,7 @@ async function findLeader(site: RabbitmqSite, nodes: readonly RabbitmqNode[], qu
   throw new Error(`Cannot find the leader of ${queue}: ${last instanceof Error ? last.message : last}`);
 }
 
-/** What one node says; -1 when it knows no leader. */
+/** Returns the index of the leader according to one node, or -1 if it knows none. */
 async function leaderFor(site: RabbitmqSite, node: string, queue: string): Promise<number> {
   const args = ["--node", `${node}@localhost`, "--silent", "--formatter", "json", "list_queues", "name", "leader"];
   const { stdout } = await promisify(execFile)(rabbitmqPrograms().ctl, args, {

@@ -1,5 +1,5 @@
 /**
- * Whether a broker really answers: not only the port, but CONNECTED.
+ * Waits until a broker answers CONNECT with CONNECTED, since an open port is not enough.
  *
  * @module
  */
@@ -7,44 +7,48 @@ import { connect as connectTcp, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 
-/** Where to ask. */
+/** The address to ask, and the login. */
 export interface Probe {
-  /** The URL: `stomp`, `stomp+ssl`, `ws` or `wss`. */
+  /** A URL with the scheme `stomp`, `stomp+ssl`, `ws` or `wss`. */
   url: string;
-  /** The authority for TLS, PEM. */
+  /** The certificate authority, in PEM. */
   ca?: string | undefined;
-  /** The client's certificate, where the broker wants one. */
+  /** The client certificate, if the broker requires one. */
   client?: { cert: string; key: string } | undefined;
-  /** The name to ask for in TLS. */
+  /** The server name for TLS. Default `localhost`. */
   serverName?: string | undefined;
-  /** Who connects. */
+  /** The user. */
   username: string;
   /** The password. */
   password: string;
 }
 
-/** Milliseconds for one attempt, and between two. */
-const ATTEMPT = 3_000;
-const PAUSE = 100;
+/** Milliseconds for one attempt. */
+const ATTEMPT_TIMEOUT_MS = 3_000;
+
+/** Milliseconds between two attempts. */
+const RETRY_DELAY_MS = 100;
 
 /**
  * Waits until a broker answers.
  *
- * @param alive throws where there is nothing to wait for any more.
+ * @param checkAlive throws when the broker has exited.
  */
-export async function untilAnswered(probe: Probe, timeout: number, alive: () => void): Promise<void> {
+export async function untilAnswered(probe: Probe, timeout: number, checkAlive: () => void): Promise<void> {
   const end = performance.now() + timeout;
   for (let last = "nothing";;) {
-    alive();
+    checkAlive();
     const answer = await ask(probe);
     if (answer === undefined) return;
     last = answer;
-    if (performance.now() > end) throw new Error(`${shown(probe)} does not answer within ${timeout / 1000} s: ${last}`);
-    await sleep(PAUSE);
+    if (performance.now() > end) {
+      throw new Error(`${withoutLogin(probe)} does not answer within ${timeout / 1000} s: ${last}`);
+    }
+    await sleep(RETRY_DELAY_MS);
   }
 }
 
-/** `undefined` where the broker answers as it should; else what it does. */
+/** Resolves to `undefined` if the broker answers as it should, and otherwise to what it does. */
 function ask(probe: Probe): Promise<string | undefined> {
   const url = new URL(probe.url.replace(/^[a-z+]+:/, "http:"));
   const [host, port] = [url.hostname, Number(url.port)];
@@ -55,7 +59,7 @@ function ask(probe: Probe): Promise<string | undefined> {
       ? connectTls({ host, port, servername: probe.serverName ?? "localhost", ca: probe.ca, ...probe.client }, hello)
       : connectTcp({ host, port }, hello);
     let received = "";
-    const timer = setTimeout(() => end(`only ${JSON.stringify(received)} came`), ATTEMPT);
+    const timer = setTimeout(() => end(`it sent only ${JSON.stringify(received)}`), ATTEMPT_TIMEOUT_MS);
     const end = (result: string | undefined) => {
       clearTimeout(timer);
       socket.destroy();
@@ -80,11 +84,11 @@ function connectFrame({ username, password }: Probe): string {
 }
 
 function upgrade(path: string, host: string): string {
-  const key = "dGhlIHNhbXBsZSBub25jZQ=="; // the one of RFC 6455
+  const key = "dGhlIHNhbXBsZSBub25jZQ=="; // the example of RFC 6455
   return `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +
     `Sec-WebSocket-Key: ${key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: v12.stomp\r\n\r\n`;
 }
 
-function shown({ url }: Probe): string {
+function withoutLogin({ url }: Probe): string {
   return url.replace(/\/\/.*@/, "//");
 }

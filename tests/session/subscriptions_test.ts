@@ -1,15 +1,17 @@
 /** Messages that were delivered and not taken, or not acknowledged, go to others while the client stays connected. */
-import { assertEquals } from "#assert";
+import { assertEquals, assertRejects } from "#assert";
 import type { AckMode } from "../../session/acknowledgement.ts";
-import { type ClientRig, clientTest, settle, subscribed } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, frame, openSession, settle, subscribed } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message } from "../support/raw_server.ts";
+import { SubscriptionError } from "../../base/errors.ts";
+import { type Frame } from "../../codec/frame.ts";
 
 const RABBITMQ = "server:RabbitMQ/4.3.6\n";
 const PARKED = "/amq/queue/amq.rabbitmq.reply-to";
 
 /** A subscription that has taken "m1", acknowledged it, and taken "m2"; "m3" waits in its queue. */
-async function consumer(rig: ClientRig, ack: AckMode = "client-individual", version = "1.2") {
+async function consumer(rig: ClientHarness, ack: AckMode = "client-individual", version = "1.2") {
   const { stomp, peer } = await rig.pair({}, version, RABBITMQ);
   const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
   await peer.write(["m1", "m2", "m3"].map((id) => message(subscription.id, id)).join(""));
@@ -45,7 +47,7 @@ async function giveBack(peer: RawPeer, id: string, late: boolean): Promise<strin
 
 for (const late of [false, true]) {
   clientTest(
-    `unsubscribe() on RabbitMQ refuses what is not settled${late ? ", what comes late as well" : ""}`,
+    `\`unsubscribe()\` on RabbitMQ requeues what is not acknowledged${late ? ", late messages as well" : ""}`,
     async (rig) => {
       const { peer, subscription } = await consumer(rig);
       const ending = subscription.unsubscribe();
@@ -56,7 +58,7 @@ for (const late of [false, true]) {
   );
 }
 
-clientTest("unsubscribe() on RabbitMQ refuses what is not settled in mode client, and in 1.0", async (rig) => {
+clientTest("`unsubscribe()` on RabbitMQ requeues what is not acknowledged in mode client, and in 1.0", async (rig) => {
   const client = await consumer(rig, "client");
   const ending = client.subscription.unsubscribe();
   assertEquals(await giveBack(client.peer, client.subscription.id, false), ["m2", "m3"]);
@@ -67,7 +69,7 @@ clientTest("unsubscribe() on RabbitMQ refuses what is not settled in mode client
   await oldEnding;
 });
 
-clientTest("drain() on RabbitMQ gives back what was not taken, and waits for what was", async (rig) => {
+clientTest("`drain()` on RabbitMQ requeues queued messages, and waits for those in work", async (rig) => {
   const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
   const subscription = await subscribed(stomp, peer, "/queue/a", { ack: "client-individual" });
   await peer.write(message(subscription.id, "m1") + message(subscription.id, "m2"));
@@ -80,7 +82,7 @@ clientTest("drain() on RabbitMQ gives back what was not taken, and waits for wha
   await draining;
 });
 
-clientTest("unsubscribe() on RabbitMQ gives back one subscription after the other", async (rig) => {
+clientTest("`unsubscribe()` on RabbitMQ requeues one subscription after the other", async (rig) => {
   const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
   const one = await subscribed(stomp, peer, "/queue/a", { ack: "client-individual" });
   const two = await subscribed(stomp, peer, "/queue/b", { ack: "client-individual" });
@@ -91,7 +93,7 @@ clientTest("unsubscribe() on RabbitMQ gives back one subscription after the othe
   await ending;
 });
 
-clientTest("unsubscribe() on RabbitMQ in mode auto, and elsewhere, is one frame", async (rig) => {
+clientTest("`unsubscribe()` is one frame in mode auto, and on other brokers", async (rig) => {
   for (const [ack, server] of [["auto", RABBITMQ], ["client-individual", "server:ActiveMQ/5.17.2\n"]] as const) {
     const { stomp, peer } = await rig.pair({}, "1.2", server);
     const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
@@ -103,10 +105,54 @@ clientTest("unsubscribe() on RabbitMQ in mode auto, and elsewhere, is one frame"
   }
 });
 
-clientTest("unsubscribe() on RabbitMQ ends with the connection when that breaks meanwhile", async (rig) => {
+clientTest("`unsubscribe()` on RabbitMQ ends when the connection breaks meanwhile", async (rig) => {
   const { peer, subscription } = await consumer(rig);
   const ending = subscription.unsubscribe();
   await confirm(peer, "UNSUBSCRIBE");
   await peer.close();
   await ending;
+});
+
+const begin = (id: string) => frame("BEGIN", { transaction: id });
+
+/** A sink that keeps what is delivered. */
+function sink(
+  id: string,
+  destination = "/queue/a",
+): { id: string; destination: string; got: string[]; deliver(message: Frame): void } {
+  const got: string[] = [];
+  return { id, destination, got, deliver: (message) => got.push(message.text()) };
+}
+
+clientTest("C12-34 `subscribe()` refuses an id in use, and the first subscription goes on", async (rig) => {
+  const { session, peer } = await openSession(rig);
+  const [first, second] = [sink("0"), sink("0")];
+  const made = session.subscriptions.subscribe(first, frame("SUBSCRIBE", { id: "0", destination: "/queue/a" }));
+  await confirm(peer);
+  await made;
+  const again = frame("SUBSCRIBE", { id: "0", destination: "/queue/a" });
+  await assertRejects(() => session.subscriptions.subscribe(second, again), SubscriptionError, "the id 0 is in use");
+  await assertRejects(() => session.writeFrame(again), SubscriptionError, "the id 0 is in use");
+  await peer.write(message("0", "1"));
+  const sync = session.request(begin("t"));
+  assertEquals((await confirm(peer)).command, "BEGIN"); // and nothing of it was sent
+  await sync;
+  assertEquals([first.got, second.got], [["1"], []]);
+});
+
+clientTest("`subscribe()` sends UNSUBSCRIBE when the wait is aborted", async (rig) => {
+  for (const version of ["1.2", "1.0"]) {
+    const { session, peer } = await openSession(rig, {}, version);
+    const abort = new AbortController();
+    const one = sink("0");
+    const subscribing = session.subscriptions.subscribe(one, frame("SUBSCRIBE", { id: "0", destination: "/queue/a" }), {
+      signal: abort.signal,
+    });
+    await peer.frame("SUBSCRIBE");
+    abort.abort(new Error("enough"));
+    await assertRejects(() => subscribing, Error, "enough");
+    const undo = await confirm(peer, "UNSUBSCRIBE");
+    const named = version === "1.0" ? ["id:0", "destination:/queue/a"] : ["id:0"];
+    assertEquals(undo.lines, [...named, "receipt:2"]);
+  }
 });

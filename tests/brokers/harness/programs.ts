@@ -1,6 +1,5 @@
 /**
- * The programs of one rig: started, ended by their process ids, and ended also when the rig itself is not there any
- * more to do it.
+ * The programs of one broker. They are killed by their process ids, even if the process that started them has died.
  *
  * @module
  */
@@ -10,16 +9,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 
-/** Milliseconds that a program has to end when it is asked to; then it is made to. */
-const GRACE = 15_000;
+/** Milliseconds from SIGTERM to SIGKILL. */
+const STOP_GRACE_MS = 15_000;
 
-/** Milliseconds that a killed program may take to be gone. */
-const GONE = 10_000;
+/** Milliseconds to wait for a program after SIGKILL. */
+const KILL_TIMEOUT_MS = 10_000;
 
 /**
- * Reads process ids, `+ 12` for one that runs and `- 12` for one that has ended, until its input is closed: by the rig
- * when all is over, or by the system when the rig has died, however that happened. Then it ends what is left, each in
- * its own process group, and removes the folder.
+ * A shell script that reads process ids, `+ 12` for one that has started and `- 12` for one that has ended, until its
+ * input closes: when the harness is done, or when the process of the harness has died for whatever reason. Then it kills
+ * the process groups that are left and removes the folder.
  */
 const GUARD = `
 trap : INT TERM HUP
@@ -38,38 +37,38 @@ done
 rm -rf "$1"
 `;
 
-/** A program that was started. */
+/** A started program. */
 export interface Program {
-  /** Its process id, which is also that of its process group. */
+  /** Its process id, which is also the id of its process group. */
   readonly pid: number;
-  /** The file that its output goes to. */
+  /** The file with its output. */
   readonly log: string;
-  /** Whether it runs. */
-  readonly alive: boolean;
+  /** Whether it is running. */
+  readonly isRunning: boolean;
   /** Resolves when it has ended. */
   readonly ended: Promise<void>;
 }
 
-/** How a program is started. */
+/** Options for starting a program. */
 export interface ProgramOptions {
-  /** Environment variables, added to those of this process. */
+  /** Environment variables in addition to those of this process. */
   env?: Record<string, string> | undefined;
-  /** Name of the file for its output, within the folder. What is in it already stays. */
+  /** The name of the file in the folder to append its output to. */
   log: string;
 }
 
 /** A temporary folder, and the programs that work in it. */
 export class Programs {
-  /** The folder. It is removed in the end. */
+  /** The folder, which `close()` removes. */
   readonly folder: string;
   readonly #guard: ChildProcess;
   readonly #guardEnded: Promise<unknown>;
   #closed = false;
 
-  /** Makes the folder, and begins to watch over it. */
+  /** Makes the folder and starts the guard script. */
   constructor(name: string) {
     this.folder = mkdtempSync(join(tmpdir(), `stompy-${name}-`));
-    // In a session of its own: Ctrl+C, which goes to all programs of a terminal, must not be the end of the guard.
+    // Detached: Ctrl+C goes to all programs of a terminal session, and must not end the guard.
     this.#guard = spawn("/bin/sh", ["-c", GUARD, "sh", this.folder], {
       detached: true,
       stdio: ["pipe", "ignore", "ignore"],
@@ -79,17 +78,17 @@ export class Programs {
       this.#guard.once("error", resolve);
     });
     this.#guard.stdin!.on("error", () => {}); // it ended first
-    // Only who waits for a broker is kept alive by it.
+    // The guard must not keep this process running.
     this.#guard.unref();
   }
 
   /** Starts a program. */
   start(command: string, args: readonly string[], { env, log }: ProgramOptions): Program {
-    if (this.#closed) throw new Error(`Cannot start ${command}: the rig is stopped`);
+    if (this.#closed) throw new Error(`Cannot start ${command}: the harness is closed`);
     const path = join(this.folder, log);
     const child = spawn("/bin/sh", ["-c", 'log=$1; shift; exec "$@" >>"$log" 2>&1', "sh", path, command, ...args], {
       cwd: this.folder,
-      detached: true, // a process group of its own, so that what it starts ends with it
+      detached: true, // a new process group, so that its children can be killed with it
       stdio: "ignore",
       env: { ...process.env, ...env },
     });
@@ -97,10 +96,10 @@ export class Programs {
     if (pid === undefined) throw new Error(`Cannot start ${command}: the system refused`);
     this.#guard.stdin!.write(`+ ${pid}\n`);
     child.unref();
-    let alive = true;
+    let isRunning = true;
     const ended = new Promise<void>((resolve) => {
       child.once("exit", () => {
-        alive = false;
+        isRunning = false;
         this.#guard.stdin!.write(`- ${pid}\n`);
         resolve();
       });
@@ -108,39 +107,41 @@ export class Programs {
     return {
       pid,
       log: path,
-      get alive() {
-        return alive;
+      get isRunning() {
+        return isRunning;
       },
       ended,
     };
   }
 
-  /** Ends a program at once, as a power failure would. */
+  /** Kills a program, as a power failure would. */
   async kill(program: Program): Promise<void> {
     signal(program, "SIGKILL");
-    if (!await within(program.ended, GONE)) throw new Error(`Cannot kill process ${program.pid}: it is still there`);
+    if (!await within(program.ended, KILL_TIMEOUT_MS)) {
+      throw new Error(`Cannot kill process ${program.pid}: it is still there`);
+    }
   }
 
-  /** Asks a program to end; one that does not is made to. */
+  /** Asks a program to end, and kills it if it does not end in time. */
   async stop(program: Program): Promise<void> {
     signal(program, "SIGTERM");
-    if (!await within(program.ended, GRACE)) await this.kill(program);
+    if (!await within(program.ended, STOP_GRACE_MS)) await this.kill(program);
   }
 
-  /** Waits until nothing is left of the folder; programs that run are ended. */
+  /** Kills all programs and waits until the folder is gone. */
   async close(): Promise<void> {
     if (!this.#closed) {
       this.#closed = true;
       this.#guard.ref();
       this.#guard.stdin!.end();
     }
-    if (!await within(this.#guardEnded, GONE) || existsSync(this.folder)) {
+    if (!await within(this.#guardEnded, KILL_TIMEOUT_MS) || existsSync(this.folder)) {
       throw new Error(`Cannot remove ${this.folder}: programs still use it`);
     }
   }
 }
 
-/** The end of what a program has printed, for people: without the stacks that Java prints. */
+/** Returns the last lines that a program has printed, without Java's stack traces. */
 export function tailOf(log: string): string {
   if (!existsSync(log)) return "(it printed nothing)";
   const lines = readFileSync(log, "utf8").split("\n").filter((line) => line.trim() !== "" && !/^\s+at /.test(line));
@@ -148,16 +149,16 @@ export function tailOf(log: string): string {
 }
 
 function signal(program: Program, name: "SIGKILL" | "SIGTERM"): void {
-  if (!program.alive) return;
+  if (!program.isRunning) return;
   try {
-    // A program that is asked ends those it has started itself, in order.
+    // On SIGTERM a program ends its children itself.
     process.kill(name === "SIGKILL" ? -program.pid : program.pid, name);
   } catch {
-    // It has ended between the two lines.
+    // It has just ended.
   }
 }
 
-/** Whether it is done in time. The timer keeps this process alive meanwhile, as programs do not. */
+/** Whether the promise resolves in time. The timer keeps this process running, which the programs do not. */
 async function within(done: Promise<unknown>, milliseconds: number): Promise<boolean> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<boolean>((resolve) => timer = setTimeout(() => resolve(false), milliseconds));

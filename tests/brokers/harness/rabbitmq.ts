@@ -1,5 +1,5 @@
 /**
- * A private RabbitMQ: STOMP, STOMP over TLS, WebSocket and secure WebSocket.
+ * Starts a RabbitMQ: STOMP over TCP, over TLS, and over WebSocket with and without TLS.
  *
  * @module
  */
@@ -11,10 +11,10 @@ import process from "node:process";
 import { promisify } from "node:util";
 import {
   certificateDetails,
+  type HarnessOptions,
   MAX_BODY_BYTES,
   READER,
   type RealBroker,
-  type RigOptions,
   runningBroker,
   USER,
 } from "./broker.ts";
@@ -25,24 +25,24 @@ import { type Probe, untilAnswered } from "./probe.ts";
 import { type Program, Programs, tailOf } from "./programs.ts";
 
 /** Options of {@linkcode startRabbitmq}. */
-export interface RabbitmqOptions extends RigOptions {
-  /** Starts one in any case, even where `STOMPY_RABBITMQ_URL` names one that runs. Default `false`. */
+export interface RabbitmqOptions extends HarnessOptions {
+  /** Whether to start a broker even if `STOMPY_RABBITMQ_URL` names one. Default `false`. */
   own?: boolean | undefined;
 }
 
 const execute = promisify(execFile);
 
-/** A RabbitMQ, in the hands of who started it. */
+/** A RabbitMQ, with what its starter needs to control it. */
 export interface RabbitmqBroker extends RealBroker {
-  /** Runs `rabbitmqctl`, and returns what it prints. */
+  /** Runs `rabbitmqctl` and returns its output. */
   ctl(...args: string[]): Promise<string>;
 }
 
-/** A virtual host beside `/`. Its name has all that a URL would take for something else. */
+/** A virtual host in addition to `/`. Its name contains characters that have a meaning in URLs. */
 export const OTHER_HOST = "other/host %2F";
 
-/** Milliseconds from start to CONNECTED, on a machine that has much else to do. */
-const START_TIMEOUT = 120_000;
+/** Milliseconds from the start to CONNECTED, on a busy machine. */
+const START_TIMEOUT_MS = 120_000;
 
 /** Starts a RabbitMQ and waits until it answers. */
 export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<RabbitmqBroker> {
@@ -50,7 +50,7 @@ export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabb
   if (running !== undefined) {
     return {
       ...running,
-      ctl: () => Promise.reject(new Error("Cannot run rabbitmqctl: the broker is not the rig's own")),
+      ctl: () => Promise.reject(new Error("Cannot run rabbitmqctl: the broker was not started by the harness")),
     };
   }
   const { site, node } = await onFreePorts(async () => {
@@ -76,7 +76,7 @@ export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabb
     ...USER,
     caCerts: [certificates.ca],
     caFile: certificates.caFile,
-    rig: {
+    harness: {
       ...certificateDetails(certificates),
       mutual: { url, serverName: MUTUAL_NAME },
       expired: { url, serverName: EXPIRED_NAME },
@@ -97,18 +97,18 @@ export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabb
   };
 }
 
-/** What all nodes of one rig share: the folder, the certificates, and Erlang's register of nodes. */
+/** What the nodes of a cluster share: the folder, the certificates, and Erlang's port mapper (epmd). */
 export class RabbitmqSite {
   /** The folder and the programs. */
   readonly programs: Programs;
   /** The certificates. */
   readonly certificates: Certificates;
-  /** The largest body. */
+  /** The largest body, in bytes. */
   readonly maxBodyBytes: number;
   readonly #epmdPort: number;
 
-  /** Makes the folder and all that has to be there before a node can start. */
-  static async create(name: string, options: RigOptions): Promise<RabbitmqSite> {
+  /** Makes the folder and everything that a node needs to start. */
+  static async create(name: string, options: HarnessOptions): Promise<RabbitmqSite> {
     const found = rabbitmqPrograms();
     const programs = new Programs(name);
     try {
@@ -116,7 +116,7 @@ export class RabbitmqSite {
       const [port] = await freePorts(1);
       const site = new RabbitmqSite(programs, certificates, port!, options.maxBodyBytes ?? MAX_BODY_BYTES);
       site.#write();
-      // A node would start it as a daemon, which outlives all nodes and is nobody's child.
+      // A node would start epmd as a daemon, which outlives all nodes and has no parent to end it.
       programs.start(found.epmd, ["-port", String(port), "-address", "127.0.0.1"], { log: "epmd.log" });
       return site;
     } catch (error) {
@@ -132,16 +132,16 @@ export class RabbitmqSite {
     this.maxBodyBytes = maxBodyBytes;
   }
 
-  /** A path in the folder. */
+  /** Returns a path in the folder. */
   path(...parts: string[]): string {
     return join(this.programs.folder, ...parts);
   }
 
-  /** The environment that all programs of RabbitMQ need. */
+  /** The environment variables for all programs of RabbitMQ. */
   get env(): Record<string, string> {
     return {
-      HOME: this.path("home"), // has the cookie by which nodes trust each other
-      RABBITMQ_CONF_ENV_FILE: "/dev/null", // nothing of the machine's own settings
+      HOME: this.path("home"), // contains the cookie by which nodes trust each other
+      RABBITMQ_CONF_ENV_FILE: "/dev/null", // ignore the settings of the machine
       RABBITMQ_ENABLED_PLUGINS_FILE: this.path("enabled_plugins"),
       RABBITMQ_ADVANCED_CONFIG_FILE: this.path("advanced.config"),
       ERL_EPMD_PORT: String(this.#epmdPort),
@@ -151,7 +151,7 @@ export class RabbitmqSite {
     };
   }
 
-  /** Ends what still runs, and removes the folder. */
+  /** Kills what still runs and removes the folder. */
   async close(): Promise<void> {
     await this.programs.close();
     releasePorts([this.#epmdPort]);
@@ -167,7 +167,7 @@ export class RabbitmqSite {
     writeFileSync(this.path("definitions.json"), JSON.stringify(definitions()));
   }
 
-  /** In Erlang's own terms: the plain form of configuration has no word for certificates chosen by name. */
+  /** Returns Erlang terms, because the plain configuration format cannot select certificates by server name. */
   #tls(): string {
     const { caFile, server, expired } = this.certificates;
     const pair = (of: typeof server) => `{certfile,"${of.certFile}"},{keyfile,"${of.keyFile}"}`;
@@ -182,7 +182,7 @@ export class RabbitmqSite {
 
 /** One node of RabbitMQ. */
 export class RabbitmqNode {
-  /** How many ports a node needs. */
+  /** The number of ports that a node needs. */
   static readonly PORTS = 6;
   /** Its URLs. */
   readonly urls: Readonly<Record<"stomp" | "stomp+ssl" | "ws" | "wss", string>>;
@@ -192,34 +192,34 @@ export class RabbitmqNode {
   readonly #config: string;
   #program: Program | undefined;
 
-  /** Prepares a node; `config` is added to its configuration. */
+  /** Prepares a node. `config` is appended to its configuration. */
   constructor(site: RabbitmqSite, name: string, ports: readonly number[], config = "") {
     this.#site = site;
     this.#name = name;
     this.#ports = ports;
     this.#config = config;
     const [stomp, tls, ws, wss] = ports;
-    const who = `${USER.username}:${USER.password}@localhost`;
+    const login = `${USER.username}:${USER.password}@localhost`;
     this.urls = {
-      "stomp": `stomp://${who.replace("localhost", "127.0.0.1")}:${stomp}`,
-      "stomp+ssl": `stomp+ssl://${who}:${tls}`,
-      "ws": `ws://${who.replace("localhost", "127.0.0.1")}:${ws}/ws`,
-      "wss": `wss://${who}:${wss}/ws`,
+      "stomp": `stomp://${login.replace("localhost", "127.0.0.1")}:${stomp}`,
+      "stomp+ssl": `stomp+ssl://${login}:${tls}`,
+      "ws": `ws://${login.replace("localhost", "127.0.0.1")}:${ws}/ws`,
+      "wss": `wss://${login}:${wss}/ws`,
     };
   }
 
   /** Its process id while it runs. */
   get pid(): number | undefined {
-    return this.#program?.alive ? this.#program.pid : undefined;
+    return this.#program?.isRunning ? this.#program.pid : undefined;
   }
 
-  /** Starts it, and waits until all its ports answer. */
+  /** Starts it and waits until all its ports answer. */
   async start(): Promise<void> {
     this.launch();
     await this.ready();
   }
 
-  /** Starts it. */
+  /** Starts it without waiting. */
   launch(): void {
     const folder = this.#site.path(this.#name);
     mkdirSync(folder, { recursive: true });
@@ -234,7 +234,7 @@ export class RabbitmqNode {
         RABBITMQ_LOG_BASE: join(folder, "log"),
         RABBITMQ_PID_FILE: join(folder, "pid"),
         RABBITMQ_DIST_PORT: String(this.#ports[5]),
-        // Its own way to say: no shell in between. So the process that we know is the broker's.
+        // Makes the script replace itself with the broker, so that the known process id is the broker's.
         RUNNING_UNDER_SYSTEMD: "true",
         RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS:
           "-kernel inet_dist_use_interface {127,0,0,1} +S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none",
@@ -245,29 +245,29 @@ export class RabbitmqNode {
   /** Waits until all its ports answer. */
   async ready(): Promise<void> {
     const program = this.#program;
-    const alive = () => {
-      if (program?.alive) return;
-      throw new Error(`Cannot start RabbitMQ: it ended by itself and said\n${program && tailOf(program.log)}`);
+    const checkAlive = () => {
+      if (program?.isRunning) return;
+      throw new Error(`Cannot start RabbitMQ: it exited with this output:\n${program && tailOf(program.log)}`);
     };
     for (const url of Object.values(this.urls)) {
       const probe: Probe = { url, ca: this.#site.certificates.ca, ...USER };
-      await untilAnswered(probe, START_TIMEOUT, alive).catch((error) => {
+      await untilAnswered(probe, START_TIMEOUT_MS, checkAlive).catch((error) => {
         throw new Error(`Cannot start RabbitMQ: ${error.message}\n${program && tailOf(program.log)}`);
       });
     }
   }
 
-  /** Ends it at once. */
+  /** Kills it. */
   async kill(): Promise<void> {
     if (this.#program) await this.#site.programs.kill(this.#program);
   }
 
-  /** Stops it in order. */
+  /** Stops it by SIGTERM. */
   async stop(): Promise<void> {
     if (this.#program) await this.#site.programs.stop(this.#program);
   }
 
-  /** Runs `rabbitmqctl` on it. */
+  /** Runs `rabbitmqctl` on it and returns the output. */
   async ctl(args: readonly string[]): Promise<string> {
     const env = { ...process.env, ...this.#site.env };
     const { stdout } = await execute(rabbitmqPrograms().ctl, ["--node", `${this.#name}@localhost`, ...args], { env });
@@ -297,7 +297,7 @@ ${this.#config}`;
   }
 }
 
-/** Users, virtual hosts and what each may do, as RabbitMQ imports it. */
+/** Returns users, virtual hosts and permissions in RabbitMQ's import format. */
 function definitions(): unknown {
   const hosts = ["/", OTHER_HOST];
   const user = ({ username, password }: typeof USER, tags: string[]) => {

@@ -1,5 +1,5 @@
 /**
- * A test with clients, and far ends for them, which are all gone when it ends.
+ * Tests that each get clients and peers for them, all of which are closed when the test ends.
  *
  * @module
  */
@@ -17,87 +17,87 @@ import type { Transport } from "../../transport/transport.ts";
 import { RawPeer } from "./raw_peer.ts";
 import { confirm, connected, RawServer } from "./raw_server.ts";
 
-/** What such a test gets. */
-export interface ClientRig {
-  /** A broker that listens on a free port. */
+/** What a test receives. */
+export interface ClientHarness {
+  /** Starts an embedded broker on a free port. */
   broker(options?: BrokerOptions): Promise<Broker>;
-  /** A scripted broker that listens on a free port. */
+  /** Starts a scripted broker, on a free port by default. */
   server(port?: number): Promise<RawServer>;
-  /** A client that is not connected. */
+  /** Makes a client that is not connected. */
   client(target: string | readonly string[], options?: StompOptions): Stomp;
-  /** A client that is connected. */
+  /** Makes a client and connects it. */
   connect(target: string | readonly string[], options?: StompOptions): Promise<Stomp>;
-  /** A client of a scripted broker, and that broker's end of the connection. */
+  /** Connects a client to a scripted broker, and returns that broker's end of the connection as `peer`. */
   pair(options?: StompOptions, version?: string, lines?: string): Promise<{
     stomp: Stomp;
     peer: RawPeer;
     server: RawServer;
   }>;
-  /** Both ends of a connection in memory. */
+  /** Makes a connection in memory and returns both of its ends. */
   memory(): [Transport, RawPeer];
-  /** Has something done at the end of the test. */
-  atEnd(done: () => unknown): void;
+  /** Registers a function to call when the test ends. */
+  atEnd(cleanUp: () => unknown): void;
 }
 
-/** Registers a test. */
+/** Registers a test with a harness. */
 export function clientTest(
   nameOrDefinition: string | { name: string; ignore?: boolean; timeout?: number },
-  fn: (rig: ClientRig) => Promise<void>,
+  fn: (harness: ClientHarness) => Promise<void>,
 ): void {
   const definition = typeof nameOrDefinition === "string" ? { name: nameOrDefinition } : nameOrDefinition;
   test({
     ...definition,
     fn: async () => {
-      const ends: (() => unknown)[] = [];
+      const cleanUps: (() => unknown)[] = [];
       try {
-        await fn(makeRig(ends));
+        await fn(makeHarness(cleanUps));
       } finally {
-        while (ends.length > 0) await ends.pop()!();
+        while (cleanUps.length > 0) await cleanUps.pop()!();
       }
     },
   });
 }
 
-function makeRig(ends: (() => unknown)[]): ClientRig {
-  const rig: ClientRig = {
+function makeHarness(cleanUps: (() => unknown)[]): ClientHarness {
+  const harness: ClientHarness = {
     async broker(options) {
       const broker = await Broker.listen(options);
-      ends.push(() => broker.close());
+      cleanUps.push(() => broker.close());
       return broker;
     },
     async server(port) {
       const server = await RawServer.listen(port);
-      ends.push(() => server.close());
+      cleanUps.push(() => server.close());
       return server;
     },
     client(target, options) {
       const stomp = new Stomp(target, options);
-      ends.push(() => stomp.disconnect({ signal: AbortSignal.abort() }));
+      cleanUps.push(() => stomp.disconnect({ signal: AbortSignal.abort() }));
       return stomp;
     },
     async connect(target, options) {
-      const stomp = rig.client(target, options);
+      const stomp = harness.client(target, options);
       await stomp.connect();
       return stomp;
     },
     async pair(options, version, lines) {
-      const server = await rig.server();
-      const stomp = rig.client(server.url, { heartbeat: false, ...options });
+      const server = await harness.server();
+      const stomp = harness.client(server.url, { heartbeat: false, ...options });
       const [peer] = await Promise.all([server.welcome(version, lines), stomp.connect()]);
       return { stomp, peer, server };
     },
     memory() {
       const [near, far] = memoryPair();
       const peer = RawPeer.over(far);
-      ends.push(() => peer.close(), () => near.close());
+      cleanUps.push(() => peer.close(), () => near.close());
       return [near, peer];
     },
-    atEnd: (done) => void ends.push(done),
+    atEnd: (cleanUp) => void cleanUps.push(cleanUp),
   };
-  return rig;
+  return harness;
 }
 
-/** Subscribes, and confirms it at the other end. */
+/** Subscribes, and confirms the SUBSCRIBE as the peer. */
 export async function subscribed(
   stomp: Stomp,
   peer: RawPeer,
@@ -108,18 +108,18 @@ export async function subscribed(
   return subscription;
 }
 
-/** Collects what happens to a client; `until` waits for the next event of a type. */
+/** Collects the status events of a client. `until` waits for the next event of a type. */
 export class Watcher {
-  /** What has happened so far. */
+  /** The events that `until` has read. */
   readonly events: Status[] = [];
   readonly #statuses: AsyncIterableIterator<Status>;
 
-  /** Watches from now on. */
+  /** Starts watching. */
   constructor(stomp: Stomp) {
     this.#statuses = stomp.status();
   }
 
-  /** The next event of that type; fails when the client is closed before. */
+  /** Resolves to the next event of the type. Rejects when the client is closed before it. */
   async until<T extends Status["type"]>(type: T): Promise<Extract<Status, { type: T }>> {
     for (;;) {
       const { done, value } = await this.#statuses.next();
@@ -130,26 +130,26 @@ export class Watcher {
   }
 }
 
-/** Breaks the connection; resolves when the client knows. */
+/** Closes the connection as the peer, and resolves when the client has noticed. */
 export async function breakOff(stomp: Stomp, peer: RawPeer): Promise<void> {
   const watcher = new Watcher(stomp);
   await peer.close();
   await watcher.until("disconnected");
 }
 
-/** Lets everything happen that is not waiting for a socket or a timer. */
+/** Runs all microtasks: everything that waits neither for a socket nor for a timer. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 50; i++) await Promise.resolve();
 }
 
-/** A session over memory, and the other end of it. */
+/** Opens a session over a connection in memory, and returns the peer's end as well. */
 export async function openSession(
-  rig: ClientRig,
+  harness: ClientHarness,
   options: Partial<SessionOptions> = {},
   version = "1.2",
   lines = "",
 ): Promise<{ session: Session; peer: RawPeer }> {
-  const [transport, peer] = rig.memory();
+  const [transport, peer] = harness.memory();
   const opening = Session.open(transport, {
     host: "/",
     heartbeat: { send: 0, receive: 0 },
@@ -160,11 +160,11 @@ export async function openSession(
   await peer.frame("CONNECT");
   await peer.write(connected(version, lines));
   const session = await opening;
-  rig.atEnd(() => session.close());
+  harness.atEnd(() => session.close());
   return { session, peer };
 }
 
-/** A frame. */
+/** Builds a frame. */
 export function frame(command: string, headers: Record<string, string> = {}, body?: string): Frame {
   return new Frame().buildFrame({ command, headers, body });
 }

@@ -1,13 +1,13 @@
 /**
- * The rig: real brokers on this machine, started and stopped by programs. For `deno task test:brokers` and for whoever
- * else wants to see what a real broker does.
+ * The harness for real brokers: starts and stops RabbitMQ and ActiveMQ on this machine. Used by `deno task test:brokers`,
+ * `deno task chaos` and the benchmarks.
  *
  * @module
  */
 export { startActivemq } from "./activemq.ts";
 export type { ActivemqOptions } from "./activemq.ts";
 export { BROKER_NAMES } from "./broker.ts";
-export type { BrokerDetails, BrokerName, RealBroker, RigDetails, RigOptions, TlsEndpoint } from "./broker.ts";
+export type { BrokerDetails, BrokerName, HarnessDetails, HarnessOptions, RealBroker, TlsEndpoint } from "./broker.ts";
 export { adviceFor, installBrokers, missingFor } from "./install.ts";
 export { startRabbitmq } from "./rabbitmq.ts";
 export type { RabbitmqBroker, RabbitmqOptions } from "./rabbitmq.ts";

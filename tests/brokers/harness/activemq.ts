@@ -1,5 +1,5 @@
 /**
- * A private ActiveMQ Classic: STOMP over blocking sockets, over NIO, and both with TLS. Debian's build has no WebSocket.
+ * Starts an ActiveMQ Classic: STOMP over blocking sockets, over NIO, and both with TLS. Debian's build has no WebSocket.
  *
  * @module
  */
@@ -10,10 +10,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import {
   certificateDetails,
+  type HarnessOptions,
   MAX_BODY_BYTES,
   READER,
   type RealBroker,
-  type RigOptions,
   runningBroker,
   USER,
 } from "./broker.ts";
@@ -26,18 +26,18 @@ import { type Program, Programs, tailOf } from "./programs.ts";
 const execute = promisify(execFile);
 
 /** Options of {@linkcode startActivemq}. */
-export interface ActivemqOptions extends RigOptions {
-  /** Starts one in any case, even where `STOMPY_ACTIVEMQ_URL` names one that runs. Default `false`. */
+export interface ActivemqOptions extends HarnessOptions {
+  /** Whether to start a broker even if `STOMPY_ACTIVEMQ_URL` names one. Default `false`. */
   own?: boolean | undefined;
 }
 
-/** Milliseconds from start to the line that says so, on a machine that has much else to do. */
-const START_TIMEOUT = 90_000;
+/** Milliseconds for starting, on a busy machine. */
+const START_TIMEOUT_MS = 90_000;
 
-/** Queues below this deliver what has a higher priority first; the others only pass the priority on. */
+/** The prefix of the queues that deliver by priority. Other queues only pass the priority on. */
 export const PRIORITY_QUEUES = "priority.";
 
-/** Starts an ActiveMQ with KahaDB, and waits until it answers. */
+/** Starts an ActiveMQ with KahaDB and waits until it answers. */
 export async function startActivemq(options: ActivemqOptions = {}): Promise<RealBroker> {
   const running = options.own ? undefined : runningBroker("activemq");
   if (running !== undefined) return running;
@@ -63,7 +63,7 @@ export async function startActivemq(options: ActivemqOptions = {}): Promise<Real
     ...USER,
     caCerts: [certificates.ca],
     caFile: certificates.caFile,
-    rig: {
+    harness: {
       ...certificateDetails(certificates),
       mutual: { url: mutual! },
       expired: { url: expired! },
@@ -83,7 +83,7 @@ export async function startActivemq(options: ActivemqOptions = {}): Promise<Real
   };
 }
 
-/** The connectors, by what the URL is called, and their place among the ports. */
+/** The names of the connectors, in the order of their ports. */
 const CONNECTORS = ["stomp", "stomp+nio", "stomp+ssl", "stomp+nio+ssl", "mutual", "expired"] as const;
 
 class Activemq {
@@ -94,8 +94,8 @@ class Activemq {
   readonly #ports: readonly number[];
   #program: Program | undefined;
 
-  static async create(options: RigOptions): Promise<Activemq> {
-    activemqPrograms(); // says what is missing before anything is made
+  static async create(options: HarnessOptions): Promise<Activemq> {
+    activemqPrograms(); // throws before anything is created if a program is missing
     const programs = new Programs("activemq");
     try {
       const certificates = await makeStores(programs.folder);
@@ -114,26 +114,26 @@ class Activemq {
     this.certificates = certificates;
     this.#ports = ports;
     this.maxBodyBytes = maxBodyBytes;
-    const who = `${USER.username}:${USER.password}@`;
+    const login = `${USER.username}:${USER.password}@`;
     this.urls = Object.fromEntries(CONNECTORS.map((name, index) => {
       const plain = name === "stomp" || name === "stomp+nio";
-      return [name, `${plain ? `stomp://${who}127.0.0.1` : `stomp+ssl://${who}localhost`}:${ports[index]}`];
+      return [name, `${plain ? `stomp://${login}127.0.0.1` : `stomp+ssl://${login}localhost`}:${ports[index]}`];
     }));
   }
 
   get pid(): number | undefined {
-    return this.#program?.alive ? this.#program.pid : undefined;
+    return this.#program?.isRunning ? this.#program.pid : undefined;
   }
 
-  /** Starts it, and waits until all its ports answer. */
+  /** Starts it and waits until all its ports answer. */
   async start(): Promise<void> {
     const { java, home } = activemqPrograms();
     const conf = this.#path("conf");
-    const log = `activemq-${Date.now()}.log`; // a new one, since a line in it is waited for
+    const log = `activemq-${Date.now()}.log`; // a new file for each start, because `start` waits for a line in it
     const program = this.#program = this.#programs.start(java, [
       "-Xms64m",
       "-Xmx512m",
-      // It lives for minutes: start soon rather than run fast, and leave no files in the common temporary folder.
+      // It runs for minutes: prefer a fast start to fast code, and leave no files in the shared temporary folder.
       "-XX:+UseSerialGC",
       "-XX:TieredStopAtLevel=1",
       "-XX:-UsePerfData",
@@ -149,20 +149,20 @@ class Activemq {
       "start",
       `xbean:file:${join(conf, "activemq.xml")}`,
     ], { log });
-    const alive = () => {
-      if (!program.alive) throw new Error("it ended by itself");
+    const checkAlive = () => {
+      if (!program.isRunning) throw new Error("it exited");
     };
     try {
       for (const [name, url] of Object.entries(this.urls)) {
         const client = name === "mutual" ? this.certificates.client : undefined;
-        // An expired certificate is not accepted here either; that its broker runs is told by the log.
+        // The probe rejects an expired certificate as well; the log tells whether that broker runs.
         if (name === "expired") continue;
-        await untilAnswered({ url, ca: this.certificates.ca, client, ...USER }, START_TIMEOUT, alive);
+        await untilAnswered({ url, ca: this.certificates.ca, client, ...USER }, START_TIMEOUT_MS, checkAlive);
       }
-      // A mistake in a later connector ends the broker when STOMP already answers.
-      const end = performance.now() + START_TIMEOUT;
-      while (started(readFileSync(program.log, "utf8")) < 2) {
-        alive();
+      // An error in a later connector ends the broker even though STOMP already answers.
+      const end = performance.now() + START_TIMEOUT_MS;
+      while (countStarted(readFileSync(program.log, "utf8")) < 2) {
+        checkAlive();
         if (performance.now() > end) throw new Error("its log does not say that it has started");
         await sleep(50);
       }
@@ -201,9 +201,9 @@ log4j.appender.out.layout.ConversionPattern=%d %-5p %c{1} - %m%n
     );
   }
 
-  /** Two brokers in one process: certificates belong to a broker, and one of them has expired. */
+  /** Two brokers in one process, because a certificate belongs to a broker and one of them has expired. */
   #configuration(): string {
-    // Without the second, a receipt and a message that follows it wait 40 ms for each other (Nagle).
+    // Without tcpNoDelay, a message that follows a receipt is delayed by 40 ms (Nagle).
     const limit = `wireFormat.maxFrameSize=${this.maxBodyBytes}&amp;transport.tcpNoDelay=true`;
     const connector = (name: (typeof CONNECTORS)[number], options = "") => {
       const scheme = name === "mutual" || name === "expired" ? "stomp+ssl" : name;
@@ -264,12 +264,12 @@ log4j.appender.out.layout.ConversionPattern=%d %-5p %c{1} - %m%n
   }
 }
 
-/** How many brokers a log says to have started. */
-function started(log: string): number {
+/** Returns how many brokers have started according to the log. */
+function countStarted(log: string): number {
   return log.match(/ - Apache ActiveMQ .* started$/gm)?.length ?? 0;
 }
 
-/** The certificates, also in the form that Java wants. */
+/** Makes the certificates, and the key stores that Java needs. */
 async function makeStores(folder: string): Promise<Certificates> {
   const { java, openssl } = activemqPrograms();
   const certificates = await makeCertificates(folder, openssl);
