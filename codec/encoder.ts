@@ -1,6 +1,6 @@
 /**
- * From the parts of a frame to its bytes: checks of what a caller gives, the head as text, and the writing of whole frames
- * into memory that is sent from.
+ * From the parts of a frame to its bytes: checks of the parts, the head as text, and whole frames written into the memory
+ * that they are sent from.
  *
  * Text that is short and ASCII, as most names and values of headers are, is written character by character. Joining it
  * first and encoding it then would take twice as long.
@@ -17,7 +17,7 @@ const LF = 10;
 const COLON = 58;
 const CONTENT_LENGTH = "content-length:";
 
-/** Bytes for the line of `content-length`, the empty line and the NUL. */
+/** The most bytes that the line of `content-length`, the empty line and the NUL take. */
 const MAX_FRAMING_BYTES = 40;
 
 /** Up to this length a loop over the characters is faster than a call of `TextEncoder`. */
@@ -25,33 +25,33 @@ const MAX_LOOP_LENGTH = 64;
 
 const textEncoder = new TextEncoder();
 
-/** The value of a header as it may be given. Numbers and booleans are written as text; `undefined` leaves it out. */
+/** A value that a header may be given. Numbers and booleans become text; `undefined` leaves the header out. */
 export type HeaderValue = string | number | boolean | undefined;
 
 /**
- * Headers as they may be given: an object, or what gives pairs of name and value, such as a `Map`, an array, or the
- * platform's `Headers`, which writes names in lower case. Of a repeated name the first counts.
+ * Headers that a frame may be given: an object, or an iterable of names and values, such as a `Map`, an array, or the
+ * platform's `Headers`, which turns names into lower case. Of a repeated name the first counts.
  */
 export type FrameHeadersInit =
   | Readonly<Record<string, HeaderValue>>
   | Iterable<readonly [name: string, value: HeaderValue]>;
 
-/** What goes into a frame. */
+/** The parts of a frame. */
 export interface FrameParts {
   /** The command, for example `SEND`. */
   command: string;
   /** The headers. */
   headers?: FrameHeadersInit | undefined;
-  /** The body; text goes out as UTF-8. */
+  /** The body; text is sent as UTF-8. */
   body?: string | Uint8Array | undefined;
 }
 
 const WRITTEN_AS_TEXT = new Set(["number", "boolean", "bigint"]);
 
 /**
- * A copy of headers as they are given, all as text and without a prototype.
+ * Copies headers into an object without a prototype, all values as text.
  *
- * @throws {TypeError} when they are no headers, or a value is an object, or anything else that is no text.
+ * @throws {TypeError} when they are not headers, or when a value is an object or anything else that is not text.
  */
 export function toHeaders(given: FrameHeadersInit | null | undefined): FrameHeaders {
   const headers: FrameHeaders = Object.create(null);
@@ -74,9 +74,9 @@ export function toHeaders(given: FrameHeadersInit | null | undefined): FrameHead
 }
 
 /**
- * Whether headers are given as pairs.
+ * Whether headers are an iterable of pairs.
  *
- * @throws {TypeError} when they are no object.
+ * @throws {TypeError} when they are not an object.
  */
 export function isIterable(
   given: FrameHeadersInit,
@@ -92,9 +92,9 @@ export function isIterable(
 }
 
 /**
- * The value of a header as text.
+ * Returns the value of a header as text.
  *
- * @throws {TypeError} when it is an object, or anything else that is no text.
+ * @throws {TypeError} when it is an object or anything else that is not text.
  */
 export function headerText(name: string, value: unknown): string {
   if (typeof value === "string") return value;
@@ -104,7 +104,7 @@ export function headerText(name: string, value: unknown): string {
   );
 }
 
-/** Fails with a `TypeError` unless the value can be a body. */
+/** Throws a `TypeError` unless the value can be a body, or is left out. */
 export function assertBody(body: unknown): asserts body is FrameParts["body"] | null {
   if (body === undefined || body === null || typeof body === "string" || isBytes(body)) return;
   const is = `Cannot build frame: the body is ${describeType(body)}, and has to be a string or a Uint8Array`;
@@ -112,9 +112,9 @@ export function assertBody(body: unknown): asserts body is FrameParts["body"] | 
 }
 
 /**
- * Fails with a `TypeError` unless the value is a body. To leave it out is taken for a mistake.
+ * Throws a `TypeError` unless the value is a body. A body that is left out counts as a mistake.
  *
- * @param what what cannot be done without: "send".
+ * @param what the call, for the message: "send".
  */
 export function assertGivenBody(what: string, body: unknown): asserts body is string | Uint8Array {
   if (body === undefined || body === null) {
@@ -133,14 +133,14 @@ function adviceFor(body: unknown): string {
 }
 
 /**
- * Text goes out as UTF-8, so a `content-type` that names another charset would be wrong about it.
+ * Checks that text, which is sent as UTF-8, reads the same in the charset that its `content-type` names.
  *
- * @throws {TypeError} when the body is text that reads otherwise in the charset that it is said to be in.
+ * @throws {TypeError} when it does not.
  */
 export function checkCharset(body: FrameParts["body"] | null, contentType: string | undefined): void {
   if (contentType === undefined || typeof body !== "string") return;
   const charset = charsetOf(contentType);
-  if (charset === undefined || isSameIn(charset, body)) return;
+  if (charset === undefined || readsSameIn(charset, body)) return;
   throw new TypeError(
     `Cannot build frame: the body is text, which is sent as UTF-8, and its content-type says ${
       showControls(charset)
@@ -149,11 +149,11 @@ export function checkCharset(body: FrameParts["body"] | null, contentType: strin
   );
 }
 
-function isSameIn(charset: string, text: string): boolean {
+function readsSameIn(charset: string, text: string): boolean {
   try {
     return new TextDecoder(charset, { ignoreBOM: true }).decode(textEncoder.encode(text)) === text;
   } catch {
-    return false; // nobody knows it
+    return false; // an unknown charset
   }
 }
 

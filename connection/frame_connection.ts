@@ -11,8 +11,8 @@
  * | `broken`  | the peer does not speak STOMP       | `reading` by `end`, `ended`                                    |
  * | `ended`   | nothing more comes                  |                                                                |
  *
- * Apart from that, frames are delivered while there is a sink. `end` and `close` take it away, and so does the end of the
- * connection, which is told to it last.
+ * Frames are delivered while there is a sink. `end` and `close` drop it, and so does the end of the connection, after
+ * `onEnd`.
  *
  * @module
  */
@@ -292,7 +292,7 @@ export class FrameConnection implements ByteSink {
     this.#lastReceived = this.#clock.now();
     this.#out.beginTurn();
     try {
-      const isInPlace = this.#decoder.room?.buffer === bytes.buffer; // then it is part of a body, and stays so
+      const isInPlace = this.#decoder.room?.buffer === bytes.buffer; // then it is part of a body, and stays one
       this.#decoder.push(bytes);
       if (!isInPlace && !this.#decoder.holdsChunk) this.#io.release(bytes);
     } catch (error) {

@@ -7,7 +7,7 @@
  * | further frames of that turn                     | in the next turn, or as soon as there are 64 KiB of them  |
  * | the first frame after bytes came, or after 2 ms | at the end of the current task, as if a turn had begun    |
  * | frames while a write is under way               | after it: in the next turn, if this turn had a write      |
- * | a frame larger than 64 KiB                      | at once, behind what was gathered before it               |
+ * | a frame larger than 64 KiB                      | at once, after what was gathered before it                |
  *
  * So a lone request is not delayed, and a caller that awaits each send does not cause a write for each.
  *

@@ -12,7 +12,7 @@ const MAX_BLOCK_BYTES = 64 * 1024;
 const MAX_HEARTBEAT_BYTES = 2;
 
 /**
- * Blocks of memory, filled by one read behind the other. Frames keep views on what was read, so it is never written to
+ * Blocks of memory, filled by one read after the other. Frames keep views on what was read, so it is never written to
  * again, unless it is released: small reads share a block instead of taking one each. The first block is for CONNECTED,
  * and enough for a thousand idle connections; blocks grow while single reads fill them.
  */

@@ -8,11 +8,11 @@
  * | state     | meaning                                                  | goes to                                   |
  * | --------- | -------------------------------------------------------- | ----------------------------------------- |
  * | `paused`  | no sink yet, or it wants no more; chunks that come wait  | `flowing` by `read` and `resume`          |
- * | `flowing` | chunks go to the sink                                    | `paused` by the sink, `over` by the end   |
- * | `over`    | the sink was told of the end                             |                                           |
+ * | `flowing` | chunks go to the sink                                    | `paused` by the sink, `ended` by the end  |
+ * | `ended`   | `done` of the sink was called                            |                                           |
  *
- * An end that comes while reading is paused waits behind the chunks. Writing is open until there is a `#writeError`. The
- * socket is freed by `close`, by a connection that breaks, and once both directions have ended.
+ * An end that comes while reading is paused waits until the chunks before it are taken. Writing is open until there is a
+ * `#writeError`. The socket is freed by `close`, by a connection that breaks, and once both directions have ended.
  *
  * @module
  */
@@ -46,8 +46,7 @@ export interface DirectIo {
    */
   readonly ownChunks?: boolean | undefined;
   /**
-   * Whether {@linkcode DirectIo.write} is to be told where frames end, as a transport needs it that puts each frame into
-   * a message.
+   * Whether {@linkcode DirectIo.write} needs to know where frames end, because the transport puts each into a message.
    *
    * @default false
    */
@@ -88,7 +87,7 @@ export interface SocketDriver {
   write(bytes: Uint8Array, frameEnds: readonly number[] | undefined): Promise<void> | void;
   /** Closes the sending direction (FIN). Never called while a write is pending. */
   shutdown(): Promise<void> | void;
-  /** Frees the socket at once; what is pending must settle soon. Called once. */
+  /** Frees the socket at once; pending calls must settle soon. Called once. */
   destroy(): Promise<void> | void;
   /** As {@linkcode DirectIo.release}. */
   release?(bytes: Uint8Array): void;
@@ -103,7 +102,7 @@ export class SocketTransport implements DirectIo {
   readonly peer: string;
   readonly #driver: SocketDriver;
   #sink: ByteSink | undefined;
-  #state: "paused" | "flowing" | "over" = "paused";
+  #state: "paused" | "flowing" | "ended" = "paused";
   #waiting: Uint8Array[] | undefined; // came while paused; the socket pauses as well, so this is a chunk or two
   #end: { error: ConnectionError | undefined } | undefined;
   #writeError: ConnectionError | undefined; // what the next write fails with
@@ -198,7 +197,7 @@ export class SocketTransport implements DirectIo {
       if (!this.#pass(this.#waiting.shift()!)) return;
     }
     if (this.#end === undefined) this.#driver.pull();
-    else this.#tellEnd();
+    else this.#endSink();
   }
 
   /** As {@linkcode DirectIo.release}. */
@@ -297,12 +296,12 @@ export class SocketTransport implements DirectIo {
 
   #endReading(error: ConnectionError | undefined): void {
     this.#end ??= { error };
-    if (this.#state === "flowing") this.#tellEnd();
+    if (this.#state === "flowing") this.#endSink();
   }
 
-  #tellEnd(): void {
-    if (this.#state === "over") return;
-    this.#state = "over";
+  #endSink(): void {
+    if (this.#state === "ended") return;
+    this.#state = "ended";
     this.#sink?.done(this.#end!.error);
   }
 
@@ -344,8 +343,8 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
 /** Returns why something failed, in a few words that fit after a colon. Never quotes a key or a certificate. */
 export function describeSocketError(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
-  const told = `${"code" in cause ? cause.code : ""} ${cause.name}: ${cause.message}`;
-  const known = REASONS.find(([pattern]) => pattern.test(told));
+  const text = `${"code" in cause ? cause.code : ""} ${cause.name}: ${cause.message}`;
+  const known = REASONS.find(([pattern]) => pattern.test(text));
   if (known !== undefined) return known[1];
   // The first line of the runtime's words, without the file names of OpenSSL that follow.
   return cause.message.split(/[\r\n]/, 1)[0]!.replace(/[.\s]+$/, "") || cause.name;

@@ -45,8 +45,8 @@ export const TRANSPORT_FAULTS: readonly Fault[] = [
   {
     file: "transport/socket_transport.ts",
     name: "the end overtakes bytes that are not read yet",
-    from: `if (this.#state === "flowing") this.#tellEnd();`,
-    to: "this.#tellEnd();",
+    from: `if (this.#state === "flowing") this.#endSink();`,
+    to: "this.#endSink();",
     tests: ["transport/transport", "transport/sockets"],
   },
   {
