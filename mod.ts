@@ -98,5 +98,5 @@ export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.
 export type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "./dialects/dialect.ts";
 export type { MessageSink } from "./session/dispatcher.ts";
 export type { ByteSink, DirectIo } from "./transport/socket_transport.ts";
-export type { OpenTransportOptions } from "./transport/connect.ts";
+export type { OpenTransportOptions } from "./transport/open.ts";
 export type { TlsOptions, Transport } from "./transport/transport.ts";

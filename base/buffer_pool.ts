@@ -21,9 +21,11 @@ export class BufferPool {
    */
   take(minBytes: number = 0, maxBytes: number = Infinity): Uint8Array<ArrayBuffer> | undefined {
     const free = this.#free;
-    const index = free.findLastIndex(({ length }) => length >= minBytes && length <= maxBytes);
-    if (index === free.length - 1) return free.pop();
-    return index < 0 ? undefined : free.splice(index, 1)[0];
+    for (let i = free.length - 1; i >= 0; i--) {
+      const { length } = free[i]!;
+      if (length >= minBytes && length <= maxBytes) return i === free.length - 1 ? free.pop() : free.splice(i, 1)[0];
+    }
+    return undefined;
   }
 
   /** Gives a buffer back. Nothing may use it, or a view of it, from then on. */

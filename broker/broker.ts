@@ -16,8 +16,9 @@ import {
   NO_HEARTBEAT,
   parseHeartbeat,
 } from "../connection/heartbeat.ts";
-import { listen } from "../transport/connect.ts";
-import { addressText, type Listener, type Transport } from "../transport/transport.ts";
+import { addressText } from "../transport/address.ts";
+import { listen } from "../transport/open.ts";
+import type { Listener, Transport } from "../transport/transport.ts";
 import { BrokerCore } from "./core.ts";
 import { type Peer, type PeerWire, Refusal } from "./peer.ts";
 import { assertVersion, type Version, VERSIONS } from "../codec/protocol.ts";

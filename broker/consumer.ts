@@ -4,9 +4,10 @@
  * @module
  */
 import { SequenceMap } from "../base/sequence_map.ts";
-import { Frame } from "../codec/frame.ts";
+import type { Frame } from "../codec/frame.ts";
 import { encodeHeader, type FrameHeaders, headerRules, parseHeaders } from "../codec/headers.ts";
 import type { AckMode } from "../codec/protocol.ts";
+import { EncodedFrame } from "../connection/frame_connection.ts";
 import type { Entry, Queue, QueueConsumer } from "./queue.ts";
 import { textBytes } from "./stored_message.ts";
 import type { Version } from "../codec/protocol.ts";
@@ -312,7 +313,7 @@ export class OutstandingDeliveries {
  * A MESSAGE whose header lines are already encoded for one version. The broker sends as many messages as it receives,
  * and an object of headers in between would cost more than everything else.
  */
-class MessageFrame extends Frame {
+class MessageFrame extends EncodedFrame {
   readonly #lines: string;
   readonly #version: Version;
 
@@ -332,7 +333,7 @@ class MessageFrame extends Frame {
     throw new TypeError("Cannot set headers: the frame is already encoded");
   }
 
-  override encodeHead(): string {
-    return `MESSAGE\n${this.#lines}\n`;
+  get encodedHead(): string {
+    return `MESSAGE\n${this.#lines}`;
   }
 }

@@ -53,6 +53,15 @@ export let escapedHeaderOf: (frame: Frame, name: string) => string | undefined;
 export interface Frame extends FrameVerbs<Frame> {}
 
 /**
+ * Command and header lines of a frame as they go over the wire, without the empty line. Throws a `TypeError` when the
+ * version cannot carry the frame.
+ */
+export let encodeHeadOf: (frame: Frame, version: Version, bodyLength: number) => string;
+
+/** The body, if it is text, and the only thing to add to the other headers is its `content-length`. */
+export let textToSend: (frame: Frame) => string | undefined;
+
+/**
  * A STOMP frame: a command, headers and a body.
  *
  * @example
@@ -82,6 +91,18 @@ export class Frame {
     };
     addVerbs(Frame.prototype, (frame) => frame.#verbs ??= new VerbState<Frame>());
     escapedHeaderOf = (frame, name) => frame.#headers === undefined ? frame.#view?.escapedHeader(name) : undefined;
+    encodeHeadOf = (frame, version, bodyLength) => {
+      const head = encodeHead(frame.command, frame.headers, bodyLength, frame.#contentLength, version);
+      if (!frame.#contentLength && frame.body.includes(0)) {
+        throw new TypeError("Cannot encode frame: its body has a NUL, and contentLength is false");
+      }
+      return head;
+    };
+    textToSend = (frame) => {
+      const body = frame.#body;
+      const isSimple = typeof body === "string" && frame.#contentLength && mayHaveBody(frame.command);
+      return isSimple && !("content-length" in frame.headers) ? body : undefined;
+    };
   }
 
   /** Creates an empty frame; `sock` is the connection that its verbs use. */
@@ -274,35 +295,11 @@ export class Frame {
    */
   encode(version: Version = this.#verbs?.sock?.version ?? "1.2"): Uint8Array<ArrayBuffer> {
     const body = this.body;
-    const head = textEncoder.encode(this.encodeHead(version, body.length));
+    const head = textEncoder.encode(`${encodeHeadOf(this, version, body.length)}\n`);
     const out = new Uint8Array(head.length + body.length + 1); // the last byte stays NUL
     out.set(head);
     out.set(body, head.length);
     return out;
-  }
-
-  /**
-   * Command and headers as they go over the wire, up to the empty line.
-   *
-   * @internal
-   */
-  encodeHead(version: Version, bodyLength: number): string {
-    const head = encodeHead(this.command, this.headers, bodyLength, this.#contentLength, version);
-    if (!this.#contentLength && this.body.includes(0)) {
-      throw new TypeError("Cannot encode frame: its body has a NUL, and contentLength is false");
-    }
-    return head;
-  }
-
-  /**
-   * The body, if it is text that can be sent with nothing but a `content-length` between it and the other headers.
-   *
-   * @internal
-   */
-  get textToSend(): string | undefined {
-    const body = this.#body;
-    const isSimple = typeof body === "string" && this.#contentLength && mayHaveBody(this.command);
-    return isSimple && !("content-length" in this.headers) ? body : undefined;
   }
 
   /**

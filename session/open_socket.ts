@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { openTransport, type OpenTransportOptions, type ParsedAddress, parseUrl } from "../transport/connect.ts";
+import { type ParsedAddress, parseUrl } from "../transport/address.ts";
+import { openTransport, type OpenTransportOptions } from "../transport/open.ts";
 import type { ReadOptions } from "../base/timers.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { ConnectionError, NotConnectedError, type StompError, UnknownBrokerResponseError } from "../base/errors.ts";

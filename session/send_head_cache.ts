@@ -109,8 +109,7 @@ class HeadsByDestination {
   #add(destination: string, contentType: string | undefined): Uint8Array {
     const headers: FrameHeaders = { destination, ...Object.fromEntries(this.#extra) };
     if (contentType !== undefined) headers["content-type"] = contentType;
-    const text = encodeHead("SEND", headers, 0, true, this.#version).slice(0, -1); // without the empty line
-    const head = textEncoder.encode(text);
+    const head = textEncoder.encode(encodeHead("SEND", headers, 0, true, this.#version));
     if (this.#count === MAX_HEADS) {
       this.#byType.clear();
       this.#count = 0;

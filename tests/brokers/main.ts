@@ -7,7 +7,8 @@
 import { rmSync } from "node:fs";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { openTransport, parseUrl } from "../../transport/connect.ts";
+import { parseUrl } from "../../transport/address.ts";
+import { openTransport } from "../../transport/open.ts";
 import { endAll } from "../support/process.ts";
 import { files, makeFolder } from "../support/project.ts";
 import { type Runtime, RUNTIMES } from "../support/runtime.ts";

@@ -11,7 +11,7 @@ import { type BrokerErrorResponse, type StompError, UnknownBrokerResponseError }
 import { Frame } from "../../codec/frame.ts";
 import { Session, type SessionOptions } from "../../session/session.ts";
 import type { SendOptions, StompOptions } from "../../client/options.ts";
-import { memoryPair } from "../../transport/transport.ts";
+import { memoryPair } from "../support/memory_transport.ts";
 import { type ClientHarness, clientTest, openSession } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { type RawFrame, RawPeer } from "../support/raw_peer.ts";

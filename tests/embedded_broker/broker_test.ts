@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "#assert";
 import { test } from "#test";
 import { Broker } from "../../broker/broker.ts";
 import { ConnectionError } from "../../base/errors.ts";
-import { memoryPair } from "../../transport/transport.ts";
+import { memoryPair } from "../support/memory_transport.ts";
 import { brokerTest, withBroker } from "../support/broker_harness.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 

@@ -6,7 +6,7 @@ import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "#as
 import { test } from "#test";
 import { Broker } from "../../broker/broker.ts";
 import { isSameText } from "../../broker/core.ts";
-import { memoryPair } from "../../transport/transport.ts";
+import { memoryPair } from "../support/memory_transport.ts";
 import { brokerTest } from "../support/broker_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { RawPeer } from "../support/raw_peer.ts";

@@ -106,9 +106,9 @@ export const CODEC_FAULTS: readonly Fault[] = [
     tests: ["codec/frame", "client/sender"],
   },
   {
-    file: "codec/frame_bytes.ts",
+    file: "codec/encoder.ts",
     name: "the size of a text is its number of characters",
-    from: "      digits = String(size);\n",
+    from: "      digits = String(length);\n",
     to: "",
     tests: ["connection/write_buffer", "client/sender"],
   },

@@ -27,8 +27,7 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "client/pending_send.ts": { by: ["client/outbox"], why: "an entry of the outbox" },
   "client/subscribe_retry.ts": { by: ["client/subscription_registry"], why: "the registry is the only user" },
   "client/trial.ts": { by: ["client/outbox"], why: "the outbox is the only user" },
-  "codec/encoder.ts": { by: ["codec/frame", "client/sender"], why: "`Frame` and `send()` show what is written" },
-  "codec/frame_bytes.ts": { by: ["connection/write_buffer"], why: "the write buffer is the only user" },
+  "codec/encoder.ts": { by: ["codec/frame", "connection/write_buffer"], why: "they show what is written" },
   "codec/frame_view.ts": { by: ["codec/frame", "codec/decoder"], why: "part of `Frame`" },
   "codec/head_parser.ts": { by: ["codec/decoder", "codec/head_cache"], why: "part of the decoder" },
   "codec/head_template.ts": { by: ["codec/head_cache"], why: "the cache is the only user" },
@@ -46,7 +45,6 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "session/open_socket.ts": { by: ["codec/frame_verbs", "client/websocket"], why: "the verbs of `Frame` use it" },
   "session/raw_frames.ts": { by: ["codec/frame_verbs_socket", "session/session"], why: "the verbs of `Frame` use it" },
   "transport/bun.ts": { by: ["transport/transport", "transport/tls"], why: "the same tests for every adapter" },
-  "transport/connect.ts": { by: ["transport/address", "transport/connect_errors"], why: "URLs apart from failures" },
   "transport/deno.ts": { by: ["transport/transport", "transport/tls"], why: "the same tests for every adapter" },
   "transport/node.ts": { by: ["transport/transport", "transport/tls"], why: "the same tests for every adapter" },
 };

@@ -5,7 +5,7 @@
  */
 import { test } from "#test";
 import { Broker, type BrokerOptions, type ListenOptions } from "../../broker/broker.ts";
-import { memoryPair } from "../../transport/transport.ts";
+import { memoryPair } from "./memory_transport.ts";
 import { RawPeer } from "./raw_peer.ts";
 
 /** What a test receives. */

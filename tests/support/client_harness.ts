@@ -12,7 +12,8 @@ import type { Status } from "../../client/status.ts";
 import { Stomp } from "../../client/stomp.ts";
 import type { StompOptions, SubscribeOptions } from "../../client/options.ts";
 import type { Subscription } from "../../client/subscription.ts";
-import { memoryPair, type Transport } from "../../transport/transport.ts";
+import { memoryPair } from "./memory_transport.ts";
+import type { Transport } from "../../transport/transport.ts";
 import { RawPeer } from "./raw_peer.ts";
 import { confirm, connected, RawServer } from "./raw_server.ts";
 

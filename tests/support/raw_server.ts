@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { listen } from "../../transport/connect.ts";
+import { listen } from "../../transport/open.ts";
 import type { Listener, Transport } from "../../transport/transport.ts";
 import { type RawFrame, RawPeer } from "./raw_peer.ts";
 

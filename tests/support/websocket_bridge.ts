@@ -4,7 +4,7 @@
  * @module
  */
 import type { Broker } from "../../broker/broker.ts";
-import { memoryPair } from "../../transport/transport.ts";
+import { memoryPair } from "./memory_transport.ts";
 import { WebSocketPeer } from "./websocket_peer.ts";
 
 /** A WebSocket server that passes connections on to a broker. */
