@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { AckMode } from "../session/acknowledgement.ts";
+import type { AckMode } from "../codec/protocol.ts";
 import { Frame } from "../codec/frame.ts";
 import { countedDeliveries, identityOf, isFirstDelivery } from "../dialects/redelivery.ts";
 import { type Message, setSettledBy, settledBy } from "./message.ts";

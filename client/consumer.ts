@@ -17,7 +17,7 @@ import {
 import { toHeaders } from "../codec/encoder.ts";
 import { Frame } from "../codec/frame.ts";
 import { deleteDurableHeaders } from "../dialects/dialect.ts";
-import type { AckMode } from "../session/acknowledgement.ts";
+import type { AckMode } from "../codec/protocol.ts";
 import type { Backlog } from "../session/backlog.ts";
 import { type MessageSink, unsubscribeHeaders } from "../session/dispatcher.ts";
 import { isLoss } from "../session/receipts.ts";
@@ -128,7 +128,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     this.#epoch = session.epoch;
     this.tracker?.attach(broker);
     // A shared queue stops reading by itself.
-    if (this.fill !== "room" && !this.#sharesQueue) session.hold(this, this.fill === "blocked");
+    if (this.fill !== "room" && !this.#sharesQueue) session.gate.close(this, this.fill === "blocked");
   }
 
   /**
@@ -170,8 +170,8 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   }
 
   #onFill(fill: QueueFill, news: Message | undefined): void {
-    if (fill === "room") this.#session?.release(this);
-    else this.#session?.hold(this, fill === "blocked");
+    if (fill === "room") this.#session?.gate.open(this);
+    else this.#session?.gate.close(this, fill === "blocked");
     if (news) this.reportSlow(fill === "blocked");
   }
 
@@ -330,7 +330,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
 
   /** Has the session deliver nothing more. */
   forget(): void {
-    this.#session?.forget(this);
+    this.#session?.subscriptions.forget(this);
   }
 
   /** Sends UNSUBSCRIBE, unless there is no connection. What throws at once has ended nothing. */
@@ -344,14 +344,14 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     if (deleteDurable && !session) throw new NotConnectedError(`Cannot ${what}: there is no connection`);
     let unsubscribed = DONE;
     if (session) {
-      const family = session.family;
-      const deleted = deleteDurable ? deleteDurableHeaders(this.#durable!, this.destination, family) : {};
+      const { dialect } = session;
+      const durable = { name: this.#durable!, destination: this.destination };
+      const deleted = deleteDurable ? deleteDurableHeaders(durable, dialect) : {};
       const named = unsubscribeHeaders(this, session.version);
-      // RabbitMQ deletes what the UNSUBSCRIBE itself names as durable; ActiveMQ only what has no consumer any more.
-      const atOnce = deleteDurable && family === "rabbitmq";
+      const atOnce = deleteDurable && dialect.deletesActiveDurable;
       const left = beginSteps(wait, this.#context.timeout);
       const frame = unsubscribeFrame({ ...named, ...(atOnce && deleted), ...headers });
-      const first = session.unsubscribe(this, frame, left, !atOnce); // what is deleted has no other consumer
+      const first = session.subscriptions.unsubscribe(this, frame, left, !atOnce); // what is deleted has no other consumer
       const all = deleteDurable && !atOnce
         ? first.then(() => session.request(unsubscribeFrame({ ...named, ...deleted, ...headers }), left()))
         : first;

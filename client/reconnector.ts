@@ -4,8 +4,8 @@
  * @module
  */
 import { Backoff, type ReconnectOptions } from "../base/backoff.ts";
-import { checkWait, type Clock, onGiveUp, systemClock, type WaitOptions, within } from "../base/timers.ts";
-import { isLoginRefusal } from "../dialects/dialect.ts";
+import { checkWait, type Clock, delay, onGiveUp, systemClock, type WaitOptions, within } from "../base/timers.ts";
+import { isLoginRefusal } from "../dialects/registry.ts";
 import type { Dialer, SessionEvents } from "./dialer.ts";
 import {
   BrokerErrorResponse,
@@ -70,7 +70,7 @@ export class Reconnector {
   #next: PromiseWithResolvers<Session> | undefined; // whoever waits for the next session
   #attempt: AbortController | undefined; // ends the dialing
   #dialing: Promise<void> = DONE; // a socket may be open until it settles
-  #goOn: (() => void) | undefined; // ends the wait between two attempts
+  #pauseEnd: AbortController | undefined; // ends the wait between two attempts
   #atOnce = false; // the session that ends is to be followed by another without a wait
   #reason: StompError | undefined;
 
@@ -167,7 +167,7 @@ export class Reconnector {
     this.check("reconnect");
     this.#atOnce = this.#session !== undefined;
     this.#session?.close(new ConnectionError("Connection given up: reconnect was asked for"));
-    this.#goOn?.();
+    this.#pauseEnd?.abort();
   }
 
   /** Begins nothing new any more. */
@@ -272,25 +272,13 @@ export class Reconnector {
     this.#atOnce = false;
     const next = backoff?.next() ?? (atOnce ? 0 : undefined);
     if (next === undefined) throw error;
-    const delay = Math.min(Math.max(next, least), backoff?.left ?? Infinity);
-    this.#events.onStatus({
-      type: "reconnecting",
-      attempt: Math.max(1, backoff!.attempt),
-      delay: atOnce ? 0 : delay,
-      error,
-    });
+    const milliseconds = atOnce ? 0 : Math.min(Math.max(next, least), backoff?.left ?? Infinity);
+    const attempt = Math.max(1, backoff!.attempt);
+    this.#events.onStatus({ type: "reconnecting", attempt, delay: milliseconds, error });
     if (atOnce) return;
-    await new Promise<void>((resolve) => {
-      const goOn = () => {
-        cancel();
-        signal.removeEventListener("abort", goOn);
-        this.#goOn = undefined;
-        resolve();
-      };
-      const cancel = this.#clock.after(delay, goOn);
-      signal.addEventListener("abort", goOn);
-      this.#goOn = goOn;
-    });
+    this.#pauseEnd = new AbortController();
+    await delay(milliseconds, [signal, this.#pauseEnd.signal], this.#clock);
+    this.#pauseEnd = undefined;
     signal.throwIfAborted();
   }
 

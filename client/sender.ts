@@ -3,15 +3,10 @@
  *
  * @module
  */
-import { checkType, kindOf } from "../base/checks.ts";
+import { checkType, describeType } from "../base/checks.ts";
 import { checkWait } from "../base/timers.ts";
 import { checkMessageOptions } from "../dialects/checks.ts";
-import {
-  hasMessageOptions,
-  messageHeaders,
-  persistentByDefault,
-  type PortableSendOptions,
-} from "../dialects/dialect.ts";
+import { hasMessageOptions, messageHeaders, type PortableSendOptions } from "../dialects/dialect.ts";
 import {
   assertGivenBody,
   checkCharset,
@@ -105,7 +100,7 @@ export function checkSend(destination: string, body: string | Uint8Array, option
   if (typeof destination !== "string" || destination === "") {
     const is = destination === undefined || destination === ""
       ? "missing"
-      : `${kindOf(destination)}, and has to be text`;
+      : `${describeType(destination)}, and has to be text`;
     throw new TypeError(`Cannot send: the destination is ${is}`);
   }
   assertGivenBody("send", body);
@@ -157,7 +152,7 @@ class FastMessage implements OutgoingMessage, SendParts {
   }
 
   confirm(session: Session, waiter: ReceiptWaiter): string {
-    return session.confirmFast(this, waiter);
+    return session.sender.confirmFast(this, waiter);
   }
 
   write(session: Session): Promise<void> | undefined {
@@ -198,8 +193,8 @@ class FrameMessage implements OutgoingMessage {
     if (!this.#ownReceipt) delete headers["receipt"];
     for (const name of this.#named) delete headers[name];
     const named = [
-      ...messageHeaders(this.#portable, session.family),
-      ...(this.#persistent ? persistentByDefault(session.family) : []),
+      ...messageHeaders(this.#portable, session.dialect),
+      ...(this.#persistent ? session.dialect.persistentByDefault : []),
     ];
     for (const [name, value] of named) headers[name] = value;
     this.#named = named.map(([name]) => name);
@@ -207,7 +202,7 @@ class FrameMessage implements OutgoingMessage {
   }
 
   confirm(session: Session, waiter: ReceiptWaiter): string {
-    return session.confirm(this.frameFor(session), waiter);
+    return session.sender.confirm(this.frameFor(session), waiter);
   }
 
   write(session: Session): Promise<void> | undefined {

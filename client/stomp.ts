@@ -441,8 +441,8 @@ export class Stomp implements AsyncDisposable {
   get #frames(): BoundedQueue<Message> {
     return this.#madeFrames ??= new BoundedQueue<Message>(this.#subscriptions.backlog, (fill, message) => {
       const { session } = this.#reconnector;
-      if (fill === "room") session?.release(this.#frames);
-      else session?.hold(this.#frames, fill === "blocked");
+      if (fill === "room") session?.gate.open(this.#frames);
+      else session?.gate.close(this.#frames, fill === "blocked");
       if (message) consumerOf(message).reportSlow(fill === "blocked");
     });
   }
@@ -462,7 +462,7 @@ export class Stomp implements AsyncDisposable {
   #onOpen(session: Session): void {
     this.#subscriptions.open(session);
     const fill = this.#madeFrames?.fill ?? "room";
-    if (fill !== "room") session.hold(this.#frames, fill === "blocked");
+    if (fill !== "room") session.gate.close(this.#frames, fill === "blocked");
     this.#outbox.flush();
   }
 

@@ -9,7 +9,7 @@ import { Frame } from "../codec/frame.ts";
 import type { BoundedQueue } from "../base/bounded_queue.ts";
 import type { Reconnector } from "./reconnector.ts";
 import type { Message } from "./message.ts";
-import { checkByHand } from "../session/raw_frames.ts";
+import { checkRawFrame } from "../session/raw_frames.ts";
 import type { SubscriptionRegistry } from "./subscription_registry.ts";
 
 /** What it takes of the client. */
@@ -30,7 +30,7 @@ export interface ByHandOwner {
  * @throws {TypeError} for CONNECT and DISCONNECT.
  */
 export async function sendRawFrame(frame: Frame, options: WaitOptions, owner: ByHandOwner): Promise<Frame | undefined> {
-  checkByHand(frame);
+  checkRawFrame(frame);
   const { reconnector, subscriptions, inbox, timeout } = owner;
   const left = beginSteps(options, timeout);
   const { destination, id, ack, ...headers } = frame.headers;

@@ -5,7 +5,7 @@
  */
 import { beginSteps, checkWaitOptions, type WaitOptions, within } from "../base/timers.ts";
 import { type StompError, TimeoutError } from "../base/errors.ts";
-import type { AckMode } from "../session/acknowledgement.ts";
+import type { AckMode } from "../codec/protocol.ts";
 import type { Consumer } from "./consumer.ts";
 import type { Message } from "./message.ts";
 import type { UnsubscribeOptions } from "./options.ts";

@@ -10,7 +10,8 @@ import { BrokerErrorResponse, type StompError, SubscriptionError, TimeoutError }
 import { toHeaders } from "../codec/encoder.ts";
 import { Frame } from "../codec/frame.ts";
 import type { FrameHeaders } from "../codec/headers.ts";
-import { consumerHeaders, givesBackFrom, hasPrefetch, isOutageError } from "../dialects/dialect.ts";
+import { hasPrefetch, subscribeHeaders } from "../dialects/dialect.ts";
+import { isOutageError } from "../dialects/registry.ts";
 import { checkAckMode, readAckMode } from "../session/acknowledgement.ts";
 import { Backlog } from "../session/backlog.ts";
 import { OWN_ID } from "../session/dispatcher.ts";
@@ -107,8 +108,8 @@ export class SubscriptionRegistry {
     this.#timeout = timeout;
     const backlog = this.backlog = new Backlog((isFull, frame) => {
       const { session } = reconnector;
-      if (isFull) session?.hold(backlog, true);
-      else session?.release(backlog);
+      if (isFull) session?.gate.close(backlog, true);
+      else session?.gate.open(backlog);
       if (frame) consumerOf(frame as Message).reportSlow(true);
     });
     this.#context = {
@@ -217,7 +218,7 @@ export class SubscriptionRegistry {
 
   /** Subscribes all again on a new session. */
   open(session: Session): void {
-    if (this.backlog.full) session.hold(this.backlog, true);
+    if (this.backlog.full) session.gate.close(this.backlog, true);
     for (const entry of this.#entries.values()) {
       if (entry.retry && entry.phase === "confirmed") this.#retryAlone(entry);
       else if (!entry.retry?.isWaiting) this.#resubscribe(entry, session);
@@ -259,11 +260,10 @@ export class SubscriptionRegistry {
   async #request(entry: Entry, session: Session, signal: AbortSignal): Promise<Frame> {
     const { consumer, options } = entry;
     const { id, destination, ackMode } = consumer;
-    const { family } = session;
+    const { dialect } = session;
     checkAckMode(ackMode, session.version, destination);
-    // RabbitMQ's cumulative ACK counts for all subscriptions of a connection, so it gets one for each message, in 1.0 too.
-    const oneByOne = family === "rabbitmq" && ackMode === "client";
-    const countsPrefetch = ackMode !== "auto" && hasPrefetch(family);
+    const oneByOne = ackMode === "client" && !dialect.hasCumulativeAck; // in 1.0, too
+    const countsPrefetch = ackMode !== "auto" && hasPrefetch(dialect);
     // Without one, RabbitMQ sends all it has, and reading stops at the limits of the queue even for awaited answers.
     const usual = options.usualPrefetch ?? options.maxQueuedMessages ?? DEFAULT_PREFETCH;
     const prefetch = options.prefetch ?? (countsPrefetch && Number.isInteger(usual) ? usual : undefined);
@@ -273,16 +273,16 @@ export class SubscriptionRegistry {
         id,
         destination,
         ack: oneByOne ? "client-individual" : ackMode,
-        ...consumerHeaders({ ...options, prefetch, clientId: session.clientId }, family),
+        ...subscribeHeaders({ ...options, prefetch, clientId: session.clientId }, dialect),
         ...options.headers,
       },
     });
-    consumer.attach(session, { oneByOne, keepsUnsettled: givesBackFrom(family) !== undefined });
+    consumer.attach(session, { oneByOne, keepsUnsettled: dialect.requeueDestination !== undefined });
     const asked = ++this.#asked;
     const wasFree = this.#answered + 1 === asked;
     try {
       // Without a timeout: the caller of `subscribe` has its own, and a loop over messages needs none.
-      return await session.subscribe(consumer, frame, { signal, timeout: Infinity });
+      return await session.subscriptions.subscribe(consumer, frame, { signal, timeout: Infinity });
     } finally {
       this.#answered++;
       const { attempt } = entry;
@@ -312,7 +312,7 @@ export class SubscriptionRegistry {
     if (!(error instanceof BrokerErrorResponse && this.#retryLater(entry, () => this.#retryAlone(entry), isFinal))) {
       this.dismiss(entry.subscription, error);
     } else if (isVague && session.isOpen) {
-      session.expect(consumer);
+      session.subscriptions.expect(consumer);
     } else {
       entry.attempt = undefined;
       consumer.detach();
@@ -360,7 +360,7 @@ export class SubscriptionRegistry {
       if (attempt?.session === session) {
         if (!attempt.isRefused) return; // its answer is awaited
         if (consumer.received > retry.receivedBefore) return void (entry.retry = undefined); // the broker took it
-        session.forget(consumer);
+        session.subscriptions.forget(consumer);
       }
       return this.#untilAnswered(this.#resubscribe(entry, session));
     });

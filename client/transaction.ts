@@ -7,7 +7,6 @@ import { beginSteps, type WaitOptions, within } from "../base/timers.ts";
 import { ConnectionError, type StompError, TimeoutError, TransactionError } from "../base/errors.ts";
 import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
 import type { Frame } from "../codec/frame.ts";
-import { transactsAcknowledgements } from "../dialects/dialect.ts";
 import { acknowledgement } from "../session/acknowledgement.ts";
 import { isInDoubt, type ReceiptWaiter } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
@@ -63,7 +62,7 @@ class SendReceipts implements ReceiptWaiter {
   /** Sends a SEND with a receipt. */
   confirm(session: Session, frame: Frame): void {
     this.#session = session;
-    this.#open.add(session.confirm(frame, this));
+    this.#open.add(session.sender.confirm(frame, this));
   }
 
   /** Resolves when all receipts have come; rejects with the first failure. */
@@ -76,7 +75,7 @@ class SendReceipts implements ReceiptWaiter {
 
   /** Stops waiting for receipts. */
   giveUp(): void {
-    for (const id of this.#open) this.#session?.giveUp(id);
+    for (const id of this.#open) this.#session?.sender.giveUp(id);
     this.#open.clear();
   }
 
@@ -329,7 +328,7 @@ export class Transaction {
     headers: Readonly<Record<string, string>> | undefined,
   ): Promise<void> | undefined {
     const session = this.#sessionFor(`send ${command}`);
-    if (transactsAcknowledgements(session.family)) {
+    if (session.dialect.transactsAcknowledgements) {
       return session.acknowledge(command, message, { transaction: this.id, ...headers });
     }
     this.#acknowledgements.push(acknowledgement(command, message, session.version, headers ?? {}));
@@ -343,7 +342,7 @@ export class Transaction {
     const left = beginSteps(wait, this.#timeout);
     const refused = command === "COMMIT" ? this.#receipts.failure : undefined;
     this.#receipts.isPostponed = false;
-    const answered = session.endTransaction(refused ? "ABORT" : command, this.id, headers, left()); // may throw
+    const answered = session.transactions.end(refused ? "ABORT" : command, this.id, headers, left()); // may throw
     this.#ended = true;
     this.#onEnd(this);
     let hasAcknowledged = false;

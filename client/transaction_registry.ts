@@ -98,7 +98,7 @@ export class Transactions {
     for (;;) {
       const session = await this.#reconnector.ready("begin transaction", left());
       try {
-        await session.begin(id, headers, left());
+        await session.transactions.begin(id, headers, left());
         return session;
       } catch (error) {
         // A BEGIN that the broker refuses is refused for certain once no other frame is open.

@@ -3,7 +3,7 @@ import { test } from "#test";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { BrokerErrorResponse, ConnectionError, OutboxFullError, TimeoutError } from "../../base/errors.ts";
 import { noteSuspicion, type Suspect, Trial } from "../../client/pending_send.ts";
-import { breakOff, type ClientRig, clientTest, settle, Watcher } from "../support/client_rig.ts";
+import { breakOff, type ClientHarness, clientTest, settle, Watcher } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, receiptFor } from "../support/raw_server.ts";
 
@@ -24,7 +24,7 @@ interface Seen {
  * @param confirms whether what is accepted is confirmed, after so many refusals
  */
 async function play(
-  { server, peer }: Awaited<ReturnType<ClientRig["pair"]>>,
+  { server, peer }: Awaited<ReturnType<ClientHarness["pair"]>>,
   until: { confirmations: number; refusals: number },
   refuse: (peer: RawPeer) => Promise<boolean>,
   confirms: (refusals: number) => boolean = () => true,
@@ -52,7 +52,7 @@ async function play(
 const BODIES = ["1", "2", "3", "bad", "4", "5", "6"];
 
 /** Sends all, one of which is refused, and none of the others. */
-async function sendAll(pair: Awaited<ReturnType<ClientRig["pair"]>>, playing: () => Promise<Seen>) {
+async function sendAll(pair: Awaited<ReturnType<ClientHarness["pair"]>>, playing: () => Promise<Seen>) {
   const sends = BODIES.map((body) => pair.stomp.send("/queue/a", body));
   const results = Promise.allSettled(sends);
   const seen = await playing();

@@ -13,7 +13,7 @@ import {
 } from "../../base/errors.ts";
 import { Stomp } from "../../mod.ts";
 import { FaultProxy, seededRandom } from "../support/fault_proxy.ts";
-import { clientTest, subscribed, Watcher } from "../support/client_rig.ts";
+import { clientTest, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
 const HASTY = { reconnect: { delay: 1, maxDelay: 20 } };

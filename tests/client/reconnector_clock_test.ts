@@ -14,7 +14,7 @@ import type { Dialer, SessionEvents } from "../../client/dialer.ts";
 import { Reconnector } from "../../client/reconnector.ts";
 import { type Status, StatusHub } from "../../client/status.ts";
 import type { Session } from "../../session/session.ts";
-import { type ClientRig, clientTest, frame, openSession } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, frame, openSession } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
@@ -34,7 +34,7 @@ class KeeperRig {
   peer!: RawPeer;
   session!: Session;
 
-  constructor(rig: ClientRig, policy: ReconnectOptions | false = {}, renewsCredentials = false) {
+  constructor(rig: ClientHarness, policy: ReconnectOptions | false = {}, renewsCredentials = false) {
     const dialer = {
       renewsCredentials,
       dial: async (events: SessionEvents) => {
@@ -78,7 +78,7 @@ class KeeperRig {
 }
 
 /** Each wait is as long as it can be, or as short. */
-function withRandom(name: string, share: number, fn: (rig: ClientRig) => Promise<void>): void {
+function withRandom(name: string, share: number, fn: (rig: ClientHarness) => Promise<void>): void {
   clientTest(name, async (rig) => {
     const { random } = Math;
     Math.random = () => share;

@@ -20,7 +20,7 @@ import {
   UnknownBrokerResponseError,
 } from "../../base/errors.ts";
 import { addressesOf, Dialer } from "../../client/dialer.ts";
-import { breakOff, clientTest, subscribed, Watcher } from "../support/client_rig.ts";
+import { breakOff, clientTest, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm } from "../support/raw_server.ts";
 
 const REFUSAL = "ERROR\nmessage:Bad CONNECT\n\nAccess refused for user 'u'\n\0";

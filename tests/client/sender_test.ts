@@ -1,7 +1,7 @@
 /** What a message looks like on the wire, whatever is said of it. */
 import { assertEquals } from "#assert";
 import type { SendOptions } from "../../client/options.ts";
-import { clientTest } from "../support/client_rig.ts";
+import { clientTest } from "../support/client_harness.ts";
 import { confirm } from "../support/raw_server.ts";
 
 clientTest(

@@ -74,7 +74,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/consumer.ts",
     name: "a subscription that is full at a reconnect does not stop reading",
-    from: `if (this.fill !== "room" && !this.#sharesQueue) session.hold(this, this.fill === "blocked");`,
+    from: `if (this.fill !== "room" && !this.#sharesQueue) session.gate.close(this, this.fill === "blocked");`,
     to: "",
     tests: ["session/read_gate"],
   },
@@ -144,8 +144,8 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/consumer.ts",
     name: "a shared queue that is full at a SUBSCRIBE stops reading for ever",
-    from: `if (this.fill !== "room" && !this.#sharesQueue) session.hold(`,
-    to: `if (this.fill !== "room") session.hold(`,
+    from: `if (this.fill !== "room" && !this.#sharesQueue) session.gate.close(`,
+    to: `if (this.fill !== "room") session.gate.close(`,
     tests: ["session/read_gate"],
   },
   {
@@ -200,7 +200,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/subscription_registry.ts",
     name: "a full backlog does not stop the next connection from reading",
-    from: "if (this.backlog.full) session.hold(this.backlog, true);",
+    from: "if (this.backlog.full) session.gate.close(this.backlog, true);",
     to: "",
     tests: ["session/read_gate"],
   },
@@ -221,7 +221,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/subscription_registry.ts",
     name: "RabbitMQ gets cumulative ACKs",
-    from: `const oneByOne = family === "rabbitmq" && ackMode === "client";`,
+    from: `const oneByOne = ackMode === "client" && !dialect.hasCumulativeAck;`,
     to: "const oneByOne = false;",
     tests: ["client/ack_tracker"],
   },
@@ -230,7 +230,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     name: "what was dropped stays with RabbitMQ",
     from: "this.#queue.drop((message) => originOf(message) === this && this.#discard(message));",
     to: "this.#queue.drop((message) => originOf(message) === this);",
-    tests: ["session/requeue"],
+    tests: ["session/subscriptions"],
   },
   {
     file: "client/worker.ts",
@@ -249,7 +249,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/reconnector.ts",
     name: "`reconnect()` waits",
-    from: "this.#goOn?.();",
+    from: "this.#pauseEnd?.abort();",
     to: "",
     tests: ["client/reconnector", "client/reconnect"],
   },
