@@ -46,7 +46,7 @@
  */
 export { ConnectionError, type ErrorFrame, StompError, type StompErrorOptions } from "./base/errors.ts";
 export { Broker, type BrokerOptions, type BrokerStats, type ListenOptions } from "./broker/broker.ts";
-export type { Version } from "./codec/headers.ts";
+export type { Version } from "./codec/protocol.ts";
 export type { DecoderLimits } from "./codec/limits.ts";
 export type { HeartbeatOffer } from "./connection/heartbeat.ts";
 export type { Clock } from "./base/timers.ts";

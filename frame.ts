@@ -22,8 +22,16 @@ export {
   type StompErrorOptions,
   UnknownBrokerResponseError,
 } from "./base/errors.ts";
-export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/fifo.ts";
-export type { SocketOf } from "./codec/frame_verbs.ts";
+export { Fifo } from "./base/fifo.ts";
+export {
+  type ConnectFrameOptions,
+  type FrameSource,
+  type FrameVerbs,
+  IntermediateMessageQueue,
+  type QueuedFrame,
+  type SocketOf,
+} from "./codec/frame_verbs.ts";
 export type { FrameHeadersInit, FrameParts, HeaderValue } from "./codec/encoder.ts";
-export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
-export type { FrameHeaders, Version } from "./codec/headers.ts";
+export { type BuildFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
+export type { FrameHeaders } from "./codec/headers.ts";
+export type { Version } from "./codec/protocol.ts";

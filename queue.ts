@@ -13,4 +13,5 @@
  *
  * @module
  */
-export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/fifo.ts";
+export { Fifo } from "./base/fifo.ts";
+export { type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./codec/frame_verbs.ts";

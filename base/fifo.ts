@@ -1,6 +1,5 @@
 /**
- * Queues of frames: a FIFO that does not slow down as it grows, the same with bounds, and stompy's
- * {@linkcode IntermediateMessageQueue}.
+ * A first-in first-out queue that does not slow down as it grows.
  *
  * @module
  */
@@ -174,44 +173,5 @@ class SlotIndex<T> {
     const slot = typeof known === "object" ? known.shift()! : known;
     if (typeof known === "number" || known.length === 0) this.#slots.delete(item);
     return slot - this.shifted;
-  }
-}
-
-/** What a queue needs to know of a frame. */
-export interface QueuedFrame {
-  /** The headers. */
-  readonly headers: Readonly<Record<string, string>>;
-}
-
-/** Something that can take the next frame off the socket, as `Frame` can. */
-export interface FrameSource<F> {
-  /** The next frame; with `nb`, `undefined` when none is waiting. */
-  parseFrame(options?: { nb?: boolean | undefined }): Promise<F | undefined>;
-}
-
-/**
- * stompy's queue for messages that arrive while something else is awaited, for example the receipt of a command.
- */
-export class IntermediateMessageQueue<F extends QueuedFrame = QueuedFrame> {
-  readonly #queue = new Fifo<F>();
-
-  /** How many frames wait. */
-  get length(): number {
-    return this.#queue.length;
-  }
-
-  /** Keeps a frame for later. A frame without a `destination` header is no message, and is not kept. */
-  put(frame: F): void {
-    if ("destination" in frame.headers) this.#queue.push(frame);
-  }
-
-  /**
-   * Takes the next frame; when none is kept, asks `frame` for the next one off its socket.
-   *
-   * @param frame what reads the socket
-   * @param options `nb`: do not wait, and give `undefined` when nothing is there. Default `false`.
-   */
-  async get<S extends F>(frame: FrameSource<S>, options: { nb?: boolean | undefined } = {}): Promise<F | undefined> {
-    return this.#queue.shift() ?? await frame.parseFrame(options);
   }
 }

@@ -6,7 +6,6 @@
 import { StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import { type Clock, systemClock } from "../base/timers.ts";
 import type { Frame } from "../codec/frame.ts";
-import { assertVersion, type Version, VERSIONS } from "../codec/headers.ts";
 import { completeLimits, type DecoderLimits } from "../codec/limits.ts";
 import { FrameConnection } from "../connection/frame_connection.ts";
 import {
@@ -22,6 +21,7 @@ import { listen } from "../transport/open.ts";
 import type { Listener, Transport } from "../transport/transport.ts";
 import { BrokerCore } from "./core.ts";
 import { type Peer, type PeerWire, Refusal } from "./peer.ts";
+import { assertVersion, type Version, VERSIONS } from "../codec/protocol.ts";
 
 /** Options of an embedded broker, including the {@linkcode DecoderLimits} for what it receives. */
 export interface BrokerOptions extends DecoderLimits {

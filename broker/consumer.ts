@@ -5,18 +5,12 @@
  */
 import { SequenceMap } from "../base/sequence_map.ts";
 import type { Frame } from "../codec/frame.ts";
-import { encodeHeader, type FrameHeaders, headerRules, parseHeaders, type Version } from "../codec/headers.ts";
+import { encodeHeader, type FrameHeaders, headerRules, parseHeaders } from "../codec/headers.ts";
+import type { AckMode } from "../codec/protocol.ts";
 import { EncodedFrame } from "../connection/frame_connection.ts";
 import type { Entry, Queue, QueueConsumer } from "./queue.ts";
 import { textBytes } from "./stored_message.ts";
-
-/** How messages are acknowledged. */
-export type AckMode = "auto" | "client" | "client-individual";
-
-/** Whether a text is one of the three modes, in lower case. */
-export function isAckMode(text: string): text is AckMode {
-  return text === "auto" || text === "client" || text === "client-individual";
-}
+import type { Version } from "../codec/protocol.ts";
 
 /** A message that was delivered and has to be acknowledged. */
 export interface Delivery {

@@ -5,7 +5,7 @@
  * @module
  */
 import type { Frame } from "../codec/frame.ts";
-import { type Version, VERSIONS, withoutPadding } from "../codec/headers.ts";
+import { withoutPadding } from "../codec/headers.ts";
 import { ownText } from "../codec/text.ts";
 import {
   formatHeartbeat,
@@ -14,9 +14,10 @@ import {
   NO_HEARTBEAT,
   parseHeartbeat,
 } from "../connection/heartbeat.ts";
-import { Consumer, type Delivery, isAckMode } from "./consumer.ts";
+import { Consumer, type Delivery } from "./consumer.ts";
 import { Peer, type PeerWire, Refusal, type Transaction } from "./peer.ts";
 import { Store, type StoreLimits } from "./store.ts";
+import { isAckMode, type Version, VERSIONS } from "../codec/protocol.ts";
 
 /** The options of a broker, with all defaults filled in. */
 export interface BrokerCoreOptions extends StoreLimits {

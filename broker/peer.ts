@@ -5,7 +5,8 @@
  */
 import { Fifo } from "../base/fifo.ts";
 import { Frame } from "../codec/frame.ts";
-import { headerRules, type Version } from "../codec/headers.ts";
+import { headerRules } from "../codec/headers.ts";
+import type { Version } from "../codec/protocol.ts";
 import type { HeartbeatPlan } from "../connection/heartbeat.ts";
 import type { Consumer, ConsumerHost, Delivery } from "./consumer.ts";
 import type { Store } from "./store.ts";

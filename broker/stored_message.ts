@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { encodeHeader, type FrameHeaders, headerRules, parseHeaders, type Version } from "../codec/headers.ts";
+import { encodeHeader, type FrameHeaders, headerRules, parseHeaders } from "../codec/headers.ts";
+import type { Version } from "../codec/protocol.ts";
 
 /** Headers of a SEND that are meant for the broker, or that only the broker may write on a MESSAGE. */
 const BROKER_HEADERS = new Set([

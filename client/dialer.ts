@@ -16,7 +16,8 @@ import {
   TimeoutError,
 } from "../base/errors.ts";
 import { toHeaders } from "../codec/encoder.ts";
-import { assertVersion, type FrameHeaders } from "../codec/headers.ts";
+import type { FrameHeaders } from "../codec/headers.ts";
+import { assertVersion } from "../codec/protocol.ts";
 import type { HeartbeatTolerance } from "../connection/heartbeat.ts";
 import { completeLimits } from "../codec/limits.ts";
 import { Message } from "./message.ts";

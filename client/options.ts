@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { AckMode } from "../session/acknowledgement.ts";
+import type { AckMode, Version } from "../codec/protocol.ts";
 import type { ReconnectOptions } from "../base/backoff.ts";
 import { checkLimit, checkSignal, checkType, describeType } from "../base/checks.ts";
 import type { WaitOptions } from "../base/timers.ts";
@@ -11,7 +11,6 @@ import type { DecoderLimits } from "../codec/limits.ts";
 import { checkConsumerOptions } from "../dialects/checks.ts";
 import type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "../dialects/dialect.ts";
 import type { FrameHeadersInit } from "../codec/encoder.ts";
-import type { Version } from "../codec/headers.ts";
 import type { HeartbeatOffer, HeartbeatTolerance } from "../connection/heartbeat.ts";
 import type { OutboxLimits } from "./outbox.ts";
 import type { TlsOptions } from "../transport/transport.ts";

@@ -13,7 +13,7 @@ import { checkMessageOptions } from "../dialects/checks.ts";
 import { checkSend } from "./sender.ts";
 import type { Session } from "../session/session.ts";
 import type { SendOptions } from "./options.ts";
-import { isBytes } from "../codec/text.ts";
+import { isBytes } from "../codec/bytes.ts";
 
 /** Options of `request`. */
 export type RequestOptions = Omit<SendOptions, "receipt" | "transaction" | "replyTo" | "correlationId" | "wait">;

@@ -9,9 +9,10 @@
  */
 import { describeType } from "../base/checks.ts";
 import { showControls } from "../base/errors.ts";
-import { isCommand, mayHaveBody } from "./protocol.ts";
-import { assertVersion, encodeHeader, type FrameHeaders, headerRules, type Version } from "./headers.ts";
-import { charsetOf, isBytes } from "./text.ts";
+import { assertVersion, isCommand, mayHaveBody, type Version } from "./protocol.ts";
+import { encodeHeader, type FrameHeaders, headerRules } from "./headers.ts";
+import { charsetOf } from "./text.ts";
+import { isBytes } from "./bytes.ts";
 
 const LF = 10;
 const COLON = 58;

@@ -17,12 +17,11 @@
  * @module
  */
 import type { ByteSink, DirectIo } from "../transport/socket_transport.ts";
-import { OtherProtocolError } from "../codec/protocol.ts";
-import { FrameDecoder } from "../codec/decoder.ts";
+import { OtherProtocolError, type Version } from "../codec/protocol.ts";
+import { createDecoder, type FrameDecoder, holdsChunk, readTargetOf } from "../codec/decoder.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { ConnectionError, NotConnectedError, StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import { encodeHeadOf, Frame, textToSend } from "../codec/frame.ts";
-import type { Version } from "../codec/headers.ts";
 import { type Clock, systemClock } from "../base/timers.ts";
 import { directIo, type Transport } from "../transport/transport.ts";
 import { WriteBuffer } from "./write_buffer.ts";
@@ -99,12 +98,11 @@ export class FrameConnection implements ByteSink {
     this.#clock = options.clock ?? systemClock;
     this.#lastReceived = this.#clock.now();
     this.#io = directIo(transport);
-    this.#decoder = new FrameDecoder({
+    this.#decoder = createDecoder({
       ...options,
-      ownChunks: this.#io.ownChunks,
       onFrame: (frame) => this.#sink?.onFrame(frame),
       onHeartbeat: () => this.#sink?.onHeartbeat?.(),
-    });
+    }, { ownsChunks: this.#io.ownChunks });
     this.#out = new WriteBuffer(this.#io, this.#clock, () => this.#onWriteFailure());
   }
 
@@ -292,9 +290,9 @@ export class FrameConnection implements ByteSink {
     this.#lastReceived = this.#clock.now();
     this.#out.beginTurn();
     try {
-      const isInPlace = this.#decoder.room?.buffer === bytes.buffer; // then it is part of a body, and stays one
+      const isInPlace = readTargetOf(this.#decoder)?.buffer === bytes.buffer; // then it is part of a body, and stays one
       this.#decoder.push(bytes);
-      if (!isInPlace && !this.#decoder.holdsChunk) this.#io.release(bytes);
+      if (!isInPlace && !holdsChunk(this.#decoder)) this.#io.release(bytes);
     } catch (error) {
       if (this.#state !== "ended") this.#state = "broken";
       this.#endSink(this.#reasonOf(error));
@@ -307,7 +305,7 @@ export class FrameConnection implements ByteSink {
 
   /** For the transport: where the rest of a large body goes. */
   readTarget(): Uint8Array | undefined {
-    return this.#sink === undefined ? undefined : this.#decoder.room;
+    return this.#sink === undefined ? undefined : readTargetOf(this.#decoder);
   }
 
   /** For the transport: nothing more comes. */

@@ -4,11 +4,10 @@
  * @module
  */
 import { AcknowledgeError, SubscriptionError } from "../base/errors.ts";
-import { Frame } from "../codec/frame.ts";
-import { encodeValue, headerRules, type Version } from "../codec/headers.ts";
-
-/** How a subscription acknowledges its messages. */
-export type AckMode = "auto" | "client" | "client-individual";
+import { type AckMode, isAckMode } from "../codec/protocol.ts";
+import { escapedHeaderOf, Frame } from "../codec/frame.ts";
+import { encodeValue, headerRules } from "../codec/headers.ts";
+import type { Version } from "../codec/protocol.ts";
 
 /**
  * Reads an ack mode. Default `auto`.
@@ -17,7 +16,7 @@ export type AckMode = "auto" | "client" | "client-individual";
  */
 export function readAckMode(ack: string | undefined): AckMode {
   if (ack === undefined) return "auto";
-  if (ack === "auto" || ack === "client" || ack === "client-individual") return ack;
+  if (isAckMode(ack)) return ack;
   throw new TypeError(`Cannot subscribe: ack is ${JSON.stringify(ack)}, not auto, client or client-individual`);
 }
 
@@ -74,7 +73,7 @@ function headersNaming(message: Frame, version: Version): Record<string, string 
 export function plainAcknowledgement(command: "ACK" | "NACK", message: Frame, version: Version): string | undefined {
   if (version !== "1.2") return undefined;
   // The received value is escaped already: ActiveMQ's has colons in it.
-  const id = message.escapedHeader("ack") ?? escapedId(message);
+  const id = escapedHeaderOf(message, "ack") ?? escapedId(message);
   return id !== undefined && PLAIN.test(id) ? `${command}\nid:${id}\n\n` : undefined;
 }
 

@@ -6,7 +6,7 @@
 import type { Meter } from "../base/bounded_queue.ts";
 import { type Frame, viewOf } from "../codec/frame.ts";
 import { type FrameView, moveOut } from "../codec/frame_view.ts";
-import type { Chunk } from "../codec/text.ts";
+import type { Chunk } from "../codec/chunk.ts";
 
 /** Bytes that may wait in all queues of a client before reading stops. */
 const MAX_QUEUED_BYTES = 1 << 26;

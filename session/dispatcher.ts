@@ -4,8 +4,8 @@
  * @module
  */
 import { type StompError, SubscriptionError } from "../base/errors.ts";
-import type { Frame } from "../codec/frame.ts";
-import type { Version } from "../codec/headers.ts";
+import { type Frame, subscriptionOf } from "../codec/frame.ts";
+import type { Version } from "../codec/protocol.ts";
 import { readNumber } from "../base/sequence_map.ts";
 
 /** Receives the messages of a subscription. */
@@ -81,7 +81,7 @@ export class Dispatcher {
 
   /** Delivers a message. Drops it when there is no sink: it was in flight while its subscription ended. */
   deliver(message: Frame): void {
-    const id = message.subscriptionId;
+    const id = subscriptionOf(message);
     if (this.#last === undefined || this.#last.id !== id) this.#last = this.#find(id, message);
     this.#last?.deliver(message);
   }

@@ -6,12 +6,12 @@
 import { checkWait, type StepOptions } from "../base/timers.ts";
 import { NotConnectedError, type StompError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
-import type { Version } from "../codec/headers.ts";
 import type { FrameConnection } from "../connection/frame_connection.ts";
 import type { Dialect } from "../dialects/dialect.ts";
 import type { FrameCheck } from "./frame_limits.ts";
 import { ReceiptPromise, type Receipts, type ReceiptWaiter } from "./receipts.ts";
 import { SendHeadCache, type SendParts } from "./send_head_cache.ts";
+import type { Version } from "../codec/protocol.ts";
 
 /** Why nothing can be sent any more. */
 interface Closed {

@@ -13,7 +13,8 @@ import {
 } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 import { maskPasscode } from "../codec/mask.ts";
-import { type FrameHeaders, isVersion, type Version, VERSIONS, withoutPadding } from "../codec/headers.ts";
+import { type FrameHeaders, withoutPadding } from "../codec/headers.ts";
+import { isVersion, type Version, VERSIONS } from "../codec/protocol.ts";
 import {
   formatHeartbeat,
   type HeartbeatOffer,

@@ -13,8 +13,8 @@ import {
   type HeaderEntries,
   type HeaderRules,
   headerRules,
-  type Version,
 } from "../codec/headers.ts";
+import type { Version } from "../codec/protocol.ts";
 
 /** Heads that a connection keeps. A program that sends to more destinations gains less. */
 const MAX_HEADS = 1000;

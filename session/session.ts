@@ -31,7 +31,7 @@ import {
 import type { Frame, FrameSocket } from "../codec/frame.ts";
 import type { QueueFill } from "../base/bounded_queue.ts";
 import { type Agreement, type ConnectDetails, disconnectFrame, handshake } from "./handshake.ts";
-import type { FrameHeaders, Version } from "../codec/headers.ts";
+import type { FrameHeaders } from "../codec/headers.ts";
 import { Heartbeat, type HeartbeatTolerance } from "../connection/heartbeat.ts";
 import type { SendParts } from "./send_head_cache.ts";
 import { LivenessProbe } from "./liveness_probe.ts";
@@ -44,6 +44,7 @@ import { Dispatcher } from "./dispatcher.ts";
 import { SessionSubscriptions } from "./subscriptions.ts";
 import { OpenTransactions } from "./transactions.ts";
 import type { Transport } from "../transport/transport.ts";
+import type { Version } from "../codec/protocol.ts";
 
 /** Options of a {@linkcode Session}. */
 export interface SessionOptions extends ConnectDetails, DecoderLimits {

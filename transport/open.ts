@@ -6,7 +6,7 @@
 import { checkTime } from "../base/checks.ts";
 import { onGiveUp } from "../base/timers.ts";
 import { ConnectionTimeoutError } from "../base/errors.ts";
-import type { Version } from "../codec/headers.ts";
+import type { Version } from "../codec/protocol.ts";
 import { addressText, type ParsedAddress } from "./address.ts";
 import type { Listener, SocketAdapter, TlsOptions, Transport } from "./transport.ts";
 

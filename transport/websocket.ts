@@ -14,7 +14,7 @@
  */
 import { type SocketDriver, SocketTransport } from "./socket_transport.ts";
 import { ConnectionError } from "../base/errors.ts";
-import { type Version, VERSIONS } from "../codec/headers.ts";
+import { type Version, VERSIONS } from "../codec/protocol.ts";
 import { Fifo } from "../base/fifo.ts";
 import { decodeStrict } from "../codec/text.ts";
 import { addressText } from "./address.ts";

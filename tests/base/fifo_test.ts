@@ -1,9 +1,8 @@
-/** The queues: order, bounds of cost, and stompy's rules for what is kept. */
+/** `Fifo`: order, and bounds of cost. */
 import { assertEquals, assertLess } from "#assert";
 import { test } from "#test";
 import process from "node:process";
-import { Frame } from "../../codec/frame.ts";
-import { Fifo, type FrameSource, IntermediateMessageQueue } from "../../base/fifo.ts";
+import { Fifo } from "../../base/fifo.ts";
 import { runtime } from "../support/runtime.ts";
 
 test("`Fifo.shift()` returns items in the order of `push()`, whenever either is called", () => {
@@ -123,31 +122,4 @@ test("a `Fifo` that is never empty uses bounded memory", () => {
   assertEquals(fifo.length, 2000);
   // An array of all items that passed through takes at least 24 MB.
   if (runtime !== "bun") assertLess(process.memoryUsage().heapUsed - before, 15_000_000);
-});
-
-const frame = (headers: Record<string, string>) => new Frame().buildFrame({ command: "MESSAGE", headers });
-const nothing: FrameSource<Frame> = { parseFrame: () => Promise.resolve(undefined) };
-
-test("a frame without destination is no message, and is not kept", async () => {
-  const queue = new IntermediateMessageQueue<Frame>();
-  queue.put(frame({ "receipt-id": "1" }));
-  assertEquals([queue.length, await queue.get(nothing)], [0, undefined]);
-  queue.put(frame({ destination: "" }));
-  assertEquals(queue.length, 1);
-});
-
-test("get gives what is kept, in order, before it reads the socket", async () => {
-  const queue = new IntermediateMessageQueue<Frame>();
-  const given: unknown[] = [];
-  const source: FrameSource<Frame> = {
-    parseFrame: (options) => {
-      given.push(options);
-      return Promise.resolve(frame({ n: "3" }));
-    },
-  };
-  for (const n of ["1", "2"]) queue.put(frame({ destination: "/q", n }));
-  const seen: unknown[] = [];
-  for (let i = 0; i < 3; i++) seen.push((await queue.get(source, { nb: i === 2 }))!.headers["n"]);
-  assertEquals(seen, ["1", "2", "3"]);
-  assertEquals(given, [{ nb: true }]);
 });

@@ -7,7 +7,7 @@ import { test } from "#test";
 import process from "node:process";
 import { Stomp } from "../../client/stomp.ts";
 import type { StompOptions } from "../../client/options.ts";
-import type { Version } from "../../codec/headers.ts";
+import type { Version } from "../../codec/protocol.ts";
 import type { Message } from "../../client/message.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import { control, type ControlAction, VARIABLES } from "./control.ts";

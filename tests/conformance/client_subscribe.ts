@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects } from "#assert";
 import { AcknowledgeError, SubscriptionError } from "../../base/errors.ts";
 import type { Message } from "../../client/message.ts";
 import type { Stomp } from "../../client/stomp.ts";
-import type { AckMode } from "../../session/acknowledgement.ts";
+import type { AckMode } from "../../codec/protocol.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import { type ClientHarness, subscribed } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";

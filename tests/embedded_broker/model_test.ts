@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "#assert";
 import { test } from "#test";
 import type { Frame } from "../../codec/frame.ts";
-import type { Version } from "../../codec/headers.ts";
+import type { Version } from "../../codec/protocol.ts";
 import { testCore, type TestPeer } from "../support/test_core.ts";
 
 /** A message that a peer received. */

@@ -66,7 +66,7 @@ export const CONNECTION_FAULTS: readonly Fault[] = [
   {
     file: "connection/frame_connection.ts",
     name: "a chunk that frames have views on is overwritten",
-    from: "if (!isInPlace && !this.#decoder.holdsChunk)",
+    from: "if (!isInPlace && !holdsChunk(this.#decoder))",
     to: "if (!isInPlace)",
     tests: ["connection/frame_connection", "codec/chunk_ownership", "transport/sockets"],
   },

@@ -36,7 +36,6 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "codec/mask.ts": { by: ["client/secrets"], why: "secrets count where they could show" },
   "codec/partial_frame.ts": { by: ["codec/body", "codec/decoder_splits"], why: "part of the decoder" },
   "codec/protocol.ts": { by: ["codec/decoder", "codec/headers"], why: "constants" },
-  "codec/reassembly_buffer.ts": { by: ["codec/chunk_ownership", "codec/decoder_splits"], why: "part of the decoder" },
   "dialects/checks.ts": { by: ["client/arguments"], why: "what counts is that each call uses them" },
   "session/open_socket.ts": { by: ["codec/frame_verbs", "client/websocket"], why: "the verbs of `Frame` use it" },
   "session/raw_frames.ts": { by: ["codec/frame_verbs_socket", "session/session"], why: "the verbs of `Frame` use it" },

@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertGreater, assertLess } from "#assert";
 import { test } from "#test";
 import { BoundedQueue } from "../../base/bounded_queue.ts";
-import { FrameDecoder } from "../../codec/decoder.ts";
-import { type Frame, viewOf } from "../../codec/frame.ts";
+import { createDecoder, FrameDecoder } from "../../codec/decoder.ts";
+import { escapedHeaderOf, type Frame, subscriptionOf, viewOf } from "../../codec/frame.ts";
 import { Backlog } from "../../session/backlog.ts";
 import { octets } from "../fixtures/decoding.ts";
 
@@ -12,10 +12,10 @@ const KIB = 1024;
 const SLACK = 1024 * KIB;
 
 /** Inboxes behind one decoder; a message goes into the one whose number its `to` says. */
-function inboxes(count: number, ownChunks = false) {
+function inboxes(count: number, ownsChunks = false) {
   const backlog = new Backlog();
   const all = Array.from({ length: count }, () => new BoundedQueue<Frame>(backlog, () => {}, { items: Infinity }));
-  const decoder = new FrameDecoder({ ownChunks, onFrame: (frame) => all[Number(frame.header("to"))]?.put(frame) });
+  const decoder = createDecoder({ onFrame: (frame) => all[Number(frame.header("to"))]?.put(frame) }, { ownsChunks });
   return { backlog, all, decoder };
 }
 
@@ -50,10 +50,10 @@ const BODIES = { "text": "x", "octets": "\xff" };
 
 for (const [fillName, fill] of Object.entries(FILLS)) {
   for (const [bodyName, body] of Object.entries(BODIES)) {
-    for (const ownChunks of [false, true]) {
-      const memory = ownChunks ? "memory of their own" : "memory that is used again";
+    for (const ownsChunks of [false, true]) {
+      const memory = ownsChunks ? "memory of their own" : "memory that is used again";
       test(`\`Backlog\` retains little memory for small messages (${bodyName}) among ${fillName}, in chunks of ${memory}`, () => {
-        const { backlog, all: [inbox], decoder } = inboxes(1, ownChunks);
+        const { backlog, all: [inbox], decoder } = inboxes(1, ownsChunks);
         let most = 0;
         for (let id = 0; id < 300; id++) {
           decoder.push(sparse(message(0, id, body), fill));
@@ -65,7 +65,7 @@ for (const [fillName, fill] of Object.entries(FILLS)) {
         assertLess(memoryOf(frames), SLACK);
         for (const [id, frame] of frames.entries()) {
           assertEquals([frame.header("id"), frame.body], [String(id), octets(body)]);
-          assertEquals([frame.subscriptionId, frame.headers["to"]], ["some-subscription", "0"]);
+          assertEquals([subscriptionOf(frame), frame.headers["to"]], ["some-subscription", "0"]);
         }
         assertEquals([backlog.bytes, backlog.retained, inbox!.bytes], [0, 0, 0]);
       });
@@ -86,8 +86,8 @@ test("`Backlog` counts a chunk that several queues share once", () => {
 });
 
 test("`Backlog` moves frames without changing their headers and bodies", () => {
-  for (const ownChunks of [false, true]) {
-    const { all: [inbox], decoder } = inboxes(1, ownChunks);
+  for (const ownsChunks of [false, true]) {
+    const { all: [inbox], decoder } = inboxes(1, ownsChunks);
     const bodies = [
       "",
       "plain",
@@ -99,7 +99,7 @@ test("`Backlog` moves frames without changing their headers and bodies", () => {
     ];
     const lines = ["", "a\\cb:c\\nd\n", "name:h\xc3\xa9\n", "content-type:text/plain;charset=iso-8859-1\n"];
     const expected: unknown[] = [];
-    const reading = new FrameDecoder({ ownChunks, onFrame: (frame) => expected.push(contentOf(frame)) });
+    const reading = createDecoder({ onFrame: (frame) => expected.push(contentOf(frame)) }, { ownsChunks });
     let id = 0;
     for (let round = 0; round < 8; round++) {
       for (const body of bodies) {
@@ -123,7 +123,7 @@ test("`Backlog` moves frames without changing their headers and bodies", () => {
 });
 
 function contentOf(frame: Frame): unknown {
-  return [frame.subscriptionId, frame.escapedHeader("id"), { ...frame.headers }, frame.text(), frame.body.slice()];
+  return [subscriptionOf(frame), escapedHeaderOf(frame, "id"), { ...frame.headers }, frame.text(), frame.body.slice()];
 }
 
 test("`Backlog` leaves chunks alone that are full of waiting frames", () => {

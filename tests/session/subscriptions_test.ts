@@ -1,11 +1,11 @@
 /** Messages that were delivered and not taken, or not acknowledged, go to others while the client stays connected. */
 import { assertEquals, assertRejects } from "#assert";
-import type { AckMode } from "../../session/acknowledgement.ts";
 import { type ClientHarness, clientTest, frame, openSession, settle, subscribed } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message } from "../support/raw_server.ts";
 import { SubscriptionError } from "../../base/errors.ts";
 import { type Frame } from "../../codec/frame.ts";
+import type { AckMode } from "../../codec/protocol.ts";
 
 const RABBITMQ = "server:RabbitMQ/4.3.6\n";
 const PARKED = "/amq/queue/amq.rabbitmq.reply-to";

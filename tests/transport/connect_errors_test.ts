@@ -146,7 +146,7 @@ for (const [what, { schemes, server, act, tls, reason }] of Object.entries(ROWS)
 const PROTOCOLS: [bytes: string, words: string][] = [
   ["\x15\x03\x03\x00\x02\x02\x32", "TLS; use stomp+ssl://"],
   ["HTTP/1.1 400 Bad Request\r\n\r\n", "HTTP; for STOMP over WebSocket use ws://"],
-  ["AMQP\0\0\x09\x01", "AMQP; STOMP has a port of its own, by default 61613"],
+  ["AMQP\0\0\x09\x01", "AMQP; STOMP has another port, by default 61613"],
   ["SSH-2.0-OpenSSH_9.2\r\n", "SSH"],
 ];
 
