@@ -33,7 +33,7 @@ export const BASE_FAULTS: readonly Fault[] = [
     name: "a busy process times out before it has read",
     from: "if (clock.now() - due < LATE_MS) {",
     to: "{",
-    tests: ["client/outbox"],
+    tests: ["base/timers", "client/outbox"],
   },
   {
     file: "base/timers.ts",
@@ -117,7 +117,7 @@ export const BASE_FAULTS: readonly Fault[] = [
     name: "an aborted signal does not end a delay",
     from: "const onAbort = () => end(false);",
     to: "const onAbort = () => {};",
-    tests: ["client/worker", "client/worker_consume"],
+    tests: ["base/timers", "client/worker", "client/worker_consume"],
   },
   {
     file: "base/bounded_queue.ts",

@@ -12,7 +12,7 @@ export const DIALECTS_FAULTS: readonly Fault[] = [
     name: "Artemis is recognized as ActiveMQ",
     from: "/^ActiveMQ\\b(?!-Artemis\\b)/i",
     to: "/^ActiveMQ\\b/i",
-    tests: ["dialects/dialect"],
+    tests: ["dialects/registry"],
   },
   {
     file: "dialects/rabbitmq.ts",
@@ -75,7 +75,7 @@ export const DIALECTS_FAULTS: readonly Fault[] = [
     name: "a virtual host without access counts as a refused login",
     from: "/^(?!.*virtual host).*access denied/i",
     to: "/access denied/i",
-    tests: ["dialects/dialect", "client/reconnector"],
+    tests: ["dialects/registry", "client/reconnector"],
   },
   {
     file: "dialects/redelivery.ts",

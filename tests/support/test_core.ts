@@ -6,7 +6,7 @@
 import { BrokerCore } from "../../broker/core.ts";
 import type { Peer, PeerWire } from "../../broker/peer.ts";
 import { Frame } from "../../codec/frame.ts";
-import type { Version } from "../../codec/headers.ts";
+import type { Version } from "../../codec/protocol.ts";
 
 /** A wire that is full when the test says so. */
 export class TestWire implements PeerWire {
