@@ -251,7 +251,10 @@ export class WriteBuffer {
   }
 
   #reserve(bytes: number): void {
-    if (this.#used + bytes <= this.#buffer.length) return;
+    if (this.#used + bytes > this.#buffer.length) this.#makeSpace(bytes);
+  }
+
+  #makeSpace(bytes: number): void {
     if (this.#used + bytes > MAX_CHUNK_BYTES) this.#flush();
     if (this.#buffer === NO_BUFFER) this.#buffer = pool.take() ?? new Uint8Array(MIN_BUFFER_BYTES);
     if (this.#used + bytes <= this.#buffer.length) return;

@@ -6,9 +6,9 @@
 import { checkTime } from "../base/checks.ts";
 import { onGiveUp } from "../base/timers.ts";
 import { ConnectionTimeoutError } from "../base/errors.ts";
-import type { Version } from "../codec/protocol.ts";
 import { addressText, type ParsedAddress } from "./address.ts";
 import type { Listener, SocketAdapter, TlsOptions, Transport } from "./transport.ts";
+import type { Version } from "../codec/protocol.ts";
 
 /** The runtimes, by the sockets they have. */
 export type Runtime = "deno" | "bun" | "node" | "browser";
