@@ -265,7 +265,10 @@ export class WriteBuffer {
 
   #schedule(): void {
     // The end of the write that is under way, or the next turn, flushes this as well.
-    if (this.#isFlushScheduled || this.#isWriting || this.#cancelTurn) return;
+    if (!this.#isFlushScheduled && !this.#isWriting && !this.#cancelTurn) this.#scheduleFlush();
+  }
+
+  #scheduleFlush(): void {
     if (this.#hasWrittenInTurn) {
       if (this.#clock.now() - this.#lastWrite < SAME_TURN_MS) return this.#awaitTurn();
       this.#hasWrittenInTurn = false; // `#writtenInTurn` stays: only a real turn lets timers fire and bytes come
