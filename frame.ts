@@ -26,7 +26,6 @@ export { Fifo } from "./base/fifo.ts";
 export {
   type ConnectFrameOptions,
   type FrameSource,
-  type FrameVerbs,
   IntermediateMessageQueue,
   type QueuedFrame,
   type SocketOf,

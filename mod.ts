@@ -83,7 +83,6 @@ export type {
 export {
   type ConnectFrameOptions,
   type FrameSource,
-  type FrameVerbs,
   IntermediateMessageQueue,
   type QueuedFrame,
   type SocketOf,

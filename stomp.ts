@@ -63,7 +63,6 @@ export type {
 export {
   type ConnectFrameOptions,
   type FrameSource,
-  type FrameVerbs,
   IntermediateMessageQueue,
   type QueuedFrame,
   type SocketOf,

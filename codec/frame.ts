@@ -4,12 +4,14 @@
  * @module
  */
 import { showControls, StompError } from "../base/errors.ts";
+import type { Fifo } from "../base/fifo.ts";
 import { setInspect } from "../base/inspect.ts";
+import type { ReadOptions, WaitOptions } from "../base/timers.ts";
 import { type Bytes, unshared } from "./bytes.ts";
 import { assertBody, checkCharset, encodeHead, type FrameParts, toHeaders } from "./encoder.ts";
-import { addVerbs, type FrameVerbs, type SocketOf, VerbState } from "./frame_verbs.ts";
+import { type ConnectFrameOptions, FrameVerbs, type IntermediateMessageQueue, type SocketOf } from "./frame_verbs.ts";
 import type { FrameView } from "./frame_view.ts";
-import type { FrameHeaders } from "./headers.ts";
+import { type FrameHeaders, headerRules, parseHeaders } from "./headers.ts";
 import { hideSecrets } from "./mask.ts";
 import { mayHaveBody, type Version } from "./protocol.ts";
 import { charsetOf, decodeCharset, decodeLenient, ownText } from "./text.ts";
@@ -52,16 +54,13 @@ export let escapedHeaderOf: (frame: Frame, name: string) => string | undefined;
 /** Returns the `subscription` header of a frame; of a received one the decoder has usually read it already. */
 export let subscriptionOf: (frame: Frame) => string | undefined;
 
-/** The verbs of stompy's `Frame`. */
-export interface Frame extends FrameVerbs<Frame> {}
-
 /**
- * Command and header lines of a frame as they go over the wire, without the empty line. Throws a `TypeError` when the
- * version cannot carry the frame.
+ * Returns the command line and the header lines of a frame as they go over the wire, without the empty line. Throws a
+ * `TypeError` when the version cannot carry the frame.
  */
 export let encodeHeadOf: (frame: Frame, version: Version, bodyLength: number) => string;
 
-/** The body, if it is text, and the only thing to add to the other headers is its `content-length`. */
+/** Returns the body if it is text, and if nothing but its `content-length` has to be added to the headers. */
 export let textToSend: (frame: Frame) => string | undefined;
 
 /**
@@ -82,7 +81,7 @@ export class Frame {
   #body: Bytes | string | undefined;
   #contentLength = true;
   #view: FrameView | undefined; // of a received frame: what was not read or replaced is still there
-  #verbs: VerbState<Frame> | undefined; // once a verb was used
+  #usedVerbs: FrameVerbs<Frame> | undefined; // made when a verb is used: few frames have any use for them
 
   static {
     viewOf = (frame) => frame.#view;
@@ -92,7 +91,6 @@ export class Frame {
       frame.#view = view;
       return frame;
     };
-    addVerbs(Frame.prototype, (frame) => frame.#verbs ??= new VerbState<Frame>());
     escapedHeaderOf = (frame, name) => frame.#headers === undefined ? frame.#view?.escapedHeader(name) : undefined;
     encodeHeadOf = (frame, version, bodyLength) => {
       const head = encodeHead(frame.command, frame.headers, bodyLength, frame.#contentLength, version);
@@ -114,18 +112,7 @@ export class Frame {
     if (sock !== undefined) this.sock = sock;
   }
 
-  /**
-   * The headers, decoded. Of a repeated header the first counts. The object has no prototype.
-   *
-   * @example
-   * ```ts
-   * import { Frame } from "@x/stompy/frame";
-   *
-   * const frame = new Frame().buildFrame({ command: "ACK", headers: { id: 7 } });
-   * frame.headers["transaction"] = "tx-1";
-   * console.log(Object.entries(frame.headers)); // [["id", "7"], ["transaction", "tx-1"]]
-   * ```
-   */
+  /** The headers, decoded. Of a repeated header the first counts. The object has no prototype. */
   get headers(): FrameHeaders {
     return this.#headers ??= this.#view?.headers() ?? Object.create(null) as FrameHeaders;
   }
@@ -135,17 +122,7 @@ export class Frame {
     this.#headers = headers;
   }
 
-  /**
-   * Returns one header without decoding the others.
-   *
-   * @example
-   * ```ts
-   * import { FrameDecoder } from "@x/stompy/decoder";
-   *
-   * const decoder = new FrameDecoder({ onFrame: (frame) => console.log(frame.header("receipt-id")) }); // 7
-   * decoder.push(new TextEncoder().encode("RECEIPT\nreceipt-id:7\n\n\0"));
-   * ```
-   */
+  /** Returns one header without decoding the others. */
   header(name: string): string | undefined {
     return this.#headers !== undefined || this.#view === undefined ? this.headers[name] : this.#view.header(name);
   }
@@ -178,14 +155,6 @@ export class Frame {
    * Returns the body as text: in the `charset` of `content-type`, otherwise as UTF-8, where bytes that are not UTF-8
    * become U+FFFD.
    *
-   * @example
-   * ```ts
-   * import { Frame } from "@x/stompy/frame";
-   *
-   * const headers = { "content-type": "text/plain;charset=iso-8859-1" };
-   * const frame = new Frame().buildFrame({ command: "SEND", headers, body: Uint8Array.of(0xe9) });
-   * console.log(frame.text()); // é
-   * ```
    * @throws {StompError} when the runtime does not know the charset; `body` still has the bytes.
    */
   text(): string {
@@ -209,13 +178,6 @@ export class Frame {
   /**
    * Parses the body as JSON. `T` is what the caller expects: nothing checks it.
    *
-   * @example
-   * ```ts
-   * import { Frame } from "@x/stompy/frame";
-   *
-   * const frame = new Frame().buildFrame({ command: "SEND", body: JSON.stringify({ id: 1 }) });
-   * console.log(frame.json<{ id: number }>().id); // 1
-   * ```
    * @throws {SyntaxError} when the body is not JSON.
    */
   json<T = unknown>(): T {
@@ -227,14 +189,6 @@ export class Frame {
    * Copies headers and body out of the chunk that the frame came in, so that keeping the frame keeps nothing else in
    * memory. Worth it for the few of many messages that are kept for long.
    *
-   * @example
-   * ```ts
-   * import { type Frame, FrameDecoder } from "@x/stompy/decoder";
-   *
-   * const errors: Frame[] = [];
-   * const decoder = new FrameDecoder({ onFrame: (frame) => frame.command === "ERROR" && errors.push(frame.detach()) });
-   * decoder.push(new TextEncoder().encode("ERROR\nmessage:no\n\n\0"));
-   * ```
    * @returns the frame itself.
    */
   detach(): this {
@@ -275,7 +229,7 @@ export class Frame {
     this.#view = undefined;
     this.#contentLength = options.contentLength ?? true;
     if (options.wantReceipt && !("receipt" in headers)) {
-      const session = this.#verbs?.session?.["session"];
+      const session = this.#usedVerbs?.session?.["session"];
       headers["receipt"] = `${session ? `${session}-` : ""}frame-${++receiptCount}`;
     }
     return this;
@@ -287,17 +241,10 @@ export class Frame {
    * Every body gets a `content-length` with the right number, whatever the headers say, unless the frame was built with
    * `contentLength: false`.
    *
-   * @example
-   * ```ts
-   * import { Frame } from "@x/stompy/frame";
-   *
-   * const bytes = new Frame().buildFrame({ command: "ACK", headers: { id: "a:1" } }).encode("1.2");
-   * console.log(new TextDecoder().decode(bytes)); // ACK, id:a\c1, an empty line, NUL
-   * ```
    * @param version the version of the connection; without it that of `sock`, otherwise `"1.2"`.
    * @throws {TypeError} when the version cannot carry the frame.
    */
-  encode(version: Version = this.#verbs?.sock?.version ?? "1.2"): Uint8Array<ArrayBuffer> {
+  encode(version: Version = this.#usedVerbs?.sock?.version ?? "1.2"): Uint8Array<ArrayBuffer> {
     const body = this.body;
     const head = textEncoder.encode(`${encodeHeadOf(this, version, body.length)}\n`);
     const out = new Uint8Array(head.length + body.length + 1); // the last byte stays NUL
@@ -309,12 +256,6 @@ export class Frame {
   /**
    * Returns the frame as text, NUL included, as {@linkcode encode} would send it.
    *
-   * @example
-   * ```ts
-   * import { Frame } from "@x/stompy/frame";
-   *
-   * console.log(JSON.stringify(new Frame().buildFrame({ command: "DISCONNECT" }).asString())); // "DISCONNECT\n\n\u0000"
-   * ```
    * @throws {TypeError} when the version cannot carry the frame.
    */
   asString(version?: Version): string {
@@ -330,6 +271,117 @@ export class Frame {
       body = decodeLenient(this.body); // writing a log must not fail on a charset
     }
     return { command: this.command, headers: hideSecrets(this.headers), body };
+  }
+
+  // The verbs of stompy's `Frame`.
+
+  /** The connection that the verbs use. */
+  get sock(): FrameSocket | undefined {
+    return this.#usedVerbs?.sock;
+  }
+
+  /** Sets the connection that the verbs use. */
+  set sock(sock: FrameSocket | undefined) {
+    this.#verbs.sock = sock;
+  }
+
+  /** The headers of CONNECTED, once {@linkcode connect} has succeeded. */
+  get session(): FrameHeaders | undefined {
+    return this.#usedVerbs?.session;
+  }
+
+  /** Messages that arrived while a reply was awaited. */
+  get iqueue(): IntermediateMessageQueue<Frame> {
+    return this.#verbs.iqueue;
+  }
+
+  /** Replies that arrived while a message was awaited. */
+  get rqueue(): Fifo<Frame> {
+    return this.#verbs.rqueue;
+  }
+
+  /**
+   * Connects: sends CONNECT over `sock`, waits for CONNECTED, and keeps its headers as {@linkcode session}.
+   *
+   * @example
+   * ```ts
+   * import { Frame, openSocket } from "@x/stompy";
+   *
+   * const sock = await openSocket("stomp://localhost:61613");
+   * const frame = new Frame();
+   * await frame.connect(sock, { username: "guest", password: "guest" });
+   * const send = { command: "SEND", headers: { destination: "/queue/a", receipt: "r1" }, body: "hi" };
+   * console.log((await frame.sendFrame(new Frame().buildFrame(send)))?.command); // RECEIPT
+   * await sock.close();
+   * ```
+   * @throws {BrokerErrorResponse} when the broker refuses.
+   * @throws {UnknownBrokerResponseError} when it answers with anything but CONNECTED.
+   */
+  async connect(sock: FrameSocket, options: ConnectFrameOptions = {}): Promise<void> {
+    this.sock = sock;
+    const headers = {
+      "accept-version": "1.0,1.1,1.2",
+      host: sock.host,
+      login: options.username,
+      passcode: options.password,
+      "client-id": options.clientId,
+    };
+    await this.#verbs.connect(this.buildFrame({ command: "CONNECT", headers }), options);
+  }
+
+  /**
+   * Takes the next MESSAGE; replies that come before it are kept for {@linkcode getReply}.
+   *
+   * @returns the message; `undefined` with `nb` when none is waiting.
+   * @throws {BrokerErrorResponse} when an ERROR comes first.
+   */
+  getMessage(options: ReadOptions = {}): Promise<Frame | undefined> {
+    return this.#verbs.getMessage(options);
+  }
+
+  /**
+   * Takes the next frame that is not a MESSAGE; messages that come before it are kept for {@linkcode getMessage}.
+   *
+   * @returns the reply; `undefined` with `nb` when none is waiting.
+   * @throws {BrokerErrorResponse} when an ERROR comes first.
+   */
+  getReply(options: ReadOptions = {}): Promise<Frame | undefined> {
+    return this.#verbs.getReply(options);
+  }
+
+  /**
+   * Takes the next frame off the socket, whatever it is.
+   *
+   * @throws {BrokerErrorResponse} when it is ERROR.
+   * @throws {NotConnectedError} when there is no socket.
+   */
+  parseFrame(options: ReadOptions = {}): Promise<Frame | undefined> {
+    return this.#verbs.parseFrame(options);
+  }
+
+  /** Returns the command of a frame given as text. */
+  parseCommand(text: string): string {
+    return text.split(/\r?\n/, 1)[0] ?? "";
+  }
+
+  /** Parses a block of header lines given as text, by the rules of the connection's version. */
+  parseHeaders(text: string): FrameHeaders {
+    return parseHeaders(text.replace(/\r?\n$/, ""), headerRules("MESSAGE", this.sock?.version ?? "1.2"));
+  }
+
+  /**
+   * Sends a frame.
+   *
+   * @returns the RECEIPT, when the frame asks for one.
+   * @throws {BrokerErrorResponse} when an ERROR comes before the RECEIPT.
+   * @throws {NotConnectedError} when there is no socket.
+   */
+  sendFrame(frame: Frame, options: WaitOptions = {}): Promise<Frame | undefined> {
+    return this.#verbs.sendFrame(frame, options);
+  }
+
+  get #verbs(): FrameVerbs<Frame> {
+    return this.#usedVerbs ??= new FrameVerbs<Frame>();
   }
 }
 
