@@ -23,7 +23,6 @@ export type { ReconnectOptions } from "./base/backoff.ts";
 export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/worker.ts";
 export { type AcknowledgeOptions, type Acknowledger, Message } from "./client/message.ts";
 export { openSocket, type OpenSocketOptions } from "./session/open_socket.ts";
-export type { OutboxLimits } from "./client/outbox.ts";
 export type { Reply, RequestOptions } from "./client/request_reply.ts";
 export { Client, type GetOptions, type PutOptions, Simple, type SimpleSubscribeOptions } from "./client/simple.ts";
 export type { Status } from "./client/status.ts";
@@ -34,6 +33,7 @@ export type {
   Credentials,
   DestinationConf,
   DisconnectOptions,
+  OutboxLimits,
   SendOptions,
   StompOptions,
   SubscribeOptions,

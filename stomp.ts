@@ -17,7 +17,6 @@ export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } fr
 export type { ReconnectOptions } from "./base/backoff.ts";
 export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/worker.ts";
 export { type AcknowledgeOptions, type Acknowledger, Message } from "./client/message.ts";
-export type { OutboxLimits } from "./client/outbox.ts";
 export type { Reply, RequestOptions } from "./client/request_reply.ts";
 export type { Status } from "./client/status.ts";
 export { Stomp } from "./client/stomp.ts";
@@ -27,6 +26,7 @@ export type {
   Credentials,
   DestinationConf,
   DisconnectOptions,
+  OutboxLimits,
   SendOptions,
   StompOptions,
   SubscribeOptions,

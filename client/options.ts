@@ -13,7 +13,6 @@ import type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeO
 import type { FrameHeadersInit } from "../codec/encoder.ts";
 import type { Version } from "../codec/headers.ts";
 import type { HeartbeatOffer, HeartbeatTolerance } from "../connection/heartbeat.ts";
-import type { OutboxLimits } from "./outbox.ts";
 import type { TlsOptions } from "../transport/transport.ts";
 
 /** A user and a password. */
@@ -34,6 +33,22 @@ export interface ConnectOptions extends Credentials, WaitOptions {
 export interface DisconnectOptions extends WaitOptions {
   /** A header. */
   [header: string]: unknown;
+}
+
+/** Limits on the messages that a client holds until they are confirmed. Beyond them, `send` waits. */
+export interface OutboxLimits {
+  /**
+   * How many messages.
+   *
+   * @default 10000
+   */
+  messages?: number | undefined;
+  /**
+   * How many bytes of bodies; a body that is text counts with its length. One message is always accepted.
+   *
+   * @default 67108864 (64 MiB)
+   */
+  bytes?: number | undefined;
 }
 
 /** Options of a {@linkcode Stomp}. */
@@ -122,6 +137,19 @@ export interface SubscribeOptions extends PortableSubscribeOptions, WaitOptions 
   maxQueuedBytes?: number | undefined;
   /** Further headers, for example arguments of the queue on RabbitMQ. */
   headers?: FrameHeadersInit | undefined;
+}
+
+/**
+ * Tells the port and the options of a client apart, which are the same argument of `new Stomp()`.
+ *
+ * @throws {TypeError} when it is neither.
+ */
+export function checkClientArgument(argument: unknown): { port: number | undefined; options: StompOptions } {
+  if (typeof argument === "number") return { port: argument, options: {} };
+  if (typeof argument === "object" && argument !== null) return { port: undefined, options: argument };
+  throw new TypeError(
+    `Cannot use the second argument: it is of type ${typeof argument}, and has to be a port number or options`,
+  );
 }
 
 /**

@@ -1,66 +1,72 @@
 /**
- * The end of a client: in order, once, and with a deadline.
+ * `Shutdown`: ends a client in order, once, and with a deadline.
  *
  * @module
  */
 import { beginSteps, checkWaitOptions, onGiveUp, type StepOptions, type WaitOptions, within } from "../base/timers.ts";
+import type { Outbox } from "./outbox.ts";
+import type { Reconnector } from "./reconnector.ts";
+import type { SubscriptionRegistry } from "./subscription_registry.ts";
 
-/** What is to be done, step by step. A step that fails does not keep the next ones from being done. */
-export interface ShutdownSteps {
-  /** Lets consumers finish, and asks for nothing new. */
-  drain(wait: StepOptions): Promise<unknown>;
-  /** Has consumers finish at once. */
-  hurry(): void;
-  /** Takes nothing new. */
-  leave(): void;
-  /** Resolves when all that was sent is confirmed. */
-  idle(): Promise<void>;
-  /** Says DISCONNECT and closes. Must always settle. */
-  disconnect(headers: Readonly<Record<string, string>>, wait: StepOptions): Promise<void>;
-}
+/** Milliseconds that a shutdown may take, where the call says nothing else. */
+const SHUTDOWN_TIMEOUT_MS = 10_000;
 
-/** Milliseconds that an ending may take, where the call says nothing else. */
-const END_TIMEOUT = 10_000;
-
-/** An ending, which can be asked for more than once. */
+/**
+ * Drains the subscriptions if asked to, waits until all sends are confirmed, and disconnects. A step that fails or takes
+ * too long does not keep the next one from being done.
+ */
 export class Shutdown {
-  readonly #steps: ShutdownSteps;
-  readonly #hurry = new AbortController();
+  readonly #subscriptions: SubscriptionRegistry;
+  readonly #outbox: Outbox;
+  readonly #reconnector: Reconnector;
+  readonly #abort = new AbortController(); // ends the wait of each step
   #ending: Promise<void> | undefined;
 
-  /** Ends nothing before `begin`. */
-  constructor(steps: ShutdownSteps) {
-    this.#steps = steps;
+  /** Creates a shutdown that has not begun. */
+  constructor(subscriptions: SubscriptionRegistry, outbox: Outbox, reconnector: Reconnector) {
+    this.#subscriptions = subscriptions;
+    this.#outbox = outbox;
+    this.#reconnector = reconnector;
   }
 
   /**
-   * Begins to end. Where that has begun already, a second call can only have it done sooner: when its time is over, when
-   * its signal aborts, and at once where the first one drains and this one does not.
+   * Begins to end the client. A second call can only make it end sooner: when its time is over, when its signal aborts,
+   * and at once where the first one drains and this one does not.
    *
-   * @throws {TypeError} when the signal is none, a `RangeError` when the timeout is no time; nothing has begun then.
+   * @throws {TypeError} when the signal is invalid, and {RangeError} when the timeout is. Nothing has begun then.
    */
-  begin(drain: boolean, headers: Readonly<Record<string, string>>, wait: WaitOptions): Promise<void> {
-    const { signal, timeout = END_TIMEOUT } = wait;
+  begin(drains: boolean, headers: Readonly<Record<string, string>>, wait: WaitOptions): Promise<void> {
+    const { signal, timeout = SHUTDOWN_TIMEOUT_MS } = wait;
     checkWaitOptions(wait);
-    if (!this.#ending) return this.#ending = this.#end(drain, headers, { signal, timeout });
-    if (!drain) this.#steps.hurry();
-    else this.#steps.drain({ signal, timeout }).catch(() => {}); // so that a worker knows which handler has called it
-    const stop = onGiveUp({ signal, timeout }, "the end", () => this.#hurry.abort());
+    if (!this.#ending) return this.#ending = this.#end(drains, headers, { signal, timeout });
+    if (!drains) this.#abortDrain();
+    else this.#drain({ signal, timeout }); // so that a worker knows which handler has called it
+    const stop = this.#abortAfter({ signal, timeout });
     return this.#ending.finally(stop);
   }
 
-  async #end(
-    drain: boolean,
-    headers: Readonly<Record<string, string>>,
-    { signal, timeout }: WaitOptions,
-  ): Promise<void> {
-    const steps = beginSteps({ timeout });
-    const stop = onGiveUp({ signal }, "the end", () => this.#hurry.abort());
-    const left = () => ({ ...steps(), signal: this.#hurry.signal });
-    if (drain) await this.#steps.drain(left()).catch(() => {});
-    this.#steps.leave();
-    await within(this.#steps.idle(), left(), "the messages that are not confirmed").catch(() => {});
-    await this.#steps.disconnect(headers, left());
+  async #end(drains: boolean, headers: Readonly<Record<string, string>>, wait: WaitOptions): Promise<void> {
+    const steps = beginSteps({ timeout: wait.timeout }, Infinity, this.#reconnector.clock);
+    const stop = this.#abortAfter({ signal: wait.signal });
+    const left = () => ({ ...steps(), signal: this.#abort.signal });
+    if (drains) await this.#drain(left());
+    this.#reconnector.leave();
+    await within(this.#outbox.idle(), left(), "the messages that are not confirmed").catch(() => {});
+    await this.#reconnector.disconnect(headers, left());
     stop();
+  }
+
+  /** Lets the consumers finish. Never rejects. */
+  async #drain(wait: StepOptions): Promise<void> {
+    await Promise.all(this.#subscriptions.list().map((one) => one.drain(wait).catch(() => {})));
+  }
+
+  /** Ends the subscriptions that drain, at once. */
+  #abortDrain(): void {
+    for (const subscription of this.#subscriptions.list()) subscription.unsubscribe().catch(() => {});
+  }
+
+  #abortAfter(wait: WaitOptions): () => void {
+    return onGiveUp({ ...wait, clock: this.#reconnector.clock }, "the end", () => this.#abort.abort());
   }
 }

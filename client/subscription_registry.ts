@@ -27,10 +27,11 @@ import { Acknowledgements, type RefusedMessages } from "./ack_tracker.ts";
 import { checkSubscribe, type SubscribeOptions, type UnsubscribeOptions } from "./options.ts";
 import { Subscription, type SubscriptionOwner } from "./subscription.ts";
 import { OWN_ID, unsubscribeHeaders } from "../session/dispatcher.ts";
-import type { Transaction } from "./transaction.ts";
+import type { StatusHub } from "./status.ts";
+import type { Transaction, Transactions } from "./transaction.ts";
 
 /** What the subscriptions need of their client. */
-export interface SubscriptionsOwner {
+interface SubscriptionsOwner {
   /** Keeps the connection. */
   readonly reconnector: Reconnector;
   /** Milliseconds that a call takes at most, where it says nothing else. */
@@ -89,10 +90,17 @@ export class SubscriptionRegistry implements SubscriptionOwner {
   #count = 0;
 
   /** Begins with none. */
-  constructor(owner: SubscriptionsOwner) {
-    this.#owner = owner;
+  constructor(reconnector: Reconnector, transactions: Transactions, status: StatusHub, timeout: number) {
+    const owner = this.#owner = {
+      reconnector,
+      timeout,
+      transaction: (reference, what) => transactions.find(reference, what),
+      onSlow: ({ id, destination, queued }, blocked) => {
+        status.emit({ type: "slow-consumer", subscription: id, destination, queued, blocked });
+      },
+    };
     this.#acknowledgements = new Acknowledgements(owner);
-    this.#refusals = new SubscribeRetries(owner.reconnector);
+    this.#refusals = new SubscribeRetries(reconnector);
   }
 
   /** The destination of the first subscription that a conf has made. */

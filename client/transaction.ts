@@ -13,23 +13,15 @@ import { acknowledgement } from "../session/acknowledgement.ts";
 import { isInDoubt, type ReceiptWaiter } from "../session/receipts.ts";
 import type { AcknowledgeOptions, Message } from "./message.ts";
 import type { Session } from "../session/session.ts";
+import type { Reconnector } from "./reconnector.ts";
+import type { Sender } from "./sender.ts";
 import { type Conf, readConf, type SendOptions } from "./options.ts";
 
 /** What transactions need of their client. */
-export interface TransactionOwner {
-  /** Milliseconds that a call takes at most, where it says nothing else. */
+interface TransactionOwner {
+  readonly reconnector: Reconnector;
+  readonly sender: Sender;
   readonly timeout: number;
-  /** Keeps the connection. */
-  readonly reconnector: {
-    /** The open session, or the next one. */
-    ready(what: string, wait: WaitOptions): Promise<Session>;
-    /** Fails unless there is a session, or one is being opened. */
-    check(what: string): void;
-    /** Why nothing gets through, as far as that is known. */
-    readonly trouble: StompError | undefined;
-  };
-  /** Sends a message. */
-  send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<unknown>;
 }
 
 /** The receipts of the SENDs in one transaction. */
@@ -115,8 +107,13 @@ export interface TransactionAccess {
    * @throws {TransactionError} when the transaction is over.
    */
   use(transaction: Transaction, what: string): Session;
-  /** Sends a SEND as part of it. Returns a promise to wait for before more is sent. */
-  confirm(transaction: Transaction, frame: Frame): Promise<void> | undefined;
+  /** Sends a message as part of it. Resolves when the connection can take more. */
+  send(
+    transaction: Transaction,
+    destination: string,
+    body: string | Uint8Array,
+    options: SendOptions,
+  ): Promise<undefined>;
   /**
    * Sends ACK or NACK as part of it: at once, or where the broker does not take it into the transaction, when all that
    * was sent in it is confirmed. Returns a promise to wait for before more is sent.
@@ -149,7 +146,7 @@ export class Transaction {
   static {
     inTransaction = {
       use: (transaction, what) => transaction.#use(what),
-      confirm: (transaction, frame) => transaction.#confirm(frame),
+      send: (transaction, destination, body, options) => transaction.#send(destination, body, options),
       acknowledge: (transaction, command, message, headers) => transaction.#acknowledge(command, message, headers),
       onEnd: (transaction, participant) => void transaction.#participants.push(participant),
     };
@@ -179,7 +176,7 @@ export class Transaction {
    * known when `commit` resolves. The message is persistent unless `persistent: false` is said.
    */
   async send(destination: string, body: string | Uint8Array, options: TransactionSendOptions = {}): Promise<void> {
-    await this.#owner.send(destination, body, { ...options, transaction: this, receipt: false });
+    await this.#send(destination, body, { ...options, transaction: this });
   }
 
   /**
@@ -220,6 +217,18 @@ export class Transaction {
   /** Makes none of it happen: messages acknowledged in it can be acknowledged again. */
   abort(options: TransactionEndOptions = {}): Promise<void> {
     return this.#end("ABORT", options);
+  }
+
+  async #send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<undefined> {
+    // RabbitMQ sends such a receipt after that of COMMIT, so a wait for it before the commit would never end.
+    if (options.receipt) {
+      throw new TypeError("Cannot send with a receipt in a transaction: the receipt of the commit stands for all");
+    }
+    const { reconnector, sender } = this.#owner;
+    reconnector.check("send to", destination);
+    const ready = this.#confirm(sender.frameFor(destination, body, options, this.#use("send")));
+    if (ready !== undefined) await within(ready, options, "room to send");
+    return undefined;
   }
 
   /** The connection to use. */
@@ -313,8 +322,8 @@ export class Transactions {
   #count = 0;
 
   /** Begins with none. */
-  constructor(owner: TransactionOwner) {
-    this.#owner = owner;
+  constructor(reconnector: Reconnector, sender: Sender, timeout: number) {
+    this.#owner = { reconnector, sender, timeout };
   }
 
   /** Begins one, with the id that the conf gives as `transaction` or a new one. */
@@ -331,6 +340,11 @@ export class Transactions {
     if (transaction !== undefined) return transaction;
     this.#owner.reconnector.check(what);
     throw new TransactionError(`Cannot ${what}: there is no open transaction ${id ?? "in the conf"}`);
+  }
+
+  /** Sends a message in the transaction that its options name. */
+  async send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<undefined> {
+    return await inTransaction.send(this.find(options.transaction, "send"), destination, body, options);
   }
 
   /** Runs `work` in one: committed when it returns, aborted when it throws. */

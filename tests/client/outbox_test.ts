@@ -2,8 +2,9 @@
 import { test } from "#test";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { BrokerErrorResponse, ConnectionError, OutboxFullError, TimeoutError } from "../../base/errors.ts";
-import { noteSuspicion, type Suspect, Trial } from "../../client/trial.ts";
+import { Isolation, noteSuspicion, type Suspect } from "../../client/pending_send.ts";
 import { breakOff, type ClientRig, clientTest, settle, Watcher } from "../support/client_rig.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, receiptFor } from "../support/raw_server.ts";
 
@@ -121,13 +122,13 @@ test("Trial: suspects are sent one at a time, then more, but never many", () => 
     () => ({ suspicion: undefined, size: 1, describe: () => "SEND" }),
   );
   for (const suspect of suspects) noteSuspicion(suspect, new ConnectionError("lost"), "doubt");
-  const trial = Trial.of(suspects, () => 0)!;
+  const isolation = Isolation.of(suspects, new FakeClock())!;
   const sizes: number[] = [];
   for (let sent = 0; sent < suspects.length;) {
     const first = sent;
-    while (sent < suspects.length && trial.admit(suspects[sent]!)) sent++;
+    while (sent < suspects.length && isolation.admit(suspects[sent]!)) sent++;
     sizes.push(sent - first);
-    for (const suspect of suspects.slice(first, sent)) trial.release(suspect);
+    for (const suspect of suspects.slice(first, sent)) isolation.remove(suspect);
   }
   assertEquals(sizes.slice(0, 256), Array<number>(256).fill(1));
   assertEquals(Math.max(...sizes), 64);

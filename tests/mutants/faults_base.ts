@@ -31,15 +31,15 @@ export const BASE_FAULTS: readonly Fault[] = [
   {
     file: "base/timers.ts",
     name: "a process that was busy gives up before it has read",
-    from: "if (performance.now() - due < LATE_MS) return end(timedOut());",
+    from: "if (clock.now() - due < LATE_MS) return end(timedOut());",
     to: "return end(timedOut());",
     tests: ["client/outbox"],
   },
   {
     file: "base/timers.ts",
     name: "each step of a call has the time of all steps",
-    from: "timeout: Math.max(0, end - performance.now()) }",
-    to: "timeout }",
+    from: "const remaining = () => Math.max(0, end - clock.now());",
+    to: "const remaining = () => timeout;",
     tests: ["base/timers"],
   },
   {

@@ -32,9 +32,8 @@ const PROGRAM = "cli.ts";
 /** What modules that break a rule today are allowed. An entry that is no longer needed fails the tests. */
 const DEBTS: Record<string, { lines?: number; internal?: number; timers?: number }> = {
   "client/message.ts": { internal: 2 },
-  "client/outbox.ts": { lines: 405 },
-  "client/stomp.ts": { lines: 500 },
-  "client/subscription_registry.ts": { lines: 405 },
+  "client/subscription_registry.ts": { lines: 415 },
+  "client/transaction.ts": { lines: 405 },
   "client/subscription.ts": { internal: 10, lines: 425 },
   "codec/decoder.ts": { internal: 3 },
   "codec/frame.ts": { internal: 5 },
@@ -92,6 +91,11 @@ function checkImport(path: string, site: ImportSite, layers: Layers): string[] {
   return broken;
 }
 
+/** The source without the examples in its docstrings, which count towards no limit. */
+function withoutExamples(source: string): string {
+  return source.replace(/^ *\*\n *\* @example\n *\* ```ts\n(?: *\*.*\n)*? *\* ```\n/gm, "");
+}
+
 /** The rules that a module breaks, one line each. */
 function findViolations(path: string, source: string, layers: Layers, debts = DEBTS): string[] {
   const folder = folderOf(path);
@@ -119,7 +123,12 @@ function findViolations(path: string, source: string, layers: Layers, debts = DE
   };
   limit(timers.length, 0, debt.timers, `waits for real time, line ${timers}`);
   limit(internal.length, 0, debt.internal, `has \`@internal\` members, line ${internal}`);
-  limit(source.split("\n").length - 1, MAX_LINES, debt.lines, `is longer than ${debt.lines ?? MAX_LINES} lines`);
+  limit(
+    withoutExamples(source).split("\n").length - 1,
+    MAX_LINES,
+    debt.lines,
+    `is longer than ${debt.lines ?? MAX_LINES} lines`,
+  );
   return broken;
 }
 
@@ -220,6 +229,12 @@ const PLANTED: [path: string, source: string, violations: number][] = [
   ["other/other.ts", "", 1],
   ["base/long.ts", "\n".repeat(401), 1],
   ["base/short.ts", "\n".repeat(400), 0],
+  [
+    "base/example.ts",
+    `/**\n * A.\n *\n * @example\n * \`\`\`ts\n${" * a();\n".repeat(99)} * \`\`\`\n */\n` + "\n".repeat(397),
+    0,
+  ],
+  ["base/no_example.ts", `/**\n * A.\n *\n${" * a();\n".repeat(99)} */\n` + "\n".repeat(397), 1],
   // R4: runtimes and timers
   ["base/errors.ts", 'import { a } from "npm:a"; import { b } from "jsr:@b/b"; import { c } from "c";', 3],
   ["base/errors.ts", 'import { connect } from "node:net";', 1],
