@@ -19,7 +19,7 @@ export class Shutdown {
   readonly #subscriptions: SubscriptionRegistry;
   readonly #outbox: Outbox;
   readonly #reconnector: Reconnector;
-  readonly #abort = new AbortController(); // ends the wait of each step
+  #abort: AbortController | undefined; // since it has begun; ends the wait of each step
   #ending: Promise<void> | undefined;
 
   /** Creates a shutdown that has not begun. */
@@ -46,9 +46,10 @@ export class Shutdown {
   }
 
   async #end(drains: boolean, headers: Readonly<Record<string, string>>, wait: WaitOptions): Promise<void> {
+    const { signal } = this.#abort = new AbortController();
     const steps = beginSteps({ timeout: wait.timeout }, Infinity, this.#reconnector.clock);
     const stop = this.#abortAfter({ signal: wait.signal });
-    const left = () => ({ ...steps(), signal: this.#abort.signal });
+    const left = () => ({ ...steps(), signal });
     if (drains) await this.#drain(left());
     this.#reconnector.leave();
     await within(this.#outbox.idle(), left(), "the messages that are not confirmed").catch(() => {});
@@ -67,6 +68,6 @@ export class Shutdown {
   }
 
   #abortAfter(wait: WaitOptions): () => void {
-    return onGiveUp({ ...wait, clock: this.#reconnector.clock }, "the end", () => this.#abort.abort());
+    return onGiveUp({ ...wait, clock: this.#reconnector.clock }, "the end", () => this.#abort!.abort());
   }
 }

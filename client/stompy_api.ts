@@ -30,7 +30,8 @@ export class StompyApi {
   readonly #transactions: Transactions;
   readonly #subscriptions: SubscriptionRegistry;
   readonly #timeout: number;
-  readonly #queue: BoundedQueue<Message>; // of all subscriptions by conf
+  readonly #status: StatusHub;
+  #createdQueue: BoundedQueue<Message> | undefined; // most clients need none, and it takes 1 % of their memory
 
   /**
    * Creates the calls of a client.
@@ -49,26 +50,19 @@ export class StompyApi {
     this.#sender = sender;
     this.#transactions = transactions;
     this.#subscriptions = subscriptions;
+    this.#status = status;
     this.#timeout = timeout;
-    this.#queue = new BoundedQueue<Message>(subscriptions.backlog, (fill, message) => {
-      const { session } = reconnector;
-      if (fill === "room") session?.release(this.#queue);
-      else session?.hold(this.#queue, fill === "blocked");
-      if (message === undefined) return;
-      const { id, destination, queued } = message.subscription as Subscription;
-      status.emit({ type: "slow-consumer", subscription: id, destination, queued, blocked: fill === "blocked" });
-    });
   }
 
   /** Stops reading from a new session while the queue is full. */
   open(session: Session): void {
-    const { fill } = this.#queue;
-    if (fill !== "room") session.hold(this.#queue, fill === "blocked");
+    const queue = this.#createdQueue;
+    if (queue !== undefined && queue.fill !== "room") session.hold(queue, queue.fill === "blocked");
   }
 
   /** Ends the queue, because the client is closed. */
   end(reason: StompError | undefined): void {
-    this.#queue.end(reason);
+    this.#createdQueue?.end(reason);
   }
 
   /** Sends the message of a conf, in its `transaction` if it names one. */
@@ -138,6 +132,19 @@ export class StompyApi {
     if (ended) subscriptions.dismiss(ended);
     await within(Promise.resolve(ready), left(), `room to send ${frame.command}`);
     return undefined;
+  }
+
+  /** The messages of all subscriptions by conf. */
+  get #queue(): BoundedQueue<Message> {
+    return this.#createdQueue ??= new BoundedQueue<Message>(this.#subscriptions.backlog, (fill, message) => {
+      const { session } = this.#reconnector;
+      if (fill === "room") session?.release(this.#queue);
+      else session?.hold(this.#queue, fill === "blocked");
+      if (message === undefined) return;
+      const { id, destination, queued } = message.subscription as Subscription;
+      const blocked = fill === "blocked";
+      this.#status.emit({ type: "slow-consumer", subscription: id, destination, queued, blocked });
+    });
   }
 }
 
