@@ -52,9 +52,14 @@ async function play(
 
 const BODIES = ["1", "2", "3", "bad", "4", "5", "6"];
 
-/** Sends all, one of which is refused, and none of the others. */
-async function sendAll(pair: Awaited<ReturnType<ClientRig["pair"]>>, playing: () => Promise<Seen>) {
+/** Sends all, one of which is refused, and none of the others, after which `onOthersConfirmed` is called. */
+async function sendAll(
+  pair: Awaited<ReturnType<ClientRig["pair"]>>,
+  playing: () => Promise<Seen>,
+  onOthersConfirmed: () => void = () => {},
+) {
   const sends = BODIES.map((body) => pair.stomp.send("/queue/a", body));
+  Promise.all(sends.filter((_, i) => BODIES[i] !== "bad")).then(onOthersConfirmed, () => {});
   const results = Promise.allSettled(sends);
   const seen = await playing();
   assertEquals((await results).map(({ status }) => status === "rejected"), BODIES.map((body) => body === "bad"));
@@ -76,10 +81,13 @@ clientTest("send() is refused alone when an ERROR that names no frame ends the c
 });
 
 clientTest("send() is refused alone when an ERROR that names no frame leaves the connection open", async (rig) => {
-  const pair = await rig.pair(HASTY);
-  const { copies, connections, error } = await sendAll(pair, () => {
+  const clock = new FakeClock();
+  const pair = await rig.pair({ ...HASTY, clock });
+  const playing = () => {
     return play(pair, { confirmations: 6, refusals: 2 }, (peer) => peer.write(REFUSAL).then(() => true));
-  });
+  };
+  // The connection has survived the ERROR.
+  const { copies, connections, error } = await sendAll(pair, playing, () => clock.pass(500));
   assertInstanceOf(error, BrokerErrorResponse);
   assertEquals(copies, [1, 1, 1, 1, 1, 1]);
   assertEquals(connections, 1);
@@ -156,11 +164,15 @@ clientTest("subscribe() is not refused for a bad message beside it, nor the othe
 clientTest(
   "send() without a receipt may be to blame for an ERROR: the one with a receipt is sent again",
   async (rig) => {
-    const { stomp, peer } = await rig.pair(HASTY);
+    const clock = new FakeClock();
+    const { stomp, peer } = await rig.pair({ ...HASTY, clock });
+    const watcher = new Watcher(stomp);
     await stomp.send("/queue/forbidden", "bad", { receipt: false });
     const good = stomp.send("/queue/a", "good");
     await peer.frames(2);
     await peer.write(REFUSAL);
+    await watcher.until("error");
+    clock.pass(500); // the connection survives it
     await confirm(peer, "SEND");
     await good;
   },
@@ -264,13 +276,23 @@ clientTest("send() without a receipt waits for room, counts towards `outbox`, an
 });
 
 clientTest("send() does not time out for a process that was too busy to read the RECEIPT", async (rig) => {
-  const { stomp, peer } = await rig.pair({ timeout: 150, heartbeat: false });
-  const calls = [stomp.send("/queue/a", "common"), stomp.send("/queue/a", "own", { timeout: 150 }), stomp.begin()];
-  const frames = await peer.frames(3);
+  const clock = new FakeClock();
+  const { stomp, peer } = await rig.pair({ timeout: 150, clock });
+  const sends = [stomp.send("/queue/a", "common"), stomp.send("/queue/a", "own", { timeout: 150 })];
+  const frames = await peer.frames(2);
+  clock.sleep(400); // the timers fire late, before the sockets are read
   await peer.write(frames.map(receiptFor).join(""));
-  const until = performance.now() + 400;
+  await Promise.all(sends);
+  clock.pass(100);
+});
+
+clientTest("a call does not time out for a process that was too busy to read the RECEIPT", async (rig) => {
+  const { stomp, peer } = await rig.pair({ timeout: 50 });
+  const begun = stomp.begin();
+  await peer.write(receiptFor(await peer.frame("BEGIN")));
+  const until = performance.now() + 150;
   while (performance.now() < until);
-  await Promise.all(calls);
+  await begun;
 });
 
 clientTest("send() of a frame that RabbitMQ 4 hangs up on is refused before it is written", async (rig) => {
@@ -302,41 +324,56 @@ clientTest("send() of a frame that RabbitMQ 4 hangs up on is refused before it i
 });
 
 clientTest("send() says why nothing gets through when it times out without a connection", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ ...HASTY, timeout: 300 });
+  const clock = new FakeClock();
+  const { stomp, peer, server } = await rig.pair({ ...HASTY, timeout: 300, clock });
   await server.deafen();
   await breakOff(stomp, peer);
-  const error = await assertRejects(() => stomp.send("/queue/a", "x"), TimeoutError, "it was never written");
+  const sending = assertRejects(() => stomp.send("/queue/a", "x"), TimeoutError, "it was never written");
+  clock.pass(300);
+  const error = await sending;
   assertInstanceOf((error as Error).cause, ConnectionError);
 });
 
 clientTest("send() that is refused because a part of the broker is down is tried again later", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ ...HASTY, timeout: 20_000 }, "1.2", "server:RabbitMQ/3.10.8\n");
+  const clock = new FakeClock();
+  const options = { reconnect: { delay: 0 }, timeout: 20_000, clock };
+  const { stomp, peer, server } = await rig.pair(options, "1.2", "server:RabbitMQ/3.10.8\n");
+  const watcher = new Watcher(stomp);
   const sending = stomp.send("/queue/down", "a");
   await peer.frame("SEND");
   const words = "NOT_FOUND - home node 'rabbit@b' of durable queue 'down' in vhost '/' is down or inaccessible";
   await peer.write(`ERROR\nmessage:not_found\n\n${words}\0`);
   await peer.finish();
+  await watcher.until("reconnecting");
+  clock.pass(0);
   const next = await server.welcome();
   const other = stomp.send("/queue/up", "b");
   assertEquals((await confirm(next, "SEND")).body, "b");
   await other;
+  clock.pass(3000);
   assertEquals((await confirm(next, "SEND")).body, "a");
   await sending;
 });
 
-clientTest("a message that waits for the end of an outage does not stand in the way of a trial", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ ...HASTY, timeout: 20_000 }, "1.2", "server:RabbitMQ/3.10.8\n");
+clientTest("a message that waits for the end of an outage does not stop the isolation of others", async (rig) => {
+  const clock = new FakeClock();
+  const options = { reconnect: { delay: 0 }, timeout: 20_000, clock };
+  const { stomp, peer, server } = await rig.pair(options, "1.2", "server:RabbitMQ/3.10.8\n");
+  const watcher = new Watcher(stomp);
   const down = stomp.send("/queue/down", "x");
   await peer.frame("SEND");
   const words = "NOT_FOUND - home node 'rabbit@b' of durable queue 'down' in vhost '/' is down or inaccessible";
   await peer.write(`ERROR\nmessage:not_found\n\n${words}\0`);
   await peer.finish();
+  await watcher.until("reconnecting");
+  clock.pass(0);
   const second = await server.welcome();
   const up = [stomp.send("/queue/up", "1"), stomp.send("/queue/up", "2")];
   await second.frames(2, "SEND");
   await second.write(REFUSAL);
   await second.finish();
-  await new Promise((resolve) => setTimeout(resolve, 3500)); // the wait of "x" ends while there is no connection
+  await watcher.until("reconnecting");
+  clock.pass(3000); // the wait of "x" ends while there is no connection
   const third = await server.welcome();
   for (const body of ["1", "2", "x"]) assertEquals((await confirm(third, "SEND")).body, body);
   await Promise.all([...up, down]);

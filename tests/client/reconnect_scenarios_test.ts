@@ -11,7 +11,9 @@ import {
   OutboxFullError,
   TimeoutError,
 } from "../../base/errors.ts";
+import { stompWithClock } from "../../client/stomp.ts";
 import { Stomp } from "../../mod.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { FaultProxy, seededRandom } from "../support/fault_proxy.ts";
 import { clientTest, subscribed, Watcher } from "../support/client_rig.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
@@ -68,8 +70,16 @@ test("a password that was changed ends the client, unless the client asks for it
   const old = await Broker.listen({ login: "user", passcode: "old" });
   const { port, url } = old;
   let password = "old";
-  await using fixed = await Stomp.connect(url, { ...HASTY, username: "user", password });
-  await using asking = await Stomp.connect(url, { ...HASTY, credentials: () => ({ username: "user", password }) });
+  const clock = new FakeClock();
+  const policy = { reconnect: { delay: 0 } };
+  await using fixed = stompWithClock(url, { ...policy, username: "user", password }, clock);
+  await using asking = stompWithClock(url, { ...policy, credentials: () => ({ username: "user", password }) }, clock);
+  await Promise.all([fixed.connect(), asking.connect()]);
+  for (const stomp of [fixed, asking]) {
+    (async () => {
+      for await (const { type } of stomp.status()) if (type === "reconnecting") clock.pass(1000);
+    })();
+  }
   await old.close();
   password = "new";
   await using _new = await Broker.listen({ port, login: "user", passcode: "new" });
@@ -84,24 +94,25 @@ for (const [what, fault] of [["at once", { refuse: true }], ["after CONNECTED", 
   test(`a broker that accepts and drops ${what} slows the attempts down, and costs no time`, async () => {
     await using broker = await Broker.listen();
     await using proxy = await FaultProxy.listen({ port: broker.port });
-    await using stomp = await Stomp.connect(`stomp://127.0.0.1:${proxy.port}`);
+    const clock = new FakeClock();
+    await using stomp = stompWithClock(`stomp://127.0.0.1:${proxy.port}`, {}, clock);
+    await stomp.connect();
     proxy.plan(() => fault);
     const bounds: number[] = [];
-    const watching = (async () => {
-      for await (const status of stomp.status()) {
-        if (status.type === "connected") proxy.cut("rst");
-        if (status.type !== "reconnecting") continue;
-        bounds.push(100 * 2 ** (status.attempt - 1));
-        assert(status.delay <= bounds.at(-1)!);
-        assertEquals(status.attempt, bounds.length, "it begins anew");
-      }
-    })();
     const before = process.cpuUsage();
+    const statuses = stomp.status();
     proxy.cut("rst");
-    await new Promise((resolve) => setTimeout(resolve, 2000));
+    for await (const status of statuses) {
+      if (status.type === "connected") proxy.cut("rst");
+      if (status.type !== "reconnecting") continue;
+      bounds.push(100 * 2 ** (status.attempt - 1));
+      assert(status.delay <= bounds.at(-1)!);
+      assertEquals(status.attempt, bounds.length, "it begins anew");
+      if (clock.now() + status.delay > 2000) break;
+      clock.pass(status.delay);
+    }
     const { user, system } = process.cpuUsage(before);
     await stomp.disconnect();
-    await watching;
     assertGreater(bounds.length, 1);
     // 100 ms, 200 ms, 400 ms and so on at most, and half of that on the average.
     assertLess(bounds.length, 20);
@@ -219,18 +230,21 @@ test("a thousand clients whose broker comes back do not all knock at once", () =
 test("clients whose broker returns at once come back one after the other, and all of them", async () => {
   const first = await Broker.listen();
   const { port, url } = first;
-  const clients = await Promise.all(
-    Array.from({ length: 100 }, () => Stomp.connect(url, { heartbeat: false, reconnect: { delay: 1000 } })),
-  );
+  const clock = new FakeClock();
+  const options = { heartbeat: false, reconnect: { delay: 1000 } } as const;
+  const clients = Array.from({ length: 100 }, () => stompWithClock(url, options, clock));
+  await Promise.all(clients.map((stomp) => stomp.connect()));
   const tenths = new Array<number>(10).fill(0);
-  const back = clients.map(async (stomp) => {
-    const watcher = new Watcher(stomp);
+  const watchers = clients.map((stomp) => new Watcher(stomp));
+  const waiting = watchers.map(async (watcher) => {
     const { delay } = await watcher.until("reconnecting");
     tenths[Math.floor(delay / 100)]!++;
-    await watcher.until("connected");
   });
   await first.close();
   await using _second = await Broker.listen({ port });
+  await Promise.all(waiting);
+  const back = watchers.map((watcher) => watcher.until("connected"));
+  clock.pass(1000);
   await Promise.all(back);
   await Promise.all(clients.map((stomp) => stomp.disconnect()));
   // 10 in each tenth of the second; 30 in one would be less than one in a million runs.

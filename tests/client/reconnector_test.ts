@@ -21,6 +21,7 @@ import {
 } from "../../base/errors.ts";
 import { addressesOf, Dialer } from "../../client/dialer.ts";
 import { breakOff, clientTest, subscribed, Watcher } from "../support/client_rig.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { confirm } from "../support/raw_server.ts";
 
 const REFUSAL = "ERROR\nmessage:Bad CONNECT\n\nAccess refused for user 'u'\n\0";
@@ -252,10 +253,14 @@ clientTest("credentials that never come have the time of the attempt", async (ri
 clientTest("two refusals of user and password that are the same end it", async (rig) => {
   for (const brokers of [1, 2]) {
     const servers = await Promise.all(Array.from({ length: brokers }, () => rig.server()));
-    const stomp = rig.client(servers.map(({ url }) => url), { reconnect: { delay: 0 }, heartbeat: false });
+    const clock = new FakeClock();
+    const options = { reconnect: { delay: 0 }, heartbeat: false, clock } as const;
+    const stomp = rig.client(servers.map(({ url }) => url), options);
     const [peer] = await Promise.all([servers[0]!.welcome(), stomp.connect()]);
+    const watcher = new Watcher(stomp);
     await peer.close();
     for (let attempt = 0; attempt < 2; attempt++) {
+      clock.pass((await watcher.until("reconnecting")).delay);
       for (const server of servers) await (await server.accept()).write(REFUSAL);
     }
     const reason = await stomp.closed;
@@ -267,10 +272,14 @@ clientTest("two refusals of user and password that are the same end it", async (
 
 clientTest("and so they do on the first connect", async (rig) => {
   const server = await rig.server();
-  const stomp = rig.client(server.url, { reconnect: { delay: 0, firstConnect: true }, heartbeat: false });
+  const clock = new FakeClock();
+  const stomp = rig.client(server.url, { reconnect: { delay: 0, firstConnect: true }, heartbeat: false, clock });
+  const watcher = new Watcher(stomp);
   const connecting = stomp.connect();
   connecting.catch(() => {}); // awaited below
-  for (let attempt = 0; attempt < 2; attempt++) await (await server.accept()).write(REFUSAL);
+  await (await server.accept()).write(REFUSAL);
+  clock.pass((await watcher.until("reconnecting")).delay);
+  await (await server.accept()).write(REFUSAL);
   await assertRejects(() => connecting, BrokerErrorResponse, "Access refused for user 'u'");
   assertEquals([server.count, stomp.connected], [2, false]);
 });
@@ -281,14 +290,18 @@ clientTest(
     const server = await rig.server();
     let count = 0;
     const credentials = () => ({ username: "me", password: `token ${++count}` });
-    const stomp = rig.client(server.url, { credentials, reconnect: { delay: 0 }, heartbeat: false });
+    const clock = new FakeClock();
+    const stomp = rig.client(server.url, { credentials, reconnect: { delay: 0 }, heartbeat: false, clock });
     const [peer] = await Promise.all([server.welcome(), stomp.connect()]);
+    const watcher = new Watcher(stomp);
     await peer.close();
     for (let i = 2; i <= 3; i++) {
+      clock.pass((await watcher.until("reconnecting")).delay);
       const refusing = await server.accept();
       assertEquals((await refusing.frame("CONNECT")).get("passcode"), `token ${i}`);
       await refusing.write(REFUSAL);
     }
+    clock.pass((await watcher.until("reconnecting")).delay);
     const sending = stomp.send("/queue/a", "x");
     await confirm(await server.welcome(), "SEND");
     await sending;

@@ -4,17 +4,24 @@
  * @module
  */
 import { test } from "#test";
+import { type Clock, systemClock } from "../../base/timers.ts";
 import { Broker, type BrokerOptions } from "../../broker/broker.ts";
 import { Frame } from "../../codec/frame.ts";
 import { Message } from "../../client/message.ts";
 import { Session, type SessionOptions } from "../../session/session.ts";
 import type { Status } from "../../client/status.ts";
-import { Stomp } from "../../client/stomp.ts";
+import { type Stomp, stompWithClock } from "../../client/stomp.ts";
 import type { StompOptions, SubscribeOptions } from "../../client/options.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import { memoryPair, type Transport } from "../../transport/transport.ts";
 import { RawPeer } from "./raw_peer.ts";
 import { confirm, connected, RawServer } from "./raw_server.ts";
+
+/** Options of a client, and its clock. */
+export interface ClientOptions extends StompOptions {
+  /** The clock; the real one by default. */
+  clock?: Clock;
+}
 
 /** What such a test gets. */
 export interface ClientRig {
@@ -23,11 +30,11 @@ export interface ClientRig {
   /** A scripted broker that listens on a free port. */
   server(port?: number): Promise<RawServer>;
   /** A client that is not connected. */
-  client(target: string | readonly string[], options?: StompOptions): Stomp;
+  client(target: string | readonly string[], options?: ClientOptions): Stomp;
   /** A client that is connected. */
-  connect(target: string | readonly string[], options?: StompOptions): Promise<Stomp>;
+  connect(target: string | readonly string[], options?: ClientOptions): Promise<Stomp>;
   /** A client of a scripted broker, and that broker's end of the connection. */
-  pair(options?: StompOptions, version?: string, lines?: string): Promise<{
+  pair(options?: ClientOptions, version?: string, lines?: string): Promise<{
     stomp: Stomp;
     peer: RawPeer;
     server: RawServer;
@@ -69,8 +76,8 @@ function makeRig(ends: (() => unknown)[]): ClientRig {
       ends.push(() => server.close());
       return server;
     },
-    client(target, options) {
-      const stomp = new Stomp(target, options);
+    client(target, options = {}) {
+      const stomp = stompWithClock(target, options, options.clock ?? systemClock);
       ends.push(() => stomp.disconnect({ signal: AbortSignal.abort() }));
       return stomp;
     },
