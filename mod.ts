@@ -24,7 +24,14 @@ export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/work
 export { type AcknowledgeOptions, type Acknowledger, Message } from "./client/message.ts";
 export { openSocket, type OpenSocketOptions } from "./session/open_socket.ts";
 export type { Reply, RequestOptions } from "./client/request_reply.ts";
-export { Client, type GetOptions, type PutOptions, Simple, type SimpleSubscribeOptions } from "./client/simple.ts";
+export {
+  Client,
+  type GetOptions,
+  type PutOptions,
+  Simple,
+  type SimpleSubscribeOptions,
+  type SimpleUnsubscribeOptions,
+} from "./client/simple.ts";
 export type { Status } from "./client/status.ts";
 export { Stomp } from "./client/stomp.ts";
 export type {

@@ -11,18 +11,11 @@ import type { Frame, FrameSocket } from "../codec/frame.ts";
 import type { Session } from "../session/session.ts";
 import { ClientCore, type Target } from "./core.ts";
 import { type AcknowledgeOptions, type Message, receivedMessage } from "./message.ts";
-import type { Conf, ConnectOptions, DestinationConf, DisconnectOptions, TransactionConf } from "./options.ts";
-import {
-  checkClientArgument,
-  readConf,
-  type SendOptions,
-  type StompOptions,
-  type SubscribeOptions,
-} from "./options.ts";
+import type { Conf, ConnectOptions, DestinationConf, DisconnectOptions, SendOptions, StompOptions } from "./options.ts";
+import { checkClientArgument, readConf, type SubscribeOptions, type TransactionConf } from "./options.ts";
 import type { Reply, RequestOptions } from "./request_reply.ts";
 import { NO_OPTIONS } from "./sender.ts";
 import type { Status } from "./status.ts";
-import type { MessageCallback } from "./stompy_api.ts";
 import type { Subscription } from "./subscription.ts";
 import { Transaction } from "./transaction.ts";
 import type { ConsumeOptions, MessageHandler } from "./worker.ts";
@@ -81,7 +74,10 @@ export class Stomp implements AsyncDisposable {
    * await stomp.disconnect();
    * ```
    */
-  static async connect(target: Target, options: StompOptions & WaitOptions = {}): Promise<Stomp> {
+  static async connect(
+    target: string | URL | readonly (string | URL)[],
+    options: StompOptions & WaitOptions = {},
+  ): Promise<Stomp> {
     const { signal, ...rest } = options;
     const stomp = new Stomp(target, rest);
     try {
@@ -96,7 +92,7 @@ export class Stomp implements AsyncDisposable {
   /** Creates a client for a host and a port, as in stompy. It connects by {@linkcode connect}. */
   constructor(hostname: string, port?: number);
   /** Creates a client for a URL, several, or `failover:(…)`. It connects by {@linkcode connect}. */
-  constructor(target: Target, options?: StompOptions);
+  constructor(target: string | URL | readonly (string | URL)[], options?: StompOptions);
   constructor(target: Target, optionsOrPort: number | StompOptions = {}) {
     const { port, options } = checkClientArgument(optionsOrPort);
     this.#core = new ClientCore(target, port, options, Stomp.#clock);
@@ -510,7 +506,10 @@ export class Stomp implements AsyncDisposable {
    * await message?.ack();
    * ```
    */
-  receiveFrame(callback?: MessageCallback | null, options: boolean | ReadOptions = {}): Promise<Message | undefined> {
+  receiveFrame(
+    callback?: ((message: Message) => unknown) | null,
+    options: boolean | ReadOptions = {},
+  ): Promise<Message | undefined> {
     return this.#core.stompy.receive(callback, typeof options === "boolean" ? { nb: options } : options);
   }
 
@@ -528,22 +527,19 @@ export class Stomp implements AsyncDisposable {
    * console.log(await stomp.poll()); // undefined
    * ```
    */
-  poll(callback?: MessageCallback | null): Promise<Message | undefined> {
+  poll(callback?: ((message: Message) => unknown) | null): Promise<Message | undefined> {
     return this.receiveFrame(callback, true);
   }
 
   /**
    * Sends a frame that was made by hand, over the open connection or the next one. Resolves to its RECEIPT when it has a
-   * `receipt` header. SUBSCRIBE and UNSUBSCRIBE do what {@linkcode subscribe} and {@linkcode unsubscribe} do with a conf:
-   * {@linkcode receiveFrame} takes the messages.
+   * `receipt` header. SUBSCRIBE and UNSUBSCRIBE work as {@linkcode subscribe} and {@linkcode unsubscribe} with a conf.
    *
    * @throws {TypeError} when it is CONNECT or DISCONNECT, which only the client sends.
    *
    * @example
    * ```ts
-   * import { Stomp } from "@x/stompy";
-   *
-   * import { Frame } from "@x/stompy";
+   * import { Frame, Stomp } from "@x/stompy";
    *
    * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
    * const headers = { destination: "/queue/orders", receipt: "r1" };

@@ -20,9 +20,6 @@ import type { Subscription } from "./subscription.ts";
 import type { SubscriptionRegistry } from "./subscription_registry.ts";
 import type { Transactions } from "./transaction.ts";
 
-/** Gets a message that {@linkcode StompyApi.prototype.receive} took. */
-export type MessageCallback = (message: Message) => unknown;
-
 /** The calls of one client that are as in stompy. */
 export class StompyApi {
   readonly #reconnector: Reconnector;
@@ -95,7 +92,10 @@ export class StompyApi {
   }
 
   /** Takes the next message of all subscriptions by conf, and passes it to the callback. */
-  async receive(callback: MessageCallback | null | undefined, options: ReadOptions): Promise<Message | undefined> {
+  async receive(
+    callback: ((message: Message) => unknown) | null | undefined,
+    options: ReadOptions,
+  ): Promise<Message | undefined> {
     this.#reconnector.check("receive");
     const note = (message: Message) => (message.subscription as Subscription).taken(message);
     const message = await this.#queue.take(options, "a message", note);

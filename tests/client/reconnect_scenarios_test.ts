@@ -2,7 +2,6 @@
 import { assert, assertEquals, assertGreater, assertInstanceOf, assertLess, assertMatch, assertRejects } from "#assert";
 import { test } from "#test";
 import process from "node:process";
-import { Backoff } from "../../base/backoff.ts";
 import { Broker } from "../../broker/broker.ts";
 import {
   BrokerErrorResponse,
@@ -14,7 +13,7 @@ import {
 import { stompWithClock } from "../../client/stomp.ts";
 import { Stomp } from "../../mod.ts";
 import { FakeClock } from "../support/fake_clock.ts";
-import { FaultProxy, seededRandom } from "../support/fault_proxy.ts";
+import { FaultProxy } from "../support/fault_proxy.ts";
 import { clientTest, subscribed, Watcher } from "../support/client_rig.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
@@ -210,21 +209,6 @@ clientTest("an outbox that is full while there is no connection is sent in order
   const next = await server.welcome();
   for (const body of ["1", "2", "3"]) assertEquals((await confirm(next, "SEND")).body, body);
   await Promise.all(all);
-});
-
-test("a thousand clients whose broker comes back do not all knock at once", () => {
-  const random = seededRandom(1);
-  const clients = Array.from({ length: 1000 }, () => new Backoff({}, random));
-  for (const bound of [100, 200, 400, 800]) {
-    const tenths = new Array<number>(10).fill(0);
-    for (const client of clients) {
-      const delay = client.next()!;
-      assert(delay >= 0 && delay < bound);
-      tenths[Math.floor(delay / bound * 10)]!++;
-    }
-    // 100 in each tenth of the time, and no crowd anywhere.
-    for (const count of tenths) assert(count > 60 && count < 140, `of ${bound} ms: ${tenths}`);
-  }
 });
 
 test("clients whose broker returns at once come back one after the other, and all of them", async () => {

@@ -1,6 +1,5 @@
 /** When a client connects again, by a clock that the test moves: no test here waits for real time. */
-import { assert, assertEquals, assertGreater, assertInstanceOf, assertLess, assertStrictEquals } from "#assert";
-import { test } from "#test";
+import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "#assert";
 import {
   BrokerErrorResponse,
   ConnectionError,
@@ -9,7 +8,7 @@ import {
   type StompError,
   UnknownBrokerResponseError,
 } from "../../base/errors.ts";
-import { Backoff, type ReconnectOptions } from "../../base/backoff.ts";
+import type { ReconnectOptions } from "../../base/backoff.ts";
 import type { Dialer, SessionEvents } from "../../client/dialer.ts";
 import { Reconnector } from "../../client/reconnector.ts";
 import { type Status, StatusHub } from "../../client/status.ts";
@@ -94,29 +93,6 @@ const FULL = 1 - Number.EPSILON;
 
 const refusal = () =>
   new BrokerErrorResponse(frame("ERROR", { message: "Bad CONNECT" }, "Access refused for user 'u'"));
-
-test("Backoff: after 20 s without a broker the next attempt comes within 5 s, whatever the chances", () => {
-  for (const down of [15_000, 20_000]) {
-    const late = Array.from({ length: 1000 }, () => {
-      let now = 0;
-      const backoff = new Backoff({}, Math.random, () => now);
-      while (now < down) now += backoff.next()!;
-      return now - down;
-    }).sort((a, b) => a - b);
-    assertLess(late[999]!, 5001);
-    assertGreater(late[999]! - late[0]!, 2000); // and they do not all come at once
-  }
-});
-
-test("Backoff: `restart()` counts from the beginning, and waits as after that many attempts", () => {
-  let now = 0;
-  const backoff = new Backoff({ attempts: 2, totalTime: 1000 }, () => 1, () => now);
-  assertEquals([backoff.next(), backoff.next(), backoff.next()], [100, 200, undefined]);
-  now = 1000;
-  assertEquals(backoff.left, 0);
-  backoff.restart(2);
-  assertEquals([backoff.left, backoff.attempt, backoff.next(), backoff.attempt], [1000, 0, 400, 1]);
-});
 
 withRandom("a session that lasts a second is followed by short waits", FULL, async (rig) => {
   const one = new KeeperRig(rig);

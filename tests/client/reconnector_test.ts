@@ -2,15 +2,12 @@
 import {
   assert,
   assertEquals,
-  assertGreater,
   assertInstanceOf,
   assertLess,
   assertRejects,
   assertStrictEquals,
   assertThrows,
 } from "#assert";
-import { test } from "#test";
-import { Backoff } from "../../base/backoff.ts";
 import {
   BrokerErrorResponse,
   ConnectionError,
@@ -25,44 +22,6 @@ import { FakeClock } from "../support/fake_clock.ts";
 import { confirm } from "../support/raw_server.ts";
 
 const REFUSAL = "ERROR\nmessage:Bad CONNECT\n\nAccess refused for user 'u'\n\0";
-
-test("backoff: each wait is a random share of a bound that doubles up to a limit", () => {
-  let share = 1;
-  let now = 0;
-  const backoff = new Backoff({ delay: 100, maxDelay: 1000 }, () => share, () => now);
-  assertEquals([1, 2, 3, 4, 5, 6].map(() => backoff.next()), [100, 200, 400, 800, 1000, 1000]);
-  assertEquals(backoff.attempt, 6);
-  share = 0.25;
-  assertEquals(backoff.next(), 250);
-  share = 0;
-  assertEquals(backoff.next(), 0);
-  now = 1e9;
-  assertEquals([backoff.next(), backoff.left], [0, Infinity]);
-  const usual = new Backoff({}, () => 1);
-  const waits = Array.from({ length: 20 }, () => usual.next());
-  assertEquals([waits[0], waits[1], waits[19]], [100, 200, 5000]);
-});
-
-test("backoff: attempts and time have an end", () => {
-  const few = new Backoff({ attempts: 2, delay: 10 }, () => 1);
-  assertEquals([few.next(), few.next(), few.next(), few.next()], [10, 20, undefined, undefined]);
-  let now = 1000;
-  const short = new Backoff({ totalTime: 50, delay: 40 }, () => 1, () => now);
-  assertEquals([short.next(), short.left], [40, 50]);
-  now = 1030;
-  assertEquals([short.next(), short.left], [20, 20]); // no longer than there is time
-  now = 1050;
-  assertEquals([short.next(), short.left], [undefined, 0]);
-  for (const options of [{ attempts: NaN }, { totalTime: -1 }, { delay: -1 }, { maxDelay: NaN }]) {
-    assertThrows(() => new Backoff(options), RangeError);
-  }
-});
-
-test("backoff: a thousand clients whose broker comes back do not knock at once", () => {
-  const waits = Array.from({ length: 1000 }, () => new Backoff({ delay: 1000 }).next()!).sort((a, b) => a - b);
-  assertLess(waits[99]!, 250);
-  assertGreater(waits[900]!, 750);
-});
 
 clientTest("the attempts of reconnecting have an end, and closed says why", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1, maxDelay: 1, attempts: 3 } });
