@@ -1,4 +1,4 @@
-/** What a client meets on a bad day: a broker that comes back as another, or not at all, or all the time. */
+/** Reconnecting in realistic scenarios: a broker that returns changed, not at all, or only to drop the connection. */
 import { assert, assertEquals, assertGreater, assertInstanceOf, assertLess, assertMatch, assertRejects } from "#assert";
 import { test } from "#test";
 import process from "node:process";
@@ -20,7 +20,7 @@ import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts
 const HASTY = { reconnect: { delay: 1, maxDelay: 20 } };
 
 clientTest(
-  "a broker that comes back with another version and another heart-beat is spoken to as it asks",
+  "a broker that returns with another version and heart-beat gets frames of that version",
   async (rig) => {
     const offer = { heartbeat: { send: 60_000, receive: 60_000 } };
     const { stomp, peer, server } = await rig.pair({ ...HASTY, ...offer }, "1.2", "heart-beat:60000,60000\n");
@@ -50,7 +50,7 @@ clientTest(
   },
 );
 
-clientTest("a broker that comes back without a queue ends its subscription, and nothing else", async (rig) => {
+clientTest("a broker that returns without a queue ends its subscription, and nothing else", async (rig) => {
   const { stomp, peer, server } = await rig.pair(HASTY);
   const gone = await subscribed(stomp, peer, "/queue/gone");
   const kept = await subscribed(stomp, peer, "/queue/kept");
@@ -65,7 +65,7 @@ clientTest("a broker that comes back without a queue ends its subscription, and 
   assertEquals((await kept.take())?.text(), "still here");
 });
 
-test("a password that was changed ends the client, unless the client asks for it", async () => {
+test("a changed password ends a client with a fixed one, and not one with `credentials()`", async () => {
   const old = await Broker.listen({ login: "user", passcode: "old" });
   const { port, url } = old;
   let password = "old";
@@ -90,7 +90,7 @@ test("a password that was changed ends the client, unless the client asks for it
 });
 
 for (const [what, fault] of [["at once", { refuse: true }], ["after CONNECTED", {}]] as const) {
-  test(`a broker that accepts and drops ${what} slows the attempts down, and costs no time`, async () => {
+  test(`a broker that drops ${what} gets longer and longer waits, and costs little CPU time`, async () => {
     await using broker = await Broker.listen();
     await using proxy = await FaultProxy.listen({ port: broker.port });
     const clock = new FakeClock();
@@ -106,7 +106,7 @@ for (const [what, fault] of [["at once", { refuse: true }], ["after CONNECTED", 
       if (status.type !== "reconnecting") continue;
       bounds.push(100 * 2 ** (status.attempt - 1));
       assert(status.delay <= bounds.at(-1)!);
-      assertEquals(status.attempt, bounds.length, "it begins anew");
+      assertEquals(status.attempt, bounds.length, "attempts start again");
       if (clock.now() + status.delay > 2000) break;
       clock.pass(status.delay);
     }
@@ -138,7 +138,7 @@ test({
 });
 
 test({
-  name: "a name that stops resolving is tried again with the others",
+  name: "a host name that stops resolving is tried again with the others of a list",
   timeout: 60_000,
   fn: async () => {
     const first = await Broker.listen();
@@ -160,7 +160,7 @@ test({
 });
 
 test({
-  name: "a name that does not resolve ends the client when its attempts are used up",
+  name: "a host name that does not resolve ends `connect()` after `attempts`",
   timeout: 60_000,
   fn: async () => {
     const options = { connectTimeout: 2000, reconnect: { firstConnect: true, attempts: 2, delay: 1 } };
@@ -172,7 +172,7 @@ test({
   },
 });
 
-clientTest("a full outbox makes senders wait, or says so", async (rig) => {
+clientTest("`send()` beyond `outbox` waits, or rejects with `wait: false`", async (rig) => {
   const { stomp, peer } = await rig.pair({ ...HASTY, outbox: { messages: 2, bytes: 100 } });
   const watcher = new Watcher(stomp);
   const order: string[] = [];
@@ -199,7 +199,7 @@ clientTest("a full outbox makes senders wait, or says so", async (rig) => {
   await large;
 });
 
-clientTest("an outbox that is full while there is no connection is sent in order when there is", async (rig) => {
+clientTest("`send()` beyond `outbox` without a connection is sent in order on the next one", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ ...HASTY, outbox: { messages: 2 } });
   const lost = new Watcher(stomp);
   await peer.finish();
@@ -211,7 +211,7 @@ clientTest("an outbox that is full while there is no connection is sent in order
   await Promise.all(all);
 });
 
-test("clients whose broker returns at once come back one after the other, and all of them", async () => {
+test("a hundred clients reconnect at different times, and all of them", async () => {
   const first = await Broker.listen();
   const { port, url } = first;
   const clock = new FakeClock();
