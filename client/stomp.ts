@@ -189,7 +189,8 @@ export class Stomp implements AsyncDisposable {
    * import { Stomp } from "@x/stompy";
    *
    * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
-   * globalThis.addEventListener("online", () => stomp.reconnect());
+   * stomp.reconnect();
+   * await stomp.send("/queue/orders", "over the new connection");
    * ```
    */
   reconnect(): void {
