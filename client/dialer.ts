@@ -52,17 +52,17 @@ export function addressesOf(
   port: number | undefined,
 ): ParsedAddresses {
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
-    throw new TypeError(`Cannot use port ${port}: it is a whole number from 1 to 65535`);
+    throw new TypeError(`Cannot use port ${port}: a port is a whole number from 1 to 65535`);
   }
   if (typeof target !== "string" || IS_URL.test(target)) {
     if (port === undefined) return parseUrls(target);
     throw new TypeError(
-      `Cannot use port ${port}: the broker's URL has its port behind the host, as in stomp://host:port`,
+      `Cannot use port ${port}: a URL includes its port, as in stomp://host:port`,
     );
   }
   const both = HOST_AND_PORT.exec(target.trim())?.groups;
   if (both !== undefined && port !== undefined) {
-    throw new TypeError(`Cannot use port ${port}: the host has a port behind it already`);
+    throw new TypeError(`Cannot use port ${port}: the host includes a port already`);
   }
   // Never quoted in an error: without its scheme, as in user:password@host, it contains a password.
   if (/[@/]/.test(target)) return parseUrls(target);
@@ -183,7 +183,7 @@ export class Dialer {
     } catch (cause) {
       if (wait.signal?.aborted) throw cause;
       // A `ConnectionError`, so that it is tried again: whatever issues the tokens may be down together with the broker.
-      const message = `Cannot connect to ${addressText(address)}: there were no credentials: ${messageOf(cause)}`;
+      const message = `Cannot connect to ${addressText(address)}: credentials() failed: ${messageOf(cause)}`;
       throw new (cause instanceof TimeoutError ? ConnectionTimeoutError : ConnectionError)(message, { cause });
     }
   }
@@ -191,17 +191,21 @@ export class Dialer {
 
 function checkConnect(versions: StompOptions["versions"], headers: FrameHeaders): void {
   for (const version of versions ?? []) assertVersion(version);
-  if (versions?.length === 0) throw new TypeError("Cannot connect: the list of versions to offer is empty");
+  if (versions?.length === 0) throw new TypeError("Cannot connect: versions is empty, and has to name at least one");
   // "receipt" in the 1.2 text: any frame except CONNECT may have one.
   if ("receipt" in headers) {
-    throw new TypeError("Cannot connect: CONNECT takes no receipt, its answer is one");
+    throw new TypeError(
+      "Cannot connect: headers has a receipt, and CONNECT must not have one; CONNECTED is its answer",
+    );
   }
 }
 
-function checkTolerance({ factor = 1, floor = 0, probe = 0 }: HeartbeatTolerance = {}): void {
-  if (!(factor >= 1)) throw new RangeError(`Cannot tolerate heart-beats by a factor of ${factor}: 1 is the least`);
-  if (!(floor >= 0)) throw new RangeError(`Cannot tolerate heart-beats by a floor of ${floor} ms: 0 is the least`);
-  if (!(probe >= 0)) throw new RangeError(`Cannot wait ${probe} ms for the answer to a probe: 0 is the least`);
+function checkTolerance({ factor = 1, floor, probe }: HeartbeatTolerance = {}): void {
+  if (!(factor >= 1)) {
+    throw new RangeError(`Cannot connect: heartbeatTolerance.factor is ${factor}, and has to be a number of 1 or more`);
+  }
+  checkTime("connect", "heartbeatTolerance.floor", floor);
+  checkTime("connect", "heartbeatTolerance.probe", probe);
 }
 
 function messageOf(error: unknown): string {

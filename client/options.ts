@@ -374,7 +374,9 @@ export function readHeartbeat(option: StompOptions["heartbeat"], overWebSocket =
     : { send: option ?? (overWebSocket ? 0 : 10_000), receive: option ?? 10_000 };
   for (const interval of [offer.send, offer.receive]) {
     if (!Number.isSafeInteger(interval) || interval < 0) {
-      throw new RangeError(`Cannot use a heart-beat of ${interval}: it is a whole number of milliseconds, or false`);
+      throw new RangeError(
+        `Cannot connect: heartbeat is ${interval}, and has to be a whole number of milliseconds, or false`,
+      );
     }
   }
   return offer;

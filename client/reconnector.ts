@@ -180,7 +180,7 @@ export class Reconnector {
   reconnect(): void {
     this.check("reconnect");
     this.#skipsNextWait = this.#session !== undefined;
-    this.#session?.close(new ConnectionError("Connection given up: reconnect was asked for"));
+    this.#session?.close(new ConnectionError("Connection dropped: reconnect() was called"));
     this.#endWait?.();
   }
 

@@ -192,7 +192,7 @@ export class Simple implements AsyncDisposable {
     const { block = true, callback, ...wait } = options;
     const read: ReadOptions = { ...wait, nb: !block };
     const message = await this.stomp.receiveFrame(callback, read);
-    if (message === undefined) throw new Empty("Cannot get a message: none is waiting");
+    if (message === undefined) throw new Empty("Cannot get a message: none is queued");
     return message;
   }
 

@@ -130,7 +130,7 @@ export class StompyApi {
     }
     const ready = session.send(sent);
     if (ended) subscriptions.dismiss(ended);
-    await within(Promise.resolve(ready), left(), `room to send ${frame.command}`);
+    await within(Promise.resolve(ready), left(), `the connection to take ${frame.command}`);
     return undefined;
   }
 

@@ -82,7 +82,7 @@ clientTest(
 
 clientTest("get(block, callback), get_nowait(), Empty", async (rig) => {
   const client = await connected(rig);
-  await assertRejects(() => client.get({ block: false }), Empty, "Cannot get a message: none is waiting");
+  await assertRejects(() => client.get({ block: false }), Empty, "Cannot get a message: none is queued");
   await assertRejects(() => client.getNowait(), Simple.Empty);
   await client.subscribe("/queue/a");
   await assertRejects(() => client.getNowait(), Empty);
