@@ -1,14 +1,23 @@
 /**
- * The command line: `demo` runs the main job, `broker` the embedded broker.
+ * The command line: `demo` sends and receives messages and checks them, `broker` runs the embedded broker.
  *
  * ```sh
  * deno run --allow-net jsr:@x/stompy/cli demo --url stomp://guest:guest@localhost:61613
  * deno run --allow-net jsr:@x/stompy/cli broker --port 61613
  * ```
  *
- * What goes wrong is told in one line on standard error, without passwords. Exit codes: 0 when all went well, 1 when it
- * did not, 2 for a mistake on the command line, 130 when `demo` was interrupted before its end, 141 when nobody reads the
- * output any more. Ctrl-C and SIGTERM end a command in order; a second one ends it at once.
+ * Errors are one line on standard error, without passwords. Exit codes: 0 for success, 1 for a failure, 2 for a mistake
+ * on the command line, 130 if `demo` was interrupted before its end, 141 if the reader of the output has closed it.
+ * Ctrl-C and SIGTERM end a command in order; a second one ends it at once.
+ *
+ * @example The demo from a program
+ * ```ts
+ * import { main } from "@x/stompy/cli";
+ *
+ * const args = ["demo", "--url", "stomp://guest:guest@localhost:61613", "--count", "100"];
+ * const code = await main(args, { print: console.log, printError: console.error });
+ * console.log(code); // 0
+ * ```
  *
  * @module
  */

@@ -1,7 +1,8 @@
 /**
- * Bytes to frames and back, without a client: `FrameDecoder` is pushed chunks of any size, and `FrameDecoderStream` and
- * `FrameEncoderStream` are transform streams.
+ * The codec without a client: `FrameDecoder` turns chunks of any size into frames, and `FrameDecoderStream` and
+ * `FrameEncoderStream` do it as transform streams.
  *
+ * @example Chunks to frames
  * ```ts
  * import { FrameDecoder } from "@x/stompy/decoder";
  *

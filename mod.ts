@@ -1,6 +1,7 @@
 /**
  * A STOMP 1.0, 1.1 and 1.2 client for Deno, Bun, Node and browsers.
  *
+ * @example Send, receive and acknowledge
  * ```ts
  * import { Stomp } from "@x/stompy";
  *
@@ -14,11 +15,43 @@
  * }
  * ```
  *
+ * @example Handle each message in a worker
+ * ```ts
+ * import { Stomp } from "@x/stompy";
+ *
+ * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+ * const stop = new AbortController();
+ * await stomp.send("/queue/jobs", "a job");
+ * await stomp.consume("/queue/jobs", (message) => {
+ *   console.log(message.text()); // a job
+ *   stop.abort(); // `consume` acknowledges this message and then resolves
+ * }, { concurrency: 4, signal: stop.signal });
+ * ```
+ *
  * @module
  */
 export type { ReadOptions, WaitOptions } from "./base/timers.ts";
-export * from "./base/errors.ts";
-export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/fifo.ts";
+export {
+  AcknowledgeError,
+  BrokerErrorResponse,
+  ConnectionError,
+  ConnectionTimeoutError,
+  Empty,
+  type ErrorFrame,
+  HandshakeRefusedError,
+  NotConnectedError,
+  OutboxFullError,
+  RequestError,
+  StaleMessageError,
+  StompError,
+  type StompErrorOptions,
+  SubscriptionError,
+  TimeoutError,
+  TransactionError,
+  UnknownBrokerResponseError,
+  UnsupportedByBrokerError,
+} from "./base/errors.ts";
+export { Fifo } from "./base/fifo.ts";
 export type { ReconnectOptions } from "./base/backoff.ts";
 export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/worker.ts";
 export { type AcknowledgeOptions, type Acknowledger, Message } from "./client/message.ts";
@@ -54,16 +87,23 @@ export type {
   TransactionEndOptions,
   TransactionSendOptions,
 } from "./client/transaction.ts";
-export type { SocketOf } from "./codec/frame_verbs.ts";
+export {
+  type ConnectFrameOptions,
+  type FrameSource,
+  type FrameVerbs,
+  IntermediateMessageQueue,
+  type QueuedFrame,
+  type SocketOf,
+} from "./codec/frame_verbs.ts";
 export { FrameDecoder, type FrameDecoderOptions, FrameDecoderStream, FrameEncoderStream } from "./codec/decoder.ts";
 export type { FrameHeadersInit, FrameParts, HeaderValue } from "./codec/encoder.ts";
-export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
-export type { FrameHeaders, Version } from "./codec/headers.ts";
+export { type BuildFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
+export type { FrameHeaders } from "./codec/headers.ts";
+export type { AckMode, Version } from "./codec/protocol.ts";
 export type { DecoderLimits } from "./codec/limits.ts";
 export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.ts";
 export type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "./dialects/dialect.ts";
-export type { AckMode } from "./session/acknowledgement.ts";
 export type { MessageSink } from "./session/dispatcher.ts";
 export type { ByteSink, DirectIo } from "./transport/socket_transport.ts";
-export type { OpenTransportOptions } from "./transport/connect.ts";
+export type { OpenTransportOptions } from "./transport/open.ts";
 export type { TlsOptions, Transport } from "./transport/transport.ts";

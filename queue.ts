@@ -1,6 +1,7 @@
 /**
- * stompy's queue of frames that arrive while something else is awaited, and the FIFO below it.
+ * stompy's queue for frames that arrive while a program waits for another one, and the FIFO that it uses.
  *
+ * @example A frame that waits
  * ```ts
  * import { Frame } from "@x/stompy/frame";
  * import { IntermediateMessageQueue } from "@x/stompy/queue";
@@ -12,4 +13,5 @@
  *
  * @module
  */
-export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/fifo.ts";
+export { Fifo } from "./base/fifo.ts";
+export { type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./codec/frame_verbs.ts";

@@ -1,6 +1,7 @@
 /**
- * `Simple`, also called `Client`: stompy's client for programs that want no more than `put` and `get`.
+ * `Simple`, also named `Client`: stompy's client for programs that only need `put` and `get`.
  *
+ * @example Put and get
  * ```ts
  * import { Client } from "@x/stompy/simple";
  *

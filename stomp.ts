@@ -1,6 +1,7 @@
 /**
- * `Stomp`: the client, without stompy's `Simple` and without the codec's streams.
+ * `Stomp`: the client alone, without stompy's `Simple` and the decoder.
  *
+ * @example Send with a receipt
  * ```ts
  * import { Stomp } from "@x/stompy/stomp";
  *
@@ -12,8 +13,27 @@
  * @module
  */
 export type { ReadOptions, WaitOptions } from "./base/timers.ts";
-export * from "./base/errors.ts";
-export { Fifo, type FrameSource, IntermediateMessageQueue, type QueuedFrame } from "./base/fifo.ts";
+export {
+  AcknowledgeError,
+  BrokerErrorResponse,
+  ConnectionError,
+  ConnectionTimeoutError,
+  Empty,
+  type ErrorFrame,
+  HandshakeRefusedError,
+  NotConnectedError,
+  OutboxFullError,
+  RequestError,
+  StaleMessageError,
+  StompError,
+  type StompErrorOptions,
+  SubscriptionError,
+  TimeoutError,
+  TransactionError,
+  UnknownBrokerResponseError,
+  UnsupportedByBrokerError,
+} from "./base/errors.ts";
+export { Fifo } from "./base/fifo.ts";
 export type { ReconnectOptions } from "./base/backoff.ts";
 export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/worker.ts";
 export { type AcknowledgeOptions, type Acknowledger, Message } from "./client/message.ts";
@@ -40,14 +60,21 @@ export type {
   TransactionEndOptions,
   TransactionSendOptions,
 } from "./client/transaction.ts";
-export type { SocketOf } from "./codec/frame_verbs.ts";
+export {
+  type ConnectFrameOptions,
+  type FrameSource,
+  type FrameVerbs,
+  IntermediateMessageQueue,
+  type QueuedFrame,
+  type SocketOf,
+} from "./codec/frame_verbs.ts";
 export type { FrameHeadersInit, FrameParts, HeaderValue } from "./codec/encoder.ts";
-export { type BuildFrameOptions, type ConnectFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
-export type { FrameHeaders, Version } from "./codec/headers.ts";
+export { type BuildFrameOptions, Frame, type FrameSocket } from "./codec/frame.ts";
+export type { FrameHeaders } from "./codec/headers.ts";
+export type { AckMode, Version } from "./codec/protocol.ts";
 export type { DecoderLimits } from "./codec/limits.ts";
 export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.ts";
 export type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "./dialects/dialect.ts";
-export type { AckMode } from "./session/acknowledgement.ts";
 export type { MessageSink } from "./session/dispatcher.ts";
 export type { ByteSink, DirectIo } from "./transport/socket_transport.ts";
 export type { TlsOptions, Transport } from "./transport/transport.ts";

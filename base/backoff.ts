@@ -1,29 +1,50 @@
 /**
- * How long to wait between attempts to connect, and when to give up.
+ * How long to wait between attempts to connect, and how many to make.
  *
  * @module
  */
+import { checkLimit } from "./checks.ts";
 
 /** How a client reconnects. */
 export interface ReconnectOptions {
-  /** Attempts in a row before the client gives up, not counting the first one of `connect`. Default `Infinity`. */
+  /**
+   * Attempts in a row before the client gives up, not counting the first one of `connect`.
+   *
+   * @default Infinity
+   */
   attempts?: number | undefined;
-  /** Milliseconds without a connection before the client gives up. Default `Infinity`. */
+  /**
+   * Milliseconds without a connection before the client gives up.
+   *
+   * @default Infinity
+   */
   totalTime?: number | undefined;
-  /** Milliseconds that the wait before the second attempt is at most; it doubles with each further one. Default 100. */
+  /**
+   * Maximum milliseconds of the wait before the second attempt. The maximum doubles with each further attempt.
+   *
+   * @default 100
+   */
   delay?: number | undefined;
   /**
-   * Milliseconds that any wait is at most. Default 5,000, so that a send with the default timeout of 30 s lives through
-   * an outage of 20 s.
+   * Maximum milliseconds of any wait. With the default a send, whose default timeout is 30 s, survives an outage of 20 s.
+   *
+   * @default 5000
    */
   maxDelay?: number | undefined;
-  /** Whether the first connect is tried again, too, when it fails. Default `false`. */
+  /**
+   * Whether to retry the first connect, too, when it fails.
+   *
+   * @default false
+   */
   firstConnect?: boolean | undefined;
 }
 
+/** Doublings of the delay after which it no longer grows, so that it stays finite. */
+const MAX_DOUBLINGS = 30;
+
 /**
- * Exponential backoff with full jitter: each wait is a random share of its bound, so that a thousand clients whose
- * broker comes back do not all knock at once.
+ * Exponential backoff with full jitter: each wait is a random share of its maximum, so that a thousand clients whose broker
+ * comes back do not all connect at the same moment.
  */
 export class Backoff {
   readonly #attempts: number;
@@ -32,32 +53,30 @@ export class Backoff {
   readonly #maxDelay: number;
   readonly #random: () => number;
   readonly #now: () => number;
-  #begun: number;
+  #startedAt: number;
   #attempt = 0;
   #step = 0;
 
   /**
-   * Begins to count.
+   * Starts to count attempts and time.
    *
-   * @throws {RangeError} when a number is none, or negative.
+   * @throws {RangeError} when an option is not a number of 0 or more.
    */
   constructor(
     options: ReconnectOptions,
     random: () => number = Math.random,
     now: () => number = () => performance.now(),
   ) {
+    for (const name of ["attempts", "totalTime", "delay", "maxDelay"] as const) {
+      checkLimit("reconnect", `reconnect.${name}`, options[name], 0);
+    }
     this.#attempts = options.attempts ?? Infinity;
     this.#totalTime = options.totalTime ?? Infinity;
     this.#delay = options.delay ?? 100;
     this.#maxDelay = options.maxDelay ?? 5000;
     this.#random = random;
     this.#now = now;
-    this.#begun = now();
-    for (const name of ["attempts", "totalTime", "delay", "maxDelay"] as const) {
-      const number: unknown = options[name];
-      if (number === undefined || (typeof number === "number" && number >= 0)) continue;
-      throw new RangeError(`Cannot reconnect: reconnect.${name} is ${number}, and has to be a number of 0 or more`);
-    }
+    this.#startedAt = now();
   }
 
   /** The number of the attempt that `next` allowed last. */
@@ -67,22 +86,22 @@ export class Backoff {
 
   /** Milliseconds that attempts and the waits between them may still take. */
   get left(): number {
-    return Math.max(0, this.#totalTime - (this.#now() - this.#begun));
+    return Math.max(0, this.#totalTime - (this.#now() - this.#startedAt));
   }
 
-  /** Counts attempts and time from the beginning again, and waits as after that many attempts. */
+  /** Counts attempts and time from 0 again; the next wait is as long as after `step` attempts. */
   restart(step: number): void {
     this.#attempt = 0;
     this.#step = step;
-    this.#begun = this.#now();
+    this.#startedAt = this.#now();
   }
 
-  /** Milliseconds until the next attempt; `undefined` when there is to be none. */
+  /** Counts an attempt and returns the milliseconds to wait before it; `undefined` when there are no more. */
   next(): number | undefined {
     const { left } = this;
     if (this.#attempt >= this.#attempts || left === 0) return undefined;
-    const bound = Math.min(this.#maxDelay, this.#delay * 2 ** Math.min(this.#step++, 30));
+    const max = Math.min(this.#maxDelay, this.#delay * 2 ** Math.min(this.#step++, MAX_DOUBLINGS));
     this.#attempt++;
-    return Math.min(this.#random() * bound, left);
+    return Math.min(this.#random() * max, left);
   }
 }

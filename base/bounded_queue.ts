@@ -1,157 +1,167 @@
 /**
- * A bounded queue between a socket that delivers and a consumer that takes its time.
+ * A bounded queue between a socket and a slower consumer.
  *
  * @module
  */
 import { checkWait, onGiveUp, type ReadOptions } from "./timers.ts";
+import { checkLimit } from "./checks.ts";
 import { rejection, type StompError, traced } from "./errors.ts";
 import { Fifo } from "./fifo.ts";
 
-/** How much an inbox holds before it asks for a pause. */
+/** How much a queue holds before it is full. */
 export interface QueueLimits {
-  /** Items. Default 1,024. */
+  /**
+   * Items, 1 or more.
+   *
+   * @default 1024
+   */
   items?: number | undefined;
-  /** Bytes. Default 4,194,304 (4 MiB). */
+  /**
+   * Bytes, 1 or more.
+   *
+   * @default 4194304 (4 MiB)
+   */
   bytes?: number | undefined;
 }
 
-/** Knows how large items are. One meter can serve many inboxes, and then knows how much waits in all of them. */
+/** Measures items. One meter can serve many queues, and then knows the total of all. */
 export interface Meter<T> {
-  /** Counts the items of an inbox from now on. The number is the bytes at which that inbox is blocked. */
-  enter(inbox: Iterable<T>, bytes: number): void;
-  /** They do not any more; those that still wait are in it. */
-  leave(inbox: Iterable<T>): void;
-  /** An item is about to wait. Returns its bytes. */
+  /** Starts to count the items of a queue, which is blocked at this many bytes. */
+  enter(queue: Iterable<T>, bytes: number): void;
+  /** Stops to count the items of a queue, including those that it still holds. */
+  leave(queue: Iterable<T>): void;
+  /** Counts an item that is about to be queued. Returns its bytes. */
   add(item: T): number;
-  /** It waits no more. Returns the same number. */
+  /** Counts an item that has left its queue. Returns the same number as `add`. */
   remove(item: T): number;
 }
 
 /**
- * How full an inbox is: there is `room`; it is `full`, so that nobody should read on for its sake; or it holds so much
- * more than that, because others had to read on, that nobody should read on at all: it is `blocked`.
+ * How full a queue is. `room`: below its limits. `full`: reading should stop, as far as this queue is concerned.
+ * `blocked`: far above its limits, because reading went on for others, so that all reading should stop.
  */
 export type QueueFill = "room" | "full" | "blocked";
 
-/** An inbox is blocked at this many times the limits at which it is full. */
-const BLOCKED = 8;
+/** A queue is blocked at this many times its limits. */
+const BLOCKED_FACTOR = 8;
 
-/** And at this many bytes, if that is less: 64 MiB. */
-const BLOCKED_BYTES = 1 << 26;
+/** A queue is blocked at this many bytes (64 MiB), where the factor would allow more. */
+const MAX_BLOCKED_BYTES = 1 << 26;
 
-/** Somebody who waits for an item. */
+/** Waits for an item. */
 export interface QueueWaiter<T> {
-  /** Gets it; or `undefined` when there will be none. */
+  /** Gets the item; `undefined` when the queue has ended without an error. */
   onItem: (item: T | undefined) => void;
-  /** There will be none, because of that. */
+  /** Gets the error that the queue has ended with. */
   onError: (error: unknown) => void;
 }
 
 /**
- * Items wait here for takers, or takers for items. `onFill` is called when the limits are reached, when eight times as
- * much waits, and when there is room again. What arrives nevertheless is kept, so the limits are where to stop reading
- * and not where to lose things. There is room again when half was taken; blocked is over with the first item below that
- * limit, because whoever waits for an answer should wait no longer than necessary.
+ * A queue of items, or of waiters when there are no items. It reports when its limits are reached, when eight times as much
+ * is queued, and when it has room again. It keeps whatever is put in meanwhile: the limits say where to stop reading, and
+ * lose nothing. A full queue has room again when it is half empty. A blocked queue counts as full as soon as it is below
+ * eight times its limits, so that a call that awaits an answer is delayed no longer than necessary.
  */
 export class BoundedQueue<T> {
-  // What a message touches comes first: with thousands of inboxes that lets one load from memory do.
-  #taker: QueueWaiter<T> | undefined; // who waits: mostly one, or nobody
-  #takers: Fifo<QueueWaiter<T>> | undefined; // the others behind
-  #items: Fifo<T> | undefined; // since one had to wait
+  // The fields that each message uses come first: with thousands of queues they then share one load from memory.
+  #waiter: QueueWaiter<T> | undefined; // usually there is one or none
+  #waiters: Fifo<QueueWaiter<T>> | undefined; // behind the first
+  #items: Fifo<T> | undefined; // created for the first item that has no waiter
   #ended = false;
   #error: StompError | undefined;
   #bytes = 0;
   #fill: QueueFill = "room";
-  #told: QueueFill = "room"; // the most that was told since there was room
+  #reported: QueueFill = "room"; // the last fill for which `onFill` got an item, since there was room
   readonly #meter: Meter<T>;
-  readonly #onFill: (fill: QueueFill, news: T | undefined) => void;
+  readonly #onFill: (fill: QueueFill, item: T | undefined) => void;
   readonly #maxItems: number;
   readonly #maxBytes: number;
   #onEmpty: (() => void)[] | undefined;
 
   /**
-   * Creates an inbox. `onFill` also gets the last item when the inbox was not that full since there was room.
+   * Creates an empty queue.
    *
-   * @throws {RangeError} when a limit leaves no room at all.
+   * @param onFill Called when the fill changes. Gets the last item when the queue reaches this fill for the first time
+   * since it had room.
+   * @throws {RangeError} when a limit is below 1.
    */
-  constructor(meter: Meter<T>, onFill: (fill: QueueFill, news: T | undefined) => void, limits: QueueLimits = {}) {
+  constructor(meter: Meter<T>, onFill: (fill: QueueFill, item: T | undefined) => void, limits: QueueLimits = {}) {
+    checkLimit("queue", "items", limits.items);
+    checkLimit("queue", "bytes", limits.bytes);
     this.#meter = meter;
     this.#onFill = onFill;
     this.#maxItems = limits.items ?? 1024;
     this.#maxBytes = limits.bytes ?? 1 << 22;
-    for (const limit of [this.#maxItems, this.#maxBytes]) {
-      if (!(limit >= 1)) throw new RangeError(`Cannot queue up to ${limit}: a limit is a number of 1 or more`);
-    }
   }
 
-  /** Items that wait. */
+  /** Queued items. */
   get length(): number {
     return this.#items?.length ?? 0;
   }
 
-  /** Bytes that wait. */
+  /** Bytes of the queued items. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** How full it is. */
+  /** How full the queue is. */
   get fill(): QueueFill {
     return this.#fill;
   }
 
-  /** Whether somebody waits for an item. */
+  /** Whether an item is awaited. */
   get awaited(): boolean {
-    return this.#taker !== undefined;
+    return this.#waiter !== undefined;
   }
 
-  /** Whether nothing more will come. */
+  /** Whether the queue takes no more items. */
   get ended(): boolean {
     return this.#ended;
   }
 
-  /** Adds an item. After the end it is dropped. */
+  /** Adds an item, or drops it when the queue has ended. */
   put(item: T): void {
     if (this.#ended) return;
-    const taker = this.#taker;
-    if (taker !== undefined) {
-      this.#taker = this.#takers?.shift();
-      taker.onItem(item);
+    const waiter = this.#waiter;
+    if (waiter !== undefined) {
+      this.#waiter = this.#waiters?.shift();
+      waiter.onItem(item);
       return;
     }
-    const items = this.#items ??= this.#begin();
+    const items = this.#items ??= this.#createItems();
     const bytes = this.#meter.add(item);
     this.#bytes += bytes;
     items.push(item);
-    if (items.length >= this.#maxItems || this.#bytes >= this.#maxBytes) this.#onMore(item);
+    if (items.length >= this.#maxItems || this.#bytes >= this.#maxBytes) this.#updateAfterPut(item);
   }
 
-  /** Takes the next item if there is one. */
+  /** Takes the next item; `undefined` when there is none. */
   takeNow(): T | undefined {
     const item = this.#items?.shift();
     if (item === undefined) return undefined;
     this.#remove(item);
-    this.#onLess();
+    this.#updateAfterTake();
     return item;
   }
 
-  /** Resolves when nothing waits any more. */
+  /** Resolves when the queue is empty. */
   whenEmpty(): Promise<void> {
     if (this.length === 0) return Promise.resolve();
     return new Promise((resolve) => (this.#onEmpty ??= []).push(resolve));
   }
 
-  /** Has a taker wait for the next item, where none is there now: what costs the least while many wait. */
-  wait(taker: QueueWaiter<T>): void {
-    if (this.#error) taker.onError(this.#error);
-    else if (this.#ended) taker.onItem(undefined);
-    else this.#queueUp(taker);
+  /** Waits for the next item, when the queue is empty. The cheapest way while thousands wait. */
+  wait(waiter: QueueWaiter<T>): void {
+    if (this.#error) waiter.onError(this.#error);
+    else if (this.#ended) waiter.onItem(undefined);
+    else this.#addWaiter(waiter);
   }
 
   /**
-   * Takes the next item, or waits for one. What was there before the end can still be taken.
+   * Takes the next item, or waits for one. Items that were queued before the end can still be taken.
    *
-   * @param onTaken told of the item in the moment that it leaves the inbox, before the promise can tell anybody.
-   * @returns `undefined` with `nb` when nothing is there, and after an end without an error.
+   * @param onTaken Gets the item when it leaves the queue, before the promise resolves.
+   * @returns `undefined` with `nb` when the queue is empty, and after an end without an error.
    * @throws the error of the end, the signal's reason, or a `TimeoutError`.
    */
   take(options: ReadOptions, what: string, onTaken?: (item: T) => void): Promise<T | undefined> {
@@ -173,19 +183,19 @@ export class BoundedQueue<T> {
           if (item !== undefined) onTaken?.(item);
           resolve(item);
         };
-        const taker: QueueWaiter<T> = { onItem: taken, onError: reject };
-        this.#queueUp(taker);
+        const waiter: QueueWaiter<T> = { onItem: taken, onError: reject };
+        this.#addWaiter(waiter);
         if (options.signal === undefined && options.timeout === undefined) return;
         const stop = onGiveUp(options, what, (error) => {
-          if (this.#taker === taker) this.#taker = this.#takers?.shift();
-          else this.#takers?.remove(taker);
+          if (this.#waiter === waiter) this.#waiter = this.#waiters?.shift();
+          else this.#waiters?.remove(waiter);
           reject(error);
         });
-        taker.onItem = (item) => {
+        waiter.onItem = (item) => {
           stop();
           taken(item);
         };
-        taker.onError = (error) => {
+        waiter.onError = (error) => {
           stop();
           reject(error);
         };
@@ -194,8 +204,8 @@ export class BoundedQueue<T> {
   }
 
   /**
-   * Says that nothing more will come: what waits can still be taken, and no longer counts. Who waits is told: with the
-   * error, or with `undefined`. The first end counts.
+   * Ends the queue: waiters get the error, or `undefined`. Queued items can still be taken, and no longer count. Calls
+   * after the first do nothing.
    */
   end(error?: StompError): void {
     if (this.#ended) return;
@@ -203,15 +213,15 @@ export class BoundedQueue<T> {
     this.#error = error;
     if (this.#items !== undefined) this.#meter.leave(this.#items);
     this.#bytes = 0;
-    this.#set("room");
-    for (let taker = this.#taker; taker; taker = this.#takers?.shift()) {
-      if (error) taker.onError(error);
-      else taker.onItem(undefined);
+    this.#setFill("room");
+    for (let waiter = this.#waiter; waiter; waiter = this.#waiters?.shift()) {
+      if (error) waiter.onError(error);
+      else waiter.onItem(undefined);
     }
-    this.#taker = undefined;
+    this.#waiter = undefined;
   }
 
-  /** Drops the items that are of no use any more. */
+  /** Drops the queued items for which `unwanted` returns true. */
   drop(unwanted: (item: T) => boolean): void {
     const all = this.#items;
     if (all === undefined) return;
@@ -220,56 +230,56 @@ export class BoundedQueue<T> {
     const dropped: T[] = [];
     for (const item of items) (unwanted(item) ? dropped : all).push(item);
     for (const item of dropped) this.#remove(item);
-    this.#onLess();
+    this.#updateAfterTake();
   }
 
-  #begin(): Fifo<T> {
+  #createItems(): Fifo<T> {
     const items = new Fifo<T>();
     this.#meter.enter(items, this.#blockedBytes);
     return items;
   }
 
-  /** The meter may find that there is room again, and then more items come before it returns. */
+  /** Counts an item out. The meter may start reading again, so that more items arrive before this returns. */
   #remove(item: T): void {
     if (this.#ended) return;
     const bytes = this.#meter.remove(item);
-    this.#bytes -= bytes;
+    this.#bytes -= bytes; // not in one expression, which would read the old value first
   }
 
   get #blockedBytes(): number {
-    return Math.max(this.#maxBytes, Math.min(this.#maxBytes * BLOCKED, BLOCKED_BYTES));
+    return Math.max(this.#maxBytes, Math.min(this.#maxBytes * BLOCKED_FACTOR, MAX_BLOCKED_BYTES));
   }
 
   get #isBlocked(): boolean {
-    return this.length >= this.#maxItems * BLOCKED || this.#bytes >= this.#blockedBytes;
+    return this.length >= this.#maxItems * BLOCKED_FACTOR || this.#bytes >= this.#blockedBytes;
   }
 
-  #queueUp(taker: QueueWaiter<T>): void {
-    if (this.#taker === undefined) this.#taker = taker;
-    else (this.#takers ??= new Fifo()).push(taker);
+  #addWaiter(waiter: QueueWaiter<T>): void {
+    if (this.#waiter === undefined) this.#waiter = waiter;
+    else (this.#waiters ??= new Fifo()).push(waiter);
   }
 
-  #onMore(item: T): void {
+  #updateAfterPut(item: T): void {
     if (this.#fill === "blocked") return;
-    if (this.#isBlocked) this.#set("blocked", item);
-    else if (this.#fill === "room") this.#set("full", item);
+    if (this.#isBlocked) this.#setFill("blocked", item);
+    else if (this.#fill === "room") this.#setFill("full", item);
   }
 
-  #onLess(): void {
+  #updateAfterTake(): void {
     const { length } = this;
     if (length === 0 && this.#onEmpty !== undefined) {
       for (const resolve of this.#onEmpty.splice(0)) resolve();
     }
     if (this.#fill === "room") return;
-    if (length * 2 <= this.#maxItems && this.#bytes * 2 <= this.#maxBytes) this.#set("room");
-    else if (this.#fill === "blocked" && !this.#isBlocked) this.#set("full");
+    if (length * 2 <= this.#maxItems && this.#bytes * 2 <= this.#maxBytes) this.#setFill("room");
+    else if (this.#fill === "blocked" && !this.#isBlocked) this.#setFill("full");
   }
 
-  #set(fill: QueueFill, item?: T): void {
+  #setFill(fill: QueueFill, item?: T): void {
     if (fill === this.#fill) return;
     this.#fill = fill;
-    const isNews = item !== undefined && this.#told !== fill;
-    if (isNews || fill === "room") this.#told = fill;
-    this.#onFill(fill, isNews ? item : undefined);
+    const isFirst = item !== undefined && this.#reported !== fill;
+    if (isFirst || fill === "room") this.#reported = fill;
+    this.#onFill(fill, isFirst ? item : undefined);
   }
 }

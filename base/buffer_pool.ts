@@ -1,16 +1,13 @@
 /**
- * Memory that is used again.
+ * Memory that is reused.
  *
  * @module
  */
 
-/**
- * Buffers that no one uses at the moment. The process keeps the last `maxBuffers` of them, and drops older ones; a
- * thousand idle connections hold none.
- */
+/** Keeps the last `maxBuffers` unused buffers of the process for reuse, so that a thousand idle connections hold none. */
 export class BufferPool {
   readonly #maxBuffers: number;
-  readonly #free: Uint8Array<ArrayBuffer>[] = []; // the one that was given back last is at the end
+  readonly #free: Uint8Array<ArrayBuffer>[] = []; // the last one that was given back is at the end
 
   /** Creates an empty pool. */
   constructor(maxBuffers: number) {
@@ -18,19 +15,20 @@ export class BufferPool {
   }
 
   /**
-   * Takes the buffer that was given back last, of those that have `minBytes` to `maxBytes` bytes. Its contents are
-   * whatever they were.
+   * Takes the last buffer that was given back, of those with `minBytes` to `maxBytes` bytes. Its contents are undefined.
    *
    * @returns `undefined` when there is none.
    */
   take(minBytes: number = 0, maxBytes: number = Infinity): Uint8Array<ArrayBuffer> | undefined {
     const free = this.#free;
-    const at = free.findLastIndex(({ length }) => length >= minBytes && length <= maxBytes);
-    if (at === free.length - 1) return free.pop();
-    return at < 0 ? undefined : free.splice(at, 1)[0];
+    for (let i = free.length - 1; i >= 0; i--) {
+      const { length } = free[i]!;
+      if (length >= minBytes && length <= maxBytes) return i === free.length - 1 ? free.pop() : free.splice(i, 1)[0];
+    }
+    return undefined;
   }
 
-  /** Gives a buffer back. No one may use it, or a view on it, from then on. */
+  /** Gives a buffer back. Nothing may use it, or a view of it, from then on. */
   give(buffer: Uint8Array<ArrayBuffer>): void {
     if (buffer.length === 0) return;
     this.#free.push(buffer);

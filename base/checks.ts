@@ -1,110 +1,107 @@
 /**
- * Checks of what a caller gives: each fails at once, with an error that names the option, its value, and what is allowed.
+ * Checks of arguments. Each throws at once, with an error that names the option, its value, and what is allowed.
  *
  * @module
  */
 
-/** What an option may be, as its error says it. */
-interface Allowed {
-  readonly words: string;
-  readonly test: (value: number) => boolean;
+/** Which numbers an option allows. */
+interface NumberRule {
+  /** The rule in words, for the error message. */
+  readonly text: string;
+  readonly min: number;
+  readonly max?: number | undefined;
 }
 
-const TIME: Allowed = { words: "0 or more milliseconds, or Infinity", test: (value) => value >= 0 };
-const DELAY: Allowed = {
-  words: "0 or more milliseconds",
-  test: (value) => value >= 0 && value <= Number.MAX_SAFE_INTEGER,
-};
+const TIME: NumberRule = { text: "0 or more milliseconds, or Infinity", min: 0 };
+const DELAY: NumberRule = { text: "0 or more milliseconds", min: 0, max: Number.MAX_SAFE_INTEGER };
+const EXPIRY: NumberRule = { ...DELAY, text: `${DELAY.text}, or a Date in the future` };
 
 /**
- * Checks a whole number.
+ * Checks an option that is a whole number.
  *
- * @param what what cannot be done otherwise: "subscribe to /queue/a".
- * @throws {RangeError} when it is given, and no whole number from `least` to `most`.
+ * @param action What fails otherwise: "subscribe to /queue/a".
+ * @throws {RangeError} when it is set and is not a whole number from `min` to `max`.
  */
-export function checkWhole(what: string, name: string, value: unknown, least: number, most?: number): void {
+export function checkInteger(action: string, name: string, value: unknown, min: number, max?: number): void {
   if (value === undefined) return;
-  if (Number.isSafeInteger(value) && value as number >= least && (most === undefined || value as number <= most)) {
-    return;
-  }
-  const range = most === undefined ? `of ${least} or more` : `from ${least} to ${most}`;
-  throw refusal(what, name, value, `a whole number ${range}`);
+  if (Number.isSafeInteger(value) && value as number >= min && value as number <= (max ?? Infinity)) return;
+  const range = max === undefined ? `of ${min} or more` : `from ${min} to ${max}`;
+  throw rangeError(action, name, value, { text: `a whole number ${range}`, min, max });
 }
 
 /**
- * Checks a limit: a number of 1 or more, or `Infinity`.
+ * Checks an option that is a number or `Infinity`.
  *
- * @throws {RangeError} when it is given, and no such number.
+ * @throws {RangeError} when it is set and is not a number of `min` or more.
  */
-export function checkLimit(what: string, name: string, value: unknown): void {
-  check(what, name, value, { words: "a number of 1 or more, or Infinity", test: (value) => value >= 1 });
+export function checkLimit(action: string, name: string, value: unknown, min: number = 1): void {
+  if (value === undefined || (typeof value === "number" && value >= min)) return;
+  throw rangeError(action, name, value, { text: `a number of ${min} or more, or Infinity`, min });
 }
 
 /**
- * Checks milliseconds; `Infinity` is allowed.
+ * Checks an option in milliseconds that may be `Infinity`.
  *
- * @throws {RangeError} when they are given, and no such number.
+ * @throws {RangeError} when it is set and is not 0 or more.
  */
-export function checkTime(what: string, name: string, value: unknown): void {
-  check(what, name, value, TIME);
+export function checkTime(action: string, name: string, value: unknown): void {
+  checkNumber(action, name, value, TIME);
 }
 
 /**
- * Checks milliseconds that have to be a number that can be written down.
+ * Checks an option in milliseconds that must be finite, because it is written into a header.
  *
- * @throws {RangeError} when they are given, and no such number.
+ * @throws {RangeError} when it is set and is not a finite number of 0 or more.
  */
-export function checkDelay(what: string, name: string, value: unknown): void {
-  check(what, name, value, DELAY);
+export function checkDelay(action: string, name: string, value: unknown): void {
+  checkNumber(action, name, value, DELAY);
 }
 
 /**
- * Checks when something is over: milliseconds from now, or a moment.
+ * Checks when something expires: milliseconds from now, or a `Date`.
  *
- * @throws {RangeError} when it is given, and over already, or no time at all.
+ * @throws {RangeError} when it is set and is in the past, or is not a time.
  */
-export function checkExpiry(what: string, name: string, value: unknown): void {
-  if (!(value instanceof Date)) {
-    return check(what, name, value, { ...DELAY, words: `${DELAY.words}, or a Date to come` });
-  }
+export function checkExpiry(action: string, name: string, value: unknown): void {
+  if (!(value instanceof Date)) return checkNumber(action, name, value, EXPIRY);
   const ago = Date.now() - value.getTime();
-  if (Number.isNaN(ago)) throw refusal(what, name, "an invalid Date", "a Date to come", true);
   if (ago <= 0) return;
-  throw new RangeError(
-    `Cannot ${what}: ${name} is ${value.toISOString()}, ${ago} ms ago: the message has expired already`,
-  );
+  const state = Number.isNaN(ago)
+    ? "an invalid Date, but must be a Date in the future"
+    : `${value.toISOString()}, ${ago} ms ago: the message has expired already`;
+  throw new RangeError(`Cannot ${action}: ${name} is ${state}`);
 }
 
 /**
- * Checks the type of a value.
+ * Checks the type of an option.
  *
- * @param meant how the error says what is allowed, default "a string" and the like.
- * @throws {TypeError} when it is given, and of another type.
+ * @param expected What is allowed, for the error message. Default "a string" and the like.
+ * @throws {TypeError} when it is set and has another type.
  */
 export function checkType(
-  what: string,
+  action: string,
   name: string,
   value: unknown,
   type: "string" | "boolean" | "function" | "object",
-  meant: string = `a ${type}`,
+  expected: string = `a ${type}`,
 ): void {
   if (value === undefined || (typeof value === type && value !== null)) return;
-  throw new TypeError(`Cannot ${what}: ${name} is ${kindOf(value)}, and has to be ${meant}`);
+  throw new TypeError(`Cannot ${action}: ${name} is ${describeType(value)}, but must be ${expected}`);
 }
 
 /**
- * Checks a signal. Those of other realms, and of polyfills, will do.
+ * Checks a signal. Signals of other realms and of polyfills pass.
  *
- * @throws {TypeError} when it is given, and is none.
+ * @throws {TypeError} when it is set and is not an `AbortSignal`.
  */
 export function checkSignal(signal: unknown): void {
   if (signal === undefined || signal === null || isSignal(signal)) return;
   const hint = isSignal((signal as { signal?: unknown }).signal) ? ": pass its signal" : "";
-  throw new TypeError(`Cannot wait: signal is ${kindOf(signal)}, and has to be an AbortSignal${hint}`);
+  throw new TypeError(`Cannot wait: signal is ${describeType(signal)}, but must be an AbortSignal${hint}`);
 }
 
-/** What a value is, for errors: never what is in it, which may be a secret. */
-export function kindOf(value: unknown): string {
+/** Describes the type of a value for error messages, and never its contents, which may be a secret. */
+export function describeType(value: unknown): string {
   if (value === null) return "null";
   if (value === undefined) return "undefined";
   if (typeof value !== "object") return `of type ${typeof value}`;
@@ -112,18 +109,21 @@ export function kindOf(value: unknown): string {
   return `${/^[AEIOU]/i.test(name) ? "an" : "a"} ${name}`;
 }
 
-function check(what: string, name: string, value: unknown, { words, test }: Allowed): void {
-  if (value === undefined || (typeof value === "number" && test(value))) return;
-  throw refusal(what, name, value, words);
+function checkNumber(action: string, name: string, value: unknown, rule: NumberRule): void {
+  if (value === undefined) return;
+  if (typeof value === "number" && value >= rule.min && value <= (rule.max ?? Infinity)) return;
+  throw rangeError(action, name, value, rule);
 }
 
-function refusal(what: string, name: string, value: unknown, allowed: string, isShown = false): RangeError {
-  const shown = isShown || typeof value === "number"
-    ? value
-    : typeof value === "string"
-    ? JSON.stringify(value)
-    : kindOf(value);
-  return new RangeError(`Cannot ${what}: ${name} is ${shown}, and has to be ${allowed}`);
+function rangeError(action: string, name: string, value: unknown, { text, min, max }: NumberRule): RangeError {
+  const isNumber = typeof value === "number";
+  const shown = isNumber ? value : typeof value === "string" ? JSON.stringify(value) : describeType(value);
+  const expected = isNumber && value < min
+    ? `the minimum is ${min}`
+    : isNumber && max !== undefined && value > max
+    ? `the maximum is ${max}`
+    : `but must be ${text}`;
+  return new RangeError(`Cannot ${action}: ${name} is ${shown}, ${expected}`);
 }
 
 function isSignal(value: unknown): boolean {

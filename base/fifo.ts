@@ -1,41 +1,40 @@
 /**
- * Queues of frames: a FIFO that does not slow down as it grows, the same with bounds, and stompy's
- * {@linkcode IntermediateMessageQueue}.
+ * A first-in first-out queue that does not slow down as it grows.
  *
  * @module
  */
 
-/** Places of a queue that is short; a longer one gives places back when most of them are empty. */
-const SHORT = 512;
+/** A ring of at most this size never shrinks. A longer one shrinks when it is mostly empty. */
+const MIN_SHRINKING_SIZE = 512;
 
-/** This close to the head, an item is removed by moving those before it, which costs less than a map of places. */
-const NEAR = 64;
+/** This close to the head, an item is removed by moving the items before it, which is cheaper than an index. */
+const MAX_MOVED_ITEMS = 64;
 
-/** Stands where an item was taken out of the middle. */
-const HOLE = Symbol("hole");
+/** Marks the slot of an item that was removed from the middle. */
+const REMOVED = Symbol("removed");
 
-/** A first-in first-out queue. Adding and taking cost the same however long it is, unlike `Array.shift`. */
+/** A first-in first-out queue. Unlike `Array.shift`, taking an item costs the same however long the queue is. */
 export class Fifo<T> {
-  // A ring: its length is a power of two, or 0. It stays when all is taken, because most queues are short and busy.
-  #ring: (T | typeof HOLE | undefined)[] = [];
-  #head = 0; // never a hole
-  #span = 0; // places from the first item to the last, holes among them
-  #places: Places<T> | undefined; // since an item was taken out that was far from the head, until few are left
+  // A ring: its length is a power of two, or 0. It stays when the queue is empty, because most queues are short and busy.
+  #ring: (T | typeof REMOVED | undefined)[] = [];
+  #head = 0; // never a removed slot
+  #span = 0; // slots from the first item to the last, removed ones included
+  #index: SlotIndex<T> | undefined; // from the removal of an item far from the head until few items are left
 
-  /** How many items wait. */
+  /** The number of items. */
   get length(): number {
-    return this.#places === undefined ? this.#span : this.#span - this.#places.holes;
+    return this.#index === undefined ? this.#span : this.#span - this.#index.removed;
   }
 
   /** Adds an item at the end. */
   push(item: T): void {
     if (this.#span === this.#ring.length) this.#resize(Math.max(4, this.#ring.length * 2));
     this.#ring[(this.#head + this.#span) & (this.#ring.length - 1)] = item;
-    this.#places?.add(item, this.#span);
+    this.#index?.add(item, this.#span);
     this.#span++;
   }
 
-  /** The item that `shift` would take, left in place. */
+  /** Returns the first item without taking it; `undefined` when there is none. */
   peek(): T | undefined {
     return this.#span === 0 ? undefined : this.#ring[this.#head] as T;
   }
@@ -45,90 +44,90 @@ export class Fifo<T> {
     if (this.#span === 0) return undefined;
     const ring = this.#ring;
     const item = ring[this.#head] as T;
-    ring[this.#head] = undefined; // let go of it
+    ring[this.#head] = undefined; // so that the garbage collector can free the item
     this.#head = (this.#head + 1) & (ring.length - 1);
     this.#span--;
-    if (this.#places !== undefined) this.#shifted(this.#places, item);
-    if (ring.length > SHORT && this.#span * 8 <= ring.length) this.#resize(ring.length / 4);
+    if (this.#index !== undefined) this.#afterShift(this.#index, item);
+    if (ring.length > MIN_SHRINKING_SIZE && this.#span * 8 <= ring.length) this.#resize(ring.length / 4);
     return item;
   }
 
-  /** Takes one item out, wherever it is. However long the queue is, many such calls cost about as much each as `shift`. */
+  /** Removes an item, wherever it is. However long the queue is, many such calls cost about as much each as `shift`. */
   remove(item: T): void {
-    const places = this.#places ?? this.#removeNear(item);
-    if (places === undefined) return;
-    const place = places.take(item);
-    if (place === undefined) return;
+    const index = this.#index ?? this.#removeNearHead(item);
+    if (index === undefined) return;
+    const offset = index.take(item);
+    if (offset === undefined) return;
     const ring = this.#ring;
-    ring[(this.#head + place) & (ring.length - 1)] = HOLE;
-    places.holes++;
-    if (place === 0) this.#skipHoles(places);
-    this.#tidy(places);
+    ring[(this.#head + offset) & (ring.length - 1)] = REMOVED;
+    index.removed++;
+    if (offset === 0) this.#skipRemoved(index);
+    this.#compact(index);
   }
 
-  /** Takes all items out. */
+  /** Removes all items. */
   clear(): void {
     this.#ring = [];
     this.#head = this.#span = 0;
-    this.#places = undefined;
+    this.#index = undefined;
   }
 
-  /** The items in order, left in place. */
+  /** Iterates over the items in order, without taking them. */
   *[Symbol.iterator](): Iterator<T> {
     for (let i = 0; i < this.#span; i++) {
       const item = this.#ring[(this.#head + i) & (this.#ring.length - 1)];
-      if (item !== HOLE) yield item as T;
+      if (item !== REMOVED) yield item as T;
     }
   }
 
-  /** Takes an item out if it is near the head, or if no item is far from it; otherwise makes a map of places. */
-  #removeNear(item: T): Places<T> | undefined {
+  /** Removes an item that is near the head. Creates and returns an index when it may be farther away. */
+  #removeNearHead(item: T): SlotIndex<T> | undefined {
     const ring = this.#ring;
     const mask = ring.length - 1;
-    const end = Math.min(NEAR, this.#span);
-    let at = 0;
-    while (at < end && ring[(this.#head + at) & mask] !== item) at++;
-    if (at === this.#span) return undefined;
-    if (at === end) return this.#places = this.#findPlaces();
-    // Those before it move up by one, and the first place is free.
-    for (; at > 0; at--) ring[(this.#head + at) & mask] = ring[(this.#head + at - 1) & mask];
+    const end = Math.min(MAX_MOVED_ITEMS, this.#span);
+    let offset = 0;
+    while (offset < end && ring[(this.#head + offset) & mask] !== item) offset++;
+    if (offset === this.#span) return undefined;
+    if (offset === end) return this.#index = this.#createIndex();
+    // The items before it move up by one slot, which frees the first slot.
+    for (; offset > 0; offset--) ring[(this.#head + offset) & mask] = ring[(this.#head + offset - 1) & mask];
     this.shift();
     return undefined;
   }
 
-  #findPlaces(): Places<T> {
-    const places = new Places<T>();
-    for (let at = 0; at < this.#span; at++) {
-      places.add(this.#ring[(this.#head + at) & (this.#ring.length - 1)] as T, at);
+  #createIndex(): SlotIndex<T> {
+    const index = new SlotIndex<T>();
+    for (let offset = 0; offset < this.#span; offset++) {
+      index.add(this.#ring[(this.#head + offset) & (this.#ring.length - 1)] as T, offset);
     }
-    return places;
+    return index;
   }
 
-  /** Notes that the first place is gone, with its item. */
-  #shifted(places: Places<T>, item: T): void {
-    places.take(item);
-    places.shifted++;
-    this.#skipHoles(places);
-    this.#tidy(places);
+  /** Updates the index after the first slot and its item are gone. */
+  #afterShift(index: SlotIndex<T>, item: T): void {
+    index.take(item);
+    index.shifted++;
+    this.#skipRemoved(index);
+    this.#compact(index);
   }
 
-  #skipHoles(places: Places<T>): void {
+  #skipRemoved(index: SlotIndex<T>): void {
     const ring = this.#ring;
-    while (this.#span > 0 && ring[this.#head] === HOLE) {
+    while (this.#span > 0 && ring[this.#head] === REMOVED) {
       ring[this.#head] = undefined;
       this.#head = (this.#head + 1) & (ring.length - 1);
       this.#span--;
-      places.shifted++;
-      places.holes--;
+      index.shifted++;
+      index.removed--;
     }
   }
 
-  /** Closes the holes when they are more than the items, and does without places when few items are left. */
-  #tidy(places: Places<T>): void {
-    const left = this.#span - places.holes;
-    if (left > NEAR && places.holes <= left) return;
+  /** Closes the removed slots when they outnumber the items, and drops the index when few items are left. */
+  #compact(index: SlotIndex<T>): void {
+    const left = this.#span - index.removed;
+    if (left > MAX_MOVED_ITEMS && index.removed <= left) return;
     let size = Math.max(4, this.#ring.length);
-    while (size > SHORT && left * 4 <= size) size /= 2;
+    while (size > MIN_SHRINKING_SIZE && left * 4 <= size) size /= 2;
     this.#resize(size);
   }
 
@@ -136,82 +135,43 @@ export class Fifo<T> {
     const ring: (T | undefined)[] = [];
     for (let i = 0; i < this.#span; i++) {
       const item = this.#ring[(this.#head + i) & (this.#ring.length - 1)];
-      if (item !== HOLE) ring.push(item);
+      if (item !== REMOVED) ring.push(item);
     }
     this.#head = 0;
     this.#span = ring.length;
     while (ring.length < size) ring.push(undefined);
     this.#ring = ring;
-    if (this.#places !== undefined) this.#places = this.#span > NEAR ? this.#findPlaces() : undefined;
+    if (this.#index !== undefined) this.#index = this.#span > MAX_MOVED_ITEMS ? this.#createIndex() : undefined;
   }
 }
 
-/** Where each item of a queue is. */
-class Places<T> {
-  /** Places that were free at the head since this was made. */
+/** Finds the slot of each item of a queue. */
+class SlotIndex<T> {
+  /** Slots that were freed at the head since the index was created. */
   shifted = 0;
-  /** Places without an item. */
-  holes = 0;
-  // From the first place on when this was made; an item that is in the queue more than once has a queue of them.
-  readonly #byItem = new Map<T, number | Fifo<number>>();
+  /** Slots whose item was removed. */
+  removed = 0;
+  // Counted from the head when the index was created. An item that is in the queue more than once has a queue of slots.
+  readonly #slots = new Map<T, number | Fifo<number>>();
 
-  /** Notes the place of an item, counted from the head. */
-  add(item: T, place: number): void {
-    const number = this.shifted + place;
-    const known = this.#byItem.get(item);
-    if (known === undefined) return void this.#byItem.set(item, number);
-    if (typeof known === "object") return known.push(number);
-    const numbers = new Fifo<number>();
-    numbers.push(known);
-    numbers.push(number);
-    this.#byItem.set(item, numbers);
+  /** Adds the slot of an item, counted from the head. */
+  add(item: T, offset: number): void {
+    const slot = this.shifted + offset;
+    const known = this.#slots.get(item);
+    if (known === undefined) return void this.#slots.set(item, slot);
+    if (typeof known === "object") return known.push(slot);
+    const slots = new Fifo<number>();
+    slots.push(known);
+    slots.push(slot);
+    this.#slots.set(item, slots);
   }
 
-  /** Forgets the first place of an item, and returns it, counted from the head; `undefined` when it has none. */
+  /** Removes the first slot of an item, and returns it, counted from the head; `undefined` when there is none. */
   take(item: T): number | undefined {
-    const known = this.#byItem.get(item);
+    const known = this.#slots.get(item);
     if (known === undefined) return undefined;
-    const number = typeof known === "object" ? known.shift()! : known;
-    if (typeof known === "number" || known.length === 0) this.#byItem.delete(item);
-    return number - this.shifted;
-  }
-}
-
-/** What a queue needs to know of a frame. */
-export interface QueuedFrame {
-  /** The headers. */
-  readonly headers: Readonly<Record<string, string>>;
-}
-
-/** Something that can take the next frame off the socket, as `Frame` can. */
-export interface FrameSource<F> {
-  /** The next frame; with `nb`, `undefined` when none is waiting. */
-  parseFrame(options?: { nb?: boolean | undefined }): Promise<F | undefined>;
-}
-
-/**
- * stompy's queue for messages that arrive while something else is awaited, for example the receipt of a command.
- */
-export class IntermediateMessageQueue<F extends QueuedFrame = QueuedFrame> {
-  readonly #queue = new Fifo<F>();
-
-  /** How many frames wait. */
-  get length(): number {
-    return this.#queue.length;
-  }
-
-  /** Keeps a frame for later. A frame without a `destination` header is no message, and is not kept. */
-  put(frame: F): void {
-    if ("destination" in frame.headers) this.#queue.push(frame);
-  }
-
-  /**
-   * Takes the next frame; when none is kept, asks `frame` for the next one off its socket.
-   *
-   * @param frame what reads the socket
-   * @param options `nb`: do not wait, and give `undefined` when nothing is there. Default `false`.
-   */
-  async get<S extends F>(frame: FrameSource<S>, options: { nb?: boolean | undefined } = {}): Promise<F | undefined> {
-    return this.#queue.shift() ?? await frame.parseFrame(options);
+    const slot = typeof known === "object" ? known.shift()! : known;
+    if (typeof known === "number" || known.length === 0) this.#slots.delete(item);
+    return slot - this.shifted;
   }
 }

@@ -1,12 +1,12 @@
 /**
- * What `console.log` shows of an object, the same in all runtimes and without secrets.
+ * What `console.log` prints for an object: the same in all runtimes, and no secrets.
  *
  * @module
  */
 
 /**
- * Makes the instances of a class show themselves as `show` says, in Deno, Bun and Node. Fields that are private to a
- * class are hidden anyway; this is for public ones that hold too much or too secret things.
+ * Sets what `console.log` prints for the instances of a class, in Deno, Bun and Node. Private fields are never printed;
+ * this is for public ones that are large or secret.
  */
 export function setInspect<T extends object>(type: { prototype: T }, show: (instance: T) => unknown): void {
   define(type.prototype, "nodejs.util.inspect.custom", function (this: T) {

@@ -1,15 +1,15 @@
 /**
- * Things by number.
+ * Values by number.
  *
  * @module
  */
 
 /** Maximum ring size. Beyond it the oldest entry moves to a Map. */
-const MOST_PLACES = 1 << 16;
+const MAX_RING_SIZE = 1 << 16;
 
 /**
- * Gives out numbers that count up, and keeps a thing under each until it is taken. Things are mostly taken in the order
- * that they came in; then a place costs a fraction of what it costs in a `Map`.
+ * A map whose keys count up from 1. Entries are usually taken in the order in which they were added; then one costs a
+ * fraction of what it costs in a `Map`.
  */
 export class SequenceMap<T extends object> {
   // A ring for the numbers from `#first` to before `#next`: its length is a power of two, or 0.
@@ -17,77 +17,77 @@ export class SequenceMap<T extends object> {
   #first = 1;
   #next = 1;
   #size = 0;
-  #late: Map<number, T> | undefined; // those before `#first`
+  #older: Map<number, T> | undefined; // entries before `#first`
 
-  /** How many things there are. */
+  /** How many entries there are. */
   get size(): number {
     return this.#size;
   }
 
-  /** The number that the next thing gets. */
+  /** The number of the next entry. */
   get next(): number {
     return this.#next;
   }
 
-  /** Leaves a number out. */
+  /** Leaves the next number out. */
   skip(): void {
     this.#reserve();
     this.#next++;
   }
 
-  /** Keeps a thing under the next number. */
-  add(thing: T): void {
+  /** Adds a value under the next number. */
+  add(value: T): void {
     this.#reserve();
-    this.#ring[this.#next & (this.#ring.length - 1)] = thing;
+    this.#ring[this.#next & (this.#ring.length - 1)] = value;
     this.#next++;
     this.#size++;
   }
 
-  /** The thing of that number. */
+  /** Returns the value of a number, if there is one. */
   get(number: number): T | undefined {
     if (number >= this.#first) return number < this.#next ? this.#ring[number & (this.#ring.length - 1)] : undefined;
-    return this.#late?.get(number);
+    return this.#older?.get(number);
   }
 
-  /** Takes the thing of that number out. */
+  /** Removes the entry of a number, and returns its value. */
   take(number: number): T | undefined {
-    const thing = this.get(number);
-    if (thing === undefined) return undefined;
+    const value = this.get(number);
+    if (value === undefined) return undefined;
     this.#size--;
     if (number < this.#first) {
-      this.#late!.delete(number);
+      this.#older!.delete(number);
     } else {
       this.#ring[number & (this.#ring.length - 1)] = undefined;
-      this.#moveOn();
+      this.#advanceFirst();
     }
-    return thing;
+    return value;
   }
 
-  /** The numbers under which there is something, rising. */
+  /** Returns the numbers of all entries, ascending. */
   numbers(): number[] {
-    const numbers = [...this.#late?.keys() ?? []];
+    const numbers = [...this.#older?.keys() ?? []];
     for (let number = this.#first; number < this.#next; number++) {
       if (this.get(number) !== undefined) numbers.push(number);
     }
     return numbers;
   }
 
-  #moveOn(): void {
+  #advanceFirst(): void {
     const mask = this.#ring.length - 1;
     while (this.#first < this.#next && this.#ring[this.#first & mask] === undefined) this.#first++;
   }
 
-  /** Makes room for one number more. */
+  /** Ensures that the ring has a place for the next number. */
   #reserve(): void {
     const { length } = this.#ring;
     if (this.#next - this.#first < length) return;
-    this.#moveOn(); // past numbers that were left out
+    this.#advanceFirst(); // past skipped numbers
     if (this.#next - this.#first < length) return;
-    if (length === MOST_PLACES) {
-      const place = this.#first & (length - 1);
-      (this.#late ??= new Map()).set(this.#first, this.#ring[place]!);
-      this.#ring[place] = undefined;
-      this.#moveOn();
+    if (length === MAX_RING_SIZE) {
+      const index = this.#first & (length - 1);
+      (this.#older ??= new Map()).set(this.#first, this.#ring[index]!);
+      this.#ring[index] = undefined;
+      this.#advanceFirst();
       return;
     }
     const ring: (T | undefined)[] = Array.from({ length: Math.max(16, length * 2) });
@@ -98,16 +98,16 @@ export class SequenceMap<T extends object> {
   }
 }
 
-/** Larger numbers are not exact. */
-const MOST_DIGITS = 15;
+/** Numbers with more digits may exceed `Number.MAX_SAFE_INTEGER`. */
+const MAX_EXACT_DIGITS = 15;
 
 /**
- * The number that a text ends in, from `start` on, if it is one that a counter from 1 on writes: without sign, spaces and
- * leading zeros. Else -1.
+ * Parses the number that a text ends in, from `start` on, if it has the form that a counter from 1 writes: no sign, spaces
+ * or leading zeros. Returns -1 otherwise.
  */
 export function readNumber(text: string, start: number = 0): number {
   const digits = text.length - start;
-  if (digits < 1 || digits > MOST_DIGITS || text.charCodeAt(start) === 48) return -1;
+  if (digits < 1 || digits > MAX_EXACT_DIGITS || text.charCodeAt(start) === 48) return -1;
   let number = 0;
   for (let i = start; i < text.length; i++) {
     const digit = text.charCodeAt(i) - 48;

@@ -1,79 +1,91 @@
 /**
- * Time: the clock, `signal` and `timeout` for any promise, and the turns of the event loop.
+ * Time: the clock, waits that end by `signal` and `timeout`, and turns of the event loop.
  *
  * @module
  */
 import { checkSignal, checkTime } from "./checks.ts";
 import { TimeoutError } from "./errors.ts";
 
-/** The time and the timers; tests bring their own. */
+/** The time and its timers. Tests pass their own, to run without real time. */
 export interface Clock {
-  /** Milliseconds since some moment; never goes back. */
+  /** Returns milliseconds since some fixed moment. Never goes back. */
   now(): number;
   /**
-   * Milliseconds of the calendar. On Linux and macOS `now` stands still while the machine sleeps, so that only a jump of
-   * this against it tells of that. A clock without it notices no sleep.
+   * Returns milliseconds of calendar time. On Linux and macOS `now` stands still while the machine sleeps; a jump of the
+   * calendar against it reveals that. Without this method a sleep goes unnoticed.
    */
   wall?(): number;
-  /** Calls `fire` once after that many milliseconds. Returns what cancels it. */
+  /** Calls `fire` once after that many milliseconds. Returns a function that cancels it. */
   after(milliseconds: number, fire: () => void): () => void;
 }
+
+/** The longest delay of a timer, in milliseconds. A timer with a longer one fires at once. */
+const MAX_TIMER_MS = 0x7fffffff;
 
 /** The real time. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
   after(milliseconds, fire) {
-    // Above 2^31 - 1 milliseconds a timer fires at once.
-    const timer = setTimeout(fire, Math.min(milliseconds, 0x7fffffff));
+    const timer = setTimeout(fire, Math.min(milliseconds, MAX_TIMER_MS));
     return () => clearTimeout(timer);
   },
 };
 
 /** How long a call may wait. */
 export interface WaitOptions {
-  /** Ends the wait; the call then rejects with the signal's reason. */
+  /** Ends the wait when it aborts; the call then rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
   /**
-   * Milliseconds after which the call rejects with a `TimeoutError`; `Infinity` for no limit. 0 is no time: only what can
-   * be had at once is had.
+   * Milliseconds after which the call rejects with a `TimeoutError`; `Infinity` for no limit. With 0 the call gets only
+   * what is available at once.
+   *
+   * @default what the client or the call says, often `Infinity`
    */
   timeout?: number | undefined;
 }
 
-/** How to take what comes next, or to wait for it. */
+/** How to take the next item, or wait for it. */
 export interface ReadOptions extends WaitOptions {
-  /** "Not blocking": give `undefined` at once when nothing is waiting. Default `false`. */
+  /**
+   * "Not blocking": return `undefined` at once when nothing is available.
+   *
+   * @default false
+   */
   nb?: boolean | undefined;
 }
 
-/** How long one step of a call may wait: what the steps before it have left. */
+/** How long one step of a call may wait: the time that earlier steps have left over. */
 export interface StepOptions extends WaitOptions {
-  /** Milliseconds that the whole call may take, for messages. */
+  /** Milliseconds that the whole call may take, for error messages. */
   readonly total?: number | undefined;
-  /** The clock that counts them. Default: the real one. */
+  /**
+   * The clock that measures the timeout.
+   *
+   * @default systemClock
+   */
   readonly clock?: Clock | undefined;
 }
 
 /**
- * Waits for a promise, but no longer than the options allow. The timer and the listener are gone when the wait is over,
- * however it ends. The promise itself goes on: `giveUp` is where its work is called off.
+ * Waits for a promise, but no longer than the options allow. Timer and listener are gone when the wait ends, in whichever
+ * way. The promise itself goes on; `onAbandon` can cancel its work.
  *
- * @param promise what to wait for; a later rejection of it is observed, so that it is never an unhandled one.
- * @param what what was waited for, for the message: "the broker's receipt".
- * @param giveUp called once when the wait ends without the promise, with the error that it ends in.
+ * @param promise The promise to wait for. A later rejection is handled, so it never counts as unhandled.
+ * @param what What is awaited, for the error message: "the broker's receipt".
+ * @param onAbandon Called once when the wait ends before the promise, with the error that the wait rejects with.
  * @throws the signal's reason, or a `TimeoutError`.
  */
 export function within<T>(
   promise: Promise<T>,
   options: StepOptions | undefined,
   what: string,
-  giveUp?: (error: unknown) => void,
+  onAbandon?: (error: unknown) => void,
 ): Promise<T> {
   if (options?.signal === undefined && checkTimeout(options?.timeout) === Infinity) return promise;
   return new Promise<T>((resolve, reject) => {
     const stop = onGiveUp(options, what, (error) => {
-      giveUp?.(error);
+      onAbandon?.(error);
       reject(error);
     });
     promise.then((value) => {
@@ -87,9 +99,9 @@ export function within<T>(
 }
 
 /**
- * Calls `giveUp` once when the signal aborts or the time is over: at once when it has aborted already.
+ * Calls `giveUp` once, when the signal aborts or the timeout is over; at once when the signal has aborted already.
  *
- * @returns what stops waiting. Idempotent.
+ * @returns a function that ends the wait. Idempotent.
  */
 export function onGiveUp(
   options: StepOptions | undefined,
@@ -98,21 +110,22 @@ export function onGiveUp(
 ): () => void {
   const signal = options?.signal;
   const timeout = checkTimeout(options?.timeout);
-  if (signal === undefined && timeout === Infinity) return endless;
+  if (signal === undefined && timeout === Infinity) return noop;
   const clock = options?.clock ?? systemClock;
-  let cancel = endless;
-  const aborted = () => end(signal!.reason);
+  let cancel = noop;
   let due = clock.now() + timeout;
-  const expire = () => {
-    // A process that was busy has not read yet what may have come in time.
-    if (clock.now() - due < LATE_MS) return end(timedOut());
+  const onAbort = () => end(signal!.reason);
+  const onTimer = () => {
+    if (clock.now() - due < LATE_MS) {
+      return end(new TimeoutError(`Timed out after ${options?.total ?? timeout} ms waiting for ${what}`));
+    }
+    // The process was busy and has not read yet what may have arrived in time.
     due = Infinity;
-    cancel = clock.after(SECOND_LOOK_MS, expire);
+    cancel = clock.after(SECOND_LOOK_MS, onTimer);
   };
-  const timedOut = () => new TimeoutError(`Timed out after ${options?.total ?? timeout} ms waiting for ${what}`);
   const stop = () => {
     cancel();
-    signal?.removeEventListener("abort", aborted);
+    signal?.removeEventListener("abort", onAbort);
   };
   const end = (error: unknown) => {
     stop();
@@ -122,40 +135,44 @@ export function onGiveUp(
     giveUp(signal.reason);
     return stop;
   }
-  signal?.addEventListener("abort", aborted);
-  if (timeout !== Infinity) cancel = clock.after(timeout, expire);
+  signal?.addEventListener("abort", onAbort);
+  if (timeout !== Infinity) cancel = clock.after(timeout, onTimer);
   return stop;
 }
 
-/** A timer that fires this late was kept from it by a busy process. */
+/** A timer that fires this late was delayed by a busy process. */
 export const LATE_MS = 50;
 
-/** How long a busy process then has to read what may have come in time. */
+/** Time that a busy process then gets to read what may have arrived before the timeout. */
 export const SECOND_LOOK_MS = 100;
 
-function endless(): void {}
+function noop(): void {}
 
 /**
- * Waits for some time, but not beyond the signals.
+ * Waits until the time has passed or a signal aborts. Never rejects.
  *
  * @returns whether the time has passed; `false` when a signal has aborted first.
  */
-export function delay(milliseconds: number, ...signals: readonly AbortSignal[]): Promise<boolean> {
+export function delay(
+  milliseconds: number,
+  signals: readonly AbortSignal[],
+  clock: Clock = systemClock,
+): Promise<boolean> {
   if (signals.some((signal) => signal.aborted)) return Promise.resolve(false);
   return new Promise((resolve) => {
     const end = (passed: boolean) => {
-      clearTimeout(timer);
-      for (const signal of signals) signal.removeEventListener("abort", aborted);
+      cancel();
+      for (const signal of signals) signal.removeEventListener("abort", onAbort);
       resolve(passed);
     };
-    const aborted = () => end(false);
-    const timer = setTimeout(end, Math.min(milliseconds, LONGEST_TIMER), true);
-    for (const signal of signals) signal.addEventListener("abort", aborted);
+    const onAbort = () => end(false);
+    const cancel = clock.after(milliseconds, () => end(true));
+    for (const signal of signals) signal.addEventListener("abort", onAbort);
   });
 }
 
 /**
- * For the moment before anything is begun.
+ * Checks the options of a wait before anything is begun.
  *
  * @throws the signal's reason when it has aborted already.
  * @throws as {@linkcode checkWaitOptions}.
@@ -166,10 +183,10 @@ export function checkWait(options: WaitOptions | undefined): void {
 }
 
 /**
- * The same where a signal that has aborted already is not the end of the call.
+ * Checks the options of a wait that an aborted signal does not end before it begins.
  *
- * @throws {TypeError} when the signal is none.
- * @throws {RangeError} when the timeout is no time.
+ * @throws {TypeError} when the signal is not an `AbortSignal`.
+ * @throws {RangeError} when the timeout is not a time.
  */
 export function checkWaitOptions(options: WaitOptions | undefined): void {
   if (options?.timeout !== undefined) checkTimeout(options.timeout);
@@ -177,62 +194,60 @@ export function checkWaitOptions(options: WaitOptions | undefined): void {
 }
 
 /**
- * Begins a call of several steps, which all have to be done within one `timeout`. Fails as {@linkcode checkWait}.
+ * Begins a call of several steps that share one timeout.
  *
- * @param usual the timeout where the options say nothing.
- * @param clock the clock that counts the time, for all steps.
- * @returns what the next step may still take.
+ * @param defaultTimeout The timeout in milliseconds where the options have none.
+ * @param clock The clock that measures the timeout of all steps.
+ * @returns a function that returns the options of the next step, with the time that is left.
+ * @throws as {@linkcode checkWait}.
  */
 export function beginSteps(
   options: StepOptions | undefined,
-  usual: number = Infinity,
+  defaultTimeout: number = Infinity,
   clock: Clock = options?.clock ?? systemClock,
 ): () => StepOptions {
   checkWait(options);
   const signal = options?.signal;
-  const timeout = checkTimeout(options?.timeout ?? usual);
+  const timeout = checkTimeout(options?.timeout ?? defaultTimeout);
   if (timeout === Infinity) return () => ({ signal, timeout: Infinity });
-  const total = options?.total ?? timeout; // it may be a step itself
+  const total = options?.total ?? timeout; // the call may be a step of another one
   const end = clock.now() + timeout;
   const remaining = () => Math.max(0, end - clock.now());
   if (clock === systemClock) return () => ({ signal, total, timeout: remaining() });
   return () => ({ signal, total, timeout: remaining(), clock });
 }
 
-/** Longest delay a timer takes; above it a timer fires at once, so such a wait is as good as endless. */
-const LONGEST_TIMER = 0x7fffffff;
-
 /**
- * The milliseconds of a `timeout` option, `Infinity` for none.
+ * Returns the milliseconds of a `timeout` option; `Infinity` where none is set, or where no timer is that long.
  *
- * @throws {RangeError} when they are no time.
+ * @throws {RangeError} when it is not a time.
  */
 export function checkTimeout(timeout: number | undefined): number {
   if (timeout === undefined) return Infinity;
   checkTime("wait", "timeout", timeout);
-  return timeout > LONGEST_TIMER ? Infinity : timeout;
+  return timeout > MAX_TIMER_MS ? Infinity : timeout;
 }
 
-/** The timer functions that not every runtime has. */
-interface TurnTimers {
+/** Timer functions that only some runtimes have. */
+interface ImmediateTimers {
   setImmediate?: (callback: () => void) => unknown;
   clearImmediate?: (handle: unknown) => void;
 }
 
 /**
- * Calls back once the event loop has had a chance to look at sockets and timers. Unlike a timer of 0 ms, this waits no
- * millisecond.
+ * Calls back after the event loop has had a chance to look at sockets and timers. Unlike a timer of 0 ms, this does not
+ * wait for a millisecond.
  *
- * @returns what cancels it.
+ * @returns a function that cancels the call.
  */
 export function afterMacrotask(callback: () => void): () => void {
-  // Asked for here and not above: under Deno the mention of these loads what is behind them, for 8 ms.
-  const { setImmediate, clearImmediate } = globalThis as TurnTimers;
+  // Not at the top of the module: under Deno, naming these loads their implementation, which takes 8 ms.
+  const { setImmediate, clearImmediate } = globalThis as ImmediateTimers;
   if (setImmediate && clearImmediate) {
     const handle = setImmediate(callback);
     return () => clearImmediate(handle);
   }
-  // Browsers: a message to oneself is the shortest way round.
+  // Browsers: a message to the same page is the fastest macrotask.
   const { port1, port2 } = new MessageChannel();
   const close = () => {
     port1.onmessage = null;

@@ -1,5 +1,5 @@
 /**
- * What was measured last and committed: baseline.json, from which docs/performance.md is made.
+ * baseline.json: the last committed measurements, from which docs/performance.md is written.
  *
  * @module
  */
@@ -9,21 +9,21 @@ import type { Runtime } from "../tests/support/runtime.ts";
 import type { Results, Summary } from "./results.ts";
 import type { Workload } from "./workloads.ts";
 
-/** What is kept of one workload in one runtime. */
+/** The measurements of one workload in one runtime. */
 export interface Entry {
-  /** Each run, by its label. */
+  /** The runs, by label. */
   runs: Record<string, Summary>;
-  /** Each figure, by its name. */
+  /** The figures, by name. */
   figures: Record<string, number>;
 }
 
-/** What is in baseline.json. */
+/** The contents of baseline.json. */
 export interface Baseline {
-  /** What it was measured on. */
+  /** The machine of the measurements. */
   machine: string;
-  /** The versions. */
+  /** The versions of the runtimes. */
   versions: Partial<Record<Runtime, string>>;
-  /** The entries, by the id of the workload and the runtime. */
+  /** The entries, by workload id and runtime. */
   workloads: Record<string, Partial<Record<Runtime, Entry>>>;
 }
 
@@ -40,12 +40,12 @@ export function writeBaseline(baseline: Baseline): void {
   writeFileSync(PATH, `${JSON.stringify(baseline, (_key, value) => round(value), 2)}\n`);
 }
 
-/** Three digits are more than the noise leaves; null would not be a number. */
+/** Rounds to three digits, which is finer than the noise. */
 function round(value: unknown): unknown {
   return typeof value === "number" ? Number(value.toPrecision(3)) : value;
 }
 
-/** What is to be kept of results. */
+/** Summarizes results for baseline.json. */
 export function toEntry(workload: Workload, results: Results): Entry {
   return {
     runs: Object.fromEntries(results.labels.map((label) => [label, results.summary(label)])),
@@ -53,13 +53,13 @@ export function toEntry(workload: Workload, results: Results): Entry {
   };
 }
 
-/** A figure may be worse by this share before that is held for more than noise. */
+/** The share by which a figure may be worse before it counts as a regression and not as noise. */
 const TOLERANCE = 0.25;
 
-/** What is worse than it was by more than a quarter, or cannot be compared with anything: a line for each. */
-export function findFalls(workload: Workload, runtime: Runtime, now: Entry, before: Entry | undefined): string[] {
-  if (before === undefined) return [`${workload.id}, ${runtime}: nothing is committed that it could be compared with`];
-  const falls: string[] = [];
+/** Returns a line for each figure that is worse by more than a quarter, or one line if there is no earlier entry. */
+export function findRegressions(workload: Workload, runtime: Runtime, now: Entry, before: Entry | undefined): string[] {
+  if (before === undefined) return [`${workload.id}, ${runtime}: bench/baseline.json has no entry to compare with`];
+  const regressions: string[] = [];
   for (const { name, better, isStated } of workload.figures) {
     if (isStated) continue;
     const was = before.figures[name];
@@ -67,7 +67,7 @@ export function findFalls(workload: Workload, runtime: Runtime, now: Entry, befo
     if (was === undefined || is === undefined || !Number.isFinite(was)) continue;
     const share = better === "higher" ? is / was : was / is;
     if (share >= 1 - TOLERANCE) continue;
-    falls.push(`${workload.id}, ${runtime}: ${name} is ${is.toPrecision(3)}, and was ${was.toPrecision(3)}`);
+    regressions.push(`${workload.id}, ${runtime}: ${name} is ${is.toPrecision(3)}, and was ${was.toPrecision(3)}`);
   }
-  return falls;
+  return regressions;
 }

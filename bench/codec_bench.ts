@@ -1,6 +1,6 @@
 /**
- * Encoder and decoder alone: `deno bench bench/codec_bench.ts`. One iteration is 64 KiB of frames, as a socket gives
- * them.
+ * The encoder and the decoder alone: `deno bench bench/codec_bench.ts`. One iteration is 64 KiB of frames, like a chunk
+ * from a socket.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { FrameDecoder } from "../codec/decoder.ts";
 import { Frame } from "../codec/frame.ts";
 import { textOf } from "./text.ts";
 
-const CHUNK = 1 << 16;
+const CHUNK_BYTES = 1 << 16;
 
 function headersOf(count: number): Record<string, string> {
   const headers: Record<string, string> = {
@@ -21,22 +21,22 @@ function headersOf(count: number): Record<string, string> {
     "content-type": "text/plain",
   };
   for (let i = 8; i < count; i++) headers[`property-${i}`] = `value-${i}`;
-  return headers; // content-length makes it one more
+  return headers; // content-length is one more
 }
 
 function frameOf(headers: number, size: number): Frame {
   return new Frame().buildFrame({ command: "MESSAGE", headers: headersOf(headers), body: textOf(size) });
 }
 
-/** As many frames as fit into 64 KiB; at least one. */
+/** Returns as many copies of a frame as fit into 64 KiB, at least one. */
 function chunkOf(frame: Frame): Uint8Array {
   const one = frame.encode("1.2");
-  const chunk = new Uint8Array(Math.max(1, Math.floor(CHUNK / one.length)) * one.length);
+  const chunk = new Uint8Array(Math.max(1, Math.floor(CHUNK_BYTES / one.length)) * one.length);
   for (let at = 0; at < chunk.length; at += one.length) chunk.set(one, at);
   return chunk;
 }
 
-/** Keeps what is read from being optimized away. */
+/** Uses what is read, so that reading is not optimized away. */
 let sum = 0;
 
 const READS: Record<string, (frame: Frame) => void> = {

@@ -1,12 +1,12 @@
 /**
- * What the processes of the bench tell each other.
+ * The messages between the processes of the bench.
  *
  * @module
  */
 
-/** What to measure. */
+/** A measurement to make. */
 export interface Job {
-  /** Which of the candidate's doings, or of `memory.ts`. */
+  /** A method of the candidate, or a job of `memory.ts`. */
   kind:
     | "receive"
     | "ack"
@@ -15,42 +15,42 @@ export interface Job {
     | "receipts"
     | "echo"
     | "chunks" // the count is in bytes
-    | "decode" // the same without a socket
+    | "decode" // `chunks` without a socket
     | "stream"
     | "connections"
     | "keep";
   /** Bytes of a body. Default 100. */
   size?: number;
-  /** Header lines of a message that is received. Default 8. */
+  /** Header lines of each received message. Default 8. */
   headers?: number;
-  /** Whose way of writing messages the load peer takes on. Default `"rabbitmq"`. */
+  /** The broker whose messages the load peer imitates. Default `"rabbitmq"`. */
   style?: "rabbitmq" | "activemq";
-  /** Whether they are all read. Default `false`. */
+  /** Whether all headers are read. Default `false`. */
   readHeaders?: boolean;
-  /** Whether messages that are sent have headers of their own. Default `false`. */
+  /** Whether each sent message has individual headers. Default `false`. */
   withHeaders?: boolean;
-  /** Subscriptions, for `many`. */
+  /** The number of subscriptions, for `many`. */
   subscriptions?: number;
-  /** Whether messages are detached before they are kept. Default `false`. */
+  /** Whether messages are detached before they are stored, for `keep`. Default `false`. */
   detach?: boolean;
-  /** A queue of a real broker, which then is the far end; `ack` fills it first, and `receipts` empties it afterwards. */
+  /** A queue of a real broker; `ack` fills it before, and `receipts` drains it afterwards. */
   queue?: string;
-  /** Messages to begin with, to get warm and to learn the pace. */
+  /** Messages of the first run, which warms up and finds the pace. */
   first: number;
-  /** How many are measured. Default: as many as fit into `seconds`. */
+  /** The number of measured messages. Default: as many as fit into `seconds`. */
   count?: number;
-  /** Seconds that the measured part should take. */
+  /** The intended duration of the measured run, in seconds. */
   seconds: number;
 }
 
-/** What was measured. */
+/** The result of a measurement. */
 export interface Measured {
-  /** Messages, bytes, or whatever the job counts. */
+  /** Messages, or bytes for jobs that count bytes. */
   count: number;
-  /** Seconds on the clock. */
+  /** Wall-clock seconds. */
   seconds: number;
-  /** Seconds of processor time of the client's process, all threads. */
+  /** Seconds of CPU time of the client's process, all threads. */
   cpu: number;
-  /** Bytes of memory, for jobs that are about that. */
+  /** Bytes of memory, for jobs that measure it. */
   bytes?: number;
 }

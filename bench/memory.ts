@@ -1,6 +1,6 @@
 /**
- * One measurement of memory, in a process of its own: `memory.ts <candidate> <job as JSON> <port>`. Prints what was
- * measured as JSON.
+ * One measurement of memory in a separate process: `memory.ts <candidate> <job as JSON> <port>`. Prints the result as
+ * JSON.
  *
  * @module
  */
@@ -18,13 +18,13 @@ const runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "n
 const { connect } = await import(`./candidates/${name === "bare" ? `bare_${runtime}` : name}.ts`) as CandidateModule;
 const peer: Target = { port: Number(port), login: "guest", sync: (sends, acks) => `/sync/${sends}/${acks}` };
 
-/** Connections that are opened at a time. */
-const AT_ONCE = 50;
+/** How many connections are opened at the same time. */
+const MAX_CONNECTING = 50;
 
 const { gc, Bun } = globalThis as { gc?: () => void; Bun?: { gc(force: boolean): void } };
 
-/** Lets go of everything unreachable. */
-async function settle(): Promise<void> {
+/** Collects all garbage. */
+async function collectGarbage(): Promise<void> {
   for (let i = 0; i < 5; i++) {
     if (Bun) Bun.gc(true);
     else gc!();
@@ -32,41 +32,41 @@ async function settle(): Promise<void> {
   }
 }
 
-/** What the process takes of the system's memory. */
+/** Returns the resident memory of the process. */
 async function resident(): Promise<number> {
-  await settle();
+  await collectGarbage();
   return process.memoryUsage().rss;
 }
 
-/** What is reachable: exact, where the system's view has holes that were never given back. */
+/** Returns the reachable memory, which is exact: resident memory includes pages that the runtime has not returned. */
 async function reachable(): Promise<number> {
-  await settle();
+  await collectGarbage();
   const { heapUsed, external } = process.memoryUsage();
-  return Bun ? heapUsed : heapUsed + external; // Bun counts the one in the other
+  return Bun ? heapUsed : heapUsed + external; // Bun counts external memory as heap
 }
 
-/** How far memory rises above idle while large messages stream through. */
+/** Measures how far memory rises above idle while large messages stream through. */
 async function stream(count: number): Promise<number> {
   const candidate = await connect(peer);
   const idle = await resident();
-  let most = 0;
-  const sample = () => void (most = Math.max(most, process.memoryUsage().rss));
+  let peak = 0;
+  const sample = () => void (peak = Math.max(peak, process.memoryUsage().rss));
   const timer = setInterval(sample, 5);
   await candidate.receive(`/receive/${count}/${size}/8`, count);
   sample();
   clearInterval(timer);
   await candidate.close();
-  return most - idle;
+  return peak - idle;
 }
 
-/** What a connection takes that does nothing. */
+/** Measures the memory of one idle connection. */
 async function connections(count: number): Promise<number> {
-  await (await connect(peer)).close(); // what the first one loads stays
+  await (await connect(peer)).close(); // the first one loads what stays loaded
   const before = await resident();
   const open: Candidate[] = [];
   while (open.length < count) {
     open.push(
-      ...await Promise.all(Array.from({ length: Math.min(AT_ONCE, count - open.length) }, () => connect(peer))),
+      ...await Promise.all(Array.from({ length: Math.min(MAX_CONNECTING, count - open.length) }, () => connect(peer))),
     );
   }
   const bytes = (await resident() - before) / count;
@@ -74,7 +74,7 @@ async function connections(count: number): Promise<number> {
   return bytes;
 }
 
-/** What a message takes that is kept, out of a thousand that are not. */
+/** Measures the memory of one message that is kept, of a thousand received ones. */
 async function keep(count: number): Promise<number> {
   const every = 1000;
   const candidate = await connect(peer);
@@ -86,7 +86,7 @@ async function keep(count: number): Promise<number> {
   return bytes;
 }
 
-/** The seconds that one large body takes, in chunks of 1 KiB. */
+/** Decodes one large body in chunks of 1 KiB. */
 function decode(size: number): Measured {
   let text = "";
   const decoder = new FrameDecoder({ onFrame: (frame) => void (text = frame.text()) });
@@ -94,12 +94,12 @@ function decode(size: number): Measured {
   const cpu = process.cpuUsage();
   const start = performance.now();
   decoder.push(new TextEncoder().encode(`MESSAGE\nsubscription:1\ncontent-length:${size}\n\n`));
-  // Memory of its own for each, as a socket would give.
+  // A separate buffer for each chunk, as from a socket.
   for (let left = size; left > 0; left -= chunk.length) decoder.push(chunk.slice());
   decoder.push(new Uint8Array(1));
   const seconds = (performance.now() - start) / 1000;
   const { user, system } = process.cpuUsage(cpu);
-  if (text.length !== size) throw new Error(`Cannot measure: ${text.length} of ${size} bytes came through`);
+  if (text.length !== size) throw new Error(`Cannot measure: ${text.length} of ${size} bytes were decoded`);
   return { count: size, seconds, cpu: (user + system) / 1e6 };
 }
 

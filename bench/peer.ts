@@ -1,13 +1,13 @@
 /**
- * The load peer: the far end of the benches, in a process of its own. It builds its bytes before they are needed and
- * understands just enough STOMP, so that the client is what is measured. The destination says what it does:
+ * The load peer: a minimal broker in a separate process. It builds its bytes in advance and understands just enough
+ * STOMP, so that the client is the bottleneck. The destination selects what it does:
  *
- * - SUBSCRIBE `/receive/<count>/<size>/<headers>/<broker>`: sends messages, as fast as the socket takes them, written as
- *   that broker writes them: `rabbitmq` or `activemq`.
- * - SUBSCRIBE `/chunks/<size>/<part>`: sends one message, in writes of that many bytes.
- * - SUBSCRIBE `/many/<count>/<size>`: sends messages to all such subscriptions in turn, once SEND `/go` has come.
- * - SUBSCRIBE `/echo`: every SEND comes back as a message.
- * - SEND `/sync/<sends>/<acks>`: an ERROR, unless that many SEND and ACK have come since the last one.
+ * - SUBSCRIBE `/receive/<count>/<size>/<headers>/<broker>`: sends messages as fast as the socket accepts them, in the
+ *   format of that broker, `rabbitmq` or `activemq`.
+ * - SUBSCRIBE `/chunks/<size>/<part>`: sends one message, in writes of `part` bytes.
+ * - SUBSCRIBE `/many/<count>/<size>`: sends messages to all such subscriptions in turn, after SEND `/go`.
+ * - SUBSCRIBE `/echo`: sends every SEND back as a message.
+ * - SEND `/sync/<sends>/<acks>`: an ERROR unless that many SEND and ACK have arrived since the last one.
  * - SEND to anything else, and ACK: counted.
  *
  * Any frame may ask for a receipt. Prints its port, and serves until its standard input ends.
@@ -19,12 +19,12 @@ import { createServer, type Socket } from "node:net";
 import process from "node:process";
 import { textOf } from "./text.ts";
 
-/** Bytes of one write, about. */
-const BLOCK = 1 << 19;
+/** The approximate size of one write. */
+const BLOCK_BYTES = 1 << 19;
 
 const SESSION = "session-kV1aXRnRcJj2Y2hYyOFPwQ";
 
-/** The head of a MESSAGE as RabbitMQ writes it, filled up to a number of headers. */
+/** Returns the head of a MESSAGE in the format of RabbitMQ, with that many headers. */
 function messageHead(subscription: string, index: number, size: number, headers: number, ack: boolean): string {
   const id = `T_${subscription}@@${SESSION}@@${index}`;
   let head = `MESSAGE\nsubscription:${subscription}\ndestination:/queue/bench\nmessage-id:${id}\nredelivered:false\n` +
@@ -34,7 +34,7 @@ function messageHead(subscription: string, index: number, size: number, headers:
   return `${head}content-type:text/plain\ncontent-length:${size}\n\n`;
 }
 
-/** The head of a MESSAGE as ActiveMQ writes it: its ids are full of escapes, and it has no content-length for text. */
+/** Returns the head of a MESSAGE in the format of ActiveMQ: ids full of escapes, and no content-length for text. */
 function activemqHead(subscription: string, index: number, ack: boolean): string {
   const id = `ID\\cbroker-44771-1735689600000`;
   return `MESSAGE\nexpires:0\ndestination:/queue/bench\n${ack ? `ack:${id}-6\\c${index}\n` : ""}` +
@@ -42,14 +42,14 @@ function activemqHead(subscription: string, index: number, ack: boolean): string
     `content-type:text/plain\ntimestamp:${1735689600000 + index}\npersistent:true\n\n`;
 }
 
-/** Frames end to end. */
+/** Consecutive frames. */
 interface Block {
   bytes: Uint8Array;
-  /** Where each frame ends. */
+  /** The end offset of each frame. */
   ends: number[];
 }
 
-/** Makes a block of frames that differ in their head only. */
+/** Makes a block of frames that differ only in their heads. */
 function blockOf(frames: number, size: number, headFor: (index: number) => string): Block {
   const parts: string[] = [];
   const ends: number[] = [];
@@ -70,7 +70,7 @@ class Peer {
   #out = "";
   #sends = 0;
   #acks = 0;
-  #echo: string | undefined; // the subscription that messages are sent back to
+  #echo: string | undefined; // the subscription for messages that are sent back
   readonly #many: string[] = []; // subscriptions that get messages in turn
   #onGo: (() => void) | undefined;
 
@@ -116,7 +116,7 @@ class Peer {
     const at = text.indexOf("\ndestination:", start) + 13; // every SEND has one
     if (!text.startsWith("/sync/", at)) return;
     const [sends, acks] = text.slice(at + 6, text.indexOf("\n", at)).split("/").map(Number);
-    this.#sends--; // this one
+    this.#sends--; // the sync message itself
     if (this.#sends !== sends || this.#acks !== acks) {
       this.#out += `ERROR\nmessage:there were ${this.#sends} SEND and ${this.#acks} ACK\n\n\0`;
     }
@@ -142,7 +142,7 @@ class Peer {
       const headFor = (index: number) => {
         return broker === "activemq" ? activemqHead(id, index, ack) : messageHead(id, index, second, third, ack);
       };
-      const most = Math.ceil(BLOCK / (headFor(0).length + second + 1));
+      const most = Math.ceil(BLOCK_BYTES / (headFor(0).length + second + 1));
       this.#stream(first, blockOf(Math.min(first, most), second, headFor));
     }
     if (kind === "chunks") this.#sendInChunks(messageHead(id, 1, first, 8, false), first, second);
@@ -151,7 +151,7 @@ class Peer {
       this.#onGo = () => {
         const ids = this.#many.splice(0);
         this.#onGo = undefined;
-        const frames = Math.ceil(2000 / ids.length) * ids.length; // about a block, and each id as often as the others
+        const frames = Math.ceil(2000 / ids.length) * ids.length; // about a block, with each id equally often
         const headFor = (index: number) => messageHead(ids[index % ids.length]!, index, second, 8, false);
         this.#stream(first, blockOf(frames, second, headFor));
       };
@@ -166,7 +166,7 @@ class Peer {
       left -= ends.length;
       this.#socket.write(part, next);
     };
-    setImmediate(next); // behind the receipt of what asked for it
+    setImmediate(next); // after the receipt of the SUBSCRIBE
   }
 
   #sendInChunks(head: string, size: number, part: number): void {
@@ -177,7 +177,7 @@ class Peer {
       if (left <= 0) return void this.#socket.write("\0");
       const length = Math.min(left, part);
       left -= length;
-      // A turn of the event loop each, so that each leaves by itself.
+      // One write per turn of the event loop, so that each is a separate packet.
       this.#socket.write(chunk.subarray(0, length), () => setImmediate(next));
     };
     setImmediate(() => this.#socket.write(head, "latin1", next));

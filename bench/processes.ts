@@ -1,5 +1,5 @@
 /**
- * The processes of a bench: the peer, and one for each measurement.
+ * The processes of a bench: the load peer, and one for each measurement.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import {
   type RealBroker,
   startActivemq,
   startRabbitmq,
-} from "../tests/brokers/rig/mod.ts";
+} from "../tests/brokers/harness/mod.ts";
 import { run } from "../tests/support/process.ts";
 import { inRoot } from "../tests/support/project.ts";
 import { findStompPy } from "../tests/support/python.ts";
@@ -22,10 +22,10 @@ import type { Runtime } from "../tests/support/runtime.ts";
 import type { Job, Measured } from "./jobs.ts";
 import type { Run, Workload } from "./workloads.ts";
 
-/** No measurement takes longer than this many milliseconds, unless it hangs. */
-const LIMIT = 90_000;
+/** A measurement that takes longer than this hangs. */
+const MEASUREMENT_TIMEOUT_MS = 90_000;
 
-/** How a runtime starts a program; the second is for the programs about memory, which ask for a garbage collection. */
+/** The arguments of a runtime to start a program; `memory` exposes the garbage collector. */
 const START: Record<Runtime, { plain: string[]; memory: string[] }> = {
   deno: {
     plain: ["run", "--allow-all", "--no-check", "--quiet"],
@@ -35,13 +35,13 @@ const START: Record<Runtime, { plain: string[]; memory: string[] }> = {
   node: { plain: ["--disable-warning=ExperimentalWarning"], memory: ["--expose-gc"] },
 };
 
-/** The runtimes. */
+/** Finds the runtimes on this machine. */
 export async function findRuntimes(names: readonly Runtime[]): Promise<FoundRuntime[]> {
   const find = { deno: findDeno, bun: findBun, node: findNode };
   return await Promise.all(names.map((name) => find[name]()));
 }
 
-/** Installs the other clients, unless they are there. */
+/** Installs the other clients if they are missing. */
 export async function installPeers(): Promise<void> {
   if (existsSync(inRoot("bench/node_modules/stompit")) && existsSync(inRoot("bench/node_modules/@stomp"))) return;
   const args = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
@@ -49,18 +49,18 @@ export async function installPeers(): Promise<void> {
   if (!result.ok) throw new Error(`Cannot install the other clients with npm: ${result.ending}\n${result.output}`);
 }
 
-/** Whether the candidate can be run on this machine. */
-export function isThere({ candidate }: Run): boolean {
+/** Whether the candidate is installed on this machine. */
+export function isInstalled({ candidate }: Run): boolean {
   return candidate !== "stomp.py" || findStompPy() !== undefined;
 }
 
 /** The load peer. */
 export interface PeerProcess extends AsyncDisposable {
-  /** Where it listens. */
+  /** The port that it listens on. */
   readonly port: number;
 }
 
-/** Starts the load peer. It is the same program in the same runtime, whoever is measured. */
+/** Starts the load peer, which runs in Node for every candidate. */
 export async function startPeer(): Promise<PeerProcess> {
   const { command } = await findNode();
   const child = spawn(command, [inRoot("bench/peer.ts")], { stdio: ["pipe", "pipe", "inherit"] });
@@ -74,18 +74,18 @@ export async function startPeer(): Promise<PeerProcess> {
   };
 }
 
-/** A broker of the rig. It is installed, where it may be. */
+/** Starts a real broker, and installs it if that is allowed. */
 export async function startBroker(name: BrokerName): Promise<RealBroker> {
   const say = (line: string) => console.log(line);
   await installBrokers([name], say);
-  return await { rabbitmq: startRabbitmq, activemq: startActivemq }[name]({ say });
+  return await { rabbitmq: startRabbitmq, activemq: startActivemq }[name]();
 }
 
-/** The far end: the load peer, or a broker on this machine. */
-export interface FarEnd {
-  /** Its port on 127.0.0.1. */
+/** The load peer or a broker, on this machine. */
+export interface Endpoint {
+  /** The port on 127.0.0.1. */
   port: number;
-  /** User and password, if it asks for others than guest. */
+  /** User and password. Default `guest`. */
   login?: string;
 }
 
@@ -94,7 +94,7 @@ export async function measure(
   runtime: FoundRuntime,
   workload: Workload,
   one: Run,
-  { port, login }: FarEnd,
+  { port, login }: Endpoint,
 ): Promise<Measured> {
   if (workload.worker === "start") return await measureStart(runtime, one.label);
   const [command = "", ...start] = one.candidate === "stomp.py"
@@ -111,23 +111,23 @@ export async function measure(
     String(port),
     ...(login === undefined ? [] : [login]),
   ];
-  const result = await run(command, args, { env: { DENO_NO_PACKAGE_JSON: "1" }, timeout: LIMIT });
+  const result = await run(command, args, { env: { DENO_NO_PACKAGE_JSON: "1" }, timeout: MEASUREMENT_TIMEOUT_MS });
   const line = result.output.trim().split("\n").at(-1) ?? "";
-  // The last thing that it does. How it ends then does not matter: Node, once in hundreds of times, does not
-  // (nodejs/node#54918), and is made to.
+  // The result is printed last, so the exit code does not matter: about once in hundreds of runs Node hangs at exit
+  // (nodejs/node#54918) and is killed.
   if (!line.startsWith("{")) throw new Error(`${result.ending}\n${result.output.trim()}`);
   return JSON.parse(line);
 }
 
 /** How often a program is started for one measurement. */
-const STARTS = 5;
+const STARTS_PER_MEASUREMENT = 5;
 
-/** Measures from the start of a process to its end. */
+/** Measures the time from the start of a process to its end. */
 async function measureStart({ name, command }: FoundRuntime, module: string): Promise<Measured> {
   const args = [...(name === "deno" ? ["run", "--no-check", "--allow-net"] : []), inRoot(`bench/start/${module}.ts`)];
   const times: number[] = [];
-  // Once more: what a runtime makes of a module, it may keep on disk.
-  for (let i = 0; i <= STARTS; i++) {
+  // The first start does not count: a runtime may cache a compiled module on disk.
+  for (let i = 0; i <= STARTS_PER_MEASUREMENT; i++) {
     const start = performance.now();
     const child = spawn(command, args, { stdio: "ignore", env: { ...process.env, DENO_NO_PACKAGE_JSON: "1" } });
     const [code] = await once(child, "exit");

@@ -1,5 +1,5 @@
 /**
- * Results for people: lines for the terminal, and docs/performance.md.
+ * Formats results: lines for the terminal, and docs/performance.md.
  *
  * @module
  */
@@ -14,29 +14,29 @@ const NAMES: Record<string, string> = {
   node: "Node",
   stompy: "this library",
   bare: "bare socket",
-  loop: "a loop alone",
+  loop: "bare loop",
 };
 
-/** What people call a runtime or a candidate. */
+/** Returns the display name of a runtime or a candidate. */
 export function nameOf(id: string): string {
   return NAMES[id] ?? id;
 }
 
-/** Three digits, with commas between thousands. */
+/** Rounds to three digits and puts commas between thousands. */
 export function formatNumber(value: number): string {
   if (!Number.isFinite(value)) return "–";
   const short = Number(value.toPrecision(3));
   return short.toLocaleString("en-US", { maximumFractionDigits: short >= 100 ? 0 : short >= 10 ? 1 : 2 });
 }
 
-/** A figure with its unit. */
+/** Formats a figure with its unit. */
 export function formatFigure({ unit }: Figure, value: number): string {
   if (!Number.isFinite(value)) return "–";
   if (unit === "%") return `${formatNumber(value * 100)} %`;
   return `${formatNumber(value)}${unit === "×" ? "×" : ` ${unit}`}`;
 }
 
-/** What a figure should be. */
+/** Formats the goal of a figure; empty without one. */
 function formatGoal(figure: Figure): string {
   if (figure.goal === undefined) return "";
   const where = figure.goalIn === undefined ? "" : ` in ${figure.goalIn.map(nameOf).join(", ")}`;
@@ -48,7 +48,7 @@ function isReached({ goal, goalIn = RUNTIMES, better }: Figure, value: number, r
   return better === "higher" ? value >= goal : value <= goal;
 }
 
-/** The lines of one workload in one runtime, for the terminal. */
+/** Returns the terminal lines of one workload in one runtime. */
 export function toLines(workload: Workload, runtime: Runtime, entry: Entry): string[] {
   const runs = Object.entries(entry.runs).map(([label, run]) => `${nameOf(label)} ${formatRun(workload, run)}`);
   const figures = workload.figures.map((figure) => {
@@ -69,6 +69,13 @@ function formatRun({ rate: unit, worker }: Workload, { rate, cpu, bytes }: Summa
   return `${formatNumber(rate / per)} ${name}${per === 1 ? `, ${formatNumber(cpu)} µs CPU each` : ""}`;
 }
 
+/** What the page calls the figures that compare the library with other candidates. */
+const COMPARISONS: Readonly<Record<string, string>> = {
+  "of the best peer": "times the best other",
+  "of the bare socket": "share of the bare socket",
+  "of the best peer, per second of CPU": "times the best other by CPU time",
+};
+
 type Row = readonly string[];
 
 function toTable(head: Row, rows: readonly Row[]): string {
@@ -80,7 +87,7 @@ const isSpeed = ({ runs }: Workload) =>
   runs.some(({ label }) => label === "bare") && runs[0]!.job.kind !== "stream" &&
   runs[0]!.job.kind !== "connections";
 
-/** Calls back for each runtime in which a workload was measured. */
+/** Calls `make` for each runtime in which a workload was measured. */
 function forEntries<T>(baseline: Baseline, workload: Workload, make: (runtime: Runtime, entry: Entry) => T): T[] {
   const entries = baseline.workloads[workload.id] ?? {};
   return RUNTIMES.filter((runtime) => entries[runtime] !== undefined).map((runtime) =>
@@ -107,14 +114,12 @@ function speedTable(baseline: Baseline): string {
     "work",
     "in",
     ...labels.map(nameOf),
-    "of the best other client",
-    "of the bare socket",
-    "the same by CPU",
+    ...Object.values(COMPARISONS),
   ];
   return toTable(head, rows);
 }
 
-/** Where a loop alone is measured: what it is held against, its run, and the library's. */
+/** Where the bare loop is measured: the run it is compared with, its own run, and the library's. */
 const LOOPS = {
   receive: ["bare", "loop", "stompy"],
   large: ["bare", "loop", "stompy"],
@@ -139,10 +144,10 @@ function loopTable(baseline: Baseline): string {
     "work",
     "in",
     "bare socket, or 10 loops",
-    "loops",
+    "bare loops",
     "this library",
-    "loops, of those",
-    "library, of loops",
+    "loops / bare socket, or 10 loops",
+    "library / loops",
   ];
   return toTable(head, rows);
 }
@@ -160,10 +165,10 @@ function otherTable(baseline: Baseline): string {
       formatGoal(figure),
     ]);
   });
-  return toTable(["work", "what", ...RUNTIMES.map(nameOf), "goal"], rows);
+  return toTable(["work", "figure", ...RUNTIMES.map(nameOf), "goal"], rows);
 }
 
-/** The workloads that were measured with real brokers. */
+/** Returns the workloads that were measured with real brokers. */
 function brokersOf(baseline: Baseline): Workload[] {
   const names = Object.keys(baseline.workloads).map((id) => /^(.+)-ack$/.exec(id)?.[1]).filter((name) =>
     name !== undefined
@@ -173,7 +178,8 @@ function brokersOf(baseline: Baseline): Workload[] {
 
 function brokerTable(baseline: Baseline): string {
   const labels = ["stompy", ...NPM_PEERS];
-  const rows = brokersOf(baseline).flatMap((workload) => {
+  const workloads = brokersOf(baseline);
+  const rows = workloads.flatMap((workload) => {
     return forEntries(baseline, workload, (runtime, { runs, figures }): Row => [
       workload.title,
       nameOf(runtime),
@@ -184,18 +190,23 @@ function brokerTable(baseline: Baseline): string {
     ]);
   });
   if (rows.length === 0) return "";
-  const head = ["work", "in", ...labels.map(nameOf), "of the best other client", "the same by CPU"];
+  const head = [
+    "work",
+    "in",
+    ...labels.map(nameOf),
+    ...workloads[0]!.figures.map(({ name }) => COMPARISONS[name] ?? name),
+  ];
   return `## Real brokers
 
-Here the broker is the limit. Messages a second, and in brackets the microseconds of the client's processor time for
-each.
+Here the broker is the limit. The cells hold messages a second, and in brackets the microseconds of processor time that
+the client spends on each.
 
 ${toTable(head, rows)}
 
 `;
 }
 
-/** The goals that were missed, by how much. */
+/** Returns the table of missed goals, and the reasons. */
 function missedTable(baseline: Baseline): string {
   const rows = [...WORKLOADS, ...brokersOf(baseline)].flatMap((workload) => {
     return forEntries(baseline, workload, (runtime, { figures }) => {
@@ -203,14 +214,14 @@ function missedTable(baseline: Baseline): string {
       return missed.map((figure): Row => [
         workload.title,
         nameOf(runtime),
-        figure.name,
+        COMPARISONS[figure.name] ?? figure.name,
         formatFigure(figure, figures[figure.name] ?? NaN),
         formatGoal(figure),
       ]);
     }).flat();
   });
   if (rows.length === 0) return "Nothing.";
-  return `${toTable(["work", "in", "what", "is", "goal"], rows)}\n\n${REASONS}`;
+  return `${toTable(["work", "in", "figure", "result", "goal"], rows)}\n\n${REASONS}`;
 }
 
 function goalsTable(): string {
@@ -219,7 +230,7 @@ function goalsTable(): string {
     const [peer, bare] = workload.figures;
     return [workload.title, formatGoal(peer!), formatGoal(bare!)];
   });
-  return toTable(["work", "of the best other client", "of the bare socket"], rows);
+  return toTable(["work", ...Object.values(COMPARISONS).slice(0, 2)], rows);
 }
 
 function memoryTable(baseline: Baseline): string {
@@ -233,63 +244,99 @@ function memoryTable(baseline: Baseline): string {
       }),
     ]);
   });
-  return toTable(["work", "who", ...RUNTIMES.map(nameOf)], rows);
+  return toTable(["work", "client", ...RUNTIMES.map(nameOf)], rows);
+}
+
+/** Returns the least and the greatest value of a figure over all runtimes, for example "14 to 22". */
+function rangeOf(baseline: Baseline, workloads: readonly Workload[], index: number): string {
+  const values = workloads.flatMap((workload) => {
+    return forEntries(baseline, workload, (_, { figures }) => figures[workload.figures[index]!.name] ?? NaN);
+  }).filter(Number.isFinite).map((value) => Number(value.toPrecision(2)));
+  return `${Math.min(...values)} to ${Math.max(...values)}`;
+}
+
+/** Says in a few sentences what the tables show. */
+function summary(baseline: Baseline): string {
+  const faster = (id: string) => rangeOf(baseline, WORKLOADS.filter((workload) => workload.id === id), 0);
+  const brokers = brokersOf(baseline);
+  const onBrokers = `
+
+On a real broker the broker sets the pace: there this library is ${rangeOf(baseline, brokers, 0)} times as fast as the
+fastest other client, and does ${rangeOf(baseline, brokers, 1)} times as much in a second of processor time as the one
+that needs the least.`;
+  return `This library receives ${faster("receive")} times as fast as the fastest of the other clients, receives and
+acknowledges ${faster("ack")} times as fast, sends ${faster("send")} times as fast, and sends with a receipt for each
+message ${faster("receipts")} times as fast. Its round trips, one at a time, are ${faster("echo")} times as fast.${
+    brokers.length === 0 ? "" : onBrokers
+  }`;
 }
 
 /** Why some goals were missed on the machine of the committed figures, as it was when this was written. */
-const REASONS = `What stands in the way, as far as measurements and profiles told in November 2026:
+const REASONS = `The reasons, as far as measurements and profiles showed them in November 2026:
 
-- Receiving, against the bare socket: that hands nothing to anybody. How far a loop alone comes is in a table above; in
-  Bun that is about as far as the goal. On top of the loop a message takes 0.1 to 0.3 µs here: its head is compared with
-  the one before, the message is made and goes to its subscription, and in Bun all that is waste for the collector.
-- 1 MiB messages: of the loops alone, for which nothing of what came is even copied, those in Bun and Node are mostly
-  below the goal as well: what is left is the making of the text. In Node that text is outside of the heap, as all are
-  above a million characters, and for each 64 MiB of them the collector marks everything once, on the other core. Deno and
-  Node read a body right into its place, Bun's sockets cannot.
-- 10,000 subscriptions: a loop alone takes 0.3 to 0.5 µs more for each message when there are 10,000 of them. It has left
-  the processor's cache since it was woken last, and the collector finds its promise alive each time. This library takes
-  0.3 to 0.7 µs more. With 10 subscriptions a message takes 0.6 to 0.7 µs, so that 90 % would leave 0.07 µs for all that.
-- 40 headers: three times as many bytes have to come through the socket, and the bare socket itself falls to less than
-  two fifths of its rate.
-- Memory of a stream: Node has those 64 MiB of text and what comes while it collects them. The bare sockets of Node and
-  Bun, which make no strings, come close to the goal or are over it as well: their chunks are garbage in the same way.
-- Memory of connections: heap and buffers of a connection are no larger than stompit's, and making one allocates as much.
-  What differs is when V8 makes its young generation larger. The measurement itself varies by a third.
-- Import in Deno: 12 to 18 ms for the same code, as the machine and Deno's caches happen to be.
-- The real brokers: ActiveMQ sends each receipt and each message by itself. What they cost is reading and writing, for
-  every client, and the broker's pace varies by a quarter. A client that is as fast as two others is mostly slower than
-  the faster one of the two.
+- Receiving, compared with the bare socket: the bare socket delivers nothing to a program. A table above shows how far a
+  bare loop gets; in Bun that is about the goal. On top of the loop, this library spends 0.1 to 0.3 µs on a message: it
+  compares its head with the one before, creates the message and routes it to its subscription, and in Bun all that
+  becomes garbage.
+- 1 MiB messages: most bare loops in Bun and Node are below the goal as well, although they copy nothing that arrives:
+  what is left is creating the text. In Node that text is outside the heap, as all texts above a million characters are,
+  and for each 64 MiB of them the garbage collector marks everything once, on the other core. Deno and Node read a body
+  straight into its place, which Bun's sockets cannot do.
+- 10,000 subscriptions: a bare loop takes 0.3 to 0.5 µs more for each message when there are 10,000 of them. It has left
+  the processor's cache since it last ran, and the garbage collector finds its promise alive each time. This library
+  takes 0.3 to 0.7 µs more. With 10 subscriptions a message takes 0.6 to 0.7 µs, so 90 % would leave 0.07 µs for all that.
+- 40 headers: three times as many bytes have to pass the socket, and the bare socket itself falls to less than two fifths
+  of its rate.
+- Memory of a stream: Node holds those 64 MiB of text, and what arrives while it collects them. The bare sockets of Node
+  and Bun, which create no strings, come close to the goal or exceed it as well: their chunks are garbage in the same way.
+- Memory of connections: heap and buffers of a connection are no larger than stompit's, and creating one allocates as
+  much. What differs is when V8 enlarges its young generation. The measurement itself varies by a third.
+- Import in Deno: 12 to 18 ms for the same code, depending on the state of the machine and of Deno's caches.
+- The real brokers: ActiveMQ sends each receipt and each message separately. The cost is in reading and writing, for
+  every client, and the broker's pace varies by a quarter. A client that is as fast as two others is usually slower than
+  the faster of the two.
 `;
 
-/** docs/performance.md. */
+/** Returns docs/performance.md, before it is formatted. */
 export function toMarkdown(baseline: Baseline): string {
-  const versions = RUNTIMES.filter((name) => baseline.versions[name]).map((name) =>
-    `${nameOf(name)} ${baseline.versions[name]}`
-  );
+  const versions = RUNTIMES.filter((name) => baseline.versions[name]).map((
+    name,
+  ) => `${nameOf(name)} ${baseline.versions[name]}`);
   return `# Performance
 
-This page and its picture are made by \`deno task bench --save\`. Measured on ${baseline.machine}, with
-${versions.join(", ")}. The numbers are of that machine on that day; the ratios are what to look at.
+How fast is this library beside other STOMP clients: stompit and stompjs, which are JavaScript as well, and stomp.py,
+which is Python? All do the same work over TCP on one machine, with a peer made to be faster than any of them, so
+that the client is what is measured.
 
-![Messages a second, in each runtime](performance.svg)
+${summary(baseline)}
+
+![This library beside other STOMP clients, in each runtime: longer bars are faster](performance.svg)
+
+Measured on ${baseline.machine}, with ${
+    versions.join(", ")
+  }. The numbers are of that machine on that day; the ratios are
+what to look at. \`deno task bench\` measures on your machine in about a quarter of an hour: see [Run it](#run-it). The
+goals that were missed are under [Goals missed](#goals-missed).
 
 ## Speed
 
-Messages, round trips or MiB a second, each the median of several rounds.
+Messages, round trips or MiB a second, each the median of several rounds. The bare socket is no client: it shows what
+the runtime's sockets allow.
 
 ${speedTable(baseline)}
 
-The last column compares what the clients do in a second of processor time, which other programs on the machine disturb
-less. The goals:
+"Times the best other" compares with the fastest other client. The last column compares what the clients do in a second
+of processor time, which other programs on the machine disturb less. These are the goals:
 
 ${goalsTable()}
 
-## A loop alone
+## A bare loop
 
-The bare socket hands nothing to anybody. What a \`for await\` loop takes shows with hardly a client around it: a socket
-whose frames are cut at their NULs and handed to loops as texts of the right size. No header is looked at, nothing is
-checked, and a text of 1 MiB is made of memory at hand and not of what came. With 10,000 subscriptions each has a loop.
-What a client gives more than that, a head that was read and a message that can be acknowledged, comes on top.
+The bare socket delivers nothing to a program. To show what a \`for await\` loop costs, a bare loop has almost no client
+around it: it cuts frames from a socket at their NULs and hands texts of the right size to loops. It looks at no header,
+checks nothing, and makes a text of 1 MiB from memory it already has, not from what arrived. With 10,000 subscriptions
+there are as many loops. What a client does beyond that, such as reading heads and giving messages that can be
+acknowledged, comes on top.
 
 ${loopTable(baseline)}
 
@@ -301,27 +348,27 @@ What the others take for the same:
 
 ${memoryTable(baseline)}
 
-A message that is kept keeps the chunk that it came in: \`message.detach()\` copies it out.
+A message that is kept also keeps the chunk that it arrived in: \`message.detach()\` copies it out.
 
-## Not reached
+## Goals missed
 
 ${missedTable(baseline)}
 
 ## How it is measured
 
-- The far end is \`bench/peer.ts\`, in a process of its own, the same for all. It has its bytes ready before they are
-  wanted, so that the client is the bottleneck, and counts what comes: a run that lost a message fails.
-- Each client runs by its public interface and at its default options, in a fresh process for every measurement, and
+- The peer is \`bench/peer.ts\`, in a separate process, the same for all clients. It prepares its bytes in advance, so that
+  the client is the bottleneck, and counts what arrives: a run that lost a message fails.
+- Each client runs through its public interface with its default options, in a fresh process for every measurement, and
   warms up first. Every body is read as text. stompit and stompjs (over \`@stomp/tcp-wrapper\`) use \`node:net\`, which all
-  three runtimes have. stompjs knows no back-pressure; the bench watches its socket for it. stomp.py takes part where
-  Python has it (Debian: \`python3-stomp\`); it is the same in each of the three runtimes' rows, but for the noise.
+  three runtimes have. stompjs has no back-pressure; the bench watches its socket for it. stomp.py takes part where
+  Python has it (Debian: \`python3-stomp\`); apart from noise it is the same in the rows of all three runtimes.
 - The bare socket is \`Deno.connect\`, \`Bun.connect\` or \`node:net\`, and only counts NULs, or writes what is ready.
-- Messages are as RabbitMQ writes them: 8 headers, a body of 100 bytes of ASCII, about 320 bytes in all. Where it says
-  ActiveMQ, they are as that writes them: ids with escapes, and no \`content-length\`.
-- The candidates take turns, for several rounds. A ratio is taken within each round, and the median of those is shown.
+- Messages look like RabbitMQ's: 8 headers, a body of 100 bytes of ASCII, about 320 bytes in all. Where a row says
+  ActiveMQ, they look like ActiveMQ's: ids with escapes, and no \`content-length\`.
+- The candidates take turns, for several rounds. A ratio is taken within each round, and the tables show the median.
 - Processor time is that of the client's process with all its threads.
-- Memory is the resident set, after garbage collections, and for the stream its highest point. Of kept messages it is
-  what can be reached.
+- Memory is the resident set after garbage collections, and for the stream its peak. For kept messages it is the memory
+  that can be reached.
 
 ## Run it
 

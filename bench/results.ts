@@ -1,11 +1,11 @@
 /**
- * What came out of several rounds, and how it is compared.
+ * The results of several rounds, and comparisons between them.
  *
  * @module
  */
 import type { Measured } from "./jobs.ts";
 
-/** The middle value; of an even number, the mean of the two in the middle. */
+/** Returns the median; `NaN` without values. */
 export function median(values: readonly number[]): number {
   if (values.length === 0) return NaN;
   const sorted = values.toSorted((a, b) => a - b);
@@ -13,13 +13,13 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-/** What one run comes to over the rounds. */
+/** One run, summarized over the rounds. */
 export interface Summary {
-  /** Per second, median. */
+  /** The median rate per second. */
   rate: number;
-  /** Microseconds of processor time for each, median. */
+  /** The median CPU time per item, in microseconds. */
   cpu: number;
-  /** Bytes of memory, median, where the run is about that. */
+  /** The median memory in bytes, for runs that measure it. */
   bytes?: number;
 }
 
@@ -28,18 +28,18 @@ export class Results {
   readonly #rounds: Map<string, Measured>[];
   readonly #peers: readonly string[];
 
-  /** Takes what was measured in each round, by label. */
+  /** Creates the results from the measurements of each round, by label. */
   constructor(rounds: Map<string, Measured>[], peers: readonly string[]) {
     this.#rounds = rounds;
     this.#peers = peers;
   }
 
-  /** The labels for which there is something. */
+  /** The labels that have a measurement. */
   get labels(): string[] {
     return [...new Set(this.#rounds.flatMap((round) => [...round.keys()]))];
   }
 
-  /** What a run comes to. */
+  /** Summarizes a run over the rounds. */
   summary(label: string): Summary {
     const all = this.#of(label);
     const bytes = all.map((one) => one.bytes).filter((bytes) => bytes !== undefined);
@@ -50,32 +50,35 @@ export class Results {
     };
   }
 
-  /** Bytes of memory. */
+  /** Returns the memory of a run in bytes. */
   bytes(label: string): number {
     return this.summary(label).bytes ?? NaN;
   }
 
-  /** How many times as fast. Each round is compared by itself: what disturbs a round disturbs all that is in it. */
+  /**
+   * Returns how many times as fast a run is as another. Each round is compared by itself, because a disturbance affects
+   * all runs of a round.
+   */
   ratio(label: string, other: string): number {
     return this.#compare(label, other, (one, two) => rateOf(one) / rateOf(two));
   }
 
-  /** How many times as much in a second of processor time. */
+  /** Returns how many times as much a run does per second of CPU time. */
   cpuRatio(label: string, other: string): number {
     return this.#compare(label, other, (one, two) => (two.cpu / two.count) / (one.cpu / one.count));
   }
 
-  /** How many seconds more. */
+  /** Returns how many seconds more a run takes per item. */
   longer(label: string, other: string): number {
     return this.#compare(label, other, (one, two) => one.seconds / one.count - two.seconds / two.count);
   }
 
-  /** The other client that is fastest here. */
+  /** Returns the fastest other client. */
   bestPeer(): string {
     return this.#peers.toSorted((a, b) => (this.summary(b).rate || 0) - (this.summary(a).rate || 0))[0]!;
   }
 
-  /** The other client that takes the least processor time here. */
+  /** Returns the other client with the least CPU time. */
   leanestPeer(): string {
     return this.#peers.toSorted((a, b) => (this.summary(a).cpu || Infinity) - (this.summary(b).cpu || Infinity))[0]!;
   }

@@ -1,6 +1,6 @@
 /**
- * One measurement, in a process of its own: `work.ts <candidate> <job as JSON> <port> [<user and password>]`. Prints
- * what was measured as JSON.
+ * One measurement in a separate process: `work.ts <candidate> <job as JSON> <port> [<user and password>]`. Prints the
+ * result as JSON.
  *
  * @module
  */
@@ -20,10 +20,10 @@ const peer: Target = {
   sync: (sends, acks) => queue === undefined ? `/sync/${sends}/${acks}` : `${queue}-sync`,
 };
 
-/** Messages with receipts that are open at a time. */
-const IN_FLIGHT = 256;
+/** How many sends wait for their receipts at the same time. */
+const SENDS_IN_FLIGHT = 256;
 
-/** Prepares the job for so many messages; what it gives is what takes the time. */
+/** Prepares the job for that many messages. Returns the function to measure. */
 async function prepare(candidate: Candidate, count: number): Promise<() => Promise<unknown>> {
   const { kind, size = 100, headers = 8, style = "rabbitmq" } = job;
   const destination = `/receive/${count}/${size}/${headers}/${style}`;
@@ -34,7 +34,7 @@ async function prepare(candidate: Candidate, count: number): Promise<() => Promi
     case "chunks":
       return () => candidate.receive(`/chunks/${count}/1024`, 1);
     case "ack":
-      if (queue !== undefined) await candidate.sendWithReceipts(queue, body, count, IN_FLIGHT);
+      if (queue !== undefined) await candidate.sendWithReceipts(queue, body, count, SENDS_IN_FLIGHT);
       return () => candidate.receiveAndAck(queue ?? destination, count);
     case "many": {
       const all = Array.from({ length: job.subscriptions! }, () => `/many/${count}/${size}`);
@@ -43,11 +43,11 @@ async function prepare(candidate: Candidate, count: number): Promise<() => Promi
     case "send":
       return () => candidate.send("/queue/bench", body, count, job.withHeaders);
     case "receipts":
-      return () => candidate.sendWithReceipts(queue ?? "/queue/bench", body, count, IN_FLIGHT);
+      return () => candidate.sendWithReceipts(queue ?? "/queue/bench", body, count, SENDS_IN_FLIGHT);
     case "echo":
       return () => candidate.echo("/echo", body, count);
   }
-  throw new Error(`Cannot do ${kind}: it is no job`);
+  throw new Error(`Cannot measure ${kind}: it is not a job of work.ts`);
 }
 
 async function measure(count: number): Promise<Measured> {
@@ -69,7 +69,7 @@ if (job.count !== undefined) {
 } else {
   const { seconds } = job;
   const pace = () => measured.count / measured.seconds;
-  // Until the compiler of the runtime has seen enough, and the pace is known.
+  // Until the code is compiled and the pace is known.
   for (let warm = measured.seconds; warm < seconds / 2; warm += measured.seconds) {
     measured = await measure(Math.max(1, Math.round(pace() * seconds / 4)));
   }

@@ -1,5 +1,5 @@
 /**
- * The work that is measured, and what is asked of the results.
+ * The workloads, and the figures that are derived from their results.
  *
  * @module
  */
@@ -7,70 +7,70 @@ import type { Runtime } from "../tests/support/runtime.ts";
 import type { Job } from "./jobs.ts";
 import type { Results } from "./results.ts";
 
-/** Who works. */
+/** The clients, and the floors to compare with. */
 export type CandidateName = "stompy" | "stompit" | "stompjs" | "stomp.py" | "bare" | "loop";
 
 /** The other clients that run in the same runtimes. */
 export const NPM_PEERS = ["stompit", "stompjs"] as const;
 
-/** The other clients. stomp.py is Python's, and joins in where Python has it. */
+/** The other clients. stomp.py runs where Python has it. */
 export const PEERS: readonly CandidateName[] = [...NPM_PEERS, "stomp.py"];
 
-/** What is run in each round. */
+/** One run of a round. */
 export interface Run {
-  /** Unique in its workload; the name of the candidate, where there is one run of it. */
+  /** Unique within the workload; the name of the candidate if it has only one run. */
   label: string;
-  /** Who. */
+  /** The candidate. */
   candidate: CandidateName;
-  /** What. */
+  /** The job. */
   job: Job;
 }
 
-/** A number that is derived from the runs. */
+/** A number derived from the runs. */
 export interface Figure {
-  /** For people, and the key in baseline.json. */
+  /** The name, also the key in baseline.json. */
   name: string;
-  /** What is asked for; `undefined` where it is only stated. */
+  /** The goal; `undefined` for a figure without one. */
   goal?: number;
-  /** Where the goal holds; default everywhere. */
+  /** The runtimes that the goal applies to. Default: all. */
   goalIn?: readonly Runtime[];
   /** Whether a higher or a lower number is better. */
   better: "higher" | "lower";
-  /** How it is shown. */
+  /** The unit in which it is shown. */
   unit: "×" | "%" | "KiB" | "MiB" | "ms";
-  /** Whether it is shown only, and not held against what it was: it says how fast a runtime is, or swings too much. */
+  /** Whether it is shown and not compared with the baseline: it depends on the runtime alone, or varies too much. */
   isStated?: boolean;
-  /** How it comes out of the runs. */
+  /** Computes it from the runs. */
   of(results: Results): number;
 }
 
 /** One kind of work. */
 export interface Workload {
-  /** For `--only`. */
+  /** The id, for `--only`. */
   id: string;
-  /** For people. */
+  /** The title. */
   title: string;
-  /** What a rate counts, and how many of these make one of the unit; `undefined` where rates mean nothing. */
+  /** The unit of a rate, and how many counted items make one unit; `undefined` if rates mean nothing. */
   rate?: { unit: string; per: number };
-  /** How the processes are started: `work.ts`, `memory.ts`, or a module that is only loaded. */
+  /** The program of a measurement: `work.ts`, `memory.ts`, or an empty one that only imports a module. */
   worker: "work" | "memory" | "start";
-  /** At most so many rounds: memory varies less than time does. */
+  /** Maximum number of rounds, because memory varies less than time. */
   rounds?: number;
-  /** What is run, in this order. */
+  /** The runs, in order. */
   runs: Run[];
-  /** What is asked. */
+  /** The figures. */
   figures: Figure[];
 }
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** The same job for several candidates. */
+/** Returns runs of several candidates with the same job. */
 function each(job: Omit<Job, "seconds">, ...candidates: CandidateName[]): Run[] {
   return candidates.map((candidate) => ({ label: candidate, candidate, job: { ...job, seconds: 0 } }));
 }
 
-/** The same candidate with several jobs. */
+/** Returns runs of one candidate with several jobs. */
 function variants(jobs: Record<string, Omit<Job, "seconds">>, candidate: CandidateName = "stompy"): Run[] {
   return Object.entries(jobs).map(([label, job]) => ({ label, candidate, job: { ...job, seconds: 0 } }));
 }
@@ -83,10 +83,10 @@ function percent(name: string, goal: number | undefined, of: Figure["of"]): Figu
   return { name, ...(goal !== undefined && { goal }), better: "higher", unit: "%", of };
 }
 
-/** The names of the figures of a loop alone: of what is compared with it, and of the library. */
+/** The names of the figures that compare a loop alone with the bare socket, and the library with the loop. */
 export const LOOP_FIGURES = { loop: "a loop alone", own: "of a loop alone" } as const;
 
-/** What every workload of speed is asked; the goals are for the rates. */
+/** Returns the figures of every workload that measures speed; the goals apply to the rates. */
 function speed(goals: { peer?: number; bare?: number }): Figure[] {
   return [
     times("of the best peer", goals.peer, (results) => results.ratio("stompy", results.bestPeer())),
@@ -97,18 +97,18 @@ function speed(goals: { peer?: number; bare?: number }): Figure[] {
   ];
 }
 
-/** What a loop alone gets, and how near the library comes to that. */
-function besideLoop(own: string, loop: string, most: string): Figure[] {
+/** Returns the figures that compare a loop alone with the maximum, and the library with the loop. */
+function besideLoop(own: string, loop: string, max: string): Figure[] {
   const stated = { isStated: true } as const;
   return [
-    { ...percent(LOOP_FIGURES.loop, undefined, (results) => results.ratio(loop, most)), ...stated },
+    { ...percent(LOOP_FIGURES.loop, undefined, (results) => results.ratio(loop, max)), ...stated },
     { ...percent(LOOP_FIGURES.own, undefined, (results) => results.ratio(own, loop)), ...stated },
   ];
 }
 
 const messages = { unit: "messages/s", per: 1 };
 
-/** All of them. */
+/** All workloads on the load peer. */
 export const WORKLOADS: readonly Workload[] = [
   {
     id: "receive",
@@ -344,7 +344,7 @@ export const WORKLOADS: readonly Workload[] = [
   },
 ];
 
-/** What is measured with a real broker as the far end; `name` is what people call it. */
+/** Returns the workloads on a real broker; `name` is the name of the broker. */
 export function brokerWorkloads(name: string): Workload[] {
   const queue = "/queue/stompy-bench";
   const figures: Figure[] = [

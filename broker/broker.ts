@@ -1,14 +1,13 @@
 /**
- * `Broker`: the embedded broker's listener and its connections. What it does with each frame is in `broker_core.ts`.
+ * `Broker`: the embedded broker's listener and its connections. `core.ts` executes the frames.
  *
  * @module
  */
-import { BrokerCore } from "./core.ts";
-import { type Peer, type PeerWire, Refusal } from "./peer.ts";
-import { listen } from "../transport/connect.ts";
 import { StompError, UnknownBrokerResponseError } from "../base/errors.ts";
+import { type Clock, systemClock } from "../base/timers.ts";
 import type { Frame } from "../codec/frame.ts";
-import { assertVersion, type Version, VERSIONS } from "../codec/headers.ts";
+import { completeLimits, type DecoderLimits } from "../codec/limits.ts";
+import { FrameConnection } from "../connection/frame_connection.ts";
 import {
   formatHeartbeat,
   Heartbeat,
@@ -17,58 +16,114 @@ import {
   NO_HEARTBEAT,
   parseHeartbeat,
 } from "../connection/heartbeat.ts";
-import { type Clock, systemClock } from "../base/timers.ts";
-import { completeLimits, type DecoderLimits } from "../codec/limits.ts";
-import { FrameConnection } from "../connection/frame_connection.ts";
-import { addressText, type Listener, type Transport } from "../transport/transport.ts";
+import { addressText } from "../transport/address.ts";
+import { listen } from "../transport/open.ts";
+import type { Listener, Transport } from "../transport/transport.ts";
+import { BrokerCore } from "./core.ts";
+import { type Peer, type PeerWire, Refusal } from "./peer.ts";
+import { assertVersion, type Version, VERSIONS } from "../codec/protocol.ts";
 
-/** How a broker behaves; also {@linkcode DecoderLimits}, which hold for everything that it receives. */
+/** Options of an embedded broker, including the {@linkcode DecoderLimits} for what it receives. */
 export interface BrokerOptions extends DecoderLimits {
-  /** The login that clients need. Default: any, or none. */
+  /**
+   * The login that clients must send; `undefined` accepts any login, or none.
+   *
+   * @default {undefined}
+   */
   login?: string | undefined;
-  /** The passcode that clients need. Default: any, or none. */
+  /**
+   * The passcode that clients must send; `undefined` accepts any passcode, or none.
+   *
+   * @default {undefined}
+   */
   passcode?: string | undefined;
   /**
-   * The heart-beats that the broker offers and wants, in milliseconds; the longer of the two sides' intervals counts.
-   * `false` is for none. Default `{ send: 1000, receive: 1000 }`.
+   * The heart-beats that the broker offers and wants, in milliseconds; `false` turns them off. For each direction the
+   * longer interval of the two sides counts.
+   *
+   * @default {{ send: 1000, receive: 1000 }}
    */
   heartbeat?: HeartbeatOffer | false | undefined;
-  /** The versions that it speaks. Default all three. */
+  /**
+   * The versions that the broker speaks. Each connection gets the highest one that the client knows.
+   *
+   * @default {["1.0", "1.1", "1.2"]}
+   */
   versions?: readonly Version[] | undefined;
-  /** How often a message comes again that was refused with NACK. Default 5. */
+  /**
+   * How often a message that was refused with NACK is delivered again before it is dropped.
+   *
+   * @default {5}
+   */
   maxRedeliveries?: number | undefined;
   /**
-   * Bytes of messages and queues that it keeps in all; a SEND above that is an error. Subscriptions and transactions have
-   * a quarter as much for themselves; a SUBSCRIBE or BEGIN above that is one, too. Default 1,073,741,824 (1 GiB).
+   * Bytes of all messages and queues together, by default 1 GiB; a SEND beyond that is answered by ERROR. Subscriptions
+   * and transactions may take a quarter as much on top; a SUBSCRIBE or BEGIN beyond that is answered by ERROR, too.
+   *
+   * @default {1_073_741_824}
    */
   maxStoredBytes?: number | undefined;
-  /** Bytes that may wait for one subscriber of a topic; one further behind is cut off. Default 268,435,456 (256 MiB). */
+  /**
+   * Bytes of messages that may wait for one subscriber of a topic, by default 256 MiB. The connection of a subscriber
+   * that is further behind is closed with ERROR.
+   *
+   * @default {268_435_456}
+   */
   maxBacklogBytes?: number | undefined;
-  /** Milliseconds that a client may take to send CONNECT. Default 10,000. */
+  /**
+   * Milliseconds within which a client must send CONNECT.
+   *
+   * @default {10_000}
+   */
   connectTimeout?: number | undefined;
-  /** The time; tests bring their own. */
+  /**
+   * The clock for heart-beats and timeouts, by default that of the system. Tests replace it.
+   *
+   * @default {systemClock}
+   */
   clock?: Clock | undefined;
 }
 
-/** Where a broker listens. */
+/** Options of a broker that listens: {@linkcode BrokerOptions}, and the address. */
 export interface ListenOptions extends BrokerOptions {
-  /** The address. Default `127.0.0.1`, which only this machine can reach. */
+  /**
+   * The address to listen on. The default is only reachable from this machine.
+   *
+   * @default {"127.0.0.1"}
+   */
   hostname?: string | undefined;
-  /** The port. Default 0: one that is free. */
+  /**
+   * The port to listen on; 0 picks a free one.
+   *
+   * @default {0}
+   */
   port?: number | undefined;
 }
 
-/** How much a broker holds. */
+/** What a broker holds at one moment. */
 export interface BrokerStats {
-  /** Connections. */
+  /** Open connections. */
   peers: number;
-  /** Queues and topics. */
+  /** Queues and topics that have a message or a subscriber. */
   destinations: number;
-  /** Messages that wait, or that were delivered and not acknowledged; for topics, once for each subscriber. */
+  /** Messages that wait or are not acknowledged yet; a topic's messages count once per subscriber. */
   messages: number;
 }
 
-/** An embedded broker. See the module's documentation for what it does. */
+/**
+ * An embedded STOMP broker for development and tests, in memory. The page of the module says how it behaves.
+ *
+ * @example A broker for a test
+ * ```ts
+ * import { Stomp } from "@x/stompy";
+ * import { Broker } from "@x/stompy/broker";
+ *
+ * await using broker = await Broker.listen();
+ * await using stomp = await Stomp.connect(broker.url);
+ * await stomp.send("/queue/orders", "an order");
+ * console.log(broker.stats.messages); // 1
+ * ```
+ */
 export class Broker implements AsyncDisposable {
   readonly #core: BrokerCore;
   readonly #settings: ConnectionSettings;
@@ -77,21 +132,31 @@ export class Broker implements AsyncDisposable {
   #closing: Promise<void> | undefined;
 
   /**
-   * Creates a broker that does not listen: {@linkcode accept} gives it its connections.
+   * Creates a broker that does not listen; {@linkcode accept} adds connections to it.
    *
-   * @throws {TypeError} on a version that there is not.
-   * @throws {RangeError} on a number that is none, or below 0.
+   * @example Without a port
+   * ```ts
+   * import { Broker } from "@x/stompy/broker";
+   *
+   * await using broker = new Broker({ heartbeat: false });
+   * console.log(broker.port); // 0
+   * ```
+   *
+   * @throws {TypeError} if a version does not exist.
+   * @throws {RangeError} if a number is negative or not a number.
    */
   constructor(options: BrokerOptions = {}) {
     const { heartbeat, versions = VERSIONS } = options;
     for (const version of versions) assertVersion(version);
     const offer = heartbeat === false ? NO_HEARTBEAT : heartbeat ?? { send: 1000, receive: 1000 };
     if (parseHeartbeat(formatHeartbeat(offer)) === undefined) {
-      throw new RangeError(`Cannot use heartbeat ${formatHeartbeat(offer)}: it has two integers of 0 or more`);
+      throw new RangeError(
+        `Cannot create a broker: heartbeat is ${formatHeartbeat(offer)}, and needs two whole numbers of 0 or more`,
+      );
     }
     this.#settings = {
       ...completeLimits(options),
-      connectTimeout: amount("connectTimeout", options.connectTimeout, 10_000),
+      connectTimeout: readNumber("connectTimeout", options.connectTimeout, 10_000),
       clock: options.clock ?? systemClock,
     };
     this.#core = new BrokerCore({
@@ -99,16 +164,26 @@ export class Broker implements AsyncDisposable {
       passcode: options.passcode,
       heartbeat: offer,
       versions,
-      maxRedeliveries: amount("maxRedeliveries", options.maxRedeliveries, 5),
-      maxStoredBytes: amount("maxStoredBytes", options.maxStoredBytes, 2 ** 30),
-      maxBacklogBytes: amount("maxBacklogBytes", options.maxBacklogBytes, 2 ** 28),
+      maxRedeliveries: readNumber("maxRedeliveries", options.maxRedeliveries, 5),
+      maxStoredBytes: readNumber("maxStoredBytes", options.maxStoredBytes, 2 ** 30),
+      maxBacklogBytes: readNumber("maxBacklogBytes", options.maxBacklogBytes, 2 ** 28),
     });
   }
 
   /**
    * Creates a broker that listens on TCP.
    *
-   * @throws {ConnectionError} when the address or the port cannot be had.
+   * @example On a free port, with a password
+   * ```ts
+   * import { Broker } from "@x/stompy/broker";
+   *
+   * await using broker = await Broker.listen({ login: "guest", passcode: "guest" });
+   * console.log(broker.port > 0); // true
+   * ```
+   *
+   * @throws {ConnectionError} if it cannot listen on the address or the port.
+   * @throws {TypeError} if a version does not exist.
+   * @throws {RangeError} if a number is negative or not a number.
    */
   static async listen(options: ListenOptions = {}): Promise<Broker> {
     const { hostname = "127.0.0.1", port = 0 } = options;
@@ -117,43 +192,76 @@ export class Broker implements AsyncDisposable {
     return broker;
   }
 
-  /** The port that it listens on; 0 when it does not listen. */
+  /** The port that the broker listens on; 0 if it does not listen. */
   get port(): number {
     return this.#listener?.port ?? 0;
   }
 
   /**
-   * Where clients of this machine connect to. There is no user and no password in it.
+   * The URL for clients on this machine, without login and passcode.
    *
-   * @throws {TypeError} when the broker does not listen.
+   * @throws {TypeError} if the broker does not listen.
    */
   get url(): string {
-    if (this.#listener === undefined) throw new TypeError("Cannot give url: the broker does not listen");
+    if (this.#listener === undefined) {
+      throw new TypeError("Cannot get url: the broker does not listen, create it with Broker.listen()");
+    }
     const { hostname, port } = this.#listener;
-    // The names for "all addresses" are none to connect to.
+    // The names for "all addresses" cannot be connected to.
     const host = hostname === "0.0.0.0" ? "127.0.0.1" : hostname === "::" ? "::1" : hostname;
     return `stomp://${addressText({ hostname: host, port })}`;
   }
 
-  /** How much it holds at this moment. */
+  /** What the broker holds at this moment. */
   get stats(): BrokerStats {
-    return { peers: this.#connections.size, ...this.#core.counts };
+    return { peers: this.#connections.size, ...this.#core.stats };
   }
 
-  /** Serves a client at the other end of a transport. */
+  /**
+   * Serves the client at the other end of a transport. A broker that is closed closes the transport.
+   *
+   * @example A client in the same process
+   * ```ts
+   * import { Broker } from "@x/stompy/broker";
+   *
+   * const toBroker = new TransformStream<Uint8Array, Uint8Array>();
+   * const toClient = new TransformStream<Uint8Array, Uint8Array>();
+   * const broker = new Broker();
+   * broker.accept({
+   *   readable: toBroker.readable,
+   *   writable: toClient.writable,
+   *   peer: "memory",
+   *   close: () => toBroker.writable.abort(),
+   * });
+   * console.log(broker.stats.peers); // 1
+   * await broker.close();
+   * ```
+   */
   accept(transport: Transport): void {
     if (this.#closing) return void transport.close();
     const connection = new Connection(transport, this.#core, this.#settings);
     this.#connections.add(connection);
-    connection.ended.then(() => this.#connections.delete(connection));
+    connection.closed.then(() => this.#connections.delete(connection));
   }
 
-  /** Stops listening and drops all connections and messages. Idempotent; always resolves. */
+  /**
+   * Stops listening, closes all connections and drops all messages. Always resolves; further calls return the same
+   * promise.
+   *
+   * @example At the end of a test
+   * ```ts
+   * import { Broker } from "@x/stompy/broker";
+   *
+   * const broker = await Broker.listen();
+   * await broker.close();
+   * console.log(broker.stats.peers); // 0
+   * ```
+   */
   close(): Promise<void> {
     return this.#closing ??= this.#close();
   }
 
-  /** The same as {@linkcode close}. */
+  /** Closes the broker, as {@linkcode close} does, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -164,48 +272,48 @@ export class Broker implements AsyncDisposable {
   }
 }
 
-function amount(name: string, value: number | undefined, otherwise: number): number {
-  if (value === undefined) return otherwise;
+function readNumber(name: string, value: number | undefined, byDefault: number): number {
+  if (value === undefined) return byDefault;
   if (typeof value === "number" && value >= 0) return value;
-  throw new RangeError(`Cannot use ${name} ${value}: it is a number of 0 or more, or Infinity`);
+  throw new RangeError(`Cannot create a broker: ${name} is ${value}, and needs a number of 0 or more, or Infinity`);
 }
 
-/** Milliseconds that a client may take to read the last frame. */
-const LINGER = 3000;
+/** How long a client may take to read the last frame before its socket is closed. */
+const LINGER_MS = 3000;
 
-/** What the connections of a broker have in common. */
+/** The settings that all connections of a broker share. */
 interface ConnectionSettings extends DecoderLimits {
   readonly connectTimeout: number;
   readonly clock: Clock;
 }
 
-/** One connection: the socket, its timers, and what ties them to the core. */
+/** One connection: a socket and its timers, tied to a peer of the core. */
 class Connection implements PeerWire {
-  /** Resolves when socket and timers are gone. */
-  readonly ended: Promise<void>;
+  /** Resolves after the socket is closed. */
+  readonly closed: Promise<void>;
   readonly #core: BrokerCore;
   readonly #clock: Clock;
   readonly #socket: FrameConnection;
   readonly #peer: Peer;
-  readonly #resolveEnded: () => void;
+  readonly #resolveClosed: () => void;
   #heartbeat: Heartbeat | undefined;
   readonly #cancelDeadline: () => void;
 
   constructor(transport: Transport, core: BrokerCore, settings: ConnectionSettings) {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.ended = promise;
-    this.#resolveEnded = resolve;
+    this.closed = promise;
+    this.#resolveClosed = resolve;
     this.#core = core;
     this.#clock = settings.clock;
     this.#socket = new FrameConnection(transport, { ...settings, followsCrlf: true });
     const peer = this.#peer = core.join(this);
     const { clock, connectTimeout } = settings;
     this.#cancelDeadline = clock.after(connectTimeout, () => {
-      core.fail(peer, new Refusal("no CONNECT in time", `A client has ${connectTimeout} ms to send CONNECT`));
+      core.fail(peer, new Refusal("no CONNECT in time", `A client must send CONNECT within ${connectTimeout} ms`));
     });
     this.#socket.start({
       onFrame: (frame) => core.handle(peer, frame),
-      onEnd: (error) => this.#lost(error),
+      onEnd: (error) => this.#onEnd(error),
     });
   }
 
@@ -234,7 +342,7 @@ class Connection implements PeerWire {
     this.#heartbeat = new Heartbeat(plan, this.#socket, {
       clock: this.#clock,
       stopped: (silence) => {
-        const detail = `Nothing was received for ${Math.round(silence)} ms, in spite of the heart-beats agreed on`;
+        const detail = `The client promised heart-beats and sent nothing for ${Math.round(silence)} ms`;
         this.#core.fail(this.#peer, new Refusal("heart-beat missed", detail));
       },
     });
@@ -242,25 +350,25 @@ class Connection implements PeerWire {
 
   end(): void {
     this.#stopTimers();
-    this.#socket.end(LINGER).then(this.#resolveEnded);
+    this.#socket.end(LINGER_MS).then(this.#resolveClosed);
   }
 
   async close(): Promise<void> {
     this.#stopTimers();
-    this.#peer.over = true;
+    this.#peer.state = "closed";
     await this.#socket.close();
-    this.#resolveEnded();
+    this.#resolveClosed();
   }
 
-  #lost(error: StompError | undefined): void {
+  #onEnd(error: StompError | undefined): void {
     if (error instanceof UnknownBrokerResponseError) {
-      // The decoder's own words: the socket has put its address behind them.
+      // The cause is the decoder's own error, without the address that the socket appends.
       const { message } = error.cause instanceof Error ? error.cause : error;
       this.#core.fail(this.#peer, new Refusal("malformed frame", message));
       return;
     }
     this.#core.leave(this.#peer);
-    // A client that has said its last word may still be reading what it is owed.
+    // A client that has closed its writing side may still be reading.
     if (error === undefined) this.end();
     else this.close();
   }

@@ -1,15 +1,12 @@
 /**
- * What the embedded broker does with each frame. No sockets, no timers: frames come in through `handle`, and go out
- * through the wire of the peer that they are for.
+ * What the embedded broker does with each frame. No sockets and no timers: frames come in through `handle` and go out
+ * through the wire of their peer.
  *
  * @module
  */
-import { Consumer, type Delivery, isAckMode } from "./consumer.ts";
-import { Peer, type PeerWire, Refusal, type Transaction } from "./peer.ts";
-import { ownText, Store, type StoreLimits } from "./store.ts";
-import { sameText } from "./same_text.ts";
 import type { Frame } from "../codec/frame.ts";
-import { type Version, VERSIONS, withoutPadding } from "../codec/headers.ts";
+import { withoutPadding } from "../codec/headers.ts";
+import { ownText } from "../codec/text.ts";
 import {
   formatHeartbeat,
   type HeartbeatOffer,
@@ -17,26 +14,30 @@ import {
   NO_HEARTBEAT,
   parseHeartbeat,
 } from "../connection/heartbeat.ts";
+import { Consumer, type Delivery } from "./consumer.ts";
+import { Peer, type PeerWire, Refusal, type Transaction } from "./peer.ts";
+import { Store, type StoreLimits } from "./store.ts";
+import { isAckMode, type Version, VERSIONS } from "../codec/protocol.ts";
 
-/** How a broker behaves. */
+/** The options of a broker, with all defaults filled in. */
 export interface BrokerCoreOptions extends StoreLimits {
-  /** The `login` that CONNECT must have; any when it is `undefined`. */
+  /** The required `login`; `undefined` accepts any, or none. */
   readonly login: string | undefined;
-  /** The `passcode` that CONNECT must have; any when it is `undefined`. */
+  /** The required `passcode`; `undefined` accepts any, or none. */
   readonly passcode: string | undefined;
-  /** The heart-beats it offers and wants. */
+  /** The heart-beats that the broker offers and wants. */
   readonly heartbeat: HeartbeatOffer;
-  /** The versions it speaks. */
+  /** The versions that the broker speaks. */
   readonly versions: readonly Version[];
-  /** How often a message is delivered again that was refused with NACK. */
+  /** How often a message that was refused with NACK is delivered again. */
   readonly maxRedeliveries: number;
 }
 
-/** The `server` header of CONNECTED; `dialect.ts` knows it. */
+/** The `server` header of CONNECTED, by which the client recognizes the embedded broker. */
 const SERVER = "stompy";
 
-/** Subscriptions, and transactions, that one connection may have open. */
-const MAX_OPEN = 10_000;
+/** How many subscriptions, and how many transactions, one connection may have. */
+const MAX_OPEN_PER_CONNECTION = 10_000;
 
 /** The broker without its sockets. */
 export class BrokerCore {
@@ -45,53 +46,53 @@ export class BrokerCore {
   readonly #store: Store;
   #peers = 0;
 
-  /** Creates a broker that holds nothing. */
+  /** Creates an empty broker. */
   constructor(options: BrokerCoreOptions) {
     this.#options = options;
     this.#store = new Store(this.#session, options);
   }
 
-  /** How much it holds. */
-  get counts(): Store["counts"] {
-    return this.#store.counts;
+  /** How many destinations and messages there are. */
+  get stats(): Store["stats"] {
+    return this.#store.stats;
   }
 
-  /** Takes in a connection that has just been made. */
+  /** Adds a new connection. */
   join(wire: PeerWire): Peer {
     return new Peer(++this.#peers, wire, this.#store);
   }
 
-  /** Does what a frame says, and answers it. */
+  /** Executes a frame and answers it. */
   handle(peer: Peer, frame: Frame): void {
-    if (peer.over) return;
+    if (peer.state === "closed") return;
     const isConnect = frame.command === "CONNECT" || frame.command === "STOMP";
-    // The answer to CONNECT is CONNECTED, whatever it asks for ("receipt" in the 1.2 text).
+    // CONNECT is answered by CONNECTED only: it may not ask for a receipt ("receipt" in the 1.2 text).
     const receipt = isConnect ? undefined : frame.header("receipt");
     try {
-      if (peer.connected === isConnect) throw isConnect ? alreadyConnected() : notConnected(frame);
-      if (receipt !== undefined && !peer.carries(receipt)) throw notCarried(peer, "receipt");
+      if ((peer.state === "connected") === isConnect) throw isConnect ? alreadyConnected() : notConnected(frame);
+      if (receipt !== undefined && !peer.canCarry(receipt)) throw notCarried(peer, "receipt");
       this.#execute(peer, frame);
-      // Before what it sets free: so a subscriber hears that it is one before its first message.
-      if (receipt !== undefined) peer.receipt(receipt);
-      if (frame.command === "DISCONNECT") peer.end();
+      // Before any delivery that the frame allows: a subscriber gets its receipt before its first message.
+      if (receipt !== undefined) peer.sendReceipt(receipt);
+      if (frame.command === "DISCONNECT") peer.close();
     } catch (error) {
       peer.fail(asRefusal(error), receipt);
     }
-    this.#store.serve();
+    this.#store.dispatch();
   }
 
-  /** Ends a connection with an ERROR frame, for a reason that is in no frame. */
+  /** Closes a connection with an ERROR frame, for a reason that no frame gave. */
   fail(peer: Peer, refusal: Refusal): void {
     peer.fail(refusal, undefined);
-    this.#store.serve();
+    this.#store.dispatch();
   }
 
-  /** Forgets a connection that is lost: transactions are aborted, messages go back to their queues. */
+  /** Removes a connection that was lost: its transactions are aborted, and its deliveries are requeued. */
   leave(peer: Peer): void {
-    if (peer.over) return;
-    peer.over = true;
-    peer.release();
-    this.#store.serve();
+    if (peer.state === "closed") return;
+    peer.state = "closed";
+    peer.endAll();
+    this.#store.dispatch();
   }
 
   #execute(peer: Peer, frame: Frame): void {
@@ -117,7 +118,7 @@ export class BrokerCore {
       case "ABORT":
         return this.#endTransaction(peer, frame, "abort");
       case "DISCONNECT":
-        return peer.release();
+        return peer.endAll();
       default:
         throw new Refusal(`${frame.command} is not a client's command`, `Only a broker sends ${frame.command}`);
     }
@@ -130,23 +131,23 @@ export class BrokerCore {
     const version = VERSIONS.findLast((known) => versions.includes(known) && offered.includes(known));
     if (version === undefined) {
       const spoken = VERSIONS.filter((known) => versions.includes(known));
-      throw new Refusal("no common version", `This broker speaks STOMP ${spoken.join(", ")}`, {
-        version: spoken.join(","),
-      });
+      const detail = `This broker speaks STOMP ${spoken.join(", ")}`;
+      throw new Refusal("no common version", detail, { version: spoken.join(",") });
     }
-    const who = version === "1.0" ? withoutPadding(headers) : headers;
+    const credentials = version === "1.0" ? withoutPadding(headers) : headers;
     const { login, passcode } = this.#options;
-    const isLogin = login === undefined || sameText(who["login"], login);
-    const isPasscode = passcode === undefined || sameText(who["passcode"], passcode);
-    if (!isLogin || !isPasscode) {
-      throw new Refusal("login refused", "The login or the passcode is wrong");
-    }
-    // 1.0 has no heart-beats: what the header says there means nothing.
+    const isLogin = login === undefined || isSameText(credentials["login"], login);
+    const isPasscode = passcode === undefined || isSameText(credentials["passcode"], passcode);
+    if (!isLogin || !isPasscode) throw new Refusal("login refused", "The login or the passcode is wrong");
+    // 1.0 has no heart-beats, so the header has no meaning there.
     const wanted = version === "1.0" ? NO_HEARTBEAT : parseHeartbeat(headers["heart-beat"]);
     if (wanted === undefined) {
-      throw new Refusal("malformed heart-beat", "The header heart-beat has two integers, as in heart-beat:10000,10000");
+      throw new Refusal(
+        "malformed heart-beat",
+        "The heart-beat header needs two integers, such as heart-beat:10000,10000",
+      );
     }
-    // A client that sends the header may wait for it, whatever the version.
+    // A client that sends the header may wait for it in any version.
     const offersHeartbeat = version !== "1.0" || headers["heart-beat"] !== undefined;
     peer.accept(version, negotiate(heartbeat, wanted), {
       server: SERVER,
@@ -160,20 +161,18 @@ export class BrokerCore {
     const store = this.#store;
     const destination = need(frame, "destination", "destination:/queue/a");
     const transaction = openTransaction(peer, frame);
-    const message = store.message(headers, frame.body);
-    if (message === undefined) {
-      throw noRoom("message");
-    }
+    const message = store.createMessage(headers, frame.body);
+    if (message === undefined) throw noRoom("message");
     if (transaction === undefined) return store.publish(destination, message);
     const target = ownText(destination);
     transaction.add({
       commit: () => {
         store.publish(target, message);
-        store.count(-message.release());
+        store.addBytes(-message.release());
       },
-      abort: () => store.count(-message.release()),
+      abort: () => store.addBytes(-message.release()),
     }, target);
-    store.count(message.hold());
+    store.addBytes(message.retain());
   }
 
   #subscribe(peer: Peer, frame: Frame): void {
@@ -186,22 +185,24 @@ export class BrokerCore {
     }
     const prefetch = headers["prefetch-count"] ?? "0";
     if (!/^\d{1,9}$/.test(prefetch)) {
-      throw new Refusal("malformed prefetch-count", "The header prefetch-count has a number, 0 for no limit");
+      throw new Refusal("malformed prefetch-count", "The prefetch-count header needs a whole number; 0 means no limit");
     }
-    // To ignore it would deliver what the subscriber asked not to get.
-    if (headers["selector"]) throw new Refusal("selectors are not supported", "This broker delivers all or nothing");
+    // Ignoring it would deliver messages that the subscriber asked not to get.
+    if (headers["selector"]) {
+      throw new Refusal("selectors are not supported", "This broker delivers all messages; remove the selector header");
+    }
     if (peer.subscription(id, destination) !== undefined) {
-      throw new Refusal(
-        "subscription is open already",
-        `This connection has a subscription ${JSON.stringify(id ?? destination)}; UNSUBSCRIBE ends it`,
-      );
+      const detail = `This connection already has a subscription ${
+        JSON.stringify(id ?? destination)
+      }; UNSUBSCRIBE ends it`;
+      throw new Refusal("subscription is already open", detail);
     }
-    if (peer.subscriptions >= MAX_OPEN) {
-      throw new Refusal("too many subscriptions", `One connection may have ${MAX_OPEN} subscriptions`);
+    if (peer.subscriptionCount >= MAX_OPEN_PER_CONNECTION) {
+      throw new Refusal("too many subscriptions", `One connection may have ${MAX_OPEN_PER_CONNECTION} subscriptions`);
     }
-    if (!peer.carries(destination)) throw notCarried(peer, "destination");
-    if (id !== undefined && !peer.carries(id)) throw notCarried(peer, "id");
-    const options = { id: id && ownText(id), destination, ack, prefetch: Number(prefetch) };
+    if (!peer.canCarry(destination)) throw notCarried(peer, "destination");
+    if (id !== undefined && !peer.canCarry(id)) throw notCarried(peer, "id");
+    const options = { id: id && ownText(id), destination, ack, prefetch: Number(prefetch) || Infinity };
     const consumer = new Consumer(options, peer);
     if (!peer.subscribe(consumer)) throw noRoom("subscription");
   }
@@ -210,31 +211,35 @@ export class BrokerCore {
     const { id, destination } = frame.headers;
     const byDestination = peer.version === "1.0" && id === undefined && destination !== undefined;
     if (id === undefined && !byDestination) throw lacks(frame, "id", "id:0");
-    const consumer = byDestination ? peer.subscriptionOf(destination) : peer.subscription(id);
+    const consumer = byDestination ? peer.subscriptionTo(destination) : peer.subscription(id);
     if (consumer === undefined) {
-      throw new Refusal("subscription is not open", "UNSUBSCRIBE names no open subscription of this connection");
+      throw new Refusal(
+        "subscription is not open",
+        "UNSUBSCRIBE names a subscription that this connection does not have",
+      );
     }
     peer.unsubscribe(consumer);
   }
 
-  #acknowledge(peer: Peer, frame: Frame, consumed: boolean): void {
+  #acknowledge(peer: Peer, frame: Frame, isAck: boolean): void {
     const transaction = openTransaction(peer, frame);
     const delivery = findDelivery(peer, frame);
     if (delivery === undefined) {
       throw new Refusal(
         "no such message to acknowledge",
-        `${frame.command} names a message that is not waiting for it: unknown, settled already, or delivered in ack:auto`,
+        `${frame.command} names a message that is unknown, already acknowledged, or delivered in ack:auto`,
       );
     }
     const { consumer } = delivery;
-    const spans = consumer.acknowledge(delivery);
-    // A message that nobody can use must not go round for ever. Python writes False.
-    const isLast = !consumed && frame.header("requeue")?.toLowerCase() === "false";
+    const spans = consumer.claim(delivery);
+    // Python clients write False.
+    const isFinal = isAck || frame.header("requeue")?.toLowerCase() === "false";
     const { maxRedeliveries } = this.#options;
     const settle = () => {
       consumer.settle(spans, (entry) => {
-        if (consumed || isLast || ++entry.nacks > maxRedeliveries) consumer.queue.settle(entry);
-        else consumer.queue.putBack(entry);
+        // A message that no consumer can handle must not circulate for ever.
+        if (isFinal || ++entry.nacks > maxRedeliveries) consumer.queue.remove(entry);
+        else consumer.queue.requeue(entry);
       });
       consumer.wake();
     };
@@ -245,10 +250,13 @@ export class BrokerCore {
   #begin(peer: Peer, frame: Frame): void {
     const name = ownText(need(frame, "transaction", "transaction:t1"));
     if (peer.transaction(name) !== undefined) {
-      throw new Refusal("transaction is open already", "BEGIN names a transaction that was begun and has not ended");
+      throw new Refusal("transaction is already open", "BEGIN names an open transaction; COMMIT or ABORT ends it");
     }
-    if (peer.transactions >= MAX_OPEN) {
-      throw new Refusal("too many transactions", `One connection may have ${MAX_OPEN} open transactions`);
+    if (peer.transactionCount >= MAX_OPEN_PER_CONNECTION) {
+      throw new Refusal(
+        "too many transactions",
+        `One connection may have ${MAX_OPEN_PER_CONNECTION} open transactions`,
+      );
     }
     if (!peer.begin(name)) throw noRoom("transaction");
   }
@@ -260,26 +268,24 @@ export class BrokerCore {
   }
 }
 
-/** The transaction that a frame belongs to; `undefined` when it belongs to none. */
+/** Returns the transaction that a frame names; `undefined` when it names none. */
 function openTransaction(peer: Peer, frame: Frame): Transaction | undefined {
   const name = frame.header("transaction");
   if (name === undefined) return undefined;
   const transaction = peer.transaction(name);
   if (transaction === undefined) {
-    throw new Refusal(
-      "transaction is not open",
-      `${frame.command} names a transaction that is not open; BEGIN opens one`,
-    );
+    const detail = `${frame.command} names a transaction that is not open; BEGIN opens one`;
+    throw new Refusal("transaction is not open", detail);
   }
   return transaction;
 }
 
-/** What an ACK or NACK names: each version has its own way ("ACK" in the three texts). */
+/** Returns the open delivery that an ACK or NACK names, which each version does differently ("ACK" in the three texts). */
 function findDelivery(peer: Peer, frame: Frame): Delivery | undefined {
   if (peer.version === "1.2") return peer.delivery(need(frame, "id", "id:1-1"));
   const messageId = need(frame, "message-id", "message-id:x-1");
   const id = peer.version === "1.0" ? frame.header("subscription") : need(frame, "subscription", "subscription:0");
-  // 1.0 names the message alone.
+  // In 1.0 the message id alone is enough.
   if (id === undefined) return peer.deliveryOf(messageId);
   const consumer = peer.subscription(id);
   return consumer && peer.delivery(consumer.key(messageId));
@@ -287,25 +293,28 @@ function findDelivery(peer: Peer, frame: Frame): Delivery | undefined {
 
 function need(frame: Frame, name: string, example: string): string {
   const value = frame.header(name);
-  // An empty id is one; an empty destination is more likely a mistake.
+  // An empty id is valid; an empty destination is more likely a mistake.
   if (value === undefined || (value === "" && name === "destination")) throw lacks(frame, name, example);
   return value;
 }
 
 function lacks(frame: Frame, name: string, example: string): Refusal {
-  return new Refusal(`${frame.command} has no ${name}`, `${frame.command} needs the header ${name}, as in ${example}`);
+  return new Refusal(
+    `${frame.command} has no ${name}`,
+    `${frame.command} needs the header ${name}, for example ${example}`,
+  );
 }
 
 function noRoom(what: string): Refusal {
-  return new Refusal(`no room for the ${what}`, "The broker holds as much as it may (maxStoredBytes)");
+  return new Refusal(`no room for the ${what}`, "The broker has reached its memory limit (maxStoredBytes)");
 }
 
 function notConnected(frame: Frame): Refusal {
-  return new Refusal("not connected", `${frame.command} came before CONNECT`);
+  return new Refusal("not connected", `${frame.command} arrived before CONNECT`);
 }
 
 function alreadyConnected(): Refusal {
-  return new Refusal("connected already", "CONNECT came a second time on this connection");
+  return new Refusal("already connected", "This connection sent a second CONNECT");
 }
 
 function notCarried(peer: Peer, name: string): Refusal {
@@ -317,8 +326,19 @@ function notCarried(peer: Peer, name: string): Refusal {
 
 function asRefusal(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
-  return new Refusal(
-    "broker failed",
-    `This is a fault of the broker: ${error instanceof Error ? error.message : error}`,
-  );
+  return new Refusal("broker failed", `This is a bug in the broker: ${error instanceof Error ? error.message : error}`);
+}
+
+const textEncoder = new TextEncoder();
+
+/**
+ * Whether a secret is the expected one. The time that this takes depends on the given text alone: unlike `===` it does
+ * not reveal how much of the text is right.
+ */
+export function isSameText(given: string | undefined, expected: string): boolean {
+  const some = textEncoder.encode(given ?? "");
+  const others = textEncoder.encode(expected);
+  let difference = some.length ^ others.length;
+  for (let i = 0; i < some.length; i++) difference |= some[i]! ^ (others[i % others.length] ?? 0);
+  return given !== undefined && difference === 0;
 }

@@ -1,33 +1,34 @@
 /**
- * A connection as the embedded broker sees it: its subscriptions, its transactions, and what is sent to it.
+ * A connection in the embedded broker: its subscriptions, its transactions, and what is sent to it.
  *
  * @module
  */
-import type { Consumer, ConsumerHost, Delivery } from "./consumer.ts";
-import { textBytes } from "./queue.ts";
-import type { Store } from "./store.ts";
-import { Frame } from "../codec/frame.ts";
-import { headerRules, type Version } from "../codec/headers.ts";
-import type { HeartbeatPlan } from "../connection/heartbeat.ts";
 import { Fifo } from "../base/fifo.ts";
+import { Frame } from "../codec/frame.ts";
+import { headerRules } from "../codec/headers.ts";
+import type { Version } from "../codec/protocol.ts";
+import type { HeartbeatPlan } from "../connection/heartbeat.ts";
+import type { Consumer, ConsumerHost, Delivery } from "./consumer.ts";
+import type { Store } from "./store.ts";
+import { textBytes } from "./stored_message.ts";
 
-/** What carries the frames of one connection; a `FramedSocket` and its heart-beats, or a test's list. */
+/** What carries the frames of one connection: a socket with its heart-beats, or a list in a test. */
 export interface PeerWire {
-  /** The version of decoder and encoder. */
+  /** The version that frames are decoded and encoded in. */
   version: Version;
-  /** Sends a frame. Returns a promise to wait for when there is no room for more. */
+  /** Sends a frame. Returns a promise if the buffer is full; it resolves when the wire is writable again. */
   send(frame: Frame): Promise<void> | undefined;
   /** Stops reading. */
   pause(): void;
-  /** Reads again. */
+  /** Continues to read. */
   resume(): void;
-  /** Called once, when CONNECTED was sent: heart-beats begin. */
+  /** Called once, after CONNECTED: heart-beats begin. */
   connected(plan: HeartbeatPlan): void;
-  /** Called once, when the last frame was sent: heart-beats stop, and the connection is ended in order. */
+  /** Called once, after the last frame: heart-beats stop, and the connection is closed in order. */
   end(): void;
 }
 
-/** Why the broker will not go on with a connection: what its ERROR frame says. */
+/** A reason to close a connection: the content of its ERROR frame. */
 export class Refusal extends Error {
   override name = "Refusal";
   /** More than the `message` header says, for the body. */
@@ -35,7 +36,10 @@ export class Refusal extends Error {
   /** Further headers of the ERROR frame. */
   readonly headers: Readonly<Record<string, string>>;
 
-  /** Creates a refusal. The message goes out before the version is known, too: no colon, and nothing of the user's. */
+  /**
+   * Creates a refusal. The message may be sent before a version is negotiated, so it has no colon and nothing that a
+   * client sent.
+   */
   constructor(message: string, detail: string, headers: Readonly<Record<string, string>> = {}) {
     super(message);
     this.detail = detail;
@@ -43,20 +47,20 @@ export class Refusal extends Error {
   }
 }
 
-/** Something that happens at COMMIT, or does not. */
+/** What one frame of a transaction does in the end. */
 export interface Action {
-  /** Does it. */
+  /** Does what the frame asks for. */
   commit(): void;
-  /** Leaves everything as it was before. */
+  /** Restores what was before the frame. */
   abort(): void;
 }
 
-/** What a transaction, and an action in one, cost beside their texts, roughly. */
-const OVERHEAD = 256;
+/** Roughly what a transaction costs beside its name, and an action beside its text. */
+const TRANSACTION_OVERHEAD_BYTES = 256;
 
-/** A transaction that is open. */
+/** An open transaction. */
 export class Transaction {
-  /** Bytes that it counts for, without its actions. */
+  /** Bytes that count towards the broker's limits, without its actions. */
   readonly size: number;
   readonly #store: Store;
   readonly #actions: Action[] = [];
@@ -64,190 +68,181 @@ export class Transaction {
 
   /** Creates a transaction without actions. */
   constructor(name: string, store: Store) {
-    this.size = OVERHEAD + textBytes(name);
+    this.size = TRANSACTION_OVERHEAD_BYTES + textBytes(name);
     this.#store = store;
   }
 
-  /** Adds something to do at its end; `text` is what is kept for it. */
+  /** Adds an action; `text` is the text that it keeps in memory. */
   add(action: Action, text = ""): void {
     this.#actions.push(action);
-    const size = OVERHEAD + textBytes(text);
+    const size = TRANSACTION_OVERHEAD_BYTES + textBytes(text);
     this.#actionBytes += size;
-    this.#store.count(size);
+    this.#store.addBytes(size);
   }
 
-  /** Ends it. */
+  /** Commits or aborts all actions, in order. */
   end(outcome: "commit" | "abort"): void {
     for (const action of this.#actions) action[outcome]();
-    this.#store.count(-this.#actionBytes);
+    this.#store.addBytes(-this.#actionBytes);
   }
 }
 
-/** How many bytes of answers may wait for a peer that does not read them, before nothing more is read from it. */
-const MAX_UNREAD = 1 << 20;
-/** What an answer costs beside its id. */
-const ANSWER = 32;
+/** Once a peer leaves this many bytes of receipts unread, the broker stops reading from it. */
+const MAX_UNREAD_RECEIPT_BYTES = 1 << 20;
+
+/** What a RECEIPT frame costs beside its id. */
+const RECEIPT_OVERHEAD_BYTES = 32;
 
 /** One connection to the broker. */
 export class Peer implements ConsumerHost {
-  /** Which of the broker's connections it is. */
+  /** The number of the connection within the broker. */
   readonly number: number;
-  /** Whether CONNECT was accepted. */
-  connected = false;
-  /** Whether nothing that it says counts any more. */
-  over = false;
+  /** `connecting` until CONNECT is accepted; when `closed`, whatever it still sends is ignored. */
+  state: "connecting" | "connected" | "closed" = "connecting";
   readonly #consumers = new Map<string, Consumer>();
   readonly #transactions = new Map<string, Transaction>();
   readonly #deliveries = new Map<string, Delivery>();
-  // What 1.0 lets a client name in another way: a subscription by its destination, a delivery by its message alone.
+  // In 1.0 a client may also name a subscription by its destination, and a delivery by its message alone.
   readonly #byDestination = new Map<string, Set<Consumer>>();
   readonly #byMessage = new Map<string, Set<Delivery>>();
   readonly #wire: PeerWire;
   readonly #store: Store;
   readonly #waiting = new Fifo<Consumer>();
-  #namesLess = false; // the client, as 1.0 lets it
-  #hasRoom = true;
-  #unread = 0;
-  #paused = false;
-  #numbers = 0;
+  #isVersion10 = false;
+  /** `full` until the wire is writable again, and `paused` if reading stops meanwhile. */
+  #output: "writable" | "full" | "paused" = "writable";
+  #unreadReceiptBytes = 0;
+  #lastId = 0;
 
-  /** Creates the state of a connection that has just been made. */
+  /** Creates the state of a new connection. */
   constructor(number: number, wire: PeerWire, store: Store) {
     this.number = number;
     this.#wire = wire;
     this.#store = store;
   }
 
-  /** The version that was negotiated. */
+  /** The negotiated version. */
   get version(): Version {
     return this.#wire.version;
   }
 
-  /** Whether more can be sent without piling up in memory. */
-  get hasRoom(): boolean {
-    return this.#hasRoom;
+  /** Whether a frame can be sent without piling up in memory. */
+  get isWritable(): boolean {
+    return this.#output === "writable";
   }
 
   /** How many subscriptions it has. */
-  get subscriptions(): number {
+  get subscriptionCount(): number {
     return this.#consumers.size;
   }
 
   /** How many transactions are open. */
-  get transactions(): number {
+  get transactionCount(): number {
     return this.#transactions.size;
   }
 
-  /** The next number: no other subscription or delivery of the connection has it. */
-  nextNumber(): number {
-    return ++this.#numbers;
-  }
-
-  /** An `ack` header. It tells the connection too, so that an ACK for a message of an earlier one finds nothing. */
-  ackId(number: number): string {
-    return `${this.number}-${number}`;
+  /** Returns an id that includes the connection, so that an ACK for a message of an earlier one finds nothing. */
+  nextId(): string {
+    return `${this.number}-${++this.#lastId}`;
   }
 
   /** Whether the version can carry a value in a header of the broker's frames. */
-  carries(value: string): boolean {
+  canCarry(value: string): boolean {
     const rules = headerRules("RECEIPT", this.version);
     return (rules.escapes || !value.includes("\n")) && (rules.escapesCr || !value.includes("\r"));
   }
 
-  /** Accepts the connection. */
+  /** Accepts the connection with CONNECTED. */
   accept(version: Version, plan: HeartbeatPlan, headers: Readonly<Record<string, string>>): void {
-    this.connected = true;
+    this.state = "connected";
     this.send(new Frame().buildFrame({ command: "CONNECTED", headers: { version, ...headers } }));
     this.#wire.version = version;
-    this.#namesLess = version === "1.0";
+    this.#isVersion10 = version === "1.0";
     this.#wire.connected(plan);
   }
 
   /** Sends a frame. */
   send(frame: Frame): void {
-    if (this.over) return;
-    const full = this.#wire.send(frame);
-    if (full === undefined || !this.#hasRoom) return;
-    this.#hasRoom = false;
-    // When the connection broke instead, its end is about to be told.
-    full.then(() => this.#roomAgain(), () => {});
+    if (this.state === "closed") return;
+    const drained = this.#wire.send(frame);
+    if (drained === undefined || this.#output !== "writable") return;
+    this.#output = "full";
+    // It rejects when the connection breaks, which the core learns by `leave`.
+    drained.then(() => this.#onDrain(), () => {});
   }
 
-  /** Answers a frame that asked for a receipt. A peer that reads no answers is soon asked for no more frames. */
-  receipt(id: string): void {
+  /** Sends a RECEIPT. Stops reading from a peer that leaves too many of them unread. */
+  sendReceipt(id: string): void {
     this.send(new Frame().buildFrame({ command: "RECEIPT", headers: { "receipt-id": id } }));
-    if (this.#hasRoom || this.#paused || (this.#unread += id.length + ANSWER) < MAX_UNREAD) return;
-    this.#paused = true;
+    if (this.#output !== "full") return;
+    this.#unreadReceiptBytes += id.length + RECEIPT_OVERHEAD_BYTES;
+    if (this.#unreadReceiptBytes < MAX_UNREAD_RECEIPT_BYTES) return;
+    this.#output = "paused";
     this.#wire.pause();
   }
 
-  /** Wakes a consumer when there is room again. */
-  waitForRoom(consumer: Consumer): void {
-    if (consumer.waiting) return;
-    consumer.waiting = true;
+  /** Wakes a consumer when the connection is writable again. */
+  wakeWhenWritable(consumer: Consumer): void {
+    if (consumer.isWaiting) return;
+    consumer.isWaiting = true;
     this.#waiting.push(consumer);
   }
 
-  /** Sends a subscriber away that is too far behind. */
-  tooSlow(consumer: Consumer): void {
-    this.fail(
-      new Refusal(
-        "subscriber is too slow",
-        `Too many messages to ${JSON.stringify(consumer.destination)} wait for this subscriber (maxBacklogBytes)`,
-      ),
-      undefined,
-    );
+  /** Closes the connection because the backlog of a consumer is over the limit. */
+  disconnectSlow({ destination }: Consumer): void {
+    const detail = `Too many messages to ${JSON.stringify(destination)} wait for this subscriber (maxBacklogBytes)`;
+    this.fail(new Refusal("subscriber is too slow", detail), undefined);
   }
 
-  /** Ends the connection with an ERROR frame, which names the receipt that the failed frame asked for. */
+  /** Closes the connection after an ERROR frame, which names the receipt that the failed frame asked for. */
   fail(refusal: Refusal, receipt: string | undefined): void {
-    if (this.over) return;
-    this.release();
+    if (this.state === "closed") return;
+    this.endAll();
     const { message, detail, headers } = refusal;
     this.send(
       new Frame().buildFrame({
         command: "ERROR",
         headers: {
           message,
-          ...(receipt !== undefined && this.carries(receipt) ? { "receipt-id": receipt } : {}),
+          ...(receipt !== undefined && this.canCarry(receipt) ? { "receipt-id": receipt } : {}),
           "content-type": "text/plain",
           ...headers,
         },
         body: `${detail}\n`,
       }),
     );
-    this.end();
+    this.close();
   }
 
-  /** Ends the connection in order. Nothing that it says counts from here on. */
-  end(): void {
-    this.over = true;
+  /** Closes the connection in order. Whatever it still sends is ignored. */
+  close(): void {
+    this.state = "closed";
     this.#wire.end();
   }
 
-  /** Aborts what it had begun, and gives back what it had not acknowledged. */
-  release(): void {
+  /** Aborts all transactions and ends all subscriptions, which requeues what was not acknowledged. */
+  endAll(): void {
     for (const name of this.#transactions.keys()) this.endTransaction(name, "abort");
     for (const consumer of this.#consumers.values()) this.unsubscribe(consumer);
   }
 
-  /** The subscription of that id; in 1.0, of an `id` that is `undefined`, the one of that destination. */
+  /** Returns the subscription with an id or, without an id in 1.0, the one to a destination. */
   subscription(id: string | undefined, destination = ""): Consumer | undefined {
     return this.#consumers.get(consumerKey(id, destination));
   }
 
-  /** The first subscription of a destination, be it one with an id: 1.0 lets the client choose what to name. */
-  subscriptionOf(destination: string): Consumer | undefined {
+  /** Returns the first subscription to a destination, with or without an id: in 1.0 UNSUBSCRIBE may name either. */
+  subscriptionTo(destination: string): Consumer | undefined {
     return this.subscription(undefined, destination) ?? first(this.#byDestination, destination);
   }
 
-  /** Begins a subscription. Returns whether there was room for it. */
+  /** Begins a subscription, and returns whether it fits in memory. */
   subscribe(consumer: Consumer): boolean {
     if (!this.#store.reserve(consumer.size)) return false;
     const { id, destination } = consumer;
-    consumer.start(this.#store.subscribe(destination, consumer));
+    consumer.queue = this.#store.subscribe(destination, consumer);
     this.#consumers.set(consumerKey(id, destination), consumer);
-    if (this.#namesLess) addTo(this.#byDestination, destination, consumer);
+    if (this.#isVersion10) addTo(this.#byDestination, destination, consumer);
     return true;
   }
 
@@ -256,49 +251,49 @@ export class Peer implements ConsumerHost {
     const { id, destination, queue } = consumer;
     this.#consumers.delete(consumerKey(id, destination));
     this.#store.free(consumer.size);
-    if (this.#namesLess) removeFrom(this.#byDestination, destination, consumer);
-    // It must be out of line first: what it gives back is not for itself.
+    if (this.#isVersion10) removeFrom(this.#byDestination, destination, consumer);
+    // It leaves the queue before it requeues its messages, which must not come back to itself.
     this.#store.unsubscribe(destination, consumer, queue);
-    consumer.release();
+    consumer.close();
   }
 
-  /** Keeps a delivery that an ACK or NACK will name. */
-  expect(delivery: Delivery): void {
+  /** Adds a delivery, so that an ACK or NACK finds it. */
+  addDelivery(delivery: Delivery): void {
     this.#deliveries.set(delivery.key, delivery);
-    if (this.#namesLess) addTo(this.#byMessage, delivery.entry.message.id, delivery);
+    if (this.#isVersion10) addTo(this.#byMessage, delivery.entry.message.id, delivery);
   }
 
-  /** Forgets a delivery that is settled. */
-  forget(delivery: Delivery): void {
+  /** Removes a delivery that is settled. */
+  removeDelivery(delivery: Delivery): void {
     this.#deliveries.delete(delivery.key);
-    if (this.#namesLess) removeFrom(this.#byMessage, delivery.entry.message.id, delivery);
+    if (this.#isVersion10) removeFrom(this.#byMessage, delivery.entry.message.id, delivery);
   }
 
-  /** The open delivery of that key. */
+  /** Returns the open delivery with a key. */
   delivery(key: string): Delivery | undefined {
     const delivery = this.#deliveries.get(key);
     return delivery?.consumer.isOpen(delivery) ? delivery : undefined;
   }
 
-  /** The first open delivery of a message, on whichever subscription. */
+  /** Returns the first open delivery of a message, on any subscription. */
   deliveryOf(messageId: string): Delivery | undefined {
     const all = this.#byMessage.get(messageId);
     for (let left = all?.size ?? 0; left > 0; left--) {
       const delivery = first(this.#byMessage, messageId)!;
       if (delivery.consumer.isOpen(delivery)) return delivery;
-      // A transaction has acknowledged it: behind the others, so that the next call need not pass by it.
+      // A transaction holds it: it moves behind the others, so that the next call need not skip it again.
       all!.delete(delivery);
       all!.add(delivery);
     }
     return undefined;
   }
 
-  /** The open transaction of that name. */
+  /** Returns the open transaction with a name. */
   transaction(name: string): Transaction | undefined {
     return this.#transactions.get(name);
   }
 
-  /** Opens a transaction; `name` is a copy of its own. Returns whether there was room for it. */
+  /** Opens a transaction, and returns whether it fits in memory. `name` must not be a slice of a received chunk. */
   begin(name: string): boolean {
     const transaction = new Transaction(name, this.#store);
     if (!this.#store.reserve(transaction.size)) return false;
@@ -306,7 +301,7 @@ export class Peer implements ConsumerHost {
     return true;
   }
 
-  /** Ends a transaction that is open. */
+  /** Ends an open transaction. */
   endTransaction(name: string, outcome: "commit" | "abort"): void {
     const transaction = this.#transactions.get(name)!;
     this.#transactions.delete(name);
@@ -314,23 +309,21 @@ export class Peer implements ConsumerHost {
     transaction.end(outcome);
   }
 
-  #roomAgain(): void {
-    this.#hasRoom = true;
-    this.#unread = 0;
-    if (this.#paused) {
-      this.#paused = false;
-      this.#wire.resume();
-    }
-    // One that takes all the room waits behind the others for the next.
-    for (let consumer; this.#hasRoom && (consumer = this.#waiting.shift()) !== undefined;) {
-      consumer.waiting = false;
+  #onDrain(): void {
+    const wasPaused = this.#output === "paused";
+    this.#output = "writable";
+    this.#unreadReceiptBytes = 0;
+    if (wasPaused) this.#wire.resume();
+    // A consumer that fills the wire again waits behind the others for the next drain.
+    for (let consumer; this.isWritable && (consumer = this.#waiting.shift()) !== undefined;) {
+      consumer.isWaiting = false;
       consumer.wake();
-      this.#store.serve();
+      this.#store.dispatch();
     }
   }
 }
 
-// Two kinds of keys, so that an id cannot be taken for a destination.
+// Two kinds of keys, so that an id is never mistaken for a destination.
 function consumerKey(id: string | undefined, destination: string): string {
   return id === undefined ? `destination ${destination}` : `id ${id}`;
 }

@@ -1,247 +1,158 @@
 /**
- * The embedded broker's queues: messages in order, and who takes them. Knows neither connections nor frames.
+ * The embedded broker's queues: messages in order, dealt out to consumers in turn. No connections and no frames.
  *
  * @module
  */
-import { encodeHeader, type FrameHeaders, headerRules, parseHeaders, type Version } from "../codec/headers.ts";
 import { Fifo } from "../base/fifo.ts";
+import type { StoredMessage } from "./stored_message.ts";
 
-/** Headers of a SEND that say something to the broker, or that only the broker may write on a MESSAGE. */
-const NOT_THE_USERS = new Set([
-  "destination",
-  "content-length",
-  "receipt",
-  "transaction",
-  "subscription",
-  "message-id",
-  "ack",
-  "redelivered",
-]);
-
-/** What a message costs beside its bytes, roughly: a million empty ones are not free. */
-const OVERHEAD = 256;
-
-/** What a place in a queue costs, with all that is noted of a delivery, roughly. */
-const ENTRY = 128;
-
-const WIRE = headerRules("MESSAGE", "1.2");
-
-/** Memory that several messages share. */
-export interface Holding {
-  /** Notes that one more is in it. Returns by how many bytes the memory in use grows. */
-  hold(): number;
-  /** Notes that one is done with. Returns how many bytes that frees. */
-  release(): number;
-}
-
-/** Bytes that a text takes in memory: engines use two for each unit where one alone is beyond Latin-1. */
-export function textBytes(text: string): number {
-  return /[^\0-\xff]/.test(text) ? 2 * text.length : text.length;
-}
-
-/** A message that waits for its consumers. Holds memory of its own, and no view on what it was received in. */
-export class StoredMessage {
-  /** The `message-id`: no other message of this broker has it. */
-  readonly id: string;
-  /** The octets. */
-  readonly body: Uint8Array;
-  /** Bytes that it counts for, its body among them. */
-  readonly size: number;
-  /** The sender's header lines as they go over the wire in 1.2. */
-  readonly #lines: string;
-  readonly #escaped: boolean;
-  readonly #block: Holding | undefined;
-  #holders = 0;
-
-  /** Makes a message of the headers of a SEND; `body` becomes the message's own, or is in a block with others. */
-  constructor(id: string, headers: FrameHeaders, body: Uint8Array, block?: Holding) {
-    let lines = "";
-    for (const name in headers) {
-      if (!NOT_THE_USERS.has(name)) lines += encodeHeader(name, headers[name]!, WIRE);
-    }
-    this.id = id;
-    this.body = body;
-    this.#lines = lines;
-    // The search also turns the joined pieces, which are slices of a whole received chunk, into one string.
-    this.#escaped = lines.includes("\\");
-    this.#block = block;
-    this.size = textBytes(lines) + (block === undefined ? body.buffer.byteLength : body.length) + OVERHEAD;
-  }
-
-  /** Notes that one more keeps it. Returns by how many bytes the memory in use grows. */
-  hold(): number {
-    if (this.#holders++ > 0) return 0;
-    return this.#block === undefined ? this.size : this.size - this.body.length + this.#block.hold();
-  }
-
-  /** Notes that one keeps it no longer. Returns how many bytes that frees. */
-  release(): number {
-    if (--this.#holders > 0) return 0;
-    return this.#block === undefined ? this.size : this.size - this.body.length + this.#block.release();
-  }
-
-  /** The sender's header lines for a receiver of that version. What it cannot carry is left out. */
-  lines(version: Version): string {
-    // Where nothing is escaped, the versions agree.
-    if (version === "1.2" || !this.#escaped) return this.#lines;
-    const rules = headerRules("MESSAGE", version);
-    const headers = parseHeaders(this.#lines, WIRE);
-    let lines = "";
-    for (const name in headers) {
-      try {
-        lines += encodeHeader(name, headers[name]!, rules);
-      } catch {
-        // A line feed or a CR would break the frame, and to refuse the message would punish the wrong side.
-      }
-    }
-    return lines;
-  }
-}
+/** Roughly what a queued message costs beside the message itself, including all that is kept for its delivery. */
+const ENTRY_OVERHEAD_BYTES = 128;
 
 /** A message in one queue. */
 export class Entry {
-  /** Its place in the queue: what came earlier has a lower number. */
-  readonly place: number;
-  /** The message; the queues of a topic's subscribers share it. */
+  /** Its position in the queue: earlier messages have lower numbers. */
+  readonly position: number;
+  /** The message, which the queues of a topic's subscribers share. */
   readonly message: StoredMessage;
   /** How often it was refused with NACK. */
   nacks = 0;
-  /** Whether a consumer had it before. */
-  redelivered = false;
+  /** Whether it was delivered before. */
+  isRedelivered = false;
 
-  /** Puts a message at a place. */
-  constructor(place: number, message: StoredMessage) {
-    this.place = place;
+  /** Puts a message at a position. */
+  constructor(position: number, message: StoredMessage) {
+    this.position = position;
     this.message = message;
   }
 }
 
-/** Someone who takes messages out of one queue. */
-export interface Taker {
-  /** Whether it can take another entry now. */
-  readonly ready: boolean;
-  /** The queue's note of whether the taker stands in line. */
-  inLine: boolean;
-  /** Takes an entry. */
-  take(entry: Entry): void;
-  /** Called when its turn came and it was not ready. It stands in line again after `queue.wake`. */
-  passedOver(): void;
-  /** Called when more waits for it than may: it is to leave. */
-  tooSlow(): void;
+/** A consumer as its queue sees it. */
+export interface QueueConsumer {
+  /** Whether it can be given another message now. */
+  readonly isReady: boolean;
+  /** Whether it is in the queue's rotation; kept here by the queue. */
+  inRotation: boolean;
+  /** Delivers a message. */
+  deliver(entry: Entry): void;
+  /** Called when it was skipped because it is not ready. It is out of the rotation until `queue.wake`. */
+  onSkipped(): void;
+  /** Called when its backlog is over the limit: its connection is to be closed. */
+  onBacklogFull(): void;
 }
 
-/** What a queue tells whoever keeps it. */
-export interface QueueKeeper {
-  /** There may be something to hand out, or nothing left to keep. */
-  touch(queue: Queue): void;
-  /** So many bytes more are kept; negative when they are fewer. */
-  count(bytes: number): void;
+/** The owner of a queue. */
+export interface QueueOwner {
+  /** Called when the queue may have something to dispatch, or may no longer be needed. */
+  schedule(queue: Queue): void;
+  /** Adds to the bytes in use; negative to subtract. */
+  addBytes(bytes: number): void;
 }
 
-/** Messages in the order in which they came, and the takers among whom they are dealt out in turn. */
+/** Messages in order of arrival, and the consumers that get them in turn. */
 export class Queue {
-  /** The destination that leads to it; `undefined` for the queue of one subscriber of a topic. */
+  /** The destination; `undefined` for the queue of one subscriber of a topic. */
   readonly name: string | undefined;
-  /** Bytes of the messages that wait, or that were taken and not settled. */
+  /** Bytes of the messages that are queued or delivered and not settled. */
   bytes = 0;
-  /** How many messages that are. */
+  /** How many messages are queued or delivered and not settled. */
   messages = 0;
-  /** The keeper's note of whether it has to be served. */
-  touched = false;
-  readonly #keeper: QueueKeeper;
+  /** Whether it is scheduled; kept here by the owner. */
+  isScheduled = false;
+  readonly #owner: QueueOwner;
   readonly #fresh = new Fifo<Entry>();
-  readonly #returned = new Returned();
-  readonly #line = new Fifo<Taker>();
-  readonly #takers = new Set<Taker>();
-  #places = 0;
-  #closed = false;
+  readonly #requeued = new PositionHeap();
+  readonly #rotation = new Fifo<QueueConsumer>();
+  readonly #consumers = new Set<QueueConsumer>();
+  #lastPosition = 0;
+  #isClosed = false;
 
   /** Creates an empty queue. */
-  constructor(name: string | undefined, keeper: QueueKeeper) {
+  constructor(name: string | undefined, owner: QueueOwner) {
     this.name = name;
-    this.#keeper = keeper;
+    this.#owner = owner;
   }
 
-  /** Whether nothing is left that it has to be kept for. */
-  get idle(): boolean {
-    return this.messages === 0 && this.#takers.size === 0;
+  /** Whether it has neither messages nor consumers. */
+  get isUnused(): boolean {
+    return this.messages === 0 && this.#consumers.size === 0;
   }
 
   /** Adds a message at the end. */
   add(message: StoredMessage): void {
-    this.#fresh.push(new Entry(++this.#places, message));
+    this.#fresh.push(new Entry(++this.#lastPosition, message));
     this.messages++;
     this.bytes += message.size;
-    this.#keeper.count(ENTRY + message.hold());
-    this.#keeper.touch(this);
+    this.#owner.addBytes(ENTRY_OVERHEAD_BYTES + message.retain());
+    this.#owner.schedule(this);
   }
 
-  /** Puts an entry that was taken back to its old place. */
-  putBack(entry: Entry): void {
-    if (this.#closed) return this.#drop(entry);
-    entry.redelivered = true;
-    this.#returned.add(entry);
-    this.#keeper.touch(this);
+  /** Puts a delivered message back at its old position. */
+  requeue(entry: Entry): void {
+    if (this.#isClosed) return this.#drop(entry);
+    entry.isRedelivered = true;
+    this.#requeued.add(entry);
+    this.#owner.schedule(this);
   }
 
-  /** Forgets an entry that was taken: it is done with. */
-  settle(entry: Entry): void {
+  /** Forgets a delivered message that is settled. */
+  remove(entry: Entry): void {
     this.#drop(entry);
-    if (this.idle) this.#keeper.touch(this);
+    if (this.isUnused) this.#owner.schedule(this);
   }
 
-  /** Adds a taker, at the end of the line. */
-  join(taker: Taker): void {
-    this.#takers.add(taker);
-    this.wake(taker);
+  /** Adds a consumer, at the end of the rotation. */
+  addConsumer(consumer: QueueConsumer): void {
+    this.#consumers.add(consumer);
+    this.wake(consumer);
   }
 
-  /** Takes a taker out. What it has taken and not settled, it puts back itself. */
-  leave(taker: Taker): void {
-    this.#takers.delete(taker);
-    if (taker.inLine) this.#line.remove(taker);
-    taker.inLine = false;
-    this.#keeper.touch(this);
+  /** Removes a consumer. The consumer itself requeues the messages that it has not settled. */
+  removeConsumer(consumer: QueueConsumer): void {
+    this.#consumers.delete(consumer);
+    if (consumer.inRotation) this.#rotation.remove(consumer);
+    consumer.inRotation = false;
+    this.#owner.schedule(this);
   }
 
-  /** Lets a taker stand in line again, now that it may be ready. */
-  wake(taker: Taker): void {
-    if (taker.inLine || !this.#takers.has(taker)) return;
-    taker.inLine = true;
-    this.#line.push(taker);
-    this.#keeper.touch(this);
+  /** Puts a consumer that may be ready again back into the rotation. */
+  wake(consumer: QueueConsumer): void {
+    if (consumer.inRotation || !this.#consumers.has(consumer)) return;
+    consumer.inRotation = true;
+    this.#rotation.push(consumer);
+    this.#owner.schedule(this);
   }
 
-  /** Hands out what waits, one to each taker in turn, as long as any is ready. */
-  serve(): void {
-    while (this.#returned.length > 0 || this.#fresh.length > 0) {
-      const taker = this.#line.shift();
-      if (taker === undefined) return;
-      if (taker.ready) {
-        this.#line.push(taker);
-        taker.take((this.#returned.shift() ?? this.#fresh.shift())!);
+  /** Delivers queued messages, one to each consumer in turn, while any consumer is ready. */
+  dispatch(): void {
+    while (this.#requeued.length > 0 || this.#fresh.length > 0) {
+      const consumer = this.#rotation.shift();
+      if (consumer === undefined) return;
+      if (consumer.isReady) {
+        this.#rotation.push(consumer);
+        consumer.deliver((this.#requeued.shift() ?? this.#fresh.shift())!);
       } else {
-        taker.inLine = false;
-        taker.passedOver();
+        consumer.inRotation = false;
+        consumer.onSkipped();
       }
     }
   }
 
-  /** Drops what waits. What was taken is dropped when it comes back. */
+  /** Drops what is queued. Delivered messages are dropped when they are requeued. */
   close(): void {
-    this.#closed = true;
-    for (let entry; (entry = this.#returned.shift() ?? this.#fresh.shift()) !== undefined;) this.#drop(entry);
+    this.#isClosed = true;
+    for (let entry; (entry = this.#requeued.shift() ?? this.#fresh.shift()) !== undefined;) this.#drop(entry);
   }
 
   #drop({ message }: Entry): void {
     this.messages--;
     this.bytes -= message.size;
-    this.#keeper.count(-ENTRY - message.release());
+    this.#owner.addBytes(-ENTRY_OVERHEAD_BYTES - message.release());
   }
 }
 
-/** Entries that came back, lowest place first: a binary heap, for a whole backlog may come back in any order. */
-class Returned {
+/** Requeued entries, lowest position first. A binary heap, because a whole backlog may come back in any order. */
+class PositionHeap {
   readonly #heap: Entry[] = [];
 
   get length(): number {
@@ -253,7 +164,7 @@ class Returned {
     let at = heap.length;
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      if (heap[parent]!.place < entry.place) break;
+      if (heap[parent]!.position < entry.position) break;
       heap[at] = heap[parent]!;
       at = parent;
     }
@@ -270,8 +181,8 @@ class Returned {
     for (;;) {
       let child = 2 * at + 1;
       if (child >= length) break;
-      if (child + 1 < length && heap[child + 1]!.place < heap[child]!.place) child++;
-      if (heap[child]!.place > last.place) break;
+      if (child + 1 < length && heap[child + 1]!.position < heap[child]!.position) child++;
+      if (heap[child]!.position > last.position) break;
       heap[at] = heap[child]!;
       at = child;
     }

@@ -1,141 +1,141 @@
 /**
- * All that the embedded broker keeps: its destinations, in memory. Knows neither connections nor frames.
+ * The embedded broker's destinations, in memory. No connections and no frames.
  *
  * @module
  */
-import { type Holding, Queue, type QueueKeeper, StoredMessage, type Taker, textBytes } from "./queue.ts";
-import type { FrameHeaders } from "../codec/headers.ts";
 import { Fifo } from "../base/fifo.ts";
-import { decodeLenient } from "../codec/text.ts";
+import type { FrameHeaders } from "../codec/headers.ts";
+import { ownText } from "../codec/text.ts";
+import { Queue, type QueueConsumer, type QueueOwner } from "./queue.ts";
+import { BodySlab, type StoredMessage, textBytes } from "./stored_message.ts";
 
-/** What a store holds at most. */
+/** The limits of a store. */
 export interface StoreLimits {
-  /** Bytes of messages and queues in all. Subscriptions and transactions have a quarter as much for themselves. */
+  /** Bytes of all messages and queues together. Subscriptions and transactions get a quarter as much on top. */
   readonly maxStoredBytes: number;
-  /** Bytes of messages that wait for one subscriber of a topic. */
+  /** Bytes of messages that may wait for one subscriber of a topic. */
   readonly maxBacklogBytes: number;
 }
 
-/** What a store holds. */
-export interface StoreCounts {
-  /** Queues and topics. */
-  destinations: number;
-  /** Messages that wait, or that were taken and not settled; for topics, once for each subscriber. */
-  messages: number;
-}
+/** Roughly what a queue or a topic costs beside its name. */
+const QUEUE_OVERHEAD_BYTES = 384;
 
-/** All destinations. One that begins with `/topic/` is a topic; every other name is a queue. */
-export class Store implements QueueKeeper {
+/** The share of `maxStoredBytes` that subscriptions and transactions may take on top of the messages. */
+const STATE_SHARE = 1 / 4;
+
+const MAX_BLOCK_BYTES = 8192;
+
+/** All destinations. A name that begins with `/topic/` is a topic; every other name is a queue. */
+export class Store implements QueueOwner {
   readonly #limits: StoreLimits;
-  readonly #session: string;
-  readonly #slab: Slab;
+  readonly #idPrefix: string;
+  readonly #slab: BodySlab;
   readonly #queues = new Map<string, Queue>();
-  readonly #topics = new Map<string, Map<Taker, Queue>>();
-  readonly #touched = new Fifo<Queue>();
-  #serving = false;
-  #ids = 0;
+  readonly #topics = new Map<string, Map<QueueConsumer, Queue>>();
+  readonly #scheduled = new Fifo<Queue>();
+  #isDispatching = false;
+  #lastId = 0;
   #bytes = 0;
   #stateBytes = 0;
 
-  /** Creates an empty store; `session` begins all its message ids. */
-  constructor(session: string, limits: StoreLimits) {
-    this.#session = session;
+  /** Creates an empty store; all its message ids begin with `idPrefix`. */
+  constructor(idPrefix: string, limits: StoreLimits) {
+    this.#idPrefix = idPrefix;
     this.#limits = limits;
-    this.#slab = new Slab(Math.min(MAX_BLOCK, Math.floor(limits.maxStoredBytes / 64)));
+    this.#slab = new BodySlab(Math.min(MAX_BLOCK_BYTES, Math.floor(limits.maxStoredBytes / 64)));
   }
 
-  /** How much there is. */
-  get counts(): StoreCounts {
+  /** How many destinations and messages there are. */
+  get stats(): { destinations: number; messages: number } {
     let messages = 0;
     for (const queue of this.#queues.values()) messages += queue.messages;
-    for (const takers of this.#topics.values()) {
-      for (const queue of takers.values()) messages += queue.messages;
+    for (const subscribers of this.#topics.values()) {
+      for (const queue of subscribers.values()) messages += queue.messages;
     }
     return { destinations: this.#queues.size + this.#topics.size, messages };
   }
 
-  /** Makes a message out of the headers and the body of a SEND; `undefined` when there is no room for it. */
-  message(headers: FrameHeaders, body: Uint8Array): StoredMessage | undefined {
-    // Before anything is copied, and again when it is known what the headers take.
-    if (!this.#hasRoomFor(body.length)) return undefined;
-    const id = `${this.#session}-${++this.#ids}`;
-    const message = this.#slab.message(id, headers, body);
-    return this.#hasRoomFor(message.size) ? message : undefined;
+  /** Makes a message from the headers and the body of a SEND; `undefined` when it does not fit. */
+  createMessage(headers: FrameHeaders, body: Uint8Array): StoredMessage | undefined {
+    // Checked before anything is copied, and again when the size of the headers is known.
+    if (!this.#fits(body.length)) return undefined;
+    const message = this.#slab.createMessage(`${this.#idPrefix}-${++this.#lastId}`, headers, body);
+    return this.#fits(message.size) ? message : undefined;
   }
 
   /** Puts a message into a queue, or into the queue of each subscriber of a topic. */
   publish(destination: string, message: StoredMessage): void {
     if (!isTopic(destination)) return this.#queue(destination).add(message);
-    for (const [taker, queue] of this.#topics.get(destination) ?? []) {
+    for (const [consumer, queue] of this.#topics.get(destination) ?? []) {
       if (queue.bytes < this.#limits.maxBacklogBytes) queue.add(message);
-      else taker.tooSlow();
+      else consumer.onBacklogFull();
     }
   }
 
-  /** Lets a taker take from a destination. Returns the queue that it takes from: at a topic, one of its own. */
-  subscribe(destination: string, taker: Taker): Queue {
+  /** Adds a consumer to a destination. Returns its queue; each subscriber of a topic has a separate one. */
+  subscribe(destination: string, consumer: QueueConsumer): Queue {
     let queue: Queue;
     if (isTopic(destination)) {
-      let takers = this.#topics.get(destination);
-      if (takers === undefined) {
-        this.#topics.set(ownText(destination), takers = new Map());
-        this.count(OVERHEAD + textBytes(destination));
+      let subscribers = this.#topics.get(destination);
+      if (subscribers === undefined) {
+        this.#topics.set(ownText(destination), subscribers = new Map());
+        this.addBytes(QUEUE_OVERHEAD_BYTES + textBytes(destination));
       }
-      takers.set(taker, queue = new Queue(undefined, this));
-      this.count(OVERHEAD);
+      subscribers.set(consumer, queue = new Queue(undefined, this));
+      this.addBytes(QUEUE_OVERHEAD_BYTES);
     } else {
       queue = this.#queue(destination);
     }
-    queue.join(taker);
+    queue.addConsumer(consumer);
     return queue;
   }
 
-  /** Ends that. At a topic, what still waited for the taker is dropped. */
-  unsubscribe(destination: string, taker: Taker, queue: Queue): void {
-    queue.leave(taker);
-    const takers = queue.name === undefined ? this.#topics.get(destination) : undefined;
-    if (takers === undefined) return;
+  /** Removes a consumer. At a topic, messages that were queued for it are dropped. */
+  unsubscribe(destination: string, consumer: QueueConsumer, queue: Queue): void {
+    queue.removeConsumer(consumer);
+    const subscribers = queue.name === undefined ? this.#topics.get(destination) : undefined;
+    if (subscribers === undefined) return;
     queue.close();
-    takers.delete(taker);
-    this.count(-OVERHEAD);
-    if (takers.size > 0) return;
+    subscribers.delete(consumer);
+    this.addBytes(-QUEUE_OVERHEAD_BYTES);
+    if (subscribers.size > 0) return;
     this.#topics.delete(destination);
-    this.count(-OVERHEAD - textBytes(destination));
+    this.addBytes(-QUEUE_OVERHEAD_BYTES - textBytes(destination));
   }
 
-  /** Hands out all that can be handed out. */
-  serve(): void {
-    // Handing out may end a connection, and that puts messages back: the loop comes to those as well.
-    if (this.#serving) return;
-    this.#serving = true;
+  /** Dispatches all scheduled queues, and deletes those that are unused. */
+  dispatch(): void {
+    // A delivery may end a connection, which requeues messages: the loop reaches those as well.
+    if (this.#isDispatching) return;
+    this.#isDispatching = true;
     try {
-      for (let queue; (queue = this.#touched.shift()) !== undefined;) {
-        queue.touched = false;
-        queue.serve();
-        if (queue.idle && queue.name !== undefined && this.#queues.delete(queue.name)) {
-          this.count(-OVERHEAD - textBytes(queue.name));
+      for (let queue; (queue = this.#scheduled.shift()) !== undefined;) {
+        queue.isScheduled = false;
+        queue.dispatch();
+        if (queue.isUnused && queue.name !== undefined && this.#queues.delete(queue.name)) {
+          this.addBytes(-QUEUE_OVERHEAD_BYTES - textBytes(queue.name));
         }
       }
     } finally {
-      this.#serving = false;
+      this.#isDispatching = false;
     }
   }
 
-  /** Notes that a queue has to be served. */
-  touch(queue: Queue): void {
-    if (queue.touched) return;
-    queue.touched = true;
-    this.#touched.push(queue);
+  /** Schedules a queue for the next `dispatch`. */
+  schedule(queue: Queue): void {
+    if (queue.isScheduled) return;
+    queue.isScheduled = true;
+    this.#scheduled.push(queue);
   }
 
-  /** Counts bytes that are kept; negative when they are fewer. */
-  count(bytes: number): void {
+  /** Adds to the bytes in use; negative to subtract. */
+  addBytes(bytes: number): void {
     this.#bytes += bytes;
   }
 
   /**
-   * Takes bytes for a subscription or a transaction. Returns whether there was room. Messages take none of it: who comes
-   * to take them must find a place.
+   * Reserves bytes for a subscription or a transaction, and returns whether they fit. Messages cannot use them up: a
+   * consumer that comes to drain a full broker must be able to subscribe.
    */
   reserve(bytes: number): boolean {
     if (this.#stateBytes + bytes > this.#limits.maxStoredBytes * STATE_SHARE) return false;
@@ -143,12 +143,12 @@ export class Store implements QueueKeeper {
     return true;
   }
 
-  /** Gives back what was reserved. */
+  /** Frees reserved bytes. */
   free(bytes: number): void {
     this.#stateBytes -= bytes;
   }
 
-  #hasRoomFor(bytes: number): boolean {
+  #fits(bytes: number): boolean {
     return this.#bytes + bytes <= this.#limits.maxStoredBytes;
   }
 
@@ -157,83 +157,13 @@ export class Store implements QueueKeeper {
     if (queue === undefined) {
       const own = ownText(name);
       this.#queues.set(own, queue = new Queue(own, this));
-      this.count(OVERHEAD + textBytes(own));
+      this.addBytes(QUEUE_OVERHEAD_BYTES + textBytes(own));
     }
     return queue;
   }
 }
 
-/** Whether messages to that destination go to all subscribers. */
+/** Whether messages to a destination go to all its subscribers. */
 function isTopic(destination: string): boolean {
   return destination.startsWith("/topic/");
-}
-
-const textEncoder = new TextEncoder();
-
-/** A copy of a text that was cut out of a received chunk, which would be kept in memory with it. */
-export function ownText(text: string): string {
-  return decodeLenient(textEncoder.encode(text));
-}
-
-/** What a queue or a topic costs beside its name, roughly. */
-const OVERHEAD = 384;
-
-/** What subscriptions and transactions may take beside the messages, as a part of the limit for those. */
-const STATE_SHARE = 1 / 4;
-
-const MAX_BLOCK = 8192;
-const NOTHING = new Uint8Array(0);
-
-/**
- * Copies bodies out of the chunks that they came in: a message may wait long, and a view would keep 64 KiB in memory
- * with it. Small bodies share a block, for a block of its own costs more than a small body. One of them keeps the whole
- * block, so that counts as long as any does.
- */
-class Slab {
-  readonly #size: number;
-  #block: Block;
-  #used = 0;
-
-  /** Creates one with blocks of that size. */
-  constructor(size: number) {
-    this.#size = size;
-    this.#block = new Block(0);
-  }
-
-  /** Makes a message with a body of its own. */
-  message(id: string, headers: FrameHeaders, body: Uint8Array): StoredMessage {
-    const { length } = body;
-    if (length === 0) return new StoredMessage(id, headers, NOTHING);
-    if (length > this.#size / 8) {
-      // A large body that was received in pieces has memory of its own already.
-      return new StoredMessage(id, headers, length * 2 > body.buffer.byteLength ? body : body.slice());
-    }
-    if (this.#used + length > this.#block.bytes.length) {
-      this.#block = new Block(this.#size);
-      this.#used = 0;
-    }
-    const start = this.#used;
-    this.#used += length;
-    const { bytes } = this.#block;
-    bytes.set(body, start);
-    return new StoredMessage(id, headers, bytes.subarray(start, this.#used), this.#block);
-  }
-}
-
-/** Memory for many small bodies. */
-class Block implements Holding {
-  readonly bytes: Uint8Array;
-  #holders = 0;
-
-  constructor(size: number) {
-    this.bytes = new Uint8Array(size);
-  }
-
-  hold(): number {
-    return this.#holders++ > 0 ? 0 : this.bytes.length;
-  }
-
-  release(): number {
-    return --this.#holders > 0 ? 0 : this.bytes.length;
-  }
 }

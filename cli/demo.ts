@@ -1,5 +1,5 @@
 /**
- * The main job, to be watched: messages are sent with receipts, received and acknowledged, and counted.
+ * The command `demo`: sends messages with receipts, receives and acknowledges them, and counts.
  *
  * @module
  */
@@ -7,35 +7,35 @@ import type { WaitOptions } from "../base/timers.ts";
 import type { Message } from "../client/message.ts";
 import { Stomp } from "../client/stomp.ts";
 
-/** What to run. */
+/** What the demo sends, and where. */
 export interface DemoOptions extends WaitOptions {
-  /** The broker. */
+  /** The URL of the broker. */
   url: string;
-  /** How many messages. */
+  /** The number of messages. */
   count: number;
-  /** Bytes of each body, at least; what a body has to tell may take some more. */
+  /** Minimum bytes of each body; the run's id and the message's number may take more. */
   size: number;
-  /** Where to. */
+  /** The destination of all messages. */
   destination: string;
-  /** Called now and then with what was confirmed and what was acknowledged so far. */
+  /** Called every 500 messages with the number of confirmed sends and of acknowledged messages so far. */
   onProgress?: ((confirmed: number, acknowledged: number) => void) | undefined;
 }
 
-/** What came of it. */
+/** What the demo counted. */
 export interface DemoResult {
-  /** The `server` header of the broker. */
+  /** The `server` header of the broker's CONNECTED. */
   server: string;
-  /** The version of the protocol. */
+  /** The negotiated version. */
   version: string;
-  /** Messages for which the broker sent a receipt. */
+  /** Messages that the broker confirmed with a receipt. */
   confirmed: number;
-  /** Different messages that were received. */
+  /** Messages that were received, without duplicates. */
   received: number;
-  /** Messages that came more than once. */
+  /** Further deliveries of messages that were received before. */
   duplicated: number;
-  /** Messages that came before one that was sent earlier. */
+  /** Messages that arrived after one that was sent later. */
   outOfOrder: number;
-  /** Messages of somebody else on the same destination; they were acknowledged as well. */
+  /** Messages of other senders on the same destination, which are acknowledged as well. */
   foreign: number;
   /** Milliseconds from the first send to the last receipt. */
   sendTime: number;
@@ -43,11 +43,12 @@ export interface DemoResult {
   totalTime: number;
 }
 
-/** Sends that wait for their receipt at the same time. */
-const IN_FLIGHT = 256;
-/** Messages that the broker may send ahead of our acknowledgements. */
+/** How many sends wait for their receipts at the same time. */
+const SENDS_IN_FLIGHT = 256;
+/** How many messages the broker may deliver before they are acknowledged. */
 const PREFETCH = 500;
-const PROGRESS_EVERY = 500;
+/** How many messages lie between two reports of progress. */
+const PROGRESS_INTERVAL = 500;
 
 /** Sends `count` messages over one connection and receives them over another. */
 export async function runDemo(options: DemoOptions): Promise<DemoResult> {
@@ -58,7 +59,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   try {
     const consumer = await Stomp.connect(url, connectOptions);
     try {
-      return await runBetween(producer, consumer, options);
+      return await runOn(producer, consumer, options);
     } finally {
       await consumer.disconnect({ signal: options.signal });
     }
@@ -67,7 +68,7 @@ export async function runDemo(options: DemoOptions): Promise<DemoResult> {
   }
 }
 
-async function runBetween(producer: Stomp, consumer: Stomp, options: DemoOptions): Promise<DemoResult> {
+async function runOn(producer: Stomp, consumer: Stomp, options: DemoOptions): Promise<DemoResult> {
   const { count, destination, signal } = options;
   const run = crypto.randomUUID();
   const result: DemoResult = {
@@ -83,21 +84,21 @@ async function runBetween(producer: Stomp, consumer: Stomp, options: DemoOptions
   };
   const progress = () => options.onProgress?.(result.confirmed, result.received);
   const messages = await consumer.subscribe(destination, { ack: "client-individual", prefetch: PREFETCH });
-  const begun = performance.now();
+  const start = performance.now();
 
   let next = 0;
   const send = async () => {
     while (next < count) {
       await producer.send(destination, bodyOf(run, next++, options.size), { signal });
-      if (++result.confirmed % PROGRESS_EVERY === 0) progress();
+      if (++result.confirmed % PROGRESS_INTERVAL === 0) progress();
     }
   };
-  const sending = Promise.all(Array.from({ length: IN_FLIGHT }, send)).then(() => {
-    result.sendTime = performance.now() - begun;
+  const sending = Promise.all(Array.from({ length: SENDS_IN_FLIGHT }, send)).then(() => {
+    result.sendTime = performance.now() - start;
   });
 
   const seen = new Uint8Array(count);
-  let last = -1;
+  let latest = -1;
   const receive = async () => {
     for await (const message of messages) {
       const number = numberOf(run, message);
@@ -111,19 +112,19 @@ async function runBetween(producer: Stomp, consumer: Stomp, options: DemoOptions
         continue;
       }
       seen[number] = 1;
-      if (number < last) result.outOfOrder++;
-      last = number;
-      if (++result.received % PROGRESS_EVERY === 0) progress();
+      if (number < latest) result.outOfOrder++;
+      latest = number;
+      if (++result.received % PROGRESS_INTERVAL === 0) progress();
       if (result.received === count) break;
     }
-    result.totalTime = performance.now() - begun;
+    result.totalTime = performance.now() - start;
   };
   await Promise.race([Promise.all([sending, receive()]), aborted(signal)]);
   progress();
   return result;
 }
 
-/** Rejects with the reason of a signal, once it is aborted. */
+/** Rejects with the reason of a signal when it aborts. */
 function aborted(signal: AbortSignal | undefined): Promise<never> {
   return new Promise((_, reject) => {
     if (signal?.aborted) reject(signal.reason);
@@ -135,7 +136,7 @@ function bodyOf(run: string, number: number, size: number): string {
   return `${run} ${number}`.padEnd(size);
 }
 
-/** The number of a message of this run. */
+/** Returns the number of a message; `undefined` if it is not from this run. */
 function numberOf(run: string, message: Message): number | undefined {
   const [id, number] = message.text().split(" ", 2);
   return id === run ? Number(number) : undefined;

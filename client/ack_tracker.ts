@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { AckMode } from "../session/acknowledgement.ts";
+import type { AckMode } from "../codec/protocol.ts";
 import { toHeaders } from "../codec/encoder.ts";
 import { Frame } from "../codec/frame.ts";
 import { countedDeliveries, identityOf, isFirstDelivery } from "../dialects/redelivery.ts";

@@ -5,7 +5,8 @@
  */
 import { Backoff } from "../base/backoff.ts";
 import { checkTime } from "../base/checks.ts";
-import { checkTls, openTransport, type ParsedAddress, type ParsedAddresses, parseUrls } from "../transport/connect.ts";
+import { addressText, type ParsedAddress, type ParsedAddresses, parseUrls } from "../transport/address.ts";
+import { checkTls, openTransport } from "../transport/open.ts";
 import { beginSteps, type Clock, type StepOptions, systemClock, type WaitOptions, within } from "../base/timers.ts";
 import {
   type BrokerErrorResponse,
@@ -15,14 +16,14 @@ import {
   TimeoutError,
 } from "../base/errors.ts";
 import { toHeaders } from "../codec/encoder.ts";
-import { assertVersion, type FrameHeaders } from "../codec/headers.ts";
+import type { FrameHeaders } from "../codec/headers.ts";
+import { assertVersion } from "../codec/protocol.ts";
 import type { HeartbeatTolerance } from "../connection/heartbeat.ts";
 import { completeLimits } from "../codec/limits.ts";
 import { Message } from "./message.ts";
 import type { Blockage } from "../session/progress.ts";
 import { Session } from "../session/session.ts";
 import { type Credentials, readHeartbeat, type StompOptions } from "./options.ts";
-import { addressText } from "../transport/transport.ts";
 
 /** What a session reports to the reconnector. */
 export interface SessionEvents {

@@ -3,15 +3,14 @@
  *
  * @module
  */
-import type { AckMode } from "../session/acknowledgement.ts";
+import type { AckMode, Version } from "../codec/protocol.ts";
 import type { ReconnectOptions } from "../base/backoff.ts";
-import { checkLimit, checkSignal, checkType, kindOf } from "../base/checks.ts";
+import { checkLimit, checkSignal, checkType, describeType } from "../base/checks.ts";
 import type { WaitOptions } from "../base/timers.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { checkConsumerOptions } from "../dialects/checks.ts";
 import type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "../dialects/dialect.ts";
 import type { FrameHeadersInit } from "../codec/encoder.ts";
-import type { Version } from "../codec/headers.ts";
 import type { HeartbeatOffer, HeartbeatTolerance } from "../connection/heartbeat.ts";
 import type { TlsOptions } from "../transport/transport.ts";
 
@@ -306,7 +305,7 @@ export function checkSubscribe(destination: unknown, options: SubscribeOptions):
   const what = "subscribe";
   if (typeof destination !== "string" || destination === "") {
     const isMissing = destination === undefined || destination === "";
-    const is = isMissing ? "missing" : `${kindOf(destination)}, and has to be text`;
+    const is = isMissing ? "missing" : `${describeType(destination)}, and has to be text`;
     throw new TypeError(`Cannot subscribe: the destination is ${is}`);
   }
   if (typeof options === "function") {

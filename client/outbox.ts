@@ -28,7 +28,7 @@ import {
 } from "../base/timers.ts";
 import { ConnectionError, OutboxFullError, type StompError, TimeoutError, traced } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
-import { isOutageError } from "../dialects/dialect.ts";
+import { isOutageError } from "../dialects/registry.ts";
 import { Fifo } from "../base/fifo.ts";
 import type { Verdict } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";

@@ -156,7 +156,7 @@ export class PendingSend implements ReceiptWaiter {
     const session = this.#session;
     if (session === undefined) return;
     this.#session = undefined;
-    session.giveUp(this.#receipt);
+    session.sender.giveUp(this.#receipt);
     if (!session.retract(this.#start, this.#end)) this.written = true;
   }
 

@@ -4,8 +4,8 @@
  * @module
  */
 import { Backoff, type ReconnectOptions } from "../base/backoff.ts";
-import { checkWait, type Clock, onGiveUp, systemClock, type WaitOptions, within } from "../base/timers.ts";
-import { isLoginRefusal } from "../dialects/dialect.ts";
+import { checkWait, type Clock, delay, onGiveUp, systemClock, type WaitOptions, within } from "../base/timers.ts";
+import { isLoginRefusal } from "../dialects/registry.ts";
 import type { Dialer, SessionEvents } from "./dialer.ts";
 import {
   BrokerErrorResponse,
@@ -79,7 +79,7 @@ export class Reconnector {
   #nextSession: PromiseWithResolvers<Session> | undefined; // for calls that wait for it
   #dialAbort: AbortController | undefined; // while dialing
   #dialing: Promise<void> = DONE; // a socket may be open until it settles
-  #endWait: (() => void) | undefined; // while it waits between two attempts
+  #wait: AbortController | undefined; // ends the wait between two attempts
   #skipsNextWait = false; // after `reconnect`
   #reason: StompError | undefined;
 
@@ -181,7 +181,7 @@ export class Reconnector {
     this.check("reconnect");
     this.#skipsNextWait = this.#session !== undefined;
     this.#session?.close(new ConnectionError("Connection dropped: reconnect() was called"));
-    this.#endWait?.();
+    this.#wait?.abort();
   }
 
   /** Fails calls from now on, while the session stays open for what is under way. */
@@ -282,20 +282,13 @@ export class Reconnector {
     this.#skipsNextWait = false;
     const next = backoff?.next() ?? (skipsWait ? 0 : undefined);
     if (next === undefined) throw error;
-    const delay = skipsWait ? 0 : Math.min(Math.max(next, least), backoff?.left ?? Infinity);
-    this.#events.onStatus({ type: "reconnecting", attempt: Math.max(1, backoff!.attempt), delay, error });
+    const milliseconds = skipsWait ? 0 : Math.min(Math.max(next, least), backoff?.left ?? Infinity);
+    const attempt = Math.max(1, backoff!.attempt);
+    this.#events.onStatus({ type: "reconnecting", attempt, delay: milliseconds, error });
     if (skipsWait) return;
-    await new Promise<void>((resolve) => {
-      const endWait = () => {
-        cancel();
-        signal.removeEventListener("abort", endWait);
-        this.#endWait = undefined;
-        resolve();
-      };
-      const cancel = this.#clock.after(delay, endWait);
-      signal.addEventListener("abort", endWait);
-      this.#endWait = endWait;
-    });
+    this.#wait = new AbortController();
+    await delay(milliseconds, [signal, this.#wait.signal], this.#clock);
+    this.#wait = undefined;
     signal.throwIfAborted();
   }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { kindOf } from "../base/checks.ts";
+import { describeType } from "../base/checks.ts";
 import { beginSteps, within } from "../base/timers.ts";
 import { BrokerErrorResponse, ConnectionError, RequestError, type StompError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
@@ -13,7 +13,7 @@ import { checkMessageOptions } from "../dialects/checks.ts";
 import { checkSend, type Sender } from "./sender.ts";
 import type { Session } from "../session/session.ts";
 import type { SendOptions } from "./options.ts";
-import { isBytes } from "../codec/text.ts";
+import { isBytes } from "../codec/bytes.ts";
 
 /** Options of `request`: those of `send` that a request does not set itself. `timeout` limits the wait for the reply. */
 export type RequestOptions = Omit<SendOptions, "receipt" | "transaction" | "replyTo" | "correlationId" | "wait">;
@@ -89,7 +89,7 @@ export class PendingRequests {
     const id = `${this.#prefix}-${++this.#count}`;
     const reply = new Promise<Message>((resolve, reject) => this.#pending.set(id, { destination, resolve, reject }));
     reply.catch(() => {}); // it may fail while nothing awaits it
-    const replied = session.awaitReply(); // so that the messages before it do not stop reading
+    const replied = session.gate.awaitReply(); // so that the messages before it do not stop reading
     try {
       const sent = this.#sender.send(destination, body, {
         ...options,
@@ -144,21 +144,19 @@ export class PendingRequests {
   #createQueue(session: Session): ReplyQueue {
     const name = `stompy-${crypto.randomUUID()}`;
     const deliver = (frame: Frame) => this.#deliver(frame as Message);
-    const family = session.family;
-    if (family === "rabbitmq") {
+    const { replyQueue } = session.dialect;
+    if (replyQueue === "implicit") {
       // RabbitMQ subscribes by itself to a queue that a `reply-to` names, and refuses a SUBSCRIBE to it.
       const address = `/temp-queue/${name}`;
-      session.expect({ id: address, destination: address, deliver });
+      session.subscriptions.expect({ id: address, destination: address, deliver });
       return { session, address, ready: Promise.resolve() };
     }
-    // ActiveMQ and the embedded broker have temporary queues; elsewhere a queue with a unique name serves as one.
-    const temporary = family === "activemq" || family === "embedded";
-    const address = temporary ? `/temp-queue/${name}` : `/queue/${name}`;
+    const address = replyQueue === "temporary" ? `/temp-queue/${name}` : `/queue/${name}`;
     const frame = new Frame().buildFrame({
       command: "SUBSCRIBE",
       headers: { id: name, destination: address, ack: "auto" },
     });
-    const ready = session.subscribe({ id: name, destination: address, deliver }, frame).then(() => {});
+    const ready = session.subscriptions.subscribe({ id: name, destination: address, deliver }, frame).then(() => {});
     ready.catch(() => {
       if (this.#queue?.session === session) this.#queue = undefined; // the next request tries again
     });
@@ -185,7 +183,7 @@ function readReply(reply: Exclude<Reply, undefined | void>): Exclude<Reply, stri
   if (typeof reply === "string" || isBytes(reply)) return { body: reply };
   if (typeof reply === "object" && reply !== null && "body" in reply) return reply;
   const advice = "return a string, a Uint8Array, { body, options }, or nothing; JSON.stringify makes text of an object";
-  throw new TypeError(`Cannot respond: the handler returned ${kindOf(reply)} without a body; ${advice}`);
+  throw new TypeError(`Cannot respond: the handler returned ${describeType(reply)} without a body; ${advice}`);
 }
 
 /** Returns the first line of an error, fit for a header. Further lines and the stack may contain secrets. */

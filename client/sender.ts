@@ -3,15 +3,10 @@
  *
  * @module
  */
-import { checkType, kindOf } from "../base/checks.ts";
+import { checkType, describeType } from "../base/checks.ts";
 import { checkWait } from "../base/timers.ts";
 import { checkMessageOptions } from "../dialects/checks.ts";
-import {
-  hasMessageOptions,
-  messageHeaders,
-  persistentByDefault,
-  type PortableSendOptions,
-} from "../dialects/dialect.ts";
+import { hasMessageOptions, messageHeaders, type PortableSendOptions } from "../dialects/dialect.ts";
 import {
   assertGivenBody,
   checkCharset,
@@ -100,7 +95,7 @@ export function checkSend(destination: string, body: string | Uint8Array, option
   if (typeof destination !== "string" || destination === "") {
     const is = destination === undefined || destination === ""
       ? "missing"
-      : `${kindOf(destination)}, and has to be text`;
+      : `${describeType(destination)}, and has to be text`;
     throw new TypeError(`Cannot send: the destination is ${is}`);
   }
   assertGivenBody("send", body);
@@ -152,7 +147,7 @@ class FastMessage implements OutgoingMessage, SendParts {
   }
 
   confirm(session: Session, waiter: ReceiptWaiter): string {
-    return session.confirmFast(this, waiter);
+    return session.sender.confirmFast(this, waiter);
   }
 
   write(session: Session): Promise<void> | undefined {
@@ -197,8 +192,8 @@ class FrameMessage implements OutgoingMessage {
     if (!this.#hasOwnReceipt) delete headers["receipt"];
     for (const name of this.#dialectHeaders) delete headers[name];
     const added = [
-      ...messageHeaders(this.#portable, session.family),
-      ...(this.#persistent ? persistentByDefault(session.family) : []),
+      ...messageHeaders(this.#portable, session.dialect),
+      ...(this.#persistent ? session.dialect.persistentByDefault : []),
     ];
     for (const [name, value] of added) headers[name] = value;
     this.#dialectHeaders = added.map(([name]) => name);
@@ -206,7 +201,7 @@ class FrameMessage implements OutgoingMessage {
   }
 
   confirm(session: Session, waiter: ReceiptWaiter): string {
-    return session.confirm(this.frameFor(session), waiter);
+    return session.sender.confirm(this.frameFor(session), waiter);
   }
 
   write(session: Session): Promise<void> | undefined {

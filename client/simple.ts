@@ -11,7 +11,7 @@ import type { Message } from "./message.ts";
 import { Stomp } from "./stomp.ts";
 import type { Transaction } from "./transaction.ts";
 import type { Conf, ConnectOptions, DisconnectOptions, StompOptions } from "./options.ts";
-import type { AckMode } from "../session/acknowledgement.ts";
+import type { AckMode } from "../codec/protocol.ts";
 
 /** Options of {@linkcode Simple.prototype.put}. */
 export interface PutOptions extends WaitOptions {

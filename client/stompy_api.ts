@@ -9,7 +9,7 @@ import { beginSteps, type ReadOptions, type WaitOptions, within } from "../base/
 import { NotConnectedError, type StompError, SubscriptionError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 import { BoundedQueue } from "../base/bounded_queue.ts";
-import { checkByHand } from "../session/raw_frames.ts";
+import { checkRawFrame } from "../session/raw_frames.ts";
 import type { Session } from "../session/session.ts";
 import type { Message } from "./message.ts";
 import { type Conf, type DestinationConf, readConf, type TransactionConf } from "./options.ts";
@@ -54,7 +54,7 @@ export class StompyApi {
   /** Stops reading from a new session while the queue is full. */
   open(session: Session): void {
     const queue = this.#createdQueue;
-    if (queue !== undefined && queue.fill !== "room") session.hold(queue, queue.fill === "blocked");
+    if (queue !== undefined && queue.fill !== "room") session.gate.close(queue, queue.fill === "blocked");
   }
 
   /** Ends the queue, because the client is closed. */
@@ -111,7 +111,7 @@ export class StompyApi {
    * @throws {TypeError} when it is CONNECT or DISCONNECT.
    */
   async sendFrame(frame: Frame, options: WaitOptions): Promise<Frame | undefined> {
-    checkByHand(frame);
+    checkRawFrame(frame);
     const subscriptions = this.#subscriptions;
     const left = beginSteps(options, this.#timeout, this.#reconnector.clock);
     const { destination, id, ack, ...headers } = frame.headers;
@@ -138,8 +138,8 @@ export class StompyApi {
   get #queue(): BoundedQueue<Message> {
     return this.#createdQueue ??= new BoundedQueue<Message>(this.#subscriptions.backlog, (fill, message) => {
       const { session } = this.#reconnector;
-      if (fill === "room") session?.release(this.#queue);
-      else session?.hold(this.#queue, fill === "blocked");
+      if (fill === "room") session?.gate.open(this.#queue);
+      else session?.gate.close(this.#queue, fill === "blocked");
       if (message === undefined) return;
       const { id, destination, queued } = message.subscription as Subscription;
       const blocked = fill === "blocked";

@@ -4,7 +4,7 @@
  * @module
  */
 import { Backoff } from "../base/backoff.ts";
-import { isOutageError } from "../dialects/dialect.ts";
+import { isOutageError } from "../dialects/registry.ts";
 import { BrokerErrorResponse, ConnectionError, NotConnectedError } from "../base/errors.ts";
 import type { Reconnector } from "./reconnector.ts";
 import { isInDoubt } from "../session/receipts.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { AckMode } from "../session/acknowledgement.ts";
+import type { AckMode } from "../codec/protocol.ts";
 import { beginSteps, checkWaitOptions, type ReadOptions, type WaitOptions, within } from "../base/timers.ts";
 import { rejection, type StompError, SubscriptionError, TimeoutError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";

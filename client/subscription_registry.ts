@@ -5,7 +5,7 @@
  */
 import { checkAckMode, readAckMode } from "../session/acknowledgement.ts";
 import { beginSteps, checkWait, within } from "../base/timers.ts";
-import { consumerHeaders, deleteDurableHeaders, givesBackFrom, hasPrefetch } from "../dialects/dialect.ts";
+import { deleteDurableHeaders, hasPrefetch, subscribeHeaders } from "../dialects/dialect.ts";
 import {
   BrokerErrorResponse,
   NotConnectedError,
@@ -204,7 +204,7 @@ export class SubscriptionRegistry implements SubscriptionOwner {
 
   /** Makes all of them on a new connection. */
   open(session: Session): void {
-    if (this.#backlog?.full) session.hold(this.#backlog, true);
+    if (this.#backlog?.full) session.gate.close(this.#backlog, true);
     for (const entry of this.#entries.values()) {
       if (entry.refusal && entry.made) this.#sayAlone(entry);
       else if (!entry.refusal?.waits) this.#make(entry, session);
@@ -259,14 +259,13 @@ export class SubscriptionRegistry implements SubscriptionOwner {
       this.#entries.delete(id);
       return DONE;
     }
-    const family = session.family;
-    const deleted = deleteDurable ? deleteDurableHeaders(durable!, destination, family) : {};
+    const { dialect } = session;
+    const deleted = deleteDurable ? deleteDurableHeaders({ name: durable!, destination }, dialect) : {};
     const named = unsubscribeHeaders(subscription, session.version);
-    // RabbitMQ deletes what is unsubscribed in so many words; ActiveMQ only what nobody consumes any more.
-    const atOnce = deleteDurable && family === "rabbitmq";
+    const atOnce = deleteDurable && dialect.deletesActiveDurable;
     const left = beginSteps(wait, this.#owner.timeout);
     const frame = unsubscribeFrame({ ...named, ...(atOnce && deleted), ...headers });
-    const first = session.unsubscribe(subscription, frame, left, !atOnce); // what is deleted has no other consumer
+    const first = session.subscriptions.unsubscribe(subscription, frame, left, !atOnce); // what is deleted has no other consumer
     this.#entries.delete(id);
     const all = deleteDurable && !atOnce
       ? first.then(() => session.request(unsubscribeFrame({ ...named, ...deleted, ...headers }), left()))
@@ -281,7 +280,7 @@ export class SubscriptionRegistry implements SubscriptionOwner {
     const entry = this.#entries.get(subscription.id);
     if (entry?.subscription !== subscription) return;
     this.#entries.delete(subscription.id);
-    entry.session?.forget(subscription);
+    entry.session?.subscriptions.forget(subscription);
     subscription.end(error);
   }
 
@@ -289,8 +288,8 @@ export class SubscriptionRegistry implements SubscriptionOwner {
   get backlog(): Backlog {
     return this.#backlog ??= new Backlog((full, message) => {
       const { session } = this.#owner.reconnector;
-      if (full) session?.hold(this.backlog, true);
-      else session?.release(this.backlog);
+      if (full) session?.gate.close(this.backlog, true);
+      else session?.gate.open(this.backlog);
       if (message) this.#owner.onSlow((message as Message).subscription as Subscription, true);
     });
   }
@@ -298,8 +297,8 @@ export class SubscriptionRegistry implements SubscriptionOwner {
   /** Stops reading while a queue is full. */
   onFill(subscription: Subscription, fill: QueueFill, news: Message | undefined): void {
     const { session } = this.#owner.reconnector;
-    if (fill === "room") session?.release(subscription);
-    else session?.hold(subscription, fill === "blocked");
+    if (fill === "room") session?.gate.open(subscription);
+    else session?.gate.close(subscription, fill === "blocked");
     if (news) this.#owner.onSlow(subscription, fill === "blocked");
   }
 
@@ -316,11 +315,10 @@ export class SubscriptionRegistry implements SubscriptionOwner {
   async #request(entry: Entry, session: Session): Promise<Frame> {
     const { subscription, options } = entry;
     const { id, destination, ackMode } = subscription;
-    const { family } = session;
+    const { dialect } = session;
     checkAckMode(ackMode, session.version, destination);
-    // RabbitMQ's cumulative ACK counts for all subscriptions of a connection, so it gets one for each message, in 1.0 too.
-    const oneByOne = family === "rabbitmq" && ackMode === "client";
-    const countsPrefetch = ackMode !== "auto" && hasPrefetch(family);
+    const oneByOne = ackMode === "client" && !dialect.hasCumulativeAck; // in 1.0, too
+    const countsPrefetch = ackMode !== "auto" && hasPrefetch(dialect);
     // Without one, RabbitMQ sends all it has, and reading stops at the limits of the queue even for awaited answers.
     const usual = options.usualPrefetch ?? options.maxQueuedMessages ?? USUAL_PREFETCH;
     const prefetch = options.prefetch ?? (countsPrefetch && Number.isInteger(usual) ? usual : undefined);
@@ -330,18 +328,18 @@ export class SubscriptionRegistry implements SubscriptionOwner {
         id,
         destination,
         ack: oneByOne ? "client-individual" : ackMode,
-        ...consumerHeaders({ ...options, prefetch, clientId: session.clientId }, family),
+        ...subscribeHeaders({ ...options, prefetch, clientId: session.clientId }, dialect),
         ...options.headers,
       },
     });
-    subscription.enter(session.epoch, { oneByOne, keepsUnsettled: givesBackFrom(family) !== undefined });
+    subscription.enter(session.epoch, { oneByOne, keepsUnsettled: dialect.requeueDestination !== undefined });
     // The queue that subscriptions by conf share is its client's to hold for.
-    if (subscription.full && !entry.byConf) session.hold(subscription, subscription.blocked);
+    if (subscription.full && !entry.byConf) session.gate.close(subscription, subscription.blocked);
     const giveUp = entry.giveUp = new AbortController();
     const answered = this.#refusals.asked();
     try {
       // However long it takes: who waits for it has a deadline, and who waits for messages needs none.
-      return await session.subscribe(subscription, frame, { signal: giveUp.signal, timeout: Infinity });
+      return await session.subscriptions.subscribe(subscription, frame, { signal: giveUp.signal, timeout: Infinity });
     } finally {
       entry.alone = answered();
       if (entry.giveUp === giveUp) entry.giveUp = undefined;
@@ -365,12 +363,12 @@ export class SubscriptionRegistry implements SubscriptionOwner {
     const isVague = error instanceof BrokerErrorResponse && error.frame!.headers["receipt-id"] === undefined;
     const isFinal = !isOutage(error) && (entry.alone || !isVague);
     if (error instanceof BrokerErrorResponse && this.#sayLater(entry, () => this.#sayAlone(entry), isFinal)) {
-      if (isVague && session.isOpen) session.expect(subscription);
+      if (isVague && session.isOpen) session.subscriptions.expect(subscription);
       else entry.session = undefined;
       return;
     }
     this.#entries.delete(subscription.id);
-    session.forget(subscription);
+    session.subscriptions.forget(subscription);
     subscription.end(error);
   }
 
@@ -392,7 +390,7 @@ export class SubscriptionRegistry implements SubscriptionOwner {
       if (entry.session === session) {
         if (established !== undefined) return; // its answer is awaited
         if (subscription.received > entry.receivedBefore) return void (entry.refusal = undefined); // made all the same
-        session.forget(subscription);
+        session.subscriptions.forget(subscription);
       }
       return this.#make(entry, session);
     });

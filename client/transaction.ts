@@ -8,7 +8,6 @@ import { beginSteps, type WaitOptions, within } from "../base/timers.ts";
 import { ConnectionError, NotConnectedError, type StompError, TimeoutError, TransactionError } from "../base/errors.ts";
 import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
 import type { Frame } from "../codec/frame.ts";
-import { transactsAcknowledgements } from "../dialects/dialect.ts";
 import { acknowledgement } from "../session/acknowledgement.ts";
 import { isInDoubt, type ReceiptWaiter } from "../session/receipts.ts";
 import type { AcknowledgeOptions, Message } from "./message.ts";
@@ -47,7 +46,7 @@ class SendReceipts implements ReceiptWaiter {
   /** Sends a SEND and waits for its receipt. */
   confirm(session: Session, frame: Frame): void {
     this.#session = session;
-    this.#open.add(session.confirm(frame, this));
+    this.#open.add(session.sender.confirm(frame, this));
   }
 
   /** Resolves when all have come; rejects with the first failure. */
@@ -60,7 +59,7 @@ class SendReceipts implements ReceiptWaiter {
 
   /** Waits for none of them any more. */
   giveUp(): void {
-    for (const id of this.#open) this.#session?.giveUp(id);
+    for (const id of this.#open) this.#session?.sender.giveUp(id);
     this.#open.clear();
   }
 
@@ -253,7 +252,7 @@ export class Transaction {
     headers: Readonly<Record<string, string>> | undefined,
   ): Promise<void> | undefined {
     const session = this.#use(`send ${command}`);
-    if (transactsAcknowledgements(session.family)) {
+    if (session.dialect.transactsAcknowledgements) {
       return session.acknowledge(command, message, { transaction: this.id, ...headers });
     }
     this.#acknowledgements.push(acknowledgement(command, message, session.version, headers ?? {}));
@@ -267,7 +266,7 @@ export class Transaction {
     const left = beginSteps(wait, this.#owner.timeout);
     const refused = command === "COMMIT" ? this.#receipts.failure : undefined;
     this.#receipts.isPostponed = false;
-    const answered = session.endTransaction(refused ? "ABORT" : command, this.id, headers, left()); // may throw
+    const answered = session.transactions.end(refused ? "ABORT" : command, this.id, headers, left()); // may throw
     this.#over = true;
     this.#onEnd();
     let isDone = false;
@@ -385,7 +384,7 @@ export class Transactions {
     for (;;) {
       const session = await this.#owner.reconnector.ready("begin transaction", left());
       try {
-        await session.begin(id, headers, left());
+        await session.transactions.begin(id, headers, left());
         return session;
       } catch (error) {
         // One that the broker refuses is refused for certain once nothing else is open.

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkDelay, checkTime, checkType, checkWhole, kindOf } from "../base/checks.ts";
+import { checkDelay, checkInteger, checkTime, checkType, describeType } from "../base/checks.ts";
 import { afterMacrotask, checkWaitOptions, delay, onGiveUp, type WaitOptions } from "../base/timers.ts";
 import { AcknowledgeError } from "../base/errors.ts";
 import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
@@ -87,7 +87,7 @@ const LEAST_PREFETCH = 10;
  */
 export function checkConsume(what: string, handler: unknown, options: ConsumeOptions): ConsumeOptions {
   if (typeof handler !== "function") {
-    throw new TypeError(`Cannot ${what}: the handler is ${kindOf(handler)}, and has to be a function`);
+    throw new TypeError(`Cannot ${what}: the handler is ${describeType(handler)}, and has to be a function`);
   }
   checkType(what, "options", options, "object", "an object");
   const { ack, concurrency = 1, drainTimeout, nackHeaders, onError, retry = {}, signal } = options;
@@ -96,8 +96,8 @@ export function checkConsume(what: string, handler: unknown, options: ConsumeOpt
   checkType(what, "onError", onError, "function");
   checkType(what, "retry", retry, "object", "an object");
   checkDelay(what, "retry.delay", retry.delay);
-  if (retry.attempts !== Infinity) checkWhole(what, "retry.attempts", retry.attempts, 1);
-  checkWhole(what, "concurrency", concurrency, 1);
+  if (retry.attempts !== Infinity) checkInteger(what, "retry.attempts", retry.attempts, 1);
+  checkInteger(what, "concurrency", concurrency, 1);
   if (ack === "client" && concurrency > 1) {
     throw new RangeError(
       `Cannot consume: with ack "client" a message that is done acknowledges those before it that are not, so ` +
@@ -316,7 +316,7 @@ export class Worker {
   /** Waits, unless the loop ends, or the message is gone with its connection. Resolves to whether the time has passed. */
   #pause(message: Message, milliseconds: number): Promise<boolean> {
     const ends = [this.#ending, this.#over.signal];
-    return delay(milliseconds, ...this.#settles ? [...ends, this.#access.lost(message)] : ends);
+    return delay(milliseconds, this.#settles ? [...ends, this.#access.lost(message)] : ends);
   }
 
   #isLost(message: Message): boolean {

@@ -1,60 +1,47 @@
 /**
- * Bodies: where they end, and those that arrive in pieces.
+ * Bodies: where they end, and how one that arrives in pieces is put together.
  *
  * @module
  */
+import { BufferPool } from "../base/buffer_pool.ts";
 import type { UnknownBrokerResponseError } from "../base/errors.ts";
+import { type Bytes, NUL } from "./bytes.ts";
+import { Chunk } from "./chunk.ts";
 import { malformed } from "./headers.ts";
 import { bodyTooLarge } from "./limits.ts";
-import { type Bytes, Chunk } from "./text.ts";
 
-/** What is allocated at most on the word of a peer that has not sent it yet. */
-const TRUST = 1 << 20;
+/** Bytes that are allocated at most for a body that was only announced. */
+const MAX_TRUSTED_BYTES = 1 << 20;
 
 /** Bytes of the first piece, where the size of the body is not known or not believed. */
-const FIRST = 1 << 12;
+const FIRST_PIECE_BYTES = 1 << 12;
 
-/** Memory of this size and more is worth using again. */
-const WORTH = 1 << 14;
+/** Smaller memory is not worth using again. */
+const MIN_POOLED_BYTES = 1 << 14;
 
-/** So many bytes are worth a read of their own; fewer are read together with what follows them. */
-const MUCH = 1 << 16;
+/** A shorter rest of a body is read together with what follows it. */
+const MIN_DIRECT_READ_BYTES = 1 << 16;
 
-const MOST_SPARE = 4;
-
-/**
- * Memory that was given back, the last of it last; so much stays with the process. Few bodies are under way at a time, and
- * many are of like size.
- */
-const SPARE: Bytes[] = [];
-
-function takeRoom(size: number): Bytes {
-  const at = size < WORTH ? -1 : SPARE.findLastIndex(({ length }) => length >= size && length <= size * 2);
-  return at < 0 ? new Uint8Array(size) : SPARE.splice(at, 1)[0]!;
-}
-
-function giveBack(bytes: Bytes): void {
-  SPARE.push(new Uint8Array(bytes.buffer));
-  if (SPARE.length > MOST_SPARE) SPARE.shift();
-}
+/** Memory of earlier bodies. Few bodies arrive at a time, and many are of similar size. */
+const POOL = new BufferPool(4);
 
 /**
- * Collects the pieces of one body; nothing of the chunks that they came in is kept. Time is linear in the size of the
- * body, and memory at most twice that size.
+ * Collects the pieces of one body, and keeps nothing of the chunks that they came in. Time is linear in the size of the
+ * body, and memory is at most twice that size.
  */
 export class BodyBuilder {
   readonly #expected: number;
-  readonly #pieces: Bytes[] = []; // full ones
-  #target: Bytes; // where bytes go
-  #at = 0; // up to there it is filled
-  #isWhole: boolean; // it has room for the body, and there are no pieces besides
+  readonly #fullPieces: Bytes[] = [];
+  #target: Bytes; // where the next bytes go: the last piece, or the whole body
+  #filled = 0; // bytes of the target
+  #isWhole: boolean; // the target holds the whole body, and there are no pieces
   #length = 0;
 
   /** Begins a body of `expected` bytes, or of unknown size when that is negative. */
   constructor(expected: number) {
     this.#expected = expected;
-    this.#isWhole = expected >= 0 && expected <= TRUST;
-    this.#target = this.#isWhole ? takeRoom(expected) : new Uint8Array(FIRST);
+    this.#isWhole = expected >= 0 && expected <= MAX_TRUSTED_BYTES;
+    this.#target = this.#isWhole ? takeBuffer(expected) : new Uint8Array(FIRST_PIECE_BYTES);
   }
 
   /** Bytes so far. */
@@ -62,70 +49,75 @@ export class BodyBuilder {
     return this.#length;
   }
 
-  /** Where the bytes go that are still to come, if they are many and their place is known. */
-  get room(): Uint8Array | undefined {
-    const isMuch = this.#isWhole && this.#expected - this.#length >= MUCH;
-    return isMuch ? this.#target.subarray(this.#length, this.#expected) : undefined;
+  /** Where the rest of the body goes, if it is large and its place is known. */
+  get readTarget(): Uint8Array | undefined {
+    const isLarge = this.#isWhole && this.#expected - this.#length >= MIN_DIRECT_READ_BYTES;
+    return isLarge ? this.#target.subarray(this.#length, this.#expected) : undefined;
   }
 
-  /** Adds the bytes of `source` from `start` to `end`: no more than were expected. They may be in the `room` already. */
+  /** Adds a range of `source`, no more than was expected. The bytes may be in the `readTarget` already. */
   append(source: Uint8Array, start: number, end: number): void {
     while (start < end) {
-      if (this.#at === this.#target.length) this.#makeRoom();
-      const size = Math.min(end - start, this.#target.length - this.#at);
+      if (this.#filled === this.#target.length) this.#grow();
+      const size = Math.min(end - start, this.#target.length - this.#filled);
       if (source.buffer !== this.#target.buffer) {
-        this.#target.set(source.subarray(start, start + size), this.#at);
+        this.#target.set(source.subarray(start, start + size), this.#filled);
       }
-      this.#at += size;
+      this.#filled += size;
       this.#length += size;
       start += size;
     }
   }
 
-  /** The whole body. The builder is of no use afterwards. */
+  /** Returns the whole body. The builder is of no use afterwards. */
   finish(): Chunk {
-    if (!this.#isWhole) this.#putTogether(this.#length);
+    if (!this.#isWhole) this.#join(this.#length);
     const bytes = this.#target.length === this.#length ? this.#target : this.#target.subarray(0, this.#length);
-    return new Chunk(bytes, bytes.length >= WORTH && bytes.length <= TRUST ? { giveBack } : undefined);
+    const isPooled = bytes.length >= MIN_POOLED_BYTES && bytes.length <= MAX_TRUSTED_BYTES;
+    return isPooled ? new Chunk(bytes, "pooled", POOL) : new Chunk(bytes);
   }
 
-  #makeRoom(): void {
-    // As soon as enough has come to believe in it, the rest goes where it is to stay.
-    if (this.#expected >= 0 && this.#length * 4 >= this.#expected) return this.#putTogether(this.#expected);
-    this.#pieces.push(this.#target);
-    this.#target = new Uint8Array(Math.min(this.#length, TRUST));
-    this.#at = 0;
+  #grow(): void {
+    // Once a quarter has come the announced size is believed, and the rest goes where it stays.
+    if (this.#expected >= 0 && this.#length * 4 >= this.#expected) return this.#join(this.#expected);
+    this.#fullPieces.push(this.#target);
+    this.#target = new Uint8Array(Math.min(this.#length, MAX_TRUSTED_BYTES));
+    this.#filled = 0;
   }
 
-  #putTogether(size: number): void {
+  #join(size: number): void {
     const whole = new Uint8Array(size);
-    const last = this.#target.subarray(0, this.#at);
+    const last = this.#target.subarray(0, this.#filled);
     let at = 0;
-    for (const piece of [...this.#pieces.splice(0), last]) {
+    for (const piece of [...this.#fullPieces.splice(0), last]) {
       whole.set(piece, at);
       at += piece.length;
-      if (size > TRUST) piece.buffer.transfer?.(0); // gives it back at once, where that can be
+      if (size > MAX_TRUSTED_BYTES) piece.buffer.transfer?.(0); // frees it at once, where the runtime can
     }
     this.#target = whole;
-    this.#at = at;
+    this.#filled = at;
     this.#isWhole = true;
   }
 }
 
+function takeBuffer(size: number): Bytes {
+  return (size < MIN_POOLED_BYTES ? undefined : POOL.take(size, size * 2)) ?? new Uint8Array(size);
+}
+
 /**
- * Where the body ends that begins at `start`: its NUL, or -1 when that is not in the chunk.
+ * Returns where the body that begins at `start` ends: the place of its NUL, or -1 when that is not in the chunk.
  *
- * @throws {UnknownBrokerResponseError} when no NUL follows so many bytes, or they are over the limit.
+ * @throws {UnknownBrokerResponseError} when no NUL follows `contentLength` bytes, or the body is over the limit.
  */
 export function endOfBody(chunk: Chunk, start: number, contentLength: number, maxBodyBytes: number): number {
   const { bytes } = chunk;
   if (contentLength >= 0) {
     const end = start + contentLength;
     if (end >= bytes.length) return -1;
-    if (bytes[end] !== 0) throw noNul(contentLength);
+    if (bytes[end] !== NUL) throw noNul(contentLength);
     return end;
   }
-  const end = start < bytes.length && bytes[start] === 0 ? start : chunk.indexOfNul(start);
+  const end = start < bytes.length && bytes[start] === NUL ? start : chunk.indexOfNul(start);
   checkBodySize(end - start, maxBodyBytes);
   return end;
 }
@@ -135,7 +127,7 @@ export function checkBodySize(size: number, maxBodyBytes: number): void {
   if (size > maxBodyBytes) throw bodyTooLarge(`at least ${size} bytes`, maxBodyBytes);
 }
 
-/** The error for a body that does not end where it was to end. */
+/** Creates the error for a body that goes on where its NUL should be. */
 export function noNul(length: number): UnknownBrokerResponseError {
   return malformed(`no NUL follows its body of ${length} bytes`);
 }

@@ -1,43 +1,58 @@
 /**
- * What goes into a frame, and how its command and headers become text for the wire.
+ * From the parts of a frame to its bytes: checks of the parts, the head as text, and whole frames written into the memory
+ * that they are sent from.
+ *
+ * Text that is short and ASCII, as most names and values of headers are, is written character by character. Joining it
+ * first and encoding it then would take twice as long.
  *
  * @module
  */
-import { kindOf } from "../base/checks.ts";
+import { describeType } from "../base/checks.ts";
 import { showControls } from "../base/errors.ts";
-import { isCommand, mayHaveBody } from "./protocol.ts";
-import { assertVersion, encodeHeader, type FrameHeaders, headerRules, type Version } from "./headers.ts";
-import { charsetOf, isBytes } from "./text.ts";
+import { assertVersion, isCommand, mayHaveBody, type Version } from "./protocol.ts";
+import { encodeHeader, type FrameHeaders, headerRules } from "./headers.ts";
+import { charsetOf } from "./text.ts";
+import { isBytes } from "./bytes.ts";
+
+const LF = 10;
+const COLON = 58;
+const CONTENT_LENGTH = "content-length:";
+
+/** The most bytes that the line of `content-length`, the empty line and the NUL take. */
+const MAX_FRAMING_BYTES = 40;
+
+/** Up to this length a loop over the characters is faster than a call of `TextEncoder`. */
+const MAX_LOOP_LENGTH = 64;
 
 const textEncoder = new TextEncoder();
 
-/** The value of a header as it may be given. Numbers and booleans are written as text; `undefined` leaves it out. */
+/** A value that a header may be given. Numbers and booleans become text; `undefined` leaves the header out. */
 export type HeaderValue = string | number | boolean | undefined;
 
 /**
- * Headers as they may be given: an object, or what gives pairs of name and value, such as a `Map`, an array, or the
- * platform's `Headers`, which writes names in lower case. Of a repeated name the first counts.
+ * Headers that a frame may be given: an object, or an iterable of names and values, such as a `Map`, an array, or the
+ * platform's `Headers`, which turns names into lower case. Of a repeated name the first counts.
  */
 export type FrameHeadersInit =
   | Readonly<Record<string, HeaderValue>>
   | Iterable<readonly [name: string, value: HeaderValue]>;
 
-/** What goes into a frame. */
+/** The parts of a frame. */
 export interface FrameParts {
   /** The command, for example `SEND`. */
   command: string;
   /** The headers. */
   headers?: FrameHeadersInit | undefined;
-  /** The body; text goes out as UTF-8. */
+  /** The body; text is sent as UTF-8. */
   body?: string | Uint8Array | undefined;
 }
 
 const WRITTEN_AS_TEXT = new Set(["number", "boolean", "bigint"]);
 
 /**
- * A copy of headers as they are given, all as text and without a prototype.
+ * Copies headers into an object without a prototype, all values as text.
  *
- * @throws {TypeError} when they are no headers, or a value is an object, or anything else that is no text.
+ * @throws {TypeError} when they are not headers, or when a value is an object or anything else that is not text.
  */
 export function toHeaders(given: FrameHeadersInit | null | undefined): FrameHeaders {
   const headers: FrameHeaders = Object.create(null);
@@ -60,43 +75,47 @@ export function toHeaders(given: FrameHeadersInit | null | undefined): FrameHead
 }
 
 /**
- * Whether headers are given as pairs.
+ * Whether headers are an iterable of pairs.
  *
- * @throws {TypeError} when they are no object.
+ * @throws {TypeError} when they are not an object.
  */
 export function isIterable(
   given: FrameHeadersInit,
 ): given is Exclude<FrameHeadersInit, Readonly<Record<string, HeaderValue>>> {
   if (typeof given !== "object") {
     throw new TypeError(
-      `Cannot build frame: headers is ${kindOf(given)}, and has to be an object, a Map, Headers or an array of pairs`,
+      `Cannot build frame: headers is ${
+        describeType(given)
+      }, and has to be an object, a Map, Headers or an array of pairs`,
     );
   }
   return Symbol.iterator in given;
 }
 
 /**
- * The value of a header as text.
+ * Returns the value of a header as text.
  *
- * @throws {TypeError} when it is an object, or anything else that is no text.
+ * @throws {TypeError} when it is an object or anything else that is not text.
  */
 export function headerText(name: string, value: unknown): string {
   if (typeof value === "string") return value;
   if (WRITTEN_AS_TEXT.has(typeof value)) return String(value);
-  throw new TypeError(`Cannot build frame: header ${JSON.stringify(name)} is ${kindOf(value)}, and has to be text`);
+  throw new TypeError(
+    `Cannot build frame: header ${JSON.stringify(name)} is ${describeType(value)}, and has to be text`,
+  );
 }
 
-/** Fails with a `TypeError` unless the value can be a body. */
+/** Throws a `TypeError` unless the value can be a body, or is left out. */
 export function assertBody(body: unknown): asserts body is FrameParts["body"] | null {
   if (body === undefined || body === null || typeof body === "string" || isBytes(body)) return;
-  const is = `Cannot build frame: the body is ${kindOf(body)}, and has to be a string or a Uint8Array`;
+  const is = `Cannot build frame: the body is ${describeType(body)}, and has to be a string or a Uint8Array`;
   throw new TypeError(`${is}${adviceFor(body)}`);
 }
 
 /**
- * Fails with a `TypeError` unless the value is a body. To leave it out is taken for a mistake.
+ * Throws a `TypeError` unless the value is a body. A body that is left out counts as a mistake.
  *
- * @param what what cannot be done without: "send".
+ * @param what the call, for the message: "send".
  */
 export function assertGivenBody(what: string, body: unknown): asserts body is string | Uint8Array {
   if (body === undefined || body === null) {
@@ -115,14 +134,14 @@ function adviceFor(body: unknown): string {
 }
 
 /**
- * Text goes out as UTF-8, so a `content-type` that names another charset would be wrong about it.
+ * Checks that text, which is sent as UTF-8, reads the same in the charset that its `content-type` names.
  *
- * @throws {TypeError} when the body is text that reads otherwise in the charset that it is said to be in.
+ * @throws {TypeError} when it does not.
  */
 export function checkCharset(body: FrameParts["body"] | null, contentType: string | undefined): void {
   if (contentType === undefined || typeof body !== "string") return;
   const charset = charsetOf(contentType);
-  if (charset === undefined || isSameIn(charset, body)) return;
+  if (charset === undefined || readsSameIn(charset, body)) return;
   throw new TypeError(
     `Cannot build frame: the body is text, which is sent as UTF-8, and its content-type says ${
       showControls(charset)
@@ -131,18 +150,18 @@ export function checkCharset(body: FrameParts["body"] | null, contentType: strin
   );
 }
 
-function isSameIn(charset: string, text: string): boolean {
+function readsSameIn(charset: string, text: string): boolean {
   try {
     return new TextDecoder(charset, { ignoreBOM: true }).decode(textEncoder.encode(text)) === text;
   } catch {
-    return false; // nobody knows it
+    return false; // an unknown charset
   }
 }
 
 /**
- * Command and headers as they go over the wire, up to the empty line.
+ * Command and header lines as they go over the wire, without the empty line.
  *
- * @param sized whether a body gets a `content-length`; one that is among the headers is corrected, or left out
+ * @param sized whether a body gets a `content-length`; one among the headers is corrected, or left out when `false`.
  * @throws {TypeError} when the version cannot carry the frame.
  */
 export function encodeHead(
@@ -170,6 +189,105 @@ export function encodeHead(
       missing = false;
     }
   }
-  if (missing) head += `content-length:${bodyLength}\n`;
-  return head + "\n";
+  return missing ? `${head}content-length:${bodyLength}\n` : head;
+}
+
+/** The most bytes that {@linkcode writeFrame} writes for these parts: UTF-8 takes at most three for each UTF-16 unit. */
+export function maxFrameBytes(
+  head: string | Uint8Array,
+  extraHeaders: readonly string[],
+  body: string | Uint8Array,
+): number {
+  let max = maxBytes(head) + maxBytes(body) + MAX_FRAMING_BYTES + extraHeaders.length; // a colon or a line feed for each
+  for (const text of extraHeaders) max += maxBytes(text);
+  return max;
+}
+
+function maxBytes(content: string | Uint8Array): number {
+  return typeof content === "string" ? content.length * 3 : content.length;
+}
+
+/**
+ * Writes a frame with its NUL, and returns where it ends. The caller has made sure that it fits.
+ *
+ * @param head command and header lines, without the empty line.
+ * @param extraHeaders further headers, escaped already: a name, its value, the next name, …
+ * @param addsLength whether a `content-length` is added, unless the body is empty; `false` when the head has it.
+ */
+export function writeFrame(
+  bytes: Uint8Array,
+  start: number,
+  head: string | Uint8Array,
+  extraHeaders: readonly string[],
+  body: string | Uint8Array,
+  addsLength: boolean,
+): number {
+  const at = writeLines(bytes, write(bytes, start, head), extraHeaders);
+  let length = body.length; // of text, as many bytes if it is ASCII: that is known once it is encoded
+  let digits = addsLength ? String(length) : "0";
+  let bodyAt = bodyStart(at, digits);
+  if (typeof body !== "string") {
+    bytes.set(body, bodyAt);
+  } else if (length > 0) {
+    length = textEncoder.encodeInto(body, bytes.subarray(bodyAt)).written;
+    if (length !== body.length && addsLength) {
+      digits = String(length);
+      const moved = bodyStart(at, digits);
+      bytes.copyWithin(moved, bodyAt, bodyAt + length);
+      bodyAt = moved;
+    }
+  }
+  writeLength(bytes, at, digits);
+  bytes[bodyAt + length] = 0;
+  return bodyAt + length + 1;
+}
+
+/** Writes ASCII text, and returns where it ends. */
+export function writeAscii(bytes: Uint8Array, at: number, text: string): number {
+  for (let i = 0; i < text.length; i++) bytes[at + i] = text.charCodeAt(i);
+  return at + text.length;
+}
+
+function writeText(bytes: Uint8Array, at: number, text: string): number {
+  if (text.length <= MAX_LOOP_LENGTH) {
+    let units = 0;
+    for (let i = 0; i < text.length; i++) {
+      const unit = text.charCodeAt(i);
+      bytes[at + i] = unit;
+      units |= unit;
+    }
+    if (units < 128) return at + text.length;
+  }
+  return at + textEncoder.encodeInto(text, bytes.subarray(at)).written;
+}
+
+function write(bytes: Uint8Array, at: number, content: string | Uint8Array): number {
+  if (typeof content === "string") return writeText(bytes, at, content);
+  bytes.set(content, at);
+  return at + content.length;
+}
+
+function writeLines(bytes: Uint8Array, at: number, headers: readonly string[]): number {
+  for (let i = 0; i < headers.length; i += 2) {
+    at = writeText(bytes, at, headers[i]!);
+    bytes[at++] = COLON;
+    at = writeText(bytes, at, headers[i + 1]!);
+    bytes[at++] = LF;
+  }
+  return at;
+}
+
+/** Where the body begins that has this `content-length`, when header lines end at `at`. No line is written for 0. */
+function bodyStart(at: number, digits: string): number {
+  return digits === "0" ? at + 1 : at + CONTENT_LENGTH.length + digits.length + 2;
+}
+
+/** Writes `content-length`, unless it is 0, and the empty line. */
+function writeLength(bytes: Uint8Array, at: number, digits: string): void {
+  if (digits !== "0") {
+    at = writeAscii(bytes, at, CONTENT_LENGTH);
+    at = writeAscii(bytes, at, digits);
+    bytes[at++] = LF;
+  }
+  bytes[at] = LF;
 }

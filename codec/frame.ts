@@ -1,56 +1,70 @@
 /**
- * `Frame`: one STOMP frame as a value, its encoding, and the verbs of stompy's `Frame`, which only delegate.
+ * `Frame`: one STOMP frame as a value, and its encoding.
  *
  * @module
  */
-import { mayHaveBody } from "./protocol.ts";
-import { FrameVerbs, type SocketOf } from "./frame_verbs.ts";
-import type { ReadOptions, WaitOptions } from "../base/timers.ts";
-import { assertBody, checkCharset, encodeHead, type FrameParts, toHeaders } from "./encoder.ts";
-import { showControls, StompError, UnknownBrokerResponseError } from "../base/errors.ts";
-import { type FrameHeaders, headerRules, parseHeaders, type Version } from "./headers.ts";
+import { showControls, StompError } from "../base/errors.ts";
 import { setInspect } from "../base/inspect.ts";
-import type { Fifo, IntermediateMessageQueue } from "../base/fifo.ts";
+import { type Bytes, unshared } from "./bytes.ts";
+import { assertBody, checkCharset, encodeHead, type FrameParts, toHeaders } from "./encoder.ts";
+import { addVerbs, type FrameVerbs, type SocketOf, VerbState } from "./frame_verbs.ts";
 import type { FrameView } from "./frame_view.ts";
-import { type Bytes, charsetOf, decodeLenient, ownText, unshared } from "./text.ts";
+import type { FrameHeaders } from "./headers.ts";
+import { hideSecrets } from "./mask.ts";
+import { mayHaveBody, type Version } from "./protocol.ts";
+import { charsetOf, decodeCharset, decodeLenient, ownText } from "./text.ts";
 
-/** A connection that carries frames: what stompy calls `sock`. `openSocket(url)` gives one, and `Stomp` has one. */
+/** A connection that carries frames: stompy's `sock`. `openSocket(url)` returns one, and `Stomp` has one. */
 export interface FrameSocket extends SocketOf<Frame> {}
 
-/** How a frame is built. */
+/** Options of {@linkcode Frame.buildFrame}. */
 export interface BuildFrameOptions {
-  /** Adds a `receipt` header with a fresh id, unless there is one. Default `false`. */
+  /**
+   * Whether to add a `receipt` header with a new id, unless there is one.
+   *
+   * @default false
+   */
   wantReceipt?: boolean | undefined;
   /**
-   * `false` leaves `content-length` out, which ActiveMQ takes as "this is a text message". The body must then not
-   * hold a NUL. Default `true`.
+   * Whether to write `content-length`. ActiveMQ takes a message without it as a text message. A body without it must not
+   * hold a NUL.
+   *
+   * @default true
    */
   contentLength?: boolean | undefined;
 }
 
-/** Who connects. */
-export interface ConnectFrameOptions extends WaitOptions {
-  /** The `login` header. */
-  username?: string | undefined;
-  /** The `passcode` header. */
-  password?: string | undefined;
-  /** The `client-id` header, which ActiveMQ needs for durable topic subscriptions. */
-  clientId?: string | undefined;
-}
-
 const EMPTY = new Uint8Array(0);
 const textEncoder = new TextEncoder();
-const SECRET_HEADERS = new Set(["passcode"]);
-const INSPECT_BODY_BYTES = 64;
+const MAX_INSPECTED_BODY_BYTES = 64;
 
 let receiptCount = 0;
 
-/** Where a decoder found a frame, while headers and body are still read from there. */
+/** Returns where a decoder found a frame, while headers or body are still read from there. */
 export let viewOf: (frame: Frame) => FrameView | undefined;
+
+/** Makes a frame of what a decoder found. */
+export let receivedFrame: <F extends Frame>(type: new () => F, command: string, view: FrameView) => F;
+
+/** Returns a header of a received frame as it is on the wire; `undefined` once its headers were read or replaced. */
+export let escapedHeaderOf: (frame: Frame, name: string) => string | undefined;
+
+/** The verbs of stompy's `Frame`. */
+export interface Frame extends FrameVerbs<Frame> {}
+
+/**
+ * Command and header lines of a frame as they go over the wire, without the empty line. Throws a `TypeError` when the
+ * version cannot carry the frame.
+ */
+export let encodeHeadOf: (frame: Frame, version: Version, bodyLength: number) => string;
+
+/** The body, if it is text, and the only thing to add to the other headers is its `content-length`. */
+export let textToSend: (frame: Frame) => string | undefined;
 
 /**
  * A STOMP frame: a command, headers and a body.
  *
+ * @example
  * ```ts
  * import { Frame } from "@x/stompy/frame";
  *
@@ -64,34 +78,52 @@ export class Frame {
   #headers: FrameHeaders | undefined;
   #body: Bytes | string | undefined;
   #contentLength = true;
-  // Where a decoder found the frame: what nobody has read or replaced is still there.
-  #received: FrameView | undefined;
-  #conversation: FrameVerbs<Frame> | undefined;
+  #view: FrameView | undefined; // of a received frame: what was not read or replaced is still there
+  #verbs: VerbState<Frame> | undefined; // once a verb was used
 
   static {
-    viewOf = (frame) => frame.#received;
+    viewOf = (frame) => frame.#view;
+    receivedFrame = (type, command, view) => {
+      const frame = new type();
+      frame.command = command;
+      frame.#view = view;
+      return frame;
+    };
+    addVerbs(Frame.prototype, (frame) => frame.#verbs ??= new VerbState<Frame>());
+    escapedHeaderOf = (frame, name) => frame.#headers === undefined ? frame.#view?.escapedHeader(name) : undefined;
+    encodeHeadOf = (frame, version, bodyLength) => {
+      const head = encodeHead(frame.command, frame.headers, bodyLength, frame.#contentLength, version);
+      if (!frame.#contentLength && frame.body.includes(0)) {
+        throw new TypeError("Cannot encode frame: its body has a NUL, and contentLength is false");
+      }
+      return head;
+    };
+    textToSend = (frame) => {
+      const body = frame.#body;
+      const isSimple = typeof body === "string" && frame.#contentLength && mayHaveBody(frame.command);
+      return isSimple && !("content-length" in frame.headers) ? body : undefined;
+    };
   }
 
   /** Creates an empty frame; `sock` is the connection that its verbs use. */
   constructor(sock?: FrameSocket) {
-    if (sock !== undefined) this.#talk.sock = sock;
+    if (sock !== undefined) this.sock = sock;
   }
 
   /**
-   * Makes a frame of a decoder's finding.
+   * The headers, decoded. Of a repeated header the first counts. The object has no prototype.
    *
-   * @internal
+   * @example
+   * ```ts
+   * import { Frame } from "@x/stompy/frame";
+   *
+   * const frame = new Frame().buildFrame({ command: "ACK", headers: { id: 7 } });
+   * frame.headers["transaction"] = "tx-1";
+   * console.log(Object.entries(frame.headers)); // [["id", "7"], ["transaction", "tx-1"]]
+   * ```
    */
-  static found<F extends Frame>(type: new () => F, command: string, received: FrameView): F {
-    const frame = new type();
-    frame.command = command;
-    frame.#received = received;
-    return frame;
-  }
-
-  /** The headers, decoded. Of a repeated header the first counts. The object has no prototype. */
   get headers(): FrameHeaders {
-    return this.#headers ??= this.#received?.headers() ?? Object.create(null) as FrameHeaders;
+    return this.#headers ??= this.#view?.headers() ?? Object.create(null) as FrameHeaders;
   }
 
   /** Replaces the headers. */
@@ -99,40 +131,31 @@ export class Frame {
     this.#headers = headers;
   }
 
-  /** One header, for who needs only that: the others are not decoded for it. */
+  /**
+   * Returns one header without decoding the others.
+   *
+   * @example
+   * ```ts
+   * import { FrameDecoder } from "@x/stompy/decoder";
+   *
+   * const decoder = new FrameDecoder({ onFrame: (frame) => console.log(frame.header("receipt-id")) }); // 7
+   * decoder.push(new TextEncoder().encode("RECEIPT\nreceipt-id:7\n\n\0"));
+   * ```
+   */
   header(name: string): string | undefined {
-    return this.#headers !== undefined || this.#received === undefined
-      ? this.headers[name]
-      : this.#received.header(name);
+    return this.#headers !== undefined || this.#view === undefined ? this.headers[name] : this.#view.header(name);
   }
 
   /**
-   * One header of a received frame as it is on the wire, while nobody has read or replaced the headers.
+   * The body in bytes.
    *
-   * @internal
-   */
-  escapedHeader(name: string): string | undefined {
-    return this.#headers === undefined ? this.#received?.escapedHeader(name) : undefined;
-  }
-
-  /**
-   * The `subscription` header of a received frame, which its decoder has at hand.
-   *
-   * @internal
-   */
-  get subscriptionId(): string | undefined {
-    return this.#received?.subscription ?? this.header("subscription");
-  }
-
-  /**
-   * The body, octet for octet. A received frame holds on to the chunk that it came in (64 KiB or so; 512 KiB in Bun): to
-   * its bytes, on which the body is a view, or, where those were all ASCII and are read over, to its text, from which the
-   * body is made when it is first asked for. {@linkcode detach} lets go of the chunk; `body.slice()` is a copy that holds
-   * on to nothing.
+   * A received frame keeps the chunk that it came in in memory (64 KiB or so; 512 KiB in Bun): its bytes, on which the
+   * body is a view, or, where the chunk was ASCII and its memory is in use again, its text, from which the body is made
+   * when it is first read. {@linkcode detach} frees the chunk; `body.slice()` is a copy that keeps nothing else.
    */
   get body(): Uint8Array<ArrayBuffer> {
     const body = this.#body;
-    if (body === undefined) return this.#body = this.#received?.body() ?? EMPTY;
+    if (body === undefined) return this.#body = this.#view?.body() ?? EMPTY;
     return typeof body === "string" ? this.#body = textEncoder.encode(body) : body;
   }
 
@@ -144,37 +167,51 @@ export class Frame {
 
   /** Size of the body in bytes. */
   get bodyLength(): number {
-    return this.#body === undefined ? this.#received?.bodyLength ?? 0 : this.body.length;
+    return this.#body === undefined ? this.#view?.bodyLength ?? 0 : this.body.length;
   }
 
   /**
-   * The body as text: in the `charset` of `content-type`, else UTF-8, where octets that are no UTF-8 become U+FFFD.
+   * Returns the body as text: in the `charset` of `content-type`, otherwise as UTF-8, where bytes that are not UTF-8
+   * become U+FFFD.
    *
-   * @throws {StompError} when the charset is one that the runtime does not know; `body` still has the octets.
+   * @example
+   * ```ts
+   * import { Frame } from "@x/stompy/frame";
+   *
+   * const headers = { "content-type": "text/plain;charset=iso-8859-1" };
+   * const frame = new Frame().buildFrame({ command: "SEND", headers, body: Uint8Array.of(0xe9) });
+   * console.log(frame.text()); // é
+   * ```
+   * @throws {StompError} when the runtime does not know the charset; `body` still has the bytes.
    */
   text(): string {
     const body = this.#body;
     if (typeof body === "string") return body;
-    const isRead = this.#headers !== undefined || this.#received === undefined;
-    const charset = isRead ? charsetOf(this.headers["content-type"]) : this.#received!.charset();
+    const isRead = this.#headers !== undefined || this.#view === undefined;
+    const charset = isRead ? charsetOf(this.headers["content-type"]) : this.#view!.charset();
     if (charset !== undefined) return this.#decode(charset);
-    return body === undefined ? this.#received?.text() ?? "" : decodeLenient(body);
+    return body === undefined ? this.#view?.text() ?? "" : decodeLenient(body);
   }
 
   #decode(charset: string): string {
-    let decoder: TextDecoder;
     try {
-      decoder = new TextDecoder(charset, { ignoreBOM: true });
+      return decodeCharset(this.body, charset);
     } catch (cause) {
       const what = `the charset ${showControls(charset)} is unknown here; its body has the octets`;
       throw new StompError(`Cannot read ${this.command} as text: ${what}`, { cause, frame: this });
     }
-    return decoder.decode(this.body);
   }
 
   /**
-   * The body parsed as JSON. `T` is what the caller says it is: nothing checks it.
+   * Parses the body as JSON. `T` is what the caller expects: nothing checks it.
    *
+   * @example
+   * ```ts
+   * import { Frame } from "@x/stompy/frame";
+   *
+   * const frame = new Frame().buildFrame({ command: "SEND", body: JSON.stringify({ id: 1 }) });
+   * console.log(frame.json<{ id: number }>().id); // 1
+   * ```
    * @throws {SyntaxError} when the body is not JSON.
    */
   json<T = unknown>(): T {
@@ -183,26 +220,42 @@ export class Frame {
   }
 
   /**
-   * Copies headers and body out of the chunk that the frame was received in, so that keeping the frame keeps nothing
-   * else. Worth it for the few of many messages that are kept for long.
+   * Copies headers and body out of the chunk that the frame came in, so that keeping the frame keeps nothing else in
+   * memory. Worth it for the few of many messages that are kept for long.
    *
+   * @example
+   * ```ts
+   * import { type Frame, FrameDecoder } from "@x/stompy/decoder";
+   *
+   * const errors: Frame[] = [];
+   * const decoder = new FrameDecoder({ onFrame: (frame) => frame.command === "ERROR" && errors.push(frame.detach()) });
+   * decoder.push(new TextEncoder().encode("ERROR\nmessage:no\n\n\0"));
+   * ```
    * @returns the frame itself.
    */
   detach(): this {
-    if (this.#received === undefined) return this;
+    if (this.#view === undefined) return this;
     const headers: FrameHeaders = Object.create(null);
     for (const name in this.headers) headers[ownText(name)] = ownText(this.headers[name]!);
     const body = this.body.slice();
     this.#headers = headers;
     this.#body = body;
-    this.#received = undefined;
+    this.#view = undefined;
     return this;
   }
 
   /**
    * Fills this frame.
    *
-   * @param parts command, headers and body; the object is left as it was.
+   * @example
+   * ```ts
+   * import { Frame } from "@x/stompy/frame";
+   *
+   * const headers = { destination: "/queue/a", persistent: true };
+   * const frame = new Frame().buildFrame({ command: "SEND", headers, body: "hi" }, { wantReceipt: true });
+   * console.log(frame.header("receipt")); // frame-1
+   * ```
+   * @param parts command, headers and body; the object is not changed.
    * @returns the frame itself.
    * @throws {TypeError} when the body is neither text nor `Uint8Array`, or text that the `content-type` says to be in
    * another charset than UTF-8; when a header is an object.
@@ -215,26 +268,34 @@ export class Frame {
     this.command = command;
     this.#headers = headers;
     this.#body = typeof body === "string" ? body : body && unshared(body);
-    this.#received = undefined;
+    this.#view = undefined;
     this.#contentLength = options.contentLength ?? true;
     if (options.wantReceipt && !("receipt" in headers)) {
-      const session = this.#conversation?.session?.["session"];
+      const session = this.#verbs?.session?.["session"];
       headers["receipt"] = `${session ? `${session}-` : ""}frame-${++receiptCount}`;
     }
     return this;
   }
 
   /**
-   * The frame as it goes over the wire.
+   * Returns the frame as it goes over the wire.
    *
-   * `content-length` is written for every body, with the right number whatever the headers say, unless the frame was
-   * built with `contentLength: false`.
+   * Every body gets a `content-length` with the right number, whatever the headers say, unless the frame was built with
+   * `contentLength: false`.
    *
-   * @throws {TypeError} when the version cannot carry the frame: nothing of it may be sent then.
+   * @example
+   * ```ts
+   * import { Frame } from "@x/stompy/frame";
+   *
+   * const bytes = new Frame().buildFrame({ command: "ACK", headers: { id: "a:1" } }).encode("1.2");
+   * console.log(new TextDecoder().decode(bytes)); // ACK, id:a\c1, an empty line, NUL
+   * ```
+   * @param version the version of the connection; without it that of `sock`, otherwise `"1.2"`.
+   * @throws {TypeError} when the version cannot carry the frame.
    */
-  encode(version: Version = this.#conversation?.sock?.version ?? "1.2"): Uint8Array<ArrayBuffer> {
+  encode(version: Version = this.#verbs?.sock?.version ?? "1.2"): Uint8Array<ArrayBuffer> {
     const body = this.body;
-    const head = textEncoder.encode(this.encodeHead(version, body.length));
+    const head = textEncoder.encode(`${encodeHeadOf(this, version, body.length)}\n`);
     const out = new Uint8Array(head.length + body.length + 1); // the last byte stays NUL
     out.set(head);
     out.set(body, head.length);
@@ -242,157 +303,43 @@ export class Frame {
   }
 
   /**
-   * Command and headers as they go over the wire, up to the empty line.
+   * Returns the frame as text, NUL included, as {@linkcode encode} would send it.
    *
-   * @internal
-   */
-  encodeHead(version: Version, bodyLength: number): string {
-    const head = encodeHead(this.command, this.headers, bodyLength, this.#contentLength, version);
-    if (!this.#contentLength && this.body.includes(0)) {
-      throw new TypeError("Cannot encode frame: its body has a NUL, and contentLength is false");
-    }
-    return head;
-  }
-
-  /**
-   * The body, if it is text that can be sent with nothing but a `content-length` between it and the other headers.
+   * @example
+   * ```ts
+   * import { Frame } from "@x/stompy/frame";
    *
-   * @internal
+   * console.log(JSON.stringify(new Frame().buildFrame({ command: "DISCONNECT" }).asString())); // "DISCONNECT\n\n\u0000"
+   * ```
+   * @throws {TypeError} when the version cannot carry the frame.
    */
-  get textToSend(): string | undefined {
-    const body = this.#body;
-    const isSimple = typeof body === "string" && this.#contentLength && mayHaveBody(this.command);
-    return isSimple && !("content-length" in this.headers) ? body : undefined;
-  }
-
-  // The verbs of stompy's Frame, from here on.
-
-  /** The connection that the verbs use. */
-  get sock(): FrameSocket | undefined {
-    return this.#conversation?.sock;
-  }
-
-  /** Sets the connection that the verbs use. */
-  set sock(sock: FrameSocket | undefined) {
-    this.#talk.sock = sock;
-  }
-
-  /** The headers of CONNECTED, once {@linkcode connect} has succeeded. */
-  get session(): FrameHeaders | undefined {
-    return this.#conversation?.session;
-  }
-
-  /** Messages that arrived while a reply was awaited. */
-  get iqueue(): IntermediateMessageQueue<Frame> {
-    return this.#talk.iqueue;
-  }
-
-  /** Replies that arrived while a message was awaited. */
-  get rqueue(): Fifo<Frame> {
-    return this.#talk.rqueue;
-  }
-
-  /** The frame as text, NUL included: what would be sent to a broker. */
   asString(version?: Version): string {
     return decodeLenient(this.encode(version));
   }
 
-  /**
-   * Connects: sends CONNECT over `sock`, waits for CONNECTED, and keeps its headers as {@linkcode session}.
-   *
-   * @throws {BrokerErrorResponse} when the broker refuses.
-   * @throws {UnknownBrokerResponseError} when it answers with anything but CONNECTED.
-   */
-  async connect(sock: FrameSocket, options: ConnectFrameOptions = {}): Promise<void> {
-    this.sock = sock;
-    this.buildFrame({
-      command: "CONNECT",
-      headers: {
-        "accept-version": "1.0,1.1,1.2",
-        host: sock.host,
-        login: options.username,
-        passcode: options.password,
-        "client-id": options.clientId,
-      },
-    });
-    await this.sendFrame(this);
-    const reply = await this.getReply(options);
-    if (reply?.command !== "CONNECTED") {
-      throw new UnknownBrokerResponseError(`Cannot connect: the broker answered ${reply?.command ?? "nothing"}`, {
-        frame: reply && this.#talk.toShow(reply),
-      });
-    }
-    this.#talk.session = reply.headers;
-  }
-
-  /** Takes the next MESSAGE; replies that come before it are kept for {@linkcode getReply}. */
-  getMessage(options: ReadOptions = {}): Promise<Frame | undefined> {
-    return this.#talk.getMessage(options);
-  }
-
-  /** Takes the next frame that is no MESSAGE; messages that come before it are kept for {@linkcode getMessage}. */
-  getReply(options: ReadOptions = {}): Promise<Frame | undefined> {
-    return this.#talk.getReply(options);
-  }
-
-  /**
-   * Takes the next frame off the socket, whatever it is.
-   *
-   * @throws {BrokerErrorResponse} when it is ERROR.
-   * @throws {NotConnectedError} when there is no socket.
-   */
-  parseFrame(options: ReadOptions = {}): Promise<Frame | undefined> {
-    return this.#talk.parseFrame(options);
-  }
-
-  /** The command of a frame given as text. */
-  parseCommand(text: string): string {
-    return text.split(/\r?\n/, 1)[0] ?? "";
-  }
-
-  /** The headers of a block of header lines given as text, read as the connection's version says. */
-  parseHeaders(text: string): FrameHeaders {
-    const version = this.#conversation?.sock?.version ?? "1.2";
-    return parseHeaders(text.replace(/\r?\n$/, ""), headerRules("MESSAGE", version));
-  }
-
-  /**
-   * Sends a frame.
-   *
-   * @returns the reply, when the frame asked for a receipt.
-   */
-  sendFrame(frame: Frame, options: WaitOptions = {}): Promise<Frame | undefined> {
-    return this.#talk.sendFrame(frame, options);
-  }
-
-  /** What `JSON.stringify` makes of a frame: the body as text, and no passcode. */
+  /** Returns what `JSON.stringify` writes: the body as text, and no passcode. */
   toJSON(): { command: string; headers: FrameHeaders; body: string } {
     let body: string;
     try {
       body = this.text();
     } catch {
-      body = decodeLenient(this.body); // who writes a log must not fail on a charset
+      body = decodeLenient(this.body); // writing a log must not fail on a charset
     }
-    return { command: this.command, headers: withoutSecrets(this.headers), body };
+    return { command: this.command, headers: hideSecrets(this.headers), body };
   }
+}
 
-  get #talk(): FrameVerbs<Frame> {
-    return this.#conversation ??= new FrameVerbs<Frame>();
-  }
+/** Returns the `subscription` header of a frame; of a received one the decoder has usually read it already. */
+export function subscriptionOf(frame: Frame): string | undefined {
+  return viewOf(frame)?.subscription ?? frame.header("subscription");
 }
 
 setInspect(Frame, (frame) => {
   const { length } = frame.body;
-  const text = decodeLenient(frame.body.subarray(0, INSPECT_BODY_BYTES));
+  const text = decodeLenient(frame.body.subarray(0, MAX_INSPECTED_BODY_BYTES));
   return {
     frame: frame.command,
-    headers: withoutSecrets(frame.headers),
-    body: length > INSPECT_BODY_BYTES ? `${text}… (${length} bytes)` : text,
+    headers: hideSecrets(frame.headers),
+    body: length > MAX_INSPECTED_BODY_BYTES ? `${text}… (${length} bytes)` : text,
   };
 });
-
-function withoutSecrets(headers: FrameHeaders): FrameHeaders {
-  const shown: FrameHeaders = Object.create(null);
-  for (const name in headers) shown[name] = SECRET_HEADERS.has(name) ? "…" : headers[name]!;
-  return shown;
-}

@@ -1,9 +1,12 @@
 /**
- * A frame as it was found in received bytes. Headers, body and text are cut out when somebody asks for them, because of
- * most frames only some of it is ever read.
+ * A frame as it was found in received bytes. Headers, body and text are cut out when they are read, because programs read
+ * only a part of most frames.
  *
  * @module
  */
+import type { Bytes } from "./bytes.ts";
+import { Chunk } from "./chunk.ts";
+import type { HeaderLayout } from "./header_layout.ts";
 import {
   findEscapedHeader,
   findHeader,
@@ -12,50 +15,49 @@ import {
   isPlainHeader,
   parseHeaders,
 } from "./headers.ts";
-import type { HeaderLayout } from "./header_layout.ts";
-import { type Bytes, charsetOf, Chunk, decodeStrict, ownText } from "./text.ts";
+import { charsetOf, decodeStrict, ownText } from "./text.ts";
 
-/** What is known of a head: most of them say the same as one before. */
+/** What the parser found in a head. Heads that match a template share one. */
 export interface HeadInfo {
   /** The command. */
   readonly command: string;
   /** How the header lines are read. */
   readonly rules: HeaderRules;
-  /** Where the LF behind the command is, from the beginning of the head. */
+  /** The LF after the command, counted from the beginning of the head. */
   readonly commandEnd: number;
   /** The `content-length`; -1 when there is none. */
   readonly contentLength: number;
   /** Whether the `content-type` has parameters, of which one may be a charset. */
   readonly hasParameters: boolean;
-  /** Whether the header lines are ASCII; otherwise they have been checked to be UTF-8. */
+  /** Whether the header lines are ASCII; otherwise they were checked to be UTF-8. */
   readonly ascii: boolean;
-  /** The `subscription`, where it is written as it is. */
+  /** The `subscription`, where it is plain ASCII on the wire. */
   readonly subscription: string | undefined;
-  /** The names, of heads that are of a known form. */
-  readonly names: HeaderLayout | undefined;
+  /** The names of the headers, where the head matches a template. */
+  readonly layout: HeaderLayout | undefined;
 }
 
 /** Where the parts of a frame are, and how to read them. */
 export class FrameView {
-  readonly #facts: HeadInfo;
+  readonly #info: HeadInfo;
   #chunk: Chunk;
   #head: number;
   #headEnd: number;
   #bodyChunk: Chunk;
   #bodyStart: number;
   #bodyEnd: number;
-  /** The id of the subscription, where the decoder has seen it. */
+  /** The id of the subscription, where the decoder has read it. */
   subscription: string | undefined;
   #block: string | undefined;
 
   /**
-   * Remembers where a head and a body are: often in the same chunk.
+   * Notes where head and body are: often in the same chunk.
    *
    * @param head the LF that ends the command line; the header lines follow it
-   * @param headEnd behind the LF of the last header line
+   * @param headEnd after the LF of the last header line
    */
   constructor(
-    facts: HeadInfo,
+    info: HeadInfo,
     subscription: string | undefined,
     chunk: Chunk,
     head: number,
@@ -64,7 +66,7 @@ export class FrameView {
     bodyStart: number,
     bodyEnd: number,
   ) {
-    this.#facts = facts;
+    this.#info = info;
     this.#chunk = chunk;
     this.#head = head;
     this.#headEnd = headEnd;
@@ -74,28 +76,28 @@ export class FrameView {
     this.subscription = subscription;
   }
 
-  /** All headers. */
+  /** Decodes all headers. */
   headers(): FrameHeaders {
-    const { names, rules } = this.#facts;
+    const { layout, rules } = this.#info;
     const block = this.#lines().slice(1);
-    return names === undefined ? parseHeaders(block, rules) : names.parse(block, rules);
+    return layout === undefined ? parseHeaders(block, rules) : layout.parse(block, rules);
   }
 
-  /** One header, read without the others where that can be. */
+  /** Returns one header, without decoding the others where that is possible. */
   header(name: string): string | undefined {
-    // A name that may be escaped on the wire, or that may be only the beginning of a longer one there, has to be read.
-    return isPlainHeader(name) ? findHeader(this.#lines(), name, this.#facts.rules) : this.headers()[name];
+    // A name that may be escaped on the wire, or may be the beginning of a longer one there, needs all headers.
+    return isPlainHeader(name) ? findHeader(this.#lines(), name, this.#info.rules) : this.headers()[name];
   }
 
-  /** One header as it is on the wire; its name is one that is never escaped. */
+  /** Returns one header as it is on the wire; its name must be one that is never escaped. */
   escapedHeader(name: string): string | undefined {
-    return findEscapedHeader(this.#lines(), name, this.#facts.rules);
+    return findEscapedHeader(this.#lines(), name, this.#info.rules);
   }
 
-  /** The charset that the body is said to be in; `undefined` when that is UTF-8, or nothing is said. */
+  /** Returns the charset that the `content-type` names; `undefined` when that is UTF-8 or it names none. */
   charset(): string | undefined {
-    return this.#facts.hasParameters
-      ? charsetOf(findHeader(this.#lines(), "content-type", this.#facts.rules))
+    return this.#info.hasParameters
+      ? charsetOf(findHeader(this.#lines(), "content-type", this.#info.rules))
       : undefined;
   }
 
@@ -109,29 +111,29 @@ export class FrameView {
     return this.#headEnd - this.#head + this.#bodyEnd - this.#bodyStart;
   }
 
-  /** The chunk that the frame keeps in memory. One whose head was cut off has a second one, of its own. */
+  /** The chunk that the frame keeps in memory. A frame whose head was cut also keeps a small one for the head. */
   get chunk(): Chunk {
     return this.#bodyChunk;
   }
 
-  /** The body: a view on its chunk, or a copy where that has only text any more. */
+  /** Returns the body: a view on its chunk where that allows one, otherwise a copy. */
   body(): Bytes {
-    return this.#bodyChunk.part(this.#bodyStart, this.#bodyEnd);
+    return this.#bodyChunk.view(this.#bodyStart, this.#bodyEnd);
   }
 
-  /** The body as UTF-8 text. */
+  /** Returns the body as UTF-8 text. */
   text(): string {
     return this.#bodyChunk.text(this.#bodyStart, this.#bodyEnd);
   }
 
   /** The header lines, with the LF before the first of them. */
   #lines(): string {
-    return this.#block ??= this.#facts.ascii
+    return this.#block ??= this.#info.ascii
       ? this.#chunk.latin1(this.#head, this.#headEnd)
-      : decodeStrict(this.#chunk.part(this.#head, this.#headEnd));
+      : decodeStrict(this.#chunk.view(this.#head, this.#headEnd));
   }
 
-  /** Copies the frame to `at` in `bytes`, which `chunk` wraps, and lets go of the chunks that it was in. */
+  /** Copies the frame to `at` in `bytes`, which `chunk` wraps, so that it no longer keeps the chunks it was in. */
   moveTo(chunk: Chunk, bytes: Bytes, at: number): void {
     const bodyAt = at + this.#headEnd - this.#head;
     this.#chunk.copy(this.#head, this.#headEnd, bytes, at);
@@ -147,19 +149,18 @@ export class FrameView {
   }
 }
 
-/** Bytes of a chunk that frames are moved to, unless a single frame is larger. */
-const MOVED = 1 << 16;
+/** Size of the chunks that frames are moved to, unless a single frame is larger. */
+const MOVED_CHUNK_BYTES = 1 << 16;
 
-/** Moves frames, in the order in which they will be let go of, into chunks that hold nothing else. */
+/** Moves frames, in the order in which they will be freed, into chunks that hold nothing else. */
 export function moveOut(frames: readonly FrameView[]): void {
   let from = 0;
   while (from < frames.length) {
     let to = from;
     let length = 0;
-    do length += frames[to++]!.size; while (to < frames.length && length + frames[to]!.size <= MOVED);
+    do length += frames[to++]!.size; while (to < frames.length && length + frames[to]!.size <= MOVED_CHUNK_BYTES);
     const bytes = new Uint8Array(length);
-    // Kept as bytes: a text of all of them would double what they take.
-    const chunk = new Chunk(bytes, { isKept: true });
+    const chunk = new Chunk(bytes, "owned"); // without a text of the whole, which would double its memory
     let at = 0;
     for (; from < to; from++) {
       const frame = frames[from]!;

@@ -1,81 +1,86 @@
 /**
- * The heads that were seen on a connection.
+ * The templates of one connection.
  *
  * @module
  */
-import { type FactLines, HeadTemplate } from "./head_template.ts";
-import { HeaderLayout } from "./header_layout.ts";
+import { CR, NUL } from "./bytes.ts";
+import type { Chunk } from "./chunk.ts";
 import type { HeadInfo } from "./frame_view.ts";
-import { type Chunk, ownText } from "./text.ts";
+import { HeadTemplate, type ReadHeaders } from "./head_template.ts";
+import { HeaderLayout } from "./header_layout.ts";
+import { ownText } from "./text.ts";
 
-const CR = 13;
+/** A connection has few kinds of messages, or so many that templates would not help. */
+const MAX_TEMPLATES = 4;
 
-/** A connection has few kinds of messages, or so many that knowing them would not help. */
-const MOST_FORMS = 4;
+/** What it costs to build a template, in heads parsed. */
+const TEMPLATE_COST = 16;
 
-/** To study a head costs as much as reading so many does: no more is spent on it. */
-const COST = 16;
+/** Bounds how often building is tried: each head read adds one, up to this. */
+const MAX_BUDGET = MAX_TEMPLATES * TEMPLATE_COST;
 
-/** Forms for the heads of one connection. */
+/** Finds the template of a head, and makes templates of heads that have none. */
 export class HeadCache {
-  readonly #forms: HeadTemplate[] = [];
-  #last: HeadTemplate | undefined; // which mostly fits again
-  #next = 0; // the one that a new form replaces
-  #credit = MOST_FORMS * COST;
+  readonly #templates: HeadTemplate[] = [];
+  #last: HeadTemplate | undefined; // the one that matched last usually matches again
+  #next = 0; // the template that a new one replaces
+  #budget = MAX_BUDGET;
 
-  /** Remembers nothing any more. */
+  /** Forgets all templates. */
   clear(): void {
-    this.#forms.length = this.#next = 0;
+    this.#templates.length = this.#next = 0;
     this.#last = undefined;
   }
 
-  /** The form that the head at `start` has, if it is known and whole. */
+  /** Returns the template that the head at `start` matches, if it is whole. */
   match(chunk: Chunk, start: number): HeadTemplate | undefined {
-    if (this.#credit < MOST_FORMS * COST) this.#credit++;
+    if (this.#budget < MAX_BUDGET) this.#budget++;
     const last = this.#last;
     if (last === undefined || last.match(chunk, start)) return last;
     return last.isCut ? undefined : this.#search(chunk, start);
   }
 
-  /** Whether the one that was not matched last may be once there is more of it. */
+  /** Whether the head that was compared last is cut, and may match once its rest has come. */
   get isCut(): boolean {
     return this.#last?.isCut ?? false;
   }
 
   /**
-   * Remembers a head that was not matched, if that promises to be of use.
+   * Makes a template of a parsed head that matched none, while the budget allows it.
    *
-   * @param at where in the bytes the lines begin that the facts are in
+   * @param lines where in `bytes` the lines begin that the decoder reads
    */
-  add(bytes: Uint8Array, start: number, end: number, facts: HeadInfo, at: FactLines): void {
-    if (!this.#mayStudy) return;
-    this.#credit -= COST;
+  add(bytes: Uint8Array, start: number, end: number, info: HeadInfo, lines: ReadHeaders): void {
+    if (!this.#hasBudget()) return;
+    this.#budget -= TEMPLATE_COST;
     const head = bytes.slice(start, end);
-    // A CR may stand before the LF of the command or of the empty line, too.
-    if (head.includes(0) || head.includes(CR)) return;
-    const { contentLength, contentType, subscription } = at;
-    const own = facts.subscription && ownText(facts.subscription); // so that the chunk is not kept with it
-    this.#last = this.#forms[this.#next] = new HeadTemplate(
+    // A CR may also precede the LF of the command or of the empty line.
+    if (head.includes(NUL) || head.includes(CR)) return;
+    const { contentLength, contentType, subscription } = lines;
+    const ownSubscription = info.subscription && ownText(info.subscription); // a slice would keep the chunk's text
+    this.#last = this.#templates[this.#next] = new HeadTemplate(
       head,
-      { ...facts, subscription: own, names: new HeaderLayout() },
+      { ...info, subscription: ownSubscription, layout: new HeaderLayout() },
       {
         contentLength: contentLength - start,
         contentType: contentType - start,
         subscription: subscription - start,
       },
     );
-    this.#next = (this.#next + 1) % MOST_FORMS;
+    this.#next = (this.#next + 1) % MAX_TEMPLATES;
   }
 
-  get #mayStudy(): boolean {
-    return this.#credit >= COST;
+  #hasBudget(): boolean {
+    return this.#budget >= TEMPLATE_COST;
   }
 
   #search(chunk: Chunk, start: number): HeadTemplate | undefined {
-    for (const form of this.#forms) if (form !== this.#last && form.match(chunk, start)) return this.#last = form;
-    if (!this.#mayStudy) return undefined;
-    for (const form of this.#forms) {
-      if (form.adapt(chunk, start) && form.match(chunk, start)) return this.#last = form;
+    for (const template of this.#templates) {
+      if (template !== this.#last && template.match(chunk, start)) return this.#last = template;
+    }
+    if (!this.#hasBudget()) return undefined;
+    for (const template of this.#templates) {
+      if (template.widen(chunk, start) && template.match(chunk, start)) return this.#last = template;
     }
     return undefined;
   }

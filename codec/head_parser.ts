@@ -1,38 +1,39 @@
 /**
- * The head of a frame, its command line and header lines, read from bytes that may end anywhere.
+ * The head of a frame, its command line and header lines, parsed from bytes that may end anywhere.
+ *
+ * The parser reads line by line. With a {@linkcode HeadCache} it first compares a head with earlier ones, which is only
+ * faster.
  *
  * @module
  */
-import { findCommand, isLiteral, mayBecomeCommand, mayHaveBody, unknownCommand } from "./protocol.ts";
-import { checkHeaderLine, type HeaderRules, headerRules, linesText, malformed, type Version } from "./headers.ts";
-import type { FactLines, HeadTemplate } from "./head_template.ts";
-import { HeadCache } from "./head_cache.ts";
-import { bodyTooLarge, type Limits } from "./limits.ts";
+import { BACKSLASH, beginsWith, COLON, CR, indexOfByte, LF, SEMICOLON, SPACE } from "./bytes.ts";
+import type { Chunk } from "./chunk.ts";
 import { FrameView, type HeadInfo } from "./frame_view.ts";
-import { Chunk, decodeLenient, isAscii } from "./text.ts";
+import type { HeadCache } from "./head_cache.ts";
+import type { HeadTemplate, ReadHeaders } from "./head_template.ts";
+import { checkHeaderLine, type HeaderRules, headerRules, linesText, malformed } from "./headers.ts";
+import { bodyTooLarge, type Limits } from "./limits.ts";
+import { findCommand, isLiteral, mayBecomeCommand, mayHaveBody, unknownCommand, type Version } from "./protocol.ts";
+import { decodeLenient, isAscii } from "./text.ts";
 
-const LF = 10;
-const CR = 13;
-const COLON = 58;
-const SEMICOLON = 59;
-const BACKSLASH = 92;
-const SPACE = 32;
+const textEncoder = new TextEncoder();
+const CONTENT_LENGTH = textEncoder.encode("content-length:");
+const CONTENT_TYPE = textEncoder.encode("content-type:");
+const SUBSCRIPTION = textEncoder.encode("subscription:");
 
-/** "content-length:" */
-const CONTENT_LENGTH = new TextEncoder().encode("content-length:");
-
-/** "content-type:" */
-const CONTENT_TYPE = new TextEncoder().encode("content-type:");
-
+const CONTENT_LENGTH_NAME_BYTES = 14;
+const CONTENT_TYPE_NAME_BYTES = 12; // and those of subscription
 const LETTER_C = 99;
 const LETTER_S = 115;
-const SIZE_OF_LENGTH = 14; // of the name content-length
-const SIZE_OF_TYPE = 12; // of the names content-type and subscription
+const DIGIT_0 = 48;
 
-/** "subscription:" */
-const SUBSCRIPTION = new TextEncoder().encode("subscription:");
+/** More digits would not stay exact in a double. */
+const MAX_LENGTH_DIGITS = 15;
 
-const NOTHING: HeadInfo = {
+/** Bytes of a faulty line that its error shows. */
+const MAX_SHOWN_BYTES = 40;
+
+const NO_HEAD: HeadInfo = {
   command: "",
   rules: headerRules("MESSAGE", "1.2"),
   commandEnd: 0,
@@ -40,65 +41,72 @@ const NOTHING: HeadInfo = {
   ascii: true,
   hasParameters: false,
   subscription: undefined,
-  names: undefined,
+  layout: undefined,
 };
 
-/** A head that was cut in two is compared once more; one that comes byte by byte is not, again and again. */
-const ATTEMPTS = 2;
+/** A head that was cut once is compared once more; one that comes byte by byte is not compared each time. */
+const MAX_MATCH_ATTEMPTS = 2;
 
 /**
- * Reads one head after the other. Of a head that goes on in the next chunk, that chunk has to begin with the bytes that
- * were there already: it is read on where it ended, or, if it is like a known one so far, compared again from its start.
+ * Parses one head after the other. When a head goes on in the next chunk, that chunk has to begin with the bytes of the
+ * head so far: parsing goes on where it stopped, or, for a head that matches a template so far, compares it again from
+ * its start.
  */
 export class HeadParser {
   readonly #limits: Limits;
   readonly #followsCrlf: boolean;
-  #crlfSeen = false; // CONNECT ended in one
+  #isCrlfSeen = false; // at the end of a CONNECT line
   #version: Version = "1.2";
   // Offsets into the bytes that are being read.
   #start = 0; // of the command
-  #head = 0; // the LF behind the command
+  #commandEnd = 0; // the LF after the command
   #scanned = 0; // the next byte to look at
   #line = 0; // where the line being read begins
-  // What was found.
-  #facts = NOTHING;
-  #length = -1; // the content-length
+  // The result.
+  #info = NO_HEAD;
+  #contentLength = -1;
   #subscription: string | undefined;
-  // Of a head that is read line by line.
+  // While a head is parsed line by line.
   #colon = -1; // the colon of the line, once it was seen
   #command = "";
-  #rules = NOTHING.rules;
+  #rules = NO_HEAD.rules;
   #ascii = true;
-  #count = 0; // header lines
+  #lineCount = 0;
   #hasParameters = false; // of the content-type
-  readonly #lines: FactLines = { contentLength: -1, contentType: -1, subscription: -1 }; // where they begin
-  #attempts = 0; // how often it may still be compared with known heads; 0 once it is read line by line
-  readonly #known = new HeadCache();
+  readonly #lines: ReadHeaders = { contentLength: -1, contentType: -1, subscription: -1 }; // where they begin
+  #attemptsLeft = 0; // comparisons; 0 while the head is parsed line by line
+  readonly #cache: HeadCache | undefined;
 
-  /** Creates a reader that keeps to limits; `followsCrlf` is the option of the decoder. */
-  constructor(limits: Limits, followsCrlf: boolean) {
+  /**
+   * Creates a parser.
+   *
+   * @param followsCrlf the option of the decoder
+   * @param cache templates to compare heads with; without one every head is parsed
+   */
+  constructor(limits: Limits, followsCrlf: boolean, cache: HeadCache | undefined) {
     this.#limits = limits;
     this.#followsCrlf = followsCrlf;
+    this.#cache = cache;
   }
 
-  /** The version whose rules hold for this frame. */
+  /** The version whose rules apply to this frame. */
   get version(): Version {
     return this.#version;
   }
 
   /** The command, once the head is whole. */
   get command(): string {
-    return this.#facts.command;
+    return this.#info.command;
   }
 
   /** The `content-length`, once the head is whole; -1 when there is none. */
   get contentLength(): number {
-    return this.#length;
+    return this.#contentLength;
   }
 
   /** Whether its lines may end in CRLF, once the head is whole. */
   get crlf(): boolean {
-    return this.#facts.rules.crlf;
+    return this.#info.rules.crlf;
   }
 
   /** Where the frame begins. */
@@ -106,50 +114,53 @@ export class HeadParser {
     return this.#start;
   }
 
-  /** Behind the empty line that ends the head: where the body begins. */
+  /** Where the body begins: after the empty line that ends the head. */
   get end(): number {
     return this.#scanned;
   }
 
-  /** Begins a head; the version is the one that is read to its end. */
+  /** Begins a head. The version applies to the end of its frame. */
   begin(start: number, version: Version): void {
     this.#start = start;
-    this.#attempts = ATTEMPTS;
+    this.#attemptsLeft = MAX_MATCH_ATTEMPTS;
     if (version === this.#version) return;
     this.#version = version;
-    this.#known.clear(); // what the same bytes mean depends on the version
+    this.#cache?.clear(); // what the same bytes mean depends on the version
   }
 
-  /** Says that the frame begins at 0 from the next chunk on. */
+  /** Moves all offsets, so that the frame begins at 0 in the next chunk. */
   rebase(): void {
     const start = this.#start;
     this.#scanned -= start;
     this.#line -= start;
     if (this.#colon >= 0) this.#colon -= start;
     if (this.#lines.subscription >= 0) this.#lines.subscription -= start;
-    this.#head -= start;
+    this.#commandEnd -= start;
     this.#start = 0;
   }
 
   /**
-   * Reads on. Returns whether the head is whole.
+   * Reads on in the head. Returns whether it is whole.
    *
    * @throws {UnknownBrokerResponseError} when it is malformed, or over a limit.
    */
   read(chunk: Chunk): boolean {
     const { bytes } = chunk;
-    const isFresh = this.#attempts > 0;
+    const cache = this.#cache;
+    const isFresh = this.#attemptsLeft > 0;
     if (isFresh) {
-      this.#attempts--;
-      const form = this.#known.match(chunk, this.#start);
-      if (form !== undefined) {
-        this.#adopt(form, chunk);
-        this.#checkSize(this.#scanned);
-        return true;
-      }
-      if (this.#known.isCut && this.#attempts > 0) {
-        this.#checkSize(bytes.length + 1); // at least one more byte belongs to it
-        return false;
+      if (cache !== undefined) {
+        this.#attemptsLeft--;
+        const template = cache.match(chunk, this.#start);
+        if (template !== undefined) {
+          this.#adopt(template, chunk);
+          this.#checkSize(this.#scanned);
+          return true;
+        }
+        if (cache.isCut && this.#attemptsLeft > 0) {
+          this.#checkSize(bytes.length + 1); // at least one more byte belongs to it
+          return false;
+        }
       }
       this.#beginLines();
     }
@@ -158,29 +169,29 @@ export class HeadParser {
     if (!whole) return false;
     if (!chunk.isPlain) this.#checkLines(bytes);
     this.#conclude(chunk);
-    if (isFresh && mayHaveBody(this.#command)) {
-      this.#known.add(bytes, this.#start, this.#scanned, this.#facts, this.#lines);
+    if (isFresh && cache !== undefined && mayHaveBody(this.#command)) {
+      cache.add(bytes, this.#start, this.#scanned, this.#info, this.#lines);
     }
     return true;
   }
 
-  /** What was found, in the chunk that was read, with the body that belongs to it. Can be had once. */
-  found(chunk: Chunk, bodyChunk: Chunk, bodyStart: number, bodyEnd: number): FrameView {
-    const facts = this.#facts;
+  /** Returns the frame of the head, which is in the chunk that was read last, and of a body. To be called once. */
+  takeView(chunk: Chunk, bodyChunk: Chunk, bodyStart: number, bodyEnd: number): FrameView {
+    const info = this.#info;
     const subscription = this.#subscription;
-    this.#facts = NOTHING;
-    this.#subscription = undefined; // which may keep the chunk
-    return new FrameView(facts, subscription, chunk, this.#head, this.#line, bodyChunk, bodyStart, bodyEnd);
+    this.#info = NO_HEAD;
+    this.#subscription = undefined; // a slice that may keep the text of the chunk
+    return new FrameView(info, subscription, chunk, this.#commandEnd, this.#line, bodyChunk, bodyStart, bodyEnd);
   }
 
   #beginLines(): void {
-    this.#attempts = 0;
+    this.#attemptsLeft = 0;
     this.#scanned = this.#line = this.#start;
     this.#colon = -1;
     this.#command = "";
     this.#ascii = true;
-    this.#count = 0;
-    this.#length = -1;
+    this.#lineCount = 0;
+    this.#contentLength = -1;
     this.#hasParameters = false;
     this.#lines.contentLength = this.#lines.contentType = this.#lines.subscription = -1;
   }
@@ -191,42 +202,42 @@ export class HeadParser {
     throw malformed(`its headers are over the limit of ${maxHeaderBytes} bytes (maxHeaderBytes)`);
   }
 
-  /** Takes over what an earlier head of this form said, and what this one says otherwise. */
-  #adopt(form: HeadTemplate, chunk: Chunk): void {
-    const { facts, end } = form;
-    this.#facts = facts;
-    this.#length = facts.contentLength;
-    this.#subscription = facts.subscription;
-    this.#head = this.#start + facts.commandEnd;
+  /** Takes over what the head of the template said, and reads what this one says differently. */
+  #adopt(template: HeadTemplate, chunk: Chunk): void {
+    const { info, end } = template;
+    this.#info = info;
+    this.#contentLength = info.contentLength;
+    this.#subscription = info.subscription;
+    this.#commandEnd = this.#start + info.commandEnd;
     this.#scanned = end;
     this.#line = end - 1;
-    if (form.hasChanged) this.#adoptChanged(form.changed, chunk);
+    if (template.hasChanged) this.#adoptChanged(template.changed, chunk);
   }
 
-  #adoptChanged(changed: FactLines, chunk: Chunk): void {
+  #adoptChanged(changed: ReadHeaders, chunk: Chunk): void {
     const { bytes } = chunk;
-    const facts = this.#facts;
-    const { rules } = facts;
+    const info = this.#info;
+    const { rules } = info;
     if (changed.contentLength >= 0) this.#readContentLength(bytes, changed.contentLength, rules);
     if (changed.subscription >= 0) this.#subscription = valueAt(chunk, changed.subscription, rules);
     if (changed.contentType < 0) return;
     const hasParameters = lineHas(bytes, SEMICOLON, changed.contentType);
-    if (hasParameters !== facts.hasParameters) this.#facts = { ...facts, hasParameters };
+    if (hasParameters !== info.hasParameters) this.#info = { ...info, hasParameters };
   }
 
-  /** Puts together what the lines have said. */
+  /** Makes the result of a head that was parsed line by line. */
   #conclude(chunk: Chunk): void {
     const line = this.#lines.subscription;
     this.#subscription = line < 0 ? undefined : valueAt(chunk, line + SUBSCRIPTION.length, this.#rules);
-    this.#facts = {
+    this.#info = {
       command: this.#command,
       rules: this.#rules,
-      commandEnd: this.#head - this.#start,
-      contentLength: this.#length,
+      commandEnd: this.#commandEnd - this.#start,
+      contentLength: this.#contentLength,
       ascii: this.#ascii,
       hasParameters: this.#hasParameters,
       subscription: this.#subscription,
-      names: undefined,
+      layout: undefined,
     };
   }
 
@@ -242,21 +253,21 @@ export class HeadParser {
     const end = bytes[lf - 1] === CR ? lf - 1 : lf;
     const command = findCommand(bytes, start, end);
     if (command === undefined) throw unknownCommand(bytes, start, end);
-    this.#rules = headerRules(command, this.#version, end !== lf && this.#crlfSeen);
+    this.#rules = headerRules(command, this.#version, end !== lf && this.#isCrlfSeen);
     if (end !== lf) {
       if (!this.#rules.crlf) throw unknownCommand(bytes, start, lf);
-      this.#crlfSeen ||= this.#followsCrlf && isLiteral(command);
+      this.#isCrlfSeen ||= this.#followsCrlf && isLiteral(command);
     }
     this.#command = command;
-    this.#head = lf;
+    this.#commandEnd = lf;
     this.#scanned = this.#line = lf + 1;
     return true;
   }
 
   /**
    * The hottest loop of the library: it looks at each byte of the header lines once, and only for what every line
-   * must have. Escapes, CRs and UTF-8 are checked afterwards, in the few chunks that have any. It never reads behind
-   * the end of the array: one such read makes V8 compile the whole loop for it, at twice the time.
+   * must have. Escapes, CRs and UTF-8 are checked afterwards, in the few chunks that have any. It never reads past the
+   * end of the array: one such read makes V8 compile the whole loop for it, at twice the time.
    */
   #readHeaderLines(bytes: Uint8Array): boolean {
     const { length } = bytes;
@@ -290,9 +301,9 @@ export class HeadParser {
       }
       while (at < length && bytes[at] !== LF) at++;
       if (at === length) break;
-      if (++this.#count > maxHeaders) throw malformed(`it has more than ${maxHeaders} headers (maxHeaders)`);
+      if (++this.#lineCount > maxHeaders) throw malformed(`it has more than ${maxHeaders} headers (maxHeaders)`);
       const size = colon - line;
-      if (size === SIZE_OF_LENGTH || size === SIZE_OF_TYPE) this.#noteLine(bytes, line, size);
+      if (size === CONTENT_LENGTH_NAME_BYTES || size === CONTENT_TYPE_NAME_BYTES) this.#noteLine(bytes, line, size);
       line = ++at;
       colon = -1;
     }
@@ -302,11 +313,11 @@ export class HeadParser {
     return whole;
   }
 
-  /** Remembers the lines that are needed for each message. Their names are told apart by size first, which is cheap. */
+  /** Notes a line that the decoder itself reads. The caller has compared the size of its name, which is cheap. */
   #noteLine(bytes: Uint8Array, line: number, size: number): void {
     const first = bytes[line];
     const lines = this.#lines;
-    if (size === SIZE_OF_LENGTH) {
+    if (size === CONTENT_LENGTH_NAME_BYTES) {
       if (lines.contentLength >= 0 || !beginsWith(bytes, line, CONTENT_LENGTH)) return;
       lines.contentLength = line;
       this.#readContentLength(bytes, line + CONTENT_LENGTH.length, this.#rules);
@@ -319,10 +330,7 @@ export class HeadParser {
     }
   }
 
-  /**
-   * Where the empty line that begins here ends; 0 when there is none here, and -1 when the byte that would tell has not
-   * come yet.
-   */
+  /** Returns where the empty line at `at` ends; 0 when there is none, and -1 when the byte that decides has not come. */
   #emptyLineEnd(bytes: Uint8Array, at: number): number {
     if (bytes[at] === LF) return at + 1;
     if (bytes[at] !== CR || !this.#rules.crlf) return 0;
@@ -332,7 +340,7 @@ export class HeadParser {
 
   /** Checks header lines that may have escapes, CRs, or anything but ASCII in them. */
   #checkLines(bytes: Uint8Array): void {
-    const block = bytes.subarray(this.#head + 1, this.#line);
+    const block = bytes.subarray(this.#commandEnd + 1, this.#line);
     this.#ascii = isAscii(block);
     const isBare = !block.includes(BACKSLASH) && !block.includes(CR);
     if (this.#ascii && isBare) return;
@@ -353,30 +361,23 @@ export class HeadParser {
       while (bytes[end - 1] === SPACE && at < end) end--;
     }
     let length = 0;
-    // 15 digits stay exact in a double.
-    const valid = end > at && end - at <= 15;
-    for (; valid && at < end; at++) {
-      const digit = bytes[at]! - 48;
+    const isValid = end > at && end - at <= MAX_LENGTH_DIGITS;
+    for (; isValid && at < end; at++) {
+      const digit = bytes[at]! - DIGIT_0;
       if (digit < 0 || digit > 9) break;
       length = length * 10 + digit;
     }
-    if (!valid || at < end) {
-      const shown = decodeLenient(bytes.subarray(start, Math.min(lf, start + 40)));
+    if (!isValid || at < end) {
+      const shown = decodeLenient(bytes.subarray(start, Math.min(lf, start + MAX_SHOWN_BYTES)));
       throw malformed(`its content-length is ${JSON.stringify(shown)}`);
     }
     const { maxBodyBytes } = this.#limits;
     if (length > maxBodyBytes) throw bodyTooLarge(`${length} bytes`, maxBodyBytes);
-    this.#length = length;
+    this.#contentLength = length;
   }
 }
 
-/** Like `indexOf`, but the end when there is none; for short distances faster than the call of a built-in. */
-function indexOfByte(bytes: Uint8Array, byte: number, from: number): number {
-  while (from < bytes.length && bytes[from] !== byte) from++;
-  return from;
-}
-
-/** The value that begins there; `undefined` when it is not ASCII, or has an escape or a CR. */
+/** Returns the value at `start`; `undefined` when it is not ASCII, or has an escape or a CR. */
 function valueAt(chunk: Chunk, start: number, { padded, escapes }: HeaderRules): string | undefined {
   const { bytes } = chunk;
   while (padded && bytes[start] === SPACE) start++;
@@ -387,12 +388,7 @@ function valueAt(chunk: Chunk, start: number, { padded, escapes }: HeaderRules):
   return chunk.latin1(start, at);
 }
 
-function beginsWith(bytes: Uint8Array, start: number, name: Uint8Array): boolean {
-  for (let i = 0; i < name.length; i++) if (bytes[start + i] !== name[i]) return false;
-  return true;
-}
-
-/** Whether a byte stands between `start` and the end of the line, which must be there. */
+/** Whether the rest of the line, which must be whole, has a byte. */
 function lineHas(bytes: Uint8Array, byte: number, start: number): boolean {
   while (bytes[start] !== LF && bytes[start] !== byte) start++;
   return bytes[start] === byte;

@@ -1,40 +1,35 @@
 /**
  * Header lines: how they are escaped, written and read in each version of the protocol.
  *
- * STOMP 1.0 has no escapes. 1.1 has three (`\n`, `\c`, `\\`), 1.2 adds `\r`. CONNECT and CONNECTED are written as they
- * are in every version, because they travel before the version is known ("Value Encoding" in the 1.1 and 1.2 texts).
+ * STOMP 1.0 has no escapes. 1.1 has three (`\n`, `\c`, `\\`), 1.2 adds `\r`. CONNECT and CONNECTED are never escaped,
+ * because they travel before the version is known ("Value Encoding" in the 1.1 and 1.2 texts).
  *
  * @module
  */
-import { isLiteral } from "./protocol.ts";
 import { UnknownBrokerResponseError } from "../base/errors.ts";
+import { BACKSLASH, COLON, CR, LF, SPACE } from "./bytes.ts";
+import { isLiteral, type Version } from "./protocol.ts";
 import { decodeStrict } from "./text.ts";
 
-/** A version of the protocol. */
-export type Version = "1.0" | "1.1" | "1.2";
-
-/** The versions this library speaks, oldest first. */
-export const VERSIONS: readonly Version[] = ["1.0", "1.1", "1.2"];
-
-/** Header names and values. What this library makes has no prototype, so no header can shadow `toString`. */
+/** Header names and values. Objects that this library makes have no prototype, so `toString` is a name like any other. */
 export type FrameHeaders = Record<string, string>;
 
-/** Headers by name and value, in the order that they are written in. */
+/** Headers as pairs of name and value, in the order in which they are written. */
 export type HeaderEntries = readonly (readonly [name: string, value: string])[];
 
 /** How the header lines of one frame are read and written. */
 export interface HeaderRules {
-  /** For error messages. */
+  /** The kind of frame, for error messages. */
   readonly name: string;
-  /** Backslash escapes are used. */
+  /** Whether backslash begins an escape. */
   readonly escapes: boolean;
-  /** `\r` is an escape. */
+  /** Whether `\r` is an escape. */
   readonly escapesCr: boolean;
-  /** One CR before the LF belongs to the line's end. */
+  /** Whether lines may end in CRLF. */
   readonly crlf: boolean;
-  /** A CR may stand in a line otherwise. */
+  /** Whether any other CR is allowed in a line. */
   readonly crIsData: boolean;
-  /** Spaces before a value are padding, which 1.0 peers write. */
+  /** Whether spaces before a value are padding, as 1.0 peers write it. */
   readonly padded: boolean;
 }
 
@@ -44,48 +39,33 @@ const RULES: Record<Version, HeaderRules> = {
   "1.2": { name: "a 1.2", escapes: true, escapesCr: true, crlf: true, crIsData: false, padded: false },
 };
 
-// A peer that does not know the version yet may end lines either way.
-const LITERAL: Record<Version, HeaderRules> = {
+// A peer that does not know the version yet may end lines in LF or CRLF.
+const CONNECT_RULES: Record<Version, HeaderRules> = {
   "1.0": { ...RULES["1.0"], name: "a CONNECT or CONNECTED", crlf: true, crIsData: false },
   "1.1": { ...RULES["1.0"], name: "a CONNECT or CONNECTED", crlf: true, crIsData: false, padded: false },
   "1.2": { ...RULES["1.0"], name: "a CONNECT or CONNECTED", crlf: true, crIsData: false, padded: false },
 };
 
-const TYPED: Record<Version, HeaderRules> = {
+// For frames that people type by hand.
+const CRLF_RULES: Record<Version, HeaderRules> = {
   "1.0": { ...RULES["1.0"], crlf: true },
   "1.1": { ...RULES["1.1"], crlf: true },
   "1.2": RULES["1.2"],
 };
 
-/** The rules for the header lines of a frame; `crlf` where they may end in CRLF in any version. */
+/** Returns the rules for the header lines of a frame. With `crlf` they may end in CRLF in any version. */
 export function headerRules(command: string, version: Version, crlf = false): HeaderRules {
-  return isLiteral(command) ? LITERAL[version] : crlf ? TYPED[version] : RULES[version];
+  return isLiteral(command) ? CONNECT_RULES[version] : crlf ? CRLF_RULES[version] : RULES[version];
 }
 
-/** Whether the string is a version of the protocol. */
-export function isVersion(version: string): version is Version {
-  return (VERSIONS as readonly string[]).includes(version);
-}
-
-/** Fails with a `TypeError` unless the string is a version of the protocol. */
-export function assertVersion(version: string): asserts version is Version {
-  if (!isVersion(version)) {
-    throw new TypeError(`Cannot use version ${JSON.stringify(version)}: STOMP has 1.0, 1.1 and 1.2`);
-  }
-}
-
-const COLON = 58;
-const BACKSLASH = 92;
-const LF = 10;
-const CR = 13;
 const FIRST_SURROGATE = 0xd800;
 
-// What cannot go over the wire as it is everywhere. With `u`, the range means halves of surrogate pairs that stand alone:
-// they are no text, and UTF-8 has no octets for them.
+// Characters that some rules escape or refuse. With `u`, the range matches only lone halves of surrogate pairs, which
+// UTF-8 cannot encode.
 const SPECIAL = /[\\\n\r:\ud800-\udfff]/u;
 const SPECIALS = new RegExp(SPECIAL, "gu");
 
-/** Whether a name or value goes over the wire as it is, whatever the version. */
+/** Whether a name or value is written without escapes in every version. */
 export function isPlainHeader(text: string): boolean {
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
@@ -96,7 +76,7 @@ export function isPlainHeader(text: string): boolean {
 }
 
 /**
- * Writes a header line, without the command: `name:value\n`, escaped as the rules say.
+ * Returns a header line, `name:value\n`, escaped as the rules say.
  *
  * @throws {TypeError} when the rules cannot carry the name or the value.
  */
@@ -104,13 +84,13 @@ export function encodeHeader(name: string, value: string, rules: HeaderRules): s
   return `${encodeName(name, rules)}:${encodeValue(name, value, rules)}\n`;
 }
 
-/** A name as it is written. Throws as {@linkcode encodeHeader}. */
+/** Escapes a name. Throws as {@linkcode encodeHeader} does. */
 export function encodeName(name: string, rules: HeaderRules): string {
   if (name === "") throw new TypeError("Cannot encode header: its name is empty");
   return isPlainHeader(name) ? name : escape(name, rules, name, true);
 }
 
-/** The value of the header of that name as it is written. Throws as {@linkcode encodeHeader}. */
+/** Escapes the value of the header `name`. Throws as {@linkcode encodeHeader} does. */
 export function encodeValue(name: string, value: string, rules: HeaderRules): string {
   if (typeof value !== "string") {
     throw new TypeError(`Cannot encode header ${JSON.stringify(name)}: its value is of type ${typeof value}`);
@@ -148,7 +128,7 @@ function cannotCarry(name: string, what: string, rules: HeaderRules): TypeError 
 }
 
 /**
- * Turns escapes back into what they stand for, in one pass from the left.
+ * Replaces escapes by what they stand for, in one pass from the left.
  *
  * @throws {UnknownBrokerResponseError} on an escape that the version does not define, which the protocol calls fatal.
  */
@@ -171,13 +151,13 @@ export function unescapeHeader(text: string, rules: HeaderRules): string {
   return out + text.slice(from);
 }
 
-/** What is thrown for bytes that are not STOMP. */
+/** Creates the error for bytes that are not STOMP. */
 export function malformed(what: string): UnknownBrokerResponseError {
   return new UnknownBrokerResponseError(`Cannot decode frame: ${what}`);
 }
 
 /**
- * A block of header lines as text.
+ * Decodes a block of header lines.
  *
  * @throws {UnknownBrokerResponseError} when it is not UTF-8.
  */
@@ -190,7 +170,7 @@ export function linesText(block: Uint8Array): string {
 }
 
 /**
- * Checks one header line that has something unusual in it: an escape, a CR, or a byte above 127.
+ * Checks a header line that has an escape, a CR, or a byte above 127.
  *
  * @throws {UnknownBrokerResponseError} when the line is not allowed.
  */
@@ -205,10 +185,10 @@ export function checkHeaderLine(line: string, rules: HeaderRules): void {
   }
 }
 
-/** Reads a whole block of header lines, each ending in LF. Of repeated names the first wins. */
+/** Parses a block of header lines, each ending in LF. Of repeated names the first counts. */
 export function parseHeaders(block: string, rules: HeaderRules): FrameHeaders {
   const headers: FrameHeaders = Object.create(null);
-  const escaped = rules.escapes && block.includes("\\");
+  const hasEscapes = rules.escapes && block.includes("\\");
   let from = 0;
   while (from < block.length) {
     let end = block.indexOf("\n", from);
@@ -217,12 +197,12 @@ export function parseHeaders(block: string, rules: HeaderRules): FrameHeaders {
     if (colon < 0 || colon > end) throw malformed("a header line has no colon");
     if (colon === from) throw malformed("a header line has no name");
     let valueEnd = end;
-    if (rules.crlf && block.charCodeAt(end - 1) === 13) valueEnd--;
+    if (rules.crlf && block.charCodeAt(end - 1) === CR) valueEnd--;
     let valueStart = colon + 1;
-    if (rules.padded) { while (block.charCodeAt(valueStart) === 32) valueStart++; }
+    if (rules.padded) { while (block.charCodeAt(valueStart) === SPACE) valueStart++; }
     let name = block.slice(from, colon);
     let value = block.slice(valueStart, Math.max(valueStart, valueEnd));
-    if (escaped) {
+    if (hasEscapes) {
       name = unescapeHeader(name, rules);
       value = unescapeHeader(value, rules);
     }
@@ -233,7 +213,7 @@ export function parseHeaders(block: string, rules: HeaderRules): FrameHeaders {
 }
 
 /**
- * A copy without the spaces that 1.0 peers put before values: those of CONNECT and CONNECTED, which are read before the
+ * Returns a copy without the spaces that 1.0 peers put before values, for CONNECT and CONNECTED, which are read before the
  * version is known.
  */
 export function withoutPadding(headers: FrameHeaders): FrameHeaders {
@@ -243,7 +223,7 @@ export function withoutPadding(headers: FrameHeaders): FrameHeaders {
 }
 
 /**
- * Reads one header of a block without reading the others. The block begins with the LF before its first line.
+ * Returns one header of a block without parsing the others. The block begins with the LF before its first line.
  *
  * @returns the value, or `undefined` when no line has that name.
  */
@@ -252,14 +232,14 @@ export function findHeader(block: string, name: string, rules: HeaderRules): str
   return value !== undefined && rules.escapes ? unescapeHeader(value, rules) : value;
 }
 
-/** The same as it is on the wire. */
+/** Like {@linkcode findHeader}, but returns the value as it is on the wire. */
 export function findEscapedHeader(block: string, name: string, rules: HeaderRules): string | undefined {
   const key = `\n${name}:`;
   const at = block.indexOf(key);
   if (at < 0) return undefined;
   let start = at + key.length;
   let end = block.indexOf("\n", start);
-  if (rules.crlf && block.charCodeAt(end - 1) === 13) end--;
-  if (rules.padded) { while (block.charCodeAt(start) === 32) start++; }
+  if (rules.crlf && block.charCodeAt(end - 1) === CR) end--;
+  if (rules.padded) { while (block.charCodeAt(start) === SPACE) start++; }
   return block.slice(start, Math.max(start, end));
 }

@@ -6,23 +6,35 @@
 import type { UnknownBrokerResponseError } from "../base/errors.ts";
 import { malformed } from "./headers.ts";
 
-/** What a decoder accepts at most. What is over a limit is an error before memory is spent on it. */
+/** Limits of what a decoder accepts. Exceeding one is an error before memory is spent on it. */
 export interface DecoderLimits {
-  /** Bytes of command line and header lines of one frame, the empty line included. Default 65,536 (64 KiB). */
+  /**
+   * Bytes of command line and header lines of one frame, the empty line included.
+   *
+   * @default 65_536 (64 KiB)
+   */
   maxHeaderBytes?: number | undefined;
-  /** Header lines of one frame. Default 1,000. */
+  /**
+   * Header lines of one frame.
+   *
+   * @default 1_000
+   */
   maxHeaders?: number | undefined;
-  /** Bytes of one body. Default 134,217,728 (128 MiB). */
+  /**
+   * Bytes of one body.
+   *
+   * @default 134_217_728 (128 MiB)
+   */
   maxBodyBytes?: number | undefined;
 }
 
-/** The limits, checked and complete. */
+/** Checked limits, with the defaults. */
 export type Limits = { readonly [name in keyof DecoderLimits]-?: number };
 
 const LIMITS = ["maxHeaderBytes", "maxHeaders", "maxBodyBytes"] as const;
 
 /**
- * Completes limits.
+ * Checks limits, and adds the defaults.
  *
  * @throws {RangeError} when one is no number, or negative.
  */
@@ -38,7 +50,7 @@ export function completeLimits(limits: DecoderLimits): Limits {
   return complete;
 }
 
-/** The error for a body that is over the limit. */
+/** Creates the error for a body over the limit. */
 export function bodyTooLarge(size: string, limit: number): UnknownBrokerResponseError {
   return malformed(`its body of ${size} is over the limit of ${limit} bytes (maxBodyBytes)`);
 }

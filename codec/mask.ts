@@ -1,5 +1,5 @@
 /**
- * Taking a passcode out of what a broker answers to the CONNECT that it was in.
+ * Keeps passcodes out of errors and logs. A broker may quote a CONNECT in its answer.
  *
  * @module
  */
@@ -9,16 +9,16 @@ import { decodeLenient } from "./text.ts";
 
 const MASK = "***";
 
-/** A passcode as short as this is also a part of common words: it is looked for where no letter or digit touches it. */
-const MAX_AMBIGUOUS = 3;
+/** A passcode this short is part of common words, too: it is masked only where no letter or digit touches it. */
+const MAX_AMBIGUOUS_CHARS = 3;
 
-/** A frame, as far as a passcode can be in it. */
+/** The parts of a frame that may contain a passcode. */
 export interface MaskableFrame extends ErrorFrame {
-  /** The octets of the body, where they can be had. */
+  /** The bytes of the body, if they are known. */
   readonly body?: Uint8Array;
 }
 
-/** What a frame is made of once the passcode is out of it. */
+/** The parts of a frame without the passcode. */
 export interface MaskedParts {
   /** The command. */
   command: string;
@@ -29,8 +29,8 @@ export interface MaskedParts {
 }
 
 /**
- * What is left of a frame without the passcode of a CONNECT; `undefined` where it is not in there. A passcode that is
- * the login, too, stays: the broker names the login, and with it hidden nobody would know whom it refuses.
+ * Masks the passcode of a CONNECT in a frame; returns `undefined` when the frame does not contain it. A passcode that is
+ * the same as the login stays: brokers name the login that they refuse, which has to be readable.
  */
 export function maskPasscode(frame: MaskableFrame, connect: Readonly<Record<string, string | undefined>>):
   | MaskedParts
@@ -50,14 +50,14 @@ export function maskPasscode(frame: MaskableFrame, connect: Readonly<Record<stri
   const masked = mask(octets);
   const body = masked === octets ? mask(textOf(frame) ?? octets) : masked;
   if (!found) return undefined;
-  // The body is text from here on, whatever it was.
+  // The masked body is text, whatever the frame said.
   delete headers["content-length"];
   headers["content-type"] = "text/plain";
   return { command: frame.command, headers, body };
 }
 
 function maskText(text: string, passcode: string): string {
-  if (passcode.length > MAX_AMBIGUOUS) return text.replaceAll(passcode, MASK);
+  if (passcode.length > MAX_AMBIGUOUS_CHARS) return text.replaceAll(passcode, MASK);
   const literal = passcode.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
   return text.replace(new RegExp(`(?<![\\p{L}\\p{N}])${literal}(?![\\p{L}\\p{N}])`, "gu"), MASK);
 }
@@ -66,6 +66,15 @@ function textOf(frame: MaskableFrame): string | undefined {
   try {
     return frame.text();
   } catch {
-    return undefined; // nobody knows the charset that it claims
+    return undefined; // the charset that it names is unknown
   }
+}
+
+const SECRET_HEADERS = new Set(["passcode"]);
+
+/** Returns a copy of headers that may be shown. */
+export function hideSecrets(headers: FrameHeaders): FrameHeaders {
+  const shown: FrameHeaders = Object.create(null);
+  for (const name in headers) shown[name] = SECRET_HEADERS.has(name) ? "…" : headers[name]!;
+  return shown;
 }

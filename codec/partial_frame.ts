@@ -1,73 +1,140 @@
 /**
- * A frame that goes on past its chunk.
+ * A frame that the end of a chunk cuts: its beginning is kept until the rest comes.
+ *
+ * The head, and the body of a small frame, are collected in memory that the next cut frame uses again, since every chunk
+ * may end inside a frame. A large body is collected in memory that it keeps.
  *
  * @module
  */
+import { BufferPool } from "../base/buffer_pool.ts";
 import { BodyBuilder, checkBodySize, endOfBody, noNul } from "./body.ts";
-import { ReassemblyBuffer } from "./reassembly_buffer.ts";
+import { type Bytes, NUL } from "./bytes.ts";
+import { Chunk } from "./chunk.ts";
 import type { HeadParser } from "./head_parser.ts";
 import type { Limits } from "./limits.ts";
-import type { Chunk } from "./text.ts";
 
-/** Bytes that a head which was cut in two is read on by: more than most heads have. */
-const STEP = 1 << 10;
+/** Bytes by which a cut head is read on: more than most heads have. */
+const HEAD_STEP_BYTES = 1 << 10;
 
-/** Smaller frames are put together as they come; of larger ones the body is, in memory of its own. */
-const SMALL = 1 << 13;
+/** Smaller frames are collected as a whole; of larger ones the body has memory of its own. */
+const MIN_BUILT_BODY_BYTES = 1 << 13;
 
-// What the chunk ended inside of.
-const NOTHING = 0;
-const HEAD = 1; // the command line or the header lines; what there is of the frame is carried
-const SMALL_BODY = 2; // the body of a small frame, which is carried as well
-const BODY = 3;
+const MIN_BUFFER_BYTES = 1 << 9;
 
-/** Puts together one frame after the other. */
+/** A buffer that has grown beyond this is not used again. */
+const MAX_POOLED_BYTES = 1 << 14;
+
+/** Buffers of frames that are whole: a connection holds one only while a frame is cut. */
+const POOL = new BufferPool(16);
+
+const EMPTY: Bytes = new Uint8Array(0);
+
+/** Bytes that are appended one range at a time, in pooled memory. */
+class ReassemblyBuffer {
+  #buffer = EMPTY;
+  #length = 0;
+  #chunk: Chunk | undefined;
+
+  /** Bytes so far. */
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Begins with a range of bytes. */
+  begin(bytes: Uint8Array, start: number, end: number): void {
+    this.#buffer = POOL.take() ?? EMPTY;
+    this.#length = 0;
+    this.append(bytes, start, end);
+  }
+
+  /** Appends a range of bytes. The buffer doubles when it is full, so that single bytes cost linear time. */
+  append(bytes: Uint8Array, start: number, end: number): void {
+    const length = this.#length + end - start;
+    if (length > this.#buffer.length) {
+      const buffer = new Uint8Array(Math.max(MIN_BUFFER_BYTES, length, this.#buffer.length * 2));
+      buffer.set(this.#buffer.subarray(0, this.#length));
+      this.#buffer = buffer;
+    }
+    this.#buffer.set(bytes.subarray(start, end), this.#length);
+    this.#length = length;
+  }
+
+  /** Drops all bytes from `length` on. */
+  truncate(length: number): void {
+    this.#length = length;
+  }
+
+  /** Returns the bytes so far. */
+  chunk(): Chunk {
+    return this.#chunk = new Chunk(this.#buffer.subarray(0, this.#length), "borrowed");
+  }
+
+  /** Gives the memory back. The chunk that was returned last keeps its contents. */
+  release(): void {
+    if (this.#buffer.length <= MAX_POOLED_BYTES) {
+      this.#chunk?.moveOut();
+      POOL.give(this.#buffer);
+    }
+    this.#chunk = undefined;
+    this.#buffer = EMPTY;
+    this.#length = 0;
+  }
+}
+
+/** What the last chunk ended in. */
+type State =
+  | "none" // between frames
+  | "head"
+  | "small-body" // of a frame that is collected as a whole
+  | "built-body"; // in a BodyBuilder
+
+/** Puts cut frames together, one after the other. */
 export class PartialFrame {
   readonly #head: HeadParser;
   readonly #limits: Limits;
-  readonly #carry = new ReassemblyBuffer();
-  #state = NOTHING;
+  readonly #buffer = new ReassemblyBuffer();
+  #state: State = "none";
   #body: BodyBuilder | undefined;
   #headChunk: Chunk | undefined;
   #bodyChunk: Chunk | undefined;
   /** Where the body begins in its chunk, once the frame is whole. */
   bodyStart = 0;
-  /** Where it ends. */
+  /** Where the body ends in its chunk, once the frame is whole. */
   bodyEnd = 0;
 
-  /** Has heads read by `head`. */
+  /** Creates an empty one; `head` reads the heads. */
   constructor(head: HeadParser, limits: Limits) {
     this.#head = head;
     this.#limits = limits;
   }
 
-  /** Whether there is a frame that goes on. */
+  /** Whether a frame is cut at the moment. */
   get isOpen(): boolean {
-    return this.#state !== NOTHING;
+    return this.#state !== "none";
   }
 
-  /** What the head is in, once the frame is whole. */
+  /** The chunk of the head, once the frame is whole. */
   get headChunk(): Chunk {
     return this.#headChunk!;
   }
 
-  /** What the body is in. */
+  /** The chunk of the body, once the frame is whole. */
   get bodyChunk(): Chunk {
     return this.#bodyChunk!;
   }
 
-  /** Where the next bytes go, if they are those of a large body. */
-  get room(): Uint8Array | undefined {
-    return this.#state === BODY && this.#head.contentLength >= 0 ? this.#body!.room : undefined;
+  /** Where the next bytes go, if they belong to a large body of known size. */
+  get readTarget(): Uint8Array | undefined {
+    return this.#state === "built-body" && this.#head.contentLength >= 0 ? this.#body!.readTarget : undefined;
   }
 
   /** Keeps a frame whose head goes on past `bytes`. */
   keepHead(bytes: Uint8Array): void {
     this.#keep(bytes, bytes.length);
-    this.#state = HEAD;
+    this.#state = "head";
   }
 
-  /** Keeps a frame whose head is whole, and whose body goes on past `bytes`. */
+  /** Keeps a frame whose head is whole and whose body goes on past `bytes`. */
   keepBody(bytes: Uint8Array): void {
     const { end } = this.#head;
     this.#keep(bytes, end);
@@ -75,28 +142,28 @@ export class PartialFrame {
   }
 
   /**
-   * Reads on in the next chunk. Returns where the frame ends in it; -1 when it goes on past that, too.
+   * Reads on in the next chunk. Returns where the frame ends in it; -1 when it goes on past that chunk, too.
    *
    * @throws {UnknownBrokerResponseError} when it is malformed, or over a limit.
    */
   readOn(chunk: Chunk): number {
-    if (this.#state === HEAD) return this.#readHead(chunk);
-    return this.#state === BODY ? this.#readBody(chunk.bytes, 0) : this.#readSmallBody(chunk.bytes, 0);
+    if (this.#state === "head") return this.#readHead(chunk);
+    return this.#state === "built-body" ? this.#readBody(chunk.bytes, 0) : this.#readSmallBody(chunk.bytes, 0);
   }
 
-  /** Lets go of the frame, which was delivered. */
-  end(): void {
+  /** Forgets the frame after it was delivered. */
+  clear(): void {
     this.#headChunk = this.#bodyChunk = undefined;
-    this.#carry.end();
+    this.#buffer.release();
   }
 
   #keep(bytes: Uint8Array, end: number): void {
-    this.#carry.begin(bytes, this.#head.start, end);
+    this.#buffer.begin(bytes, this.#head.start, end);
     this.#head.rebase();
   }
 
-  #whole(headChunk: Chunk, bodyChunk: Chunk, start: number, end: number): void {
-    this.#state = NOTHING;
+  #complete(headChunk: Chunk, bodyChunk: Chunk, start: number, end: number): void {
+    this.#state = "none";
     this.#headChunk = headChunk;
     this.#bodyChunk = bodyChunk;
     this.bodyStart = start;
@@ -107,16 +174,16 @@ export class PartialFrame {
     const { bytes } = chunk;
     const { maxBodyBytes } = this.#limits;
     for (let at = 0; at < bytes.length;) {
-      // So much of this chunk is put behind what was kept as the head needs.
-      const carried = this.#carry.length;
-      const size = Math.min(bytes.length - at, Math.max(STEP, carried));
-      this.#carry.append(bytes, at, at + size);
-      const headChunk = this.#carry.chunk();
+      // Only as much of this chunk is appended as the head may need.
+      const kept = this.#buffer.length;
+      const size = Math.min(bytes.length - at, Math.max(HEAD_STEP_BYTES, kept));
+      this.#buffer.append(bytes, at, at + size);
+      const headChunk = this.#buffer.chunk();
       if (this.#head.read(headChunk)) {
-        const start = at + this.#head.end - carried;
+        const start = at + this.#head.end - kept;
         const end = endOfBody(chunk, start, this.#head.contentLength, maxBodyBytes);
         if (end < 0) return this.#beginBody(bytes, start);
-        this.#whole(headChunk, chunk, start, end);
+        this.#complete(headChunk, chunk, start, end);
         return end + 1;
       }
       at += size;
@@ -124,63 +191,65 @@ export class PartialFrame {
     return -1;
   }
 
-  /** The head is whole, but not the body, which begins at `start`. */
+  /** Begins with the body at `start`, which goes on past `bytes`; the head is whole. */
   #beginBody(bytes: Uint8Array, start: number): number {
     const { end, contentLength } = this.#head;
-    this.#carry.cut(end);
-    if (end + Math.max(contentLength, bytes.length - start) >= SMALL) return this.#buildBody(bytes, start);
-    this.#state = SMALL_BODY;
+    this.#buffer.truncate(end);
+    if (end + Math.max(contentLength, bytes.length - start) >= MIN_BUILT_BODY_BYTES) {
+      return this.#buildBody(bytes, start);
+    }
+    this.#state = "small-body";
     return this.#readSmallBody(bytes, start);
   }
 
   #readSmallBody(bytes: Uint8Array, start: number): number {
     const { end: bodyStart, contentLength } = this.#head;
-    const carried = this.#carry.length;
-    const nul = contentLength < 0 ? bytes.indexOf(0, start) : start + bodyStart + contentLength - carried;
+    const kept = this.#buffer.length;
+    const nul = contentLength < 0 ? bytes.indexOf(NUL, start) : start + bodyStart + contentLength - kept;
     const isWhole = nul >= 0 && nul < bytes.length;
     const end = isWhole ? nul : bytes.length;
-    const bodyEnd = carried + end - start;
+    const bodyEnd = kept + end - start;
     if (contentLength < 0) {
       checkBodySize(bodyEnd - bodyStart, this.#limits.maxBodyBytes);
-      if (bodyEnd >= SMALL) return this.#moveBody(bytes, start);
+      if (bodyEnd >= MIN_BUILT_BODY_BYTES) return this.#moveBody(bytes, start);
     }
-    if (isWhole && bytes[end] !== 0) throw noNul(contentLength);
-    this.#carry.append(bytes, start, end);
+    if (isWhole && bytes[end] !== NUL) throw noNul(contentLength);
+    this.#buffer.append(bytes, start, end);
     if (!isWhole) return -1;
-    const chunk = this.#carry.chunk();
-    this.#whole(chunk, chunk, bodyStart, bodyEnd);
+    const chunk = this.#buffer.chunk();
+    this.#complete(chunk, chunk, bodyStart, bodyEnd);
     return end + 1;
   }
 
-  /** A body without `content-length` has become too large to be carried. */
+  /** Moves a body without `content-length`, which has become too large for the buffer, into a builder. */
   #moveBody(bytes: Uint8Array, start: number): number {
-    const carried = this.#carry.chunk().bytes;
+    const kept = this.#buffer.chunk().bytes;
     const { end } = this.#head;
-    this.#carry.cut(end);
-    this.#buildBody(carried, end);
+    this.#buffer.truncate(end);
+    this.#buildBody(kept, end);
     return this.#readBody(bytes, start);
   }
 
-  /** Moves a body that has begun at `start` into memory of its own. */
+  /** Begins to build the body, whose first bytes are at `start`. */
   #buildBody(bytes: Uint8Array, start: number): number {
     this.#body = new BodyBuilder(this.#head.contentLength);
-    this.#state = BODY;
+    this.#state = "built-body";
     return this.#readBody(bytes, start);
   }
 
   #readBody(bytes: Uint8Array, start: number): number {
     const body = this.#body!;
     const { contentLength } = this.#head;
-    let end = contentLength < 0 ? bytes.indexOf(0, start) : start + contentLength - body.length;
+    let end = contentLength < 0 ? bytes.indexOf(NUL, start) : start + contentLength - body.length;
     const isWhole = end >= 0 && end < bytes.length;
     if (!isWhole) end = bytes.length;
     if (contentLength < 0) checkBodySize(body.length + end - start, this.#limits.maxBodyBytes);
     body.append(bytes, start, end);
     if (!isWhole) return -1;
-    if (bytes[end] !== 0) throw noNul(contentLength);
+    if (bytes[end] !== NUL) throw noNul(contentLength);
     this.#body = undefined;
-    const whole = body.finish();
-    this.#whole(this.#carry.chunk(), whole, 0, whole.length);
+    const chunk = body.finish();
+    this.#complete(this.#buffer.chunk(), chunk, 0, chunk.length);
     return end + 1;
   }
 }

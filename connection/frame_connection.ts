@@ -1,46 +1,81 @@
 /**
  * A transport that carries frames: bytes are decoded as they come, and what is sent is gathered into few writes.
  *
+ * Reading goes through these states:
+ *
+ * | state     | meaning                             | goes to                                                        |
+ * | --------- | ----------------------------------- | -------------------------------------------------------------- |
+ * | `idle`    | nothing is read yet                 | `reading` by `start`, or by `end` without it                   |
+ * | `reading` | the transport hands over chunks     | `stopped` by `pause`, `broken` by what is not STOMP, `ended`   |
+ * | `stopped` | the transport waits for `resume`    | `reading` by `resume` or `end`, `ended`                        |
+ * | `broken`  | the peer does not speak STOMP       | `reading` by `end`, `ended`                                    |
+ * | `ended`   | nothing more comes                  |                                                                |
+ *
+ * Frames are delivered while there is a sink. `end` and `close` drop it, and so does the end of the connection, after
+ * `onEnd`.
+ *
  * @module
  */
 import type { ByteSink, DirectIo } from "../transport/socket_transport.ts";
-import { OtherProtocolError } from "../codec/protocol.ts";
-import { FrameDecoder } from "../codec/decoder.ts";
+import { OtherProtocolError, type Version } from "../codec/protocol.ts";
+import { createDecoder, type FrameDecoder, holdsChunk, readTargetOf } from "../codec/decoder.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { ConnectionError, NotConnectedError, StompError, UnknownBrokerResponseError } from "../base/errors.ts";
-import type { Frame } from "../codec/frame.ts";
-import type { Version } from "../codec/headers.ts";
+import { encodeHeadOf, Frame, textToSend } from "../codec/frame.ts";
 import { type Clock, systemClock } from "../base/timers.ts";
 import { directIo, type Transport } from "../transport/transport.ts";
 import { WriteBuffer } from "./write_buffer.ts";
 
-/** Who takes what a socket receives. Its methods are called while a chunk is decoded, and must not throw. */
+/** Receives what comes over a connection. Its methods are called while a chunk is decoded, and must not throw. */
 export interface FrameSink {
-  /** Takes a frame. */
+  /** Called for each frame. */
   onFrame(frame: Frame): void;
   /** Called for each line end between frames. */
   onHeartbeat?(): void;
   /**
-   * Called once when nothing more will come: with `undefined` when the far end closed in order, else with the reason.
-   * Not called after `end` or `close`: who ends a socket knows.
+   * Called once when nothing more comes: with `undefined` when the peer closed in order, else with the reason. Not called
+   * after `end` or `close`.
    */
   onEnd(error: StompError | undefined): void;
 }
 
 /** Options of a {@linkcode FrameConnection}. */
 export interface FrameConnectionOptions extends DecoderLimits {
-  /** The version to begin with. Default `"1.2"`. */
+  /**
+   * The version to begin with.
+   *
+   * @default "1.2"
+   */
   version?: Version | undefined;
-  /** Whether the far end may go on with CRLF in all versions: see {@linkcode FrameDecoderOptions}. Default `false`. */
+  /**
+   * Whether the peer may continue with CRLF in all versions, see {@linkcode FrameDecoderOptions}.
+   *
+   * @default false
+   */
   followsCrlf?: boolean | undefined;
-  /** The class of MESSAGE frames. Default `Frame`. */
+  /**
+   * The class of MESSAGE frames.
+   *
+   * @default Frame
+   */
   messageType?: (new () => Frame) | undefined;
-  /** The time, for `lastReceived` and `lastSent`. */
+  /** The clock of `lastReceived` and `lastSent`. By default the system's. */
   clock?: Clock | undefined;
 }
 
-/** Milliseconds that what the far end said before a write failed may take to be read. */
-const LAST_WORDS = 1000;
+/** A frame whose head was encoded when it was made, for the version of the connection that it is sent on. */
+export abstract class EncodedFrame extends Frame {
+  /** Command and header lines with `content-length`, without the empty line. */
+  abstract readonly encodedHead: string;
+}
+
+/**
+ * After a failed write, what the peer sent before may still be read for this long: a broker that refuses something may
+ * close before everything was sent to it, and its ERROR has the reason.
+ */
+const READ_AFTER_WRITE_FAILURE_MS = 1000;
+
+const NO_HEADERS: readonly string[] = [];
 
 /** Frames over one transport. */
 export class FrameConnection implements ByteSink {
@@ -50,15 +85,11 @@ export class FrameConnection implements ByteSink {
   readonly #out: WriteBuffer;
   readonly #io: DirectIo;
   #sink: FrameSink | undefined;
-  #reading = false;
-  #paused = false;
-  #stopped = false; // the transport waits to be resumed
-  #broken = false; // what comes is no STOMP
-  #drained: (() => void) | undefined;
-  #ended = false; // nothing more comes
-  #over = false; // nothing is delivered to the sink any more
+  #state: "idle" | "reading" | "stopped" | "broken" | "ended" = "idle";
+  #paused = false; // what the caller wants; the transport stops after the chunk that is under way
+  #onPeerEnd: (() => void) | undefined;
   #closing: Promise<void> | undefined;
-  #cancelLastWords: (() => void) | undefined;
+  #cancelReadAfterFailure: (() => void) | undefined;
   #lastReceived: number;
 
   /** Takes over a transport. Nothing is read before `start`. */
@@ -67,25 +98,20 @@ export class FrameConnection implements ByteSink {
     this.#clock = options.clock ?? systemClock;
     this.#lastReceived = this.#clock.now();
     this.#io = directIo(transport);
-    this.#decoder = new FrameDecoder({
+    this.#decoder = createDecoder({
       ...options,
-      ownChunks: this.#io.ownChunks,
-      onFrame: (frame) => {
-        if (!this.#over) this.#sink!.onFrame(frame);
-      },
-      onHeartbeat: () => {
-        if (!this.#over) this.#sink!.onHeartbeat?.();
-      },
-    });
-    this.#out = new WriteBuffer(this.#io, this.#clock, () => this.#writeFailed());
+      onFrame: (frame) => this.#sink?.onFrame(frame),
+      onHeartbeat: () => this.#sink?.onHeartbeat?.(),
+    }, { ownsChunks: this.#io.ownChunks });
+    this.#out = new WriteBuffer(this.#io, this.#clock, () => this.#onWriteFailure());
   }
 
-  /** Name of the far end, for people. */
+  /** The name of the peer, for messages. */
   get peer(): string {
     return this.#transport.peer;
   }
 
-  /** The version of decoder and encoder; a change takes effect with the next frame in each direction. */
+  /** The version of decoder and encoder. A change takes effect with the next frame in each direction. */
   get version(): Version {
     return this.#decoder.version;
   }
@@ -105,7 +131,7 @@ export class FrameConnection implements ByteSink {
     return this.#out.lastWrite;
   }
 
-  /** Whether reading is paused. */
+  /** Whether the caller has paused reading. */
   get paused(): boolean {
     return this.#paused;
   }
@@ -117,17 +143,18 @@ export class FrameConnection implements ByteSink {
 
   /** Begins to read. */
   start(sink: FrameSink): void {
-    if (this.#sink) throw new TypeError("Cannot start: the socket was started already");
+    if (this.#closing) return;
+    if (this.#state !== "idle") throw new TypeError("Cannot start: the connection was started already");
     this.#sink = sink;
     this.#read();
   }
 
-  /** Has another sink take what comes from now on, be it in the chunk that is under way. */
+  /** Replaces the sink, from the next frame on: also within the chunk that is decoded at the moment. */
   handOver(sink: FrameSink): void {
-    this.#sink = sink;
+    if (this.#sink !== undefined) this.#sink = sink;
   }
 
-  /** Stops reading after the chunk that is under way: the far end is slowed down. */
+  /** Stops reading after the chunk that is under way, which slows the peer down. */
   pause(): void {
     this.#paused = true;
   }
@@ -135,47 +162,45 @@ export class FrameConnection implements ByteSink {
   /** Reads again. */
   resume(): void {
     this.#paused = false;
-    if (!this.#stopped || this.#broken) return;
-    this.#stopped = false;
-    this.#io.resume();
+    if (this.#state === "stopped") this.#readOn();
   }
 
   /**
    * Sends a frame.
    *
-   * @returns `undefined` when there is room for more; else a promise to wait for, which rejects when the connection
-   * breaks first.
+   * @returns `undefined`, or a promise to await before more is sent, which rejects when the connection breaks first.
    * @throws {TypeError} when the version cannot carry the frame; nothing was written then.
-   * @throws {NotConnectedError} when the socket was ended.
+   * @throws {NotConnectedError} after `end` or `close`.
    */
   send(frame: Frame): Promise<void> | undefined {
     this.#checkOpen(frame.command);
-    const text = frame.textToSend;
-    if (text !== undefined) return this.#out.sized(frame.encodeHead(this.version, 0).slice(0, -1), [], text);
+    const text = textToSend(frame);
+    if (text !== undefined) return this.#out.write(encodeHeadOf(frame, this.version, 0), NO_HEADERS, text);
     const { body } = frame;
-    const head = frame.encodeHead(this.version, body.length);
-    return this.#out.frame(head, body);
+    const head = frame instanceof EncodedFrame ? frame.encodedHead : encodeHeadOf(frame, this.version, body.length);
+    return this.#out.write(head, NO_HEADERS, body, false);
   }
 
   /**
-   * Sends a SEND by the beginning of its head, further headers, and its body; `content-length` is added. Returns as `send`.
+   * Sends a SEND frame of its parts; `content-length` is added. Returns as `send` does.
    *
-   * @param headers names and values by turns, as they are written
+   * @param head command and header lines, without the empty line.
+   * @param extraHeaders further headers, escaped already: a name, its value, the next name, …
    */
-  sendMessage(head: Uint8Array, headers: readonly string[], body: string | Uint8Array): Promise<void> | undefined {
+  sendMessage(head: Uint8Array, extraHeaders: readonly string[], body: string | Uint8Array): Promise<void> | undefined {
     this.#checkOpen("SEND");
-    return this.#out.sized(head, headers, body);
+    return this.#out.write(head, extraHeaders, body);
   }
 
-  /** Sends a frame without a body, given as ASCII text without its NUL. Returns as `send`. */
+  /** Sends a frame without a body, given as ASCII text without its NUL. Returns as `send` does. */
   sendText(frame: string): Promise<void> | undefined {
     this.#checkOpen("frame");
-    return this.#out.ascii(frame);
+    return this.#out.writeText(frame);
   }
 
-  /** A promise to wait for before more is sent; `undefined` when there is room now. */
+  /** Returns a promise to await before more is sent, or `undefined` when there is no need to wait. */
   ready(): Promise<void> | undefined {
-    return this.#out.room();
+    return this.#out.ready();
   }
 
   /** Bytes that were sent so far, whether the transport has taken them or not. */
@@ -184,30 +209,31 @@ export class FrameConnection implements ByteSink {
   }
 
   /**
-   * Takes back what was sent between two positions, if the transport does not have it yet. Returns whether that is so.
-   * In 1.0 nothing is taken back: its brokers may take a line end for the beginning of a command.
+   * Takes back the frame between two positions. Does nothing in STOMP 1.0, whose brokers may take a line end for the
+   * beginning of a command.
+   *
+   * @returns `false` when the frame is on its way.
    */
   retract(start: number, end: number): boolean {
     return this.version !== "1.0" && this.#out.retract(start, end);
   }
 
-  /** Sends a heart-beat: one line end between frames. Does nothing while something else is on its way. */
+  /** Sends a heart-beat, which is a line end between frames. Does nothing while other bytes are on their way. */
   beat(): void {
     if (this.#closing || this.#out.buffered > 0) return;
-    this.#out.lineEnd();
+    this.#out.writeLineEnd();
   }
 
-  /** Resolves when all that was sent was taken by the transport; rejects when that fails. */
+  /** Resolves when the transport has taken everything that was sent; rejects when a write fails. */
   flush(): Promise<void> {
     return this.#out.flush();
   }
 
   /**
-   * Ends in order: writes what is buffered, says that nothing more will come, then reads what the far end still
-   * sends, unseen, so that it can read our last frame before the connection goes ("Connection Lingering" in the 1.2
-   * text).
+   * Ends in order: writes what is buffered, closes the sending direction, then reads and drops what the peer still sends,
+   * so that it can read the last frame before the connection goes ("Connection Lingering" in the 1.2 text).
    *
-   * @param linger milliseconds after which the connection is given up. Default 1,000.
+   * @param linger milliseconds after which the connection is given up.
    * @returns a promise that never rejects.
    */
   end(linger = 1000): Promise<void> {
@@ -221,7 +247,7 @@ export class FrameConnection implements ByteSink {
   }
 
   async #end(linger: number): Promise<void> {
-    this.#over = true;
+    this.#sink = undefined;
     const late = Promise.withResolvers<void>();
     const cancel = this.#clock.after(linger, late.resolve);
     await Promise.race([this.#finish(), late.promise]);
@@ -232,67 +258,72 @@ export class FrameConnection implements ByteSink {
   async #finish(): Promise<void> {
     try {
       await this.#out.end();
-      this.#broken = false;
-      this.resume();
-      this.#read();
-      if (!this.#ended) await new Promise<void>((resolve) => this.#drained = resolve);
+      this.#paused = false;
+      if (this.#state === "idle") this.#read();
+      else if (this.#state === "stopped" || this.#state === "broken") this.#readOn();
+      if (this.#state !== "ended") await new Promise<void>((resolve) => this.#onPeerEnd = resolve);
     } catch {
-      // Broken: there is nobody left to be polite to.
+      // The connection broke: the peer reads nothing more.
     }
   }
 
   async #giveUp(): Promise<void> {
-    this.#over = true;
-    this.#cancelLastWords?.();
+    this.#sink = undefined;
+    this.#cancelReadAfterFailure?.();
     this.#out.abandon(new ConnectionError(`Connection to ${this.peer} was closed`));
     await this.#transport.close();
   }
 
   #read(): void {
-    if (this.#reading) return;
-    this.#reading = true;
+    this.#state = "reading";
     this.#io.read(this);
+  }
+
+  #readOn(): void {
+    this.#state = "reading";
+    this.#io.resume();
   }
 
   /** For the transport: takes bytes. Returns whether more is wanted. */
   chunk(bytes: Uint8Array): boolean {
-    if (this.#over) return true; // read, so that the far end can go on to its end, but not looked at
+    if (this.#sink === undefined) return true; // read all the same, so that the peer can send its end
     this.#lastReceived = this.#clock.now();
-    this.#out.turn();
+    this.#out.beginTurn();
     try {
-      const isInPlace = this.#decoder.room?.buffer === bytes.buffer; // then it is the body's, and stays so
+      const isInPlace = readTargetOf(this.#decoder)?.buffer === bytes.buffer; // then it is part of a body, and stays one
       this.#decoder.push(bytes);
-      if (!isInPlace && !this.#decoder.holdsChunk) this.#io.release(bytes);
+      if (!isInPlace && !holdsChunk(this.#decoder)) this.#io.release(bytes);
     } catch (error) {
-      this.#broken = this.#stopped = true;
-      this.#tell(this.#reasonOf(error));
+      if (this.#state !== "ended") this.#state = "broken";
+      this.#endSink(this.#reasonOf(error));
       return false;
     }
-    this.#stopped = this.#paused;
-    return !this.#paused;
+    if (!this.#paused) return true;
+    if (this.#state !== "ended") this.#state = "stopped";
+    return false;
   }
 
   /** For the transport: where the rest of a large body goes. */
-  room(): Uint8Array | undefined {
-    return this.#over ? undefined : this.#decoder.room;
+  readTarget(): Uint8Array | undefined {
+    return this.#sink === undefined ? undefined : readTargetOf(this.#decoder);
   }
 
   /** For the transport: nothing more comes. */
   done(error: ConnectionError | undefined): void {
-    this.#ended = true;
-    this.#drained?.();
+    this.#state = "ended";
+    this.#onPeerEnd?.();
     const cutOff = error === undefined && this.#decoder.pending;
-    this.#tell(
+    this.#endSink(
       cutOff ? new ConnectionError(`Connection to ${this.peer} lost: it ended inside a frame`) : error,
     );
   }
 
-  /** Tells the sink, once, that nothing more will come. */
-  #tell(reason: StompError | undefined): void {
-    if (this.#over) return;
-    this.#over = true;
-    this.#cancelLastWords?.();
-    this.#sink!.onEnd(reason);
+  #endSink(reason: StompError | undefined): void {
+    const sink = this.#sink;
+    if (sink === undefined) return;
+    this.#sink = undefined;
+    this.#cancelReadAfterFailure?.();
+    sink.onEnd(reason);
   }
 
   #reasonOf(error: unknown): StompError {
@@ -307,12 +338,11 @@ export class FrameConnection implements ByteSink {
     return new ConnectionError(`Connection to ${this.peer} lost: ${String(error)}`, { cause: error });
   }
 
-  /** A broker that refuses something may close before we have sent it all: its reason is still there to be read. */
-  #writeFailed(): void {
-    if (this.#over) return;
+  #onWriteFailure(): void {
+    if (this.#sink === undefined && this.#state !== "idle") return;
     const error = this.#out.failure!;
-    this.#cancelLastWords = this.#clock.after(LAST_WORDS, () => {
-      if (this.#sink) this.#tell(this.#reasonOf(error));
+    this.#cancelReadAfterFailure = this.#clock.after(READ_AFTER_WRITE_FAILURE_MS, () => {
+      this.#endSink(this.#reasonOf(error));
     });
   }
 

@@ -1,23 +1,23 @@
 /**
- * Heart-beats: how often each side sends, and the pair of timers that keeps to it.
+ * Heart-beats: how often each side sends, and the timers that keep to it.
  *
  * @module
  */
 import { type Clock, systemClock } from "../base/timers.ts";
 
-/** Heart-beats one side offers or wants, in milliseconds; 0 is "none". */
+/** The heart-beats that one side offers and wants, in milliseconds; 0 means none. */
 export interface HeartbeatOffer {
-  /** What this side can do: the interval in which it will send something. */
+  /** The interval within which this side sends something. */
   readonly send: number;
-  /** What this side wants: the interval in which it hopes to receive something. */
+  /** The interval within which this side wants to receive something. */
   readonly receive: number;
 }
 
-/** What was agreed on, in milliseconds from this side's point of view; 0 is "none". */
+/** The heart-beats that both sides agreed on, as this side sees them, in milliseconds; 0 means none. */
 export interface HeartbeatPlan {
-  /** This side has to send something at least this often. */
+  /** The interval within which this side must send something. */
   readonly send: number;
-  /** The far end sends something at least this often. */
+  /** The interval within which the peer must send something. */
   readonly receive: number;
 }
 
@@ -25,9 +25,10 @@ export interface HeartbeatPlan {
 export const NO_HEARTBEAT: HeartbeatOffer = { send: 0, receive: 0 };
 
 /**
- * Reads a `heart-beat` header: two non-negative integers with a comma between. Some brokers write a space beside it.
+ * Parses a `heart-beat` header: two non-negative integers and a comma, beside which some brokers write a space. A missing
+ * header means `0,0` ("Heart-beating" in the 1.2 text).
  *
- * @returns `undefined` when the header is something else. No header at all is `0,0` ("Heart-beating" in the 1.2 text).
+ * @returns `undefined` when the header is malformed.
  */
 export function parseHeartbeat(header: string | undefined): HeartbeatOffer | undefined {
   if (header === undefined) return NO_HEARTBEAT;
@@ -35,96 +36,109 @@ export function parseHeartbeat(header: string | undefined): HeartbeatOffer | und
   return match ? { send: Number(match[1]), receive: Number(match[2]) } : undefined;
 }
 
-/** Writes a `heart-beat` header. */
+/** Returns the value of a `heart-beat` header. */
 export function formatHeartbeat(offer: HeartbeatOffer): string {
   return `${offer.send},${offer.receive}`;
 }
 
 /**
- * What two offers come to: in each direction the longer of the two intervals, and none when either side says 0
+ * Returns what two offers amount to: in each direction the longer of the two intervals, and none when either side has 0
  * ("Heart-beating" in the 1.2 text).
  */
-export function negotiate(own: HeartbeatOffer, far: HeartbeatOffer): HeartbeatPlan {
+export function negotiate(own: HeartbeatOffer, peer: HeartbeatOffer): HeartbeatPlan {
   return {
-    send: own.send === 0 || far.receive === 0 ? 0 : Math.max(own.send, far.receive),
-    receive: own.receive === 0 || far.send === 0 ? 0 : Math.max(own.receive, far.send),
+    send: own.send === 0 || peer.receive === 0 ? 0 : Math.max(own.send, peer.receive),
+    receive: own.receive === 0 || peer.send === 0 ? 0 : Math.max(own.receive, peer.send),
   };
 }
 
-/** What heart-beats are about: a connection. */
-export interface Heart {
+/** The connection that heart-beats are sent and watched on. */
+export interface HeartbeatConnection {
   /** When bytes last came, by the clock. */
   readonly lastReceived: number;
   /** When bytes last went out, by the clock. */
   readonly lastSent: number;
-  /** Whether reading is paused on purpose: then silence says nothing about the far end. */
+  /** Whether reading is paused on purpose. Silence says nothing about the peer then. */
   readonly paused: boolean;
   /** Sends a line end. */
   beat(): void;
 }
 
-/** How patient a heart-beat is. */
+/** How long a broker may be silent before the connection counts as lost. */
 export interface HeartbeatTolerance {
-  /** How many intervals may pass without a byte. Default 2. */
+  /**
+   * How many intervals may pass without a byte.
+   *
+   * @default 2
+   */
   factor?: number | undefined;
-  /** Milliseconds that are always allowed beyond the interval. Default 1,000. */
+  /**
+   * Milliseconds beyond the interval that are allowed in any case.
+   *
+   * @default 1_000
+   */
   floor?: number | undefined;
   /**
-   * Milliseconds in which something has to come once the broker was asked for it, because the machine seems to have
-   * slept for 5 s or more. Default 5,000.
+   * Milliseconds within which a broker must answer a probe. It is probed when the machine seems to have slept for 5 s or
+   * more.
+   *
+   * @default 5_000
    */
   probe?: number | undefined;
 }
 
-/** How the far end is asked for a sign of life. */
+/** How the peer is probed. */
 export interface ProbeOptions {
-  /** Sends what will be answered. Returns whether that could be. */
+  /** Sends something that the peer answers. Returns whether that was possible. */
   ask: () => boolean;
-  /** Milliseconds in which something has to come. Default 5,000. */
+  /**
+   * Milliseconds within which something must come.
+   *
+   * @default 5_000
+   */
   timeout?: number | undefined;
 }
 
 /** Options of a {@linkcode Heartbeat}. */
 export interface HeartbeatOptions extends Omit<HeartbeatTolerance, "probe"> {
   /**
-   * Called once when nothing came for too long: for how many milliseconds, and, when it was to answer a probe, by how
-   * many the clock had jumped.
+   * Called once when the peer was silent for too long, with the milliseconds of silence. After a probe that was not
+   * answered, `jump` is by how many milliseconds the clock had jumped.
    */
   stopped: (silence: number, jump?: number) => void;
-  /** What is done after a jump of the clock. Default: nothing, and jumps go unnoticed. */
+  /** How the peer is probed after a jump of the clock. Without it jumps are not looked for. */
   probe?: ProbeOptions | undefined;
-  /** The time. Default the real one. */
+  /** The clock. By default the system's. */
   clock?: Clock | undefined;
 }
 
-/** Sends at this share of the interval: brokers without grace end a connection that is a moment late. */
+/** The share of the interval after which a heart-beat is sent: strict brokers end a connection that is a moment late. */
 const SEND_SHARE = 0.5;
 
-/** Milliseconds by which a clock has to jump, or a timer to be late, to be held for sleep. */
-const JUMP = 5000;
+/** A clock that jumps by this much, or a timer that is this late, means that the machine slept. */
+const MIN_JUMP_MS = 5000;
 
-/** Milliseconds after which a jump is noticed at the latest. */
-const WATCH = 5000;
+/** How long a jump may stay unnoticed. */
+const JUMP_CHECK_MS = 5000;
 
-/** Milliseconds that a probe may stay unanswered. */
-const PROBE_TIMEOUT = 5000;
+const DEFAULT_PROBE_TIMEOUT_MS = 5000;
 
-/** Milliseconds between the first sight of a silence and the verdict. */
-const SECOND_LOOK = 100;
+/** Time for reading between the two checks that have to see a silence. */
+const SECOND_CHECK_MS = 100;
 
 /**
- * A pair of timers over a connection: sends when nothing else was sent, and notices when nothing comes.
+ * The timers of one connection: sends a heart-beat when nothing else was sent, and notices when nothing comes.
  *
- * A timer that fires late, because the process was busy or asleep, is no proof of silence: bytes may be waiting in the
- * socket. So a silence counts only once it was seen by two checks in a row, with time for reading between them.
+ * A timer that fires late, because the process was busy or asleep, does not prove silence: bytes may wait in the socket.
+ * So a silence counts only if two checks in a row see it, with time for reading between them.
  *
- * After a sleep the far end may be long gone, and no time seem to have passed. So when the calendar has jumped by 5 s or
- * more, or when a timer that finds silence was that late, the far end is probed: any byte that comes is its answer, and
- * none in time its end. A calendar that was set by hand costs a probe, no more. In a browser's suspended tab timers are
- * late all the time, but bytes come as ever, and so nobody is probed.
+ * After a sleep the peer may be long gone, although no time seems to have passed. So when the calendar has jumped by 5 s
+ * or more, or when a timer that finds silence was that late, the peer is probed: any byte is an answer, and without one in
+ * time the connection is lost. A calendar that was set by hand costs no more than a probe. In a suspended tab of a browser
+ * timers are always late, but bytes come as usual, so there is no probe.
  */
 export class Heartbeat {
-  readonly #heart: Heart;
+  readonly #connection: HeartbeatConnection;
   readonly #stopped: (silence: number, jump?: number) => void;
   readonly #clock: Clock;
   readonly #plan: HeartbeatPlan;
@@ -132,29 +146,29 @@ export class Heartbeat {
   readonly #probe: ProbeOptions | undefined;
   #cancelSend: (() => void) | undefined;
   #cancelCheck: (() => void) | undefined;
-  #cancelProbe: (() => void) | undefined; // set while an answer is awaited
-  #suspicious = false;
-  #calendar: number; // the calendar's distance from the clock, when a timer saw it last
-  #jump = 0; // by how much time has jumped, until that is probed
-  #over = false;
+  #cancelProbe: (() => void) | undefined; // set while a probe is unanswered
+  #hasSeenSilence = false; // in the check before
+  #calendarOffset: number; // from the clock, when a timer last fired
+  #jump = 0; // milliseconds by which time has jumped, until the probe
+  #isStopped = false;
 
   /** Starts the timers that the plan asks for. */
-  constructor(plan: HeartbeatPlan, heart: Heart, options: HeartbeatOptions) {
+  constructor(plan: HeartbeatPlan, connection: HeartbeatConnection, options: HeartbeatOptions) {
     const { factor = 2, floor = 1000 } = options;
-    this.#heart = heart;
+    this.#connection = connection;
     this.#stopped = options.stopped;
     this.#clock = options.clock ?? systemClock;
     this.#plan = plan;
     this.#allowed = Math.max(plan.receive * factor, plan.receive + floor);
     this.#probe = options.probe;
-    this.#calendar = this.#readCalendar();
+    this.#calendarOffset = this.#readCalendarOffset();
     if (plan.send > 0) this.#scheduleSend(this.#untilSendIsDue());
     if (plan.receive > 0) this.#scheduleCheck(this.#allowed);
   }
 
   /** Stops all timers. Idempotent. */
   stop(): void {
-    this.#over = true;
+    this.#isStopped = true;
     this.#cancelSend?.();
     this.#cancelCheck?.();
     this.#cancelProbe?.();
@@ -162,15 +176,15 @@ export class Heartbeat {
   }
 
   #untilSendIsDue(): number {
-    return this.#heart.lastSent + this.#plan.send * SEND_SHARE - this.#clock.now();
+    return this.#connection.lastSent + this.#plan.send * SEND_SHARE - this.#clock.now();
   }
 
   #scheduleSend(wait: number): void {
     this.#cancelSend = this.#after(wait, () => {
       const due = this.#untilSendIsDue();
-      if (due <= 0) this.#heart.beat();
-      // What ends the connection may do so inside `beat`. Where nothing goes out, more line ends would not help.
-      if (!this.#over) this.#scheduleSend(due <= 0 ? this.#plan.send * SEND_SHARE : due);
+      if (due <= 0) this.#connection.beat();
+      // The connection may end inside `beat`. While nothing goes out, more line ends would not help.
+      if (!this.#isStopped) this.#scheduleSend(due <= 0 ? this.#plan.send * SEND_SHARE : due);
     });
   }
 
@@ -180,15 +194,15 @@ export class Heartbeat {
 
   #check(): void {
     const silence = this.#silence;
-    if (this.#heart.paused || silence < this.#allowed) {
-      this.#suspicious = false;
-      this.#scheduleCheck(this.#heart.paused ? this.#allowed : this.#allowed - silence);
+    if (this.#connection.paused || silence < this.#allowed) {
+      this.#hasSeenSilence = false;
+      this.#scheduleCheck(this.#connection.paused ? this.#allowed : this.#allowed - silence);
     } else if (this.#cancelProbe !== undefined) {
-      this.#scheduleCheck(WATCH); // the probe brings it to light
-    } else if (!this.#suspicious) {
-      // What is waiting in the socket is read before this comes round again.
-      this.#suspicious = true;
-      this.#scheduleCheck(SECOND_LOOK);
+      this.#scheduleCheck(JUMP_CHECK_MS); // the probe decides
+    } else if (!this.#hasSeenSilence) {
+      // Bytes that wait in the socket are read before the second check.
+      this.#hasSeenSilence = true;
+      this.#scheduleCheck(SECOND_CHECK_MS);
     } else {
       this.stop();
       this.#stopped(silence);
@@ -196,55 +210,57 @@ export class Heartbeat {
   }
 
   get #silence(): number {
-    return this.#clock.now() - this.#heart.lastReceived;
+    return this.#clock.now() - this.#connection.lastReceived;
   }
 
-  #readCalendar(): number {
+  #readCalendarOffset(): number {
     return (this.#clock.wall?.() ?? 0) - this.#clock.now();
   }
 
-  /** A timer that also looks for jumps, and comes early for that. What it fires asks itself whether it is due. */
+  /** Starts a timer that also looks for jumps, and may fire early for that: `fire` checks whether it is due. */
   #after(milliseconds: number, fire: () => void): () => void {
-    const wait = Math.max(1, this.#probe === undefined ? milliseconds : Math.min(milliseconds, WATCH));
+    const wait = Math.max(1, this.#probe === undefined ? milliseconds : Math.min(milliseconds, JUMP_CHECK_MS));
     const due = this.#clock.now() + wait;
     return this.#clock.after(wait, () => {
       if (this.#probe !== undefined) {
-        this.#notice(due);
+        this.#noticeJump(due);
         this.#probeAfterJump();
       }
-      if (!this.#over) fire();
+      if (!this.#isStopped) fire();
     });
   }
 
-  /** Has time jumped while a timer waited that was due then? */
-  #notice(due: number): void {
-    const calendar = this.#readCalendar();
-    const slept = calendar - this.#calendar;
-    this.#calendar = calendar;
+  /** Notes whether time has jumped since the last timer. `due` is when the current one was due. */
+  #noticeJump(due: number): void {
+    const offset = this.#readCalendarOffset();
+    const slept = offset - this.#calendarOffset;
+    this.#calendarOffset = offset;
     const late = this.#clock.now() - due;
-    if (slept >= JUMP || (late >= JUMP && this.#silence >= this.#allowed)) this.#jump = Math.max(slept, late);
+    if (slept >= MIN_JUMP_MS || (late >= MIN_JUMP_MS && this.#silence >= this.#allowed)) {
+      this.#jump = Math.max(slept, late);
+    }
   }
 
-  /** Probes after a jump; but while we are the ones who do not read, no answer would be seen, and so that waits. */
+  /** Probes after a jump. While reading is paused no answer would be seen, so the probe waits. */
   #probeAfterJump(): void {
-    if (this.#jump === 0 || this.#cancelProbe !== undefined || this.#heart.paused) return;
+    if (this.#jump === 0 || this.#cancelProbe !== undefined || this.#connection.paused) return;
     if (this.#probe!.ask()) this.#awaitAnswer(this.#clock.now(), this.#jump);
     this.#jump = 0;
   }
 
-  /** Waits for the answer to a probe that was sent at `asked`. */
+  /** Waits for any byte after a probe that was sent at `asked`. */
   #awaitAnswer(asked: number, jump: number): void {
-    const { timeout = PROBE_TIMEOUT } = this.#probe!;
+    const { timeout = DEFAULT_PROBE_TIMEOUT_MS } = this.#probe!;
     const wait = (milliseconds: number, isLast: boolean) => {
       const due = this.#clock.now() + milliseconds;
       this.#cancelProbe = this.#clock.after(milliseconds, () => {
         this.#cancelProbe = undefined;
-        this.#notice(due);
-        if (this.#heart.lastReceived >= asked) return;
-        if (this.#heart.paused) return wait(timeout, false);
+        this.#noticeJump(due);
+        if (this.#connection.lastReceived >= asked) return;
+        if (this.#connection.paused) return wait(timeout, false);
         const now = this.#clock.now();
-        // After another sleep an answer takes its time once more, but then it is enough.
-        if (!isLast) return wait(this.#jump > 0 || now - due >= JUMP ? timeout : SECOND_LOOK, true);
+        // After another sleep the answer gets its time once more, and no more than once.
+        if (!isLast) return wait(this.#jump > 0 || now - due >= MIN_JUMP_MS ? timeout : SECOND_CHECK_MS, true);
         this.stop();
         this.#stopped(now - asked, jump);
       });

@@ -1,70 +1,71 @@
 /**
  * Gathers frames into few large writes.
  *
+ * | what is added                                   | when it is written                                        |
+ * | ----------------------------------------------- | --------------------------------------------------------- |
+ * | the first frame of a turn of the event loop     | at the end of the current task                            |
+ * | further frames of that turn                     | in the next turn, or as soon as there are 64 KiB of them  |
+ * | the first frame after bytes came, or after 2 ms | at the end of the current task, as if a turn had begun    |
+ * | frames while a write is under way               | after it: in the next turn, if this turn had a write      |
+ * | a frame larger than 64 KiB                      | at once, after what was gathered before it                |
+ *
+ * So a lone request is not delayed, and a caller that awaits each send does not cause a write for each.
+ *
  * @module
  */
 import type { DirectIo } from "../transport/socket_transport.ts";
-import { mostBytes, mostBytesOfSized, sizedHead, writeAscii, writeSized, writeText } from "../codec/frame_bytes.ts";
+import { maxFrameBytes, writeAscii, writeFrame } from "../codec/encoder.ts";
+import { BufferPool } from "../base/buffer_pool.ts";
 import { afterMacrotask, type Clock } from "../base/timers.ts";
 import { Fifo } from "../base/fifo.ts";
 
-/** Bytes of one write, where frames are small. */
-const CHUNK = 1 << 16;
+/** The most bytes of one write, unless a single frame is larger. */
+const MAX_CHUNK_BYTES = 1 << 16;
 
-/** Above this many waiting bytes, who sends is asked to wait. */
-const HIGH_WATER = 4 * CHUNK;
+/** Above this, `write` returns a promise… */
+const HIGH_WATER_BYTES = 4 * MAX_CHUNK_BYTES;
 
-/** Below this many waiting bytes, who waits may go on. */
-const LOW_WATER = 2 * CHUNK;
+/** …which resolves at this or below. */
+const LOW_WATER_BYTES = 2 * MAX_CHUNK_BYTES;
 
-const NOTHING: Uint8Array = new Uint8Array(0);
-const textEncoder = new TextEncoder();
+const MIN_BUFFER_BYTES = 1024;
+const MAX_POOLED_BUFFERS = 16;
+
+/** A write longer ago than this counts as one of an earlier turn. */
+const SAME_TURN_MS = 2;
+
 const LF = 10;
+const NO_BUFFER = new Uint8Array(0);
+const textEncoder = new TextEncoder();
+const pool = new BufferPool(MAX_POOLED_BUFFERS);
 
-/** Buffers that no connection has anything in, the last used one last: a thousand idle connections hold none. */
-const BUFFERS: Uint8Array[] = [];
-const MOST_BUFFERS = 16;
-const FIRST_BUFFER = 1024;
-
-function giveBuffer(buffer: Uint8Array): void {
-  BUFFERS.push(buffer);
-  if (BUFFERS.length > MOST_BUFFERS) BUFFERS.shift();
+/** Bytes that wait for the write before them. */
+interface QueuedChunk {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly frameEnds: number[] | undefined;
 }
 
-/** Milliseconds after a write from which on the next frame need not wait for a turn. */
-const LONG_AGO = 2;
-
-/** Someone who waits. */
-interface Waiter {
-  resolve: () => void;
-  reject: (error: unknown) => void;
-}
-
-/**
- * The first frame of a turn of the event loop leaves at the end of the current task, so that a lone request is not
- * delayed. What is sent after it in the same turn leaves together with the next turn, or as soon as there are 64 KiB of
- * it: awaiting each send does not make a write of each.
- */
+/** The outgoing frames of one connection. */
 export class WriteBuffer {
   readonly #io: DirectIo;
   readonly #clock: Clock;
   readonly #onFailure: () => void;
-  #buffer: Uint8Array = NOTHING; // one of BUFFERS while there is something to send; grows to CHUNK when it is that much
+  #buffer = NO_BUFFER; // from the pool while there is something to send; grows up to MAX_CHUNK_BYTES
   #used = 0;
-  readonly #ready = new Fifo<Uint8Array>(); // chunks that wait for the write before them
-  #buffered = 0;
-  #passedOn = 0; // bytes that have left `#buffer` so far, for a chunk that waits or for the transport
+  #frameEnds: number[] | undefined; // where the frames in the buffer end, if the transport wants to know
+  readonly #queue = new Fifo<QueuedChunk>();
+  #passedOn = 0; // bytes that have left `#buffer` so far, for the queue or the transport
+  #taken = 0; // bytes that the transport has taken so far
   #lastWrite: number;
-  #takenInTurn = 0;
-  #writing = false;
-  #scheduled = false; // a flush at the end of this task
-  #hadWrite = false; // this turn has, so that what follows goes with the next one
-  #cancelTurn: (() => void) | undefined; // a flush in the next turn, once something waits for that
-  #room: Promise<void> | undefined;
-  #roomWaiter: Waiter | undefined;
-  #emptyWaiters: Waiter[] = [];
+  #writtenInTurn = 0; // bytes
+  #isWriting = false;
+  #isFlushScheduled = false; // for the end of this task
+  #hasWrittenInTurn = false;
+  #cancelTurn: (() => void) | undefined; // set while something waits for the next turn
+  #ready: PromiseWithResolvers<void> | undefined;
+  #flushWaiters: PromiseWithResolvers<void>[] = [];
   #failure: unknown;
-  #failed = false;
+  #hasFailed = false;
 
   /** Writes to `io`; `onFailure` is called once when a write fails. */
   constructor(io: DirectIo, clock: Clock, onFailure: () => void) {
@@ -72,11 +73,12 @@ export class WriteBuffer {
     this.#clock = clock;
     this.#lastWrite = clock.now();
     this.#onFailure = onFailure;
+    if (io.wantsFrameEnds) this.#frameEnds = [];
   }
 
-  /** Bytes that were not taken yet. */
+  /** Bytes that the transport has not taken yet. */
   get buffered(): number {
-    return this.#buffered;
+    return this.#passedOn + this.#used - this.#taken;
   }
 
   /** Bytes that were added so far: where the next frame begins. */
@@ -84,266 +86,269 @@ export class WriteBuffer {
     return this.#passedOn + this.#used;
   }
 
-  /** When something was last written, by the clock. */
+  /** When the last write began, by the clock. */
   get lastWrite(): number {
     return this.#lastWrite;
   }
 
-  /** What a write failed with. */
+  /** The error of the write that failed. */
   get failure(): unknown {
     return this.#failure;
   }
 
-  /** Adds a frame. Returns a promise to wait for when much is waiting already. */
-  frame(head: string, body: Uint8Array): Promise<void> | undefined {
-    if (this.#failed) return rejected(this.#failure);
-    const most = mostBytes(head) + body.length + 1;
-    if (most > CHUNK) {
-      const bytes = textEncoder.encode(head);
-      const whole = new Uint8Array(bytes.length + body.length + 1); // the last byte stays NUL
-      whole.set(bytes);
-      whole.set(body, bytes.length);
-      this.#buffered += whole.length;
-      this.#flush();
-      this.#passedOn += whole.length;
-      this.#put(whole);
-    } else {
-      this.#reserve(most);
-      const bodyAt = writeText(this.#buffer, this.#used, head);
-      this.#buffer.set(body, bodyAt);
-      this.#end(bodyAt + body.length);
-    }
-    return this.room();
-  }
-
   /**
-   * Adds a frame by the beginning of its head, further headers, and its body. `content-length`, unless the body is empty,
-   * and the empty line are put between. Text is encoded right where it is sent from, which makes this the fast way.
+   * Adds a frame. Text is encoded right where it is sent from. Returns as {@linkcode ready} does.
    *
-   * @param headers names and values by turns, as they are written
+   * @param head command and header lines, without the empty line.
+   * @param extraHeaders further headers, escaped already: a name, its value, the next name, …
+   * @param addsLength whether a `content-length` is added, unless the body is empty; `false` when the head has it.
    */
-  sized(head: Uint8Array | string, headers: readonly string[], body: string | Uint8Array): Promise<void> | undefined {
-    if (this.#failed) return rejected(this.#failure);
-    const most = mostBytesOfSized(head, headers, body);
-    if (most > CHUNK) {
+  write(
+    head: string | Uint8Array,
+    extraHeaders: readonly string[],
+    body: string | Uint8Array,
+    addsLength = true,
+  ): Promise<void> | undefined {
+    if (this.#hasFailed) return rejected(this.#failure);
+    const maxBytes = maxFrameBytes(head, extraHeaders, body);
+    if (maxBytes > MAX_CHUNK_BYTES) {
+      // Text first: as much memory as it might need is three times as much as it usually does.
       const bytes = typeof body === "string" ? textEncoder.encode(body) : body;
-      return this.frame(sizedHead(head, headers, bytes.length), bytes);
+      const memory = new Uint8Array(maxFrameBytes(head, extraHeaders, bytes));
+      this.#addLarge(memory.subarray(0, writeFrame(memory, 0, head, extraHeaders, bytes, addsLength)));
+    } else {
+      this.#reserve(maxBytes);
+      this.#endFrame(writeFrame(this.#buffer, this.#used, head, extraHeaders, body, addsLength));
     }
-    this.#reserve(most);
-    this.#end(writeSized(this.#buffer, this.#used, head, headers, body));
-    return this.room();
+    return this.ready();
   }
 
-  /** Adds a frame that is ASCII, without its NUL. */
-  ascii(frame: string): Promise<void> | undefined {
-    if (this.#failed) return rejected(this.#failure);
-    if (frame.length >= CHUNK) return this.frame(frame, NOTHING);
-    this.#reserve(frame.length + 1);
-    this.#end(writeAscii(this.#buffer, this.#used, frame));
-    return this.room();
+  /** Adds a whole frame that is ASCII, without its NUL. Returns as {@linkcode ready} does. */
+  writeText(frame: string): Promise<void> | undefined {
+    if (this.#hasFailed) return rejected(this.#failure);
+    const length = frame.length + 1;
+    if (length > MAX_CHUNK_BYTES) {
+      const bytes = new Uint8Array(length); // the last one stays NUL
+      writeAscii(bytes, 0, frame);
+      this.#addLarge(bytes);
+    } else {
+      this.#reserve(length);
+      const end = writeAscii(this.#buffer, this.#used, frame);
+      this.#buffer[end] = 0;
+      this.#endFrame(end + 1);
+    }
+    return this.ready();
+  }
+
+  /** Adds a line end. */
+  writeLineEnd(): void {
+    if (this.#hasFailed) return;
+    this.#reserve(1);
+    this.#buffer[this.#used] = LF;
+    this.#endFrame(this.#used + 1);
   }
 
   /**
-   * A promise to wait for when much is waiting already, or much was sent in this turn: a socket that always has room
-   * would otherwise never let who sends in a loop read, or hear its timers. `undefined` when there is room.
+   * Returns a promise to await before more is added, or `undefined` when there is no need to wait. Bytes that were written
+   * in this turn count as well: a caller that sends in a loop to a socket that takes everything at once would otherwise
+   * never let the process read, or fire its timers.
    */
-  room(): Promise<void> | undefined {
-    if (this.#failed || this.#buffered + this.#takenInTurn <= HIGH_WATER) return undefined;
-    return this.#waitForRoom();
+  ready(): Promise<void> | undefined {
+    return this.buffered + this.#writtenInTurn > HIGH_WATER_BYTES ? this.#waitUntilReady() : undefined;
   }
 
   /**
-   * Takes a frame back that is between two positions. Line ends take its place: STOMP 1.1 and 1.2 allow any number of
-   * them between frames.
+   * Takes back the frame between two positions. Line ends take its place: STOMP 1.1 and 1.2 allow any number of them
+   * between frames.
    *
-   * @returns whether it was still here; what the transport has is on its way.
+   * @returns `false` when the transport has it already.
    */
   retract(start: number, end: number): boolean {
-    if (this.#failed) return false;
+    if (this.#hasFailed) return false;
     if (start >= this.#passedOn) {
       this.#buffer.fill(LF, start - this.#passedOn, end - this.#passedOn);
       return true;
     }
     let chunkStart = this.#passedOn;
-    for (const chunk of this.#ready) chunkStart -= chunk.length;
-    for (const chunk of this.#ready) {
-      if (start >= chunkStart && end <= chunkStart + chunk.length) {
-        chunk.fill(LF, start - chunkStart, end - chunkStart);
+    for (const { bytes } of this.#queue) chunkStart -= bytes.length;
+    for (const { bytes } of this.#queue) {
+      if (start >= chunkStart && end <= chunkStart + bytes.length) {
+        bytes.fill(LF, start - chunkStart, end - chunkStart);
         return true;
       }
-      chunkStart += chunk.length;
+      chunkStart += bytes.length;
     }
     return false;
   }
 
-  /** Adds a line end. */
-  lineEnd(): void {
-    if (this.#failed) return;
-    this.#reserve(1);
-    this.#buffer[this.#used++] = LF;
-    this.#buffered++;
-    this.#schedule();
-  }
-
-  /** Resolves when everything was taken. */
+  /** Resolves when the transport has taken everything. */
   flush(): Promise<void> {
-    if (this.#failed) return rejected(this.#failure);
+    if (this.#hasFailed) return rejected(this.#failure);
     this.#flush();
-    if (this.#buffered === 0) return Promise.resolve();
-    return new Promise((resolve, reject) => this.#emptyWaiters.push({ resolve, reject }));
+    if (this.buffered === 0) return Promise.resolve();
+    const waiter = Promise.withResolvers<void>();
+    this.#flushWaiters.push(waiter);
+    return waiter.promise;
   }
 
-  /** Writes everything, then says that nothing more will come. */
+  /** Writes everything, then closes this direction. */
   async end(): Promise<void> {
     await this.flush();
     await this.#io.end();
   }
 
-  /** Drops what is waiting; everybody who waits is told the reason. */
+  /** Drops what is buffered, and rejects every promise that is pending with `reason`. */
   abandon(reason: unknown): void {
-    if (this.#failed) return;
-    this.#failed = true;
+    if (this.#hasFailed) return;
+    this.#hasFailed = true;
     this.#failure = reason;
     this.#cancelTurn?.();
     this.#cancelTurn = undefined;
-    this.#ready.clear();
-    this.#buffer = NOTHING;
+    this.#queue.clear();
+    this.#buffer = NO_BUFFER;
     this.#passedOn += this.#used;
-    this.#used = this.#buffered = 0;
-    this.#roomWaiter?.reject(reason);
-    this.#room = this.#roomWaiter = undefined;
-    for (const waiter of this.#emptyWaiters.splice(0)) waiter.reject(reason);
+    this.#taken = this.#passedOn;
+    this.#used = this.#writtenInTurn = 0;
+    this.#ready?.reject(reason);
+    this.#ready = undefined;
+    for (const waiter of this.#flushWaiters.splice(0)) waiter.reject(reason);
   }
 
-  /** Says that a new turn has begun: who has just received something knows it first, and may want to answer at once. */
-  turn(): void {
-    if (!this.#hadWrite) return;
+  /** Tells that a new turn has begun. The reader knows that first, and may want to answer at once. */
+  beginTurn(): void {
+    if (!this.#hasWrittenInTurn) return;
     this.#cancelTurn?.();
     this.#onTurn();
   }
 
   readonly #onTurn = (): void => {
     this.#cancelTurn = undefined;
-    this.#hadWrite = false;
-    this.#takenInTurn = 0;
-    if (!this.#writing) this.#flush();
-    this.#giveRoom();
+    this.#hasWrittenInTurn = false;
+    this.#writtenInTurn = 0;
+    if (!this.#isWriting) this.#flush();
+    this.#resolveReady();
   };
 
-  #waitForRoom(): Promise<void> {
-    if (!this.#room) {
-      this.#room = new Promise((resolve, reject) => this.#roomWaiter = { resolve, reject });
-      this.#room.catch(() => {}); // not everybody waits
-      if (!this.#writing) this.#awaitTurn();
+  #waitUntilReady(): Promise<void> {
+    if (this.#ready === undefined) {
+      this.#ready = Promise.withResolvers<void>();
+      this.#ready.promise.catch(() => {}); // a caller need not await it
+      if (!this.#isWriting) this.#awaitTurn();
     }
-    return this.#room;
+    return this.#ready.promise;
   }
 
-  /** Ends a frame: its NUL goes there. */
-  #end(at: number): void {
-    this.#buffer[at] = 0;
-    this.#buffered += at + 1 - this.#used;
-    this.#used = at + 1;
+  #endFrame(end: number): void {
+    this.#used = end;
+    this.#frameEnds?.push(end);
     this.#schedule();
   }
 
-  #reserve(size: number): void {
-    if (this.#used + size <= this.#buffer.length) return;
-    if (this.#used + size > CHUNK) this.#flush();
-    if (this.#buffer === NOTHING) this.#buffer = BUFFERS.pop() ?? new Uint8Array(FIRST_BUFFER);
-    if (this.#used + size <= this.#buffer.length) return;
-    const grown = new Uint8Array(Math.min(CHUNK, Math.max(this.#buffer.length * 4, this.#used + size)));
+  #addLarge(frame: Uint8Array<ArrayBuffer>): void {
+    this.#passedOn += frame.length;
+    this.#flush();
+    this.#put(frame, this.#frameEnds && [frame.length]);
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#used + bytes <= this.#buffer.length) return;
+    if (this.#used + bytes > MAX_CHUNK_BYTES) this.#flush();
+    if (this.#buffer === NO_BUFFER) this.#buffer = pool.take() ?? new Uint8Array(MIN_BUFFER_BYTES);
+    if (this.#used + bytes <= this.#buffer.length) return;
+    const grown = new Uint8Array(Math.min(MAX_CHUNK_BYTES, Math.max(this.#buffer.length * 4, this.#used + bytes)));
     grown.set(this.#buffer.subarray(0, this.#used));
     this.#buffer = grown;
   }
 
   #schedule(): void {
-    // A write that is under way, or the next turn, takes it along.
-    if (this.#scheduled || this.#writing || this.#cancelTurn) return;
-    if (this.#hadWrite) {
-      if (this.#clock.now() - this.#lastWrite < LONG_AGO) return this.#awaitTurn();
-      this.#hadWrite = false; // but what was taken counts on: only a turn of the loop lets timers and reads through
+    // The end of the write that is under way, or the next turn, flushes this as well.
+    if (this.#isFlushScheduled || this.#isWriting || this.#cancelTurn) return;
+    if (this.#hasWrittenInTurn) {
+      if (this.#clock.now() - this.#lastWrite < SAME_TURN_MS) return this.#awaitTurn();
+      this.#hasWrittenInTurn = false; // `#writtenInTurn` stays: only a real turn lets timers fire and bytes come
     }
-    this.#scheduled = true;
+    this.#isFlushScheduled = true;
     queueMicrotask(() => {
-      this.#scheduled = false;
+      this.#isFlushScheduled = false;
       this.#flush();
     });
   }
 
   /** Writes what was gathered, now or after the write that is under way. */
   #flush(): void {
-    if (this.#used === 0 || this.#failed) return;
+    if (this.#used === 0 || this.#hasFailed) return;
     const buffer = this.#buffer;
+    const frameEnds = this.#frameEnds;
     const chunk = buffer.subarray(0, this.#used);
     this.#passedOn += this.#used;
     this.#used = 0;
-    this.#buffer = NOTHING;
-    if (this.#put(chunk)) giveBuffer(buffer);
+    this.#buffer = NO_BUFFER;
+    if (frameEnds !== undefined) this.#frameEnds = [];
+    if (this.#put(chunk, frameEnds)) pool.give(buffer);
   }
 
   #awaitTurn(): void {
     this.#cancelTurn ??= afterMacrotask(this.#onTurn);
   }
 
-  /** Returns whether the chunk was taken at once. */
-  #put(chunk: Uint8Array): boolean {
-    if (this.#writing) {
-      this.#ready.push(chunk);
+  /** Returns whether the transport took the chunk at once. */
+  #put(bytes: Uint8Array<ArrayBuffer>, frameEnds: number[] | undefined): boolean {
+    if (this.#isWriting) {
+      this.#queue.push({ bytes, frameEnds });
       return false;
     }
-    this.#hadWrite = true;
+    this.#hasWrittenInTurn = true;
     this.#lastWrite = this.#clock.now();
-    const pending = this.#io.write(chunk);
+    const pending = this.#io.write(bytes, frameEnds);
     if (pending === undefined) {
-      this.#taken(chunk);
+      this.#onTaken(bytes.length);
       return true;
     }
-    this.#writing = true;
-    pending.then(() => this.#written(chunk), (error) => this.#fail(error));
+    this.#isWriting = true;
+    pending.then(() => this.#onWritten(bytes), (error) => this.#fail(error));
     return false;
   }
 
-  #written(chunk: Uint8Array): void {
-    if (this.#failed) return;
-    this.#writing = false;
-    if (chunk.buffer.byteLength <= CHUNK) giveBuffer(new Uint8Array(chunk.buffer));
-    this.#taken(chunk);
-    let next = this.#ready.shift();
-    while (next !== undefined && this.#put(next)) next = this.#ready.shift();
-    // A turn that has had its write has no other one for what little has gathered since.
-    if (this.#writing || this.#used === 0) return;
-    if (this.#hadWrite) this.#awaitTurn();
+  #onWritten(bytes: Uint8Array<ArrayBuffer>): void {
+    if (this.#hasFailed) return;
+    this.#isWriting = false;
+    if (bytes.buffer.byteLength <= MAX_CHUNK_BYTES) pool.give(new Uint8Array(bytes.buffer));
+    this.#onTaken(bytes.length);
+    let next = this.#queue.shift();
+    while (next !== undefined && this.#put(next.bytes, next.frameEnds)) next = this.#queue.shift();
+    // What little was gathered since waits for the next turn, if this one has had a write.
+    if (this.#isWriting || this.#used === 0) return;
+    if (this.#hasWrittenInTurn) this.#awaitTurn();
     else this.#flush();
   }
 
-  #taken(chunk: Uint8Array): void {
-    this.#buffered -= chunk.length;
-    if (this.#hadWrite) this.#takenInTurn += chunk.length;
-    this.#giveRoom();
-    if (this.#buffered === 0 && this.#emptyWaiters.length > 0) {
-      for (const waiter of this.#emptyWaiters.splice(0)) waiter.resolve();
+  #onTaken(length: number): void {
+    this.#taken += length;
+    if (this.#hasWrittenInTurn) this.#writtenInTurn += length;
+    this.#resolveReady();
+    if (this.buffered === 0 && this.#flushWaiters.length > 0) {
+      for (const waiter of this.#flushWaiters.splice(0)) waiter.resolve();
     }
   }
 
-  #giveRoom(): void {
-    if (this.#room === undefined) return;
-    if (this.#buffered + this.#takenInTurn > LOW_WATER) {
-      if (!this.#writing) this.#awaitTurn();
+  #resolveReady(): void {
+    if (this.#ready === undefined) return;
+    if (this.buffered + this.#writtenInTurn > LOW_WATER_BYTES) {
+      if (!this.#isWriting) this.#awaitTurn();
       return;
     }
-    this.#roomWaiter?.resolve();
-    this.#room = this.#roomWaiter = undefined;
+    this.#ready.resolve();
+    this.#ready = undefined;
   }
 
   #fail(error: unknown): void {
-    if (this.#failed) return;
+    if (this.#hasFailed) return;
     this.abandon(error);
     this.#onFailure();
   }
 }
 
-/** A rejected promise that is no unhandled one when nobody waits for it. */
+/** A rejected promise that no one needs to handle. */
 function rejected(error: unknown): Promise<never> {
   const promise = Promise.reject(error);
   promise.catch(() => {});

@@ -1,5 +1,6 @@
 /**
- * The dialects of the brokers: one option, one meaning, and the headers that each broker knows it by. Pure tables.
+ * What differs between brokers: the interface that every dialect implements, and the functions that write and read frames
+ * by it. Each broker has its own file in this folder; `registry.ts` finds the dialect of a broker.
  *
  * @module
  */
@@ -9,250 +10,85 @@ import type { HeaderEntries } from "../codec/headers.ts";
 /** The brokers whose headers are known. */
 export type BrokerFamily = "rabbitmq" | "activemq" | "artemis" | "embedded" | "unknown";
 
-/** Options of a message that mean the same on every broker. */
+/** Options of a message that mean the same on every broker. Those that a broker cannot honour are refused. */
 export interface PortableSendOptions {
-  /** Survives a restart of the broker. Its RECEIPT then means that the message is on disk. */
+  /**
+   * Whether the message survives a restart of the broker. Its RECEIPT then means that the message is on disk.
+   *
+   * @default true with a receipt or in a transaction, otherwise what the broker does
+   */
   persistent?: boolean | undefined;
-  /** When the message is of no use any more: milliseconds from now, 0 or more, or a moment that is still to come. */
+  /**
+   * When the broker may drop the message: milliseconds from now, 0 or more, or a `Date` in the future.
+   *
+   * @default never
+   */
   expires?: number | Date | undefined;
-  /** A whole number from 0 to 9, 4 is normal. RabbitMQ needs a queue with `x-max-priority`. */
+  /**
+   * A whole number from 0 (lowest) to 9 (highest). RabbitMQ needs a queue with `x-max-priority`.
+   *
+   * @default the broker's default, usually 4
+   */
   priority?: number | undefined;
-  /** Milliseconds that the broker keeps the message before it delivers it, 0 or more. */
+  /**
+   * Milliseconds that the broker waits before it delivers the message, 0 or more.
+   *
+   * @default 0
+   */
   delay?: number | undefined;
-  /** Where a reply is wanted. */
+  /** The destination for replies. */
   replyTo?: string | undefined;
-  /** Tells which request a reply belongs to. */
+  /** Identifies the request that a reply answers. */
   correlationId?: string | undefined;
   /** The broker drops a message whose id it has seen before. */
   deduplicationId?: string | undefined;
 }
 
-/** Options of a subscription that mean the same on every broker. */
+/** Options of a subscription that mean the same on every broker. Those that a broker cannot honour are refused. */
 export interface PortableSubscribeOptions {
   /**
-   * How many messages, 1 or more, the broker sends before it waits for acknowledgements. Not in mode `auto`: there
-   * brokers hold a message for acknowledged as soon as it is sent, and none waits for anything.
+   * How many messages, 1 or more, the broker sends before it waits for acknowledgements. Not for ack mode `auto`: in that
+   * mode brokers count a message as acknowledged when they send it.
+   *
+   * @default `maxQueuedMessages`, where the mode acknowledges and the broker knows a prefetch
    */
   prefetch?: number | undefined;
   /**
-   * Name of a durable subscription of a topic: what is sent while nobody is there is kept. ActiveMQ and Artemis need a
-   * `clientId` on the connection as well.
+   * Name of a durable subscription to a topic: the broker keeps messages for it while it has no consumer. ActiveMQ and
+   * Artemis also need a `clientId` on the connection.
    */
   durable?: string | undefined;
   /** A condition in SQL 92 on the headers of the messages. */
   selector?: string | undefined;
-  /** One consumer gets everything, the others stand by. */
+  /**
+   * Whether one consumer gets all messages while the others stand by.
+   *
+   * @default false
+   */
   exclusive?: boolean | undefined;
 }
 
-type HeaderMap = Record<string, string>;
-type Writer<T> = (value: T) => HeaderEntries;
-/** How an option is written, or why it is not. */
-type Row<T> = Writer<T> | string;
-type Table<O> = { readonly [K in keyof O]-?: Row<NonNullable<O[K]>> };
+/** Writes the headers of an option, or says why the broker cannot honour it. */
+export type OptionRule<T> = ((value: T) => HeaderEntries) | string;
 
-interface Dialect {
-  readonly name: string;
-  readonly message: Table<PortableSendOptions>;
-  readonly consumer: Table<PortableSubscribeOptions>;
-  /** The headers that UNSUBSCRIBE needs, so that a durable subscription is deleted. */
-  readonly deleteDurable: Row<DurableSubscription>;
-  /** The headers of a message that has to survive a restart, where its sender says nothing about that. */
-  readonly persistentByDefault: HeaderEntries;
-  /**
-   * Where a subscription is moved to so that its unsettled messages can be refused, on a broker that keeps them for the
-   * connection after UNSUBSCRIBE. `undefined` where UNSUBSCRIBE puts them back.
-   */
-  readonly givesBackFrom: string | undefined;
-  /** Whether an ACK in a transaction takes effect together with the SENDs in it, or not at all. */
-  readonly transactsAcknowledgements: boolean;
-}
+/** A rule for each option. */
+export type OptionRules<O> = { readonly [K in keyof O]-?: OptionRule<NonNullable<O[K]>> };
 
-/** A durable subscription: its name and its destination. */
-interface DurableSubscription {
+/** A durable subscription. */
+export interface DurableSubscription {
+  /** Its name. */
   readonly name: string;
+  /** What it subscribes to. */
   readonly destination: string;
 }
 
-const header = <T>(name: string): Writer<T> => (value) => [[name, String(value)]];
-
-/** Milliseconds from now. */
-const timeToLive = (expires: number | Date) =>
-  Math.max(0, Math.round(expires instanceof Date ? expires.getTime() - Date.now() : expires));
-
-/** What is written the same way everywhere. */
-const COMMON = {
-  persistent: header<boolean>("persistent"),
-  priority: header<number>("priority"),
-  replyTo: header<string>("reply-to"),
-  correlationId: header<string>("correlation-id"),
-};
-
-const ACTIVEMQ_EXPIRES: Writer<number | Date> = (expires) => [["expires", String(Date.now() + timeToLive(expires))]];
-const ACTIVEMQ_DELAY: Writer<number> = (delay) => [["AMQ_SCHEDULED_DELAY", String(Math.round(delay))]];
-const RABBITMQ_DURABLE: Writer<unknown> = () => [["durable", "true"], ["auto-delete", "false"]];
-const RABBITMQ_DELETE_DURABLE = "RabbitMQ deletes the durable subscriptions of /topic/ destinations alone";
-const PERSISTENT: HeaderEntries = [["persistent", "true"]];
-const IN_MEMORY = "the embedded broker keeps nothing but the queue";
-const SAY_BROKER = "the broker did not say which one it is; the broker option can";
-
-const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = {
-  rabbitmq: {
-    name: "RabbitMQ",
-    message: {
-      ...COMMON,
-      expires: (expires) => [["expiration", String(timeToLive(expires))]],
-      delay: "RabbitMQ has no delayed messages over STOMP",
-      deduplicationId: "RabbitMQ does not look for duplicates",
-    },
-    consumer: {
-      prefetch: header("prefetch-count"),
-      durable: RABBITMQ_DURABLE,
-      selector: "RabbitMQ ignores selectors",
-      exclusive: "RabbitMQ has it as x-single-active-consumer of a queue, which cannot be declared over STOMP",
-    },
-    deleteDurable: (durable) => {
-      if (durable.destination.startsWith("/topic/")) return RABBITMQ_DURABLE(durable);
-      throw new UnsupportedByBrokerError("deleteDurable", "rabbitmq", RABBITMQ_DELETE_DURABLE);
-    },
-    persistentByDefault: PERSISTENT,
-    // A pseudo-queue for replies: it needs no declaration and no permission, and never has a message.
-    givesBackFrom: "/amq/queue/amq.rabbitmq.reply-to",
-    // Its transaction is a buffer in the STOMP plugin: COMMIT replays the frames one by one and answers before the
-    // messages are on disk, so an ACK among them may be done although the SENDs are lost (seen in 3.10 to 4.3).
-    transactsAcknowledgements: false,
-  },
-  activemq: {
-    name: "ActiveMQ",
-    message: {
-      ...COMMON,
-      expires: ACTIVEMQ_EXPIRES,
-      delay: ACTIVEMQ_DELAY,
-      deduplicationId: "ActiveMQ Classic does not look for duplicates",
-    },
-    consumer: {
-      prefetch: header("activemq.prefetchSize"),
-      durable: header("activemq.subscriptionName"),
-      selector: header("selector"),
-      exclusive: header("activemq.exclusive"),
-    },
-    deleteDurable: ({ name }) => [["activemq.subscriptionName", name]],
-    persistentByDefault: PERSISTENT,
-    givesBackFrom: undefined,
-    transactsAcknowledgements: true,
-  },
-  artemis: {
-    name: "Artemis",
-    message: {
-      ...COMMON,
-      expires: ACTIVEMQ_EXPIRES,
-      delay: ACTIVEMQ_DELAY,
-      deduplicationId: header("_AMQ_DUPL_ID"),
-    },
-    consumer: {
-      prefetch: "Artemis counts bytes, not messages, see its header consumer-window-size",
-      durable: header("durable-subscription-name"),
-      selector: header("selector"),
-      exclusive: "Artemis wants the queue configured as exclusive",
-    },
-    deleteDurable: ({ name }) => [["durable-subscription-name", name]],
-    persistentByDefault: PERSISTENT,
-    givesBackFrom: undefined,
-    transactsAcknowledgements: false, // it ignores the transaction of an ACK, as its documentation says
-  },
-  embedded: {
-    name: "The embedded broker",
-    message: {
-      ...COMMON,
-      persistent: (persistent) => [["persistent", String(persistent)]],
-      priority: IN_MEMORY,
-      expires: IN_MEMORY,
-      delay: IN_MEMORY,
-      deduplicationId: IN_MEMORY,
-    },
-    consumer: {
-      prefetch: header("prefetch-count"),
-      durable: IN_MEMORY,
-      selector: IN_MEMORY,
-      exclusive: IN_MEMORY,
-    },
-    deleteDurable: IN_MEMORY,
-    persistentByDefault: [],
-    givesBackFrom: undefined,
-    transactsAcknowledgements: true,
-  },
-  unknown: {
-    name: "The broker",
-    message: { ...COMMON, expires: SAY_BROKER, delay: SAY_BROKER, deduplicationId: SAY_BROKER },
-    consumer: { prefetch: SAY_BROKER, durable: SAY_BROKER, selector: header("selector"), exclusive: SAY_BROKER },
-    deleteDurable: SAY_BROKER,
-    persistentByDefault: PERSISTENT,
-    givesBackFrom: undefined,
-    transactsAcknowledgements: true,
-  },
-};
-
-/** Which broker the `server` header of CONNECTED names. */
-export function brokerFamily(server: string | undefined): BrokerFamily {
-  const name = server?.trim() ?? "";
-  if (/^RabbitMQ\b/i.test(name)) return "rabbitmq";
-  if (/^ActiveMQ-Artemis\b/i.test(name)) return "artemis";
-  if (/^ActiveMQ\b/i.test(name)) return "activemq";
-  if (/^stompy\b/i.test(name)) return "embedded";
-  return "unknown";
-}
-
 /**
- * Whether the broker's words, in an ERROR that answers CONNECT, are about user and password. Other refusals pass: a
- * virtual host comes up, a connection with the same client id is found dead.
- */
-export function isLoginRefusal(words: string): boolean {
-  return LOGIN_REFUSALS.some((pattern) => pattern.test(words));
-}
-
-const LOGIN_REFUSALS: readonly RegExp[] = [
-  /access refused/i, // RabbitMQ, which of a virtual host says "access denied"
-  /^(?!.*virtual host).*access denied/i, // Spring
-  /\b(login|user ?name|user|pass(word|code)|credentials)\b.*\b(wrong|invalid|incorrect|refused|failed)\b/i, // ActiveMQ
-  /validate user/i, // Artemis
-  /bad[ _](user|credential)/i,
-  /authenticat|not[ _]authori[sz]ed|unauthori[sz]ed/i,
-];
-
-/**
- * What an ERROR that names no receipt is about: one of the frames that were sent, a subscription, or the connection, so
- * that nothing that was sent is to blame. `unclear` is about the connection if that ends now, and else about a frame.
+ * What an ERROR without a receipt id is about: a frame that was sent, an ACK or NACK, a subscription, or the connection,
+ * so that no frame is to blame. `unclear` is about the connection if it closes now, otherwise about a frame.
  */
 export type ErrorScope = "frame" | "acknowledgement" | "subscription" | "connection" | "unclear";
 
-/** What an ERROR that names no receipt is about. */
-export function errorScope(frame: ErrorFrame, family: BrokerFamily): ErrorScope {
-  const words = `${frame.headers["message"] ?? ""}\n${frame.text()}`;
-  return ERROR_SCOPES[family]?.find(([pattern]) => pattern.test(words))?.[1] ?? "frame";
-}
-
-/** By the `message` header and, behind a line end, the body. Shut down in order, no broker says anything. */
-const ERROR_SCOPES: { readonly [F in BrokerFamily]?: readonly (readonly [RegExp, ErrorScope])[] } = {
-  rabbitmq: [
-    // AMQP's 320: closed by an operator, or because its virtual host or its user is gone.
-    [/^connection_forced\n/, "connection"],
-    [/^AMQP (channel|connection) died\n[^]*server_initiated_close,\s*320\b/, "connection"],
-    // A consumer took longer than its timeout (4.0), and a token is over: no frame that was sent is to blame.
-    [/delivery acknowledgement on channel \d+ timed out/i, "connection"],
-    [/access[_ ]refused[^]*token has expired/i, "connection"],
-    [
-      /^Subscription not found\nMessage with id|There is no current subscription with tag|unknown delivery tag|^(Invalid|Missing) header\n"N?ACK"/,
-      "acknowledgement",
-    ],
-    // Its queue was deleted, or the node that has it is down. The connection goes on.
-    [/^Server cancelled subscription\n/, "subscription"],
-    // What comes while the channel dies gets this, and so does a header that makes the broker stumble.
-    [/^Processing error\n/, "unclear"],
-  ],
-  embedded: [[/^(heart-beat missed|subscriber is too slow)\n/, "connection"]],
-};
-
-/** What a broker takes in one frame. Above that RabbitMQ closes the connection without a word. */
+/** What a broker accepts in one frame. Above that RabbitMQ closes the connection without an ERROR. */
 export interface FrameLimits {
   /** Bytes of a whole frame, head and body. */
   readonly bytes: number;
@@ -260,141 +96,180 @@ export interface FrameLimits {
   readonly headers: number;
 }
 
-/** What a broker takes in one frame where it is configured as it comes, by the `server` header of its CONNECTED. */
-export function frameLimits(family: BrokerFamily, server: string | undefined): FrameLimits {
-  const limits = { bytes: Infinity, headers: Infinity };
-  const version = /^RabbitMQ\/(\d+)\.(\d+)/i.exec(server?.trim() ?? "");
-  if (family !== "rabbitmq" || version === null) return limits;
-  const [major, minor] = [Number(version[1]), Number(version[2])];
-  if (major >= 4) limits.bytes = 1 << 22; // stomp.max_frame_size, seen in 4.0.5 and 4.3.6
-  if (major > 4 || (major === 4 && minor >= 3)) limits.headers = 100; // seen in 4.3.6; 4.0.5 takes thousands
-  return limits;
-}
-/**
- * Whether a refusal says that a part of the broker is out of order, for example the node that has the queue: then the
- * same can succeed later.
- */
-export function isOutageError(frame: ErrorFrame): boolean {
-  const words = `${frame.headers["message"] ?? ""}\n${frame.text()}`;
-  return OUTAGES.some((pattern) => pattern.test(words));
+/** Where replies arrive: a queue that only this connection reads. */
+export type ReplyQueue =
+  /** A `/temp-queue/` destination to which the broker subscribes by itself; it refuses a SUBSCRIBE. */
+  | "implicit"
+  /** A `/temp-queue/` destination that is subscribed to. */
+  | "temporary"
+  /** A `/queue/` destination with a unique name. */
+  | "named";
+
+/** All that differs from one broker to the next. */
+export interface Dialect {
+  /** The key of the dialect. */
+  readonly family: BrokerFamily;
+  /** The name of the broker, for error messages. */
+  readonly name: string;
+  /** Matches the `server` header of CONNECTED; `undefined` for the dialect of all brokers that no pattern matches. */
+  readonly serverPattern: RegExp | undefined;
+  /** How the options of a message are written. */
+  readonly message: OptionRules<PortableSendOptions>;
+  /** How the options of a subscription are written. */
+  readonly subscription: OptionRules<PortableSubscribeOptions>;
+  /** Whether a durable subscription without a client id is accepted, but lost with the connection. */
+  readonly durableNeedsClientId: boolean;
+  /** The headers with which UNSUBSCRIBE deletes a durable subscription, or why it cannot. */
+  readonly deleteDurable: (subscription: DurableSubscription) => HeaderEntries | string;
+  /** Whether UNSUBSCRIBE can delete a durable subscription that has a consumer. Otherwise a second UNSUBSCRIBE deletes it. */
+  readonly deletesActiveDurable: boolean;
+  /** The headers that make a message survive a restart when its sender does not set `persistent`. */
+  readonly persistentByDefault: HeaderEntries;
+  /** Whether an ACK in mode `client` acknowledges the earlier messages of its own subscription, and of no other. */
+  readonly hasCumulativeAck: boolean;
+  /**
+   * Where a subscription is moved so that its unsettled messages can be refused, on a broker that keeps them for the
+   * connection after UNSUBSCRIBE. `undefined` where UNSUBSCRIBE requeues them.
+   */
+  readonly requeueDestination: string | undefined;
+  /**
+   * Whether an ACK in a transaction takes effect together with the SENDs in it, or not at all. Where it does not, the
+   * client sends it after the broker has confirmed the SENDs.
+   */
+  readonly transactsAcknowledgements: boolean;
+  /** Where replies arrive. */
+  readonly replyQueue: ReplyQueue;
+  /**
+   * What an ERROR without a receipt id is about, by its `message` header and, after a line end, its body. No broker sends
+   * an ERROR when it shuts down in order.
+   */
+  readonly errorScopes: readonly (readonly [RegExp, ErrorScope])[];
+  /** Match an ERROR about a part of the broker that is down, by its `message` header and, after a line end, its body. */
+  readonly outages: readonly RegExp[];
+  /** Match the text of an ERROR that refuses user and password. */
+  readonly loginRefusals: readonly RegExp[];
+  /** What the broker accepts in one frame with its default configuration, by the `server` header of CONNECTED. */
+  readonly frameLimits: (server: string) => FrameLimits;
 }
 
-/** By the `message` header and, behind a line end, the body. */
-const OUTAGES: readonly RegExp[] = [
-  // RabbitMQ, of a queue whose node is down, whose process is, or whose leader changes just now.
-  /\bis down or inaccessible\b|\bprocess is stopped by supervisor\b|\bhas crashed and failed to restart\b/,
-  /\bfailed to perform operation on .* (due to timeout|may be stopping or being demoted)\b/,
-  // RabbitMQ, of a quorum queue or a stream without a leader, or a cluster without a majority.
-  /\binternal_error\b[^]*\b(timeout|timed out|noproc|nodedown|noconnection|no_quorum|leader)\b/i,
-  /^AMQP (channel|connection) died\n[^]*\b(timeout|noproc|nodedown|noconnection|no_quorum)\b/,
-  /\b(vhost|virtual host) .* is down\b/i,
-  /\bbroker\b.* (is being stopped|is stopped|has been stopped|is shutting down)\b/i, // ActiveMQ
-];
-
-/** The name of a broker for people. */
-export function brokerName(family: BrokerFamily): string {
-  return DIALECTS[family].name;
+/** Returns a writer of an option that is one header. */
+export function asHeader(name: string): (value: string | number | boolean) => HeaderEntries {
+  return (value) => [[name, String(value)]];
 }
 
-/** The headers of a message that has to survive a restart, where its sender says nothing about that. */
-export function persistentByDefault(family: BrokerFamily): HeaderEntries {
-  return DIALECTS[family].persistentByDefault;
+/** Returns the milliseconds from now until a message expires. */
+export function timeToLive(expires: number | Date): number {
+  return Math.max(0, Math.round(expires instanceof Date ? expires.getTime() - Date.now() : expires));
 }
 
-/** Where a subscription is moved to so that its unsettled messages can be refused; `undefined` where it need not be. */
-export function givesBackFrom(family: BrokerFamily): string | undefined {
-  return DIALECTS[family].givesBackFrom;
+/** Options that all brokers write alike. */
+export const COMMON_MESSAGE_OPTIONS: Pick<
+  OptionRules<PortableSendOptions>,
+  "persistent" | "priority" | "replyTo" | "correlationId"
+> = {
+  persistent: asHeader("persistent"),
+  priority: asHeader("priority"),
+  replyTo: asHeader("reply-to"),
+  correlationId: asHeader("correlation-id"),
+};
+
+/** Makes a message survive a restart of most brokers. */
+export const PERSISTENT: HeaderEntries = [["persistent", "true"]];
+
+const UNLIMITED: FrameLimits = { bytes: Infinity, headers: Infinity };
+
+/** Returns the frame limits of a broker that is not known to have any. */
+export function unlimited(): FrameLimits {
+  return UNLIMITED;
 }
 
-/**
- * Whether an ACK in a transaction takes effect together with the SENDs in it. Where it does not, the client sends it once
- * the SENDs are confirmed.
- */
-export function transactsAcknowledgements(family: BrokerFamily): boolean {
-  return DIALECTS[family].transactsAcknowledgements;
-}
-
-/** Whether one of the options is given. They are named one by one because a loop over names takes ten times as long. */
+/** Whether any portable option is given. Names them one by one, because a loop over the names takes ten times as long. */
 export function hasMessageOptions(options: PortableSendOptions): boolean {
   const { persistent, priority, expires, delay, replyTo, correlationId, deduplicationId } = options;
   return (persistent ?? priority ?? expires ?? delay ?? replyTo ?? correlationId ?? deduplicationId) !== undefined;
 }
 
 /**
- * The headers of a SEND.
+ * Returns the headers that the options add to a SEND.
  *
- * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
+ * @throws {UnsupportedByBrokerError} when the broker cannot honour an option.
  */
-export function messageHeaders(options: PortableSendOptions, family: BrokerFamily): HeaderEntries {
-  const { message } = DIALECTS[family];
+export function messageHeaders(options: PortableSendOptions, dialect: Dialect): HeaderEntries {
+  const { message } = dialect;
   const headers: HeaderEntries[number][] = [];
-  // One by one: a loop over the names takes three times as long, and this is done for each message.
-  add(headers, "persistent", message.persistent, options.persistent, family);
-  add(headers, "priority", message.priority, options.priority, family);
-  add(headers, "replyTo", message.replyTo, options.replyTo, family);
-  add(headers, "correlationId", message.correlationId, options.correlationId, family);
-  add(headers, "expires", message.expires, options.expires, family);
-  add(headers, "delay", message.delay, options.delay, family);
-  add(headers, "deduplicationId", message.deduplicationId, options.deduplicationId, family);
+  // Runs for each message. One by one, because a loop over the names takes three times as long.
+  add(headers, "persistent", message.persistent, options.persistent, dialect);
+  add(headers, "priority", message.priority, options.priority, dialect);
+  add(headers, "replyTo", message.replyTo, options.replyTo, dialect);
+  add(headers, "correlationId", message.correlationId, options.correlationId, dialect);
+  add(headers, "expires", message.expires, options.expires, dialect);
+  add(headers, "delay", message.delay, options.delay, dialect);
+  add(headers, "deduplicationId", message.deduplicationId, options.deduplicationId, dialect);
   return headers;
 }
 
 /**
- * The headers of a SUBSCRIBE.
+ * Returns the headers that the options add to a SUBSCRIBE.
  *
- * @param options the options, and beside them the mode in which messages are acknowledged, default `auto`, and the
- * client id of the connection.
- * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
+ * @param options also has the ack mode, default `auto`, and the client id of the connection.
+ * @throws {UnsupportedByBrokerError} when the broker cannot honour an option.
  */
-export function consumerHeaders(
+export function subscribeHeaders(
   options: PortableSubscribeOptions & { readonly ack?: string | undefined; readonly clientId?: string | undefined },
-  family: BrokerFamily,
-): HeaderMap {
+  dialect: Dialect,
+): Record<string, string> {
+  const { family, name, subscription } = dialect;
   if (options.prefetch !== undefined && (options.ack ?? "auto") === "auto") {
-    throw new UnsupportedByBrokerError("prefetch", family, `${brokerName(family)} counts nothing in ack mode auto`);
+    throw new UnsupportedByBrokerError("prefetch", family, `${name} ignores it in ack mode auto`);
   }
-  const wantsClientId = family === "activemq" || family === "artemis";
-  if (options.durable !== undefined && wantsClientId && options.clientId === undefined) {
-    // It would take the subscription, and forget it with the connection.
-    throw new UnsupportedByBrokerError("durable", family, `${brokerName(family)} wants a clientId on the connection`);
+  if (options.durable !== undefined && dialect.durableNeedsClientId && options.clientId === undefined) {
+    throw new UnsupportedByBrokerError("durable", family, `${name} needs a clientId on the connection`);
   }
-  const { consumer } = DIALECTS[family];
   const headers: HeaderEntries[number][] = [];
-  add(headers, "prefetch", consumer.prefetch, options.prefetch, family);
-  add(headers, "durable", consumer.durable, options.durable, family);
-  add(headers, "selector", consumer.selector, options.selector, family);
-  add(headers, "exclusive", consumer.exclusive, options.exclusive, family);
+  add(headers, "prefetch", subscription.prefetch, options.prefetch, dialect);
+  add(headers, "durable", subscription.durable, options.durable, dialect);
+  add(headers, "selector", subscription.selector, options.selector, dialect);
+  add(headers, "exclusive", subscription.exclusive, options.exclusive, dialect);
   return Object.fromEntries(headers);
 }
 
-/** Whether the broker can be told how many messages to send before it waits for acknowledgements. */
-export function hasPrefetch(family: BrokerFamily): boolean {
-  return typeof DIALECTS[family].consumer.prefetch !== "string";
+/** Whether the broker limits how many messages it sends before it waits for acknowledgements. */
+export function hasPrefetch(dialect: Dialect): boolean {
+  return typeof dialect.subscription.prefetch !== "string";
 }
 
 /**
- * The headers with which UNSUBSCRIBE deletes a durable subscription.
+ * Returns the headers with which UNSUBSCRIBE deletes a durable subscription.
  *
- * @throws {UnsupportedByBrokerError} when it stays all the same.
+ * @throws {UnsupportedByBrokerError} when the broker would keep the subscription.
  */
-export function deleteDurableHeaders(name: string, destination: string, family: BrokerFamily): HeaderMap {
-  return Object.fromEntries(write("durable", DIALECTS[family].deleteDurable, { name, destination }, family));
+export function deleteDurableHeaders(subscription: DurableSubscription, dialect: Dialect): Record<string, string> {
+  const headers = dialect.deleteDurable(subscription);
+  if (typeof headers === "string") throw new UnsupportedByBrokerError("deleteDurable", dialect.family, headers);
+  return Object.fromEntries(headers);
+}
+
+/** Returns what an ERROR without a receipt id is about. */
+export function errorScope(frame: ErrorFrame, dialect: Dialect): ErrorScope {
+  const text = errorText(frame);
+  return dialect.errorScopes.find(([pattern]) => pattern.test(text))?.[1] ?? "frame";
+}
+
+/** The `message` header of an ERROR and, after a line end, its body. */
+export function errorText(frame: ErrorFrame): string {
+  return `${frame.headers["message"] ?? ""}\n${frame.text()}`;
 }
 
 /** Adds the headers of an option, if it is given. */
 function add<T>(
   headers: HeaderEntries[number][],
   option: string,
-  row: Row<T>,
+  rule: OptionRule<T>,
   value: T | undefined,
-  family: BrokerFamily,
+  dialect: Dialect,
 ): void {
-  // `false` asks for nothing, so no broker is unable to do it.
+  // `false` asks for nothing, so every broker can honour it.
   if (value === undefined || value === false) return;
-  for (const entry of write(option, row, value, family)) headers.push(entry);
-}
-
-function write<T>(option: string, row: Row<T>, value: T, family: BrokerFamily): HeaderEntries {
-  if (typeof row === "string") throw new UnsupportedByBrokerError(option, family, row);
-  return row(value);
+  if (typeof rule === "string") throw new UnsupportedByBrokerError(option, dialect.family, rule);
+  for (const entry of rule(value)) headers.push(entry);
 }

@@ -1,24 +1,24 @@
 /**
- * What a message tells about its earlier deliveries, and how to recognize it when it comes again.
+ * What a message says about its earlier deliveries, and how to recognize it when it is delivered again.
  *
  * @module
  */
 
-/** What is read of a message. */
+/** The parts of a message that identify it. */
 export interface RedeliveredFrame {
-  /** One header. */
+  /** Returns one header. */
   header(name: string): string | undefined;
-  /** All headers. */
+  /** The headers. */
   readonly headers: Readonly<Record<string, string>>;
   /** The body. */
   readonly body: Uint8Array;
 }
 
-/** RabbitMQ's message-id names a delivery: subscription, session and delivery tag. Elsewhere it names the message. */
-const DELIVERY_ID = /^T_.*@@.*@@\d+$/;
+/** A message-id of RabbitMQ: it identifies a delivery (subscription, session, delivery tag), elsewhere the message. */
+const RABBITMQ_DELIVERY_ID = /^T_.*@@.*@@\d+$/;
 
-/** Headers that change from one delivery of a message to the next. */
-const CHANGING: ReadonlySet<string> = new Set([
+/** Headers that differ from one delivery of a message to the next. */
+const CHANGING_HEADERS: ReadonlySet<string> = new Set([
   "ack",
   "message-id",
   "redelivered",
@@ -27,14 +27,14 @@ const CHANGING: ReadonlySet<string> = new Set([
   "x-delivery-count",
 ]);
 
-/** Bytes of a body that count: enough to tell messages apart, and a bound on what it costs. */
+/** At most this many bytes of a body are hashed: enough to tell messages apart, at a limited cost. */
 const MAX_HASHED_BYTES = 1 << 16;
 
 /**
- * How often the broker counts that a message was delivered before; `undefined` where it does not count.
+ * Returns how many earlier deliveries of a message the broker has counted; `undefined` where it does not count.
  *
- * Quorum queues of RabbitMQ have `x-delivery-count`; since 4.3 that leaves out what a consumer gave back with NACK, and
- * `x-acquired-count` has all of it. Neither is there at the first delivery.
+ * Quorum queues of RabbitMQ set `x-delivery-count`. Since 4.3 it excludes deliveries that a consumer refused with NACK;
+ * `x-acquired-count` includes them. The first delivery has neither header.
  */
 export function countedDeliveries(message: RedeliveredFrame): number | undefined {
   const counts = [message.header("x-delivery-count"), message.header("x-acquired-count")]
@@ -43,19 +43,19 @@ export function countedDeliveries(message: RedeliveredFrame): number | undefined
   return counts.length > 0 ? Math.max(...counts) : undefined;
 }
 
-/** Whether the message is known to be delivered for the first time. Brokers that only say when it is not: `false`. */
+/** Whether the broker says that this is the first delivery. False for brokers that mark only redeliveries. */
 export function isFirstDelivery(message: RedeliveredFrame): boolean {
   return message.header("redelivered") === "false";
 }
 
 /**
- * The same text for each delivery of a message: its message-id, or what it holds where that changes with each delivery.
- * Messages with equal headers and bodies are then taken for one.
+ * Returns a text that is the same for each delivery of a message: its message-id, or a hash of its contents where the id
+ * changes with each delivery. Messages with equal headers and bodies then count as one.
  */
 export function identityOf(message: RedeliveredFrame): string {
   const id = message.header("message-id") ?? "";
-  if (id !== "" && !DELIVERY_ID.test(id)) return id;
-  const headers = Object.entries(message.headers).filter(([name]) => !CHANGING.has(name)).sort();
+  if (id !== "" && !RABBITMQ_DELIVERY_ID.test(id)) return id;
+  const headers = Object.entries(message.headers).filter(([name]) => !CHANGING_HEADERS.has(name)).sort();
   const { body } = message;
   const hash = new Hash();
   for (const [name, value] of headers) hash.addText(`${name}:${value}\n`);
@@ -63,7 +63,7 @@ export function identityOf(message: RedeliveredFrame): string {
   return `${message.header("destination") ?? ""} ${body.length} ${hash.digest()}`;
 }
 
-/** FNV-1a, twice with different starts: no secret depends on it. */
+/** FNV-1a, twice with different seeds. Not for secrets. */
 class Hash {
   #one = 0x811c9dc5;
   #two = 0x9e3779b9;

@@ -1,6 +1,6 @@
 /**
- * `deno task demo`: the command `demo` of the command line, with a progress bar where there is a terminal. It is no
- * part of the published package, which depends on nothing.
+ * `deno task demo`: the command `demo` with progress bars if the output is a terminal. It is not in the published package,
+ * because that has no dependencies.
  */
 import cliProgress from "cli-progress";
 import { type Progress, run } from "../cli/main.ts";

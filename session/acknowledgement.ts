@@ -1,23 +1,30 @@
 /**
- * ACK and NACK: which headers name a message in which version.
+ * ACK and NACK frames: which headers name a message in each version.
  *
  * @module
  */
 import { AcknowledgeError, SubscriptionError } from "../base/errors.ts";
-import { Frame } from "../codec/frame.ts";
-import { encodeValue, headerRules, type Version } from "../codec/headers.ts";
+import { type AckMode, isAckMode } from "../codec/protocol.ts";
+import { escapedHeaderOf, Frame } from "../codec/frame.ts";
+import { encodeValue, headerRules } from "../codec/headers.ts";
+import type { Version } from "../codec/protocol.ts";
 
-/** How a subscription confirms its messages. */
-export type AckMode = "auto" | "client" | "client-individual";
-
-/** Reads an ack mode. */
+/**
+ * Reads an ack mode. Default `auto`.
+ *
+ * @throws {TypeError} when there is no such mode.
+ */
 export function readAckMode(ack: string | undefined): AckMode {
   if (ack === undefined) return "auto";
-  if (ack === "auto" || ack === "client" || ack === "client-individual") return ack;
+  if (isAckMode(ack)) return ack;
   throw new TypeError(`Cannot subscribe: ack is ${JSON.stringify(ack)}, not auto, client or client-individual`);
 }
 
-/** Fails when the version has no such mode. */
+/**
+ * Checks that the version has an ack mode.
+ *
+ * @throws {SubscriptionError} when it does not.
+ */
 export function checkAckMode(mode: string | undefined, version: Version, destination: string): void {
   if (version !== "1.0" || mode !== "client-individual") return;
   throw new SubscriptionError(
@@ -26,7 +33,7 @@ export function checkAckMode(mode: string | undefined, version: Version, destina
 }
 
 /**
- * The frame that acknowledges a message.
+ * Returns the frame that acknowledges a message.
  *
  * 1.2 names it by the `ack` header of the MESSAGE, 1.1 by subscription and message-id, 1.0 by message-id, where the
  * subscription is added because brokers use it ("ACK" in the three texts).
@@ -43,15 +50,15 @@ export function acknowledgement(
   if (command === "NACK" && version === "1.0") {
     throw new AcknowledgeError("Cannot send NACK: STOMP 1.0, which the broker chose, has none");
   }
-  return new Frame().buildFrame({ command, headers: { ...namesOf(message, version), ...headers } });
+  return new Frame().buildFrame({ command, headers: { ...headersNaming(message, version), ...headers } });
 }
 
-/** The NACK that puts a message back on RabbitMQ, which knows it in 1.0 as well. */
+/** Returns the NACK that requeues a message on RabbitMQ, which knows NACK in 1.0 as well. */
 export function requeueFrame(message: Frame, version: Version): Frame {
-  return new Frame().buildFrame({ command: "NACK", headers: namesOf(message, version) });
+  return new Frame().buildFrame({ command: "NACK", headers: headersNaming(message, version) });
 }
 
-function namesOf(message: Frame, version: Version): Record<string, string | undefined> {
+function headersNaming(message: Frame, version: Version): Record<string, string | undefined> {
   const messageId = message.header("message-id");
   return version === "1.2"
     // A 1.2 broker that sends no `ack` header is left with the only other name there is.
@@ -60,13 +67,13 @@ function namesOf(message: Frame, version: Version): Record<string, string | unde
 }
 
 /**
- * The same as text, without its NUL, for the common case: 1.2, where one value names the message, and no further headers.
- * `undefined` in any other case.
+ * Returns the frame that acknowledges a message as text without its NUL, in the common case: version 1.2, where one value
+ * names the message, and no further headers. Returns `undefined` in any other case.
  */
 export function plainAcknowledgement(command: "ACK" | "NACK", message: Frame, version: Version): string | undefined {
   if (version !== "1.2") return undefined;
-  // Mostly it can stay as it is escaped already: ActiveMQ's has colons in it.
-  const id = message.escapedHeader("ack") ?? escapedId(message);
+  // The received value is escaped already: ActiveMQ's has colons in it.
+  const id = escapedHeaderOf(message, "ack") ?? escapedId(message);
   return id !== undefined && PLAIN.test(id) ? `${command}\nid:${id}\n\n` : undefined;
 }
 
@@ -77,5 +84,5 @@ function escapedId(message: Frame): string | undefined {
 
 const RULES = headerRules("ACK", "1.2");
 
-/** ASCII, and no colon: a broker that writes one as it is is understood, but not imitated. */
+/** ASCII without a colon. A broker may write a colon without escaping it; this library does not. */
 const PLAIN = /^[ -9;-~]+$/;

@@ -1,79 +1,79 @@
 /**
- * Received frames that wait to be taken: how many bytes they are, and how much memory they keep.
+ * Counts the received frames that wait in queues: their bytes, and the memory that they retain.
  *
  * @module
  */
 import type { Meter } from "../base/bounded_queue.ts";
 import { type Frame, viewOf } from "../codec/frame.ts";
 import { type FrameView, moveOut } from "../codec/frame_view.ts";
-import type { Chunk } from "../codec/text.ts";
+import type { Chunk } from "../codec/chunk.ts";
 
-/** Bytes that wait in all queues of a client before nothing more is read. */
-const MAX_BYTES = 1 << 26;
+/** Bytes that may wait in all queues of a client before reading stops. */
+const MAX_QUEUED_BYTES = 1 << 26;
 
-/** Bytes by which kept memory may exceed twice what waits before frames are moved. A chunk has up to 512 KiB. */
-const SLACK = 1 << 20;
+/** Frames are moved when they retain this many bytes beyond twice their size. A chunk has up to 512 KiB. */
+const SLACK_BYTES = 1 << 20;
 
-/** Memory that waiting frames keep. */
-interface Kept {
-  /** Bytes of it. */
+/** Memory that waiting frames retain. */
+interface RetainedMemory {
+  /** Its size in bytes. */
   readonly size: number;
-  /** Bytes of the frames that wait in it. */
+  /** Bytes of the waiting frames in it. */
   used: number;
 }
 
 /**
- * Counts the frames that wait in several queues. A frame keeps the whole chunk that it came in, so a few small frames
- * can keep a lot of memory. When more than twice the size of the frames is kept, those of sparse chunks are copied out.
+ * Counts the frames that wait in several queues. A frame retains the whole chunk that it arrived in, so a few small frames
+ * can retain a lot of memory. When the frames retain more than twice their size, those in sparse chunks are copied out.
  */
 export class Backlog implements Meter<Frame> {
   readonly #onFull: (full: boolean, frame?: Frame) => void;
-  #queues: Set<Iterable<Frame>> | undefined; // since a frame had to wait
-  #maxBytes = MAX_BYTES;
+  #queues: Set<Iterable<Frame>> | undefined; // made when the first frame waits
+  #maxBytes = MAX_QUEUED_BYTES;
   #full = false;
-  #told = false; // that it is full, since half of that waited
+  #hasReported = false; // reset once less than half of the limit waits
   #bytes = 0;
-  #kept = 0; // bytes of memory, at most: what was taken meanwhile is found out by a review
-  // Of the frame that was added last: the next one is mostly in the same.
+  #retained = 0; // an upper bound; a review corrects it
+  // Those of the frame before: the next one is usually in the same chunk.
   #chunk: Chunk | undefined;
   #memory: object | undefined;
 
   /**
-   * Calls `onFull` when too much waits, and when there is room again. It also gets the last frame, when the backlog has
-   * become full for the first time since half of that waited.
+   * Calls `onFull` when too much waits, and when there is capacity again. `onFull` also gets the last frame when the
+   * backlog is full for the first time since less than half of the limit waited.
    */
   constructor(onFull: (full: boolean, frame?: Frame) => void = () => {}) {
     this.#onFull = onFull;
   }
 
-  /** Bytes that wait. */
+  /** Bytes of the waiting frames. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Bytes of memory that they keep, at most. */
-  get kept(): number {
-    return this.#kept;
+  /** Upper bound of the bytes of memory that they retain. */
+  get retained(): number {
+    return this.#retained;
   }
 
-  /** Whether so much waits that nothing more is to be read. */
+  /** Whether so much waits that reading should stop. */
   get full(): boolean {
     return this.#full;
   }
 
-  /** Counts the frames of a queue from now on, which may hold `bytes` by itself. */
+  /** Counts the frames of a queue from now on. The queue alone may hold `bytes`. */
   enter(queue: Iterable<Frame>, bytes: number): void {
     (this.#queues ??= new Set()).add(queue);
     this.#maxBytes = Math.max(this.#maxBytes, bytes);
   }
 
-  /** Counts the frames of a queue no more. */
+  /** Stops counting the frames of a queue. */
   leave(queue: Iterable<Frame>): void {
     if (!this.#queues?.delete(queue)) return;
     for (const frame of queue) this.remove(frame);
   }
 
-  /** A frame begins to wait. Returns its size. */
+  /** Counts a frame that begins to wait. Returns its size in bytes. */
   add(frame: Frame): number {
     const received = viewOf(frame);
     if (received === undefined) return 0;
@@ -82,27 +82,27 @@ export class Backlog implements Meter<Frame> {
     if (chunk !== this.#chunk) this.#addChunk(chunk);
     if (this.#bytes >= this.#maxBytes && !this.#full) {
       this.#full = true;
-      const isNews = !this.#told;
-      this.#told = true;
-      this.#onFull(true, isNews ? frame : undefined);
+      const isFirst = !this.#hasReported;
+      this.#hasReported = true;
+      this.#onFull(true, isFirst ? frame : undefined);
     }
     return size;
   }
 
-  /** It waits no more. Returns its size. */
+  /** Counts a frame that no longer waits. Returns its size in bytes. */
   remove(frame: Frame): number {
     const size = viewOf(frame)?.size ?? 0;
     this.#bytes -= size;
     if (this.#bytes === 0) {
-      this.#kept = 0;
+      this.#retained = 0;
       this.#chunk = this.#memory = undefined;
     }
-    if (this.#told) this.#onLess();
+    if (this.#hasReported) this.#onRemoved();
     return size;
   }
 
-  #onLess(): void {
-    if (this.#bytes * 2 <= this.#maxBytes) this.#told = false;
+  #onRemoved(): void {
+    if (this.#bytes * 2 <= this.#maxBytes) this.#hasReported = false;
     if (!this.#full || this.#bytes >= this.#maxBytes) return;
     this.#full = false;
     this.#onFull(false);
@@ -113,17 +113,17 @@ export class Backlog implements Meter<Frame> {
     const { memory } = chunk;
     if (memory === this.#memory) return;
     this.#memory = memory;
-    this.#kept += chunk.memorySize;
-    if (this.#kept > this.#bytes * 2 + SLACK) this.#review(chunk.memorySize);
+    this.#retained += chunk.memorySize;
+    if (this.#retained > this.#bytes * 2 + SLACK_BYTES) this.#review(chunk.memorySize);
   }
 
-  /** Finds out what is kept, and moves frames if it is too much. The memory that is being read is left alone. */
+  /** Measures the retained memory, and moves frames when it is too much. Skips the chunk that is being decoded. */
   #review(current: number): void {
-    const all = new Map<object, Kept>();
+    const all = new Map<object, RetainedMemory>();
     this.#eachOutside((received, memory) => {
-      const kept = all.get(memory);
-      if (kept === undefined) all.set(memory, { size: received.chunk.memorySize, used: received.size });
-      else kept.used += received.size;
+      const retained = all.get(memory);
+      if (retained === undefined) all.set(memory, { size: received.chunk.memorySize, used: received.size });
+      else retained.used += received.size;
     });
     let total = current;
     for (const { size } of all.values()) total += size;
@@ -136,7 +136,7 @@ export class Backlog implements Meter<Frame> {
       moveOut(moved);
       for (const { size, used } of all.values()) if (used * 2 < size) total -= size - used;
     }
-    this.#kept = total;
+    this.#retained = total;
   }
 
   #eachOutside(visit: (received: FrameView, memory: object) => void): void {

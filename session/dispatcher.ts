@@ -1,107 +1,111 @@
 /**
- * Where the messages of one connection go.
+ * Routes the messages of one connection to the subscriptions.
  *
  * @module
  */
 import { type StompError, SubscriptionError } from "../base/errors.ts";
-import type { Frame } from "../codec/frame.ts";
-import type { Version } from "../codec/headers.ts";
+import { type Frame, subscriptionOf } from "../codec/frame.ts";
+import type { Version } from "../codec/protocol.ts";
 import { readNumber } from "../base/sequence_map.ts";
 
-/** Where the messages of a subscription go. */
+/** Receives the messages of a subscription. */
 export interface MessageSink {
   /** The id of the SUBSCRIBE. */
   readonly id: string;
   /** The destination, for brokers that send no `subscription` header. */
   readonly destination: string;
-  /** Takes a message. Called while a chunk is decoded; must not throw. */
+  /** Receives a message. Called while a chunk is decoded; must not throw. */
   deliver(message: Frame): void;
   /**
-   * Takes the messages that were delivered and are not settled, each once. Absent where none has to be: in mode auto, for
-   * example.
+   * Returns the messages that were delivered and are not acknowledged, each once. Absent where there are none to
+   * acknowledge, for example in mode `auto`.
    */
   readonly takeUnsettled?: (() => readonly Frame[]) | undefined;
-  /** The broker has ended the subscription by itself. */
+  /** Called when the broker ends the subscription. */
   cancelled?(error: StompError): void;
 }
 
-/** How the ids begin that a client makes itself; a number without leading zeros follows. */
+/** Prefix of the ids that a client makes. A number without leading zeros follows. */
 export const OWN_ID = "sub-";
 
-/** Numbers from here on are looked up like any other id, so that nobody is made to reserve places for them. */
-const MAX_NUMBER = 1 << 16;
+/** Larger numbers are looked up like any other id, so that a peer cannot make the array grow without bound. */
+const MAX_INDEXED_NUMBER = 1 << 16;
 
-/** The targets of one connection, by id. */
+/** The sinks of one connection, by subscription id. */
 export class Dispatcher {
-  readonly #targets = new Map<string, MessageSink>();
-  // The same once more for the ids that the client has made, by number: with ten thousand of them each message is for
-  // another one, and this way touches less memory.
-  readonly #numbered: (MessageSink | undefined)[] = [];
-  #last: MessageSink | undefined; // the one that got the last message: mostly it gets the next one, too
+  readonly #sinks = new Map<string, MessageSink>();
+  // The same sinks by the number in their id, where a client made it. With ten thousand subscriptions each message is for
+  // another one, and this index touches less memory than the map.
+  readonly #indexed: (MessageSink | undefined)[] = [];
+  #last: MessageSink | undefined; // most messages are for the sink of the message before
 
-  /** Delivers to a target from now on. Fails when its id is in use. */
-  add(target: MessageSink): void {
-    const { id } = target;
-    if (this.#targets.has(id)) {
-      throw new SubscriptionError(`Cannot subscribe to ${target.destination}: the id ${id} is in use`);
+  /**
+   * Adds a sink.
+   *
+   * @throws {SubscriptionError} when its id is in use.
+   */
+  add(sink: MessageSink): void {
+    const { id } = sink;
+    if (this.#sinks.has(id)) {
+      throw new SubscriptionError(`Cannot subscribe to ${sink.destination}: the id ${id} is in use`);
     }
-    this.#targets.set(id, target);
+    this.#sinks.set(id, sink);
     const number = numberOf(id);
     if (number < 0) return;
-    while (this.#numbered.length <= number) this.#numbered.push(undefined);
-    this.#numbered[number] = target;
+    while (this.#indexed.length <= number) this.#indexed.push(undefined);
+    this.#indexed[number] = sink;
   }
 
-  /** The target of that id. */
+  /** Returns the sink with that id. */
   get(id: string): MessageSink | undefined {
     const number = numberOf(id);
-    return number >= 0 ? this.#numbered[number] : this.#targets.get(id);
+    return number >= 0 ? this.#indexed[number] : this.#sinks.get(id);
   }
 
-  /** Delivers nothing more to a target. */
-  remove(target: MessageSink): void {
-    if (this.#targets.get(target.id) === target) {
-      this.#targets.delete(target.id);
-      const number = numberOf(target.id);
-      if (number >= 0) this.#numbered[number] = undefined;
+  /** Removes a sink. */
+  remove(sink: MessageSink): void {
+    if (this.#sinks.get(sink.id) === sink) {
+      this.#sinks.delete(sink.id);
+      const number = numberOf(sink.id);
+      if (number >= 0) this.#indexed[number] = undefined;
     }
-    if (this.#last === target) this.#last = undefined;
+    if (this.#last === sink) this.#last = undefined;
   }
 
-  /** Delivers nothing more to any. */
+  /** Removes all sinks. */
   clear(): void {
-    this.#targets.clear();
-    this.#numbered.length = 0;
+    this.#sinks.clear();
+    this.#indexed.length = 0;
     this.#last = undefined;
   }
 
-  /** Hands over a message. One for nobody is dropped: it was under way while its subscription ended. */
+  /** Delivers a message. Drops it when there is no sink: it was in flight while its subscription ended. */
   deliver(message: Frame): void {
-    const id = message.subscriptionId;
+    const id = subscriptionOf(message);
     if (this.#last === undefined || this.#last.id !== id) this.#last = this.#find(id, message);
     this.#last?.deliver(message);
   }
 
-  /** The broker delivers nothing more to the target of that id. */
+  /** Removes the sink with that id and tells it that the broker ended its subscription. */
   cancel(id: string, error: StompError): void {
-    const target = this.get(id);
-    if (target === undefined) return;
-    this.remove(target);
-    target.cancelled?.(error);
+    const sink = this.get(id);
+    if (sink === undefined) return;
+    this.remove(sink);
+    sink.cancelled?.(error);
   }
 
   #find(id: string | undefined, message: Frame): MessageSink | undefined {
-    return id === undefined ? this.#byDestination(message.header("destination")) : this.get(id);
+    return id === undefined ? this.#findByDestination(message.header("destination")) : this.get(id);
   }
 
   /** 1.0 brokers, and RabbitMQ after a SUBSCRIBE without id, send no `subscription`. */
-  #byDestination(destination: string | undefined): MessageSink | undefined {
-    for (const target of this.#targets.values()) if (target.destination === destination) return target;
+  #findByDestination(destination: string | undefined): MessageSink | undefined {
+    for (const sink of this.#sinks.values()) if (sink.destination === destination) return sink;
     return undefined;
   }
 }
 
-/** The headers by which UNSUBSCRIBE names a subscription: in 1.0 that is the destination. */
+/** Returns the headers by which UNSUBSCRIBE names a subscription: 1.0 names it by its destination. */
 export function unsubscribeHeaders(
   { id, destination }: Pick<MessageSink, "id" | "destination">,
   version: Version,
@@ -109,9 +113,9 @@ export function unsubscribeHeaders(
   return version === "1.0" ? { id, destination } : { id };
 }
 
-/** The number in an id that the client has made; -1 of any other id. */
+/** Returns the number in an id that the client made; -1 for any other id. */
 function numberOf(id: string): number {
   if (!id.startsWith(OWN_ID)) return -1;
   const number = readNumber(id, OWN_ID.length);
-  return number < MAX_NUMBER ? number : -1;
+  return number < MAX_INDEXED_NUMBER ? number : -1;
 }

@@ -1,5 +1,5 @@
 /**
- * ERROR frames of one connection: what each is about, and what becomes of the receipts that are open then.
+ * The ERROR policy of one connection: what each ERROR is about, and what happens to the receipts that are open then.
  *
  * | the ERROR is about            | receipts                                                                          |
  * | ----------------------------- | --------------------------------------------------------------------------------- |
@@ -7,61 +7,63 @@
  * | a frame that it does not name | the only open one is refused; several are in doubt once the connection has ended, |
  * |                               | or has gone on for a moment without their RECEIPTs                                |
  * | an ACK or NACK                | those of ACK and NACK are refused                                                 |
- * | a subscription                | none                                                                              |
+ * | a subscription                | none; the subscription is cancelled                                               |
  * | the connection                | all are lost                                                                      |
  * | `unclear`                     | all are lost when the connection ends now; else as a frame that it does not name  |
  *
  * @module
  */
-import { type BrokerFamily, type ErrorScope, errorScope } from "../dialects/dialect.ts";
+import { type Dialect, type ErrorScope, errorScope } from "../dialects/dialect.ts";
 import { BrokerErrorResponse } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import type { Clock } from "../base/timers.ts";
+import type { Dispatcher } from "./dispatcher.ts";
 import type { Receipts, Verdict } from "./receipts.ts";
 
-/** The end of a connection is put down to an ERROR that came at most this long before it. */
+/** A connection that closes this soon after an ERROR is reported with that ERROR. */
 const RECENT_ERROR_MS = 5000;
 
 /** How long RECEIPTs may take after an ERROR that may be about their frames. */
 const DOUBT_MS = 500;
 
-/** How long a connection stays open after an ERROR for that to have been about a frame, where its words leave it open. */
+/** A connection that stays open this long after an `unclear` ERROR shows that the ERROR was about a frame. */
 const UNCLEAR_MS = 1000;
 
-/** An ERROR that was taken. */
-export interface TakenError {
-  /** It, as an error. */
+/** What an ERROR turned out to be. */
+export interface ClassifiedError {
+  /** The ERROR as an error. */
   readonly error: BrokerErrorResponse;
   /** What it is about. */
   readonly scope: ErrorScope;
 }
 
-/** Takes the ERROR frames of a connection. */
+/** Handles the ERROR frames of a connection. */
 export class ErrorFrames {
-  readonly #family: BrokerFamily;
+  readonly #dialect: Dialect;
   readonly #clock: Clock;
   readonly #receipts: Receipts;
+  readonly #dispatcher: Dispatcher;
   #last: { error: BrokerErrorResponse; inDoubt: boolean; at: number } | undefined; // until the broker goes on
-  readonly #judgements = new Set<() => void>(); // each cancels one that is still to come
+  readonly #cancelVerdicts = new Set<() => void>(); // one for each verdict that is still to come
 
-  /** There was no ERROR yet. */
-  constructor(family: BrokerFamily, clock: Clock, receipts: Receipts) {
-    this.#family = family;
+  /** Starts without an ERROR. */
+  constructor(dialect: Dialect, clock: Clock, receipts: Receipts, dispatcher: Dispatcher) {
+    this.#dialect = dialect;
     this.#clock = clock;
     this.#receipts = receipts;
+    this.#dispatcher = dispatcher;
   }
 
-  /** The ERROR that the end of the connection is put down to, when it ends now. */
+  /** The ERROR that explains the end of the connection, if it ends now. */
   get recentError(): BrokerErrorResponse | undefined {
     return this.#recent?.error;
   }
 
-  /** For the end of the connection: fails what may have caused it by an ERROR. Returns whether that was so. */
+  /** Fails the receipts that a recent ERROR put in doubt, when the connection ends. Returns whether there was one. */
   failDoubtful(): boolean {
     const recent = this.#recent;
     if (!recent?.inDoubt) return false;
-    const { ids } = this.#receipts;
-    this.#fail(recent.error.frame as Frame, "doubt", ids);
+    this.#fail(recent.error.frame as Frame, "doubt", this.#receipts.ids);
     return true;
   }
 
@@ -69,63 +71,74 @@ export class ErrorFrames {
     return this.#last && this.#clock.now() - this.#last.at <= RECENT_ERROR_MS ? this.#last : undefined;
   }
 
-  /** The broker goes on. Once it has done so for a while, the last ERROR was not the end. */
+  /** Notes that the broker goes on. After a while the last ERROR no longer explains the end of the connection. */
   survived(): void {
     if (this.#last === undefined || (this.#last.inDoubt && this.#clock.now() - this.#last.at <= DOUBT_MS)) return;
     this.#last = undefined;
   }
 
   /**
-   * Takes an ERROR.
+   * Handles an ERROR. The end of the connection is left to the caller.
    *
-   * @param byHand whether it answers a frame that was made by hand
-   * @param unconfirmed whether it may be about a frame that asked for no receipt
+   * @param isForRawFrame whether it answers a frame that a caller wrote
+   * @param hasUnconfirmed whether it may be about a frame without a receipt
    */
-  take(frame: Frame, byHand: boolean, unconfirmed: boolean): TakenError {
+  handle(frame: Frame, isForRawFrame: boolean, hasUnconfirmed: boolean): ClassifiedError {
     const error = new BrokerErrorResponse(frame);
     const id = frame.header("receipt-id");
     if (id !== undefined) {
-      this.#note(error, false);
-      if (!byHand) this.#receipts.fail(id, error);
+      this.#remember(error, false);
+      if (!isForRawFrame) this.#receipts.fail(id, error);
       return { error, scope: "frame" };
     }
-    const scope = errorScope(frame, this.#family);
+    const scope = errorScope(frame, this.#dialect);
     const { ids } = this.#receipts;
-    this.#note(error, scope === "frame" && ids.length > 0);
-    const isOnly = ids.length === 1 && !unconfirmed;
-    if (scope === "frame" && isOnly) this.#fail(frame, "refused", ids);
-    else if (scope === "frame") this.#doubt(frame, ids, DOUBT_MS, false);
-    else if (scope === "unclear") this.#doubt(frame, ids, UNCLEAR_MS, isOnly);
-    else if (scope === "acknowledgement") {
-      this.#fail(frame, "refused", this.#receipts.filter(ids, (waiter) => /^N?ACK\b/.test(waiter.describe())));
+    this.#remember(error, scope === "frame" && ids.length > 0);
+    const isOnly = ids.length === 1 && !hasUnconfirmed;
+    switch (scope) {
+      case "frame":
+        if (isOnly) this.#fail(frame, "refused", ids);
+        else this.#decideLater(frame, ids, DOUBT_MS, false);
+        break;
+      case "unclear":
+        this.#decideLater(frame, ids, UNCLEAR_MS, isOnly);
+        break;
+      case "acknowledgement":
+        this.#fail(frame, "refused", this.#receipts.filter(ids, (waiter) => /^N?ACK\b/.test(waiter.describe())));
+        break;
+      case "subscription":
+        this.#dispatcher.cancel(frame.header("subscription") ?? "", error);
+        break;
+      case "connection":
+        break;
     }
     return { error, scope };
   }
 
-  /** The connection is over. */
-  end(): void {
-    for (const cancel of this.#judgements) cancel();
-    this.#judgements.clear();
+  /** Cancels the verdicts that are still to come: the connection is over. */
+  stop(): void {
+    for (const cancel of this.#cancelVerdicts) cancel();
+    this.#cancelVerdicts.clear();
   }
 
-  /** What RabbitMQ says while a channel dies hides the reason, which came before. */
-  #note(error: BrokerErrorResponse, inDoubt: boolean): void {
+  /** Keeps the earlier ERROR where that is the reason: what RabbitMQ sends while a channel dies hides it. */
+  #remember(error: BrokerErrorResponse, inDoubt: boolean): void {
     if (inDoubt || !this.#recent?.inDoubt) this.#last = { error, inDoubt, at: this.#clock.now() };
   }
 
-  /** Judges the receipts that are open now and still are after a while; the end of the connection comes before that. */
-  #doubt(frame: Frame, ids: readonly string[], milliseconds: number, isOnly: boolean): void {
-    this.#receipts.hold(ids);
+  /** Decides about the receipts that are open now and still are after a while, unless the connection ends before. */
+  #decideLater(frame: Frame, ids: readonly string[], milliseconds: number, isOnly: boolean): void {
+    this.#receipts.withhold(ids);
     const cancel = this.#clock.after(milliseconds, () => {
-      this.#judgements.delete(cancel);
-      this.#receipts.release();
+      this.#cancelVerdicts.delete(cancel);
+      this.#receipts.deliverWithheld();
       const due = this.#receipts.filter(ids, ({ isPostponed }) => isPostponed !== true);
       const open = due.length > 0 ? due : this.#receipts.filter(ids, () => true);
-      // A SEND that is left is sent again alone, for proof. Anything else would have been answered by now.
+      // A SEND that is left is sent again alone, as a test. Any other frame would have been answered by now.
       const sends = this.#receipts.filter(open, ({ isSend }) => isSend === true);
       this.#fail(frame, isOnly || (open.length === 1 && sends.length === 0) ? "refused" : "doubt", open);
     });
-    this.#judgements.add(cancel);
+    this.#cancelVerdicts.add(cancel);
   }
 
   #fail(frame: Frame, verdict: Verdict, ids: readonly string[]): void {

@@ -1,5 +1,5 @@
 /**
- * CONNECT and CONNECTED: what is offered, and what the answer means; and DISCONNECT.
+ * Handshake: CONNECT, CONNECTED and what they agree on; and the DISCONNECT frame.
  *
  * @module
  */
@@ -13,7 +13,8 @@ import {
 } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 import { maskPasscode } from "../codec/mask.ts";
-import { type FrameHeaders, isVersion, type Version, VERSIONS, withoutPadding } from "../codec/headers.ts";
+import { type FrameHeaders, withoutPadding } from "../codec/headers.ts";
+import { isVersion, type Version, VERSIONS } from "../codec/protocol.ts";
 import {
   formatHeartbeat,
   type HeartbeatOffer,
@@ -24,66 +25,67 @@ import {
 } from "../connection/heartbeat.ts";
 import type { FrameConnection, FrameSink } from "../connection/frame_connection.ts";
 
-/** What a client says of itself. */
+/** What CONNECT says. */
 export interface ConnectDetails {
-  /** The virtual host. */
+  /** The virtual host: the `host` header. */
   host: string;
-  /** The user. */
+  /** The user: the `login` header. */
   login?: string | undefined;
-  /** The password. */
+  /** The password: the `passcode` header. */
   passcode?: string | undefined;
-  /** `client-id`, which ActiveMQ needs for durable topic subscriptions. */
+  /** The `client-id` header, which ActiveMQ needs for durable topic subscriptions. */
   clientId?: string | undefined;
-  /** The versions offered. Default all three. */
+  /** The versions to offer. Default all three. */
   versions?: readonly Version[] | undefined;
-  /** The heart-beats offered and wanted. */
+  /** The heart-beats to offer and to ask for. */
   heartbeat: HeartbeatOffer;
   /** Further headers of CONNECT. */
   headers?: Readonly<Record<string, string>> | undefined;
 }
 
-/** What was agreed on. */
+/** What client and broker agreed on. */
 export interface Agreement {
-  /** The version of the session. */
+  /** The protocol version. */
   readonly version: Version;
-  /** The heart-beats. */
+  /** The heart-beats in each direction. */
   readonly plan: HeartbeatPlan;
   /** The headers of CONNECTED. */
   readonly connected: FrameHeaders;
 }
 
 /**
- * Says CONNECT and waits for CONNECTED. When that fails the socket is closed.
+ * Sends CONNECT and waits for CONNECTED. Closes the connection when that fails.
  *
- * @param enter makes what takes all that comes after CONNECTED, be it in the same chunk.
+ * @param createSink creates the receiver of all that comes after CONNECTED, even in the same chunk.
  * @throws {BrokerErrorResponse} when the broker refuses.
- * @throws {ConnectionError} when the connection ends first; a `ConnectionTimeoutError` when the time is over.
- * @throws {UnknownBrokerResponseError} when the answer is no STOMP, or a version that was not offered.
+ * @throws {ConnectionError} when the connection ends first.
+ * @throws {ConnectionTimeoutError} when CONNECTED does not come in time.
+ * @throws {UnknownBrokerResponseError} when the answer is not STOMP, or names a version that was not offered.
  */
-export async function shakeHands<S extends FrameSink>(
-  socket: FrameConnection,
+export async function handshake<S extends FrameSink>(
+  connection: FrameConnection,
   details: ConnectDetails,
   wait: StepOptions,
-  enter: (agreement: Agreement) => S,
+  createSink: (agreement: Agreement) => S,
 ): Promise<S> {
-  const { peer } = socket;
+  const { peer } = connection;
   const { promise, resolve, reject } = Promise.withResolvers<S>();
   const stop = onGiveUp(wait, "CONNECTED", (error) => {
     const late = `Cannot connect to ${peer}: no CONNECTED within ${wait.total ?? wait.timeout} ms`;
     reject(error instanceof TimeoutError ? new ConnectionTimeoutError(late) : error);
   });
   try {
-    socket.start({
+    connection.start({
       onFrame(frame) {
         try {
           const agreement = readAnswer(frame, details, peer);
-          socket.version = agreement.version;
-          const sink = enter(agreement);
-          socket.handOver(sink); // and nothing of this is kept as long as the connection lasts
+          connection.version = agreement.version;
+          const sink = createSink(agreement);
+          connection.handOver(sink); // frees this closure while the connection goes on
           resolve(sink);
         } catch (error) {
           reject(error);
-          socket.close(); // what comes behind a refusal is of no interest
+          connection.close(); // nothing that follows a refusal matters
         }
       },
       onEnd(error) {
@@ -92,34 +94,34 @@ export async function shakeHands<S extends FrameSink>(
         );
       },
     });
-    socket.send(connectFrame(details));
+    connection.send(connectFrame(details));
     return await promise;
   } catch (error) {
-    stop(); // before it can fire while the socket closes, when nobody waits for the promise any more
-    await socket.close();
+    stop(); // before the connection closes: a timeout during that would be an unhandled rejection
+    await connection.close();
     throw error;
   } finally {
     stop();
   }
 }
 
-/** As the 1.2 text has it. */
-function rising(versions: readonly Version[]): string {
+/** Lists versions in the order of the 1.2 text. */
+function listVersions(versions: readonly Version[]): string {
   return [...versions].sort().join(",");
 }
 
-const ALL_VERSIONS = rising(VERSIONS);
+const ALL_VERSIONS = listVersions(VERSIONS);
 
 /**
- * The CONNECT frame. It is CONNECT and not STOMP, which 1.0 brokers do not know, and it has no receipt: CONNECTED is
- * its answer ("Connecting" in the 1.2 text).
+ * Returns the CONNECT frame. It is CONNECT and not STOMP, which 1.0 brokers do not know, and it has no receipt:
+ * CONNECTED is its answer ("Connecting" in the 1.2 text).
  */
 export function connectFrame(details: ConnectDetails): Frame {
   return new Frame().buildFrame({
     command: "CONNECT",
     headers: {
       ...details.headers,
-      "accept-version": details.versions === undefined ? ALL_VERSIONS : rising(details.versions),
+      "accept-version": details.versions === undefined ? ALL_VERSIONS : listVersions(details.versions),
       host: details.host,
       "heart-beat": formatHeartbeat(details.heartbeat),
       login: details.login,
@@ -129,7 +131,7 @@ export function connectFrame(details: ConnectDetails): Frame {
   });
 }
 
-/** The DISCONNECT frame: without the headers where the version cannot carry one of them, because it has to be said. */
+/** Returns the DISCONNECT frame, without the headers where the version cannot carry one of them. */
 export function disconnectFrame(headers: Readonly<Record<string, string>>, version: Version): Frame {
   const frame = new Frame().buildFrame({ command: "DISCONNECT", headers });
   try {
@@ -144,12 +146,14 @@ export function disconnectFrame(headers: Readonly<Record<string, string>>, versi
  * Reads the broker's answer to CONNECT.
  *
  * @throws {BrokerErrorResponse} when it is ERROR.
- * @throws {UnknownBrokerResponseError} when it is anything but a CONNECTED that fits the offer.
+ * @throws {UnknownBrokerResponseError} when it is anything but a CONNECTED that matches the offer.
  */
 export function readAnswer(answer: Frame, details: ConnectDetails, peer: string): Agreement {
-  if (answer.command === "ERROR") throw new BrokerErrorResponse(toShow(answer, details), `Cannot connect to ${peer}`);
+  if (answer.command === "ERROR") {
+    throw new BrokerErrorResponse(withoutPasscode(answer, details), `Cannot connect to ${peer}`);
+  }
   const unknown = (what: (shown: Frame) => string) => {
-    const shown = toShow(answer, details);
+    const shown = withoutPasscode(answer, details);
     return new UnknownBrokerResponseError(`Cannot connect to ${peer}: the broker ${what(shown)}`, { frame: shown });
   };
   if (answer.command !== "CONNECTED") throw unknown(({ command }) => `answered CONNECT with ${command}`);
@@ -160,17 +164,17 @@ export function readAnswer(answer: Frame, details: ConnectDetails, peer: string)
       `chose version ${JSON.stringify(headers["version"]?.trim() ?? "1.0")}, which was not offered`
     );
   }
-  const far = parseHeartbeat(answer.headers["heart-beat"]?.trim());
-  if (far === undefined) {
+  const peerOffer = parseHeartbeat(answer.headers["heart-beat"]?.trim());
+  if (peerOffer === undefined) {
     throw unknown(({ headers }) => `sent the heart-beat ${JSON.stringify(headers["heart-beat"])}`);
   }
   // 1.0 has no heart-beats, and its brokers may take a line end for the beginning of a command.
   if (version === "1.0") return { version, plan: NO_HEARTBEAT, connected: withoutPadding(answer.headers) };
-  return { version, plan: negotiate(details.heartbeat, far), connected: answer.headers };
+  return { version, plan: negotiate(details.heartbeat, peerOffer), connected: answer.headers };
 }
 
-/** The answer as an error may keep it: a broker may echo what was said to it. */
-function toShow(answer: Frame, details: ConnectDetails): Frame {
+/** Returns the answer without the passcode, which a broker may echo, so that an error may keep it. */
+function withoutPasscode(answer: Frame, details: ConnectDetails): Frame {
   const masked = maskPasscode(answer, connectFrame(details).headers);
   return masked ? new Frame().buildFrame(masked) : answer;
 }

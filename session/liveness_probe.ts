@@ -1,44 +1,41 @@
 /**
- * A question that every broker answers and that changes nothing: STOMP has no ping.
+ * Liveness probe. STOMP has no PING, so this begins and aborts an empty transaction.
  *
  * @module
  */
 import { Frame } from "../codec/frame.ts";
-
-/** What a probe needs of its connection. */
-export interface ProbeOwner {
-  /** Sends a frame, past what keeps track of the session's own. */
-  send(frame: Frame): unknown;
-  /** Whether a transaction of somebody else is open. */
-  inTransaction(): boolean;
-}
+import type { FrameConnection } from "../connection/frame_connection.ts";
+import type { OpenTransactions } from "./transactions.ts";
 
 /**
- * Begins a transaction that nobody uses, with a receipt that nobody waits for: all that counts is that something comes.
- * It takes no permission, and nothing of it stays.
+ * Begins a transaction that stays empty, with a receipt that no one waits for: any byte that arrives proves that the
+ * peer is alive. This takes no permission, and leaves nothing behind.
  */
 export class LivenessProbe {
-  readonly #owner: ProbeOwner;
+  readonly #connection: Pick<FrameConnection, "send">;
+  readonly #transactions: Pick<OpenTransactions, "any">;
   readonly #open: string[] = [];
   #count = 0;
 
-  /** Asks nothing yet. */
-  constructor(owner: ProbeOwner) {
-    this.#owner = owner;
+  /** Sends nothing before `send`. */
+  constructor(connection: Pick<FrameConnection, "send">, transactions: Pick<OpenTransactions, "any">) {
+    this.#connection = connection;
+    this.#transactions = transactions;
   }
 
-  /** Asks. */
+  /** Sends a probe. */
   send(): void {
     const transaction = `stompy-probe-${++this.#count}`;
-    this.#send("BEGIN", { transaction, receipt: transaction });
+    this.#sendFrame("BEGIN", { transaction, receipt: transaction });
     this.#open.push(transaction);
-    // ActiveMQ forgets, at any ABORT, which messages were acknowledged in the other transactions of the connection. So
-    // this one stays open until there is none but it; the end of the connection aborts it in any case.
-    if (this.#owner.inTransaction()) return;
-    for (const id of this.#open.splice(0)) this.#send("ABORT", { transaction: id });
+    // At any ABORT, ActiveMQ forgets which messages were acknowledged in the other transactions of the connection. So the
+    // probe's transaction stays open until it is the only one; the end of the connection aborts it in any case.
+    if (this.#transactions.any) return;
+    for (const id of this.#open.splice(0)) this.#sendFrame("ABORT", { transaction: id });
   }
 
-  #send(command: string, headers: Record<string, string>): void {
-    this.#owner.send(new Frame().buildFrame({ command, headers }));
+  #sendFrame(command: string, headers: Record<string, string>): void {
+    // Not by way of the session: it must not track this receipt and this transaction.
+    this.#connection.send(new Frame().buildFrame({ command, headers }));
   }
 }

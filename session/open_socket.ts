@@ -3,12 +3,13 @@
  *
  * @module
  */
-import { openTransport, type OpenTransportOptions, type ParsedAddress, parseUrl } from "../transport/connect.ts";
+import { type ParsedAddress, parseUrl } from "../transport/address.ts";
+import { openTransport, type OpenTransportOptions } from "../transport/open.ts";
 import type { ReadOptions } from "../base/timers.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { ConnectionError, NotConnectedError, type StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import type { Frame, FrameSocket } from "../codec/frame.ts";
-import { isVersion, type Version } from "../codec/headers.ts";
+import { isVersion, type Version } from "../codec/protocol.ts";
 import { Backlog } from "./backlog.ts";
 import { BoundedQueue } from "../base/bounded_queue.ts";
 import { FrameConnection } from "../connection/frame_connection.ts";

@@ -1,5 +1,5 @@
 /**
- * Whether the broker still answers: what a connection is asked for, and what comes of it.
+ * Watches whether the broker still answers.
  *
  * @module
  */
@@ -12,26 +12,26 @@ import type { Receipts } from "./receipts.ts";
 export interface Blockage {
   /** How many receipts are awaited. */
   readonly pending: number;
-  /** The same in words, as the reason of what fails meanwhile. */
+  /** The blockage as an error: the cause of calls that fail meanwhile. */
   readonly error: ConnectionError;
 }
 
-/** Milliseconds between two looks. */
-const LOOK = 2500;
+/** How often progress is checked while something is awaited. */
+const CHECK_INTERVAL_MS = 2500;
 
-/** Looks in a row without any progress after which a broker counts as blocked. */
-const LOOKS = 2;
+/** A broker counts as blocked after this many checks in a row without progress. */
+const MAX_IDLE_CHECKS = 2;
 
 /**
- * Notices a broker that has stopped reading, as RabbitMQ does in a memory or disk alarm: receipts are awaited, or what is
- * sent is not taken, and for 5 s nothing of it moves, while heart-beats may go on.
+ * Detects a broker that has stopped reading, as RabbitMQ does during a memory or disk alarm: receipts are awaited, or
+ * bytes are not taken, and nothing moves for 5 s. Heart-beats may go on meanwhile.
  *
- * One timer looks now and then while something is awaited. Two looks are needed, because what comes while the process is
- * busy lies in the socket at the first one.
+ * A timer checks while something is awaited. A verdict takes two checks, because what arrived while the process was busy
+ * is still in the socket at the first one.
  */
 export class Progress {
   readonly #receipts: Receipts;
-  readonly #socket: FrameConnection;
+  readonly #connection: FrameConnection;
   readonly #clock: Clock;
   readonly #onChange: ((blockage: Blockage | undefined) => void) | undefined;
   #isProven = false;
@@ -39,35 +39,35 @@ export class Progress {
   #answers = 0;
   #seenAnswers = 0;
   #seenWrite = 0;
-  #quiet = 0; // looks in a row that saw no progress
-  #since = 0; // when the first of them was due
+  #idleChecks = 0; // checks in a row that saw no progress
+  #idleSince = 0;
   #cancel: (() => void) | undefined;
   #blockage: Blockage | undefined;
 
-  /** Looks at nothing yet. */
+  /** Checks nothing before `watch`. */
   constructor(
     receipts: Receipts,
-    socket: FrameConnection,
+    connection: FrameConnection,
     clock: Clock,
     onChange: ((blockage: Blockage | undefined) => void) | undefined,
   ) {
     this.#receipts = receipts;
-    this.#socket = socket;
+    this.#connection = connection;
     this.#clock = clock;
     this.#onChange = onChange;
   }
 
-  /** Whether the broker has done anything but let us in: it confirmed something, or delivered a message. */
+  /** Whether the broker has confirmed something or delivered a message, beyond accepting the connection. */
   get isProven(): boolean {
     return this.#isProven;
   }
 
-  /** Whether it has shown which message the broker refuses. */
+  /** Whether this session has revealed the message that the broker refuses. */
   get hasConvicted(): boolean {
     return this.#hasConvicted;
   }
 
-  /** A message is refused: it does not end another session. */
+  /** Notes that the refused message is known, so that it does not end another session. */
   convicted(): void {
     this.#hasConvicted = true;
   }
@@ -77,80 +77,74 @@ export class Progress {
     return this.#blockage;
   }
 
-  /** The broker has delivered a message. */
+  /** Notes that the broker delivered a message. */
   delivered(): void {
     this.#isProven = true;
   }
 
-  /** The broker has confirmed something. */
+  /** Notes that the broker confirmed something. */
   answered(): void {
     this.#isProven = true;
     this.#answers++;
     if (this.#blockage !== undefined) this.#report(undefined);
   }
 
-  /** Something is awaited, or may be. */
+  /** Starts to check if something is awaited. */
   watch(): void {
     if (this.#cancel !== undefined || !this.#isWaiting) return;
-    this.#note();
-    this.#look();
+    this.#remember();
+    this.#scheduleCheck();
   }
 
-  /** The same where a write waits for room; gives that back. */
-  watched(room: Promise<void> | undefined): Promise<void> | undefined {
-    if (room !== undefined) this.watch();
-    return room;
-  }
-
-  /** The connection is over. */
+  /** Stops for good: the connection is over. */
   stop(): void {
     this.#cancel?.();
-    this.#cancel = nothing; // and stays so
+    this.#cancel = nothing; // so that `watch` does not start again
   }
 
   get #isWaiting(): boolean {
     return this.#receipts.size > 0 || this.#isWriting;
   }
 
-  /** Whether more is to be written than a heart-beat, which goes out alone and has only just been sent. */
+  /** Whether more waits to be written than a heart-beat, which is one byte. */
   get #isWriting(): boolean {
-    return this.#socket.buffered > 1;
+    return this.#connection.buffered > 1;
   }
 
-  #look(): void {
-    this.#cancel = this.#clock.after(LOOK, () => {
+  #scheduleCheck(): void {
+    this.#cancel = this.#clock.after(CHECK_INTERVAL_MS, () => {
       this.#cancel = undefined;
       if (!this.#isWaiting) {
-        // All bytes were taken. That receipts were given up tells nothing.
+        // All bytes were taken. Receipts that were given up say nothing about the broker.
         if (this.#blockage?.pending === 0) this.#report(undefined);
         return;
       }
-      const { lastSent, paused } = this.#socket;
+      const { lastSent, paused } = this.#connection;
       const moved = this.#answers !== this.#seenAnswers || (this.#isWriting && lastSent !== this.#seenWrite);
       if (moved && this.#blockage !== undefined) this.#report(undefined);
-      // While we are the ones who do not read, no answer would be seen.
-      if (moved || paused) this.#note();
-      else if (++this.#quiet >= LOOKS && this.#blockage === undefined) this.#block();
-      this.#look();
+      // While reading is paused, an answer could not be seen.
+      if (moved || paused) this.#remember();
+      else if (++this.#idleChecks >= MAX_IDLE_CHECKS && this.#blockage === undefined) this.#block();
+      this.#scheduleCheck();
     });
   }
 
-  /** Remembers how things stand. */
-  #note(): void {
+  /** Remembers the present state, to compare the next check with. */
+  #remember(): void {
     this.#seenAnswers = this.#answers;
-    this.#seenWrite = this.#socket.lastSent;
-    this.#quiet = 0;
-    this.#since = this.#clock.now();
+    this.#seenWrite = this.#connection.lastSent;
+    this.#idleChecks = 0;
+    this.#idleSince = this.#clock.now();
   }
 
   #block(): void {
     const pending = this.#receipts.size;
-    const silence = ((this.#clock.now() - this.#since) / 1000).toFixed(1);
+    const silence = ((this.#clock.now() - this.#idleSince) / 1000).toFixed(1);
     const awaited = pending > 0
       ? `${pending} receipt${pending > 1 ? "s are" : " is"} awaited`
       : "it takes no more bytes";
     const error = new ConnectionError(
-      `The broker at ${this.#socket.peer} has not answered for ${silence} s while ${awaited}: ` +
+      `The broker at ${this.#connection.peer} has not answered for ${silence} s while ${awaited}: ` +
         "it may have stopped reading, for example because it is short of memory or disk space",
     );
     this.#report({ pending, error });

@@ -1,5 +1,5 @@
 /**
- * Frames that are written and read one by one beside a session's own: what stompy's `Frame` does with its socket.
+ * Frames that a caller writes and reads one by one beside the session's own, as stompy's `Frame` does with its socket.
  *
  * @module
  */
@@ -10,95 +10,97 @@ import { Backlog } from "./backlog.ts";
 import { BoundedQueue, type QueueFill } from "../base/bounded_queue.ts";
 import type { Dispatcher, MessageSink } from "./dispatcher.ts";
 
-/** Keeps track of what was written by hand, so that the answers find their way back and nothing else is kept. */
+/** Tracks the raw frames of a session, so that their answers reach the caller and no other frames are kept. */
 export class RawFrames {
-  readonly #targets: Dispatcher;
-  readonly #inbox: BoundedQueue<Frame>;
+  /** The receipt ids that a caller awaits. */
+  readonly receipts: Set<string> = new Set();
+  readonly #dispatcher: Dispatcher;
+  readonly #queue: BoundedQueue<Frame>;
   readonly #onAwait: () => void;
-  readonly #receipts = new Set<string>();
 
   /**
-   * `onFill` is called when too much waits to be read, and when there is room again; `onAwait` when somebody begins to
-   * wait for a frame.
+   * Starts without frames.
+   *
+   * @param onFill called when the queue of frames to read is full, and when it has capacity again
+   * @param onAwait called when a caller begins to wait for a frame
    */
-  constructor(targets: Dispatcher, onFill: (fill: QueueFill) => void, onAwait: () => void) {
-    this.#targets = targets;
-    this.#inbox = new BoundedQueue<Frame>(new Backlog(), onFill);
+  constructor(dispatcher: Dispatcher, onFill: (fill: QueueFill) => void, onAwait: () => void) {
+    this.#dispatcher = dispatcher;
+    this.#queue = new BoundedQueue<Frame>(new Backlog(), onFill);
     this.#onAwait = onAwait;
   }
 
-  /** Whether somebody waits for a receipt. One whose reader has given up is not waited for. */
+  /** Whether a caller waits for a receipt. A receipt whose reader has given up does not count. */
   get awaitsReceipt(): boolean {
-    return this.#receipts.size > 0 && this.#inbox.awaited;
+    return this.receipts.size > 0 && this.#queue.awaited;
   }
 
   /**
-   * Notes a frame while `write` writes it. When that throws, nothing was noted.
+   * Tracks a frame that `write` writes. Tracks nothing when `write` throws.
    *
-   * @throws {TypeError} when the frame is one of those that begin and end a connection.
+   * @throws {TypeError} for frames that begin and end a connection.
    * @throws {SubscriptionError} when a SUBSCRIBE names an id that is in use.
    */
   write<T>(frame: Frame, write: () => T): T {
-    checkByHand(frame);
+    checkRawFrame(frame);
     const { command, headers } = frame;
     const receipt = headers["receipt"];
     const destination = headers["destination"] ?? "";
     const id = headers["id"] ?? destination;
-    let target: MessageSink | undefined;
+    let sink: MessageSink | undefined;
     if (command === "SUBSCRIBE") {
-      target = { id, destination, deliver: (message) => this.#inbox.put(message) };
-      this.#targets.add(target);
+      sink = { id, destination, deliver: (message) => this.#queue.put(message) };
+      this.#dispatcher.add(sink);
     }
     try {
       const result = write();
-      if (receipt !== undefined) this.#receipts.add(receipt);
+      if (receipt !== undefined) this.receipts.add(receipt);
       if (command === "UNSUBSCRIBE") {
-        const ended = this.#targets.get(id);
-        if (ended) this.#targets.remove(ended);
+        const ended = this.#dispatcher.get(id);
+        if (ended) this.#dispatcher.remove(ended);
       }
       return result;
     } catch (error) {
-      if (target) this.#targets.remove(target);
+      if (sink) this.#dispatcher.remove(sink);
       throw error;
     }
   }
 
-  /** Whether the receipt of that id is awaited. */
-  awaits(id: string): boolean {
-    return this.#receipts.has(id);
-  }
-
-  /** Takes a RECEIPT, or an ERROR, if it answers a frame that was written by hand. */
+  /** Queues a RECEIPT or ERROR if it answers a raw frame. Returns whether it does. */
   answer(frame: Frame): boolean {
     const id = frame.headers["receipt-id"];
-    const mine = id === undefined ? frame.command === "ERROR" && this.#receipts.size > 0 : this.#receipts.has(id);
-    if (!mine) return false;
-    if (id === undefined) this.#receipts.clear();
-    else this.#receipts.delete(id);
-    this.#inbox.put(frame);
+    const isAnswer = id === undefined ? frame.command === "ERROR" && this.receipts.size > 0 : this.receipts.has(id);
+    if (!isAnswer) return false;
+    if (id === undefined) this.receipts.clear();
+    else this.receipts.delete(id);
+    this.#queue.put(frame);
     return true;
   }
 
-  /** Gives the next frame. */
+  /** Returns the next frame. */
   read(options: ReadOptions): Promise<Frame | undefined> {
-    const frame = this.#inbox.take(options, "a frame");
-    if (this.#inbox.awaited) this.#onAwait();
+    const frame = this.#queue.take(options, "a frame");
+    if (this.#queue.awaited) this.#onAwait();
     return frame;
   }
 
-  /** Nothing more will come. */
+  /** Fails the readers: no more frames will come. */
   end(error: StompError): void {
-    this.#receipts.clear();
-    this.#inbox.end(error);
+    this.receipts.clear();
+    this.#queue.end(error);
   }
 }
 
-/** What begins and ends a connection is its client's to say. */
-export function checkByHand({ command }: Frame): void {
+/**
+ * Checks that a caller may write a frame. CONNECT and DISCONNECT are for the client.
+ *
+ * @throws {TypeError} when the frame begins or ends a connection.
+ */
+export function checkRawFrame({ command }: Frame): void {
   if (command === "CONNECT" || command === "STOMP") {
     throw new TypeError(`Cannot send ${command}: the session is connected already`);
   }
   if (command === "DISCONNECT") {
-    throw new TypeError("Cannot send DISCONNECT: the session is a client's, whose disconnect says it");
+    throw new TypeError("Cannot send DISCONNECT: the session is a client's, call its disconnect()");
   }
 }

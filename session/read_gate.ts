@@ -1,75 +1,77 @@
 /**
- * When a connection reads, and when it leaves the bytes where they are.
+ * Decides when a connection reads, and when it leaves received bytes in the socket.
  *
  * @module
  */
 
-/** What can be told to read or not. */
+/** A connection that can stop reading. */
 export interface Readable {
-  /** Whether it was told not to. */
+  /** Whether reading is paused. */
   readonly paused: boolean;
-  /** Reads no more. */
+  /** Stops reading. */
   pause(): void;
   /** Reads again. */
   resume(): void;
 }
 
 /**
- * Stops reading while a consumer has enough. An answer of the broker may stand behind that consumer's messages, and it
- * may be the consumer itself who awaits it: so reading goes on while an answer is awaited, until a consumer is blocked.
+ * Stops reading while the queue of a consumer is full.
+ *
+ * An answer from the broker may stand behind that consumer's messages, and the consumer itself may be waiting for it. So
+ * reading goes on while an answer is awaited, until a consumer is blocked: then nothing is read.
  */
 export class ReadGate {
   readonly #socket: Readable;
   readonly #awaitsReceipt: () => boolean;
   readonly #full = new Set<object>();
-  readonly #blocked = new Set<object>(); // some of them
-  #replies = 0; // that are awaited
+  readonly #blocked = new Set<object>(); // a subset of `#full`
+  #awaitedReplies = 0;
 
-  /** Reads until someone has enough. */
+  /** Starts open. `awaitsReceipt` tells whether a receipt is awaited. */
   constructor(socket: Readable, awaitsReceipt: () => boolean) {
     this.#socket = socket;
     this.#awaitsReceipt = awaitsReceipt;
   }
 
-  /** Whether nothing is read, be an answer awaited or not. */
+  /** Whether nothing is read, not even awaited answers. */
   get blocked(): boolean {
     return this.#blocked.size > 0;
   }
 
-  /** A consumer has enough; when it is blocked, not even answers are read for. */
-  close(consumer: object, blocked: boolean): void {
+  /** Stops reading for a consumer whose queue is full; with `blocked`, not even awaited answers are read. */
+  close(consumer: object, blocked: boolean = false): void {
     this.#full.add(consumer);
     if (blocked) this.#blocked.add(consumer);
     else this.#blocked.delete(consumer);
     this.update();
   }
 
-  /** A consumer can take more, or is gone. */
+  /** Reads again for a consumer that can take more, or that is gone. */
   open(consumer: object): void {
     this.#blocked.delete(consumer);
     if (this.#full.delete(consumer)) this.update(true);
   }
 
-  /** All of them are gone. */
-  releaseAll(): void {
+  /** Reads again for all consumers. */
+  openAll(): void {
     this.#full.clear();
     this.#blocked.clear();
     this.update(true);
   }
 
-  /** Somebody waits for a message that answers one of ours. Returns what ends that; to be called once. */
+  /** Counts a message that answers a request as awaited. Returns a function that ends this; call it once. */
   awaitReply(): () => void {
     const change = (by: number) => {
-      this.#replies += by;
+      this.#awaitedReplies += by;
       this.update();
     };
     change(1);
     return () => change(-1);
   }
 
-  /** To be called when it has changed whether a receipt is awaited. */
-  update(released: boolean = false): void {
-    if (this.#full.size === 0 && !released) return; // the common case, for each frame with a receipt
+  /** Must be called when an answer begins to be awaited, or no longer is. */
+  update(hasOpened: boolean = false): void {
+    if (this.#full.size === 0 && !hasOpened) return; // the common case, for each frame with a receipt
     const pause = this.#full.size > 0 && (this.blocked || !this.#awaitsAnswer);
     if (pause === this.#socket.paused) return;
     if (pause) this.#socket.pause();
@@ -77,6 +79,6 @@ export class ReadGate {
   }
 
   get #awaitsAnswer(): boolean {
-    return this.#replies > 0 || this.#awaitsReceipt();
+    return this.#awaitedReplies > 0 || this.#awaitsReceipt();
   }
 }

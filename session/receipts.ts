@@ -1,9 +1,9 @@
 /**
- * Receipts: what was asked of the broker over one connection and is not confirmed yet.
+ * Receipts: what the broker was asked to confirm over one connection, and has not confirmed yet.
  *
  * @module
  */
-import { checkWait, onGiveUp, type WaitOptions } from "../base/timers.ts";
+import { onGiveUp, type StepOptions } from "../base/timers.ts";
 import { StompError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import { readNumber, SequenceMap } from "../base/sequence_map.ts";
@@ -13,218 +13,206 @@ import { readNumber, SequenceMap } from "../base/sequence_map.ts";
  *
  * - `refused`: the broker's ERROR is about this frame.
  * - `doubt`: the broker's ERROR is about this frame or about another one that was open then.
- * - `lost`: the connection ended. Whether the broker has done it is unknown.
+ * - `lost`: the connection ended. Whether the broker has handled the frame is unknown.
  */
 export type Verdict = "refused" | "doubt" | "lost";
 
-/** Waits for a receipt. */
+/** Waits for one receipt, or for several. */
 export interface ReceiptWaiter {
-  /** Whether it is for a SEND, which gets no RECEIPT once the broker has refused it. */
+  /** Whether the frame is a SEND, which gets no RECEIPT once the broker has refused it. */
   readonly isSend?: boolean;
-  /** Whether its RECEIPT comes only with that of a frame still to be sent: that it is missing tells nothing. */
+  /** Whether the RECEIPT comes only with that of a later frame. Until then its absence means nothing. */
   readonly isPostponed?: boolean;
-  /** What is to be confirmed, for messages: "SEND to /queue/a". */
+  /** Names the frame in error messages: "SEND to /queue/a". */
   describe(): string;
-  /** The broker has confirmed. */
+  /** Called when the broker confirms. */
   confirmed(receipt: Frame): void;
-  /** The receipt does not come. */
+  /** Called when the receipt will not come. */
   failed(error: StompError, verdict: Verdict): void;
 }
 
-/** What receipts need of their connection. */
-export interface ReceiptsOwner {
-  /** Sends a frame; throws when that cannot be, and nothing was written then. */
-  send(frame: Frame): unknown;
-  /** Whether the id belongs to a frame that was made by hand. */
-  isTaken(id: string): boolean;
-  /** The number of open receipts has changed. */
-  onChange(): void;
-}
-
-/** The open receipts of one connection. An entry is gone as soon as it is answered or given up. */
+/** The open receipts of one connection. An entry goes away as soon as it is answered or cancelled. */
 export class Receipts {
-  readonly #owner: ReceiptsOwner;
-  readonly #own = new SequenceMap<ReceiptWaiter>(); // their ids are numbers
-  #held: Map<string, Frame | undefined> | undefined; // RECEIPTs that are not believed yet
-  #others: Map<string, ReceiptWaiter> | undefined; // whose ids somebody else has chosen; they may look like numbers
+  readonly #onChange: () => void;
+  readonly #numbered = new SequenceMap<ReceiptWaiter>(); // ids that this class made: numbers
+  #named: Map<string, ReceiptWaiter> | undefined; // ids that a caller chose; they may look like numbers
+  #reserved: ReadonlySet<string> | undefined;
+  #withheld: Map<string, Frame | undefined> | undefined; // RECEIPTs that are not believed yet
 
-  /** Begins with none. */
-  constructor(owner: ReceiptsOwner) {
-    this.#owner = owner;
+  /** Creates an empty registry. `onChange` is called whenever the number of open receipts may have changed. */
+  constructor(onChange: () => void) {
+    this.#onChange = onChange;
   }
 
-  /** How many are open. */
+  /** How many receipts are open. */
   get size(): number {
-    return this.#own.size + (this.#others?.size ?? 0);
+    return this.#numbered.size + (this.#named?.size ?? 0);
   }
 
-  /** The ids of those that are open. */
+  /** The ids of the open receipts. */
   get ids(): string[] {
-    return [...this.#own.numbers().map(String), ...this.#others?.keys() ?? []];
+    return [...this.#numbered.numbers().map(String), ...this.#named?.keys() ?? []];
   }
 
-  /** Fails when the receipt of that id, which somebody else has chosen, is awaited. */
-  checkFree(id: string): void {
-    this.#others ??= new Map();
-    if (this.#get(id) === undefined && !this.#owner.isTaken(id)) return;
-    throw new StompError(`Cannot ask for receipt ${id}: it is awaited already`);
+  /** Excludes the ids that the set holds, now and later. */
+  reserve(ids: ReadonlySet<string>): void {
+    this.#reserved = ids;
   }
 
   /**
-   * Sends a frame with a receipt; the waiter is told when that comes, or that it will not.
+   * Opens a receipt.
    *
-   * @returns the id of the receipt.
-   * @throws when nothing was written.
+   * @param id the receipt's id. Default: a new number.
+   * @returns the id.
+   * @throws {StompError} when the id is in use.
    */
-  confirm(frame: Frame, waiter: ReceiptWaiter): string {
-    const { headers } = frame;
-    const { receipt } = headers;
-    // Sending may throw: a frame that cannot be encoded leaves no receipt behind.
-    if (receipt === undefined) {
-      return this.add(waiter, (id) => {
-        headers["receipt"] = id;
-        this.#owner.send(frame);
-      });
+  open(waiter: ReceiptWaiter, id?: string): string {
+    if (id === undefined) {
+      id = this.#nextId();
+      this.#numbered.add(waiter);
+    } else {
+      this.checkFree(id);
+      (this.#named ??= new Map()).set(id, waiter);
     }
-    this.checkFree(receipt);
-    this.#owner.send(frame);
-    this.#others!.set(receipt, waiter);
-    this.#owner.onChange();
-    return receipt;
-  }
-
-  /**
-   * Sends a frame with a receipt, and waits for that.
-   *
-   * @param takeBack makes the frame that undoes it. It is sent when the wait is given up, because the broker may still
-   * do what was asked.
-   * @throws at once when nothing was written.
-   */
-  request(frame: Frame, wait: WaitOptions, takeBack?: () => Frame): Promise<Frame> {
-    checkWait(wait);
-    const { promise, resolve, reject } = Promise.withResolvers<Frame>();
-    const describe = () => describeFrame(frame);
-    const id = this.confirm(frame, {
-      describe,
-      confirmed: (receipt) => {
-        stop();
-        resolve(receipt);
-      },
-      failed: (error) => {
-        stop();
-        reject(error);
-      },
-    });
-    const stop = onGiveUp(wait, `the receipt of ${describe()}`, (error) => {
-      this.giveUp(id);
-      try {
-        if (takeBack) this.#owner.send(takeBack());
-      } catch {
-        // The connection ends, and so does all that was asked for over it.
-      }
-      reject(error);
-    });
-    return promise;
-  }
-
-  /** Waits for the receipt of a frame that `write` writes with the id that it is given. */
-  add(waiter: ReceiptWaiter, write: (id: string) => void): string {
-    const id = this.#nextId();
-    write(id);
-    this.#own.add(waiter);
-    this.#owner.onChange();
+    this.#onChange();
     return id;
   }
 
-  /** Nobody waits for a receipt any more. */
-  giveUp(id: string): void {
-    if (this.#take(id) !== undefined) this.#owner.onChange();
+  /**
+   * Checks that an id is not in use.
+   *
+   * @throws {StompError} when it is.
+   */
+  checkFree(id: string): void {
+    if (this.#get(id) === undefined && !this.#reserved?.has(id)) return;
+    throw new StompError(`Cannot ask for receipt ${id}: it is awaited already`);
   }
 
-  /** Hands over a RECEIPT. Returns whether somebody waited for it. */
+  /** Removes a receipt that no one waits for any more. */
+  cancel(id: string): void {
+    if (this.#remove(id) !== undefined) this.#onChange();
+  }
+
+  /** Hands a RECEIPT to its waiter. Returns whether there is one. */
   settle(id: string, receipt: Frame): boolean {
-    if (this.#held?.has(id)) {
-      this.#held.set(id, receipt);
+    if (this.#withheld?.has(id)) {
+      this.#withheld.set(id, receipt);
       return true;
     }
-    const waiter = this.#take(id);
+    const waiter = this.#remove(id);
     if (waiter === undefined) return false;
     waiter.confirmed(receipt);
-    this.#owner.onChange();
+    this.#onChange();
     return true;
   }
 
-  /** Fails one. */
+  /** Fails one receipt: the broker refused its frame. */
   fail(id: string, error: StompError): void {
-    const waiter = this.#take(id);
-    waiter?.failed(error, "refused");
-    this.#owner.onChange();
+    this.#remove(id)?.failed(error, "refused");
+    this.#onChange();
   }
 
-  /** Fails all of them, or those of these ids; `errorFor` makes the error of each. */
+  /** Fails all receipts, or those with the given ids. `errorFor` makes the error for a described frame. */
   failAll(errorFor: (what: string) => StompError, verdict: Verdict, ids: readonly string[] = this.ids): void {
-    const waiting = ids.map((id) => this.#take(id));
-    for (const waiter of waiting) {
+    // All are removed before the first waiter is called, which may open receipts.
+    const waiters = ids.map((id) => this.#remove(id));
+    for (const waiter of waiters) {
       if (waiter === undefined) continue;
       const error = errorFor(waiter.describe());
       if (verdict === "doubt") IN_DOUBT.add(error);
       waiter.failed(error, verdict);
     }
-    this.#owner.onChange();
+    this.#onChange();
   }
 
   /**
-   * Keeps the RECEIPTs of these ids back until `release`, unless they are of SENDs: RabbitMQ sends ERROR, then RECEIPT,
-   * and hangs up, for one and the same SUBSCRIBE.
+   * Withholds the RECEIPTs with these ids until `deliverWithheld`, except for those of SENDs: RabbitMQ answers one and
+   * the same SUBSCRIBE with ERROR, then with RECEIPT, and closes the connection.
    */
-  hold(ids: readonly string[]): void {
-    for (const id of this.filter(ids, ({ isSend }) => !isSend)) (this.#held ??= new Map()).set(id, undefined);
+  withhold(ids: readonly string[]): void {
+    for (const id of this.filter(ids, ({ isSend }) => !isSend)) (this.#withheld ??= new Map()).set(id, undefined);
   }
 
-  /** Hands over the RECEIPTs that were kept back. */
-  release(): void {
-    const held = this.#held;
-    this.#held = undefined;
-    for (const [id, receipt] of held ?? []) if (receipt !== undefined) this.settle(id, receipt);
+  /** Delivers the RECEIPTs that were withheld. */
+  deliverWithheld(): void {
+    const withheld = this.#withheld;
+    this.#withheld = undefined;
+    for (const [id, receipt] of withheld ?? []) if (receipt !== undefined) this.settle(id, receipt);
   }
 
-  /** Those of these ids that are open and that `choose` chooses. */
-  filter(ids: readonly string[], choose: (waiter: ReceiptWaiter) => boolean): string[] {
+  /** Returns those of these ids that are open and whose waiter matches. */
+  filter(ids: readonly string[], matches: (waiter: ReceiptWaiter) => boolean): string[] {
     return ids.filter((id) => {
       const waiter = this.#get(id);
-      return waiter !== undefined && choose(waiter);
+      return waiter !== undefined && matches(waiter);
     });
   }
 
   #get(id: string): ReceiptWaiter | undefined {
-    return this.#others?.get(id) ?? this.#own.get(readNumber(id));
+    return this.#named?.get(id) ?? this.#numbered.get(readNumber(id));
   }
 
-  #take(id: string): ReceiptWaiter | undefined {
-    const other = this.#others?.get(id);
-    if (other === undefined) return this.#own.take(readNumber(id));
-    this.#others!.delete(id);
-    return other;
+  #remove(id: string): ReceiptWaiter | undefined {
+    const named = this.#named?.get(id);
+    if (named === undefined) return this.#numbered.take(readNumber(id));
+    this.#named!.delete(id);
+    return named;
   }
 
-  /** An id that nobody awaits. */
   #nextId(): string {
-    const own = this.#own;
-    if (this.#others !== undefined) {
-      while (this.#others.has(String(own.next)) || this.#owner.isTaken(String(own.next))) own.skip();
+    const numbered = this.#numbered;
+    if (this.#named !== undefined || this.#reserved !== undefined) {
+      while (this.#named?.has(String(numbered.next)) || this.#reserved?.has(String(numbered.next))) numbered.skip();
     }
-    return String(own.next);
+    return String(numbered.next);
+  }
+}
+
+/** A receipt as a promise with a deadline. */
+export class ReceiptPromise implements ReceiptWaiter {
+  /** Resolves to the RECEIPT. */
+  readonly promise: Promise<Frame>;
+  readonly #frame: Frame;
+  #resolve!: (receipt: Frame) => void;
+  #reject!: (error: unknown) => void;
+  #stopWaiting: (() => void) | undefined;
+
+  /** Waits for the receipt of a frame. */
+  constructor(frame: Frame) {
+    this.#frame = frame;
+    this.promise = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  /** Calls `cancel` and rejects the promise when the signal aborts or the time is over. */
+  limit(wait: StepOptions, cancel: () => void): void {
+    this.#stopWaiting = onGiveUp(wait, `the receipt of ${this.describe()}`, (error) => {
+      cancel();
+      this.#reject(error);
+    });
+  }
+
+  describe(): string {
+    const { command, headers: { destination } } = this.#frame;
+    return destination === undefined ? command : `${command} to ${destination}`;
+  }
+
+  confirmed(receipt: Frame): void {
+    this.#stopWaiting?.();
+    this.#resolve(receipt);
+  }
+
+  failed(error: StompError): void {
+    this.#stopWaiting?.();
+    this.#reject(error);
   }
 }
 
 const IN_DOUBT = new WeakSet<object>();
 
-/** Whether an ERROR was about the frame that failed with this error or about another one that was open then. */
+/** Whether an ERROR was about the frame that failed with this error, or about another one that was open then. */
 export function isInDoubt(error: unknown): boolean {
   return typeof error === "object" && error !== null && IN_DOUBT.has(error);
-}
-
-function describeFrame(frame: Frame): string {
-  const destination = frame.headers["destination"];
-  return destination === undefined ? frame.command : `${frame.command} to ${destination}`;
 }

@@ -1,16 +1,11 @@
 /**
- * The fast way to send: of most messages, destination and type are those of many others, so these lines are encoded once
- * for a connection, and only copied after that.
+ * The fast way to send. Most messages share destination and type with many others, so these header lines are encoded
+ * once for a connection and only copied after that.
  *
  * @module
  */
 import { encodeHead } from "../codec/encoder.ts";
-import {
-  type BrokerFamily,
-  messageHeaders,
-  persistentByDefault,
-  type PortableSendOptions,
-} from "../dialects/dialect.ts";
+import { type Dialect, messageHeaders, type PortableSendOptions } from "../dialects/dialect.ts";
 import {
   encodeName,
   encodeValue,
@@ -18,67 +13,67 @@ import {
   type HeaderEntries,
   type HeaderRules,
   headerRules,
-  type Version,
 } from "../codec/headers.ts";
+import type { Version } from "../codec/protocol.ts";
 
-/** How many are kept; who sends to more destinations gains less. */
-const KEPT = 1000;
+/** Heads that a connection keeps. A program that sends to more destinations gains less. */
+const MAX_HEADS = 1000;
 
 const textEncoder = new TextEncoder();
 
-/** A message of which no frame is made. */
+/** A message that is sent without a `Frame` being made of it. */
 export interface SendParts {
-  /** Where it goes. */
+  /** The destination. */
   readonly destination: string;
-  /** Its `content-type`, if that is not among the headers. */
+  /** The `content-type`, unless it is among the headers. */
   readonly contentType: string | undefined;
-  /** Further headers, but for `destination`, `receipt` and `content-length`. */
+  /** Further headers, without `destination`, `receipt` and `content-length`. */
   readonly headers: HeaderEntries;
-  /** Whether it has to survive a restart of the broker because its sender waits for the receipt and says nothing else. */
+  /** Whether the message is persistent by default: the sender waits for the receipt and says nothing else. */
   readonly persistent: boolean;
-  /** What has another name on each broker. */
+  /** Options whose header differs between brokers. */
   readonly options: PortableSendOptions | undefined;
   /** The body. */
   readonly body: string | Uint8Array;
 }
 
-/** What is written of SEND frames on a connection, but for receipt, size and body. */
+/** The encoded heads of the SEND frames of one connection, without receipt, size and body. */
 export class SendHeadCache {
   readonly #version: Version;
-  readonly #family: BrokerFamily;
+  readonly #dialect: Dialect;
   readonly #rules: HeaderRules;
-  readonly #usual: HeadsByDestination;
+  readonly #plain: HeadsByDestination;
   #persistent: HeadsByDestination | undefined;
 
-  /** For a connection of that version to that broker. */
-  constructor(version: Version, family: BrokerFamily) {
+  /** Creates an empty cache for a connection of that version to that broker. */
+  constructor(version: Version, dialect: Dialect) {
     this.#version = version;
-    this.#family = family;
+    this.#dialect = dialect;
     this.#rules = headerRules("SEND", version);
-    this.#usual = new HeadsByDestination(version, []);
+    this.#plain = new HeadsByDestination(version, []);
   }
 
   /**
-   * The beginning of a SEND: the lines of the command, the destination, the `content-type`, if there is one, and what
-   * makes it persistent, if that is the default for it.
+   * Returns the beginning of a SEND: the command line, `destination`, `content-type` if there is one, and the header that
+   * makes the message persistent by default.
    *
    * @throws {TypeError} when the version cannot carry the destination or the type.
    */
-  of({ destination, contentType, persistent }: SendParts): Uint8Array {
-    if (!persistent) return this.#usual.of(destination, contentType);
-    this.#persistent ??= new HeadsByDestination(this.#version, persistentByDefault(this.#family));
-    return this.#persistent.of(destination, contentType);
+  headFor({ destination, contentType, persistent }: SendParts): Uint8Array {
+    if (!persistent) return this.#plain.get(destination, contentType);
+    this.#persistent ??= new HeadsByDestination(this.#version, this.#dialect.persistentByDefault);
+    return this.#persistent.get(destination, contentType);
   }
 
   /**
-   * Further headers as they are written, names and values by turns. What an option is called here counts more than a
-   * header.
+   * Returns the further headers in encoded form, names and values by turns. Where an option and a header have the same
+   * name, the option counts.
    *
    * @throws {TypeError} when the version cannot carry a header.
    */
-  headersOf({ headers, options }: SendParts): readonly string[] {
-    if (options === undefined) return headers.length === 0 ? NO_MORE : this.#encode(headers);
-    const named = messageHeaders(options, this.#family);
+  headersFor({ headers, options }: SendParts): readonly string[] {
+    if (options === undefined) return headers.length === 0 ? NO_HEADERS : this.#encode(headers);
+    const named = messageHeaders(options, this.#dialect);
     if (headers.length === 0) return this.#encode(named);
     const all = headers.map((entry) => named.find(([name]) => name === entry[0]) ?? entry);
     return this.#encode([...all, ...named.filter((entry) => !all.includes(entry))]);
@@ -93,38 +88,36 @@ export class SendHeadCache {
   }
 }
 
-const NO_MORE: readonly string[] = [];
+const NO_HEADERS: readonly string[] = [];
 
-/** Beginnings of heads, by destination and `content-type`. */
+/** Heads by `content-type` and destination, each with the same extra headers. */
 class HeadsByDestination {
   readonly #version: Version;
   readonly #extra: HeaderEntries;
   readonly #byType = new Map<string | undefined, Map<string, Uint8Array>>();
-  #kept = 0;
+  #count = 0;
 
-  /** Each of them with `extra` header lines. */
   constructor(version: Version, extra: HeaderEntries) {
     this.#version = version;
     this.#extra = extra;
   }
 
-  of(destination: string, contentType: string | undefined): Uint8Array {
+  get(destination: string, contentType: string | undefined): Uint8Array {
     return this.#byType.get(contentType)?.get(destination) ?? this.#add(destination, contentType);
   }
 
   #add(destination: string, contentType: string | undefined): Uint8Array {
     const headers: FrameHeaders = { destination, ...Object.fromEntries(this.#extra) };
     if (contentType !== undefined) headers["content-type"] = contentType;
-    const text = encodeHead("SEND", headers, 0, true, this.#version).slice(0, -1); // without the empty line
-    const head = textEncoder.encode(text);
-    if (this.#kept === KEPT) {
+    const head = textEncoder.encode(encodeHead("SEND", headers, 0, true, this.#version));
+    if (this.#count === MAX_HEADS) {
       this.#byType.clear();
-      this.#kept = 0;
+      this.#count = 0;
     }
     let heads = this.#byType.get(contentType);
     if (heads === undefined) this.#byType.set(contentType, heads = new Map());
     heads.set(destination, head);
-    this.#kept++;
+    this.#count++;
     return head;
   }
 }

@@ -6,78 +6,78 @@
 import type { WaitOptions } from "../base/timers.ts";
 import { TransactionError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
-
-/** Sends a frame and waits for its receipt; throws at once when nothing was written. */
-export type Request = (frame: Frame, wait: WaitOptions | undefined, takeBack?: () => Frame) => Promise<Frame>;
+import type { FrameSender } from "./frame_sender.ts";
 
 type ExtraHeaders = Readonly<Record<string, string>> | undefined;
 
-/** Keeps the ids of open transactions, so that a mistake is found before it reaches the broker. */
+/** Who began a transaction: the client, or a caller who wrote BEGIN as a raw frame. */
+type Origin = "client" | "raw";
+
+/** Knows which transactions are open, so that a mistake is found before it reaches the broker. */
 export class OpenTransactions {
-  readonly #ids = new Set<string>();
-  readonly #told = new Set<string>(); // to the broker, those that were begun by hand included
-  readonly #request: Request;
+  readonly #open = new Map<string, Origin>();
+  readonly #sender: FrameSender;
 
-  /** Begins with none. */
-  constructor(request: Request) {
-    this.#request = request;
+  /** Starts without transactions. */
+  constructor(sender: FrameSender) {
+    this.#sender = sender;
   }
 
-  /** Whether the broker knows of any. */
+  /** Whether any transaction is open. */
   get any(): boolean {
-    return this.#told.size > 0;
+    return this.#open.size > 0;
   }
 
-  /** Takes note of a BEGIN, COMMIT or ABORT that was sent, by hand or not. */
-  note({ command, headers }: Frame): void {
-    if (command === "BEGIN") this.#told.add(headers["transaction"] ?? "");
-    else this.#told.delete(headers["transaction"] ?? "");
+  /** Takes note of a frame that a caller made, if it is a BEGIN, COMMIT or ABORT. */
+  note({ command, headers: { transaction = "" } }: Frame): void {
+    if (command === "BEGIN") this.#open.set(transaction, this.#open.get(transaction) ?? "raw");
+    else if (command === "COMMIT" || command === "ABORT") this.#open.delete(transaction);
   }
 
   /**
-   * Says BEGIN.
+   * Sends BEGIN and waits for its receipt.
    *
    * @throws {TransactionError} when the id is in use.
    */
-  async begin(id: string, headers: ExtraHeaders, wait: WaitOptions | undefined): Promise<void> {
-    if (this.#ids.has(id)) throw new TransactionError(`Cannot begin transaction ${id}: it is open already`);
-    this.#ids.add(id);
+  async begin(id: string, headers?: ExtraHeaders, wait?: WaitOptions): Promise<void> {
+    if (this.#open.get(id) === "client") {
+      throw new TransactionError(`Cannot begin transaction ${id}: it is open already`);
+    }
+    this.#open.set(id, "client");
     try {
-      await this.#request(frameFor("BEGIN", id, headers), wait, () => frameFor("ABORT", id));
+      await this.#sender.request(frameFor("BEGIN", id, headers), wait, () => frameFor("ABORT", id));
     } catch (error) {
-      this.#ids.delete(id);
-      this.#told.delete(id);
+      this.#open.delete(id);
       throw error;
     }
   }
 
   /**
-   * Says COMMIT or ABORT. However that ends, the transaction is over.
+   * Sends COMMIT or ABORT and waits for the receipt. Whatever the broker answers, the transaction is closed.
    *
    * @throws at once when nothing was written; the transaction is open then.
    */
-  end(
-    command: "COMMIT" | "ABORT",
-    id: string,
-    headers: ExtraHeaders,
-    wait: WaitOptions | undefined,
-  ): Promise<Frame> {
+  end(command: "COMMIT" | "ABORT", id: string, headers?: ExtraHeaders, wait?: WaitOptions): Promise<Frame> {
+    this.#sender.checkOpen(command);
     this.check(id, command);
-    const answered = this.#request(frameFor(command, id, headers), wait);
-    this.#ids.delete(id);
+    const answered = this.#sender.request(frameFor(command, id, headers), wait);
+    this.#open.delete(id);
     return answered;
   }
 
-  /** Fails unless it is open. */
+  /**
+   * Checks that the client's transaction is open.
+   *
+   * @throws {TransactionError} when it is not.
+   */
   check(id: string, what: string): void {
-    if (this.#ids.has(id)) return;
+    if (this.#open.get(id) === "client") return;
     throw new TransactionError(`Cannot send ${what}: transaction ${id} is not open on this connection`);
   }
 
-  /** A connection that ends aborts all of them ("BEGIN" in the 1.2 text). */
+  /** Forgets all of them: a connection that ends aborts its transactions ("BEGIN" in the 1.2 text). */
   clear(): void {
-    this.#ids.clear();
-    this.#told.clear();
+    this.#open.clear();
   }
 }
 

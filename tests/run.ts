@@ -1,39 +1,42 @@
 /**
- * `deno task test`: type-checks everything and runs the same tests under Deno, Bun and Node.
+ * The program behind `deno task test`: type-checks everything and runs the same tests under Deno, Bun and Node.
  *
- * What is missing is fetched from npm; what cannot be had is a failure. The last line is the sum of all runtimes.
+ * It fetches what this machine lacks from npm, and fails if it cannot. The last line has the totals of all runtimes.
  *
  * @module
  */
 import { rmSync } from "node:fs";
-import { relative } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { files, makeFolder, ROOT } from "./support/project.ts";
+import { findTests, makeFolder } from "./support/project.ts";
 import { type Runtime, RUNTIMES } from "./support/runtime.ts";
 import { canReachJsr, findBun, findDeno, findNode, type FoundRuntime, installPackages } from "./support/runtimes.ts";
 import { type Failure, type FileReport, runFile } from "./support/suite.ts";
 import { checkWithDeno, checkWithTsc, writeImportMapWithoutJsr } from "./support/types.ts";
 
-const HELP = `deno task test [options] [test file…]
+const HELP = `deno task test [options] [test file or folder…]
 
-Type-checks, then runs the tests under Deno, Bun and Node.
+Type-checks, then runs the tests under Deno, Bun and Node: all tests, or those of the given files and folders.
 
-  --only deno|bun|node   only this runtime; may be given more than once
-  --filter text          only tests with this text in their name
-  --node 22              this release of Node, from npm where the PATH has another
-  --verbose              what the tests print, also where they pass
-  --no-types             leave out the type check
-  --types-only           nothing but the type check
-  --help                 this text
+  --only deno|bun|node   use only this runtime; can be repeated
+  --filter text          run only the tests whose names contain the text
+  --node 22              use this release of Node, from npm if the PATH has another one
+  --verbose              print the output of the tests even if they pass
+  --no-types             skip the type check
+  --types-only           run only the type check
+  --help                 print this text
 `;
 
-const STD = "assertions: @std/assert from JSR";
-const STAND_IN = "assertions: node:assert/strict behind the names of @std/assert";
+const STD_ASSERTIONS = "assertions: @std/assert from JSR";
+const STAND_IN_ASSERTIONS = "assertions: node:assert/strict with the names of @std/assert";
 
 type Options = ReturnType<typeof readArgs>;
 
-/** Reads the command line. A `TypeError` says what is wrong with it. */
+/**
+ * Reads the command line.
+ *
+ * @throws {TypeError} when it is wrong.
+ */
 function readArgs(args: string[]) {
   const { values, positionals } = parseArgs({
     args,
@@ -57,27 +60,22 @@ function readArgs(args: string[]) {
     return runtime;
   });
   if (values.node !== undefined && !/^\d+$/.test(values.node)) {
-    throw new TypeError(`Cannot take Node "${values.node}": --node wants a release, for example 22`);
-  }
-  const all = files("tests/**/*_test.ts").filter((file) => !file.startsWith("tests/brokers/"));
-  const chosen = positionals.map((path) => relative(ROOT, path).replaceAll("\\", "/"));
-  for (const file of chosen) {
-    if (files(file).length === 0) throw new TypeError(`Cannot run "${file}": there is no such file`);
+    throw new TypeError(`Cannot use Node "${values.node}": --node needs a release, for example 22`);
   }
   return {
     ...values,
     only,
     node: values.node === undefined ? undefined : Number(values.node),
-    files: chosen.length > 0 ? chosen : all,
+    files: findTests(positionals),
   };
 }
 
-/** The beginning of a message: enough to recognize the failure, which the runtime itself has told at length. */
+/** Returns the first lines of a message, indented. The runtime has printed the whole failure before. */
 function indent(message: string): string {
   return message.trim().split("\n").slice(0, 8).map((line) => `  ${line}`.trimEnd()).join("\n");
 }
 
-/** Runs something that may fail, and turns that into a failure of the whole. */
+/** Runs a function and adds its error, if any, to the failures. */
 async function attempt<T>(name: string, failures: Failure[], fn: () => Promise<T>): Promise<T | undefined> {
   try {
     return await fn();
@@ -89,8 +87,8 @@ async function attempt<T>(name: string, failures: Failure[], fn: () => Promise<T
   }
 }
 
-/** One line for a file; all that the runtime said where something failed. */
-function tell(file: string, report: FileReport, seconds: number): void {
+/** Prints one line for a test file, and the output of the runtime after a failure. */
+function printReport(file: string, report: FileReport, seconds: number): void {
   const { passed, ignored, failures, output } = report;
   const counts = [
     `${passed} ok`,
@@ -101,7 +99,7 @@ function tell(file: string, report: FileReport, seconds: number): void {
   if (failures.length > 0 && output !== "") console.log(`${output.trimEnd()}\n`);
 }
 
-/** Type-checks. Each of the two checks that fails is one failure. */
+/** Runs both type checks. Each that fails is one failure. */
 async function checkTypes(hasJsr: boolean, importMap: string | undefined, failures: Failure[]): Promise<void> {
   const checks = [
     ["deno check", () => checkWithDeno(hasJsr, importMap)],
@@ -120,7 +118,7 @@ async function main(options: Options, folder: string): Promise<boolean> {
 
   const hasJsr = await canReachJsr();
   const importMap = hasJsr ? undefined : writeImportMapWithoutJsr(folder);
-  console.log(hasJsr ? "JSR: reached" : "JSR: cannot be reached, so Deno takes the assertions that Bun and Node have");
+  console.log(hasJsr ? "JSR: reached" : "JSR: not reached, so Deno uses the assertions that Bun and Node use");
   await attempt("npm packages", failures, installPackages);
 
   if (options.types || options["types-only"]) await checkTypes(hasJsr, importMap, failures);
@@ -135,14 +133,14 @@ async function main(options: Options, folder: string): Promise<boolean> {
   for (const name of options["types-only"] ? [] : options.only) {
     const runtime = await attempt(name, failures, find[name]);
     if (runtime === undefined) continue;
-    const assertions = name === "deno" && hasJsr ? STD : STAND_IN;
+    const assertions = name === "deno" && hasJsr ? STD_ASSERTIONS : STAND_IN_ASSERTIONS;
     console.log(`\n${name} ${runtime.version}, ${assertions}`);
     const total = { passed: 0, failed: 0, ignored: 0, seconds: 0 };
     for (const file of options.files) {
       const start = performance.now();
       const report = await runFile(runtime, file, { ...options, importMap, folder });
       const seconds = (performance.now() - start) / 1000;
-      tell(file, report, seconds);
+      printReport(file, report, seconds);
       failures.push(...report.failures.map((failure) => ({ ...failure, name: `${name} ${file} ${failure.name}` })));
       total.passed += report.passed;
       total.failed += report.failures.length;
@@ -160,10 +158,10 @@ async function main(options: Options, folder: string): Promise<boolean> {
     table.push([`${name} ${runtime.version}`, ...row, `${total.seconds.toFixed(1)} s`, assertions]);
   }
   for (const [file, seen] of options.filter === undefined ? counts : []) {
-    // The file is the same, so a runtime that saw fewer tests than another lost some without a word.
+    // The file is the same, so a runtime that saw fewer tests than another has lost some silently.
     if (new Set(seen.values()).size < 2) continue;
     const message = [...seen].map(([name, count]) => `${name} saw ${count} tests`).join(", ");
-    failures.push({ name: `${file} is not the same in all runtimes`, message });
+    failures.push({ name: `${file} does not register the same tests in all runtimes`, message });
   }
 
   console.log();
@@ -173,7 +171,7 @@ async function main(options: Options, folder: string): Promise<boolean> {
   return failures.length === 0;
 }
 
-/** What the command line asks for; says so and ends the program where it makes no sense. */
+/** Reads the command line, or prints what is wrong with it and exits. */
 function readArgsOrExit(): Options {
   try {
     return readArgs(process.argv.slice(2));

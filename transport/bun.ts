@@ -1,23 +1,24 @@
 /**
- * TCP over Bun's own sockets, and TLS over the `node:tls` that Bun has.
+ * TCP over Bun's own sockets, and TLS over Bun's `node:tls`.
  *
  * @module
  */
 import { describeSocketError, SocketTransport } from "./socket_transport.ts";
 import { ConnectionError } from "../base/errors.ts";
-import { addressText, type Listener, type SocketAdapter, type SocketAddress, type Transport } from "./transport.ts";
+import { addressText } from "./address.ts";
+import type { Listener, SocketAdapter, SocketAddress, Transport } from "./transport.ts";
 
-/** The part of Bun's socket that is used here; `tests/types/bun_types.ts` holds it against Bun's own types. */
+/** The part of Bun's socket that is used here; `tests/types/bun_types.ts` compares it with Bun's own types. */
 export interface BunSocket {
-  /** What belongs to this socket. */
+  /** Any value that belongs to this socket. */
   data: unknown;
   /** `-1` when closed, positive when open. */
   readonly readyState: number;
-  /** The far end's address. */
+  /** The peer's address. */
   readonly remoteAddress: string;
-  /** The far end's port. */
+  /** The peer's port. */
   readonly remotePort: number;
-  /** Writes what the system takes, and tells how much that was; -1 when the socket is closed. Keeps nothing. */
+  /** Writes as much as the system takes, and returns how much that was; -1 when the socket is closed. Keeps nothing. */
   write(bytes: Uint8Array): number;
   /** Sends FIN; reading goes on. */
   shutdown(): void;
@@ -25,31 +26,31 @@ export interface BunSocket {
   end(): void;
   /** Closes both directions, with RST. */
   terminate(): void;
-  /** Reads no more until `resume`. */
+  /** Stops reading until `resume`. */
   pause(): void;
-  /** Goes on reading. */
+  /** Reads on. */
   resume(): void;
   /** Turns Nagle's algorithm off. */
   setNoDelay(noDelay: boolean): boolean;
-  /** Puts other handlers in the place of those it has. */
+  /** Replaces the handlers. */
   reload(options: { socket: BunSocketHandler }): void;
 }
 
-/** What Bun calls back. */
+/** The callbacks of a socket. */
 export interface BunSocketHandler {
-  /** What `data` is given. */
+  /** The type of the bytes that `data` gets. */
   binaryType: "uint8array";
-  /** A connection was accepted. */
+  /** Called when a connection was accepted. */
   open?(socket: BunSocket): void;
-  /** Bytes came, in memory of their own. */
+  /** Called when bytes came; no two calls share memory. */
   data(socket: BunSocket, bytes: Uint8Array): void;
-  /** There is room to write again. */
+  /** Called when the system takes bytes again. */
   drain(socket: BunSocket): void;
-  /** The far end sent FIN. */
+  /** Called when the peer sent FIN. */
   end(socket: BunSocket): void;
-  /** It is closed; with an error when the connection broke. */
+  /** Called when the socket is closed; with an error when the connection broke. */
   close(socket: BunSocket, error?: Error): void;
-  /** A handler threw. */
+  /** Called when a handler threw. */
   error(socket: BunSocket, error: Error): void;
 }
 
@@ -67,12 +68,12 @@ export interface BunSockets {
 export const bunAdapter: SocketAdapter = { connect, listen };
 
 /**
- * Connects with `node:net`, then takes Bun's own socket out of the one that Node's interface is wrapped around it.
+ * Connects with `node:net`, then takes Bun's own socket out of the wrapper that has Node's interface.
  *
- * `Bun.connect` cannot be called off: a host that does not answer would hold the process for the two minutes that the
- * system goes on trying. And in older releases its TLS went on with certificates that it could not verify
- * (oven-sh/bun#33846), which `node:tls` never did. So TLS stays with that, and so does a TCP socket whose inside is not
- * what it is known to be. For TCP, Bun's own socket takes a quarter less time per round trip than the wrapping.
+ * `Bun.connect` cannot be cancelled: a host that does not answer would hold the process for the two minutes that the
+ * system keeps trying. And in older releases its TLS accepted certificates that it could not verify
+ * (oven-sh/bun#33846), which `node:tls` never did. So TLS uses the wrapper, and so does a TCP socket whose inside is not
+ * the known one. For TCP, Bun's own socket takes a quarter less time per round trip than the wrapper.
  */
 async function connect(address: SocketAddress): Promise<Transport> {
   const { dial, toTransport: toNodeTransport } = await import("./node.ts");
@@ -91,11 +92,11 @@ function isBunSocket(value: unknown): value is BunSocket {
   return methods.every((name) => typeof Reflect.get(value, name) === "function");
 }
 
-/** What one socket's callbacks work on. */
+/** The state that the callbacks of one socket share. */
 interface SocketState {
   transport: SocketTransport;
   paused: boolean;
-  /** What Bun has not taken yet of the write that runs. */
+  /** The bytes of the pending write that Bun has not taken yet. */
   unwritten: Uint8Array | undefined;
   written: (() => void) | undefined;
   failed: ((cause: Error) => void) | undefined;
@@ -104,12 +105,12 @@ interface SocketState {
 
 const stateOf = (socket: BunSocket): SocketState => socket.data as SocketState;
 
-/** From so many bytes on, a chunk is worth being freed at once, and not when the collector of memory comes to it. */
-const MUCH = 1 << 14;
+/** From this size on, freeing a released chunk at once is cheaper than leaving it to the garbage collector. */
+const MIN_FREED_BYTES = 1 << 14;
 
 const CLOSED = new Error("the connection is closed");
 
-/** One for all: Bun keeps the handlers of a listener once, not per connection. */
+/** The handlers of all sockets: Bun keeps those of a listener once, not per connection. */
 const HANDLER: BunSocketHandler = {
   binaryType: "uint8array",
   data(socket, bytes) {
@@ -167,7 +168,7 @@ function toTransport(socket: BunSocket, peer: string): Transport {
     },
     release(bytes) {
       const { buffer } = bytes;
-      if (bytes.length >= MUCH && bytes.length === buffer.byteLength) (buffer as ArrayBuffer).transfer(0);
+      if (bytes.length >= MIN_FREED_BYTES && bytes.length === buffer.byteLength) (buffer as ArrayBuffer).transfer(0);
     },
     destroy() {
       state.unwritten = undefined;
@@ -176,7 +177,7 @@ function toTransport(socket: BunSocket, peer: string): Transport {
       return new Promise((resolve) => {
         state.closed = resolve;
         socket.end();
-        // Where something keeps it from closing in order, for example a far end that does not read.
+        // If something keeps it from closing in order, for example a peer that does not read.
         if (socket.readyState > 0) socket.terminate();
       });
     },
@@ -193,7 +194,7 @@ function toTransport(socket: BunSocket, peer: string): Transport {
   return transport;
 }
 
-// deno-lint-ignore require-await -- what fails at once must reject, as it does in the other adapters
+// deno-lint-ignore require-await -- a failure must reject, as in the other adapters
 async function listen(
   address: { hostname: string; port: number },
   accept: (transport: Transport) => void,

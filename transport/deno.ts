@@ -3,9 +3,11 @@
  *
  * @module
  */
-import { describeSocketError, ReadBuffer, type SocketDriver, SocketTransport } from "./socket_transport.ts";
+import { ReadBuffer } from "./read_buffer.ts";
+import { describeSocketError, type SocketDriver, SocketTransport } from "./socket_transport.ts";
 import { ConnectionError } from "../base/errors.ts";
-import { addressText, type Listener, type SocketAdapter, type SocketAddress, type Transport } from "./transport.ts";
+import { addressText } from "./address.ts";
+import type { Listener, SocketAdapter, SocketAddress, Transport } from "./transport.ts";
 
 /** The adapter for Deno. */
 export const denoAdapter: SocketAdapter = { connect, listen };
@@ -17,7 +19,7 @@ async function connect(address: SocketAddress): Promise<Transport> {
   try {
     const tcp = await connectTcp(address);
     setNoDelay(tcp);
-    return new DenoChannel(tcp, addressText(address)).transport;
+    return new DenoDriver(tcp, addressText(address)).transport;
   } catch (cause) {
     signal?.throwIfAborted();
     throw new ConnectionError(`Cannot connect to ${addressText(address)}: ${describeSocketError(cause)}`, { cause });
@@ -28,20 +30,20 @@ function setNoDelay(conn: Deno.TcpConn): void {
   try {
     conn.setNoDelay(true);
   } catch {
-    // Some systems refuse when the far end has hung up already; whoever reads will be told.
+    // Some systems refuse when the peer has closed already, which the next read will report.
   }
 }
 
-/** Milliseconds between the wish to cancel a connection and the cancelling. */
-const CANCEL_DELAY = 20;
+/** How long after the abort of its signal an attempt to connect is cancelled. */
+const CANCEL_DELAY_MS = 20;
 
 async function connectTcp({ hostname, port, signal }: SocketAddress): Promise<Deno.TcpConn> {
   if (signal === undefined) return await Deno.connect({ hostname, port });
-  // Deno forgets to close a connection that was made in the very turn in which the signal is aborted. A little later it
-  // either has been made, and is closed here, or it is one that takes its time, and is cancelled.
+  // Deno forgets to close a connection that was made in the same turn in which the signal aborts. A little later it has
+  // either been made, and is closed here, or it takes long, and is cancelled.
   const attempt = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const abort = () => void (timer = setTimeout(() => attempt.abort(signal.reason), CANCEL_DELAY));
+  const abort = () => void (timer = setTimeout(() => attempt.abort(signal.reason), CANCEL_DELAY_MS));
   signal.addEventListener("abort", abort, { once: true });
   try {
     const conn = await Deno.connect({ hostname, port, signal: attempt.signal });
@@ -55,10 +57,10 @@ async function connectTcp({ hostname, port, signal }: SocketAddress): Promise<De
 }
 
 /**
- * TLS by `node:tls`, because Deno's own keeps the sockets of handshakes that were given up and of connections that were
- * closed with data unsent: `docs/decisions.md` has the fault and the figures.
+ * Connects with TLS by `node:tls`, because Deno's own TLS keeps the sockets of handshakes that were given up, and of
+ * connections that were closed with data unsent: `docs/decisions.md` has the fault and the figures.
  *
- * Deno's `node:tls` goes on reading when its socket is paused, so it is the TCP socket below that stops and starts.
+ * Deno's `node:tls` reads on when its socket is paused, so the TCP socket below is stopped and started.
  */
 async function connectTls(address: SocketAddress): Promise<Transport> {
   const { certificateDates, dial, toTransport } = await import("./node.ts");
@@ -72,7 +74,7 @@ async function connectTls(address: SocketAddress): Promise<Transport> {
     tcp.destroy();
     const { cause } = error as { cause?: Error & { code?: string } };
     if (cause?.code !== "UNABLE_TO_VERIFY_LEAF_SIGNATURE") throw error;
-    // So Deno calls every certificate that it does not take, those with the wrong dates as well.
+    // Deno's code for every certificate that it refuses, for wrong dates as well.
     const dates = await connectTcp().then((tcp) => certificateDates(tcp, address)).catch(() => undefined);
     address.signal?.throwIfAborted();
     const now = Date.now();
@@ -83,10 +85,10 @@ async function connectTls(address: SocketAddress): Promise<Transport> {
   }
 }
 
-class DenoChannel implements SocketDriver {
+class DenoDriver implements SocketDriver {
   readonly transport: SocketTransport;
   readonly #conn: Deno.TcpConn;
-  readonly #blocks = new ReadBuffer(() => this.transport.room());
+  readonly #buffer = new ReadBuffer(() => this.transport.readTarget());
   #reading: Promise<void> | undefined;
   #writing: Promise<unknown> | undefined;
 
@@ -96,11 +98,11 @@ class DenoChannel implements SocketDriver {
   }
 
   pull(): void {
-    this.#reading ??= this.#conn.read(this.#blocks.space).then(this.#onRead, this.#onReadError);
+    this.#reading ??= this.#conn.read(this.#buffer.space).then(this.#onRead, this.#onReadError);
   }
 
   release(bytes: Uint8Array): void {
-    this.#blocks.release(bytes);
+    this.#buffer.release(bytes);
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -120,14 +122,14 @@ class DenoChannel implements SocketDriver {
 
   async destroy(): Promise<void> {
     this.#conn.close();
-    // Closing cancels both; a caller who has awaited this finds nothing of the socket left.
+    // Closing cancels both. A caller that has awaited this finds nothing of the socket left.
     await Promise.allSettled([this.#reading, this.#writing]);
   }
 
   readonly #onRead = (length: number | null): void => {
     this.#reading = undefined;
     if (length === null) this.transport.atEnd();
-    else if (this.transport.deliver(this.#blocks.take(length))) this.pull();
+    else if (this.transport.deliver(this.#buffer.take(length))) this.pull();
   };
 
   readonly #onReadError = (error: unknown): void => {
@@ -144,7 +146,10 @@ class DenoChannel implements SocketDriver {
   }
 }
 
-// deno-lint-ignore require-await -- what fails at once must reject, as it does in the other adapters
+/** How long accepting rests after a failure. */
+const ACCEPT_RETRY_MS = 20;
+
+// deno-lint-ignore require-await -- a failure must reject, as in the other adapters
 async function listen(
   address: { hostname: string; port: number },
   accept: (transport: Transport) => void,
@@ -163,17 +168,17 @@ async function listen(
       try {
         conn = await listener.accept();
       } catch {
-        // Out of file handles, or a peer that gave up while it waited. Neither is the end, but the first would spin.
+        // Out of file handles, or a peer that gave up while it waited. Accepting goes on; the first would spin.
         if (open) {
           await new Promise<void>((resolve) => {
-            const timer = setTimeout(resolve, 20);
+            const timer = setTimeout(resolve, ACCEPT_RETRY_MS);
             wake = () => (clearTimeout(timer), resolve());
           });
         }
         continue;
       }
       setNoDelay(conn);
-      accept(new DenoChannel(conn, addressText(conn.remoteAddr)).transport);
+      accept(new DenoDriver(conn, addressText(conn.remoteAddr)).transport);
     }
   })();
   return {

@@ -1,6 +1,6 @@
 /**
- * TCP and TLS over `node:net` and `node:tls`: for Node, and for what the sockets of Deno and Bun cannot do, as both
- * have these modules too.
+ * TCP and TLS over `node:net` and `node:tls`: for Node, and for what the sockets of Deno and Bun cannot do. Both have
+ * these modules as well.
  *
  * @module
  */
@@ -8,18 +8,13 @@ import type net from "node:net";
 import type nodeProcess from "node:process";
 import type { Duplex } from "node:stream";
 import type tls from "node:tls";
-import { describeSocketError, ReadBuffer, type SocketDriver, SocketTransport } from "./socket_transport.ts";
+import { ReadBuffer } from "./read_buffer.ts";
+import { describeSocketError, type SocketDriver, SocketTransport } from "./socket_transport.ts";
 import { ConnectionError } from "../base/errors.ts";
-import {
-  addressText,
-  type Listener,
-  type SocketAdapter,
-  type SocketAddress,
-  type TlsOptions,
-  type Transport,
-} from "./transport.ts";
+import { addressText } from "./address.ts";
+import type { Listener, SocketAdapter, SocketAddress, TlsOptions, Transport } from "./transport.ts";
 
-// Asked for by name at run time, so that no `import` of a Node module stands in what a bundler makes for browsers.
+// Looked up at run time, so that a bundle for browsers has no `import` of a Node module.
 const { process } = globalThis as unknown as { process: typeof nodeProcess };
 const { createServer, isIP, Socket } = process.getBuiltinModule("node:net");
 const { createPrivateKey, X509Certificate } = process.getBuiltinModule("node:crypto");
@@ -29,35 +24,35 @@ const { connect: connectTls, checkServerIdentity } = process.getBuiltinModule("n
 export const nodeAdapter: SocketAdapter = { connect, listen };
 
 function connect(address: SocketAddress): Promise<Transport> {
-  const reader = IS_NODE ? new BlockReader() : undefined;
+  const reader = IS_NODE ? new OnReadBuffer() : undefined;
   const use = (socket: net.Socket) => toTransport(socket, addressText(address), { reader });
   return dial(address, use, reader && { onread: reader });
 }
 
-/** Deno and Bun have these modules too, but what follows is about the inside of Node's own. */
+/** Whether this is Node itself. Deno and Bun have these modules too, but not the inside of Node's own. */
 const IS_NODE = process.versions["deno"] === undefined && process.versions["bun"] === undefined;
 
 /**
- * The `onread` option of a socket: it reads into memory of ours and skips Node's own stream. That costs less, and no
- * data is kept where an error would throw it away.
+ * The `onread` option of a socket, which reads into memory of the caller and skips Node's own stream. That costs less, and
+ * an error does not drop data that the stream had buffered.
  */
-class BlockReader implements net.OnReadOpts {
-  readonly blocks: ReadBuffer = new ReadBuffer(() => this.room());
+class OnReadBuffer implements net.OnReadOpts {
+  readonly memory: ReadBuffer = new ReadBuffer(() => this.readTarget());
   onData!: (bytes: Uint8Array) => void;
-  room: () => Uint8Array | undefined = () => undefined;
-  readonly buffer = (): Uint8Array => this.blocks.space;
+  readTarget: () => Uint8Array | undefined = () => undefined;
+  readonly buffer = (): Uint8Array => this.memory.space;
   readonly callback = (length: number): boolean => {
-    this.onData(this.blocks.take(length));
+    this.onData(this.memory.take(length));
     return true;
   };
 }
 
 /**
- * Node destroys a socket when a write fails, with all that was received and not read. But it is then that something was
- * said: a broker sends ERROR and hangs up, and whoever was sending has the reset before the reason. This socket goes on
- * reading until the system says that there is no more.
+ * A socket that reads on after a failed write, until the system reports the end. Node destroys a socket when a write
+ * fails, and drops what was received and not read. But a broker that refuses something sends ERROR and closes, and a
+ * client that is sending meets the reset before that reason.
  */
-class PatientSocket extends Socket {
+class ReadsOnSocket extends Socket {
   #writeFailed = false;
 
   override destroy(error?: Error & { syscall?: string }): this {
@@ -69,59 +64,59 @@ class PatientSocket extends Socket {
   }
 
   override push(chunk: unknown, encoding?: BufferEncoding): boolean {
-    // The end. A stream with a failed write does not tell of it.
+    // The end of reading: a stream with a failed write does not emit it.
     if (chunk === null && this.#writeFailed) this.destroy();
     return super.push(chunk, encoding);
   }
 }
 
 /**
- * Opens a TCP or TLS connection and gives its socket to `use` in the very event that says it is ready, before any data
- * can arrive. Rejects as {@linkcode SocketAdapter.connect} does, with nothing left open.
+ * Opens a TCP or TLS connection and passes its socket to `use` within the event that it is ready, before any data can
+ * arrive. Rejects as {@linkcode SocketAdapter.connect} does, with nothing left open.
  *
- * @param way `onread` as `node:net` has it; or `socket`, a stream that is connected already, for TLS over it.
+ * @param extra `onread` of `node:net`; or `socket`, a connected stream, for TLS over it.
  */
 export function dial<T>(
   address: SocketAddress,
   use: (socket: net.Socket) => T,
-  way: { onread?: net.OnReadOpts; socket?: Duplex } = {},
+  extra: { onread?: net.OnReadOpts; socket?: Duplex } = {},
 ): Promise<T> {
   const { hostname, port, signal } = address;
   return new Promise<T>((resolve, reject) => {
     signal?.throwIfAborted();
     const fail = (cause: unknown) =>
       new ConnectionError(`Cannot connect to ${addressText(address)}: ${describeSocketError(cause)}`, { cause });
-    const options = { host: hostname, port, allowHalfOpen: true, noDelay: true, ...way };
+    const options = { host: hostname, port, allowHalfOpen: true, noDelay: true, ...extra };
     let socket: net.Socket;
     try {
       socket = address.tls === undefined
-        ? new (IS_NODE ? PatientSocket : Socket)(options).connect(options)
+        ? new (IS_NODE ? ReadsOnSocket : Socket)(options).connect(options)
         : connectTls({
           ...options,
-          // Deno sends it as the name where there is none to send.
-          ...(way.socket !== undefined && { host: address.tls.serverName ?? hostname }),
+          // Deno sends this as the server name when there is none to send.
+          ...(extra.socket !== undefined && { host: address.tls.serverName ?? hostname }),
           ...tlsOptions(address.tls, hostname),
         });
     } catch (cause) {
-      return reject(fail(cause)); // a certificate or key that is none
+      return reject(fail(cause)); // an invalid certificate or key
     }
     let cause: unknown;
     const onReady = () => {
-      // No runtime comes here with a certificate that it did not verify; but one did, in another of its interfaces.
+      // No runtime comes here with a certificate that it did not verify; but in another interface one did.
       if (address.tls !== undefined && !(socket as tls.TLSSocket).authorized) {
         return onError((socket as tls.TLSSocket).authorizationError);
       }
       socket.off("error", onError);
       socket.off("close", onClose);
       signal?.removeEventListener("abort", abort);
-      socket.setNoDelay(true); // node:tls does not look at the option
+      socket.setNoDelay(true); // node:tls ignores the option
       resolve(use(socket));
     };
     const onError = (error: unknown) => {
       cause ??= error;
       socket.destroy();
     };
-    // Only once it is closed is nothing left of it.
+    // Rejects only after the close, so that nothing is left open.
     const onClose = () => {
       signal?.removeEventListener("abort", abort);
       if (signal?.aborted) return reject(signal.reason);
@@ -136,8 +131,8 @@ export function dial<T>(
 }
 
 /**
- * The time within which the certificate at the other end of a TCP connection is valid, for the reason of an error:
- * nothing is verified and nothing is sent. `undefined` when there is no certificate to be seen. Ends the connection.
+ * Returns when the certificate of the peer is valid, for the reason of an error: nothing is verified and nothing is sent.
+ * Returns `undefined` when the peer shows no certificate. Ends the connection.
  */
 export function certificateDates(
   socket: net.Socket,
@@ -146,15 +141,15 @@ export function certificateDates(
   return new Promise((resolve) => {
     const host = tls.serverName ?? hostname;
     const secured = connectTls({ socket, host, servername: isIP(host) ? "" : host, rejectUnauthorized: false });
-    const settle = (dates?: { from: number; to: number }) => {
+    const finish = (dates?: { from: number; to: number }) => {
       signal?.removeEventListener("abort", abort);
       secured.destroy();
       resolve(dates);
     };
-    const abort = () => settle();
+    const abort = () => finish();
     secured.once("secureConnect", () => {
       const { valid_from, valid_to } = secured.getPeerCertificate();
-      settle({ from: Date.parse(valid_from), to: Date.parse(valid_to) });
+      finish({ from: Date.parse(valid_from), to: Date.parse(valid_to) });
     });
     secured.on("error", abort);
     secured.on("close", abort);
@@ -162,17 +157,17 @@ export function certificateDates(
   });
 }
 
-/** What `node:tls` calls the options, all of them said; throws when the key is none. */
+/** Translates TLS options for `node:tls`, defaults included. Throws when a certificate or the key is invalid. */
 export function tlsOptions(options: TlsOptions, hostname: string): tls.ConnectionOptions {
   checkPem(options);
   const name = options.serverName ?? hostname;
   return {
-    // TLS has no server names that are IP addresses; the certificate is checked against one all the same.
+    // TLS allows no IP address as a server name, but the certificate is checked against one all the same.
     servername: isIP(name) ? "" : name,
     checkServerIdentity: options.unsafelyDisableHostnameVerification
       ? () => undefined
       : (_host, certificate) => checkServerIdentity(name, certificate),
-    // Said in so many words, because NODE_TLS_REJECT_UNAUTHORIZED=0 would change the default.
+    // Explicit, because NODE_TLS_REJECT_UNAUTHORIZED=0 would change the default.
     rejectUnauthorized: true,
     ...(options.caCerts?.length && { ca: options.caCerts }),
     ...(options.cert !== undefined && { cert: options.cert }),
@@ -180,17 +175,17 @@ export function tlsOptions(options: TlsOptions, hostname: string): tls.Connectio
   };
 }
 
-/** How a socket is read. */
-interface Way {
-  /** What the socket was made with, where data does not come by the `data` event. */
-  reader?: BlockReader | undefined;
-  /** Starts and stops the reading of a socket that reads on when it is paused. */
+/** How a socket is read, if not by its `data` event and `pause`. */
+interface ReadControls {
+  /** The `onread` option that the socket was made with. */
+  reader?: OnReadBuffer | undefined;
+  /** Starts and stops reading, for a socket that reads on when it is paused. */
   reading?: { start(): void; stop(): void };
 }
 
 /**
- * Checks what the runtimes do not, or in words of OpenSSL: a key that cannot be read Deno would go without, an authority
- * that cannot be read Node would.
+ * Checks certificates and key. The runtimes report mistakes in words of OpenSSL, or not at all: Deno connects without a
+ * key that it cannot read, and Node without an authority that it cannot read.
  */
 export function checkPem({ caCerts = [], cert, key }: TlsOptions): void {
   for (const pem of caCerts) parse("one of tls.caCerts", () => new X509Certificate(pem));
@@ -209,24 +204,24 @@ function parse<T>(what: string, read: () => T): T {
 }
 
 /** A transport over a connected socket. */
-export function toTransport(socket: net.Socket, peer: string, way: Way = {}): SocketTransport {
-  return new NodeChannel(socket, peer, way).transport;
+export function toTransport(socket: net.Socket, peer: string, controls: ReadControls = {}): SocketTransport {
+  return new NodeDriver(socket, peer, controls).transport;
 }
 
-/** How long data that is unsent at the end may take to be sent, where the runtime would wait for ever. */
+/** How long unsent data may take at the end, in a runtime that would wait for ever. */
 const UNSENT_GRACE_MS = 500;
 
-class NodeChannel implements SocketDriver {
+class NodeDriver implements SocketDriver {
   readonly transport: SocketTransport;
   readonly #socket: net.Socket;
-  readonly #reader: BlockReader | undefined;
-  readonly #reading: Way["reading"];
+  readonly #reader: OnReadBuffer | undefined;
+  readonly #reading: ReadControls["reading"];
   #closed = false;
   #unwritten = 0;
-  #onSent: (() => void) | undefined; // the socket is to be destroyed
-  #waiting: { resolve: () => void; reject: (error: Error) => void } | undefined;
+  #onSent: (() => void) | undefined; // set while `destroy` waits
+  #pendingWrite: { resolve: () => void; reject: (error: Error) => void } | undefined;
 
-  constructor(socket: net.Socket, peer: string, { reader, reading }: Way) {
+  constructor(socket: net.Socket, peer: string, { reader, reading }: ReadControls) {
     const transport = this.transport = new SocketTransport(peer, this);
     this.#socket = socket;
     this.#reader = reader;
@@ -238,16 +233,16 @@ class NodeChannel implements SocketDriver {
     };
     if (reader !== undefined) {
       reader.onData = onData;
-      reader.room = () => transport.room();
+      reader.readTarget = () => transport.readTarget();
     } else {
-      // Not as a `Buffer`, whose `slice` does not copy as the one of every other `Uint8Array` does.
+      // Not as a `Buffer`, whose `slice` is a view, and not a copy as that of every other `Uint8Array`.
       socket.on("data", (chunk: Buffer) => onData(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)));
     }
     socket.on("end", () => transport.atEnd());
     socket.on("error", (error) => transport.fail(error));
     socket.on("close", () => {
       this.#closed = true;
-      this.#waiting?.reject(transport.writeFailed(new Error("the connection is closed"))); // Bun may not tell
+      this.#pendingWrite?.reject(transport.writeFailed(new Error("the connection is closed"))); // Bun may not report it
       transport.atEnd();
     });
   }
@@ -262,9 +257,9 @@ class NodeChannel implements SocketDriver {
     const socket = this.#socket;
     this.#unwritten++;
     socket.write(bytes, this.#onWritten);
-    // Nothing left over: the system has taken it, and there is no need to wait a turn for being told so.
+    // The system has taken all of it: no need to wait a turn for the callback.
     if (socket.writableLength === 0 && !socket.errored) return;
-    return new Promise((resolve, reject) => this.#waiting = { resolve, reject });
+    return new Promise((resolve, reject) => this.#pendingWrite = { resolve, reject });
   }
 
   shutdown(): Promise<void> {
@@ -280,7 +275,7 @@ class NodeChannel implements SocketDriver {
         this.#socket.destroy();
         return;
       }
-      // With data unsent, Bun would keep the socket for as long as the far end takes nothing. What it takes soon is sent.
+      // With data unsent, Bun would keep the socket for as long as the peer takes nothing. What it takes soon is sent.
       const end = () => {
         clearTimeout(timer);
         this.#onSent = undefined;
@@ -293,13 +288,13 @@ class NodeChannel implements SocketDriver {
   }
 
   release(bytes: Uint8Array): void {
-    this.#reader?.blocks.release(bytes);
+    this.#reader?.memory.release(bytes);
   }
 
   readonly #onWritten = (error?: Error | null): void => {
     this.#unwritten--;
-    if (error) this.#waiting?.reject(this.transport.writeFailed(error));
-    else if (this.#unwritten === 0) this.#waiting?.resolve();
+    if (error) this.#pendingWrite?.reject(this.transport.writeFailed(error));
+    else if (this.#unwritten === 0) this.#pendingWrite?.resolve();
     if (this.#unwritten === 0) this.#onSent?.();
   };
 }
@@ -317,13 +312,13 @@ function listen(
       reject(new ConnectionError(`Cannot listen on ${addressText(address)}: ${describeSocketError(cause)}`, { cause }));
     });
     server.listen(address.port, address.hostname, () => {
-      server.on("error", () => {}); // out of file handles, say: the next connection may be accepted again
+      server.on("error", () => {}); // for example out of file handles: later connections may be accepted again
       const { address: hostname, port } = server.address() as net.AddressInfo;
       resolve({
         hostname,
         port,
         close() {
-          // Not awaited: Node says that it is closed only when the last of its connections has ended.
+          // Not awaited: Node's callback comes only after the last connection has ended.
           server.close();
           return Promise.resolve();
         },

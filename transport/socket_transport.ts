@@ -1,23 +1,37 @@
 /**
- * The state of one connection, whatever carries it: which direction is open, what ended it, what was read and not taken
- * yet, and who frees the socket when. An adapter says what its sockets can do, as a {@linkcode SocketDriver};
- * {@linkcode SocketTransport} makes a transport of that.
+ * The state of one connection, whatever carries it. An adapter says what its sockets can do, as a
+ * {@linkcode SocketDriver}; {@linkcode SocketTransport} makes a transport of that: it knows which direction is open, what
+ * ended it, what was read and not taken yet, and when the socket is freed.
+ *
+ * Reading goes through these states:
+ *
+ * | state     | meaning                                                  | goes to                                   |
+ * | --------- | -------------------------------------------------------- | ----------------------------------------- |
+ * | `paused`  | no sink yet, or it wants no more; chunks that come wait  | `flowing` by `read` and `resume`          |
+ * | `flowing` | chunks go to the sink                                    | `paused` by the sink, `ended` by the end  |
+ * | `ended`   | `done` of the sink was called                            |                                           |
+ *
+ * An end that comes while reading is paused waits until the chunks before it are taken. Writing is open until there is a
+ * `#writeError`. The socket is freed by `close`, by a connection that breaks, and once both directions have ended.
  *
  * @module
  */
 import { ConnectionError } from "../base/errors.ts";
 
-/** Takes what a transport reads. Its functions must not throw. */
+/** Receives what a transport reads. Its methods must not throw. */
 export interface ByteSink {
   /**
-   * Takes a chunk, which will not be written to again unless it is released. `false` says that it is enough: nothing more
-   * comes until {@linkcode DirectIo.resume}, and the far end is slowed down.
+   * Called for each chunk, which is not written to again unless it is released. Return `false` to stop reading until
+   * {@linkcode DirectIo.resume}, which slows the peer down.
    */
   chunk(bytes: Uint8Array): boolean;
-  /** Nothing more will come: the far end closed in order, or `close` was called; with an error, the connection broke. */
+  /** Called when nothing more comes: the peer closed in order, or `close` was called; with an error, the connection broke. */
   done(error: ConnectionError | undefined): void;
-  /** Where the next bytes go in the end, and no others: who can may read them there. `undefined` when that is not known. */
-  room?(): Uint8Array | undefined;
+  /**
+   * The memory that the next bytes belong in, and no others, or `undefined` when that is not known. A transport that can
+   * read them straight into it saves a copy.
+   */
+  readTarget?(): Uint8Array | undefined;
 }
 
 /**
@@ -25,23 +39,36 @@ export interface ByteSink {
  * without a promise and a queue for each chunk. That takes a fifth off a round trip on loopback.
  */
 export interface DirectIo {
-  /** Whether each chunk is in memory of its own, so that nothing is gained by letting go of it. Default `false`. */
+  /**
+   * Whether no two chunks share memory, so that keeping one keeps no other alive.
+   *
+   * @default false
+   */
   readonly ownChunks?: boolean | undefined;
-  /** Begins to read. To be called once. */
+  /**
+   * Whether {@linkcode DirectIo.write} needs to know where frames end, because the transport puts each into a message.
+   *
+   * @default false
+   */
+  readonly wantsFrameEnds?: boolean | undefined;
+  /** Begins to read. Call it once. */
   read(sink: ByteSink): void;
-  /** Goes on reading after {@linkcode ByteSink.chunk} has returned `false`. */
+  /** Reads on after {@linkcode ByteSink.chunk} has returned `false`. */
   resume(): void;
   /**
-   * Says, inside {@linkcode ByteSink.chunk}, that no view on `bytes` was kept: its memory may be read into again, or
+   * Tells, inside {@linkcode ByteSink.chunk}, that no view on `bytes` was kept: their memory may be read into again, or
    * freed, which makes bulk up to a third faster to read. Never necessary.
    */
   release(bytes: Uint8Array): void;
   /**
-   * Writes; returns nothing when the bytes were taken at once, else a promise to await before the next write. A failure
-   * is a promise rejected with a `ConnectionError`. The bytes are not kept after that.
+   * Writes whole frames, and does not keep the bytes. Returns nothing when they were taken at once, else a promise to
+   * await before the next write. A failure is a promise that rejects with a `ConnectionError`.
+   *
+   * @param frameEnds where each frame in `bytes` ends, and each line end between frames, if
+   * {@linkcode DirectIo.wantsFrameEnds} is `true`.
    */
-  write(bytes: Uint8Array): Promise<void> | void;
-  /** Says that nothing more will come (FIN); reading goes on. Not to be called while a write still runs. */
+  write(bytes: Uint8Array, frameEnds?: readonly number[]): Promise<void> | void;
+  /** Closes the sending direction (FIN); reading goes on. Not to be called while a write is pending. */
   end(): Promise<void>;
 }
 
@@ -49,16 +76,18 @@ export interface DirectIo {
 export interface SocketDriver {
   /** As {@linkcode DirectIo.ownChunks}. */
   readonly ownChunks?: boolean | undefined;
-  /** Go on reading, and hand each chunk to {@linkcode SocketTransport.deliver}. May be called while that goes on. */
+  /** As {@linkcode DirectIo.wantsFrameEnds}. */
+  readonly wantsFrameEnds?: boolean | undefined;
+  /** Reads on, and hands each chunk to {@linkcode SocketTransport.deliver}. May be called while it does so already. */
   pull(): void;
   /**
    * Writes all of `bytes`; returns nothing when they were taken at once. What it throws or rejects with is made by
-   * {@linkcode SocketTransport.writeFailed}. Never called while it still runs.
+   * {@linkcode SocketTransport.writeFailed}. Never called while a write is pending.
    */
-  write(bytes: Uint8Array): Promise<void> | void;
-  /** Says that nothing more will come (FIN). Never called while a write still runs. */
+  write(bytes: Uint8Array, frameEnds: readonly number[] | undefined): Promise<void> | void;
+  /** Closes the sending direction (FIN). Never called while a write is pending. */
   shutdown(): Promise<void> | void;
-  /** Frees the socket at once; what still runs must settle soon. Called once. */
+  /** Frees the socket at once; pending calls must settle soon. Called once. */
   destroy(): Promise<void> | void;
   /** As {@linkcode DirectIo.release}. */
   release?(bytes: Uint8Array): void;
@@ -69,72 +98,73 @@ export interface SocketDriver {
  * `close` does. Once both directions have ended in order, the socket frees itself.
  */
 export class SocketTransport implements DirectIo {
-  /** Name of the far end for people. */
+  /** The name of the peer, for messages. */
   readonly peer: string;
-  readonly #channel: SocketDriver;
+  readonly #driver: SocketDriver;
   #sink: ByteSink | undefined;
-  /** Nobody takes chunks: there is no sink yet, or it had enough. */
-  #paused = true;
-  /** What came while paused, in order. The socket pauses as well, so this is a chunk or two. */
-  #kept: Uint8Array[] | undefined;
-  /** Set when reading is over, though what was kept may still have to be taken before the sink is told. */
-  #ended: { error: ConnectionError | undefined; told: boolean } | undefined;
-  /** Set when writing is over: what the next write gets to hear. */
-  #writeError: ConnectionError | undefined;
+  #state: "paused" | "flowing" | "ended" = "paused";
+  #waiting: Uint8Array[] | undefined; // came while paused; the socket pauses as well, so this is a chunk or two
+  #end: { error: ConnectionError | undefined } | undefined;
+  #writeError: ConnectionError | undefined; // what the next write fails with
   #freed: Promise<void> | undefined;
   #isDirect = false;
   #readable: ReadableStream<Uint8Array> | undefined;
   #writable: WritableStream<Uint8Array> | undefined;
-  #writing: WritableStreamDefaultController | undefined;
+  #writableController: WritableStreamDefaultController | undefined;
 
-  /** Nothing is read before someone asks for `readable` or reads directly. */
-  constructor(peer: string, channel: SocketDriver) {
+  /** Makes a transport. Nothing is read before `readable` is used, or `read` is called. */
+  constructor(peer: string, driver: SocketDriver) {
     this.peer = peer;
-    this.#channel = channel;
+    this.#driver = driver;
   }
 
   /** As {@linkcode DirectIo.ownChunks}. */
   get ownChunks(): boolean {
-    return this.#channel.ownChunks ?? false;
+    return this.#driver.ownChunks ?? false;
   }
 
-  // The streams are made when asked for: whoever uses `direct` saves their memory as well.
+  /** As {@linkcode DirectIo.wantsFrameEnds}. */
+  get wantsFrameEnds(): boolean {
+    return this.#driver.wantsFrameEnds ?? false;
+  }
 
-  /** What the far end sends. */
+  // The streams are made when they are first used: connections that are used directly save their memory.
+
+  /** What the peer sends. */
   get readable(): ReadableStream<Uint8Array> {
     if (this.#readable !== undefined) return this.#readable;
     this.#checkStreams();
-    let reading!: ReadableStreamDefaultController<Uint8Array>;
-    let cancelled = false;
-    // A mark of 0: who waits gets the chunk without a stop in the queue, and one chunk that nobody waits for pauses.
+    let controller!: ReadableStreamDefaultController<Uint8Array>;
+    let isCancelled = false;
+    // With a mark of 0 a reader that waits gets its chunk without a stop in the queue, and any other chunk pauses.
     this.#readable = new ReadableStream<Uint8Array>({
-      start: (controller) => void (reading = controller),
+      start: (given) => void (controller = given),
       pull: () => this.resume(),
       cancel: () => {
-        cancelled = true;
+        isCancelled = true;
         return this.close();
       },
     }, { highWaterMark: 0 });
     this.read({
       chunk(bytes) {
-        reading.enqueue(bytes);
-        return reading.desiredSize! >= 0;
+        controller.enqueue(bytes);
+        return controller.desiredSize! >= 0;
       },
       done(error) {
-        if (error !== undefined) reading.error(error);
-        else if (!cancelled) reading.close();
+        if (error !== undefined) controller.error(error);
+        else if (!isCancelled) controller.close();
       },
     });
     return this.#readable;
   }
 
-  /** What goes to the far end. */
+  /** What goes to the peer. */
   get writable(): WritableStream<Uint8Array> {
     if (this.#writable !== undefined) return this.#writable;
     this.#checkStreams();
     return this.#writable = new WritableStream<Uint8Array>({
       start: (controller) => {
-        this.#writing = controller;
+        this.#writableController = controller;
         if (this.#writeError !== undefined) controller.error(this.#writeError);
       },
       write: (bytes) => this.write(bytes),
@@ -143,7 +173,7 @@ export class SocketTransport implements DirectIo {
     });
   }
 
-  /** Both directions by plain calls, in the place of the streams. */
+  /** Returns both directions as plain calls, in place of the streams. */
   direct(): DirectIo {
     if (this.#readable !== undefined || this.#writable !== undefined) {
       throw new TypeError(`Cannot use ${this.peer} directly: its streams are in use`);
@@ -153,7 +183,7 @@ export class SocketTransport implements DirectIo {
     return this;
   }
 
-  /** As {@linkcode DirectIo.read}; this and its four fellows are for its streams, and for who has asked for `direct`. */
+  /** As {@linkcode DirectIo.read}. This and its siblings are for the streams, and for the caller of `direct`. */
   read(sink: ByteSink): void {
     this.#sink = sink;
     this.resume();
@@ -161,28 +191,26 @@ export class SocketTransport implements DirectIo {
 
   /** As {@linkcode DirectIo.resume}. */
   resume(): void {
-    if (!this.#paused) return;
-    this.#paused = false;
-    while (this.#kept !== undefined && this.#kept.length > 0) {
-      if (this.#sink!.chunk(this.#kept.shift()!)) continue;
-      this.#paused = true;
-      return;
+    if (this.#state !== "paused") return;
+    this.#state = "flowing";
+    while (this.#waiting !== undefined && this.#waiting.length > 0) {
+      if (!this.#pass(this.#waiting.shift()!)) return;
     }
-    if (this.#ended === undefined) this.#channel.pull();
-    else this.#tell();
+    if (this.#end === undefined) this.#driver.pull();
+    else this.#endSink();
   }
 
   /** As {@linkcode DirectIo.release}. */
   release(bytes: Uint8Array): void {
-    this.#channel.release?.(bytes);
+    this.#driver.release?.(bytes);
   }
 
   /** As {@linkcode DirectIo.write}. */
-  write(bytes: Uint8Array): Promise<void> | void {
+  write(bytes: Uint8Array, frameEnds?: readonly number[]): Promise<void> | void {
     if (this.#writeError !== undefined) return Promise.reject(this.#writeError);
     if (bytes.length === 0) return;
     try {
-      return this.#channel.write(bytes);
+      return this.#driver.write(bytes, frameEnds);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -192,55 +220,52 @@ export class SocketTransport implements DirectIo {
   async end(): Promise<void> {
     if (this.#writeError !== undefined) throw this.#writeError;
     try {
-      await this.#channel.shutdown();
+      await this.#driver.shutdown();
     } catch (cause) {
       throw this.writeFailed(cause);
     }
     this.#writeError ??= this.#closedError();
-    if (this.#ended !== undefined) this.#free();
+    if (this.#end !== undefined) this.#free();
   }
 
-  /** For the channel: where the next read may go to, if the sink knows. It does not while it has not got everything. */
-  room(): Uint8Array | undefined {
-    return this.#paused ? undefined : this.#sink?.room?.();
+  /** For the driver: the memory to read into, if the sink knows. While chunks wait, other bytes are next. */
+  readTarget(): Uint8Array | undefined {
+    return this.#state === "flowing" ? this.#sink?.readTarget?.() : undefined;
   }
 
-  /** For the channel: hands over what was read. `false` means to read no more until `pull`. */
+  /** For the driver: hands over what was read. Returns `false` to stop reading until `pull`. */
   deliver(bytes: Uint8Array): boolean {
-    if (this.#ended !== undefined) return false;
-    if (this.#paused) {
-      (this.#kept ??= []).push(bytes);
-      return false;
-    }
-    if (!this.#sink!.chunk(bytes)) this.#paused = true;
-    return !this.#paused && this.#ended === undefined;
+    if (this.#end !== undefined) return false;
+    if (this.#state === "flowing") return this.#pass(bytes);
+    (this.#waiting ??= []).push(bytes);
+    return false;
   }
 
-  /** For the channel: the far end has said that nothing more will come. */
+  /** For the driver: the peer has closed its sending direction. */
   atEnd(): void {
-    this.#finish(undefined);
+    this.#endReading(undefined);
     if (this.#writeError !== undefined) this.#free();
   }
 
   /**
-   * For the channel: the connection broke. Ends both directions, but what was read before is still given out: brokers
-   * send ERROR and hang up in one breath.
+   * For the driver: the connection broke. Ends both directions, but chunks that were read before are still handed over:
+   * brokers send ERROR and close right after it.
    */
   fail(cause: unknown): void {
     if (this.#freed !== undefined) return;
-    this.#finish(new ConnectionError(`Cannot read from ${this.peer}: ${describeSocketError(cause)}`, { cause }));
+    this.#endReading(new ConnectionError(`Cannot read from ${this.peer}: ${describeSocketError(cause)}`, { cause }));
     const error = this.writeFailed(cause);
-    this.#writing?.error(error);
+    this.#writableController?.error(error);
     this.#free();
   }
 
   /**
-   * For the channel: a write failed; returns the error to throw. Reading goes on, because what the far end sent before
-   * it hung up, often the reason, may still have to be read.
+   * For the driver: a write failed. Returns the error to throw. Reading goes on, because what the peer sent before it
+   * closed, often the reason, may still have to be read.
    */
   writeFailed(cause: unknown): ConnectionError {
     this.#writeError ??= new ConnectionError(`Cannot write to ${this.peer}: ${describeSocketError(cause)}`, { cause });
-    if (this.#ended !== undefined) this.#free();
+    if (this.#end !== undefined) this.#free();
     return this.#writeError;
   }
 
@@ -248,12 +273,12 @@ export class SocketTransport implements DirectIo {
   close(): Promise<void> {
     if (this.#writeError === undefined) {
       this.#writeError = this.#closedError();
-      this.#writing?.error(this.#writeError);
+      this.#writableController?.error(this.#writeError);
     }
-    if (this.#ended === undefined) {
-      this.#kept = undefined;
-      if (this.#sink !== undefined) this.#paused = false;
-      this.#finish(undefined);
+    if (this.#end === undefined) {
+      this.#waiting = undefined;
+      if (this.#sink !== undefined) this.#state = "flowing";
+      this.#endReading(undefined);
     }
     return this.#free();
   }
@@ -262,20 +287,27 @@ export class SocketTransport implements DirectIo {
     if (this.#isDirect) throw new TypeError(`Cannot use the streams of ${this.peer}: it is used directly`);
   }
 
-  #finish(error: ConnectionError | undefined): void {
-    this.#ended ??= { error, told: false };
-    if (!this.#paused) this.#tell();
+  /** Hands a chunk to the sink. Returns whether it wants more. */
+  #pass(bytes: Uint8Array): boolean {
+    // The sink may close the transport meanwhile.
+    if (!this.#sink!.chunk(bytes) && this.#state === "flowing") this.#state = "paused";
+    return this.#state === "flowing";
   }
 
-  #tell(): void {
-    const { error, told } = this.#ended!;
-    this.#ended!.told = true;
-    if (!told) this.#sink?.done(error);
+  #endReading(error: ConnectionError | undefined): void {
+    this.#end ??= { error };
+    if (this.#state === "flowing") this.#endSink();
+  }
+
+  #endSink(): void {
+    if (this.#state === "ended") return;
+    this.#state = "ended";
+    this.#sink?.done(this.#end!.error);
   }
 
   #free(): Promise<void> {
-    // A failure to free is swallowed: it is gone either way, and nobody could do better with the reason.
-    return this.#freed ??= Promise.resolve().then(() => this.#channel.destroy()).catch(() => {});
+    // A failure to free the socket is dropped: it is gone either way, and no caller could do better.
+    return this.#freed ??= Promise.resolve().then(() => this.#driver.destroy()).catch(() => {});
   }
 
   #closedError(): ConnectionError {
@@ -283,65 +315,7 @@ export class SocketTransport implements DirectIo {
   }
 }
 
-/** Bytes of a block, where reads are small, and at most. */
-const USUAL = 4 * 1024;
-const MOST = 64 * 1024;
-
-/**
- * Memory to read into, for runtimes that read into the caller's memory. What was read is never written to again, as
- * frames keep views on it, unless it is released; so small reads share a block, one behind the other, instead of
- * spending one each. The first block is for CONNECTED and a thousand idle connections; blocks grow while single reads
- * fill them.
- */
-export class ReadBuffer {
-  readonly #room: () => Uint8Array | undefined;
-  #own: Uint8Array | undefined; // of the sink: where the read that is under way goes
-  #block = new Uint8Array(512);
-  #used = 0;
-  #filled = false;
-  #mayRelease = false;
-
-  /** Blocks for what has no place of its own: `room` is asked for one before each read. */
-  constructor(room: () => Uint8Array | undefined = () => undefined) {
-    this.#room = room;
-  }
-
-  /** Where to read to. */
-  get space(): Uint8Array {
-    this.#own = this.#room();
-    if (this.#own !== undefined) return this.#own;
-    const { length } = this.#block;
-    this.#mayRelease = false; // from here on a read may be under way, to the place behind
-    // With less than half of it left, reads would become too small to be worth their system call.
-    if (length - this.#used < length / 2) {
-      this.#block = new Uint8Array(this.#filled ? Math.min(length * 8, MOST) : Math.max(length, USUAL));
-      this.#used = 0;
-    }
-    return this.#used === 0 ? this.#block : this.#block.subarray(this.#used);
-  }
-
-  /** The first `length` bytes of {@linkcode ReadBuffer.space}, which have just been read. */
-  take(length: number): Uint8Array {
-    if (this.#own !== undefined) return this.#own.subarray(0, length);
-    const start = this.#used;
-    // A heart-beat: those of a day are not to use up a block.
-    if (length <= 2) return this.#block.slice(start, start + length);
-    this.#used += length;
-    this.#filled = this.#used === this.#block.length;
-    this.#mayRelease = true;
-    return this.#block.subarray(start, this.#used);
-  }
-
-  /** Takes back what {@linkcode ReadBuffer.take} gave last; in vain once {@linkcode ReadBuffer.space} was asked for. */
-  release(bytes: Uint8Array): void {
-    const isLast = bytes.buffer === this.#block.buffer && bytes.byteOffset + bytes.length === this.#used;
-    const mayGrow = this.#filled && this.#block.length < MOST;
-    if (this.#mayRelease && isLast && !mayGrow) this.#used = bytes.byteOffset;
-    this.#mayRelease = false; // what is before it now was not given last
-  }
-}
-
-/** What the runtimes call the failures that people meet: by code where there is one, else by their words. */
+/** What the runtimes call common failures: by code where there is one, else by their words. */
 const REASONS: readonly (readonly [RegExp, string])[] = [
   [/ECONNREFUSED/, "connection refused"],
   [/ENOTFOUND|EAI_NONAME|failed to lookup address|No address associated/, "host name not found"],
@@ -358,7 +332,7 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   [/CERT_NOT_YET_VALID|not valid before|NotValidYet/, "its certificate is not valid yet"],
   [
     /UNABLE_TO_(GET|VERIFY)|SELF_SIGNED|UnknownIssuer/,
-    "its certificate is from an unknown issuer (an authority of your own goes into tls.caCerts)",
+    "its certificate is from an unknown issuer (a private authority goes into tls.caCerts)",
   ],
   [/CERTIFICATE_REQUIRED|CertificateRequired/, "it asks for a client certificate (tls.cert and tls.key)"],
   [/WRONG_VERSION_NUMBER|InvalidContentType/, "it does not speak TLS (brokers have another port for TLS)"],
@@ -366,12 +340,12 @@ const REASONS: readonly (readonly [RegExp, string])[] = [
   [/ECONNRESET|EPIPE|ECONNABORTED|BrokenPipe/, "connection reset"],
 ];
 
-/** Why something failed, in a few words that fit behind a colon; never with the bytes of a key or a certificate. */
+/** Returns why something failed, in a few words that fit after a colon. Never quotes a key or a certificate. */
 export function describeSocketError(cause: unknown): string {
   if (!(cause instanceof Error)) return String(cause);
-  const told = `${"code" in cause ? cause.code : ""} ${cause.name}: ${cause.message}`;
-  const known = REASONS.find(([pattern]) => pattern.test(told));
-  // Where the runtime's own words are all there is: their first line, without OpenSSL's file names behind it.
+  const text = `${"code" in cause ? cause.code : ""} ${cause.name}: ${cause.message}`;
+  const known = REASONS.find(([pattern]) => pattern.test(text));
   if (known !== undefined) return known[1];
+  // The first line of the runtime's words, without the file names of OpenSSL that follow.
   return cause.message.split(/[\r\n]/, 1)[0]!.replace(/[.\s]+$/, "") || cause.name;
 }

@@ -1,73 +1,92 @@
 /**
- * STOMP over WebSocket, through the `WebSocket` that the runtime itself has: in browsers the only way.
+ * STOMP over WebSocket, through the `WebSocket` of the runtime: in browsers the only way.
  *
- * What is sent goes out as one message for each frame, as text where it is UTF-8, because ActiveMQ Classic ignores
- * binary messages and takes no more than one frame out of a message. RabbitMQ reads messages as one stream of bytes, so
- * it gets as many frames in a message as there are at hand, which is up to twice as fast. What is received may be cut in
- * any way, text or binary.
+ * Each frame is sent as one message, as text where it is UTF-8: ActiveMQ Classic ignores binary messages, and both it and
+ * stomp-broker-js take one frame out of a message and drop the rest of it. RabbitMQ reads messages as one stream of bytes,
+ * so it gets as many frames in a message as were written together, which is up to twice as fast. Received bytes may be
+ * cut in any way, text or binary.
  *
- * Two things a socket can do are missing. A WebSocket cannot be asked to wait with what it receives: what nobody reads
- * is kept, and above {@linkcode MAX_UNREAD} bytes the connection is given up. And there is no half of it to be closed:
- * closing `writable` sends what was written, and ends both directions.
+ * Two abilities of a socket are missing. A WebSocket cannot be told to stop receiving: bytes that are not read are kept,
+ * and above {@linkcode MAX_UNREAD_BYTES} the connection is given up. And it cannot be closed in one direction: closing
+ * `writable` sends what was written, and ends both directions.
  *
  * @module
  */
 import { type SocketDriver, SocketTransport } from "./socket_transport.ts";
 import { ConnectionError } from "../base/errors.ts";
-import { type Version, VERSIONS } from "../codec/headers.ts";
+import { type Version, VERSIONS } from "../codec/protocol.ts";
 import { Fifo } from "../base/fifo.ts";
 import { decodeStrict } from "../codec/text.ts";
-import { addressText, type SocketAddress, type Transport } from "./transport.ts";
+import { addressText } from "./address.ts";
+import type { SocketAddress, Transport } from "./transport.ts";
 import { closeReason, handshakeError, type Link, openLink } from "./websocket_runtimes.ts";
-import { MessageCutter } from "./websocket_messages.ts";
 
 /** Where to connect, and how. */
 export interface WebSocketAddress extends SocketAddress {
-  /** Path and query as they go on the wire. Default `/`. */
+  /**
+   * Path and query as they go on the wire.
+   *
+   * @default "/"
+   */
   path?: string | undefined;
-  /** The versions to offer, as subprotocols. Default all. */
+  /**
+   * The versions to offer, as subprotocols.
+   *
+   * @default ["1.0", "1.1", "1.2"]
+   */
   versions?: readonly Version[] | undefined;
-  /** In the place of {@linkcode MAX_UNREAD}. */
+  /**
+   * Bytes that may be unread.
+   *
+   * @default MAX_UNREAD_BYTES
+   */
   maxUnread?: number | undefined;
-  /** In the place of {@linkcode KEEP_ALIVE}. */
+  /**
+   * Milliseconds between checks whether anything was sent.
+   *
+   * @default KEEP_ALIVE_MS
+   */
   keepAlive?: number | undefined;
 }
 
 /**
- * Bytes that may be kept because nobody reads them: 64 MiB. Who acknowledges messages and names a `prefetch` never comes
- * near; in mode `auto` a broker sends all it has. What was received before is still given out, then the connection ends
+ * Bytes that may be unread: 64 MiB. A client that acknowledges messages and names a `prefetch` never comes near it; in
+ * mode `auto` a broker sends all it has. Beyond it, what was received before is still delivered, then the connection ends
  * with a `ConnectionError`.
  */
-export const MAX_UNREAD: number = 64 * 1024 * 1024;
+export const MAX_UNREAD_BYTES: number = 64 * 1024 * 1024;
 
-/** Above this many bytes that the WebSocket has not sent yet, a write waits… */
-const HIGH_WATER = 1024 * 1024;
+/** Above this many bytes that the WebSocket has not sent yet, a write is pending… */
+const HIGH_WATER_BYTES = 1024 * 1024;
 /** …until there are no more than this. */
-const LOW_WATER = HIGH_WATER / 2;
+const LOW_WATER_BYTES = HIGH_WATER_BYTES / 2;
 
-/** Milliseconds between looks at how much is left. There is no event for it. */
-const POLL = 2;
+/** Time between checks of how much is left to send. There is no event for it. */
+const POLL_MS = 2;
 
-/** Milliseconds that the far end has to answer when a connection is closed. */
-const CLOSE_TIMEOUT = 1000;
+/** How long the peer may take to answer when a connection is closed. */
+const CLOSE_TIMEOUT_MS = 1000;
 
 /**
- * Milliseconds after which it is looked whether anything was sent. If not, a line end is, which STOMP allows between
- * frames: RabbitMQ and many a proxy end a WebSocket on which nothing comes for a minute, whatever was agreed on.
+ * After this time without a write, a line end is sent, which STOMP allows between frames: RabbitMQ and many proxies end a
+ * WebSocket on which nothing comes for a minute, whatever heart-beats were agreed on.
  */
-export const KEEP_ALIVE: number = 20_000;
+export const KEEP_ALIVE_MS: number = 20_000;
 
+const LF = 10;
 const encoder = new TextEncoder();
 
 /**
- * Opens a WebSocket. Rejects with a `ConnectionError` that names the address and keeps the cause; with a `TypeError`
- * where a TLS option is one that this runtime's WebSocket cannot take.
+ * Opens a WebSocket.
+ *
+ * @throws {ConnectionError} that names the address and keeps the cause.
+ * @throws {TypeError} for a TLS option that the WebSocket of this runtime cannot take.
  */
 export async function connectWebSocket(address: WebSocketAddress): Promise<Transport> {
   const { tls, signal, path = "/", versions = VERSIONS } = address;
   signal?.throwIfAborted();
   const peer = addressText(address);
-  // Newest first: it is the server that chooses, but some take the first they know.
+  // Newest first: the server chooses, and some choose the first that they know.
   const protocols = VERSIONS.filter((known) => versions.includes(known)).reverse().map((version) =>
     `v${version.replace(".", "")}.stomp`
   );
@@ -83,28 +102,28 @@ export async function connectWebSocket(address: WebSocketAddress): Promise<Trans
   socket.binaryType = "arraybuffer";
   return await new Promise((resolve, reject) => {
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const settle = () => {
+    const stopWaiting = () => {
       clearTimeout(timer);
       signal?.removeEventListener("abort", abort);
       socket.onopen = socket.onclose = null;
-      socket.onerror = () => {}; // some runtimes tell twice
+      socket.onerror = () => {}; // some runtimes report an error twice
     };
     const refuse = (error: unknown) => {
-      settle();
+      stopWaiting();
       link.giveUp();
       reject(error);
     };
     const onFailure = (event: Event) => refuse(signal?.aborted ? signal.reason : fail(link.causeOf(event), link));
     const abort = () => {
-      // The event that says it is gone comes soon; in Bun before 1.4 it does not come at all.
-      timer = setTimeout(() => refuse(signal!.reason), CLOSE_TIMEOUT);
+      // The event of its end comes soon; in Bun before 1.4 it does not come at all.
+      timer = setTimeout(() => refuse(signal!.reason), CLOSE_TIMEOUT_MS);
       socket.close();
     };
     socket.onopen = () => {
-      settle();
-      // In the very event, as messages may follow in the next.
-      const { transport } = new WebSocketChannel(link, peer, address);
-      // Browsers, Bun and Node refuse such a server themselves; so shall Deno, for one program to work in all of them.
+      stopWaiting();
+      // Within this event: the next one may be a message.
+      const { transport } = new WebSocketDriver(link, peer, address);
+      // Browsers, Bun and Node refuse a server without the subprotocol themselves. Deno does not, so it is done here.
       const speaksStomp = protocols.includes(socket.protocol);
       if (speaksStomp && !signal?.aborted) return resolve(transport);
       const unknown = new Error(`its subprotocol is ${JSON.stringify(socket.protocol)}`);
@@ -113,38 +132,37 @@ export async function connectWebSocket(address: WebSocketAddress): Promise<Trans
     };
     socket.onerror = socket.onclose = onFailure;
     signal?.addEventListener("abort", abort, { once: true });
-    if (signal?.aborted) abort(); // meanwhile
+    if (signal?.aborted) abort(); // while the link was opened
   });
 }
 
 /** An open WebSocket as a transport. */
-class WebSocketChannel implements SocketDriver {
+class WebSocketDriver implements SocketDriver {
   readonly transport: SocketTransport;
+  readonly wantsFrameEnds = true;
   readonly #link: Link;
   readonly #socket: WebSocket;
-  readonly #cutter: MessageCutter = new MessageCutter((message) => this.#sendFrame(message));
   readonly #closed = Promise.withResolvers<void>();
-  /** What was received and not taken yet. */
   readonly #unread = new Fifo<Uint8Array>();
   #unreadBytes = 0;
   readonly #maxUnread: number;
-  #wanted = false;
-  #delivering = false;
-  /** How reading ends, once all that was received is taken. */
-  #ending: { cause: unknown } | undefined;
-  /** Whether the broker reads messages as one stream; nothing is known before it has spoken. */
+  #isWanted = false;
+  #isDelivering = false;
+  /** How reading ends, after what was received before. */
+  #end: { cause: unknown } | undefined;
+  /** Whether the broker reads messages as one stream. `undefined` until it has sent something. */
   #takesStream: boolean | undefined;
-  #writing: { timer: ReturnType<typeof setTimeout>; reject: (error: ConnectionError) => void } | undefined;
-  /** What the runtime said of an error. The event that ends the connection comes behind it. */
+  #pendingWrite: { timer: ReturnType<typeof setTimeout>; reject: (error: ConnectionError) => void } | undefined;
+  /** The last error event. The event that ends the connection follows it. */
   #error: Event | undefined;
-  /** Whether something was sent since it was last looked. True at first: CONNECT is about to be. */
+  /** Whether anything was sent since the last check. True at first: CONNECT follows at once. */
   #hasSent = true;
   readonly #keepAlive: ReturnType<typeof setInterval>;
 
   constructor(link: Link, peer: string, options: Pick<WebSocketAddress, "maxUnread" | "keepAlive">) {
     this.#link = link;
-    this.#maxUnread = options.maxUnread ?? MAX_UNREAD;
-    this.#keepAlive = setInterval(() => this.#beat(), options.keepAlive ?? KEEP_ALIVE);
+    this.#maxUnread = options.maxUnread ?? MAX_UNREAD_BYTES;
+    this.#keepAlive = setInterval(() => this.#beat(), options.keepAlive ?? KEEP_ALIVE_MS);
     this.transport = new SocketTransport(peer, this);
     const socket = this.#socket = link.socket;
     socket.onmessage = ({ data }: MessageEvent<string | ArrayBuffer>) => {
@@ -155,21 +173,22 @@ class WebSocketChannel implements SocketDriver {
   }
 
   pull(): void {
-    this.#wanted = true;
+    this.#isWanted = true;
     this.#deliver();
   }
 
-  write(bytes: Uint8Array): Promise<void> | void {
+  /** Without `frameEnds`, which is what `writable` gives, a write is a message. */
+  write(bytes: Uint8Array, frameEnds: readonly number[] | undefined): Promise<void> | void {
     this.#checkOpen();
     this.#hasSent = true;
-    if (this.#takesStream && !this.#cutter.pending) this.#socket.send(bytes as Uint8Array<ArrayBuffer>);
-    else this.#cutter.push(bytes);
-    if (this.#socket.bufferedAmount > HIGH_WATER) return this.#untilSent(LOW_WATER);
+    if (this.#takesStream) this.#socket.send(bytes as Uint8Array<ArrayBuffer>);
+    else if (frameEnds === undefined) this.#sendMessage(bytes);
+    else this.#sendFrames(bytes, frameEnds);
+    if (this.#socket.bufferedAmount > HIGH_WATER_BYTES) return this.#untilSent(LOW_WATER_BYTES);
   }
 
   async shutdown(): Promise<void> {
     this.#checkOpen();
-    this.#cutter.finish();
     if (this.#socket.bufferedAmount > 0) await this.#untilSent(0);
     this.#socket.close(1000);
   }
@@ -177,18 +196,28 @@ class WebSocketChannel implements SocketDriver {
   async destroy(): Promise<void> {
     clearInterval(this.#keepAlive);
     this.#unread.clear();
-    this.#stopWriting();
+    this.#rejectWrite();
     if (this.#socket.readyState !== WebSocket.CLOSED) {
       this.#socket.close(1000);
       let timer: ReturnType<typeof setTimeout> | undefined;
-      const late = new Promise<void>((resolve) => timer = setTimeout(resolve, CLOSE_TIMEOUT));
+      const late = new Promise<void>((resolve) => timer = setTimeout(resolve, CLOSE_TIMEOUT_MS));
       await Promise.race([this.#closed.promise, late]);
       clearTimeout(timer);
     }
     this.#link.giveUp();
   }
 
-  #sendFrame(message: Uint8Array): void {
+  #sendFrames(bytes: Uint8Array, frameEnds: readonly number[]): void {
+    let start = 0;
+    for (const end of frameEnds) {
+      // A frame that was taken back is line ends now. One of them is a heart-beat; a message of many is not for all brokers.
+      if (bytes[start] === LF) this.#socket.send("\n");
+      else this.#sendMessage(bytes.subarray(start, end));
+      start = end;
+    }
+  }
+
+  #sendMessage(message: Uint8Array): void {
     let text: string;
     try {
       text = decodeStrict(message);
@@ -199,40 +228,40 @@ class WebSocketChannel implements SocketDriver {
   }
 
   #checkOpen(): void {
-    // A WebSocket takes what is sent to it when it is closed, and says nothing.
-    if (this.#socket.readyState !== WebSocket.OPEN) throw this.#hungUp();
+    // A WebSocket that is closed takes what is sent to it, and drops it silently.
+    if (this.#socket.readyState !== WebSocket.OPEN) throw this.#closedError();
   }
 
-  #hungUp(): ConnectionError {
+  #closedError(): ConnectionError {
     return this.transport.writeFailed(new Error("the connection is closed"));
   }
 
-  /** Waits until the WebSocket has no more than `most` bytes left to send. */
-  #untilSent(most: number): Promise<void> {
+  /** Resolves when the WebSocket has at most `maxBytes` left to send. */
+  #untilSent(maxBytes: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const look = () => {
-        if (this.#socket.readyState !== WebSocket.OPEN) return this.#stopWriting();
-        if (this.#socket.bufferedAmount > most) {
-          this.#writing!.timer = setTimeout(look, POLL);
+      const check = () => {
+        if (this.#socket.readyState !== WebSocket.OPEN) return this.#rejectWrite();
+        if (this.#socket.bufferedAmount > maxBytes) {
+          this.#pendingWrite!.timer = setTimeout(check, POLL_MS);
           return;
         }
-        this.#writing = undefined;
+        this.#pendingWrite = undefined;
         resolve();
       };
-      this.#writing = { timer: setTimeout(look, POLL), reject };
+      this.#pendingWrite = { timer: setTimeout(check, POLL_MS), reject };
     });
   }
 
-  #stopWriting(): void {
-    if (this.#writing === undefined) return;
-    const { timer, reject } = this.#writing;
-    this.#writing = undefined;
+  #rejectWrite(): void {
+    if (this.#pendingWrite === undefined) return;
+    const { timer, reject } = this.#pendingWrite;
+    this.#pendingWrite = undefined;
     clearTimeout(timer);
-    reject(this.#hungUp());
+    reject(this.#closedError());
   }
 
   #receive(bytes: Uint8Array): void {
-    if (this.#ending !== undefined || bytes.length === 0) return;
+    if (this.#end !== undefined || bytes.length === 0) return;
     this.#takesStream ??= readsStream(bytes);
     if (this.#unreadBytes > this.#maxUnread) return this.#overflow();
     this.#unread.push(bytes);
@@ -240,19 +269,19 @@ class WebSocketChannel implements SocketDriver {
     this.#deliver();
   }
 
-  /** Hands over while that is wanted, then the end, if there is one. */
+  /** Hands over chunks while they are wanted, then the end, if there is one. */
   #deliver(): void {
-    if (this.#delivering) return;
-    this.#delivering = true;
-    while (this.#wanted && this.#unread.length > 0) {
+    if (this.#isDelivering) return;
+    this.#isDelivering = true;
+    while (this.#isWanted && this.#unread.length > 0) {
       const bytes = this.#unread.shift()!;
       this.#unreadBytes -= bytes.length;
-      this.#wanted = this.transport.deliver(bytes);
+      this.#isWanted = this.transport.deliver(bytes);
     }
-    this.#delivering = false;
-    if (this.#ending === undefined || this.#unread.length > 0) return;
-    if (this.#ending.cause === undefined) this.transport.atEnd();
-    else this.transport.fail(this.#ending.cause);
+    this.#isDelivering = false;
+    if (this.#end === undefined || this.#unread.length > 0) return;
+    if (this.#end.cause === undefined) this.transport.atEnd();
+    else this.transport.fail(this.#end.cause);
   }
 
   #overflow(): void {
@@ -260,14 +289,14 @@ class WebSocketChannel implements SocketDriver {
       `more than ${this.#maxUnread} bytes wait to be read, and a WebSocket cannot hold the broker back: ` +
         "subscribe with acknowledgements and a prefetch",
     );
-    this.#end(cause);
+    this.#endReading(cause);
     this.transport.writeFailed(cause);
-    this.#stopWriting();
+    this.#rejectWrite();
     this.#socket.close(1000);
   }
 
   #beat(): void {
-    if (!this.#hasSent && !this.#cutter.pending && this.#socket.readyState === WebSocket.OPEN) this.#socket.send("\n");
+    if (!this.#hasSent && this.#socket.readyState === WebSocket.OPEN) this.#socket.send("\n");
     this.#hasSent = false;
   }
 
@@ -275,13 +304,13 @@ class WebSocketChannel implements SocketDriver {
     clearInterval(this.#keepAlive);
     this.#closed.resolve();
     const reason = closeReason(event, this.#error);
-    this.#end(reason);
+    this.#endReading(reason);
     if (reason !== undefined) this.transport.writeFailed(reason);
-    this.#stopWriting();
+    this.#rejectWrite();
   }
 
-  #end(cause: Error | undefined): void {
-    this.#ending ??= { cause };
+  #endReading(cause: Error | undefined): void {
+    this.#end ??= { cause };
     this.#deliver();
   }
 }

@@ -1,7 +1,6 @@
 /**
- * What differs between the WebSockets of the runtimes: how they take TLS options, what they tell of a failure, and
- * whether they can be made to let go of a far end that does not answer. Everything else is the same in all of them, and
- * is in `transport_websocket.ts`.
+ * The differences between the WebSockets of the runtimes: how they take TLS options, what they report of a failure, and
+ * whether a connection to a peer that does not answer can be freed. Everything else is in `websocket.ts`.
  *
  * @module
  */
@@ -9,17 +8,18 @@ import type { Socket } from "node:net";
 import type nodeProcess from "node:process";
 import { describeSocketError } from "./socket_transport.ts";
 import { ConnectionError, HandshakeRefusedError } from "../base/errors.ts";
-import { addressText, type SocketAddress, type TlsOptions } from "./transport.ts";
+import { addressText } from "./address.ts";
+import type { SocketAddress, TlsOptions } from "./transport.ts";
 
-/** A WebSocket, with what its runtime can do beside the standard. */
+/** A WebSocket, and what its runtime can do beyond the standard. */
 export interface Link {
   /** The WebSocket. */
   readonly socket: WebSocket;
-  /** What stood in the way, out of the event that says that something did. */
+  /** Returns the cause of an error or close event. */
   causeOf(event: Event): unknown;
-  /** The status of the answer to the handshake, where the runtime tells. */
+  /** The HTTP status of the handshake, if the runtime reports it. */
   readonly status?: number | undefined;
-  /** Frees what the runtime lets us free, at once and without a word to the far end. Idempotent. */
+  /** Frees what the runtime lets us free, at once and without a closing handshake. Idempotent. */
   giveUp(): void;
 }
 
@@ -27,7 +27,7 @@ export interface Link {
 export interface LinkOptions {
   /** The URL, without user and password. */
   url: string;
-  /** Where it leads, and the TLS options. */
+  /** Host and port of the URL, and the TLS options. */
   address: SocketAddress;
   /** The subprotocols to offer. */
   protocols: string[];
@@ -36,8 +36,8 @@ export interface LinkOptions {
 /**
  * Begins to open a WebSocket.
  *
- * @throws {TypeError} "Cannot …", when there is a TLS option that this runtime cannot take; anything else that the
- * runtime throws.
+ * @throws {TypeError} "Cannot …", for a TLS option that this runtime cannot take.
+ * @throws anything else that the runtime throws.
  */
 export async function openLink(options: LinkOptions): Promise<Link> {
   const { Deno, Bun, process } = globalThis as {
@@ -58,7 +58,7 @@ function openInBrowser({ url, address, protocols }: LinkOptions): Link {
   refuseTls(
     address,
     Object.keys(address.tls ?? {}),
-    "a browser trusts whom its user trusts, so add the authority there",
+    "a browser has the authorities of its user, so add the authority there",
   );
   return plainLink(new WebSocket(url, protocols));
 }
@@ -67,17 +67,17 @@ function plainLink(socket: WebSocket): Link {
   return { socket, causeOf, giveUp() {} };
 }
 
-/** Deno's WebSocket takes an HTTP client, and that authorities and a client certificate. It needs `--allow-net` only. */
+/** Deno's WebSocket takes an HTTP client, which takes authorities and a client certificate. Needs only `--allow-net`. */
 async function openInDeno({ url, address, protocols }: LinkOptions): Promise<Link> {
   const { serverName, unsafelyDisableHostnameVerification, ...tls } = given(address);
   const refused = { ...(serverName !== address.hostname && { serverName }), unsafelyDisableHostnameVerification };
   refuseTls(
     address,
     Object.keys(given({ ...address, tls: refused as TlsOptions })),
-    "Deno has it for stomp+ssl:// alone",
+    "Deno has it only for stomp+ssl://",
   );
   if (Object.keys(tls).length === 0) return plainLink(new WebSocket(url, protocols));
-  // Deno before 2.9.6 does not reject a key that belongs to another certificate: it ends the process.
+  // Deno before 2.9.6 does not reject a key of another certificate: it ends the process.
   (await import("./node.ts")).checkPem(tls);
   const client = Deno.createHttpClient(tls as Deno.CreateHttpClientOptions);
   try {
@@ -88,7 +88,7 @@ async function openInDeno({ url, address, protocols }: LinkOptions): Promise<Lin
       socket,
       causeOf,
       giveUp() {
-        if (open) client.close(); // a second time it would throw
+        if (open) client.close(); // a second call would throw
         open = false;
       },
     };
@@ -107,10 +107,10 @@ async function openInBun({ url, address, protocols }: LinkOptions): Promise<Link
 }
 
 /**
- * Node's WebSocket is that of undici, whose events say nothing of what went wrong, and which takes TLS options from its
- * "dispatcher" alone. Node does not export undici, but keeps the dispatcher that `fetch` uses under a symbol that every
- * copy of undici shares. Ours passes everything on to that, or for TLS options to one more of its kind, and notes the
- * answer's status, the error and the socket as they pass.
+ * Node's WebSocket is that of undici, whose events do not say what went wrong, and which takes TLS options only from its
+ * "dispatcher". Node does not export undici, but keeps the dispatcher of `fetch` under a symbol that every copy of undici
+ * shares. The dispatcher made here passes everything on to another one of the same class, and notes the status, the error
+ * and the socket on the way.
  */
 async function openInNode({ url, address, protocols }: LinkOptions): Promise<Link> {
   const plain = () => plainLink(new WebSocket(url, protocols));
@@ -120,8 +120,8 @@ async function openInNode({ url, address, protocols }: LinkOptions): Promise<Lin
   const tls = given(address);
   const wantsTls = Object.keys(tls).length > 0;
   if (typeof shared?.dispatch !== "function") {
-    const way = "this WebSocket takes none; name the authority in NODE_EXTRA_CA_CERTS, or use stomp+ssl://";
-    refuseTls(address, Object.keys(tls), way);
+    const why = "this WebSocket takes none; name the authority in NODE_EXTRA_CA_CERTS, or use stomp+ssl://";
+    refuseTls(address, Object.keys(tls), why);
     return plain();
   }
   let socket: Socket | undefined;
@@ -152,15 +152,15 @@ async function openInNode({ url, address, protocols }: LinkOptions): Promise<Lin
       },
     };
   } catch (error) {
-    // Not undici's, then: what test frameworks put in its place, for example.
+    // Not undici's WebSocket then, but for example one of a test framework.
     if (wantsTls) throw error;
     return plain();
   }
 }
 
 /**
- * A dispatcher for this connection alone, with its TLS options. It tells its socket as soon as there is one: undici itself
- * keeps a socket that was given up while it connected for ten seconds more.
+ * Returns a dispatcher for this connection, with its TLS options. `use` gets the socket as soon as it is made: undici itself
+ * keeps a socket that was given up while it connected for ten more seconds.
  */
 async function dispatcherFor(
   address: SocketAddress,
@@ -171,13 +171,13 @@ async function dispatcherFor(
   try {
     return new (shared.constructor as DispatcherClass)({ connect });
   } catch (error) {
-    // One for proxies, say, that somebody has put in the place of Node's own, and that wants to know more.
+    // The program has replaced Node's dispatcher, for example by one for proxies, which needs other options.
     if (Object.keys(given(address)).length > 0) throw error;
     return shared;
   }
 }
 
-/** Connects as undici has it. */
+/** Returns a function that connects, as undici calls it. */
 function connector(options: object | undefined, use: (socket: Socket) => void): Connector {
   const { process } = globalThis as unknown as { process: typeof nodeProcess };
   const net = process.getBuiltinModule("node:net");
@@ -190,14 +190,14 @@ function connector(options: object | undefined, use: (socket: Socket) => void): 
       : net.connect(where);
     use(socket);
     socket.once(isTls ? "secureConnect" : "connect", () => {
-      socket.setNoDelay(true); // node:tls does not look at the option
+      socket.setNoDelay(true); // node:tls ignores the option
       callback(null, socket);
     });
-    socket.on("error", (error: Error) => callback(error, null)); // later ones undici hears by itself
+    socket.on("error", (error: Error) => callback(error, null)); // undici listens for later ones itself
   };
 }
 
-/** What undici calls to connect. */
+/** The function that undici calls to connect. */
 type Connector = (
   options: { hostname: string; port: string; protocol: string; httpSocket?: Socket },
   callback: (error: Error | null, socket: Socket | null) => void,
@@ -211,10 +211,10 @@ interface Dispatcher {
 
 type DispatcherClass = new (options: { connect: Connector }) => Dispatcher;
 
-/** A WebSocket that takes more than the standard's. */
+/** A WebSocket class that takes more options than the standard's. */
 type WebSocketWith<Init> = new (url: string, init: Init) => WebSocket;
 
-/** Has `note` see the calls of all methods of an object. */
+/** Returns a proxy that reports each method call to `note`, then passes it on. */
 function listenTo<T extends object>(target: T, note: (name: string, args: unknown[]) => void): T {
   return new Proxy(target, {
     get(target, name) {
@@ -228,17 +228,17 @@ function listenTo<T extends object>(target: T, note: (name: string, args: unknow
   });
 }
 
-/** What `node:tls` calls the options, which Bun and undici take as well. Throws when a certificate or a key is none. */
+/** Translates TLS options for `node:tls`, Bun and undici. Throws when a certificate or the key is invalid. */
 async function nodeTlsOptions({ hostname }: SocketAddress, tls: TlsOptions): Promise<object> {
   const { tlsOptions } = await import("./node.ts");
   const options = tlsOptions(tls, hostname);
   const { process } = globalThis as unknown as { process: typeof nodeProcess };
-  // Of a mistake in them, Bun's WebSocket would tell no more than that it cannot connect.
+  // Finds mistakes: Bun's WebSocket would only report that it cannot connect.
   process.getBuiltinModule("node:tls").createSecureContext(options);
   return options;
 }
 
-/** The TLS options that have a value. */
+/** Returns the TLS options that have a value. */
 function given({ tls = {} }: SocketAddress): TlsOptions {
   return Object.fromEntries(Object.entries(tls).filter(([, value]) => value !== undefined && value !== false));
 }
@@ -249,26 +249,26 @@ function refuseTls(address: SocketAddress, names: readonly string[], why: string
   throw new TypeError(`Cannot use ${what} for wss://${addressText(address)}: ${why}`);
 }
 
-/** What an event says of its cause; in browsers that is nothing. */
+/** Returns the cause of an event. In browsers an event does not have it. */
 function causeOf(event: Event): unknown {
   const { error, message, reason } = event as Partial<ErrorEvent & CloseEvent>;
-  const told = error instanceof Error ? error.message : message || reason;
-  if (!told) return new Error(NOTHING_TOLD);
-  // Not with the URL that Bun puts in front: some have a token in its query.
-  const text = told.replace(/^.*failed to connect to WebSocket: |^WebSocket connection to '.*' failed: /, "");
-  if (text === told && error instanceof Error) return error;
+  const words = error instanceof Error ? error.message : message || reason;
+  if (!words) return new Error(UNKNOWN_CAUSE);
+  // Without the URL that Bun puts in front: its query may hold a token.
+  const text = words.replace(/^.*failed to connect to WebSocket: |^WebSocket connection to '.*' failed: /, "");
+  if (text === words && error instanceof Error) return error;
   return Object.assign(new Error(text), error?.code !== undefined && { code: error.code });
 }
 
-const NOTHING_TOLD =
-  "the WebSocket handshake failed, and the runtime does not tell why; a refused login (HTTP 401 or 403) looks like this";
+const UNKNOWN_CAUSE =
+  "the WebSocket handshake failed, and the runtime does not say why; a refused login (HTTP 401 or 403) looks like this";
 
 const SUBPROTOCOL = "it speaks none of the subprotocols";
 
-/** What the runtimes say of a handshake that failed, where it is not what they say of a socket. */
-const HANDSHAKE: readonly (readonly [RegExp, string])[] = [
+/** What the runtimes call failures of a handshake, beside those of sockets. */
+const HANDSHAKE_REASONS: readonly (readonly [RegExp, string])[] = [
   [/dns error/, "host name not found"],
-  [/tcp connect error/, "connection refused, or no way to the host"],
+  [/tcp connect error/, "connection refused, or no route to the host"],
   [
     /HTTP version|HTTP\/1.1 protocol|HPE_|Invalid response/,
     "it does not speak HTTP (STOMP over TCP is stomp://, with TLS stomp+ssl://; WebSocket with TLS is wss://)",
@@ -277,16 +277,16 @@ const HANDSHAKE: readonly (readonly [RegExp, string])[] = [
   [/client protocol|sent protocols|subprotocol|Protocol was not set/, SUBPROTOCOL],
 ];
 
-/** The answers that refuse the login. */
+/** The HTTP statuses that refuse the login. */
 const LOGIN_STATUS: Readonly<Record<number, string>> = { 401: "Unauthorized", 403: "Forbidden" };
 
-/** The error of a handshake that failed. */
+/** Returns the error for a failed handshake. */
 export function handshakeError(peer: string, cause: unknown, protocols: readonly string[], link?: Link): Error {
   const what = `Cannot connect to ${peer}`;
-  const told = cause instanceof Error ? `${(cause as { code?: unknown }).code ?? ""} ${cause.message}` : String(cause);
-  const status = link?.status ?? Number(/status code:? *(\d{3})/.exec(told)?.[1]);
+  const text = cause instanceof Error ? `${(cause as { code?: unknown }).code ?? ""} ${cause.message}` : String(cause);
+  const status = link?.status ?? Number(/status code:? *(\d{3})/.exec(text)?.[1]);
   if (!(status > 0) || status === 101) {
-    return new ConnectionError(`${what}: ${handshakeReason(cause, told, protocols, status)}`, { cause });
+    return new ConnectionError(`${what}: ${handshakeReason(cause, text, protocols, status)}`, { cause });
   }
   const words = LOGIN_STATUS[status];
   const reason = words === undefined
@@ -295,30 +295,30 @@ export function handshakeError(peer: string, cause: unknown, protocols: readonly
   return new HandshakeRefusedError(`${what}: ${reason}`, status, { cause });
 }
 
-/** Why a handshake failed that nothing is known of but what was told, in a few words that fit behind a colon. */
-function handshakeReason(cause: unknown, told: string, protocols: readonly string[], status: number): string {
-  const known = HANDSHAKE.find(([pattern]) => pattern.test(told))?.[1];
-  // Where all that is known is that the answer would not do, this is what is not right about it in practice.
+/** Returns why a handshake failed, in a few words that fit after a colon, when its HTTP status does not say it. */
+function handshakeReason(cause: unknown, text: string, protocols: readonly string[], status: number): string {
+  const known = HANDSHAKE_REASONS.find(([pattern]) => pattern.test(text))?.[1];
+  // Status 101 and no known reason: in practice the subprotocol is what is missing in such an answer.
   if (known === SUBPROTOCOL || (known === undefined && status === 101)) return `${SUBPROTOCOL} ${protocols.join(", ")}`;
   return known ?? describeSocketError(cause);
 }
 
-/** The codes of an end in order: normal, going away, none given. */
+/** The close codes of an end in order: normal, going away, none given. */
 const IN_ORDER: readonly number[] = [1000, 1001, 1005];
 
-/** Why a connection ended, out of its last event and of what was said of an error before; `undefined` when in order. */
+/** Returns why a connection ended, from its close event and the error event before; `undefined` when in order. */
 export function closeReason({ code, reason }: CloseEvent, error: Event | undefined): Error | undefined {
   if (IN_ORDER.includes(code)) return undefined;
   const cause = error === undefined ? undefined : causeOf(error);
-  const told = `${reason} ${cause instanceof Error && cause.message !== NOTHING_TOLD ? cause.message : ""}`.trim();
-  if (/utf-?8/i.test(told)) {
+  const text = `${reason} ${cause instanceof Error && cause.message !== UNKNOWN_CAUSE ? cause.message : ""}`.trim();
+  if (/utf-?8/i.test(text)) {
     return new Error(
       "it sent text that is not UTF-8; for RabbitMQ to send bytes as such, set web_stomp.ws_frame = binary",
       { cause },
     );
   }
-  // Browsers and Bun call an end without a word 1006, and Deno 0.
-  if (code === 1006 || code === 0) return new Error("the connection broke", { cause: cause ?? told });
+  // An end without a closing handshake is 1006 in browsers and Bun, and 0 in Deno.
+  if (code === 1006 || code === 0) return new Error("the connection broke", { cause: cause ?? text });
   const words = code === 1009 ? " (a message is too large for it)" : "";
   return new Error(`it closed with WebSocket code ${code}${words}${reason && `: ${reason}`}`, { cause });
 }

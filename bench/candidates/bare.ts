@@ -1,5 +1,5 @@
 /**
- * The floor: a socket of the runtime that writes bytes which are ready, and only counts the NULs of what comes. No
+ * The upper bound: a socket of the runtime that writes bytes made in advance and only counts the NULs that it reads. No
  * client can be faster.
  *
  * @module
@@ -7,19 +7,19 @@
 import { BareConnection, type OpenSocket, sendFrame } from "./bare_connection.ts";
 import type { Candidate, Connect } from "./candidate.ts";
 
-/** Bytes of one write, about. */
-const BLOCK = 1 << 16;
+/** The approximate size of one write. */
+const BLOCK_BYTES = 1 << 16;
 
 const encoder = new TextEncoder();
 
-/** Makes the candidate of a runtime's socket. */
+/** Creates the candidate for the socket of a runtime. */
 export function bareCandidate(open: OpenSocket): Connect {
   return async (target): Promise<Candidate> => {
     const connection = await BareConnection.open(open, target);
 
     async function arrived(sends: number, acks: number): Promise<void> {
       const receipt = connection.frames(1);
-      connection.say(sendFrame(target.sync(sends, acks), "", "receipt:sync\n"));
+      connection.sendText(sendFrame(target.sync(sends, acks), "", "receipt:sync\n"));
       await receipt;
     }
 
@@ -32,7 +32,7 @@ export function bareCandidate(open: OpenSocket): Connect {
 
       async receiveAndAck(destination, count) {
         const ack = "ACK\nid:T_sub-1@@session-kV1aXRnRcJj2Y2hYyOFPwQ@@1000\n\n\0";
-        const most = Math.ceil(BLOCK / ack.length);
+        const most = Math.ceil(BLOCK_BYTES / ack.length);
         const block = encoder.encode(ack.repeat(most));
         const all = connection.frames(count, (count) => {
           for (let left = count; left > 0; left -= most) {
@@ -48,18 +48,18 @@ export function bareCandidate(open: OpenSocket): Connect {
         for (const destination of destinations) await connection.subscribe(destination, "auto");
         return () => {
           const all = connection.frames(count);
-          connection.say(sendFrame(go, ""));
+          connection.sendText(sendFrame(go, ""));
           return all;
         };
       },
 
       async send(destination, body, count, withHeaders = false) {
         const frame = sendFrame(destination, body, withHeaders ? "persistent:true\ncorrelation-id:10000\n" : "");
-        const each = Math.ceil(BLOCK / frame.length);
+        const each = Math.ceil(BLOCK_BYTES / frame.length);
         const block = encoder.encode(frame.repeat(each));
         for (let left = count; left > 0; left -= each) {
-          const room = connection.write(left >= each ? block : block.subarray(0, left * frame.length));
-          if (room) await room;
+          const drained = connection.write(left >= each ? block : block.subarray(0, left * frame.length));
+          if (drained) await drained;
         }
         await arrived(count, 0);
       },
@@ -68,8 +68,8 @@ export function bareCandidate(open: OpenSocket): Connect {
         const frame = sendFrame(destination, body, "receipt:1000\n");
         const block = encoder.encode(frame.repeat(inFlight));
         let left = count;
-        const next = (room: number) => {
-          const now = Math.min(left, room);
+        const next = (free: number) => {
+          const now = Math.min(left, free);
           left -= now;
           if (now > 0) connection.write(block.subarray(0, now * frame.length));
         };

@@ -1,5 +1,5 @@
 /**
- * The floor under Bun.
+ * The bare socket of Bun.
  *
  * @module
  */
@@ -19,9 +19,9 @@ const bun = (globalThis as unknown as {
 
 /** Opens a socket. */
 export const open: OpenSocket = async (port, onData) => {
-  // Bun takes what there is room for, and keeps nothing.
+  // Bun writes what fits into the socket buffer and does not queue the rest.
   const waiting: Uint8Array[] = [];
-  let room: { promise: Promise<void>; resolve: () => void } | undefined;
+  let drained: { promise: Promise<void>; resolve: () => void } | undefined;
   const flush = () => {
     while (waiting.length > 0) {
       const length = socket.write(waiting[0]!);
@@ -31,8 +31,8 @@ export const open: OpenSocket = async (port, onData) => {
       }
       waiting.shift();
     }
-    room?.resolve();
-    room = undefined;
+    drained?.resolve();
+    drained = undefined;
   };
   const socket = await bun.connect({
     hostname: "127.0.0.1",
@@ -50,11 +50,11 @@ export const open: OpenSocket = async (port, onData) => {
     write(bytes) {
       waiting.push(bytes);
       if (waiting.length === 1) flush();
-      return waiting.length === 0 ? undefined : (room ??= Promise.withResolvers<void>()).promise;
+      return waiting.length === 0 ? undefined : (drained ??= Promise.withResolvers<void>()).promise;
     },
     close: () => socket.terminate(),
   };
 };
 
-/** Connects. */
+/** Connects a bare socket. */
 export const connect: Connect = bareCandidate(open);

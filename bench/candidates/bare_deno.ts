@@ -1,5 +1,5 @@
 /**
- * The floor under Deno.
+ * The bare socket of Deno.
  *
  * @module
  */
@@ -22,17 +22,17 @@ export const open: OpenSocket = async (port, onData) => {
   const writeRest = async (bytes: Uint8Array) => {
     while (bytes.length > 0) bytes = bytes.subarray(await conn.write(bytes));
   };
-  // Writes follow one another, whether or not who writes waits.
+  // Writes are serialized, even if the caller does not await them.
   let last: Promise<void> | undefined;
   return {
     write(bytes) {
-      const own = last === undefined ? writeRest(bytes) : last.then(() => writeRest(bytes));
-      const done = own.finally(() => last === done && (last = undefined));
+      const written = last === undefined ? writeRest(bytes) : last.then(() => writeRest(bytes));
+      const done = written.finally(() => last === done && (last = undefined));
       return last = done;
     },
     close: () => conn.close(),
   };
 };
 
-/** Connects. */
+/** Connects a bare socket. */
 export const connect: Connect = bareCandidate(open);

@@ -1,5 +1,5 @@
 /**
- * The floor under Node.
+ * The bare socket of Node.
  *
  * @module
  */
@@ -25,5 +25,5 @@ export const open: OpenSocket = (port, onData) => {
   });
 };
 
-/** Connects. */
+/** Connects a bare socket. */
 export const connect: Connect = bareCandidate(open);

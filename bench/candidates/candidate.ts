@@ -1,43 +1,43 @@
 /**
- * What every client under test is made to do, each by its own public interface.
+ * The interface through which every client is measured. Each implements it with its public API.
  *
  * @module
  */
 
-/** Where a client connects to. */
+/** The server that a client connects to. */
 export interface Target {
   /** The port, on 127.0.0.1. */
   port: number;
   /** User and password. */
   login: string;
-  /** Where a message goes whose receipt tells that everything before it has arrived. */
+  /** Returns the destination for a message whose receipt confirms that everything before it has arrived. */
   sync(sends: number, acks: number): string;
 }
 
 /** One connected client. */
 export interface Candidate {
-  /** Subscribes in mode auto, and takes messages; every body is read as text, and on request every header. */
+  /** Subscribes in mode auto and receives; reads each body as text, and all headers if `readHeaders`. */
   receive(destination: string, count: number, readHeaders?: boolean): Promise<void>;
-  /** The same in mode client-individual; every message is acknowledged. Resolves when the far end has got that. */
+  /** Receives in mode client-individual and acknowledges each message; resolves when the peer has all ACKs. */
   receiveAndAck(destination: string, count: number): Promise<void>;
-  /** Subscribes many times; resolves to what takes messages of all of them, once a message to `go` has been sent. */
+  /** Subscribes many times; resolves to a function that sends a message to `go` and receives on all subscriptions. */
   receiveMany(destinations: string[], count: number, go: string): Promise<() => Promise<void>>;
   /**
-   * Sends without receipts, waiting where the client asks for that; on request each as persistent, and with a
-   * `correlation-id` of its own. Resolves when the far end has got all.
+   * Sends without receipts, with the back-pressure of the client; if `withHeaders`, each as persistent and with a
+   * unique `correlation-id`. Resolves when the peer has all messages.
    */
   send(destination: string, body: string, count: number, withHeaders?: boolean): Promise<void>;
-  /** Sends with a receipt for each message, and no more than `inFlight` of them open. */
+  /** Sends with a receipt for each message, at most `inFlight` at a time. */
   sendWithReceipts(destination: string, body: string, count: number, inFlight: number): Promise<void>;
-  /** Sends a message and waits for its echo, again and again. */
+  /** Sends a message and waits for its echo, `count` times. */
   echo(destination: string, body: string, count: number): Promise<void>;
-  /** Receives, and keeps one message in so many: what is kept. */
+  /** Receives, and returns one message of every `every`. */
   keep?(destination: string, count: number, every: number, detach: boolean): Promise<unknown[]>;
-  /** Gives the connection up. */
+  /** Closes the connection. */
   close(): void | Promise<void>;
 }
 
-/** Connects. */
+/** Connects a client. */
 export type Connect = (target: Target) => Promise<Candidate>;
 
 /** The module of a client. */
@@ -48,15 +48,15 @@ export interface CandidateModule {
 
 /** A promise for a number of events. */
 export interface Countdown {
-  /** Resolves when all have come. */
+  /** Resolves after the last event. */
   done: Promise<void>;
-  /** One has come. */
+  /** Counts one event. */
   tick(): void;
-  /** It has gone wrong. */
+  /** Rejects. */
   fail(error: unknown): void;
 }
 
-/** Makes a promise for a number of events. */
+/** Creates a promise for a number of events. */
 export function countdown(count: number): Countdown {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let left = count;

@@ -1,7 +1,7 @@
 /**
- * What a `for await` loop takes, with hardly a client around it: a socket of the runtime whose frames are cut at their
- * NULs, and handed to loops as texts of the right size. No header is looked at and nothing is checked. What a client
- * gives more than that, a head read and a message that can be acknowledged, comes on top.
+ * The cost of a `for await` loop alone: a socket of the runtime whose frames are cut at their NULs and passed to loops
+ * as texts of the right size. No header is read and nothing is checked. Whatever a client does beyond that, such as
+ * parsing the head and making a message that can be acknowledged, costs extra.
  *
  * @module
  */
@@ -18,29 +18,29 @@ const { latin1Slice } = Buffer.prototype as unknown as {
   latin1Slice(this: Uint8Array, start: number, end: number): string;
 };
 
-/** Up to this size V8 is quicker with slices of a chunk's text than with a text that is made of bytes for each message. */
-const SMALL = 1 << 12;
+/** Up to this size V8 is faster at slicing the text of a chunk than at making a text from bytes for each message. */
+const MAX_SLICED_BYTES = 1 << 12;
 
 interface Item {
   text: string;
 }
 
-/** Gives its items to one loop. */
+/** Passes items to one loop. */
 class Items implements AsyncIterableIterator<Item> {
   #waiting: (Item | undefined)[] = [];
   #first = 0;
-  #settle: ((result: IteratorResult<Item>) => void) | undefined;
+  #resolveNext: ((result: IteratorResult<Item>) => void) | undefined;
 
   put(value: Item): void {
-    const settle = this.#settle;
-    if (settle === undefined) return void this.#waiting.push(value);
-    this.#settle = undefined;
-    settle({ done: false, value });
+    const resolveNext = this.#resolveNext;
+    if (resolveNext === undefined) return void this.#waiting.push(value);
+    this.#resolveNext = undefined;
+    resolveNext({ done: false, value });
   }
 
   next(): Promise<IteratorResult<Item>> {
     const waiting = this.#waiting;
-    if (this.#first === waiting.length) return new Promise((resolve) => this.#settle = resolve);
+    if (this.#first === waiting.length) return new Promise((resolve) => this.#resolveNext = resolve);
     const value = waiting[this.#first]!;
     waiting[this.#first++] = undefined;
     if (this.#first === waiting.length) this.#first = waiting.length = 0;
@@ -54,14 +54,14 @@ class Items implements AsyncIterableIterator<Item> {
 
 /** Cuts chunks into texts of `size`, for each of `all` in turn. */
 function cutter(all: readonly Items[], size: number): (bytes: Uint8Array) => void {
-  const ready = new Uint8Array(size).fill(120); // for those that are not in one chunk
+  const ready = new Uint8Array(size).fill(120); // for bodies that two chunks share
   const readyText = () => latin1Slice.call(ready, 0, size);
   let turn = 0;
   const give = (text: string) => {
     all[turn]!.put({ text });
     if (++turn === all.length) turn = 0;
   };
-  if (size <= SMALL && !isBun) {
+  if (size <= MAX_SLICED_BYTES && !isBun) {
     return (bytes) => {
       const chunk = latin1Slice.call(bytes, 0, bytes.length);
       for (let at = chunk.indexOf("\0"); at >= 0; at = chunk.indexOf("\0", at + 1)) {
@@ -76,14 +76,14 @@ function cutter(all: readonly Items[], size: number): (bytes: Uint8Array) => voi
   };
 }
 
-/** The number in a destination that says how large bodies are. */
+/** Returns the body size in a destination. */
 const sizeIn = (destination: string) => Number(destination.split("/")[3]);
 
 function notMeasured(): never {
-  throw new Error("Cannot measure that: there is only a loop");
+  throw new Error("Cannot measure this job: the loop only receives");
 }
 
-/** Connects. */
+/** Connects a loop. */
 export const connect: Connect = async (target) => {
   const connection = await BareConnection.open(open, target);
   return {
@@ -112,7 +112,7 @@ export const connect: Connect = async (target) => {
             }
           })();
         }
-        connection.say(sendFrame(go, ""));
+        connection.sendText(sendFrame(go, ""));
         return done;
       };
     },

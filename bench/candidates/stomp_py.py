@@ -1,6 +1,6 @@
-"""stomp.py, the client for Python: one measurement in a process of its own, as work.ts makes it of the other clients.
+"""stomp.py, the client for Python: one measurement in a separate process, like work.ts for the other clients.
 
-stomp_py.py <job as JSON> <port> [<user and password>]. Prints what was measured as JSON.
+stomp_py.py <job as JSON> <port> [<user and password>]. Prints the result as JSON.
 """
 
 import json
@@ -22,7 +22,7 @@ LIMIT = 80
 
 
 class Listener(stomp.ConnectionListener):
-    """Counts down to the end of what is awaited."""
+    """Counts down to the last awaited frame."""
 
     def __init__(self):
         self.each = None
@@ -112,7 +112,7 @@ class Client:
 
 
 def measure(count):
-    """Does the job with so many messages, over a connection of its own."""
+    """Does the job with that many messages, over a new connection."""
     client = Client()
     run = {
         "receive": lambda: client.receive(f"/receive/{count}/{SIZE}/{HEADERS}", count),

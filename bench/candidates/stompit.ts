@@ -1,5 +1,5 @@
 /**
- * stompit, at its default options, with heart-beats as the others have them.
+ * stompit with its default options, and the heart-beats of the other clients.
  *
  * @module
  */
@@ -24,13 +24,13 @@ interface StompitClient {
   destroy(): void;
 }
 
-// Loaded at run time, so that the types of the project can be checked where it is not installed.
+// Loaded at run time, so that the project type-checks without it.
 const stompit = createRequire(import.meta.url)("stompit") as {
   connect(options: object, callback: (error: Error | null, client: StompitClient) => void): void;
 };
 
-/** Messages that are given to stompit before it has written the first of them: more do not make it faster. */
-const AHEAD = 256;
+/** How many messages are passed to stompit before it has written the first one: more do not make it faster. */
+const SENDS_AHEAD = 256;
 
 const TEXT = { "content-type": "text/plain" };
 
@@ -52,8 +52,8 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
       client.send({ destination: sync(sends, acks) }, { onReceipt: resolve }).end();
     });
 
-  /** Subscribes; resolves after so many messages. */
-  function take(
+  /** Subscribes; resolves after that many messages. */
+  function receive(
     destinations: string[],
     count: number,
     ack: "auto" | "client-individual",
@@ -75,18 +75,18 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
   }
 
   return {
-    receive: (destination, count) => take([destination], count, "auto"),
+    receive: (destination, count) => receive([destination], count, "auto"),
 
     async receiveAndAck(destination, count) {
-      await take([destination], count, "client-individual", (message) => client.ack(message));
+      await receive([destination], count, "client-individual", (message) => client.ack(message));
       await arrived(0, count);
     },
 
     receiveMany(destinations, count, go) {
-      const taken = take(destinations, count, "auto");
+      const received = receive(destinations, count, "auto");
       return Promise.resolve(() => {
         client.send({ destination: go }).end();
-        return taken;
+        return received;
       });
     },
 
@@ -101,7 +101,7 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
         tick();
         next();
       };
-      for (let i = 0; i < AHEAD; i++) next();
+      for (let i = 0; i < SENDS_AHEAD; i++) next();
       await done;
       await arrived(count, 0);
     },
@@ -125,7 +125,7 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
       const next = () => {
         if (left-- > 0) client.send({ destination, ...TEXT }).end(body);
       };
-      const echoed = take([destination], count, "auto", next);
+      const echoed = receive([destination], count, "auto", next);
       next();
       await echoed;
     },
@@ -133,7 +133,7 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
     async keep(destination, count, every) {
       const kept: StompitMessage[] = [];
       let left = count;
-      await take([destination], count, "auto", (message) => left-- % every === 0 && kept.push(message));
+      await receive([destination], count, "auto", (message) => left-- % every === 0 && kept.push(message));
       return kept;
     },
 

@@ -1,5 +1,5 @@
 /**
- * `@stomp/stompjs` over `@stomp/tcp-wrapper`, at its default options.
+ * `@stomp/stompjs` over `@stomp/tcp-wrapper`, with its default options.
  *
  * @module
  */
@@ -27,7 +27,7 @@ interface StompjsClient {
   watchForReceipt(id: string, onReceipt: () => void): void;
 }
 
-// Loaded at run time, so that the types of the project can be checked where they are not installed.
+// Loaded at run time, so that the project type-checks without them.
 const require = createRequire(import.meta.url);
 const stompjs = require("@stomp/stompjs") as { Client: new (options: object) => StompjsClient };
 const { TCPWrapper } = require("@stomp/tcp-wrapper") as {
@@ -65,8 +65,8 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
   const arrived = (sends: number, acks: number) =>
     new Promise<void>((resolve) => sendWithReceipt(sync(sends, acks), "", resolve));
 
-  /** Subscribes; resolves after so many messages. */
-  function take(
+  /** Subscribes; resolves after that many messages. */
+  function receive(
     destinations: string[],
     count: number,
     ack: "auto" | "client-individual",
@@ -84,18 +84,18 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
   }
 
   return {
-    receive: (destination, count) => take([destination], count, "auto"),
+    receive: (destination, count) => receive([destination], count, "auto"),
 
     async receiveAndAck(destination, count) {
-      await take([destination], count, "client-individual", (message) => message.ack());
+      await receive([destination], count, "client-individual", (message) => message.ack());
       await arrived(0, count);
     },
 
     receiveMany(destinations, count, go) {
-      const taken = take(destinations, count, "auto");
+      const received = receive(destinations, count, "auto");
       return Promise.resolve(() => {
         client.publish({ destination: go, body: "" });
-        return taken;
+        return received;
       });
     },
 
@@ -103,7 +103,7 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
       for (let i = 0; i < count; i++) {
         const headers = withHeaders ? { ...TEXT, persistent: "true", "correlation-id": String(i) } : TEXT;
         client.publish({ destination, body, headers });
-        // It knows no back-pressure, so what would pile up is watched at the socket.
+        // It has no back-pressure, so the bench waits for the socket instead.
         if (socket.writableNeedDrain) await new Promise<void>((resolve) => socket.once("drain", resolve));
       }
       await arrived(count, 0);
@@ -128,7 +128,7 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
       const next = () => {
         if (left-- > 0) client.publish({ destination, body, headers: TEXT });
       };
-      const echoed = take([destination], count, "auto", next);
+      const echoed = receive([destination], count, "auto", next);
       next();
       await echoed;
     },
@@ -136,7 +136,7 @@ export async function connect({ port, login, sync }: Target): Promise<Candidate>
     async keep(destination, count, every) {
       const kept: StompjsMessage[] = [];
       let left = count;
-      await take([destination], count, "auto", (message) => left-- % every === 0 && kept.push(message));
+      await receive([destination], count, "auto", (message) => left-- % every === 0 && kept.push(message));
       return kept;
     },
 

@@ -1,5 +1,5 @@
 /**
- * This library, at its default options.
+ * This library with its default options.
  *
  * @module
  */

@@ -1,2 +1,2 @@
-// The library and nothing else: what importing it takes.
+// Measures the import of the library.
 import "../../mod.ts";

@@ -1,3 +1,4 @@
+/** `BufferPool`: which buffers are reused, and how many are kept. */
 import { assertEquals, assertStrictEquals } from "#assert";
 import { test } from "#test";
 import { BufferPool } from "../../base/buffer_pool.ts";

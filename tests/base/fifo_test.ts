@@ -1,17 +1,16 @@
-/** The queues: order, bounds of cost, and stompy's rules for what is kept. */
+/** `Fifo`: order, and bounds of cost. */
 import { assertEquals, assertLess } from "#assert";
 import { test } from "#test";
 import process from "node:process";
-import { Frame } from "../../codec/frame.ts";
-import { Fifo, type FrameSource, IntermediateMessageQueue } from "../../base/fifo.ts";
+import { Fifo } from "../../base/fifo.ts";
 import { runtime } from "../support/runtime.ts";
 
-test("a Fifo gives items in the order they came, and takes more at any time", () => {
+test("`Fifo.shift()` returns items in the order of `push()`, whenever either is called", () => {
   const fifo = new Fifo<number>();
   assertEquals([fifo.length, fifo.peek(), fifo.shift()], [0, undefined, undefined]);
   let put = 0;
   let taken = 0;
-  // Longer and shorter by turns, over the lengths at which the taken part is cut off.
+  // Longer and shorter in turn, across the lengths at which the ring grows and shrinks.
   for (const [puts, takes] of [[3, 1], [3000, 1500], [10, 1400], [5000, 5112], [1, 1], [2000, 2000]] as const) {
     for (let i = 0; i < puts; i++) fifo.push(put++);
     for (let i = 0; i < takes; i++) {
@@ -24,7 +23,7 @@ test("a Fifo gives items in the order they came, and takes more at any time", ()
   assertEquals([fifo.length, fifo.shift()], [0, undefined]);
 });
 
-test("a Fifo can be cleared, and an item taken out of its middle", () => {
+test("`Fifo.remove()` removes an item from the middle, `Fifo.clear()` all items", () => {
   const fifo = new Fifo<string>();
   for (const item of ["a", "b", "c", "d"]) fifo.push(item);
   fifo.shift();
@@ -41,7 +40,7 @@ test("a Fifo can be cleared, and an item taken out of its middle", () => {
   assertEquals([...fifo], ["f"]);
 });
 
-test("`Fifo.remove()` costs no more than `shift()`, wherever the items are and however many wait", () => {
+test("`Fifo.remove()` costs no more than `shift()`, wherever the item is and however long the queue", () => {
   const COUNT = 80_000;
   const orders: [name: string, order: (i: number) => number][] = [
     ["oldest first", (i) => i],
@@ -58,13 +57,13 @@ test("`Fifo.remove()` costs no more than `shift()`, wherever the items are and h
   }
 });
 
-test("a Fifo that items are taken out of is as one that never had them", () => {
+test("`Fifo.remove()` leaves a queue that behaves like an array without the items", () => {
   let seed = 7;
   const random = (below: number) => {
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
     return Math.floor(seed / 2 ** 32 * below);
   };
-  // The same few items again and again, or each once; growing, shrinking, and around the lengths where it changes its way.
+  // A few items many times, or many items once; growing, shrinking, and around the lengths where the strategy changes.
   for (const kinds of [3, 40, 1_000_000]) {
     const fifo = new Fifo<number>();
     let expected: number[] = [];
@@ -92,7 +91,7 @@ test("a Fifo that items are taken out of is as one that never had them", () => {
   }
 });
 
-test("a Fifo lets go of what was taken", () => {
+test("`Fifo.remove()` ignores an item that is not in the queue", () => {
   const fifo = new Fifo<object>();
   for (let i = 0; i < 10; i++) fifo.push({});
   fifo.shift();
@@ -101,7 +100,7 @@ test("a Fifo lets go of what was taken", () => {
   assertEquals(fifo.length, 9);
 });
 
-test("taking from a long Fifo costs no more than from a short one", () => {
+test("`Fifo.shift()` costs the same however long the queue is", () => {
   const start = performance.now();
   const fifo = new Fifo<number>();
   for (let i = 0; i < 300_000; i++) fifo.push(i);
@@ -112,7 +111,7 @@ test("taking from a long Fifo costs no more than from a short one", () => {
   assertLess(performance.now() - start, 10_000);
 });
 
-test("a Fifo that is never empty does not grow for ever", () => {
+test("a `Fifo` that is never empty uses bounded memory", () => {
   const fifo = new Fifo<number>();
   for (let i = 0; i < 2000; i++) fifo.push(i);
   const before = process.memoryUsage().heapUsed;
@@ -121,33 +120,6 @@ test("a Fifo that is never empty does not grow for ever", () => {
     fifo.shift();
   }
   assertEquals(fifo.length, 2000);
-  // An array of all that ever passed takes 24 MB at least.
+  // An array of all items that passed through takes at least 24 MB.
   if (runtime !== "bun") assertLess(process.memoryUsage().heapUsed - before, 15_000_000);
-});
-
-const frame = (headers: Record<string, string>) => new Frame().buildFrame({ command: "MESSAGE", headers });
-const nothing: FrameSource<Frame> = { parseFrame: () => Promise.resolve(undefined) };
-
-test("a frame without destination is no message, and is not kept", async () => {
-  const queue = new IntermediateMessageQueue<Frame>();
-  queue.put(frame({ "receipt-id": "1" }));
-  assertEquals([queue.length, await queue.get(nothing)], [0, undefined]);
-  queue.put(frame({ destination: "" }));
-  assertEquals(queue.length, 1);
-});
-
-test("get gives what is kept, in order, before it reads the socket", async () => {
-  const queue = new IntermediateMessageQueue<Frame>();
-  const given: unknown[] = [];
-  const source: FrameSource<Frame> = {
-    parseFrame: (options) => {
-      given.push(options);
-      return Promise.resolve(frame({ n: "3" }));
-    },
-  };
-  for (const n of ["1", "2"]) queue.put(frame({ destination: "/q", n }));
-  const seen: unknown[] = [];
-  for (let i = 0; i < 3; i++) seen.push((await queue.get(source, { nb: i === 2 }))!.headers["n"]);
-  assertEquals(seen, ["1", "2", "3"]);
-  assertEquals(given, [{ nb: true }]);
 });

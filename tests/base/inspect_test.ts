@@ -1,4 +1,4 @@
-/** What is shown of frames and errors: enough to work with, and no passcode, anywhere. */
+/** `setInspect()`: what is printed for frames and errors is useful, and never has a passcode. */
 import { assert, assertEquals, assertStringIncludes } from "#assert";
 import { test } from "#test";
 import process from "node:process";
@@ -14,8 +14,8 @@ const SECRET = "hunter2";
 
 type Inspector = (value: unknown, options?: Record<string, unknown>) => string;
 
-/** What shows a value in this runtime, as shallow and as deep as it can. */
-function shown(value: unknown): string[] {
+/** All texts that this runtime prints for a value, shallow and deep. */
+function printed(value: unknown): string[] {
   const globals = globalThis as unknown as Record<string, { inspect?: Inspector }>;
   const own = globals["Deno"]?.inspect ?? globals["Bun"]?.inspect;
   return [
@@ -38,9 +38,9 @@ function connectFrames(): Frame[] {
   return [new Frame().buildFrame(parts), ...seen];
 }
 
-test("a frame shows its command, headers and body, and no passcode", () => {
+test("a printed frame has its command and headers, and no passcode", () => {
   for (const frame of connectFrames()) {
-    const texts = shown(frame);
+    const texts = printed(frame);
     texts.splice(1, 1);
     for (const text of texts) {
       assertEquals(text.includes(SECRET), false, text);
@@ -51,7 +51,7 @@ test("a frame shows its command, headers and body, and no passcode", () => {
   }
 });
 
-test("nothing that holds such a frame shows the passcode", () => {
+test("a printed object that holds a frame has no passcode", () => {
   for (const frame of connectFrames()) {
     const holders = [
       [frame],
@@ -62,27 +62,27 @@ test("nothing that holds such a frame shows the passcode", () => {
       new Error("x", { cause: new BrokerErrorResponse(frame) }),
     ];
     for (const holder of holders) {
-      for (const text of shown(holder)) assertEquals(text?.includes(SECRET) ?? false, false, text);
+      for (const text of printed(holder)) assertEquals(text?.includes(SECRET) ?? false, false, text);
     }
   }
 });
 
-test("nor does a decoder that is in the middle of one", () => {
+test("a printed decoder has no passcode in the middle of a frame", () => {
   const wire = octets(`CONNECT\npasscode:${SECRET}\nx:y`);
   const decoder = new FrameDecoder({ onFrame: () => {} });
   decoder.push(wire);
-  for (const text of shown(decoder)) assertEquals(text.includes(SECRET), false, text);
-  for (const text of shown(new FrameDecoderStream())) assertEquals(text.includes(SECRET), false, text);
+  for (const text of printed(decoder)) assertEquals(text.includes(SECRET), false, text);
+  for (const text of printed(new FrameDecoderStream())) assertEquals(text.includes(SECRET), false, text);
 });
 
-test("a large body is not shown whole", () => {
+test("a printed frame has only the beginning of a large body", () => {
   const frame = new Frame().buildFrame({ command: "SEND", headers: { destination: "/q" }, body: "é".repeat(10_000) });
   assert(inspect(frame).length < 300);
   assertStringIncludes(inspect(frame), "(20000 bytes)");
   assertStringIncludes(inspect(frame), "/q");
 });
 
-test("an error shows what the broker said, and not the body of its frame", () => {
+test("a printed `BrokerErrorResponse` quotes the broker, without the body of its frame", () => {
   const body = "first line\nsecond line";
   const error = new BrokerErrorResponse(new Frame().buildFrame({ command: "ERROR", body }));
   assertEquals([error.frame?.text(), Object.keys(error).includes("frame")], [body, false]);
@@ -91,12 +91,12 @@ test("an error shows what the broker said, and not the body of its frame", () =>
   }
 });
 
-test("JSON.stringify gives command, headers and body", () => {
+test("`JSON.stringify()` of a frame has command, headers and body", () => {
   const frame = new Frame().buildFrame({ command: "SEND", headers: { a: "1" }, body: "hi" });
   assertEquals(JSON.parse(JSON.stringify(frame)), { command: "SEND", headers: { a: "1" }, body: "hi" });
 });
 
-test("console.log of a frame shows no passcode", async () => {
+test("`console.log()` of a frame prints no passcode", async () => {
   const program = `import { Frame } from ${JSON.stringify(new URL("../../codec/frame.ts", import.meta.url).href)};
     const frame = new Frame().buildFrame({ command: "CONNECT", headers: { login: "me", passcode: "${SECRET}" } });
     console.log(frame, { frame }, [frame]); console.error(frame); console.dir(frame, { depth: 9, showHidden: true });`;

@@ -1,11 +1,11 @@
 /**
- * RabbitMQ in a memory alarm: it reads nothing more of a connection that sends, and says nothing of it.
+ * RabbitMQ in a memory alarm: it silently stops reading from connections that send.
  */
 import { assert, assertEquals } from "#assert";
-import { Watcher } from "../support/client_rig.ts";
+import { Watcher } from "../support/client_harness.ts";
 import { eventually, once } from "./support.ts";
 
-once("a broker that has stopped reading is told, and when it reads again", {
+once("`status()` reports `blocked` when the broker stops reading, and `unblocked` when it reads again", {
   own: true,
   broker: "rabbitmq",
   timeout: 60_000,
@@ -17,7 +17,7 @@ once("a broker that has stopped reading is told, and when it reads again", {
     const watcher = new Watcher(client);
     await control("alarm");
     try {
-      // What lies in the first read is still taken.
+      // The broker still handles what it has read.
       await client.send(destination, "1");
       const sent = client.send(destination, "2");
       const { pending, error } = await watcher.until("blocked");
@@ -30,6 +30,6 @@ once("a broker that has stopped reading is told, and when it reads again", {
     }
     await watcher.until("unblocked");
     assertEquals(watcher.events.map(({ type }) => type), ["blocked", "unblocked"]);
-    await eventually("both have arrived", () => subscription.received === 2);
+    await eventually("both messages have arrived", () => subscription.received === 2);
   },
 });

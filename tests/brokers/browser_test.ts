@@ -1,6 +1,6 @@
 /**
- * The library in a browser: bundled, in a page of a headless Chromium, on RabbitMQ's Web STOMP; where there is no
- * RabbitMQ, on the embedded broker behind a WebSocket.
+ * The bundled library in a page of a headless Chromium, on RabbitMQ's Web STOMP, or else on the embedded broker behind a
+ * WebSocket.
  */
 import { assertEquals, assertMatch } from "#assert";
 import { test } from "#test";
@@ -13,7 +13,7 @@ import { brokers, transportsOf } from "./support.ts";
 
 const rabbitmq = brokers.find((broker) => broker.name === "rabbitmq" && transportsOf(broker).includes("ws"));
 
-/** Where to connect from the page. */
+/** Returns the broker that the page connects to. */
 async function openBroker(): Promise<{ url: string; close(): Promise<void> }> {
   if (rabbitmq !== undefined) return { url: rabbitmq.urls["ws"]!, close: () => Promise.resolve() };
   const broker = await Broker.listen();
@@ -26,8 +26,8 @@ async function openBroker(): Promise<{ url: string; close(): Promise<void> }> {
 }
 
 test({
-  name: `${rabbitmq?.name ?? "embedded broker"} ws: a page in Chromium sends, and receives in a loop`,
-  // The browser is the same, whoever starts it; Deno has the bundler.
+  name: `${rabbitmq?.name ?? "embedded broker"} ws: a page in Chromium sends and receives`,
+  // Only Deno has the bundler, and the browser is the same for all runtimes.
   ignore: runtime !== "deno",
   timeout: 180_000,
   async fn() {

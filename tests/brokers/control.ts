@@ -1,36 +1,36 @@
 /**
- * What the process of the rig and those of the tests say to each other: what there is to test in environment variables,
- * and over HTTP that a broker be killed and started. The tests run in other processes, in other runtimes even.
+ * How the test processes control the brokers, which run under the process of `main.ts`: the brokers are described in
+ * environment variables, and requests to kill or restart them go over HTTP.
  *
  * @module
  */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { RabbitmqBroker, RealBroker } from "./rig/mod.ts";
+import type { RabbitmqBroker, RealBroker } from "./harness/mod.ts";
 
-/** The variables in which `main.ts` says what there is to test against. */
+/** The environment variables that `main.ts` sets for the tests. */
 export const VARIABLES = {
-  /** The brokers as JSON: a list of `BrokerDetails`. */
+  /** The brokers: `BrokerDetails[]` as JSON. */
   brokers: "STOMPY_TEST_BROKERS",
-  /** The transports to use, with commas in between. */
+  /** The transports to use, separated by commas. */
   transports: "STOMPY_TEST_TRANSPORTS",
-  /** Where to ask for a broker to be killed and started. */
+  /** The URL of the control server. */
   control: "STOMPY_TEST_CONTROL",
 } as const;
 
 /**
- * What can be asked for: that a broker be killed, or started (again); that RabbitMQ send what it has over WebSockets in
- * binary messages or, as it does where nothing else is configured, in text; that it be short of memory, or not any more.
+ * What a test can ask for: kill or restart a broker; have RabbitMQ send binary or (its default) text messages over
+ * WebSockets; raise or end RabbitMQ's memory alarm.
  */
 export type ControlAction = "kill" | "restart" | "binary" | "text" | "alarm" | "calm";
 
-/** The listening end, beside the rig. */
+/** The control server. */
 export interface Control extends AsyncDisposable {
-  /** Where to ask. */
+  /** The URL of the server. */
   readonly url: string;
 }
 
-/** Listens for what tests ask of these brokers. */
+/** Starts the control server for the brokers. */
 export async function listenForControl(brokers: readonly RealBroker[]): Promise<Control> {
   const actions: Record<string, (broker: RealBroker) => Promise<unknown>> = {
     kill: (broker) => broker.kill(),
@@ -45,7 +45,7 @@ export async function listenForControl(brokers: readonly RealBroker[]): Promise<
     const broker = brokers.find((one) => one.name === name);
     try {
       const act = actions[action ?? ""];
-      if (broker === undefined || act === undefined) throw new Error("there is no such thing");
+      if (broker === undefined || act === undefined) throw new Error("there is no such broker or action");
       await act(broker);
       response.writeHead(204).end();
     } catch (error) {
@@ -63,7 +63,7 @@ export async function listenForControl(brokers: readonly RealBroker[]): Promise<
   };
 }
 
-/** The plugin reads it when it starts; then its ports may still be in use by what it was before. */
+/** Restarts the plugin, which reads the setting at its start. Its ports may still be in use for a moment, so it retries. */
 async function setWebSocketFrames(rabbitmq: RabbitmqBroker, frames: "binary" | "text"): Promise<void> {
   const start = "application:start(rabbitmq_web_stomp) =:= ok orelse timer:sleep(100) =:= never";
   await rabbitmq.ctl(
@@ -74,10 +74,10 @@ async function setWebSocketFrames(rabbitmq: RabbitmqBroker, frames: "binary" | "
   );
 }
 
-/** Asks. Resolves when it is done. */
+/** Has an action done, and resolves after that. */
 export async function control(url: string, broker: string, action: ControlAction): Promise<void> {
-  // A connection of its own: one that is kept for later would look like a leak to the test.
+  // A connection kept alive would look like a leak to the test.
   const response = await fetch(`${url}/${broker}/${action}`, { method: "POST", headers: { connection: "close" } });
   const text = await response.text();
-  if (!response.ok) throw new Error(`Cannot get "${action}" done with ${broker}: ${text}`);
+  if (!response.ok) throw new Error(`Cannot do "${action}" with ${broker}: ${text}`);
 }

@@ -1,5 +1,5 @@
 /**
- * What every client has to do, on each broker over each transport in each version: send, receive, acknowledge, and end.
+ * The basics on each broker, over each transport and in each version: send, receive, acknowledge, disconnect.
  */
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "#assert";
 import { AcknowledgeError, NotConnectedError, SubscriptionError } from "../../base/errors.ts";
@@ -8,7 +8,7 @@ import { openSocket } from "../../session/open_socket.ts";
 import { Simple } from "../../client/simple.ts";
 import { allAtOnce, delay, eventually, everywhere, take, takeTexts, takeTextsUntilMark } from "./support.ts";
 
-everywhere("a sent message is confirmed and received", async ({ connect, queue, version }) => {
+everywhere("`send()` resolves with the RECEIPT, and the message arrives", async ({ connect, queue, version }) => {
   const destination = queue();
   const stomp = await connect();
   assertEquals(stomp.version, version);
@@ -24,15 +24,15 @@ everywhere("a sent message is confirmed and received", async ({ connect, queue, 
   assert(message!.id !== "");
 });
 
-everywhere("bodies arrive octet for octet", async ({ connect, queue, transport }) => {
-  // Over WebSocket RabbitMQ sends text, unless it is told not to: websocket_test.ts does that.
+everywhere("bodies arrive unchanged", async ({ connect, queue, transport }) => {
+  // Over WebSocket RabbitMQ sends text by default. websocket_test.ts tests binary messages.
   const mask = /^wss?$/.test(transport) ? 0x7f : 0xff;
   const stomp = await connect();
   const destination = queue();
   const subscription = await stomp.subscribe(destination);
   const bodies: Uint8Array[] = [
     Uint8Array.from({ length: 256 }, (_, index) => index & mask),
-    new Uint8Array(3), // nothing but NUL
+    new Uint8Array(3), // only NUL
     new TextEncoder().encode("\n\n\0\nMESSAGE\n\n\0"),
     Uint8Array.from({ length: 300_000 }, (_, index) => ((index * 7919) >> 3) & mask),
     new Uint8Array(0),
@@ -41,7 +41,7 @@ everywhere("bodies arrive octet for octet", async ({ connect, queue, transport }
     await stomp.send(destination, body);
     const [message] = await take(subscription, 1);
     assertEquals(message!.body.length, body.length);
-    assert(message!.body.every((octet, index) => octet === body[index]), `a body of ${body.length} octets has changed`);
+    assert(message!.body.every((octet, index) => octet === body[index]), `a body of ${body.length} bytes has changed`);
   }
   for (const text of ["žluťoučký kůň ☃ 🐎", "", "\ufefftext with a mark", "a\r\nb\n\nc", '{"a":1}']) {
     await stomp.send(destination, text);
@@ -50,7 +50,7 @@ everywhere("bodies arrive octet for octet", async ({ connect, queue, transport }
   }
 });
 
-everywhere("headers arrive as they were sent", {
+everywhere("headers arrive unchanged", {
   versions: ["1.1", "1.2"],
   async fn({ connect, queue, version }) {
     const stomp = await connect();
@@ -71,7 +71,7 @@ everywhere("headers arrive as they were sent", {
   },
 });
 
-everywhere("headers that version 1.0 can carry arrive as they were sent", {
+everywhere("headers that 1.0 can carry arrive unchanged, and `send()` refuses others", {
   versions: ["1.0"],
   async fn({ connect, queue }) {
     const stomp = await connect();
@@ -81,14 +81,13 @@ everywhere("headers that version 1.0 can carry arrive as they were sent", {
     await stomp.send(destination, "headers", { headers });
     const [message] = await take(subscription, 1);
     for (const [name, value] of Object.entries(headers)) assertEquals(message!.headers[name], value);
-    // What it cannot carry is refused, and does no harm.
     await assertRejects(() => stomp.send(destination, "", { headers: { newline: "a\nb" } }), TypeError);
     await stomp.send(destination, "still there");
     assertEquals(await takeTexts(subscription, 1), ["still there"]);
   },
 });
 
-everywhere("in mode client-individual what was not acknowledged comes again", {
+everywhere("in mode client-individual, messages without an ACK are redelivered", {
   versions: ["1.1", "1.2"],
   async fn({ connect, queue }) {
     const destination = queue();
@@ -108,7 +107,7 @@ everywhere("in mode client-individual what was not acknowledged comes again", {
   },
 });
 
-everywhere("in mode client an acknowledgement counts for all before it", async ({ connect, queue }) => {
+everywhere("in mode client, an ACK covers all earlier messages", async ({ connect, queue }) => {
   const destination = queue();
   const first = await connect();
   for (const text of ["one", "two", "three"]) await first.send(destination, text);
@@ -123,7 +122,7 @@ everywhere("in mode client an acknowledgement counts for all before it", async (
   assertEquals(await takeTextsUntilMark(second, rest), ["three"]);
 });
 
-everywhere("in mode auto a message that was delivered does not come again", async ({ connect, queue }) => {
+everywhere("in mode auto, a delivered message is not redelivered", async ({ connect, queue }) => {
   const destination = queue();
   const first = await connect();
   const subscription = await first.subscribe(destination);
@@ -136,7 +135,7 @@ everywhere("in mode auto a message that was delivered does not come again", asyn
   assertEquals(await takeTextsUntilMark(second, await second.subscribe(destination)), []);
 });
 
-everywhere("version 1.0 has no NACK and no client-individual", {
+everywhere("`nack()` and mode client-individual are refused in 1.0", {
   versions: ["1.0"],
   async fn({ connect, queue }) {
     const stomp = await connect();
@@ -150,7 +149,7 @@ everywhere("version 1.0 has no NACK and no client-individual", {
   },
 });
 
-everywhere("a message that is refused is delivered again at once, or dropped", {
+everywhere("`nack()` requeues the message at once, or drops it with `requeue: false`", {
   broker: "rabbitmq",
   versions: ["1.1", "1.2"],
   async fn({ connect, queue }) {
@@ -172,10 +171,10 @@ everywhere("a message that is refused is delivered again at once, or dropped", {
   },
 });
 
-everywhere("a message that is refused goes to the dead letter queue, or is dropped", {
+everywhere("`nack()` moves a persistent message to the dead letter queue, and drops another", {
   broker: "activemq",
   versions: ["1.1", "1.2"],
-  own: true, // the name of that queue is in the rig's configuration
+  own: true, // the configuration of the harness names that queue
   async fn({ connect, queue }) {
     const stomp = await connect();
     const destination = queue();
@@ -189,7 +188,7 @@ everywhere("a message that is refused goes to the dead letter queue, or is dropp
   },
 });
 
-everywhere("subscriptions of one connection get each its own", async ({ connect, queue }) => {
+everywhere("each subscription of a connection gets only its messages", async ({ connect, queue }) => {
   const stomp = await connect();
   const destinations = [queue(), queue(), queue()];
   const subscriptions = await Promise.all(destinations.map((destination) => stomp.subscribe(destination)));
@@ -202,7 +201,7 @@ everywhere("subscriptions of one connection get each its own", async ({ connect,
   }
 });
 
-everywhere("a topic reaches all that are subscribed", async ({ connect, topic }) => {
+everywhere("a message to a topic reaches all subscriptions", async ({ connect, topic }) => {
   const [first, second] = [await connect(), await connect()];
   const destination = topic();
   await first.send(destination, "too early");
@@ -216,7 +215,7 @@ everywhere("a topic reaches all that are subscribed", async ({ connect, topic })
 });
 
 everywhere(
-  "what is sent in a transaction comes with the commit, and not after an abort",
+  "messages sent in a transaction arrive after its commit, and not after its abort",
   async ({ connect, queue }) => {
     const stomp = await connect();
     const destination = queue();
@@ -240,7 +239,7 @@ everywhere(
   },
 );
 
-everywhere("an acknowledgement in a transaction holds from the commit on", async ({ connect, queue }) => {
+everywhere("an ACK in a transaction takes effect with the commit", async ({ connect, queue }) => {
   const destination = queue();
   const first = await connect();
   for (const text of ["one", "two"]) await first.send(destination, text);
@@ -249,16 +248,16 @@ everywhere("an acknowledgement in a transaction holds from the commit on", async
   const aborted = await first.begin();
   await aborted.ack(messages[0]!);
   await aborted.abort();
-  await first.transaction((tx) => tx.ack(messages[0]!)); // it can be acknowledged again
+  await first.transaction((tx) => tx.ack(messages[0]!)); // possible again after the abort
   const lost = await first.begin();
   await lost.ack(messages[1]!);
-  await first.disconnect(); // and with that the transaction
+  await first.disconnect(); // which also ends the transaction
 
   const second = await connect();
   assertEquals(await takeTextsUntilMark(second, await second.subscribe(destination)), ["two"]);
 });
 
-everywhere("what was unsubscribed gets nothing more", async ({ connect, queue }) => {
+everywhere("no message arrives after `unsubscribe()`", async ({ connect, queue }) => {
   const stomp = await connect();
   const destination = queue();
   const first = await stomp.subscribe(destination);
@@ -280,7 +279,7 @@ everywhere("what was unsubscribed gets nothing more", async ({ connect, queue })
   assertEquals(await second.closed, undefined);
 });
 
-everywhere("disconnect waits for what was sent, and is the end", async ({ connect, queue }) => {
+everywhere("`disconnect()` waits for the receipts of earlier sends", async ({ connect, queue }) => {
   const first = await connect();
   const destination = queue();
   const sent = Array.from({ length: 100 }, (_, n) => first.send(destination, `${n}`));
@@ -297,10 +296,10 @@ everywhere("disconnect waits for what was sent, and is the end", async ({ connec
   assertEquals(texts, Array.from({ length: 100 }, (_, n) => `${n}`));
 });
 
-everywhere("a thousand messages come in order and are acknowledged one by one", {
+everywhere("1,000 messages arrive in order and are acknowledged one by one", {
   versions: ["1.2"],
   async fn({ connect, queue, transport }) {
-    // RabbitMQ 3.10 loses a WebSocket that beats when it has slowed it down, as it does with who sends fast.
+    // RabbitMQ 3.10 throttles fast senders, and closes a throttled WebSocket when it sends a heart-beat.
     const sender = await connect(/^wss?$/.test(transport) ? { heartbeat: { send: 0, receive: 10_000 } } : {});
     const receiver = await connect();
     const destination = queue();
@@ -318,7 +317,7 @@ everywhere("a thousand messages come in order and are acknowledged one by one", 
   },
 });
 
-everywhere("stompy's simple client does its work", {
+everywhere("`Simple` sends, receives and acknowledges", {
   versions: ["1.1"],
   raw: true,
   async fn({ url, options, broker, queue }) {
@@ -338,7 +337,7 @@ everywhere("stompy's simple client does its work", {
   },
 });
 
-everywhere("stompy's frame does its work by hand", {
+everywhere("`Frame` sends and receives over `openSocket()`", {
   versions: ["1.2"],
   raw: true,
   async fn({ url, options, broker, queue }) {
@@ -361,29 +360,29 @@ everywhere("stompy's frame does its work by hand", {
   },
 });
 
-allAtOnce("an idle connection is kept by heart-beats", async ({ connect, queue }) => {
+allAtOnce("heart-beats keep an idle connection open", async ({ connect, queue }) => {
   const stomp = await connect({ heartbeat: 1000 });
   const events: string[] = [];
   const statuses = stomp.status();
   const watching = (async () => {
     for await (const { type } of statuses) events.push(type);
   })();
-  await delay(4700); // RabbitMQ gives a silent client 3 s, ActiveMQ 4.5 s
+  await delay(4700); // RabbitMQ disconnects a silent client after 3 s, ActiveMQ after 4.5 s
   assertEquals((await stomp.send(queue(), "still there"))?.command, "RECEIPT");
   assertEquals(events, []);
   await stomp.disconnect();
   await watching;
 });
 
-everywhere("a stream of messages is read to its end", {
+everywhere("`readable` ends after the last message of a drained subscription", {
   versions: ["1.2"],
   async fn({ connect, queue }) {
     const stomp = await connect();
     const destination = queue();
     const subscription = await stomp.subscribe(destination);
     for (const text of ["one", "two"]) await stomp.send(destination, text);
-    await eventually("two messages are there", () => subscription.queued === 2);
-    const drained = subscription.drain(); // what has come stays to be read
+    await eventually("two messages are queued", () => subscription.queued === 2);
+    const drained = subscription.drain(); // the queued messages stay readable
     const texts: string[] = [];
     for await (const message of subscription.readable) texts.push(message.text());
     assertEquals(texts, ["one", "two"]);

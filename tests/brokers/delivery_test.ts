@@ -1,11 +1,11 @@
-/** What is promised of delivery: untaken messages go to others, and one bad message disturbs no other. */
+/** Delivery guarantees: unused messages go to other consumers, and one refused message does not affect others. */
 import { assert, assertEquals, assertLess, assertRejects } from "#assert";
 import type { Subscription } from "../../client/subscription.ts";
 import { delay, everywhere, once, take } from "./support.ts";
 
 const COUNT = 60;
 
-/** How a consumer may end without its connection. */
+/** The ways in which a consumer can end while its connection stays open. */
 const ENDINGS: Record<string, (subscription: Subscription) => Promise<unknown>> = {
   "break": async (subscription) => {
     for await (const message of subscription) {
@@ -23,7 +23,7 @@ const ENDINGS: Record<string, (subscription: Subscription) => Promise<unknown>> 
   },
 };
 
-everywhere("what a consumer leaves is with another within a second, while the first stays connected", {
+everywhere("messages that a consumer leaves reach another one within a second, while the first stays connected", {
   timeout: 30_000,
   async fn({ connect, queue, version, broker }) {
     const ack = version === "1.0" ? "client" : "client-individual";
@@ -41,47 +41,53 @@ everywhere("what a consumer leaves is with another within a second, while the fi
   },
 });
 
-once("a worker that ends by its signal leaves the others to another worker", async ({ connect, queue }) => {
-  const destination = queue();
-  const [leaving, other] = [await connect(), await connect()];
-  await Promise.all(Array.from({ length: COUNT }, (_, n) => other.send(destination, `${n}`)));
-  const over = new AbortController();
-  let handled = 0;
-  await leaving.consume(destination, async () => {
-    if (++handled === 3) over.abort();
-    await delay(0);
-  }, { signal: over.signal, concurrency: 3 });
-  const rest = await take(await other.subscribe(destination, { ack: "client-individual" }), COUNT - handled);
-  assertEquals(rest.length, COUNT - handled);
-});
+once(
+  "`consume()` leaves its unhandled messages to other consumers after its signal aborts",
+  async ({ connect, queue }) => {
+    const destination = queue();
+    const [leaving, other] = [await connect(), await connect()];
+    await Promise.all(Array.from({ length: COUNT }, (_, n) => other.send(destination, `${n}`)));
+    const stop = new AbortController();
+    let handled = 0;
+    await leaving.consume(destination, async () => {
+      if (++handled === 3) stop.abort();
+      await delay(0);
+    }, { signal: stop.signal, concurrency: 3 });
+    const rest = await take(await other.subscribe(destination, { ack: "client-individual" }), COUNT - handled);
+    assertEquals(rest.length, COUNT - handled);
+  },
+);
 
-once("a message that is moved in a transaction is in one queue, or again in the first", async ({ connect, queue }) => {
-  const [from, to] = [queue(), queue()];
-  const stomp = await connect();
-  for (const text of ["one", "two"]) await stomp.send(from, text);
-  const [first, second] = await take(await stomp.subscribe(from, { ack: "client-individual" }), 2);
-  await stomp.transaction(async (tx) => {
-    await tx.send(to, first!.text());
-    await tx.ack(first!);
-  });
-  await assertRejects(
-    () =>
-      stomp.transaction(async (tx) => {
-        await tx.send(to, second!.text());
-        await tx.ack(second!);
-        throw new Error("no");
-      }),
-    Error,
-    "no",
-  );
-  await stomp.disconnect();
-  const reader = await connect();
-  const moved = await take(await reader.subscribe(to), 1);
-  const left = await take(await reader.subscribe(from), 1);
-  assertEquals([moved[0]!.text(), left[0]!.text()], ["one", "two"]);
-});
+once(
+  "a message moved in a transaction is in the second queue after a commit, and in the first after an abort",
+  async ({ connect, queue }) => {
+    const [from, to] = [queue(), queue()];
+    const stomp = await connect();
+    for (const text of ["one", "two"]) await stomp.send(from, text);
+    const [first, second] = await take(await stomp.subscribe(from, { ack: "client-individual" }), 2);
+    await stomp.transaction(async (tx) => {
+      await tx.send(to, first!.text());
+      await tx.ack(first!);
+    });
+    await assertRejects(
+      () =>
+        stomp.transaction(async (tx) => {
+          await tx.send(to, second!.text());
+          await tx.ack(second!);
+          throw new Error("no");
+        }),
+      Error,
+      "no",
+    );
+    await stomp.disconnect();
+    const reader = await connect();
+    const moved = await take(await reader.subscribe(to), 1);
+    const left = await take(await reader.subscribe(from), 1);
+    assertEquals([moved[0]!.text(), left[0]!.text()], ["one", "two"]);
+  },
+);
 
-once("one send that is refused rejects, and its neighbours are confirmed", {
+once("a refused `send()` rejects alone, and the sends around it are confirmed", {
   broker: "rabbitmq",
   async fn({ connect, queue }) {
     const stomp = await connect({ reconnect: { delay: 10 } });

@@ -1,38 +1,38 @@
 /**
- * One option, one meaning: each cell of the table in `dialect.ts`, and what the broker then really does.
+ * The portable options: each option in `dialects/`, and its effect on the broker.
  */
 import { assert, assertEquals, assertGreater, assertRejects } from "#assert";
 import type { PortableSendOptions, PortableSubscribeOptions } from "../../dialects/dialect.ts";
 import { UnsupportedByBrokerError } from "../../base/errors.ts";
 import type { Stomp } from "../../client/stomp.ts";
 import type { SendOptions, SubscribeOptions } from "../../client/options.ts";
-import { PRIORITY_QUEUES } from "./rig/activemq.ts";
+import { PRIORITY_QUEUES } from "./harness/activemq.ts";
 import {
   type BrokerName,
   delay,
   eventually,
+  type Harness,
   once,
-  type Rig,
   take,
   takeTexts,
   takeTextsUntilMark,
   VERSIONS,
 } from "./support.ts";
 
-/** A test of what the broker does, or an option that it must refuse. */
-type Cell = ((rig: Rig) => Promise<void>) | { refused: SendOptions | SubscribeOptions };
+/** A test of the effect of an option, or the option that must be refused. */
+type Cell = ((harness: Harness) => Promise<void>) | { refused: SendOptions | SubscribeOptions };
 
-/** The options. Those of `dialect.ts` are all here, or this does not compile. */
+/** The options. This does not compile unless all options of `dialect.ts` are in the table. */
 type Option = keyof PortableSendOptions | keyof PortableSubscribeOptions | "contentLength" | "queue arguments";
 
 const NAMES: Record<BrokerName, RegExp> = { rabbitmq: /RabbitMQ/, activemq: /ActiveMQ/ };
 
 const CELLS: Record<Option, Record<BrokerName, Cell>> = {
-  persistent: { rabbitmq: persistent, activemq: persistent }, // that it survives a restart is in restart_test.ts
+  persistent: { rabbitmq: persistent, activemq: persistent }, // restart_test.ts tests that it survives a restart
   expires: { rabbitmq: expires, activemq: expires },
   priority: {
-    rabbitmq: (rig) => priority(rig, rig.queue(), { "x-max-priority": "9" }),
-    activemq: (rig) => priority(rig, rig.queue(PRIORITY_QUEUES), {}),
+    rabbitmq: (harness) => priority(harness, harness.queue(), { "x-max-priority": "9" }),
+    activemq: (harness) => priority(harness, harness.queue(PRIORITY_QUEUES), {}),
   },
   delay: { rabbitmq: { refused: { delay: 1000 } }, activemq: delayed },
   replyTo: { rabbitmq: replyTo, activemq: replyTo },
@@ -54,27 +54,27 @@ const SUBSCRIBE_OPTIONS: readonly string[] = ["prefetch", "durable", "selector",
 for (const [option, cells] of Object.entries(CELLS) as [Option, Record<BrokerName, Cell>][]) {
   for (const [broker, cell] of Object.entries(cells) as [BrokerName, Cell][]) {
     const refused = typeof cell === "function" ? undefined : cell.refused;
-    once(`option ${option} ${refused ? "is refused" : "has its effect"}`, {
+    once(`\`${option}\` ${refused ? "is refused" : "has its effect"}`, {
       broker,
       versions: VERSIONS,
       own: true, // for the priority of ActiveMQ's queues, and for its scheduler
-      fn: typeof cell === "function" ? cell : (rig) => refuses(rig, option, refused!),
+      fn: typeof cell === "function" ? cell : (harness) => refuses(harness, option, refused!),
     });
   }
 }
 
-once("prefetch is refused in mode auto, where nothing is counted", {
+once("`prefetch` is refused in mode auto, where the broker counts nothing", {
   versions: VERSIONS,
-  fn: (rig) => refuses(rig, "prefetch", { prefetch: 3 }),
+  fn: (harness) => refuses(harness, "prefetch", { prefetch: 3 }),
 });
 
-once("a durable subscription of a client without an id is refused", {
+once("`durable` is refused for a client without a `clientId`", {
   broker: "activemq",
   versions: VERSIONS,
-  fn: (rig) => refuses(rig, "durable", { durable: "nobody's" }),
+  fn: (harness) => refuses(harness, "durable", { durable: "any name" }),
 });
 
-once("`deleteDurable` is refused where the broker would keep the durable subscription", {
+once("`deleteDurable` is refused if the broker would keep the durable subscription", {
   broker: "rabbitmq",
   async fn({ connect, topic, broker }) {
     const stomp = await connect();
@@ -88,7 +88,7 @@ once("`deleteDurable` is refused where the broker would keep the durable subscri
   },
 });
 
-once("options that ask for nothing are taken by every broker", async ({ connect, queue }) => {
+once("`exclusive: false` and `persistent: false` are accepted by every broker", async ({ connect, queue }) => {
   const stomp = await connect();
   const destination = queue();
   const subscription = await stomp.subscribe(destination, { exclusive: false });
@@ -96,7 +96,7 @@ once("options that ask for nothing are taken by every broker", async ({ connect,
   assertEquals(await takeTexts(subscription, 1), ["one"]);
 });
 
-async function refuses({ connect, queue, broker }: Rig, option: string, options: object): Promise<void> {
+async function refuses({ connect, queue, broker }: Harness, option: string, options: object): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const call = () =>
@@ -106,11 +106,11 @@ async function refuses({ connect, queue, broker }: Rig, option: string, options:
   const error = await assertRejects(call, UnsupportedByBrokerError);
   assertEquals([error.option, error.broker], [option, broker.name]);
   assert(NAMES[broker.name].test(error.message) && error.message.includes(option), error.message);
-  // Nothing was sent, and the connection is as it was.
+  // Nothing was sent, and the connection still works.
   assertEquals(await takeTextsUntilMark(stomp, await stomp.subscribe(destination)), []);
 }
 
-async function persistent({ connect, queue }: Rig): Promise<void> {
+async function persistent({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   await stomp.send(destination, "kept", { persistent: true });
@@ -119,19 +119,19 @@ async function persistent({ connect, queue }: Rig): Promise<void> {
   assertEquals(message!.text(), "kept");
 }
 
-async function expires({ connect, queue }: Rig): Promise<void> {
+async function expires({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
-  await stomp.send(destination, "soon over", { expires: 150 });
-  await stomp.send(destination, "over at a moment", { expires: new Date(Date.now() + 150) });
-  await assertRejects(() => stomp.send(destination, "over already", { expires: new Date(0) }), RangeError, "expired");
-  await stomp.send(destination, "good for long", { expires: 60_000 });
+  await stomp.send(destination, "expires soon", { expires: 150 });
+  await stomp.send(destination, "expires at a time", { expires: new Date(Date.now() + 150) });
+  await assertRejects(() => stomp.send(destination, "has expired", { expires: new Date(0) }), RangeError, "expired");
+  await stomp.send(destination, "expires later", { expires: 60_000 });
   await delay(400);
   const subscription = await stomp.subscribe(destination);
-  assertEquals(await takeTextsUntilMark(stomp, subscription), ["good for long"]);
+  assertEquals(await takeTextsUntilMark(stomp, subscription), ["expires later"]);
 }
 
-async function priority({ connect }: Rig, destination: string, headers: Record<string, string>): Promise<void> {
+async function priority({ connect }: Harness, destination: string, headers: Record<string, string>): Promise<void> {
   const stomp = await connect();
   for (const [text, priority] of [["low", 1], ["normal", undefined], ["high", 8]] as const) {
     await stomp.send(destination, text, { headers, ...(priority !== undefined && { priority }) });
@@ -141,11 +141,11 @@ async function priority({ connect }: Rig, destination: string, headers: Record<s
   const texts = messages.map((message) => message.text());
   assertEquals(texts[0], "high");
   assertEquals(messages[0]!.headers["priority"], "8");
-  // Without a priority RabbitMQ takes 0, ActiveMQ 4.
+  // The default priority is 0 on RabbitMQ, and 4 on ActiveMQ.
   assertEquals(texts.toSorted(), ["high", "low", "normal"]);
 }
 
-async function delayed({ connect, queue }: Rig): Promise<void> {
+async function delayed({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const subscription = await stomp.subscribe(destination);
@@ -156,7 +156,7 @@ async function delayed({ connect, queue }: Rig): Promise<void> {
   assertGreater(performance.now() - begun, 600);
 }
 
-async function replyTo({ connect, queue }: Rig): Promise<void> {
+async function replyTo({ connect, queue }: Harness): Promise<void> {
   const asking = await connect();
   const answering = await connect();
   const [questions, answers] = [queue(), queue()];
@@ -169,41 +169,41 @@ async function replyTo({ connect, queue }: Rig): Promise<void> {
   assertEquals(await takeTexts(replies, 1), ["two"]);
 }
 
-async function correlationId({ connect, queue }: Rig): Promise<void> {
+async function correlationId({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   await stomp.send(destination, "one", { correlationId: "id: 1" });
   const [message] = await take(await stomp.subscribe(destination), 1);
-  // In 1.0 RabbitMQ escapes all the same, which that version does not know.
+  // RabbitMQ escapes headers in 1.0 as well, although that version has no escapes.
   assertEquals(message!.headers["correlation-id"]?.replace("\\c", ":"), "id: 1");
 }
 
-/** Exactly as many are out as were asked for; one that is acknowledged makes room for one. */
-async function prefetch({ connect, queue }: Rig): Promise<void> {
+/** The broker sends exactly `prefetch` messages, and one more after each ACK. */
+async function prefetch({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   for (let n = 1; n <= 8; n++) await stomp.send(destination, `${n}`);
   const subscription = await stomp.subscribe(destination, { ack: "client", prefetch: 3 });
-  await eventually("three messages are out", () => subscription.received === 3);
+  await eventually("three messages have arrived", () => subscription.received === 3);
   await delay(200);
   assertEquals(subscription.received, 3);
   const [first, second] = await take(subscription, 2);
   await first!.ack();
-  await eventually("the fourth follows", () => subscription.received === 4);
+  await eventually("the fourth message has arrived", () => subscription.received === 4);
   await delay(100);
   assertEquals(subscription.received, 4);
   await second!.ack();
-  await eventually("the fifth follows", () => subscription.received === 5);
+  await eventually("the fifth message has arrived", () => subscription.received === 5);
 
-  // The others are free for somebody else.
+  // The other messages are free for another consumer.
   const other = await stomp.subscribe(destination, { ack: "client", prefetch: 3 });
   assertEquals(await takeTexts(other, 3), ["6", "7", "8"]);
 }
 
-async function durable({ connect, topic, version }: Rig): Promise<void> {
+async function durable({ connect, topic, version }: Harness): Promise<void> {
   const destination = topic();
   const name = `durable ${destination}`;
-  // In 1.0 ActiveMQ forgets only what is called as the client is.
+  // In 1.0 ActiveMQ deletes a durable subscription only if its name is the client id.
   const clientId = version === "1.0" ? name : `client ${destination}`;
   const sender = await connect();
   const away = async (fn: (stomp: Stomp) => Promise<void>) => {
@@ -212,11 +212,11 @@ async function durable({ connect, topic, version }: Rig): Promise<void> {
     await stomp.disconnect();
   };
 
-  await sender.send(destination, "before it was made");
+  await sender.send(destination, "before it was created");
   await away(async (stomp) => {
     const subscription = await stomp.subscribe(destination, { durable: name });
-    await sender.send(destination, "while it is there");
-    assertEquals(await takeTexts(subscription, 1), ["while it is there"]);
+    await sender.send(destination, "while it is subscribed");
+    assertEquals(await takeTexts(subscription, 1), ["while it is subscribed"]);
   });
   await sender.send(destination, "while the client was away");
   await away(async (stomp) => {
@@ -228,16 +228,16 @@ async function durable({ connect, topic, version }: Rig): Promise<void> {
     assertEquals(await takeTexts(again, 1), ["while it was unsubscribed"]);
     await again.unsubscribe({ deleteDurable: true });
   });
-  await sender.send(destination, "when it was forgotten");
+  await sender.send(destination, "after it was deleted");
   await away(async (stomp) => {
     const subscription = await stomp.subscribe(destination, { durable: name });
-    await sender.send(destination, "anew");
-    assertEquals(await takeTexts(subscription, 1), ["anew"]);
+    await sender.send(destination, "after it was created again");
+    assertEquals(await takeTexts(subscription, 1), ["after it was created again"]);
     await subscription.unsubscribe({ deleteDurable: true });
   });
 }
 
-async function selector({ connect, queue }: Rig): Promise<void> {
+async function selector({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   for (const [text, colour, size] of [["a", "red", "5"], ["b", "blue", "7"], ["c", "red", "9"]] as const) {
@@ -250,7 +250,7 @@ async function selector({ connect, queue }: Rig): Promise<void> {
   assertEquals(await takeTextsUntilMark(stomp, rest), ["a", "b"]);
 }
 
-async function exclusive({ connect, queue }: Rig): Promise<void> {
+async function exclusive({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const first = await stomp.subscribe(destination, { exclusive: true });
@@ -263,11 +263,11 @@ async function exclusive({ connect, queue }: Rig): Promise<void> {
   assertEquals(await takeTexts(second, 1), ["next"]);
 }
 
-async function textOnActivemq({ connect, queue }: Rig): Promise<void> {
+async function textOnActivemq({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const subscription = await stomp.subscribe(destination);
-  // ActiveMQ gives `content-length` to messages of bytes, and none to messages of text.
+  // ActiveMQ sends `content-length` with bytes messages, and not with text messages.
   await stomp.send(destination, "bytes ☃");
   await stomp.send(destination, "text ☃", { contentLength: false });
   const messages = await take(subscription, 2);
@@ -282,15 +282,15 @@ async function textOnActivemq({ connect, queue }: Rig): Promise<void> {
   assertEquals(more.map((message) => "content-length" in message.headers), [false, true]);
 }
 
-async function textOnRabbitmq({ connect, queue }: Rig): Promise<void> {
+async function textOnRabbitmq({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const subscription = await stomp.subscribe(destination);
-  await stomp.send(destination, "text ☃", { contentLength: false }); // it has but one kind of message
+  await stomp.send(destination, "text ☃", { contentLength: false }); // RabbitMQ has only one kind of message
   assertEquals(await takeTexts(subscription, 1), ["text ☃"]);
 }
 
-async function queueArguments({ connect, queue }: Rig): Promise<void> {
+async function queueArguments({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const headers = { "x-queue-type": "quorum", "durable": "true", "auto-delete": "false" };
@@ -299,7 +299,7 @@ async function queueArguments({ connect, queue }: Rig): Promise<void> {
   const [message] = await take(subscription, 1);
   assertEquals(message!.text(), "one");
   await subscription.unsubscribe();
-  await stomp.disconnect(); // the message is given back, and a quorum queue counts that
+  await stomp.disconnect(); // which requeues the message, and a quorum queue counts that
 
   const second = await connect();
   const again = await second.subscribe(destination, { ack: "client", headers });
@@ -312,7 +312,7 @@ async function queueArguments({ connect, queue }: Rig): Promise<void> {
   assertEquals(await takeTexts(last, 2), ["two", "three"]);
 }
 
-async function ignoredArguments({ connect, queue }: Rig): Promise<void> {
+async function ignoredArguments({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const headers = { "x-queue-type": "quorum" };

@@ -1,20 +1,20 @@
 /**
- * The real brokers behind the fault proxy: whatever the network does, what was confirmed arrives.
+ * The real brokers behind the fault proxy: all confirmed messages arrive, whatever the network does.
  */
 import { assertEquals, assertGreater, assertMatch } from "#assert";
 import { run } from "../chaos/ledger.ts";
 import { drawFault } from "../chaos/proxy.ts";
 import { type Fault, FaultProxy, seededRandom } from "../support/fault_proxy.ts";
-import { Watcher } from "../support/client_rig.ts";
+import { Watcher } from "../support/client_harness.ts";
 import { onSleepyMachine } from "../support/sleep.ts";
-import { delay, everywhere, type Rig, takeTextsUntilMark } from "./support.ts";
+import { delay, everywhere, type Harness, takeTextsUntilMark } from "./support.ts";
 
-/** Not over TLS, where the proxy's address is not the certificate's. */
+/** Not TLS, because the certificate is not valid for the proxy's address. */
 const TCP = ["stomp"];
 
-/** A proxy in front of the broker, and the URL that leads through it. */
+/** Starts a proxy in front of the broker, and returns it with the URL through it. */
 async function behindProxy(
-  { url }: Rig,
+  { url }: Harness,
   plan?: (connection: number) => Fault,
 ): Promise<{ proxy: FaultProxy; through: string }> {
   const { hostname, port } = new URL(url.replace(/^[^:]+/, "http"));
@@ -22,13 +22,13 @@ async function behindProxy(
   return { proxy, through: url.replace(/(\/\/(?:[^@/]*@)?)[^/]+/, `$1127.0.0.1:${proxy.port}`) };
 }
 
-everywhere("nothing is lost when connections are cut at any byte", {
+everywhere("no confirmed message is lost when connections are cut at any byte", {
   transports: TCP,
   versions: ["1.2"],
   timeout: 60_000,
-  async fn(rig) {
-    // Each connection lives a little longer than the one before it, so that the cut moves through the frames.
-    const { proxy, through } = await behindProxy(rig, (connection) => ({
+  async fn(harness) {
+    // Each connection lasts a little longer than the one before, so that the cut moves through the frames.
+    const { proxy, through } = await behindProxy(harness, (connection) => ({
       cut: {
         direction: connection % 2 === 0 ? "up" : "down",
         after: 200 + connection * 61,
@@ -38,8 +38,8 @@ everywhere("nothing is lost when connections are cut at any byte", {
     await using _ = proxy;
     const report = await run({
       producerUrl: through,
-      consumerUrl: rig.url,
-      destination: rig.queue(),
+      consumerUrl: harness.url,
+      destination: harness.queue(),
       count: 60,
       inFlight: 5,
       consumers: 1,
@@ -51,29 +51,29 @@ everywhere("nothing is lost when connections are cut at any byte", {
   },
 });
 
-everywhere("nothing is lost behind a proxy that misbehaves at random", {
+everywhere("no confirmed message is lost behind a proxy with random faults", {
   transports: TCP,
   versions: ["1.2"],
   timeout: 60_000,
-  async fn(rig) {
+  async fn(harness) {
     const seed = Math.floor(Math.random() * 2 ** 32);
-    console.log(`  seed ${seed}`); // what it takes to see a failure again
+    console.log(`  seed ${seed}`); // to reproduce a failure
     const random = seededRandom(seed);
-    let bad = true;
-    const { proxy, through } = await behindProxy(rig, () => bad ? drawFault(random) : {});
+    let isFaulty = true;
+    const { proxy, through } = await behindProxy(harness, () => isFaulty ? drawFault(random) : {});
     await using _ = proxy;
     const report = await run({
       producerUrl: through,
       consumerUrl: through,
-      destination: rig.queue(),
+      destination: harness.queue(),
       count: 1000,
       send: { persistent: true },
-      // RabbitMQ takes no heart-beat below a second.
+      // RabbitMQ accepts no heart-beat interval below a second.
       client: { heartbeat: 1000, connectTimeout: 2000, reconnect: { maxDelay: 200 } },
       faults: async (confirmed) => {
         const end = performance.now() + 8000;
         while (performance.now() < end && confirmed() < 1000) await delay(50);
-        bad = false;
+        isFaulty = false;
         proxy.cut("rst");
       },
     });
@@ -87,14 +87,17 @@ everywhere("nothing is lost behind a proxy that misbehaves at random", {
   },
 });
 
-everywhere("frames that arrive byte by byte are the same frames, and a silence is found out", {
+everywhere("frames that arrive byte by byte are decoded, and a silent connection is detected", {
   transports: TCP,
   versions: ["1.2"],
-  async fn(rig) {
-    const { proxy, through } = await behindProxy(rig, (connection) => connection === 1 ? { singleBytes: true } : {});
+  async fn(harness) {
+    const { proxy, through } = await behindProxy(
+      harness,
+      (connection) => connection === 1 ? { singleBytes: true } : {},
+    );
     await using _ = proxy;
-    const destination = rig.queue();
-    const stomp = await rig.connect({ url: through, heartbeat: 1000, reconnect: { delay: 10, maxDelay: 100 } });
+    const destination = harness.queue();
+    const stomp = await harness.connect({ url: through, heartbeat: 1000, reconnect: { delay: 10, maxDelay: 100 } });
     const subscription = await stomp.subscribe(destination);
     await stomp.send(destination, "héllo\0wörld", { headers: { "na:me": "a\nb" } });
     const message = await subscription.take({ timeout: 8000 });
@@ -109,17 +112,17 @@ everywhere("frames that arrive byte by byte are the same frames, and a silence i
   },
 });
 
-everywhere("after a sleep the broker answers a probe, and open transactions stay as they are", {
+everywhere("after the machine slept, the broker answers the probe, and open transactions are unaffected", {
   versions: ["1.1", "1.2"],
   transports: TCP,
   timeout: 60_000,
-  async fn(rig) {
-    const { proxy, through } = await behindProxy(rig);
+  async fn(harness) {
+    const { proxy, through } = await behindProxy(harness);
     await using _ = proxy;
-    const destination = rig.queue();
+    const destination = harness.queue();
     await onSleepyMachine(async (sleep) => {
-      // Only a probe finds out within a minute.
-      const stomp = await rig.connect({
+      // With these heart-beats only the probe can detect a dead connection within a minute.
+      const stomp = await harness.connect({
         url: through,
         heartbeat: { send: 1000, receive: 60_000 },
         heartbeatTolerance: { probe: 700 },
@@ -128,7 +131,7 @@ everywhere("after a sleep the broker answers a probe, and open transactions stay
       const watcher = new Watcher(stomp);
       const asleep = async () => {
         sleep();
-        await delay(1500); // half of that to notice, and the time to answer
+        await delay(1500); // half of that to notice, the rest for the answer
         assertEquals([watcher.events, stomp.connected], [[], true]);
       };
       await asleep();

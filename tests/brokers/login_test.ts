@@ -1,13 +1,13 @@
 /**
- * Who may not connect: wrong passwords, virtual hosts and certificates. The attempt ends at once, with the broker's own
- * words where it has any, and nobody sees a password.
+ * Refused connections: wrong passwords, virtual hosts and certificates. `connect()` rejects at once, with the broker's
+ * message if there is one, and without the password.
  */
 import { assert, assertEquals, assertInstanceOf, assertLess, assertMatch, assertRejects } from "#assert";
 import { inspect } from "node:util";
 import { BrokerErrorResponse, ConnectionError, StompError } from "../../base/errors.ts";
 import { Stomp } from "../../client/stomp.ts";
 import type { TlsOptions } from "../../transport/transport.ts";
-import { OTHER_HOST } from "./rig/rabbitmq.ts";
+import { OTHER_HOST } from "./harness/rabbitmq.ts";
 import {
   type BrokerDetails,
   type BrokerName,
@@ -20,15 +20,15 @@ import {
 
 const SECRET = "s3cret: p@ss/wörd";
 
-/** The broker's words on a wrong password. */
+/** The broker's message about a wrong password. */
 const WRONG_PASSWORD: Record<BrokerName, RegExp> = {
   rabbitmq: /Bad CONNECT \(Access refused for user 'guest'\)/,
   activemq: /User name \[guest\] or password is invalid/,
 };
 
 /**
- * What a broker refuses an attempt to connect with. Once in several hundred times ActiveMQ hangs up without a word, which a
- * bare socket sees as well: then the attempt is made again.
+ * Returns the error of a refused attempt to connect. Once in several hundred times ActiveMQ closes the connection without an
+ * ERROR, which happens to a bare socket as well, so the attempt is repeated.
  */
 async function refusal(broker: BrokerDetails, connect: () => Promise<unknown>): Promise<BrokerErrorResponse> {
   for (let attempt = 1;; attempt++) {
@@ -39,7 +39,7 @@ async function refusal(broker: BrokerDetails, connect: () => Promise<unknown>): 
   }
 }
 
-/** Fails where a password is seen by whoever prints a value. */
+/** Fails if printing the value shows the password. */
 function assertSecret(value: unknown): void {
   const deno = (globalThis as { Deno?: { inspect(value: unknown, options: object): string } }).Deno;
   const shown = [
@@ -49,41 +49,46 @@ function assertSecret(value: unknown): void {
     JSON.stringify(value) ?? "",
   ].join("\n");
   for (const form of [SECRET, encodeURIComponent(SECRET), SECRET.replaceAll(":", "\\c"), "s3cret"]) {
-    assert(!shown.includes(form), `a password is shown: ${shown}`);
+    assert(!shown.includes(form), `the password is shown: ${shown}`);
   }
 }
 
-everywhere("a wrong password is told at once, in the broker's words", async ({ broker, url, options }) => {
-  const secret = url.replace(/\/\/.*@/, `//guest:${encodeURIComponent(SECRET)}@`);
-  const begun = performance.now();
-  const error = await refusal(broker, () => Stomp.connect(secret, options()));
-  // RabbitMQ keeps the connection for another 10 s. Nobody waits for that.
-  assertLess(performance.now() - begun, 5000);
-  assertMatch(error.message, WRONG_PASSWORD[broker.name]);
-  assertEquals(error.frame?.command, "ERROR");
-  assertSecret(error);
-  assertSecret(new Stomp(secret, options()));
-});
+everywhere(
+  "`connect()` rejects at once with the broker's message about a wrong password",
+  async ({ broker, url, options }) => {
+    const secret = url.replace(/\/\/.*@/, `//guest:${encodeURIComponent(SECRET)}@`);
+    const begun = performance.now();
+    const error = await refusal(broker, () => Stomp.connect(secret, options()));
+    // RabbitMQ keeps the connection open for another 10 s, which the client must not wait for.
+    assertLess(performance.now() - begun, 5000);
+    assertMatch(error.message, WRONG_PASSWORD[broker.name]);
+    assertEquals(error.frame?.command, "ERROR");
+    assertSecret(error);
+    assertSecret(new Stomp(secret, options()));
+  },
+);
 
-once("a wrong password given as an option is not shown either", async ({ broker, url, options }) => {
-  const stomp = new Stomp(url, options({ username: "guest", password: SECRET }));
-  const error = await refusal(broker, () => stomp.connect());
-  assertMatch(error.message, WRONG_PASSWORD[broker.name]);
-  assertSecret(error);
-  assertSecret(stomp);
-  // The same object can be told better.
-  await stomp.connect(broker.username, broker.password);
-  assertSecret(stomp);
-  await stomp.disconnect();
-});
+once(
+  "a wrong password given as an option is not shown, and `connect()` accepts a right one later",
+  async ({ broker, url, options }) => {
+    const stomp = new Stomp(url, options({ username: "guest", password: SECRET }));
+    const error = await refusal(broker, () => stomp.connect());
+    assertMatch(error.message, WRONG_PASSWORD[broker.name]);
+    assertSecret(error);
+    assertSecret(stomp);
+    await stomp.connect(broker.username, broker.password);
+    assertSecret(stomp);
+    await stomp.disconnect();
+  },
+);
 
-once("a client that may try again gives up a password that is refused twice", async ({ broker, url, options }) => {
+once("`firstConnect` gives up after the same password is refused twice", async ({ broker, url, options }) => {
   const stomp = new Stomp(url, options({ password: SECRET, reconnect: { firstConnect: true } }));
   const error = await assertRejects(() => stomp.connect({ timeout: 15_000 }), BrokerErrorResponse);
   assertMatch(error.message, WRONG_PASSWORD[broker.name]);
 });
 
-once("nobody connects without a login where one is wanted", {
+once("`connect()` without a login rejects if the broker requires one", {
   broker: "activemq",
   own: true,
   async fn({ broker, url, options }) {
@@ -92,7 +97,7 @@ once("nobody connects without a login where one is wanted", {
   },
 });
 
-once("an unknown virtual host is told in the broker's words", {
+once("`connect()` rejects with the broker's message about an unknown virtual host", {
   broker: "rabbitmq",
   versions: VERSIONS,
   async fn({ broker, connect }) {
@@ -104,7 +109,7 @@ once("an unknown virtual host is told in the broker's words", {
   },
 });
 
-once("a virtual host that is unknown may come up: a client that may try again does", {
+once("`firstConnect` retries an unknown virtual host, which may be created later", {
   broker: "rabbitmq",
   async fn({ url, options }) {
     const stomp = new Stomp(`${url}/nosuch`, options({ reconnect: { firstConnect: true, attempts: 3, maxDelay: 50 } }));
@@ -121,7 +126,7 @@ once("a virtual host that is unknown may come up: a client that may try again do
   },
 });
 
-once("each virtual host has its own queues", {
+once("the virtual host in the URL selects the queues", {
   broker: "rabbitmq",
   own: true,
   async fn({ url, connect, queue }) {
@@ -134,7 +139,7 @@ once("each virtual host has its own queues", {
   },
 });
 
-once("a virtual host means nothing to ActiveMQ", {
+once("ActiveMQ ignores the virtual host", {
   broker: "activemq",
   async fn({ url, connect, queue }) {
     const stomp = await connect({ url: `${url}/nosuch` });
@@ -142,7 +147,7 @@ once("a virtual host means nothing to ActiveMQ", {
   },
 });
 
-once("certificates that must not be trusted end the attempt", {
+once("`connect()` rejects an expired, foreign or misnamed certificate", {
   own: true,
   async fn({ own, broker, options }) {
     const tls = { caCerts: broker.caCerts };
@@ -159,7 +164,7 @@ once("certificates that must not be trusted end the attempt", {
       assertMatch(error.message, words);
       assert(error.cause instanceof Error);
     }
-    const { wss } = broker.urls; // there runtimes do not tell why
+    const { wss } = broker.urls; // runtimes do not say why a WebSocket fails
     if (wss !== undefined) {
       await assertRejects(() => Stomp.connect(wss, options({ tls: { caCerts: [own.foreignCa] } })), ConnectionError);
     }
@@ -169,7 +174,7 @@ once("certificates that must not be trusted end the attempt", {
   },
 });
 
-once("a broker that wants a client's certificate gets it, and takes no other", {
+once("`connect()` succeeds with the client certificate that the broker requires, and rejects without it", {
   own: true,
   async fn({ own, broker, options, queue }) {
     const { url, ...name } = own.mutual;
@@ -184,7 +189,7 @@ once("a broker that wants a client's certificate gets it, and takes no other", {
   },
 });
 
-once("TLS where there is none, and none where there is TLS, are told apart", {
+once("`connect()` rejects TLS to a plain port, and plain TCP to a TLS port", {
   own: true,
   async fn({ broker, url, options }) {
     const port = (of: string) => of.slice(of.lastIndexOf(":"));
@@ -199,7 +204,7 @@ once("TLS where there is none, and none where there is TLS, are told apart", {
   },
 });
 
-once("a client id that is in use is refused, and its owner is not disturbed", {
+once("`connect()` rejects a client id that is in use, and the owner is unaffected", {
   broker: "activemq",
   versions: VERSIONS,
   async fn({ broker, connect, queue, url, options }) {
@@ -211,7 +216,7 @@ once("a client id that is in use is refused, and its owner is not disturbed", {
     await owner.send(subscription.destination, "undisturbed");
     assertEquals(await takeTexts(subscription, 1), ["undisturbed"]);
 
-    // Who may try again gets it when its owner is gone.
+    // A client that retries gets the id after its owner has disconnected.
     const patient = new Stomp(url, options({ clientId, reconnect: { firstConnect: true } }));
     const connected = patient.connect({ timeout: 15_000 });
     await owner.disconnect();

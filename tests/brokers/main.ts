@@ -1,13 +1,14 @@
 /**
- * `deno task test:brokers`: starts a real RabbitMQ and a real ActiveMQ, and runs the suite on them under Deno, Bun and
- * Node, over each transport that they offer, in each version of the protocol.
+ * The program behind `deno task test:brokers`: starts RabbitMQ and ActiveMQ, and runs `tests/brokers/` on them under Deno,
+ * Bun and Node, over each of their transports and in each version of the protocol.
  *
  * @module
  */
 import { rmSync } from "node:fs";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { openTransport, parseUrl } from "../../transport/connect.ts";
+import { parseUrl } from "../../transport/address.ts";
+import { openTransport } from "../../transport/open.ts";
 import { endAll } from "../support/process.ts";
 import { files, makeFolder } from "../support/project.ts";
 import { type Runtime, RUNTIMES } from "../support/runtime.ts";
@@ -15,7 +16,7 @@ import { canReachJsr, findBun, findDeno, findNode, type FoundRuntime, installPac
 import { type Failure, runFile } from "../support/suite.ts";
 import { writeImportMapWithoutJsr } from "../support/types.ts";
 import { listenForControl, VARIABLES } from "./control.ts";
-import { detailsOf } from "./rig/broker.ts";
+import { detailsOf } from "./harness/broker.ts";
 import {
   adviceFor,
   BROKER_NAMES,
@@ -25,34 +26,38 @@ import {
   type RealBroker,
   startActivemq,
   startRabbitmq,
-} from "./rig/mod.ts";
+} from "./harness/mod.ts";
 
 const HELP = `deno task test:brokers [options] [test file…]
 
-Runs the suite on a real RabbitMQ and a real ActiveMQ Classic, under Deno, Bun and Node. As root on Debian it installs
-them where they are absent. STOMPY_RABBITMQ_URL and STOMPY_ACTIVEMQ_URL name brokers that run already: one URL or several
-with commas in between, with user and password; STOMPY_CA_FILE is the file of their authority.
+Runs the tests on a real RabbitMQ and a real ActiveMQ Classic, under Deno, Bun and Node. As root on Debian, it installs
+them if they are missing. To use running brokers, set STOMPY_RABBITMQ_URL and STOMPY_ACTIVEMQ_URL to one or more URLs,
+separated by commas, with user and password, and STOMPY_CA_FILE to the file of their certificate authority.
 
-  --broker rabbitmq|activemq   only this broker
-  --only deno|bun|node         only this runtime; may be given more than once
-  --transport stomp+ssl        only this transport; may be given more than once
-  --filter text                only tests with this text in their name
-  --no-install                 install nothing
-  --verbose                    what the tests print, also where they pass
-  --help                       this text
+  --broker rabbitmq|activemq   use only this broker; can be repeated
+  --only deno|bun|node         use only this runtime; can be repeated
+  --transport stomp+ssl        use only this transport; can be repeated
+  --filter text                run only the tests whose names contain the text
+  --no-install                 do not install anything
+  --verbose                    print the output of the tests even if they pass
+  --help                       print this text
 `;
 
-const START: Record<BrokerName, (options: { say: typeof say; maxBodyBytes: number }) => Promise<RealBroker>> = {
+const START: Record<BrokerName, (options: { maxBodyBytes: number }) => Promise<RealBroker>> = {
   rabbitmq: startRabbitmq,
   activemq: startActivemq,
 };
 
-/** Small, so that a body over the limit is sent in no time. */
+/** The limit for bodies, small so that a body over it is sent quickly. */
 const MAX_BODY_BYTES = 2 * 1024 * 1024;
 
 type Options = ReturnType<typeof readArgs>;
 
-/** Reads the command line. A `TypeError` says what is wrong with it. */
+/**
+ * Reads the command line.
+ *
+ * @throws {TypeError} when it is wrong.
+ */
 function readArgs(args: string[]) {
   const { values, positionals } = parseArgs({
     args,
@@ -83,30 +88,28 @@ function readArgs(args: string[]) {
 function choose<T extends string>(what: string, wanted: string[] | undefined, all: readonly T[]): T[] {
   return (wanted ?? all).map((name) => {
     const found = all.find((known) => known === name);
-    if (found === undefined) throw new TypeError(`Cannot ${what} "${name}": there are ${all.join(", ")}`);
+    if (found === undefined) throw new TypeError(`Cannot ${what} "${name}": the choices are ${all.join(", ")}`);
     return found;
   });
 }
 
-function say(line: string): void {
-  console.log(line);
-}
-
-/** Starts the brokers, all at once. One that cannot be had is a failure of the whole. */
+/** Starts the brokers in parallel. One that cannot be started is a failure. */
 async function startBrokers({ broker: names, install }: Options, failures: Failure[]): Promise<RealBroker[]> {
   const wanted = names.filter((name) => !process.env[`STOMPY_${name.toUpperCase()}_URL`]);
-  if (install) await installBrokers(wanted, say);
+  if (install) await installBrokers(wanted, console.log);
   const started = await Promise.all(names.map(async (name) => {
     const begun = performance.now();
     try {
       if (wanted.includes(name) && missingFor(name).length > 0) throw new Error(adviceFor(name));
-      const broker = await START[name]({ say, maxBodyBytes: MAX_BODY_BYTES });
-      const how = broker.rig ? `started in ${((performance.now() - begun) / 1000).toFixed(1)} s` : "running already";
-      say(`${name}: ${how}, ${Object.keys(broker.urls).join(", ")}`);
+      const broker = await START[name]({ maxBodyBytes: MAX_BODY_BYTES });
+      const how = broker.harness
+        ? `started in ${((performance.now() - begun) / 1000).toFixed(1)} s`
+        : "running already";
+      console.log(`${name}: ${how}, ${Object.keys(broker.urls).join(", ")}`);
       return broker;
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      say(message);
+      console.log(message);
       failures.push({ name, message });
       return undefined;
     }
@@ -114,7 +117,7 @@ async function startBrokers({ broker: names, install }: Options, failures: Failu
   return started.filter((broker) => broker !== undefined);
 }
 
-/** Whether the client can do `ws://`, or refuses the very scheme. */
+/** Whether the client supports `ws://` in this runtime. */
 async function hasWebSockets(): Promise<boolean> {
   try {
     await (await openTransport(parseUrl("ws://127.0.0.1:9/"), { timeout: 2000 })).close();
@@ -124,7 +127,7 @@ async function hasWebSockets(): Promise<boolean> {
   }
 }
 
-/** Runs all files in one runtime. */
+/** Runs all test files in one runtime. */
 async function runIn(
   runtime: FoundRuntime,
   options: Options & { importMap: string | undefined; folder: string; env: Record<string, string> },
@@ -140,8 +143,8 @@ async function runIn(
       report.failures.length > 0 && `${report.failures.length} FAILED`,
     ];
     const seconds = ((performance.now() - begun) / 1000).toFixed(1);
-    say(`  ${file}: ${counts.filter(Boolean).join(", ")} (${seconds} s)`);
-    if (report.failures.length > 0 && report.output !== "") say(`${report.output.trimEnd()}\n`);
+    console.log(`  ${file}: ${counts.filter(Boolean).join(", ")} (${seconds} s)`);
+    if (report.failures.length > 0 && report.output !== "") console.log(`${report.output.trimEnd()}\n`);
     failures.push(...report.failures.map((one) => ({ ...one, name: `${runtime.name} ${file} ${one.name}` })));
     total.passed += report.passed;
     total.failed += report.failures.length;
@@ -161,7 +164,7 @@ async function main(options: Options, folder: string): Promise<boolean> {
   try {
     await using control = await listenForControl(brokers);
     const webSockets = await hasWebSockets();
-    if (!webSockets) say("WebSocket: not tested, the client has none yet");
+    if (!webSockets) console.log("WebSocket: not tested, the client does not support it here");
     const transports = new Set(brokers.flatMap(({ urls }) => Object.keys(urls)));
     const chosen = [...transports].filter((name) =>
       (webSockets || !/^wss?$/.test(name)) && (options.transport?.includes(name) ?? true)
@@ -176,7 +179,7 @@ async function main(options: Options, folder: string): Promise<boolean> {
       const started = performance.now();
       try {
         const runtime = await find[name]();
-        say(`\n${name} ${runtime.version}`);
+        console.log(`\n${name} ${runtime.version}`);
         const total = await runIn(runtime, { ...options, importMap, folder, env }, failures);
         if (total.passed + total.failed === 0) failures.push({ name, message: "no test ran" });
         passed += total.passed;
@@ -189,17 +192,17 @@ async function main(options: Options, folder: string): Promise<boolean> {
   } finally {
     await Promise.all(brokers.map((broker) => broker.stop()));
   }
-  say("");
-  for (const row of rows) say(row);
+  console.log("");
+  for (const row of rows) console.log(row);
   for (const { name, message } of failures) {
-    say(`FAILED ${name}\n${message.trim().split("\n").slice(0, 8).map((line) => `  ${line}`).join("\n")}`);
+    console.log(`FAILED ${name}\n${message.trim().split("\n").slice(0, 8).map((line) => `  ${line}`).join("\n")}`);
   }
-  say(`${((performance.now() - begun) / 1000).toFixed(0)} s in all`);
-  say(`${passed} passed, ${failures.length} failed`);
+  console.log(`${((performance.now() - begun) / 1000).toFixed(0)} s in total`);
+  console.log(`${passed} passed, ${failures.length} failed`);
   return failures.length === 0;
 }
 
-/** What the command line asks for; says so and ends the program where it makes no sense. */
+/** Reads the command line, or prints what is wrong with it and exits. */
 function readArgsOrExit(): Options {
   try {
     return readArgs(process.argv.slice(2));
@@ -212,11 +215,11 @@ function readArgsOrExit(): Options {
 
 const options = readArgsOrExit();
 if (options.help) {
-  say(HELP);
+  console.log(HELP);
 } else {
   const folder = makeFolder("brokers");
   const remove = () => rmSync(folder, { recursive: true, force: true });
-  // The brokers end with this process in any case: the rig sees to that.
+  // The guard of the harness kills the brokers when this process ends.
   for (const [signal, code] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
     process.once(signal, () => {
       endAll();
@@ -229,6 +232,6 @@ if (options.help) {
   } finally {
     remove();
   }
-  // What listens to signals would keep it waiting.
+  // The signal listeners would keep the process running.
   process.exit();
 }

@@ -1,21 +1,20 @@
 /**
- * What a broker refuses of a client that is connected: the call that caused it rejects with the broker's own words, and
- * nothing else is disturbed.
+ * Frames that the broker refuses: the call that sent the frame rejects with the broker's message, and nothing else is
+ * affected.
  */
 import { assertEquals, assertMatch, assertRejects } from "#assert";
 import { AcknowledgeError, BrokerErrorResponse, ConnectionError, SubscriptionError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
 import { openSocket } from "../../session/open_socket.ts";
 import { Stomp } from "../../client/stomp.ts";
-import { type BrokerName, eventually, once, type Rig, take, takeTexts, VERSIONS } from "./support.ts";
+import { type BrokerName, eventually, type Harness, once, take, takeTexts, VERSIONS } from "./support.ts";
 
 /** Whether the broker closes the connection after its ERROR. */
 type Closes = Partial<Record<BrokerName, boolean>>;
 
 /**
- * Registers a test of a call that the broker refuses on a connection that is otherwise in use: the call rejects with
- * those words. Nothing happens to another connection; on this one nothing that the broker does not do, and after that
- * its subscriptions and sends go on.
+ * Registers a test of a call that the broker refuses: it rejects with the given words. Other connections are unaffected.
+ * On the same connection, which is lost only if the broker closes it, subscriptions and sends continue.
  */
 function refused(
   name: string,
@@ -25,25 +24,25 @@ function refused(
     own?: boolean;
     versions?: readonly ("1.0" | "1.1" | "1.2")[];
   },
-  call: (stomp: Stomp, rig: Rig) => Promise<unknown>,
+  call: (stomp: Stomp, harness: Harness) => Promise<unknown>,
 ): void {
   for (const [broker, isClosed] of Object.entries(closes) as [BrokerName, boolean][]) {
     once(name, {
       broker,
       own,
       versions: versions ?? VERSIONS,
-      async fn(rig) {
-        const [stomp, other] = [await rig.connect({ reconnect: {} }), await rig.connect()];
-        const [mine, theirs] = [await stomp.subscribe(rig.queue()), await other.subscribe(rig.queue())];
+      async fn(harness) {
+        const [stomp, other] = [await harness.connect({ reconnect: {} }), await harness.connect()];
+        const [mine, theirs] = [await stomp.subscribe(harness.queue()), await other.subscribe(harness.queue())];
         const events: string[] = [];
         const statuses = stomp.status();
         const watching = (async () => {
           for await (const { type } of statuses) events.push(type);
         })();
-        const error = await assertRejects(() => call(stomp, rig), BrokerErrorResponse);
+        const error = await assertRejects(() => call(stomp, harness), BrokerErrorResponse);
         assertMatch(error.message, words);
         assertEquals(error.frame?.command, "ERROR");
-        if (isClosed) await eventually("the broker has closed", () => events.includes("disconnected"));
+        if (isClosed) await eventually("the connection is closed", () => events.includes("disconnected"));
         await stomp.send(mine.destination, "go on");
         assertEquals(await takeTexts(mine, 1), ["go on"]);
         await other.send(theirs.destination, "go on");
@@ -57,38 +56,38 @@ function refused(
   }
 }
 
-refused("a body over the broker's limit", {
+refused("`send()` rejects for a body over the broker's limit", {
   closes: { rabbitmq: true, activemq: true },
   words: /larger than configured max size|maximum frame size was exceeded/,
   own: true,
 }, (stomp, { own, queue }) => stomp.send(queue(), new Uint8Array(own.maxBodyBytes + 1000)));
 
-refused("a subscription to a missing exchange", {
+refused("`subscribe()` rejects for a missing exchange", {
   closes: { rabbitmq: true },
   words: /NOT_FOUND - no exchange 'nosuch'/,
 }, (stomp) => stomp.subscribe("/exchange/nosuch/key"));
 
-refused("a message for a missing exchange", {
+refused("`send()` rejects for a missing exchange", {
   closes: { rabbitmq: true },
   words: /NOT_FOUND - no exchange 'nosuch'/,
 }, (stomp) => stomp.send("/exchange/nosuch/key", "x"));
 
-refused("a subscription to a missing queue", {
+refused("`subscribe()` rejects for a missing queue", {
   closes: { rabbitmq: true },
   words: /NOT_FOUND - no queue 'nosuch'/,
 }, (stomp) => stomp.subscribe("/amq/queue/nosuch"));
 
-refused("a destination of no known kind", {
+refused("`send()` rejects for an unknown kind of destination", {
   closes: { rabbitmq: false },
   words: /Unknown destination|not a valid destination|unknown/i,
 }, (stomp) => stomp.send("/nosuch/thing", "x"));
 
-refused("a header that the broker keeps for itself", {
+refused("`send()` rejects for a header that is reserved for the broker", {
   closes: { rabbitmq: false },
   words: /'message-id' is not allowed on 'SEND'/,
 }, (stomp, { queue }) => stomp.send(queue(), "x", { headers: { "message-id": "1" } }));
 
-refused("a queue that is of another kind already", {
+refused("`send()` rejects for a queue that exists with another type", {
   closes: { rabbitmq: true },
   words: /PRECONDITION_FAILED - inequivalent arg 'x-queue-type'/,
 }, async (stomp, { connect, queue }) => {
@@ -99,17 +98,17 @@ refused("a queue that is of another kind already", {
   return await stomp.send(destination, "x");
 });
 
-refused("a selector that makes no sense", {
+refused("`subscribe()` rejects for an invalid selector", {
   closes: { activemq: false },
   words: /InvalidSelectorException/,
 }, (stomp, { queue }) => stomp.subscribe(queue(), { selector: "colour = = 'red'" }));
 
-refused("a transaction that the broker does not know", {
+refused("`sendFrame()` rejects for a COMMIT of an unknown transaction", {
   closes: { rabbitmq: false, activemq: false },
   words: /Invalid transaction id/,
 }, (stomp) => stomp.sendFrame(frame("COMMIT", { transaction: "nosuch", receipt: "of nothing" })));
 
-refused("a second transaction of the same id", { // RabbitMQ takes it for the first
+refused("`sendFrame()` rejects for a second BEGIN with the same id", { // RabbitMQ accepts it
   closes: { activemq: false },
   words: /transaction was all?ready started/i,
 }, async (stomp) => {
@@ -117,25 +116,25 @@ refused("a second transaction of the same id", { // RabbitMQ takes it for the fi
   await stomp.sendFrame(frame("BEGIN", { transaction: "twice", receipt: "of twice" }));
 });
 
-once("who may only receive is told so, and may still receive", {
+once("`send()` rejects for a user without write permission, who can still receive", {
   own: true,
   versions: VERSIONS,
   async fn({ own, connect, queue, broker }) {
     const destination = queue();
     const [sender, reader] = [await connect(), await connect({ ...own.reader, reconnect: {} })];
-    // In mode auto, what RabbitMQ sends over a connection that is about to end is lost.
+    // In mode auto, messages that RabbitMQ sends over a connection that it is about to close are lost.
     const subscription = await reader.subscribe(destination, { ack: "client" });
     const error = await assertRejects(() => reader.send(destination, "never"), BrokerErrorResponse);
     const words = { rabbitmq: /ACCESS_REFUSED/, activemq: /User reader is not authorized to write/ };
     assertMatch(error.message, words[broker.name]);
-    // Without a receipt nobody is told, and the message is not there.
+    // Without a receipt the refusal is not reported, but the message does not arrive either.
     await reader.send(destination, "neither", { receipt: false }).catch(() => {});
     await sender.send(destination, "allowed");
     assertEquals(await takeTexts(subscription, 1), ["allowed"]);
   },
 });
 
-once("a subscription id that is in use is refused by the client, and nothing is sent", async ({ connect, queue }) => {
+once("`subscribe()` rejects an id that is in use, without sending anything", async ({ connect, queue }) => {
   const stomp = await connect();
   const first = await stomp.subscribe(queue(), { id: "one" });
   const error = await assertRejects(() => stomp.subscribe(queue(), { id: "one" }), SubscriptionError);
@@ -144,7 +143,7 @@ once("a subscription id that is in use is refused by the client, and nothing is 
   assertEquals(await takeTexts(first, 1), ["undisturbed"]);
 });
 
-once("RabbitMQ answers a subscription id used twice with ERROR, then RECEIPT, and closes", {
+once("RabbitMQ answers a duplicate subscription id with ERROR, then RECEIPT, and closes", {
   broker: "rabbitmq",
   versions: VERSIONS,
   async fn({ broker, url, queue }) {
@@ -164,28 +163,31 @@ once("RabbitMQ answers a subscription id used twice with ERROR, then RECEIPT, an
   },
 });
 
-once("a message that was acknowledged is not acknowledged again, and nothing is sent", async ({ connect, queue }) => {
-  const stomp = await connect();
-  const subscription = await stomp.subscribe(queue(), { ack: "client-individual" });
-  await stomp.send(subscription.destination, "one");
-  const [message] = await take(subscription, 1);
-  await message!.ack();
-  await assertRejects(() => message!.ack(), AcknowledgeError);
-  await assertRejects(() => message!.nack(), AcknowledgeError);
-  await stomp.send(subscription.destination, "two");
-  assertEquals(await takeTexts(subscription, 1), ["two"]);
-});
+once(
+  "`ack()` and `nack()` reject for an acknowledged message, without sending anything",
+  async ({ connect, queue }) => {
+    const stomp = await connect();
+    const subscription = await stomp.subscribe(queue(), { ack: "client-individual" });
+    await stomp.send(subscription.destination, "one");
+    const [message] = await take(subscription, 1);
+    await message!.ack();
+    await assertRejects(() => message!.ack(), AcknowledgeError);
+    await assertRejects(() => message!.nack(), AcknowledgeError);
+    await stomp.send(subscription.destination, "two");
+    assertEquals(await takeTexts(subscription, 1), ["two"]);
+  },
+);
 
-refused("a message that is acknowledged twice by hand", {
+refused("`sendFrame()` rejects for a second ACK of a message", {
   closes: { activemq: false },
   words: /Unexpected ACK received for message-id/,
   versions: ["1.2"],
 }, async (stomp, { queue }) => {
-  const id = await acknowledgeByHand(stomp, queue());
+  const id = await acknowledgeRaw(stomp, queue());
   await stomp.sendFrame(frame("ACK", { id, receipt: "of the second" }));
 });
 
-once("RabbitMQ confirms a second acknowledgement and closes, and the client goes on", {
+once("the client reconnects after RabbitMQ confirms a second ACK and closes", {
   broker: "rabbitmq",
   async fn({ connect, queue }) {
     const stomp = await connect({ reconnect: {} });
@@ -195,12 +197,12 @@ once("RabbitMQ confirms a second acknowledgement and closes, and the client goes
     const watching = (async () => {
       for await (const status of statuses) if (status.type === "disconnected") errors.push(status.error.message);
     })();
-    const id = await acknowledgeByHand(stomp, queue());
+    const id = await acknowledgeRaw(stomp, queue());
     await stomp.sendFrame(frame("ACK", { id, receipt: "of the second" })).catch((error) => {
-      // The RECEIPT comes first, so it should not be here.
+      // RabbitMQ sends RECEIPT before ERROR, so the call must not reject.
       throw new Error(`The second ACK was refused: ${error.message}`);
     });
-    await eventually("the broker has closed", () => errors.length > 0);
+    await eventually("the connection is closed", () => errors.length > 0);
     assertMatch(errors[0]!, /unknown delivery tag/);
     await stomp.send(mine.destination, "go on");
     assertEquals(await takeTexts(mine, 1), ["go on"]);
@@ -213,8 +215,8 @@ function frame(command: string, headers: Record<string, string>): Frame {
   return new Frame().buildFrame({ command, headers });
 }
 
-/** Receives a message and acknowledges it past the client, which therefore does not know. Returns its `ack` header. */
-async function acknowledgeByHand(stomp: Stomp, destination: string): Promise<string> {
+/** Receives a message and acknowledges it by a raw frame, unknown to the client. Returns its `ack` header. */
+async function acknowledgeRaw(stomp: Stomp, destination: string): Promise<string> {
   const subscription = await stomp.subscribe(destination, { ack: "client-individual" });
   await stomp.send(destination, "one");
   const [message] = await take(subscription, 1);

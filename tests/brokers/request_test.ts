@@ -1,11 +1,11 @@
 /**
- * Request and reply, and the worker loop, by each broker's own conventions.
+ * `request()`, `respond()` and `consume()` with the conventions of each broker.
  */
 import { assert, assertEquals, assertRejects } from "#assert";
 import { ConnectionError, TimeoutError } from "../../base/errors.ts";
 import { eventually, everywhere, once, takeTextsUntilMark } from "./support.ts";
 
-everywhere("requests get each its reply", async ({ connect, queue, version }) => {
+everywhere("each of 20 parallel requests gets its own reply", async ({ connect, queue, version }) => {
   const destination = queue();
   const [asking, answering] = [await connect(), await connect()];
   const ack = version === "1.0" ? "client" : "client-individual";
@@ -16,7 +16,7 @@ everywhere("requests get each its reply", async ({ connect, queue, version }) =>
   await server.unsubscribe();
 });
 
-once("a reply that comes too late is dropped, and one to nobody is harmless", async ({ connect, queue }) => {
+once("a late reply is dropped, and a reply to a client that has gone is harmless", async ({ connect, queue }) => {
   const destination = queue();
   const [asking, answering] = [await connect(), await connect()];
   const { promise: late, resolve } = Promise.withResolvers<void>();
@@ -28,17 +28,17 @@ once("a reply that comes too late is dropped, and one to nobody is harmless", as
   });
   await assertRejects(() => asking.request(destination, "slow", { timeout: 300 }), TimeoutError);
   resolve();
-  await eventually("the late reply is on its way", () => answered === 1);
+  await eventually("the late reply is sent", () => answered === 1);
   assertEquals((await asking.request(destination, "quick", { timeout: 8000 })).text(), "quick");
 
   await asking.request(destination, "then gone", { timeout: 8000 });
   const { promise: gone, resolve: go } = Promise.withResolvers<void>();
   const second = await answering.respond(`${destination}-2`, async () => {
     await gone;
-    return "to nobody";
+    return "too late";
   });
   const unanswered = assertRejects(() => asking.request(`${destination}-2`, "x", { timeout: 8000 }), ConnectionError);
-  await eventually("it has been received", () => second.received === 1);
+  await eventually("the request has arrived", () => second.received === 1);
   await asking.disconnect();
   await unanswered;
   go();
@@ -47,7 +47,7 @@ once("a reply that comes too late is dropped, and one to nobody is harmless", as
   assert(answering.connected);
 });
 
-everywhere("a worker acknowledges what it has done, and ends in order", {
+everywhere("`consume()` acknowledges what it has handled, and leaves the rest in the queue", {
   versions: ["1.2"],
   async fn({ connect, queue }) {
     const destination = queue();
@@ -60,7 +60,7 @@ everywhere("a worker acknowledges what it has done, and ends in order", {
       if (done.length === 20) stop.abort();
     }, { concurrency: 3, prefetch: 5, signal: stop.signal });
     await working;
-    await worker.disconnect(); // not before that does RabbitMQ give back what was delivered and not taken
+    await worker.disconnect(); // RabbitMQ requeues unhandled messages only now
     const rest = await takeTextsUntilMark(sender, await sender.subscribe(destination));
     assertEquals([...done, ...rest].map(Number).toSorted((a, b) => a - b), Array.from({ length: 30 }, (_, n) => n));
     assert(done.length >= 20 && rest.length > 0);

@@ -1,10 +1,10 @@
 /**
- * What outlives the broker: it is killed, as by a power failure, and started again.
+ * A broker that is killed, as by a power failure, and started again.
  */
 import { assert, assertEquals } from "#assert";
 import { eventually, once, takeTexts, takeTextsUntilMark } from "./support.ts";
 
-once("what is persistent outlives the broker, and a client goes on by itself", {
+once("persistent messages survive the broker's restart, and the client reconnects by itself", {
   own: true,
   timeout: 120_000,
   async fn({ connect, queue, topic, control }) {
@@ -12,8 +12,8 @@ once("what is persistent outlives the broker, and a client goes on by itself", {
     const clientId = `client of ${kept}`;
     const client = await connect({ clientId, timeout: 100_000, reconnect: { maxDelay: 500 } });
     const durable = await client.subscribe(news, { durable: "news" });
-    await durable.unsubscribe(); // it goes on to collect
-    await client.send(kept, "persistent"); // as all that is confirmed is by default
+    await durable.unsubscribe(); // the broker keeps collecting
+    await client.send(kept, "persistent"); // the default with a receipt
     await client.send(lost, "not persistent", { persistent: false });
     await client.send(news, "news");
     const events: string[] = [];

@@ -1,5 +1,5 @@
 /**
- * What the tests on real brokers share: which brokers there are, and a client that is gone when the test ends.
+ * Registers tests on real brokers, and gives each test clients that are disconnected when it ends.
  *
  * @module
  */
@@ -7,81 +7,81 @@ import { test } from "#test";
 import process from "node:process";
 import { Stomp } from "../../client/stomp.ts";
 import type { StompOptions } from "../../client/options.ts";
-import type { Version } from "../../codec/headers.ts";
+import type { Version } from "../../codec/protocol.ts";
 import type { Message } from "../../client/message.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import { control, type ControlAction, VARIABLES } from "./control.ts";
-import type { BrokerDetails, BrokerName, RigDetails } from "./rig/broker.ts";
+import type { BrokerDetails, BrokerName, HarnessDetails } from "./harness/broker.ts";
 
-export type { BrokerDetails, BrokerName, RigDetails } from "./rig/broker.ts";
+export type { BrokerDetails, BrokerName, HarnessDetails } from "./harness/broker.ts";
 
 /** The versions of the protocol. */
 export const VERSIONS: readonly Version[] = ["1.0", "1.1", "1.2"];
 
-/** How to talk to a broker. */
+/** A combination that a test runs on. */
 export interface Target {
   /** The broker. */
   readonly broker: BrokerDetails;
   /** One of its transports. */
   readonly transport: string;
-  /** The version to speak. */
+  /** The version of the protocol. */
   readonly version: Version;
 }
 
-/** What a test gets. */
-export interface Rig extends Target {
-  /** What only the rig's own brokers have. */
-  readonly own: RigDetails;
-  /** Connects a client, which is disconnected when the test ends. It does not reconnect unless told to. */
+/** What a test receives. */
+export interface Harness extends Target {
+  /** What only a broker that the harness started has. */
+  readonly own: HarnessDetails;
+  /** Connects a client, which is disconnected when the test ends. It does not reconnect by default. */
   connect(options?: StompOptions & { url?: string }): Promise<Stomp>;
-  /** The options of `connect`, for who makes a client in another way. */
+  /** Returns the options that `connect` uses, for tests that make a client themselves. */
   options(options?: StompOptions): StompOptions;
   /** The URL of the transport. */
   readonly url: string;
-  /** A queue that nobody else has. */
+  /** Returns the name of a new queue. */
   queue(prefix?: string): string;
-  /** A topic that nobody else has. */
+  /** Returns the name of a new topic. */
   topic(): string;
-  /** Has the broker killed or restarted. */
+  /** Kills or restarts the broker, or changes its settings. */
   control(action: ControlAction): Promise<void>;
 }
 
-/** A test, and what it is for. */
+/** A test, and the brokers, versions and transports that it is for. */
 export interface BrokerTest {
-  /** Only for this broker. Default all. */
+  /** The broker. Default all. */
   broker?: BrokerName;
-  /** Only for these versions. Default all for {@linkcode everywhere}, else 1.2. */
+  /** The versions. Default all for {@linkcode everywhere}, else 1.2. */
   versions?: readonly Version[];
-  /** Only over these transports. Default all. */
+  /** The transports. Default all. */
   transports?: readonly string[];
-  /** Makes its connections itself, so not over a transport where that needs care. Default `false`. */
+  /** Whether the test makes its connections itself, and so skips {@linkcode FLAKY_TRANSPORT}. Default `false`. */
   raw?: boolean;
-  /** Only for brokers of the rig, not for those that were running already. Default `false`. */
+  /** Whether the test is only for brokers that the harness started. Default `false`. */
   own?: boolean;
-  /** Milliseconds. Default 20,000. */
+  /** The timeout in milliseconds. Default 20,000. */
   timeout?: number;
   /** The test. */
-  fn: (rig: Rig) => Promise<void>;
+  fn: (harness: Harness) => Promise<void>;
 }
 
-/** The brokers that there are. */
+/** The brokers to test on. */
 export const brokers: readonly BrokerDetails[] = readBrokers();
 
 /**
- * ActiveMQ 5.17 may take the first frame of such a connection twice, when another was opened shortly before: it answers
- * CONNECT with CONNECTED, CONNECTED and ERROR. Any client sees that; here it would only stand in the way of the tests.
+ * On this transport ActiveMQ 5.17 sometimes processes the first frame of a connection twice, when another one was opened
+ * shortly before: it answers CONNECT with CONNECTED, CONNECTED and ERROR. That happens to any client, so tests retry.
  */
-const FLAKY = "stomp+nio+ssl";
+const FLAKY_TRANSPORT = "stomp+nio+ssl";
 
 let names = 0;
 const run = Math.random().toString(36).slice(2, 8);
 
-/** Registers a test for each broker, each of its transports and each version. */
+/** Registers a test for each broker, transport and version. */
 export function everywhere(name: string, test: BrokerTest | BrokerTest["fn"]): void {
   const definition = typeof test === "function" ? { fn: test } : test;
   const targets = chosen(definition).flatMap((broker) => {
     const transports = transportsOf(broker).filter((transport) =>
-      (definition.transports?.includes(transport) ?? true) && !(definition.raw && transport === FLAKY)
+      (definition.transports?.includes(transport) ?? true) && !(definition.raw && transport === FLAKY_TRANSPORT)
     );
     return transports.flatMap((transport) =>
       (definition.versions ?? VERSIONS).map((version) => ({ broker, transport, version }))
@@ -90,7 +90,7 @@ export function everywhere(name: string, test: BrokerTest | BrokerTest["fn"]): v
   registerAll(name, definition, targets);
 }
 
-/** Registers a test for each broker: over TCP where it is possible, and in version 1.2 unless others are asked for. */
+/** Registers a test for each broker, over TCP if possible, and in version 1.2 unless the test names versions. */
 export function once(name: string, test: BrokerTest | BrokerTest["fn"]): void {
   const definition = typeof test === "function" ? { fn: test } : test;
   const targets = chosen(definition).flatMap((broker) => {
@@ -101,14 +101,14 @@ export function once(name: string, test: BrokerTest | BrokerTest["fn"]): void {
   registerAll(name, definition, targets);
 }
 
-/** Registers one test that does the same for each broker over each of its transports, all at the same time. */
+/** Registers one test that runs the function for all brokers and transports in parallel. */
 export function allAtOnce(name: string, fn: BrokerTest["fn"]): void {
   test(name, async () => {
     const clients: Stomp[] = [];
     try {
       await Promise.all(
         brokers.flatMap((broker) =>
-          transportsOf(broker).map((transport) => fn(makeRig({ broker, transport, version: "1.2" }, clients)))
+          transportsOf(broker).map((transport) => fn(makeHarness({ broker, transport, version: "1.2" }, clients)))
         ),
       );
     } finally {
@@ -117,13 +117,13 @@ export function allAtOnce(name: string, fn: BrokerTest["fn"]): void {
   });
 }
 
-/** The transports of a broker that are to be tested. */
+/** Returns the transports of a broker that the command line has chosen. */
 export function transportsOf(broker: BrokerDetails): string[] {
   const wanted = process.env[VARIABLES.transports]?.split(",");
   return Object.keys(broker.urls).filter((transport) => wanted?.includes(transport) ?? true);
 }
 
-/** Takes the next messages; fails when they do not come. */
+/** Resolves to the next messages. Fails when they do not come in time. */
 export async function take(subscription: Subscription, count: number, timeout = 8000): Promise<Message[]> {
   const messages: Message[] = [];
   while (messages.length < count) {
@@ -134,14 +134,14 @@ export async function take(subscription: Subscription, count: number, timeout = 
   return messages;
 }
 
-/** The texts of the next messages. */
+/** Resolves to the texts of the next messages. */
 export async function takeTexts(subscription: Subscription, count: number, timeout?: number): Promise<string[]> {
   return (await take(subscription, count, timeout)).map((message) => message.text());
 }
 
 /**
- * The texts of all that is delivered before what is sent now. Where the broker keeps the order, that is all that was to
- * come: no test has to wait for messages that do not come.
+ * Sends a marker, and resolves to the texts of all messages before it. Since brokers keep the order, these are all
+ * messages there are, so a test need not wait for messages that do not come.
  */
 export async function takeTextsUntilMark(stomp: Stomp, subscription: Subscription): Promise<string[]> {
   const mark = `mark ${++names}`;
@@ -154,7 +154,7 @@ export async function takeTextsUntilMark(stomp: Stomp, subscription: Subscriptio
   }
 }
 
-/** Waits until something is so; for what a broker does later and does not tell. */
+/** Polls until the check passes, for what a broker does without telling. */
 export async function eventually(what: string, check: () => boolean | Promise<boolean>, timeout = 8000): Promise<void> {
   const end = performance.now() + timeout;
   while (!await check()) {
@@ -163,7 +163,7 @@ export async function eventually(what: string, check: () => boolean | Promise<bo
   }
 }
 
-/** Waits: for tests on time itself, and on what must not happen within it. */
+/** Waits, for tests about time and about what must not happen. */
 export function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
@@ -173,7 +173,7 @@ function chosen({ broker: wanted }: BrokerTest): readonly BrokerDetails[] {
 }
 
 function registerAll(name: string, definition: BrokerTest, targets: readonly Target[]): void {
-  // A test that has nothing to run on is seen to be left out.
+  // A test without a target is reported as ignored.
   if (targets.length === 0) test({ name, ignore: true, fn() {} });
   for (const target of targets) register(name, definition, target);
 }
@@ -183,11 +183,11 @@ function register(name: string, { fn, own, timeout = 20_000 }: BrokerTest, targe
   test({
     name: `${broker.name} ${transport} ${version}: ${name}`,
     timeout,
-    ignore: own === true && broker.rig === undefined,
+    ignore: own === true && broker.harness === undefined,
     async fn() {
       const clients: Stomp[] = [];
       try {
-        await fn(makeRig(target, clients));
+        await fn(makeHarness(target, clients));
       } finally {
         await disconnect(clients);
       }
@@ -199,7 +199,7 @@ async function disconnect(clients: readonly Stomp[]): Promise<void> {
   await Promise.all(clients.map((client) => client.disconnect({ timeout: 3000 })));
 }
 
-function makeRig(target: Target, clients: Stomp[]): Rig {
+function makeHarness(target: Target, clients: Stomp[]): Harness {
   const { broker, transport, version } = target;
   const url = broker.urls[transport]!;
   const options = (more: StompOptions = {}, to = url): StompOptions => ({
@@ -213,15 +213,17 @@ function makeRig(target: Target, clients: Stomp[]): Rig {
     ...target,
     url,
     get own() {
-      if (broker.rig === undefined) throw new Error(`Cannot test on ${broker.name}: it is not the rig's own`);
-      return broker.rig;
+      if (broker.harness === undefined) {
+        throw new Error(`Cannot test on ${broker.name}: it was not started by the harness`);
+      }
+      return broker.harness;
     },
     options,
     async connect({ url: to = url, ...more } = {}) {
       for (let attempt = 1;; attempt++) {
         const client = await Stomp.connect(to, options(more, to));
         clients.push(client);
-        if (transport !== FLAKY || await isWhole(client) || attempt === 5) return client;
+        if (transport !== FLAKY_TRANSPORT || await isWorking(client) || attempt === 5) return client;
       }
     },
     queue: (prefix = "") => `/queue/${prefix}stompy-${run}-${process.pid}-${++names}`,
@@ -229,15 +231,15 @@ function makeRig(target: Target, clients: Stomp[]): Rig {
     async control(action) {
       const address = process.env[VARIABLES.control];
       if (address === undefined) {
-        throw new Error(`Cannot get "${action}" done with ${broker.name}: there is nobody to ask`);
+        throw new Error(`Cannot do "${action}" with ${broker.name}: ${VARIABLES.control} is not set`);
       }
       await control(address, broker.name, action);
     },
   };
 }
 
-/** Whether the connection holds. */
-async function isWhole(client: Stomp): Promise<boolean> {
+/** Whether the connection works. */
+async function isWorking(client: Stomp): Promise<boolean> {
   return await client.send("/queue/stompy-scratch", "", { expires: 1 }).then(() => true, () => false);
 }
 

@@ -1,6 +1,5 @@
 /**
- * What is different over WebSocket. RabbitMQ sends text messages unless it is told to send binary ones; what is no
- * UTF-8 cannot come in text.
+ * What differs over WebSocket: RabbitMQ sends text messages by default, which cannot carry octets that are not UTF-8.
  */
 import { assert, assertEquals, assertInstanceOf, assertMatch } from "#assert";
 import { ConnectionError } from "../../base/errors.ts";
@@ -8,7 +7,7 @@ import { everywhere, once, take, takeTexts, transportsOf } from "./support.ts";
 
 const ALL_OCTETS = Uint8Array.from({ length: 256 }, (_, index) => index);
 
-everywhere("octets that are no UTF-8 end a connection that carries text", {
+everywhere("octets that are not UTF-8 end a WebSocket with text messages, and stay in the queue", {
   broker: "rabbitmq",
   transports: ["ws", "wss"],
   versions: ["1.2"],
@@ -25,16 +24,16 @@ everywhere("octets that are no UTF-8 end a connection that carries text", {
     await sender.send(destination, ALL_OCTETS);
     const reason = await subscription.closed;
     assertInstanceOf(reason, ConnectionError);
-    assertMatch(reason!.message, /web_stomp\.ws_frame = binary|the connection broke/); // Node is not told why
+    assertMatch(reason!.message, /web_stomp\.ws_frame = binary|the connection broke/); // Node does not say why
     assertEquals(await stomp.closed, reason);
 
-    // Nothing is lost: it waits for who can take it.
+    // The message is not lost: another client can receive it.
     const [octets] = await take(await sender.subscribe(destination), 1);
     assertEquals(octets!.body, ALL_OCTETS);
   },
 });
 
-once("over a WebSocket that carries octets all of them arrive", {
+once("all octets arrive over a WebSocket with binary messages", {
   broker: "rabbitmq",
   own: true,
   timeout: 60_000,
@@ -62,8 +61,8 @@ once("over a WebSocket that carries octets all of them arrive", {
   },
 });
 
-everywhere("a burst of messages is confirmed and received in order", {
-  // With heart-beats of the client's RabbitMQ breaks such a connection: see `readHeartbeat`.
+everywhere("a burst of 6,000 messages is confirmed and received in order", {
+  // The client sends no heart-beats here, because RabbitMQ would close such a connection: see `readHeartbeat`.
   broker: "rabbitmq",
   transports: ["ws", "wss"],
   versions: ["1.2"],

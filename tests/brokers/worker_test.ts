@@ -1,17 +1,17 @@
 /**
- * Workers and acknowledgements, where brokers differ: what counts as acknowledged, what comes again, and who gets it.
+ * Workers and acknowledgements where brokers differ: which messages an ACK covers, which are redelivered, and to whom.
  */
 import { assert, assertEquals, assertGreater, assertRejects } from "#assert";
 import { RequestError } from "../../base/errors.ts";
 import { delay, everywhere, once, take, takeTexts, takeTextsUntilMark } from "./support.ts";
 
-everywhere("in mode client an acknowledgement counts for its own subscription alone", async ({ connect, queue }) => {
+everywhere("in mode client, an ACK covers only messages of its own subscription", async ({ connect, queue }) => {
   const [a, b] = [queue(), queue()];
   const [worker, sender] = [await connect(), await connect()];
   const first = await worker.subscribe(b, { ack: "client" });
   const second = await worker.subscribe(a, { ack: "client" });
   await sender.send(b, "b1");
-  await take(first, 1); // is being worked on
+  await take(first, 1); // received and not acknowledged
   for (const text of ["a1", "a2", "a3"]) await sender.send(a, text);
   const messages = await take(second, 3);
   await messages[1]!.ack();
@@ -22,7 +22,7 @@ everywhere("in mode client an acknowledgement counts for its own subscription al
 });
 
 once(
-  "in mode client a transaction acknowledges all up to the message, and an abort none",
+  "in mode client, `tx.ack()` covers all messages up to this one after a commit, and none after an abort",
   async ({ connect, queue }) => {
     for (const how of ["commit", "abort"] as const) {
       const destination = queue();
@@ -39,14 +39,14 @@ once(
   },
 );
 
-once("a message that always fails is delivered ever more slowly, and its attempts are counted", {
+once("`consume()` retries a failing message with growing delays, and `attempts` counts the deliveries", {
   broker: "rabbitmq",
   async fn({ connect, queue }) {
     for (const type of ["classic", "quorum"]) {
       const stomp = await connect();
       const destination = queue();
       const headers = { "x-queue-type": type };
-      const over = new AbortController();
+      const stop = new AbortController();
       const attempts: number[] = [];
       const others: string[] = [];
       await stomp.send(destination, "bad", { headers });
@@ -54,9 +54,9 @@ once("a message that always fails is delivered ever more slowly, and its attempt
         if (message.text() !== "bad") return others.push(message.text());
         attempts.push(message.attempts);
         if (attempts.length < 4) await stomp.send(destination, `good ${attempts.length}`, { headers });
-        else over.abort();
+        else stop.abort();
         throw new Error("bad");
-      }, { signal: over.signal, headers });
+      }, { signal: stop.signal, headers });
       const start = performance.now();
       await loop;
       assertGreater(performance.now() - start, 280); // 0, 100 and 200 ms
@@ -65,12 +65,12 @@ once("a message that always fails is delivered ever more slowly, and its attempt
   },
 });
 
-once("a second worker gets its share of what is waiting", async ({ connect, queue }) => {
+once("a second worker gets a share of the waiting messages", async ({ connect, queue }) => {
   const destination = queue();
   const sender = await connect();
   const COUNT = 200;
   await Promise.all(Array.from({ length: COUNT }, (_, n) => sender.send(destination, `${n}`)));
-  const over = new AbortController();
+  const stop = new AbortController();
   const done = [0, 0];
   const begun = Promise.withResolvers<void>();
   const work = async (index: number) => {
@@ -79,8 +79,8 @@ once("a second worker gets its share of what is waiting", async ({ connect, queu
       begun.resolve();
       await delay(10);
       done[index]!++;
-      if (done[0]! + done[1]! === COUNT) over.abort();
-    }, { signal: over.signal, concurrency: 2 });
+      if (done[0]! + done[1]! === COUNT) stop.abort();
+    }, { signal: stop.signal, concurrency: 2 });
   };
   const first = work(0);
   await begun.promise;
@@ -88,24 +88,24 @@ once("a second worker gets its share of what is waiting", async ({ connect, queu
   assert(Math.min(...done) > COUNT / 4, `${done}`);
 });
 
-once("a loop that ends uses up no message", async ({ connect, queue }) => {
+once("`consume()` that is stopped during a failure leaves the message in the queue", async ({ connect, queue }) => {
   for (const retry of [{ attempts: 1 }, { attempts: 5, delay: 60_000 }]) {
     const destination = queue();
     const [worker, sender] = [await connect(), await connect()];
     await sender.send(destination, "order", { persistent: true });
-    const over = new AbortController();
+    const stop = new AbortController();
     await worker.consume(destination, async () => {
-      if (retry.attempts === 1) over.abort();
-      else setTimeout(() => over.abort(), 20); // while it waits for the second attempt
+      if (retry.attempts === 1) stop.abort();
+      else setTimeout(() => stop.abort(), 20); // during the wait for the second attempt
       await delay(0);
       throw new Error("busy");
-    }, { signal: over.signal, retry, nackHeaders: { requeue: "false" } });
+    }, { signal: stop.signal, retry, nackHeaders: { requeue: "false" } });
     await worker.disconnect();
     assertEquals(await takeTexts(await sender.subscribe(destination), 1), ["order"]);
   }
 });
 
-once("a handler that throws rejects the request", async ({ connect, queue }) => {
+once("`request()` rejects when the handler of `respond()` throws", async ({ connect, queue }) => {
   const destination = queue();
   const [asking, answering] = [await connect(), await connect()];
   const serving = await answering.respond(destination, (request) => {
@@ -119,7 +119,7 @@ once("a handler that throws rejects the request", async ({ connect, queue }) => 
 });
 
 once(
-  "a loop survives its connection, and is told that an acknowledgement came too late",
+  "a `for await` loop continues after a reconnect, and `ack()` of a stale message resolves to `false`",
   async ({ connect, queue }) => {
     const stomp = await connect({ reconnect: { delay: 0 } });
     const destination = queue();

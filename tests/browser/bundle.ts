@@ -1,5 +1,5 @@
 /**
- * Makes one script for browsers out of the page and the library.
+ * Bundles the page and the library into one script for browsers.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import process from "node:process";
 import { run } from "../support/process.ts";
 import { inRoot, makeFolder } from "../support/project.ts";
 
-/** Bundles a module for browsers, with the Deno that runs this. The script is an ES module that imports nothing. */
+/** Bundles a module for browsers with this Deno, into an ES module that imports nothing. */
 export async function bundle(path: string): Promise<string> {
   const folder = makeFolder("bundle");
   try {
@@ -18,7 +18,7 @@ export async function bundle(path: string): Promise<string> {
     const result = await run(process.execPath, args, {
       cwd: inRoot(),
       env: { DENO_NO_PACKAGE_JSON: "1" },
-      timeout: 120_000, // it fetches its bundler from npm, once
+      timeout: 120_000, // the first time, Deno fetches its bundler from npm
     });
     if (!result.ok) throw new Error(`Cannot bundle ${path}: ${result.ending}\n${result.output.trim()}`);
     return readFileSync(output, "utf8");

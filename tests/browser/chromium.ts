@@ -1,25 +1,25 @@
 /**
- * Has a headless Chromium run the page, and takes its report.
+ * Runs the page in a headless Chromium and returns its report.
  *
  * @module
  */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { chromiumProgram } from "../brokers/rig/install.ts";
-import { Programs, tailOf } from "../brokers/rig/programs.ts";
+import { chromiumProgram } from "../brokers/harness/install.ts";
+import { Programs, tailOf } from "../brokers/harness/programs.ts";
 import { bundle } from "./bundle.ts";
 import type { PageOptions, PageReport } from "./page.ts";
 
-/** Milliseconds from the start of the browser to the report. It starts in two on an idle machine. */
-const DEADLINE = 90_000;
+/** Milliseconds from the start of the browser to the report. Chromium starts in 2 s on an idle machine. */
+const REPORT_TIMEOUT_MS = 90_000;
 
 const PAGE = `<!doctype html><meta charset="utf-8"><title>stompy</title><script type="module" src="/page.js"></script>`;
 
-/** No window, and nothing that the browser would do of itself: no updates, no look-ups, no account. */
+/** Flags for no window and no background activity: no updates, no look-ups, no account. */
 const FLAGS = [
   "--headless",
-  "--no-sandbox", // root has none, and it runs our own page alone
+  "--no-sandbox", // not available to root, and the page is our own
   "--disable-gpu",
   "--disable-quic",
   "--disable-dev-shm-usage",
@@ -28,10 +28,10 @@ const FLAGS = [
   "--disable-sync",
   "--no-first-run",
   "--no-default-browser-check",
-  "--enable-logging=stderr", // what the page's console says, for when there is no report
+  "--enable-logging=stderr", // the page's console, in case there is no report
 ];
 
-/** Opens the page in Chromium; resolves to what it reports. */
+/** Opens the page in Chromium, and resolves to its report. */
 export async function runInChromium(options: PageOptions): Promise<PageReport> {
   const chromium = chromiumProgram();
   const script = await bundle("tests/browser/page.ts");
@@ -61,12 +61,12 @@ export async function runInChromium(options: PageOptions): Promise<PageReport> {
     );
     const failure = new Promise<never>((_, reject) => {
       const fail = (what: string) => reject(new Error(`Cannot run the page: ${what}\n${tailOf(program.log)}`));
-      program.ended.then(() => fail("Chromium has ended by itself"));
-      timer = setTimeout(() => fail(`no report within ${DEADLINE / 1000} s`), DEADLINE);
+      program.ended.then(() => fail("Chromium exited"));
+      timer = setTimeout(() => fail(`no report within ${REPORT_TIMEOUT_MS / 1000} s`), REPORT_TIMEOUT_MS);
     });
     failure.catch(() => {});
     const result = await Promise.race([report, failure]);
-    // At once: a browser that is asked first saves what it has, and there is nothing to be saved.
+    // SIGKILL, because on SIGTERM the browser would first save its profile.
     await programs.kill(program);
     return result;
   } finally {

@@ -1,47 +1,47 @@
 /**
- * What runs in the browser: a page's script that opens a client, sends, receives in a loop, ends, and reports to where
- * the page came from. `bundle.ts` makes one file of it and the library.
+ * The script of the test page: connects a client, sends, receives in a loop, disconnects, and posts a report to the server
+ * of the page. `bundle.ts` bundles it with the library.
  *
  * @module
  */
 import { Stomp } from "../../mod.ts";
 
-/** What the page has seen. */
+/** The report of the page. */
 export interface PageReport {
-  /** What went wrong, where something did. */
+  /** The error, if the page failed. */
   error?: string;
-  /** The names that only other runtimes have, and that the page has all the same. */
+  /** Globals of other runtimes that the page should not have. */
   foreign: string[];
   /** The version of the protocol. */
   version?: string;
-  /** How many messages came, in the order they were sent. */
+  /** The number of messages received in order. */
   received: number;
-  /** The text of the last of them. */
+  /** The text of the last one. */
   last?: string;
-  /** How many bytes the large message had when it came back. */
+  /** The size of the large message as received, in bytes. */
   large?: number;
-  /** What the calls say that must fail here, by what was tried. */
+  /** The errors of calls that must fail in a browser, by what was tried. */
   refusals: Record<string, string>;
 }
 
-/** What the page is told in its query. */
+/** The parameters in the query of the page. */
 export interface PageOptions {
-  /** Where the broker is. */
+  /** The URL of the broker. */
   url: string;
-  /** A queue of its own. */
+  /** A queue that only this page uses. */
   destination: string;
-  /** How many messages to send and receive. */
+  /** The number of messages to send and receive. */
   count: number;
 }
 
-/** The text of a message, by its number. */
+/** Returns the text of a message by its number. */
 export function textOf(index: number): string {
   return `message ${index}, žluťoučký kůň 🐎`;
 }
 
 const LARGE = "0123456789".repeat(20_000);
 
-/** As much of a certificate as is looked at before a connection is made. */
+/** The part of a certificate that the client checks before it connects. */
 const PEM = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
 
 async function use({ url, destination, count }: PageOptions, report: PageReport): Promise<void> {
@@ -76,7 +76,7 @@ async function refusal(connect: () => Promise<Stomp>): Promise<string> {
   }
 }
 
-/** Runs all of it. */
+/** Runs the page and returns the report. */
 export async function runPage(options: PageOptions): Promise<PageReport> {
   const foreign = ["process", "Buffer", "Deno", "Bun", "require"].filter((name) => name in globalThis);
   const report: PageReport = { foreign, received: 0, refusals: {} };
@@ -94,7 +94,7 @@ export async function runPage(options: PageOptions): Promise<PageReport> {
   return report;
 }
 
-// Only in a page: who imports this module for its types has no query.
+// Only in a page: modules that import this one have no query.
 if (globalThis.location?.search) {
   const { url = "", destination = "", count } = Object.fromEntries(new URLSearchParams(location.search));
   const report = await runPage({ url, destination, count: Number(count) });

@@ -1,5 +1,5 @@
 /**
- * Real brokers that die in the middle of the work.
+ * The scenarios that kill real brokers while messages are under way.
  *
  * @module
  */
@@ -9,46 +9,46 @@ import {
   startActivemq,
   startRabbitmq,
   startRabbitmqCluster,
-} from "../brokers/rig/mod.ts";
+} from "../brokers/harness/mod.ts";
 import type { Random } from "../support/fault_proxy.ts";
 import { run, type RunReport } from "./ledger.ts";
 import { type TransactionReport, Transactions } from "./transactions.ts";
 
-/** How a scenario is run. */
+/** Options of a scenario. */
 export interface ScenarioOptions {
-  /** Messages. */
+  /** The number of messages. */
   count: number;
-  /** How often the broker is killed. */
+  /** How many times the broker is killed. */
   kills: number;
-  /** Where the moments come from. */
+  /** The source of random numbers, which decides when. */
   random: Random;
-  /** Told what happens. */
-  say: (line: string) => void;
+  /** Called with progress messages. */
+  log: (line: string) => void;
 }
 
-/** What came of a scenario. */
+/** The result of a scenario. */
 export interface ScenarioReport {
-  /** Of messages that were sent and consumed one by one. */
+  /** The messages that were sent and consumed one by one. */
   messages: RunReport;
-  /** Of those that went through transactions. */
+  /** The messages that went through transactions. */
   transactions?: TransactionReport;
 }
 
-/** RabbitMQ is killed and started again, with the same disk. */
+/** Kills RabbitMQ and starts it again with the same disk. */
 export async function runRabbitmqChaos(options: ScenarioOptions): Promise<ScenarioReport> {
-  await installBrokers(["rabbitmq"], options.say);
-  await using broker = await startRabbitmq({ say: options.say });
+  await installBrokers(["rabbitmq"], options.log);
+  await using broker = await startRabbitmq();
   return await killAndRestart(broker, options);
 }
 
-/** ActiveMQ with KahaDB is killed and started again, with the same disk. */
+/** Kills ActiveMQ with KahaDB and starts it again with the same disk. */
 export async function runActivemqChaos(options: ScenarioOptions): Promise<ScenarioReport> {
-  await installBrokers(["activemq"], options.say);
-  await using broker = await startActivemq({ say: options.say });
+  await installBrokers(["activemq"], options.log);
+  await using broker = await startActivemq();
   return await killAndRestart(broker, options);
 }
 
-/** A broker is killed and started again, with queues that are made with these headers. */
+/** Kills a broker and starts it again. `headers` are those that create the queues. */
 export async function killAndRestart(
   broker: Pick<RealBroker, "urls" | "kill" | "restart">,
   options: ScenarioOptions,
@@ -56,36 +56,36 @@ export async function killAndRestart(
   queue = "chaos",
 ): Promise<ScenarioReport> {
   const url = broker.urls["stomp"]!;
-  const victim = { name: "the broker", url, process: broker, down: 0 };
+  const victim = { name: "the broker", url, process: broker, minDownMs: 0 };
   return await underFaults(url, queue, headers, options, () => Promise.resolve(victim));
 }
 
-/** The headers that make a quorum queue; whoever declares it or sends to it has to say the same. */
+/** The headers that create a quorum queue. SUBSCRIBE and SEND must agree on them. */
 const QUORUM = { "x-queue-type": "quorum", durable: "true", "auto-delete": "false" };
 
-/** A cluster of three nodes with a quorum queue loses the node of the queue's leader, again and again. */
+/** Kills the node that leads a quorum queue in a cluster of three nodes, and starts it again. */
 export async function runClusterChaos(options: ScenarioOptions): Promise<ScenarioReport> {
-  await installBrokers(["rabbitmq"], options.say);
-  await using cluster = await startRabbitmqCluster({ say: options.say });
+  await installBrokers(["rabbitmq"], options.log);
+  await using cluster = await startRabbitmqCluster();
   const urls = cluster.nodes.map((node) => node.urls.stomp);
   const queue = "quorum-chaos";
   return await underFaults(urls, queue, QUORUM, options, async () => {
     const leader = await cluster.leaderOf(queue);
     const node = cluster.nodes[leader]!;
-    return { name: `node ${leader + 1}, the leader's`, url: node.urls.stomp, process: node, down: 2000 };
+    return { name: `node ${leader + 1}, the leader`, url: node.urls.stomp, process: node, minDownMs: 2000 };
   });
 }
 
-/** What is killed next. */
+/** The broker or node to kill next. */
 interface Victim {
   name: string;
   url: string;
   process: Pick<RealBroker, "kill" | "restart">;
-  /** The fewest milliseconds before it is started again. */
-  down: number;
+  /** The shortest time before it is started again, in milliseconds. */
+  minDownMs: number;
 }
 
-/** Senders, consumers, producers by transaction and movers, while what they are connected to is killed again and again. */
+/** Runs senders, consumers, and producers and movers with transactions, while their broker is killed repeatedly. */
 async function underFaults(
   url: string | readonly string[],
   queue: string,
@@ -113,16 +113,16 @@ async function underFaults(
     consumerUrl: url,
     destination: `/queue/${queue}`,
     count: options.count,
-    faults: async (confirmed, over) => {
+    faults: async (confirmed, end) => {
       let victim: Victim;
-      await moments.pass(confirmed, over, async (nth) => {
+      await moments.pass(confirmed, end, async (nth) => {
         await transactions.hit(async () => {
-          options.say(`kill -9 of ${victim.name}, the ${nth}. time, with ${confirmed()} confirmed`);
+          options.log(`kill -9 of ${victim.name}, number ${nth}, with ${confirmed()} messages confirmed`);
           await victim.process.kill();
         });
-        await pause(victim.down + options.random() * 2000);
+        await pause(victim.minDownMs + options.random() * 2000);
         await victim.process.restart();
-        options.say(`${victim.name} is back`);
+        options.log(`${victim.name} is back`);
       }, async () => {
         victim = await choose();
         await transactions.prepare(victim.url);
@@ -132,20 +132,20 @@ async function underFaults(
   return { messages, transactions: await transactions.end() };
 }
 
-/** Random moments of a run, each in the middle of its share of the messages. */
+/** Random moments of a run, one in the middle of each equal share of the messages. */
 class Moments {
   readonly #options: ScenarioOptions;
-  /** How many messages may be sent by now: those of a share wait until what happened in the one before it is over. */
+  /** How many messages may be sent by now: those of a share wait until the fault of the share before it has passed. */
   allowed = 0;
 
   constructor(options: ScenarioOptions) {
     this.#options = options;
   }
 
-  /** Does something at each of them, and before each what has to be known by then. */
+  /** Calls `act` at each moment, and `prepare` before it. */
   async pass(
     confirmed: () => number,
-    over: AbortSignal,
+    end: AbortSignal,
     act: (nth: number) => Promise<void>,
     prepare: () => Promise<void>,
   ): Promise<void> {
@@ -154,12 +154,12 @@ class Moments {
     try {
       for (let nth = 1; nth <= kills; nth++) {
         const moment = share * (nth - 1 + 0.2 + 0.6 * random());
-        // Some have to be sent before anything can be known of the queue.
+        // At least one message must be sent before the queue exists.
         this.allowed = share * (nth - 1) + 1;
         await prepare();
         this.allowed = share * nth;
         while (confirmed() < moment) {
-          if (over.aborted) return;
+          if (end.aborted) return;
           await pause(5);
         }
         await act(nth);

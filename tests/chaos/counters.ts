@@ -1,14 +1,14 @@
 /**
- * Counts of what no runtime tells: timers, receipts that are awaited, listeners on a signal.
+ * Counts what runtimes do not report: open timers, open receipts, and listeners on a signal.
  *
  * @module
  */
 import { Receipts } from "../../session/receipts.ts";
 
-/** Timers that are set. Counted here, because no runtime but Node tells. */
+/** The open timers. Only Node reports them itself. */
 const timers = new Set<unknown>();
 
-/** Counts them from now on. */
+/** Starts counting timers. */
 export function countTimers(): void {
   const { setTimeout: set, clearTimeout: clear } = globalThis;
   const counted = (callback: (...args: unknown[]) => void, delay?: number, ...args: unknown[]) => {
@@ -26,65 +26,61 @@ export function countTimers(): void {
   Object.assign(globalThis, { setTimeout: counted, clearTimeout: cleared });
 }
 
-/** How many are set. */
+/** Returns the number of open timers. */
 export function openTimers(): number {
   return timers.size;
 }
 
-/** All that count the receipts of a session, unless the collector has taken them. */
-const books = new Set<WeakRef<Receipts>>();
+/** The receipts of all sessions that have not been garbage-collected. */
+const registries = new Set<WeakRef<Receipts>>();
 
-/** Counts them from now on: notes each session's receipts when the first is asked for. */
+/** Starts counting receipts: registers those of a session when it first asks for one. */
 export function countReceipts(): void {
   const known = new WeakSet<Receipts>();
-  const { confirm, add } = Receipts.prototype;
+  const { open } = Receipts.prototype;
   const note = (receipts: Receipts) => {
     if (known.has(receipts)) return;
     known.add(receipts);
-    books.add(new WeakRef(receipts));
+    registries.add(new WeakRef(receipts));
   };
-  Receipts.prototype.confirm = function (this: Receipts, ...args) {
+  Receipts.prototype.open = function (this: Receipts, ...args) {
     note(this);
-    return confirm.apply(this, args);
-  };
-  Receipts.prototype.add = function (this: Receipts, ...args) {
-    note(this);
-    return add.apply(this, args);
+    return open.apply(this, args);
   };
 }
 
-/** Receipts that are awaited, by sessions that are alive and by those that are gone and were not let go. */
+/** Returns the number of open receipts, including those of dead sessions that are still in memory. */
 export function openReceipts(): number {
   let open = 0;
-  for (const book of books) {
-    const receipts = book.deref();
-    if (receipts === undefined) books.delete(book);
+  for (const registry of registries) {
+    const receipts = registry.deref();
+    if (receipts === undefined) registries.delete(registry);
     else open += receipts.size;
   }
   return open;
 }
 
-/** A signal that never aborts and lives as long as the process, and the number of its listeners. */
-export class LongLived {
+/** A signal that lives as long as the process and never aborts, with the number of its listeners. */
+export class LongLivedSignal {
   /** The signal. */
   readonly signal: AbortSignal = new AbortController().signal;
-  /** How many listen. */
+  /** The number of listeners. */
   listeners = 0;
 
-  /** Counts from the start. */
+  /** Makes the signal and starts counting. */
   constructor() {
     const { signal } = this;
-    const held = new Set<unknown>();
-    const count = () => this.listeners = held.size;
+    const listeners = new Set<unknown>();
+    const count = () => this.listeners = listeners.size;
     const add = signal.addEventListener.bind(signal);
     const remove = signal.removeEventListener.bind(signal);
     signal.addEventListener = (type: string, listener: EventListener, options?: AddEventListenerOptions) => {
-      held.add(listener);
+      listeners.add(listener);
       count();
       add(type, listener, options);
     };
     signal.removeEventListener = (type: string, listener: EventListener) => {
-      held.delete(listener);
+      listeners.delete(listener);
       count();
       remove(type, listener);
     };

@@ -1,62 +1,63 @@
 /**
- * Books of a run under faults: what was sent, confirmed and received, message by message.
+ * Sends and consumes messages under faults, and records for each message whether it was sent, confirmed and received.
  *
  * @module
  */
 import { type SendOptions, Stomp, type StompOptions, type SubscribeOptions } from "../../mod.ts";
 
-/** What a run does. */
+/** Options of a run. */
 export interface RunOptions {
-  /** Where producers connect to. */
+  /** The URLs for the producer. */
   producerUrl: string | readonly string[];
-  /** Where consumers connect to. */
+  /** The URLs for the consumers. */
   consumerUrl: string | readonly string[];
   /** The queue. */
   destination: string;
-  /** How many messages; with `Infinity` as many as there is time for, until `faults` is done. */
+  /** The number of messages. With `Infinity`, the run sends until `faults` has resolved. */
   count: number;
-  /** Options of both sides' clients. */
+  /** The options of all clients. */
   client?: StompOptions;
-  /** Options of each send. */
+  /** The options of each send. */
   send?: SendOptions;
-  /** Options of the subscriptions. */
+  /** The options of the subscriptions. */
   subscribe?: SubscribeOptions | undefined;
-  /** Connections that consume. */
+  /** The number of connections that consume. Default 2. */
   consumers?: number;
-  /** Sends that wait for their receipt at the same time. */
+  /** The number of sends that wait for their receipts at a time. Default 100. */
   inFlight?: number;
-  /** Makes trouble while the run goes on; is told how many messages were confirmed. */
-  faults?: (confirmed: () => number, over: AbortSignal) => Promise<void>;
-  /** How many may be sent by now, so that senders do not run ahead of the faults. */
+  /** Injects faults during the run. `confirmed` returns the number of confirmed messages. */
+  faults?: (confirmed: () => number, end: AbortSignal) => Promise<void>;
+  /** Returns how many messages may be sent by now, so that the producer does not run ahead of the faults. */
   allowed?: () => number;
-  /** Milliseconds without a single message after which the run is held for stuck. */
+  /** Milliseconds without a message after which the run ends. Default 60,000. */
   patience?: number;
 }
 
-/** What came of it. */
+/** The result of a run. */
 export interface RunReport {
   sent: number;
   confirmed: number;
-  /** Sends that were rejected: their senders know that they are in doubt. */
+  /** Sends that were rejected, so that the program knows that they are in doubt. */
   rejected: number;
-  /** Why the first of them was. */
+  /** The error of the first of them. */
   firstRejection: string | undefined;
-  /** Different messages. */
+  /** Received messages, without duplicates. */
   received: number;
-  /** Deliveries beyond the first of each message. */
+  /** Deliveries after the first one of each message. */
   duplicated: number;
-  /** Duplicates of messages that were never in doubt: a fault. */
+  /** Messages that were delivered twice and never in doubt, which is a bug. */
   unexplained: number;
-  /** Confirmed and never received: a fault. */
+  /** Messages that were confirmed and never received, which is a bug. */
   lost: number;
   reconnects: number;
-  /** Milliseconds between two messages, at the longest. */
+  /** The longest time between two messages in milliseconds. */
   longestGap: number;
   seconds: number;
 }
 
 /**
- * The books. A message is in doubt once it was sent again, or was rejected, or had come over a connection that was lost.
+ * The record of a run. A message is in doubt after it was sent again or rejected, or after the connection that it came
+ * over was lost.
  */
 export class Ledger {
   readonly confirmed: Set<number> = new Set();
@@ -68,11 +69,11 @@ export class Ledger {
   firstRejection: unknown;
   reconnects = 0;
   longestGap = 0;
-  /** The highest number that was received. */
+  /** The highest number of a received message. */
   highest = 0;
   #last = performance.now();
 
-  /** A message has come. */
+  /** Records a received message. */
   received(number: number): void {
     this.highest = Math.max(this.highest, number);
     this.deliveries.set(number, (this.deliveries.get(number) ?? 0) + 1);
@@ -81,18 +82,18 @@ export class Ledger {
     this.#last = now;
   }
 
-  /** Milliseconds since a message has come. */
+  /** Milliseconds since the last message. */
   get silence(): number {
     return performance.now() - this.#last;
   }
 
-  /** Whether all that was confirmed has come. */
+  /** Whether all confirmed messages have been received. */
   get complete(): boolean {
     for (const number of this.confirmed) if (!this.deliveries.has(number)) return false;
     return true;
   }
 
-  /** Balances the books. */
+  /** Computes the result. */
   report(seconds: number): RunReport {
     let duplicated = 0;
     let unexplained = 0;
@@ -116,24 +117,24 @@ export class Ledger {
   }
 }
 
-/** Sends and receives while things go wrong. */
+/** Sends and receives under faults. */
 export async function run(options: RunOptions): Promise<RunReport> {
   const { consumers = 2, inFlight = 100, patience = 60_000, faults, allowed = () => Infinity } = options;
   const ledger = new Ledger();
   const begun = performance.now();
   const client = persevering(options.client);
-  const over = new AbortController();
+  const end = new AbortController();
   const consuming = await Promise.all(Array.from({ length: consumers }, () => collect(options, client, ledger)));
   const producer = await Stomp.connect(options.producerUrl, client);
   const watching = watch(producer, ledger, () => {
     for (const number of ledger.unconfirmed) ledger.doubtful.add(number);
   });
-  const trouble = faults?.(() => ledger.confirmed.size, over.signal);
-  trouble?.catch(() => {}); // awaited below
-  let enough = false;
-  if (options.count === Infinity) trouble?.finally(() => enough = true).catch(() => {});
+  const faulting = faults?.(() => ledger.confirmed.size, end.signal);
+  faulting?.catch(() => {}); // awaited below
+  let isOver = false;
+  if (options.count === Infinity) faulting?.finally(() => isOver = true).catch(() => {});
   const send = async () => {
-    while (ledger.sent < options.count && !enough) {
+    while (ledger.sent < options.count && !isOver) {
       if (ledger.sent >= allowed()) {
         await new Promise((resolve) => setTimeout(resolve, 5));
         continue;
@@ -152,33 +153,33 @@ export async function run(options: RunOptions): Promise<RunReport> {
     }
   };
   await Promise.all(Array.from({ length: inFlight }, send));
-  await trouble;
+  await faulting;
   while (!ledger.complete && ledger.silence < patience) await new Promise((resolve) => setTimeout(resolve, 100));
-  over.abort();
-  await Promise.all([...consuming.map((end) => end()), producer.disconnect()]);
+  end.abort();
+  await Promise.all([...consuming.map((stop) => stop()), producer.disconnect()]);
   await watching;
   return ledger.report((performance.now() - begun) / 1000);
 }
 
-/** Options of a client that sees a run through. */
+/** Returns options for a client that keeps reconnecting during a run. */
 export function persevering(options: StompOptions = {}): StompOptions {
   const reconnect = { firstConnect: true, delay: 50, maxDelay: 1000, ...options.reconnect };
   return { timeout: 120_000, ...options, reconnect };
 }
 
 /**
- * Receives messages, and enters them into the books. Returns what ends that.
+ * Consumes messages and records them. Returns a function that ends it.
  *
- * @param held what each message waits for before it counts as received
+ * @param gate awaited for each message before it counts as received.
  */
 export async function collect(
   { consumerUrl, destination, subscribe }: Pick<RunOptions, "consumerUrl" | "destination" | "subscribe">,
   client: StompOptions,
   ledger: Ledger,
-  held?: () => Promise<void>,
+  gate?: () => Promise<void>,
 ): Promise<() => Promise<void>> {
   const stomp = await Stomp.connect(consumerUrl, client);
-  let connection: number[] = []; // what came over the connection that is open
+  let connection: number[] = []; // the messages received over the open connection
   const watching = watch(stomp, ledger, () => {
     for (const number of connection) ledger.doubtful.add(number);
     connection = [];
@@ -186,11 +187,11 @@ export async function collect(
   const subscription = await stomp.subscribe(destination, { ack: "client-individual", prefetch: 100, ...subscribe });
   const loop = (async () => {
     for await (const message of subscription) {
-      await held?.();
+      await gate?.();
       const number = Number(message.text());
       ledger.received(number);
       connection.push(number);
-      // Its connection is gone: it comes again, and so is in doubt.
+      // Its connection is gone, so the broker redelivers it.
       if (!await message.ack()) ledger.doubtful.add(number);
     }
   })();
@@ -201,7 +202,7 @@ export async function collect(
   };
 }
 
-/** Counts the reconnects of a client, and tells when its connection is lost. */
+/** Counts the reconnects of a client, and calls `onLost` when its connection is lost. */
 export async function watch(stomp: Stomp, ledger: Ledger, onLost: () => void): Promise<void> {
   let connections = 1;
   for await (const status of stomp.status()) {

@@ -1,7 +1,7 @@
 /**
- * `deno task chaos`: the proof that nothing confirmed is lost. Brokers are killed and connections are broken while
- * messages are sent with receipts and consumed with acknowledgements, or sent and moved in transactions, and the books are
- * balanced afterwards.
+ * The program behind `deno task chaos`, which checks that nothing confirmed is lost: it kills brokers and breaks
+ * connections while messages are sent with receipts and consumed with acknowledgements, or sent and moved in transactions,
+ * and then compares what was confirmed with what was received.
  *
  * @module
  */
@@ -21,16 +21,16 @@ import type { TransactionReport } from "./transactions.ts";
 const HELP = `deno task chaos [options] [scenario…]
 
 Scenarios: rabbitmq  kill -9 and restart of RabbitMQ
-           cluster   three RabbitMQ nodes and a quorum queue: kill -9 of the leader's node, twice
+           cluster   three RabbitMQ nodes and a quorum queue: kill -9 and restart of the leader
            activemq  kill -9 and restart of ActiveMQ with KahaDB
-           proxy     the fault proxy at random
-Default: all of them.
+           proxy     the embedded broker behind a proxy with random faults
+The default is all of them.
 
-  --short        fewer messages, and half a minute of the proxy
-  --count N      messages of each scenario but proxy; default 100000
-  --minutes N    how long the proxy misbehaves; default 10
-  --seed N       the moments and faults of an earlier run
-  --help         this text`;
+  --short        send 10000 messages, and run the proxy for half a minute
+  --count N      messages in each scenario except proxy; default 100000
+  --minutes N    how long the proxy injects faults; default 10
+  --seed N       repeat the random moments and faults of an earlier run
+  --help         print this text`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -47,17 +47,18 @@ const count = Number(values.count ?? (values.short ? 10_000 : 100_000));
 const minutes = Number(values.minutes ?? (values.short ? 0.5 : 10));
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 32));
 
+/** How many times each scenario kills its broker. */
 const KILLS = 2;
 
 const SCENARIOS: Record<string, (options: ScenarioOptions) => Promise<ScenarioReport>> = {
   rabbitmq: runRabbitmqChaos,
   cluster: runClusterChaos,
   activemq: runActivemqChaos,
-  // As many messages as it takes to last.
+  // No number of messages, but a time.
   proxy: async () => ({ messages: await runProxyChaos(seed, Infinity, minutes * 60) }),
 };
 
-/** Whether nothing was lost, and the broker was killed while there was something to lose. */
+/** Whether no transaction was lost, and the broker was killed while there were open and fresh ones to lose. */
 function isGood(report: TransactionReport): boolean {
   const { lost, unexplained, uncommitted, left, hits, failedCommits, freshest = 0 } = report;
   return lost === 0 && unexplained === 0 && uncommitted === 0 && left === 0 &&
@@ -70,7 +71,7 @@ if (values.help) {
   const names = positionals.length > 0 ? positionals : Object.keys(SCENARIOS);
   const unknown = names.filter((name) => !(name in SCENARIOS));
   if (unknown.length > 0 || !(count >= 1) || !(minutes > 0) || !Number.isInteger(seed)) {
-    console.error(`chaos: cannot run ${unknown.join(", ") || "with these numbers"}; see --help`);
+    console.error(`chaos: cannot run ${unknown.join(", ") || "with these numbers"}, see --help`);
     process.exit(2);
   }
   console.log(`Seed ${seed}`);
@@ -81,7 +82,7 @@ if (values.help) {
       count,
       kills: KILLS,
       random: seededRandom(seed),
-      say: (line) => console.log(`  ${line}`),
+      log: (line) => console.log(`  ${line}`),
     });
     const { messages, transactions } = report;
     for (const [part, values] of Object.entries(report)) {
@@ -92,7 +93,7 @@ if (values.help) {
     }
     const good = messages.lost === 0 && messages.unexplained === 0 && messages.confirmed > 0 &&
       (transactions === undefined || isGood(transactions));
-    console.log(good ? "  nothing confirmed was lost" : `  FAILED: see above; --seed ${seed} runs it again`);
+    console.log(good ? "  nothing confirmed was lost" : `  FAILED: see above; --seed ${seed} repeats it`);
     if (good) passed++;
   }
   console.log(`\n${passed} passed, ${names.length - passed} failed`);

@@ -1,5 +1,5 @@
 /**
- * The fault proxy at random, between clients and the embedded broker.
+ * The scenario with random faults between clients and the embedded broker.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { Broker } from "../../broker/broker.ts";
 import { type Fault, FaultProxy, type Random, seededRandom } from "../support/fault_proxy.ts";
 import { run, type RunReport } from "./ledger.ts";
 
-/** One connection's fault, drawn at random. */
+/** Returns a random fault for one connection. */
 export function drawFault(random: Random): Fault {
   const direction = random() < 0.5 ? "up" : "down";
   const after = Math.floor(200 + random() ** 2 * 200_000);
@@ -26,26 +26,26 @@ export function drawFault(random: Random): Fault {
   }
 }
 
-/** Messages through a proxy that misbehaves until the time is over, and is good from then on. */
+/** Sends messages through a proxy that injects faults until the time is over, and none after that. */
 export async function runProxyChaos(seed: number, count: number, seconds: number): Promise<RunReport> {
   const random = seededRandom(seed);
   await using broker = await Broker.listen();
-  let bad = true;
-  await using proxy = await FaultProxy.listen({ port: broker.port }, () => bad ? drawFault(random) : {});
+  let isFaulty = true;
+  await using proxy = await FaultProxy.listen({ port: broker.port }, () => isFaulty ? drawFault(random) : {});
   const url = `stomp://127.0.0.1:${proxy.port}`;
   return await run({
     producerUrl: url,
     consumerUrl: url,
     destination: "/queue/chaos",
     count,
-    // Short heart-beats, so that a silent connection is found out soon.
+    // Short heart-beats, so that a silent connection is detected soon.
     client: { heartbeat: 300, heartbeatTolerance: { floor: 300 }, connectTimeout: 2000, reconnect: { maxDelay: 200 } },
     faults: async (confirmed) => {
       const end = performance.now() + seconds * 1000;
       while (performance.now() < end && confirmed() < count) {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
-      bad = false;
+      isFaulty = false;
       proxy.cut("rst");
     },
   });

@@ -1,6 +1,6 @@
 /**
- * A consumer that handles ten messages a second, on a queue with a million: how much memory does its process need beside
- * what it needs when idle? The broker is a process of its own.
+ * A program that measures how much memory a consumer of ten messages per second needs on a queue with a million messages,
+ * compared with an idle one. The broker runs in a separate process.
  *
  * @module
  */
@@ -13,19 +13,19 @@ import { Stomp } from "../../mod.ts";
 
 const HELP = `deno run --allow-all tests/chaos/slow_consumer.ts [options]
 
-  --messages N   in the queue; default 1000000
-  --seconds N    how long is measured; default 20
-  --bytes N      of each body; default 100
-  --prefetch N   as an option of the subscription, in mode client-individual; without it the mode is auto, and the broker
-                 sends as fast as it may
-  --sends        while sends go on over the same connection, whose receipts stand behind the messages
-  --url URL      a broker that runs; the queue is /queue/slow-consumer
-  --help         this text`;
+  --messages N   messages in the queue; default 1000000
+  --seconds N    how long to measure; default 20
+  --bytes N      size of each body; default 100
+  --prefetch N   option of the subscription, in mode client-individual; without it the mode is auto, and the broker sends
+                 as fast as it can
+  --sends        also send over the same connection, so that the receipts arrive after the messages
+  --url URL      a running broker; the queue is /queue/slow-consumer
+  --help         print this text`;
 
-/** MiB that may be needed beside what an idle process needs. */
-const MOST = 32;
+/** The largest allowed difference to an idle process in MiB. */
+const MAX_MIB = 32;
 
-/** The other process: a broker with a queue that is full. */
+/** Runs the broker in the other process, with the messages in its queue. */
 async function serve(messages: number, bytes: number): Promise<void> {
   await using broker = await Broker.listen({ maxStoredBytes: 2 ** 33 });
   await fill(broker.url, messages, bytes);
@@ -33,7 +33,7 @@ async function serve(messages: number, bytes: number): Promise<void> {
   await new Promise<void>((resolve) => process.stdin.on("end", resolve).resume());
 }
 
-/** Without receipts for each: the last one stands for all before it. */
+/** Sends the messages, with a receipt only for the last one, which confirms all before it. */
 async function fill(url: string, messages: number, bytes: number): Promise<void> {
   await using stomp = await Stomp.connect(url, { timeout: 120_000 });
   const body = "x".repeat(bytes);
@@ -44,8 +44,8 @@ async function fill(url: string, messages: number, bytes: number): Promise<void>
   await stomp.send("/queue/slow-consumer", body);
 }
 
-/** The memory of this process in MiB, when it has nothing else to do. */
-async function memory(): Promise<number> {
+/** Collects garbage and returns the resident memory of this process in MiB. */
+async function measureIdle(): Promise<number> {
   (globalThis as { gc?: () => void }).gc?.();
   await pause(100);
   return process.memoryUsage().rss / 2 ** 20;
@@ -55,26 +55,26 @@ function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** Consumes, and says how much memory was needed on top. */
+/** Consumes, prints how much more memory that needed, and returns whether it is within the limit. */
 async function measure(url: string, seconds: number, prefetch: number | undefined, sends: boolean): Promise<boolean> {
   await using stomp = await Stomp.connect(url);
-  // Idle, but with all code in place: one message each way.
+  // Load all code first, by one message each way.
   const first = await stomp.subscribe("/queue/slow-consumer-warm");
   await stomp.send("/queue/slow-consumer-warm", "warm");
   await first.take();
   await first.unsubscribe();
-  const idle = await memory();
+  const idle = await measureIdle();
   const subscription = await stomp.subscribe(
     "/queue/slow-consumer",
     prefetch === undefined ? {} : { ack: "client-individual", prefetch },
   );
-  let most = 0;
+  let peak = 0;
   let taken = 0;
-  let over = false;
+  let isOver = false;
   let confirmed = 0;
   const sending = Promise.all(Array.from({ length: sends ? 16 : 0 }, async () => {
-    while (!over) {
-      // Sends that wait are given up at the end.
+    while (!isOver) {
+      // Sends that are still open at the end reject.
       await stomp.send("/topic/slow-consumer", "x").then(() => confirmed++, () => {});
     }
   }));
@@ -82,21 +82,21 @@ async function measure(url: string, seconds: number, prefetch: number | undefine
   for await (const message of subscription) {
     taken++;
     if (prefetch !== undefined) await message.ack();
-    most = Math.max(most, process.memoryUsage().rss / 2 ** 20);
+    peak = Math.max(peak, process.memoryUsage().rss / 2 ** 20);
     if (performance.now() > end) break;
     await pause(100);
   }
-  over = true;
+  isOver = true;
   await stomp.disconnect({ signal: AbortSignal.abort() });
   await sending;
-  const needed = most - idle;
+  const needed = peak - idle;
   console.log(
-    `${taken} messages in ${seconds} s, ${confirmed} sends confirmed; idle ${idle.toFixed(1)} MiB, at most ${
-      most.toFixed(1)
+    `${taken} messages in ${seconds} s, ${confirmed} sends confirmed; idle ${idle.toFixed(1)} MiB, peak ${
+      peak.toFixed(1)
     } MiB: ` +
-      `${needed.toFixed(1)} MiB on top, ${MOST} are allowed`,
+      `${needed.toFixed(1)} MiB more, the limit is ${MAX_MIB}`,
   );
-  return needed <= MOST && taken > seconds * 5;
+  return needed <= MAX_MIB && taken > seconds * 5;
 }
 
 const { values } = parseArgs({
@@ -122,15 +122,15 @@ if (values.help) {
   await fill(values.url, messages, bytes);
   process.exitCode = await measure(values.url, seconds, prefetch, values.sends) ? 0 : 1;
 } else {
-  const own = fileURLToPath(import.meta.url);
+  const program = fileURLToPath(import.meta.url);
   const flags = "Deno" in globalThis ? ["run", "--allow-all", "--no-check"] : [];
-  const args = [...flags, own, "--serve", "--messages", String(messages), "--bytes", String(bytes)];
+  const args = [...flags, program, "--serve", "--messages", String(messages), "--bytes", String(bytes)];
   const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "inherit"] });
   const url = await new Promise<string>((resolve, reject) => {
-    child.once("exit", (code) => reject(new Error(`Cannot start the broker: it ended with code ${code}`)));
+    child.once("exit", (code) => reject(new Error(`Cannot start the broker: it exited with code ${code}`)));
     child.stdout!.once("data", (data) => resolve(String(data).trim()));
   });
-  console.log(`${messages} messages wait`);
+  console.log(`${messages} messages are in the queue`);
   process.exitCode = await measure(url, seconds, prefetch, values.sends) ? 0 : 1;
   child.stdin!.end();
 }

@@ -1,9 +1,9 @@
 /**
- * `deno task soak`: hours of everything at random, and nothing that grows. Clients connect, send, subscribe, ask, answer,
- * begin, commit and abort through a proxy that misbehaves; now and then all of them are closed, and what is left is
- * counted: heap, handles, timers, receipts, listeners, connections and messages that are not confirmed.
+ * The program behind `deno task soak`, which checks that nothing grows over hours of random use. Clients connect, send,
+ * subscribe, request, reply, begin, commit and abort through a proxy that injects faults. At the end of each round all of
+ * them close, and what is left is counted: heap, handles, timers, receipts, listeners, connections and pending messages.
  *
- * It runs under Deno (`--v8-flags=--expose-gc`) and Node (`--expose-gc`) alike.
+ * It runs under Deno (`--v8-flags=--expose-gc`) and Node (`--expose-gc`).
  *
  * @module
  */
@@ -13,44 +13,46 @@ import { parseArgs } from "node:util";
 import { Broker } from "../../broker/broker.ts";
 import { Stomp, type StompOptions } from "../../mod.ts";
 import { FaultProxy, type Random, seededRandom } from "../support/fault_proxy.ts";
-import { countReceipts, countTimers, LongLived, openReceipts, openTimers } from "./counters.ts";
+import { countReceipts, countTimers, LongLivedSignal, openReceipts, openTimers } from "./counters.ts";
 import { drawFault } from "./proxy.ts";
 
 const HELP = `deno task soak [options]
 
-  --minutes N   how long; default 1
-  --url URL     a broker that runs (stomp://user:password@host:port) instead of the embedded one
-  --seed N      the random numbers of an earlier run
-  --help        this text`;
+  --minutes N   how long to run; default 1
+  --url URL     use a running broker (stomp://user:password@host:port) instead of the embedded one
+  --seed N      repeat the random numbers of an earlier run
+  --help        print this text`;
 
-/** What is left when everything is closed. */
+/** What is left after all clients have closed. */
 interface Sample {
-  /** MiB. */
+  /** The heap in MiB. */
   heap: number;
-  /** Files and sockets of the process, where the system tells. */
+  /** Files and sockets of the process, on Linux. */
   handles: number;
-  /** What keeps the runtime alive, where it tells. */
+  /** Resources that keep the runtime running, if it reports them. */
   resources: number;
   timers: number;
-  /** Awaited, by the sessions that are alive and by those that are gone and were not let go. */
+  /** Open receipts, including those of dead sessions that are still in memory. */
   receipts: number;
-  /** On the one signal that all calls share. */
+  /** Listeners on the signal that all calls share. */
   listeners: number;
   /** Connections through the proxy. */
   links: number;
 }
 
-/** How often what was done, for people. */
+/** How many times each action succeeded, for the report. */
 const done: Record<string, number> = {};
+
+/** How many times each action failed, for the report. */
 const failed: Record<string, number> = {};
 
-/** What the actions work with. */
-interface Stage {
+/** What the actions of a round share. */
+interface Round {
   url: string;
   random: Random;
   signal: AbortSignal;
-  /** Told before the end of a round, so that what waits comes to an end. */
-  over: AbortSignal;
+  /** Aborts before the end of the round, so that everything that waits ends. */
+  end: AbortSignal;
 }
 
 const CLIENT: StompOptions = {
@@ -61,65 +63,65 @@ const CLIENT: StompOptions = {
   reconnect: { firstConnect: true, delay: 5, maxDelay: 200, totalTime: 5000 },
 };
 
-type Action = (stomp: Stomp, stage: Stage) => Promise<unknown>;
+type Action = (stomp: Stomp, round: Round) => Promise<unknown>;
 
-/** Queues are few, so that a broker that keeps them does not grow. */
-function queue({ random }: Stage): string {
+/** Returns one of four queues. More would make the memory of the broker grow. */
+function queue({ random }: Round): string {
   return `/queue/soak-${Math.floor(random() * 4)}`;
 }
 
 const ACTIONS: Record<string, Action> = {
-  async send(stomp, stage) {
+  async send(stomp, round) {
     const sends = Array.from(
-      { length: 1 + Math.floor(stage.random() * 50) },
-      () => stomp.send(queue(stage), "x".repeat(Math.floor(stage.random() ** 4 * 5000)), { signal: stage.signal }),
+      { length: 1 + Math.floor(round.random() * 50) },
+      () => stomp.send(queue(round), "x".repeat(Math.floor(round.random() ** 4 * 5000)), { signal: round.signal }),
     );
     await Promise.all(sends);
   },
-  async sendWithoutReceipt(stomp, stage) {
-    await stomp.send(queue(stage), "no receipt", { receipt: false });
+  async sendWithoutReceipt(stomp, round) {
+    await stomp.send(queue(round), "no receipt", { receipt: false });
   },
-  async sendInVain(stomp, stage) {
-    const giveUp = AbortSignal.any([stage.signal, AbortSignal.timeout(1)]);
-    await stomp.send(queue(stage), "hardly", { signal: giveUp }).catch(() => {});
+  async sendAborted(stomp, round) {
+    const giveUp = AbortSignal.any([round.signal, AbortSignal.timeout(1)]);
+    await stomp.send(queue(round), "aborted", { signal: giveUp }).catch(() => {});
   },
-  async receive(stomp, stage) {
-    const subscription = await stomp.subscribe(queue(stage), { ack: "client-individual", signal: stage.signal });
-    const end = onOver(stage, () => subscription.unsubscribe());
-    let left = Math.floor(stage.random() * 200);
+  async receive(stomp, round) {
+    const subscription = await stomp.subscribe(queue(round), { ack: "client-individual", signal: round.signal });
+    const removeListener = onEnd(round, () => subscription.unsubscribe());
+    let left = Math.floor(round.random() * 200);
     for await (const message of subscription) {
       await message.ack();
       if (--left < 0) break;
-      if (subscription.queued === 0 && stage.random() < 0.3) break;
+      if (subscription.queued === 0 && round.random() < 0.3) break;
     }
-    end();
+    removeListener();
   },
-  async receiveInVain(stomp, stage) {
-    const subscription = await stomp.subscribe("/topic/soak-nothing", { signal: stage.signal });
-    await subscription.take({ timeout: 5, signal: stage.signal }).catch(() => {});
+  async receiveNothing(stomp, round) {
+    const subscription = await stomp.subscribe("/topic/soak-nothing", { signal: round.signal });
+    await subscription.take({ timeout: 5, signal: round.signal }).catch(() => {});
     await subscription.drain({ timeout: 500 });
   },
-  async consume(stomp, stage) {
+  async consume(stomp, round) {
     const stop = new AbortController();
-    const timer = setTimeout(() => stop.abort(), stage.random() * 300);
-    const end = onOver(stage, () => stop.abort());
+    const timer = setTimeout(() => stop.abort(), round.random() * 300);
+    const removeListener = onEnd(round, () => stop.abort());
     try {
-      await stomp.consume(queue(stage), () => {}, { ack: "client", concurrency: 1, signal: stop.signal });
+      await stomp.consume(queue(round), () => {}, { ack: "client", concurrency: 1, signal: stop.signal });
     } finally {
       clearTimeout(timer);
-      end();
+      removeListener();
     }
   },
-  async transaction(stomp, stage) {
+  async transaction(stomp, round) {
     await stomp.transaction(async (tx) => {
-      for (let i = 0; i < 5; i++) await tx.send(queue(stage), `in a transaction ${i}`);
-      if (stage.random() < 0.3) throw new Error("abort");
-    }, { signal: stage.signal }).catch((error) => {
+      for (let i = 0; i < 5; i++) await tx.send(queue(round), `in a transaction ${i}`);
+      if (round.random() < 0.3) throw new Error("abort");
+    }, { signal: round.signal }).catch((error) => {
       if (error.message !== "abort") throw error;
     });
   },
-  async request(stomp, stage) {
-    await stomp.request("/queue/soak-answers", "what", { timeout: 1000, signal: stage.signal });
+  async request(stomp, round) {
+    await stomp.request("/queue/soak-answers", "what", { timeout: 1000, signal: round.signal });
   },
   async watch(stomp) {
     const statuses = stomp.status();
@@ -130,32 +132,32 @@ const ACTIONS: Record<string, Action> = {
   reconnect: (stomp) => Promise.resolve(stomp.reconnect()),
 };
 
-/** Calls `act` at the end of the round, unless what this returns was called before. */
-function onOver({ over }: Stage, act: () => unknown): () => void {
+/** Calls `act` at the end of the round. Returns a function that prevents it. */
+function onEnd({ end }: Round, act: () => unknown): () => void {
   const listener = () => void act();
-  if (over.aborted) listener();
-  over.addEventListener("abort", listener);
-  return () => over.removeEventListener("abort", listener);
+  if (end.aborted) listener();
+  end.addEventListener("abort", listener);
+  return () => end.removeEventListener("abort", listener);
 }
 
-/** One client after the other, each doing this and that, until the round is over. */
-async function work(stage: Stage): Promise<void> {
+/** Runs one client after the other with random actions, until the end of the round. */
+async function work(round: Round): Promise<void> {
   const names = Object.keys(ACTIONS);
-  while (!stage.over.aborted) {
+  while (!round.end.aborted) {
     await attempt("connect", async () => {
-      const stomp = await Stomp.connect(stage.url, { ...CLIENT, signal: stage.over });
-      for (let i = 0; i < 20 && !stage.over.aborted; i++) {
-        const several = Array.from({ length: 1 + Math.floor(stage.random() * 3) }, () => {
-          const name = names[Math.floor(stage.random() * names.length)]!;
-          return attempt(name, () => ACTIONS[name]!(stomp, stage));
+      const stomp = await Stomp.connect(round.url, { ...CLIENT, signal: round.end });
+      for (let i = 0; i < 20 && !round.end.aborted; i++) {
+        const several = Array.from({ length: 1 + Math.floor(round.random() * 3) }, () => {
+          const name = names[Math.floor(round.random() * names.length)]!;
+          return attempt(name, () => ACTIONS[name]!(stomp, round));
         });
         await Promise.all(several);
       }
-      const how = stage.random();
+      const how = round.random();
       if (how < 0.4) await stomp.disconnect({ timeout: 1000 });
       else if (how < 0.8) await stomp.drain({ timeout: 1000 });
       else await stomp.disconnect({ signal: AbortSignal.abort() });
-      if (stomp.pending > 0) throw new Error(`${stomp.pending} messages are pending in a client that is closed`);
+      if (stomp.pending > 0) throw new Error(`${stomp.pending} messages are pending in a closed client`);
     });
   }
 }
@@ -165,13 +167,13 @@ async function attempt(name: string, act: () => Promise<unknown>): Promise<void>
     await act();
     done[name] = (done[name] ?? 0) + 1;
   } catch (error) {
-    // What the faults bring about is expected; what makes no sense ends the run.
+    // Errors caused by the faults are expected. These types mean a bug, and end the run.
     if (error instanceof TypeError || error instanceof RangeError || error instanceof ReferenceError) throw error;
     failed[name] = (failed[name] ?? 0) + 1;
   }
 }
 
-/** Takes what waits in the queues, so that a broker that keeps it in this process does not grow either. */
+/** Empties the queues, so that an embedded broker, which is in the same process, does not grow. */
 async function sweep(url: string): Promise<void> {
   await using stomp = await Stomp.connect(url, { heartbeat: false });
   for (let i = 0; i < 4; i++) {
@@ -181,7 +183,7 @@ async function sweep(url: string): Promise<void> {
   }
 }
 
-async function sample(shared: LongLived, proxy: FaultProxy): Promise<Sample> {
+async function sample(shared: LongLivedSignal, proxy: FaultProxy): Promise<Sample> {
   const gc = (globalThis as { gc?: () => void }).gc;
   const resources = (process as { getActiveResourcesInfo?: () => string[] }).getActiveResourcesInfo;
   const count = (): Omit<Sample, "heap"> => ({
@@ -192,16 +194,16 @@ async function sample(shared: LongLived, proxy: FaultProxy): Promise<Sample> {
     listeners: shared.listeners,
     links: proxy.open,
   });
-  // Sockets close in their own time; what goes on after that stays.
-  const least = count();
+  // Sockets take a moment to close, so use the smallest of several counts.
+  const smallest = count();
   for (let i = 0; i < 20; i++) {
     gc?.();
     await new Promise((resolve) => setTimeout(resolve, 50));
     const now = count();
-    for (const key of Object.keys(now) as (keyof typeof now)[]) least[key] = Math.min(least[key], now[key]);
+    for (const key of Object.keys(now) as (keyof typeof now)[]) smallest[key] = Math.min(smallest[key], now[key]);
   }
   gc?.();
-  return { heap: process.memoryUsage().heapUsed / 2 ** 20, ...least };
+  return { heap: process.memoryUsage().heapUsed / 2 ** 20, ...smallest };
 }
 
 function openFiles(): number {
@@ -212,10 +214,10 @@ function openFiles(): number {
   }
 }
 
-/** Milliseconds of one round. */
-const ROUND = 10_000;
+/** The longest round in milliseconds. */
+const MAX_ROUND_MS = 10_000;
 
-/** Clients at the same time. */
+/** The number of clients at a time. */
 const CLIENTS = 8;
 
 async function soak(minutes: number, seed: number, given: string | undefined): Promise<boolean> {
@@ -225,38 +227,38 @@ async function soak(minutes: number, seed: number, given: string | undefined): P
   const broker = given === undefined ? await Broker.listen() : undefined;
   const direct = given ?? broker!.url;
   const { hostname, port } = new URL(direct.replace(/^[^:]+/, "http"));
-  let bad = true;
+  let isFaulty = true;
   const proxy = await FaultProxy.listen(
     { hostname, port: Number(port || 61613) },
-    () => bad && random() < 0.6 ? drawFault(random) : {},
+    () => isFaulty && random() < 0.6 ? drawFault(random) : {},
   );
   const url = direct.replace(/(\/\/(?:[^@/]*@)?)[^/]+/, `$1127.0.0.1:${proxy.port}`);
-  const shared = new LongLived();
+  const shared = new LongLivedSignal();
   const samples: Sample[] = [];
   const begun = performance.now();
-  let said = begun;
-  // One that is there all the time, and answers.
+  let lastReport = begun;
+  // A client that stays connected during the whole run, and replies to the requests.
   const veteran = await Stomp.connect(url, { ...CLIENT, reconnect: { ...CLIENT.reconnect, totalTime: undefined } });
   await veteran.respond("/queue/soak-answers", () => "that");
   do {
-    const over = new AbortController();
-    const stage: Stage = { url, random, signal: shared.signal, over: over.signal };
-    bad = true;
-    const working = Array.from({ length: CLIENTS }, () => work(stage));
-    // Ten rounds in a short run; the first two are to warm up.
-    const length = Math.min(ROUND, minutes * 60_000 / 10);
+    const end = new AbortController();
+    const round: Round = { url, random, signal: shared.signal, end: end.signal };
+    isFaulty = true;
+    const working = Array.from({ length: CLIENTS }, () => work(round));
+    // A short run has ten rounds. The first two are the warm-up.
+    const length = Math.min(MAX_ROUND_MS, minutes * 60_000 / 10);
     await new Promise((resolve) => setTimeout(resolve, length));
-    over.abort();
-    bad = false;
+    end.abort();
+    isFaulty = false;
     proxy.cut("rst");
     await Promise.all(working);
     await sweep(direct);
     while (!veteran.connected) await new Promise((resolve) => setTimeout(resolve, 10));
-    if (veteran.pending > 0) throw new Error(`${veteran.pending} messages of the client that stays are pending`);
+    if (veteran.pending > 0) throw new Error(`${veteran.pending} messages of the permanent client are pending`);
     samples.push(await sample(shared, proxy));
     const now = performance.now();
-    if (now - said >= 60_000 || now - begun >= minutes * 60_000) {
-      said = now;
+    if (now - lastReport >= 60_000 || now - begun >= minutes * 60_000) {
+      lastReport = now;
       console.log(
         `${((now - begun) / 60_000).toFixed(1)} min  ${show(samples.at(-1)!)}  ${sum(done)} done, ${
           sum(failed)
@@ -271,7 +273,7 @@ async function soak(minutes: number, seed: number, given: string | undefined): P
   return judge(samples);
 }
 
-/** Compares the end with the beginning, after two rounds of warming up. */
+/** Compares the last third of the rounds with the first, without the two warm-up rounds. */
 function judge(samples: readonly Sample[]): boolean {
   const settled = samples.slice(2);
   const third = Math.max(1, Math.floor(settled.length / 3));
@@ -280,11 +282,11 @@ function judge(samples: readonly Sample[]): boolean {
   const grown: string[] = [];
   for (const key of ["handles", "resources", "timers", "receipts", "listeners", "links"] as const) {
     const [first, last] = [of(settled.slice(0, third), key, Math.max), of(settled.slice(-third), key, Math.min)];
-    // One that the client which stays has or has not at the moment is no growth; one for each client that has gone is.
+    // The permanent client may have one more or less at the moment. A leak would show as one for each closed client.
     if (last > first + 2) grown.push(`${key} from ${first} to ${last}`);
   }
   const [first, last] = [settled.slice(0, third), settled.slice(-third)].map((part) => of(part, "heap", Math.min));
-  // The runtime's own caches fill up; a leak of a client a second would show as far more.
+  // The caches of the runtime grow as well. A leak of one client per second would be far more than this.
   if (last! > first! * 1.1 + 1) grown.push(`heap from ${first!.toFixed(1)} to ${last!.toFixed(1)} MiB`);
   console.log(
     grown.length === 0 ? `level: ${show(settled[0]!)} became ${show(settled.at(-1)!)}` : `GROWN: ${grown.join(", ")}`,
@@ -319,10 +321,10 @@ const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 32));
 if (values.help) {
   console.log(HELP);
 } else if (!(minutes > 0) || !Number.isInteger(seed)) {
-  console.error("soak: cannot run with these numbers; see --help");
+  console.error("soak: cannot run with these numbers, see --help");
   process.exitCode = 2;
 } else if (!("gc" in globalThis)) {
-  console.error("soak: cannot measure: run it with --v8-flags=--expose-gc (Deno) or --expose-gc (Node)");
+  console.error("soak: cannot measure the heap, run it with --v8-flags=--expose-gc (Deno) or --expose-gc (Node)");
   process.exitCode = 2;
 } else {
   console.log(`Seed ${seed}`);

@@ -1,65 +1,65 @@
 /**
- * Transactions under faults: producers commit messages to one queue, movers take them to another one, each with its
- * acknowledgement in the same transaction, and the books are balanced afterwards.
+ * Transactions under faults: producers commit messages to one queue, and movers move each message to another queue, with
+ * its acknowledgement in the same transaction. Afterwards, what was committed is compared with what was received.
  *
  * @module
  */
 import { type SendOptions, Stomp, type StompOptions, type SubscribeOptions, type Transaction } from "../../mod.ts";
 import { collect, Ledger, persevering, type RunReport, watch } from "./ledger.ts";
 
-/** What transactions do. */
+/** Options of the transactions. */
 export interface TransactionOptions {
-  /** Where all of them connect to. */
+  /** The URLs for all clients. */
   url: string | readonly string[];
-  /** The queue that producers send to. */
+  /** The first queue, which producers send to. */
   from: string;
-  /** The queue that movers send to. */
+  /** The second queue, which movers send to. */
   to: string;
-  /** Options of all clients. */
+  /** The options of all clients. */
   client?: StompOptions;
-  /** Options of each send. */
+  /** The options of each send. */
   send?: SendOptions;
-  /** Options of the subscriptions. */
+  /** The options of the subscriptions. */
   subscribe?: SubscribeOptions;
-  /** Messages in a transaction. */
+  /** The number of messages in a producer's transaction. Default 5. */
   each?: number;
-  /** Transactions that producers have open at the same time. */
+  /** The number of transactions that producers have open at a time. Default 4. */
   producers?: number;
-  /** Connections that move. */
+  /** The number of connections that move messages. Default 2. */
   movers?: number;
-  /** Messages that a connection moves at the same time. */
+  /** The number of messages that one of them moves at a time. Default 8. */
   moving?: number;
-  /** How many messages producers may be ahead of the second queue. */
+  /** How many messages producers may be ahead of the second queue. Default 500. */
   ahead?: number;
-  /** Milliseconds without a single message after which the run is held for stuck. */
+  /** Milliseconds without a message after which the run ends. Default 60,000. */
   patience?: number;
 }
 
-/** What came of it: `confirmed` and `rejected` count messages that were sent in transactions of the producers. */
+/** The result. `confirmed` and `rejected` count the messages that producers sent in transactions. */
 export interface TransactionReport extends RunReport {
-  /** Transactions of producers that were committed. */
+  /** The producers' transactions that were committed. */
   commits: number;
-  /** Those that were rejected. */
+  /** The producers' transactions that failed. */
   failedCommits: number;
-  /** Moves that were rejected. Each message comes again. */
+  /** Moves that failed. Their messages are delivered again. */
   failedMoves: number;
-  /** The faults that were made while transactions were open and another had just been committed. */
+  /** The faults injected while transactions were open and another one had just been committed. */
   hits: number;
-  /** The fewest messages that were committed in the second before such a fault. */
+  /** The smallest number of messages committed in the second before such a fault. */
   freshest: number | undefined;
-  /** Messages of transactions that ended before their commit, and were received: a fault. */
+  /** Received messages of transactions that ended before their commit, which is a bug. */
   uncommitted: number;
-  /** Messages in the first queue when all was over: a fault. */
+  /** Messages in the first queue at the end, which is a bug. */
   left: number;
 }
 
-/** How fresh a commit is that a fault follows, in milliseconds. */
-const FRESH = 100;
+/** The greatest age of the last commit before a fault, in milliseconds. */
+const FRESH_COMMIT_MS = 100;
 
-/** For how long messages stay in a queue before a fault, in milliseconds: those that a broker may not have kept yet. */
-const HOLD = 500;
+/** Milliseconds for which messages stay in a queue before a fault, so that the broker may not have stored some yet. */
+const HOLD_MS = 500;
 
-/** Transactions that go on until they are told to end. */
+/** Producers and movers that run until `end()`. */
 export class Transactions implements AsyncDisposable {
   readonly #options: TransactionOptions;
   readonly #client: StompOptions;
@@ -67,29 +67,29 @@ export class Transactions implements AsyncDisposable {
   readonly #begun = performance.now();
   readonly #stop = new AbortController();
   readonly #never = new Set<number>(); // sent in transactions that ended before their commit
-  readonly #commits: number[] = []; // when
+  readonly #commits: number[] = []; // times
   readonly #stomps: Stomp[] = [];
   readonly #watching: Promise<void>[] = [];
-  readonly #hits: number[] = []; // messages that were committed in the second before each
-  readonly #over = new AbortController();
+  readonly #hits: number[] = []; // messages committed in the second before each fault
+  readonly #stopMovers = new AbortController();
   readonly #sends: Promise<void>[] = [];
   readonly #moves: { done: Promise<void> }[] = [];
   readonly #sent = new WeakMap<Transaction, number[]>();
   #endReceiving: () => Promise<void> = () => Promise.resolve();
-  #held: "from" | "to" | undefined; // the queue that nothing leaves
+  #held: "from" | "to" | undefined; // the queue that no message leaves
   #released = Promise.withResolvers<void>();
-  #open = 0; // transactions of producers
+  #open = 0; // open transactions of producers
   #moving = 0;
   #failedCommits = 0;
   #failedMoves = 0;
-  #from = 0; // the number that producers are ahead of, when none that is higher was received
+  #from = 0; // the lowest number from which `ahead` counts
 
   private constructor(options: TransactionOptions) {
     this.#options = options;
     this.#client = persevering(options.client);
   }
 
-  /** Begins. */
+  /** Connects the clients and starts. */
   static async start(options: TransactionOptions): Promise<Transactions> {
     const transactions = new Transactions(options);
     await transactions.#start();
@@ -110,8 +110,8 @@ export class Transactions implements AsyncDisposable {
   }
 
   /**
-   * Gets ready for a fault. From now on nothing leaves one of the queues, in turn the first and the second, so that what
-   * is committed to it is nowhere else, and a transaction on a connection to `url` is open that commits after the fault.
+   * Prepares for a fault: holds the messages in one of the queues, in turn the first and the second, so that what is
+   * committed to it is nowhere else, and opens a transaction on a connection to `url` that commits after the fault.
    */
   async prepare(url: string): Promise<void> {
     this.#held = this.#hits.length % 2 === 0 ? "from" : "to";
@@ -125,19 +125,19 @@ export class Transactions implements AsyncDisposable {
       });
       this.#sends.push(outcome.finally(resolve));
     });
-    await pause(HOLD);
+    await pause(HOLD_MS);
   }
 
   /**
-   * Makes a fault at a moment when transactions are open and another has just been committed.
+   * Calls `fault` at a moment when transactions are open and another one has just been committed.
    *
-   * @throws when there is no such moment within half a minute.
+   * @throws {Error} when there is no such moment within 30 s.
    */
   async hit(fault: () => Promise<void>): Promise<void> {
     try {
       await this.#until(
         "a transaction that was committed while others were open",
-        () => this.#open > 1 && performance.now() - (this.#commits.at(-1) ?? -Infinity) < FRESH,
+        () => this.#open > 1 && performance.now() - (this.#commits.at(-1) ?? -Infinity) < FRESH_COMMIT_MS,
       );
       const { each = 5 } = this.#options;
       const second = performance.now() - 1000;
@@ -149,12 +149,12 @@ export class Transactions implements AsyncDisposable {
   }
 
   #release(): void {
-    this.#from = this.#ledger.sent; // what is lost does not stop the producers
+    this.#from = this.#ledger.sent; // lost messages do not stop the producers
     this.#held = undefined;
     this.#released.resolve();
   }
 
-  /** Ends the producers, waits until everything is moved, and balances the books. */
+  /** Stops the producers, waits until all messages are moved, and computes the result. */
   async end(): Promise<TransactionReport> {
     const { patience = 60_000 } = this.#options;
     this.#stop.abort();
@@ -163,7 +163,7 @@ export class Transactions implements AsyncDisposable {
     const isDone = () => this.#open === 0 && this.#moving === 0 && ledger.complete;
     while (!isDone() && ledger.silence < patience) await pause(50);
     if (isDone()) await this.#passMark();
-    this.#over.abort(); // movers finish what they have
+    this.#stopMovers.abort(); // movers finish what they have
     await Promise.all(this.#moves.map(({ done }) => done));
     const left = await this.#sweep();
     await this.#endReceiving();
@@ -181,10 +181,10 @@ export class Transactions implements AsyncDisposable {
     };
   }
 
-  /** Ends it all at once, when something else has failed. */
+  /** Ends everything at once, after something else has failed. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
-    this.#over.abort();
+    this.#stopMovers.abort();
     this.#release();
     await Promise.all(this.#stomps.map((stomp) => stomp.disconnect().catch(() => {})));
   }
@@ -216,7 +216,7 @@ export class Transactions implements AsyncDisposable {
     await tx.send(this.#options.from, String(number), this.#options.send);
   }
 
-  /** Does something in a transaction of a producer, and enters into the books what has become of it. */
+  /** Runs `work` in a transaction of a producer, and records the result. */
   async #transact(stomp: Stomp, work: (tx: Transaction) => Promise<void>): Promise<void> {
     const numbers: number[] = [];
     let commits = false;
@@ -239,10 +239,10 @@ export class Transactions implements AsyncDisposable {
     }
   }
 
-  /** Moves messages. */
+  /** Starts a client that moves messages. */
   async #move(concurrency: number): Promise<{ done: Promise<void> }> {
     const { from, to, send, subscribe } = this.#options;
-    let connection: number[] = []; // what came over the connection that is open
+    let connection: number[] = []; // the messages received over the open connection
     const stomp = await this.#connect(undefined, () => {
       for (const number of connection) this.#ledger.doubtful.add(number);
       connection = [];
@@ -264,13 +264,13 @@ export class Transactions implements AsyncDisposable {
       } finally {
         this.#moving--;
       }
-      // The broker delivers it again when its connection is gone. When it is not, it is tried again here.
-    }, { ...subscribe, concurrency, signal: this.#over.signal, retry: { attempts: 10, delay: 20 } });
+      // The broker redelivers a message whose connection is gone; otherwise it is retried here.
+    }, { ...subscribe, concurrency, signal: this.#stopMovers.signal, retry: { attempts: 10, delay: 20 } });
     done.catch(() => {}); // awaited in `end`
     return { done };
   }
 
-  /** A last message through both queues: what the first one had before it has been taken. */
+  /** Sends a last message through both queues, so that all messages before it have left the first one. */
   async #passMark(): Promise<void> {
     const { from, send } = this.#options;
     const stomp = await this.#connect();
@@ -280,7 +280,7 @@ export class Transactions implements AsyncDisposable {
     await this.#until("the last message", () => this.#ledger.deliveries.has(mark) && this.#moving === 0);
   }
 
-  /** Counts what is in the first queue. */
+  /** Returns the number of messages in the first queue. */
   async #sweep(): Promise<number> {
     const { from, send, subscribe } = this.#options;
     const stomp = await this.#connect();
@@ -295,10 +295,10 @@ export class Transactions implements AsyncDisposable {
     return left;
   }
 
-  async #until(what: string, isSo: () => boolean): Promise<void> {
+  async #until(what: string, check: () => boolean): Promise<void> {
     const end = performance.now() + 30_000;
-    while (!isSo()) {
-      if (performance.now() > end) throw new Error(`Cannot go on: there is no ${what}`);
+    while (!check()) {
+      if (performance.now() > end) throw new Error(`Cannot continue: waited 30 s for ${what}`);
       await pause(2);
     }
   }

@@ -1,16 +1,16 @@
-/** The command `demo`, on a broker that does not do everything right. */
+/** The command `demo` on brokers that duplicate, reorder or add messages. */
 import { assert, assertEquals, assertMatch } from "#assert";
 import { main } from "../../cli/main.ts";
-import { clientTest } from "../support/client_rig.ts";
+import { clientTest } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, type RawServer, receiptFor } from "../support/raw_server.ts";
-import { withBroker } from "../support/broker_rig.ts";
+import { withBroker } from "../support/broker_harness.ts";
 import { test } from "#test";
 
 const COUNT = 4;
 
-/** Answers what asks for a receipt, to the end. */
-async function seeOff(peer: RawPeer): Promise<void> {
+/** Answers every receipt until DISCONNECT. */
+async function answerUntilDisconnect(peer: RawPeer): Promise<void> {
   for (;;) {
     const frame = await peer.frame();
     if (frame.get("receipt") !== undefined) await peer.write(receiptFor(frame));
@@ -18,7 +18,7 @@ async function seeOff(peer: RawPeer): Promise<void> {
   }
 }
 
-/** Plays a broker that delivers what `deliver` makes of the bodies that were sent. */
+/** Plays a broker that delivers what `deliver` returns for the bodies that were sent. */
 async function play(server: RawServer, deliver: (bodies: string[]) => string[]): Promise<void> {
   const lines = "server:ActiveMQ/5\x1b[2J\n";
   const producer = await server.welcome("1.2", lines);
@@ -30,28 +30,28 @@ async function play(server: RawServer, deliver: (bodies: string[]) => string[]):
     `MESSAGE\nsubscription:${subscription}\nmessage-id:${i}\nack:${i}\ndestination:/queue/a\n\n${body}\0`
   );
   await consumer.write(messages.join(""));
-  await Promise.all([seeOff(producer), seeOff(consumer)]);
+  await Promise.all([answerUntilDisconnect(producer), answerUntilDisconnect(consumer)]);
 }
 
 type Deliver = (bodies: string[]) => string[];
 
-/** What is delivered, the exit code, and what is counted: duplicated, out of order, of somebody else. */
+/** What is delivered, the exit code, and the counts: duplicated, out of order, from other senders. */
 const DELIVERIES: [what: string, deliver: Deliver, code: number, counts: [number, number, number]][] = [
   ["everything once and in order", (all) => all, 0, [0, 0, 0]],
   ["a message twice", ([a, b, c, d]) => [a!, a!, b!, c!, d!], 1, [1, 0, 0]],
   ["messages in another order", ([a, b, c, d]) => [b!, a!, c!, d!], 1, [0, 1, 0]],
-  ["messages of somebody else", ([a, b, c, d]) => ["other 1", a!, b!, "x", c!, d!], 0, [0, 0, 2]],
+  ["messages from other senders", ([a, b, c, d]) => ["other 1", a!, b!, "x", c!, d!], 0, [0, 0, 2]],
 ];
 
 for (const [what, deliver, code, [duplicated, disorder, foreign]] of DELIVERIES) {
-  clientTest(`\`demo\` on a broker that delivers ${what} ends with ${code} and says so`, async (rig) => {
+  clientTest(`\`demo\` exits with ${code} and counts when a broker delivers ${what}`, async (rig) => {
     const server = await rig.server();
     const printed: string[] = [];
     const complaints: string[] = [];
     const playing = play(server, deliver);
     const ended = await main(["demo", "--url", server.url, "--count", `${COUNT}`, "--destination", "/queue/a"], {
       print: (line) => void printed.push(line),
-      complain: (line) => void complaints.push(line),
+      printError: (line) => void complaints.push(line),
     });
     await playing;
     const text = printed.join("\n");
@@ -59,17 +59,17 @@ for (const [what, deliver, code, [duplicated, disorder, foreign]] of DELIVERIES)
     assertMatch(text, new RegExp(`^Duplicated +${duplicated}$`, "m"));
     assertMatch(text, new RegExp(`^Out of order +${disorder}$`, "m"));
     assertMatch(text, /^Lost +0$/m);
-    assertEquals(/^Of somebody else +(\d+)$/m.exec(text)?.[1], foreign === 0 ? undefined : `${foreign}`);
-    assert(!text.includes("\x1b"), "what a broker calls itself is not for the terminal to obey");
+    assertEquals(/^From other senders +(\d+)$/m.exec(text)?.[1], foreign === 0 ? undefined : `${foreign}`);
+    assert(!text.includes("\x1b"), "control characters of the broker's name reach the terminal");
     assertEquals(text.includes("once and in order"), code === 0);
   });
 }
 
-test("`demo` tells each tenth once", async () => {
+test("`demo` prints each tenth of the progress once", async () => {
   await withBroker({}, async (broker) => {
     const printed: string[] = [];
     const print = (line: string) => void printed.push(line);
-    assertEquals(await main(["demo", "--url", broker.url, "--count", "8000"], { print, complain: print }), 0);
+    assertEquals(await main(["demo", "--url", broker.url, "--count", "8000"], { print, printError: print }), 0);
     const tenths = printed.filter((line) => line.includes(" %:")).map((line) => Number.parseInt(line));
     assertEquals(tenths, [...new Set(tenths)].sort((a, b) => a - b));
     assertEquals([tenths.at(-1), tenths.length > 5], [100, true], printed.join("\n"));

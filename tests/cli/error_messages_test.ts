@@ -1,37 +1,37 @@
-/** What a broker says reaches a terminal as text, and as nothing else. */
+/** Control characters from a broker reach neither errors nor the terminal. */
 import { assertEquals, assertInstanceOf, assertMatch } from "#assert";
 import { test } from "#test";
 import { main } from "../../cli/main.ts";
 import { StompError } from "../../mod.ts";
 import { showControls } from "../../base/errors.ts";
-import { clientTest } from "../support/client_rig.ts";
+import { clientTest } from "../support/client_harness.ts";
 import { confirm, message } from "../support/raw_server.ts";
 
-/** A title for the window, a cleared screen, a colour by a C1 code, text from right to left, and new lines. */
+/** A window title, a cleared screen, a colour by a C1 code, right-to-left text, and line breaks. */
 const EVIL = "a\x1b]0;pwned\x07\x1b[2Jb\x9b31m\u202ec\u2066\u200f\u061c\u2028d\x7f\x85";
 const SHOWN = String.raw`a\x1b]0;pwned\x07\x1b[2Jb\x9b31m\u202ec\u2066\u200f\u061c\u2028d\x7f\x85`;
 
 // deno-lint-ignore no-control-regex
 const CONTROLS = /[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/;
 
-test("`showControls()` writes out what is no text, and leaves the rest", () => {
+test("`showControls()` escapes control characters and keeps all other text", () => {
   assertEquals(showControls(EVIL), SHOWN);
   const text = "Zugriff verweigert für „guest“: 日本語 😀 עברית \\x1b";
   assertEquals(showControls(text), text);
   assertEquals(showControls("a\r\n\tb\0"), String.raw`a\r\n\tb\x00`);
 });
 
-test("a `StompError` has no control characters in its message, wherever its words come from", () => {
+test("`StompError` has no control characters in its message", () => {
   assertEquals(new StompError(`Cannot connect to h:1: ${EVIL}`).message, `Cannot connect to h:1: ${SHOWN}`);
 });
 
-/** What a broker may answer to CONNECT. */
+/** Answers of a broker to CONNECT. */
 const ANSWERS: [name: string, answer: string][] = [
   ["the message of ERROR", `ERROR\nmessage:${EVIL}\n\n\0`],
   ["the body of ERROR", `ERROR\n\n${EVIL}\0`],
   ["the version of CONNECTED", `CONNECTED\nversion:${EVIL}\n\n\0`],
   ["the heart-beat of CONNECTED", `CONNECTED\nversion:1.2\nheart-beat:${EVIL}\n\n\0`],
-  ["what is no STOMP", `${EVIL}\n\n\0`],
+  ["an answer that is not STOMP", `${EVIL}\n\n\0`],
   ["a content-length", `ERROR\ncontent-length:${EVIL}\n\n\0`],
 ];
 
@@ -47,7 +47,7 @@ for (const [name, answer] of ANSWERS) {
 
     const lines: string[] = [];
     const note = (line: string) => void lines.push(line);
-    const code = main(["demo", "--url", server.url], { print: note, complain: note });
+    const code = main(["demo", "--url", server.url], { print: note, printError: note });
     await (await server.accept()).write(answer);
     assertEquals(await code, 1);
     assertEquals(lines.length, 1, JSON.stringify(lines));
@@ -55,11 +55,11 @@ for (const [name, answer] of ANSWERS) {
   });
 }
 
-clientTest("the name of a server is printed without its control characters", async (rig) => {
+clientTest("`demo` prints the name of a server without control characters", async (rig) => {
   const server = await rig.server();
   const lines: string[] = [];
   const note = (line: string) => void lines.push(line);
-  const code = main(["demo", "--url", server.url, "--count", "1"], { print: note, complain: note });
+  const code = main(["demo", "--url", server.url, "--count", "1"], { print: note, printError: note });
   const producer = await server.welcome("1.2", `server:RabbitMQ/3.10.8 ${EVIL}\n`);
   const consumer = await server.welcome("1.2", `server:RabbitMQ/3.10.8 ${EVIL}\n`);
   const id = (await confirm(consumer, "SUBSCRIBE")).get("id")!;

@@ -10,7 +10,7 @@ import type { WaitOptions } from "../../base/timers.ts";
 import type { FrameSocket } from "../../codec/frame.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import type { Transaction } from "../../client/transaction.ts";
-import { type ClientRig, clientTest, frame, subscribed } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, frame, subscribed } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message } from "../support/raw_server.ts";
 
@@ -95,7 +95,7 @@ const AT_ONCE: Call[] = [
   ["openSocket", ({ silentUrl }, wait) => openSocket(silentUrl, wait)],
 ];
 
-async function setScene(rig: ClientRig): Promise<Scene> {
+async function setScene(rig: ClientHarness): Promise<Scene> {
   const { stomp, peer } = await rig.pair({ timeout: 20_000 });
   const server = await rig.server();
   const simple = new Simple(server.url, { heartbeat: false, timeout: 20_000 });

@@ -11,7 +11,7 @@ import {
 import type { Message } from "../../client/message.ts";
 import { Simple } from "../../client/simple.ts";
 import type { Subscription } from "../../client/subscription.ts";
-import { breakOff, clientTest, settle, subscribed } from "../support/client_rig.ts";
+import { breakOff, clientTest, settle, subscribed } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, errorFor, message } from "../support/raw_server.ts";
 

@@ -1,7 +1,7 @@
 /** Invalid arguments: refused at once, with their name, before anything is written. */
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "#assert";
 import { Frame, FrameDecoder, type Message, openSocket, Simple, Stomp, StompError } from "../../mod.ts";
-import { type ClientRig, clientTest, subscribed } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, subscribed } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message } from "../support/raw_server.ts";
 import { test } from "#test";
@@ -20,7 +20,7 @@ async function assertNothingWritten(stomp: Stomp, peer: RawPeer): Promise<void> 
 /** A call that must be refused with an error of that type which says this. */
 type Refusal = [call: (stomp: Stomp) => Promise<unknown>, type: new (message?: string) => Error, words: string];
 
-async function refusesAll(rig: ClientRig, refusals: Refusal[]): Promise<void> {
+async function refusesAll(rig: ClientHarness, refusals: Refusal[]): Promise<void> {
   const { stomp, peer } = await rig.pair({}, "1.2", "server:ActiveMQ/5.17\n");
   for (const [call, type, words] of refusals) {
     const error = await assertRejects(() => call(stomp), type, words, words);
@@ -35,12 +35,18 @@ const consume = (options: Options) => (stomp: Stomp) => stomp.consume("/q", () =
 
 clientTest("`send()` refuses numbers that are out of range", async (rig) => {
   await refusesAll(rig, [
-    ...[-1, 10, 4.5, NaN, Infinity, "4"].map((priority): Refusal => [
+    [send({ priority: -1 }), RangeError, "Cannot send: priority is -1, the minimum is 0"],
+    ...[10, Infinity].map((priority): Refusal => [
+      send({ priority }),
+      RangeError,
+      `Cannot send: priority is ${priority}, the maximum is 9`,
+    ]),
+    ...[4.5, NaN, "4"].map((priority): Refusal => [
       send({ priority }),
       RangeError,
       `Cannot send: priority is ${
         typeof priority === "string" ? '"4"' : priority
-      }, and has to be a whole number from 0 to 9`,
+      }, but must be a whole number from 0 to 9`,
     ]),
     ...[-3, NaN, Infinity, "5"].flatMap((value): Refusal[] => [
       [send({ delay: value }), RangeError, "Cannot send: delay is "],
@@ -48,9 +54,9 @@ clientTest("`send()` refuses numbers that are out of range", async (rig) => {
       [send({ expires: value, headers: { receipt: "mine" } }), RangeError, "Cannot send: expires is "],
     ]),
     [send({ expires: new Date(Date.now() - 5) }), RangeError, "ms ago: the message has expired already"],
-    [send({ expires: new Date(NaN) }), RangeError, "expires is an invalid Date, and has to be a Date to come"],
-    [send({ timeout: -1 }), RangeError, "timeout is -1, and has to be 0 or more milliseconds, or Infinity"],
-    [send({ timeout: "5" }), RangeError, 'timeout is "5", and has to be 0 or more milliseconds, or Infinity'],
+    [send({ expires: new Date(NaN) }), RangeError, "expires is an invalid Date, but must be a Date in the future"],
+    [send({ timeout: -1 }), RangeError, "timeout is -1, the minimum is 0"],
+    [send({ timeout: "5" }), RangeError, 'timeout is "5", but must be 0 or more milliseconds, or Infinity'],
     [(stomp) => stomp.request("/q", "x", { priority: 10 }), RangeError, "priority is 10"],
     [(stomp) => stomp.request("/q", "x", { timeout: NaN }), RangeError, "timeout is NaN"],
   ]);
@@ -74,21 +80,26 @@ clientTest("`send()` accepts the numbers at the ends of the ranges", async (rig)
 
 clientTest("`subscribe()`, `consume()` and `respond()` refuse numbers that are out of range", async (rig) => {
   await refusesAll(rig, [
-    ...[0, -1, NaN, 1.5, Infinity, "1"].map((prefetch): Refusal => [
+    ...[0, -1].map((prefetch): Refusal => [
+      subscribe({ prefetch }),
+      RangeError,
+      `Cannot subscribe: prefetch is ${prefetch}, the minimum is 1`,
+    ]),
+    ...[NaN, 1.5, Infinity, "1"].map((prefetch): Refusal => [
       subscribe({ prefetch }),
       RangeError,
       `Cannot subscribe: prefetch is ${
         typeof prefetch === "string" ? '"1"' : prefetch
-      }, and has to be a whole number of 1`,
+      }, but must be a whole number of 1 or more`,
     ]),
     [consume({ prefetch: 0 }), RangeError, "prefetch is 0"],
-    [subscribe({ maxQueuedMessages: 0 }), RangeError, "maxQueuedMessages is 0, and has to be a number of 1 or more"],
+    [subscribe({ maxQueuedMessages: 0 }), RangeError, "maxQueuedMessages is 0, the minimum is 1"],
     [subscribe({ maxQueuedBytes: NaN }), RangeError, "maxQueuedBytes is NaN"],
-    [consume({ concurrency: 1.5 }), RangeError, "concurrency is 1.5, and has to be a whole number of 1 or more"],
+    [consume({ concurrency: 1.5 }), RangeError, "concurrency is 1.5, but must be a whole number of 1 or more"],
     [consume({ drainTimeout: -1 }), RangeError, "Cannot consume: drainTimeout is -1"],
-    [consume({ retry: { attempts: 0 } }), RangeError, "retry.attempts is 0, and has to be a whole number of 1 or more"],
+    [consume({ retry: { attempts: 0 } }), RangeError, "retry.attempts is 0, the minimum is 1"],
     [consume({ retry: { attempts: 1.5 } }), RangeError, "retry.attempts is 1.5"],
-    [consume({ retry: { delay: NaN } }), RangeError, "retry.delay is NaN, and has to be 0 or more milliseconds"],
+    [consume({ retry: { delay: NaN } }), RangeError, "retry.delay is NaN, but must be 0 or more milliseconds"],
     [(stomp) => stomp.respond("/q", () => "", { concurrency: 0 }), RangeError, "Cannot respond: concurrency is 0"],
     [(stomp) => stomp.drain({ timeout: NaN }), RangeError, "timeout is NaN"],
     [(stomp) => stomp.disconnect({ timeout: -1 }), RangeError, "timeout is -1"],
@@ -98,12 +109,12 @@ clientTest("`subscribe()`, `consume()` and `respond()` refuse numbers that are o
 test("`new Stomp()` refuses numbers that are out of range, and names the option", () => {
   for (
     const [options, words] of [
-      [{ timeout: NaN }, "Cannot connect: timeout is NaN, and has to be 0 or more milliseconds, or Infinity"],
+      [{ timeout: NaN }, "Cannot connect: timeout is NaN, but must be 0 or more milliseconds, or Infinity"],
       [{ connectTimeout: -1 }, "Cannot connect: connectTimeout is -1"],
-      [{ outbox: { messages: 0 } }, "outbox.messages is 0, and has to be a number of 1 or more, or Infinity"],
+      [{ outbox: { messages: 0 } }, "outbox.messages is 0, the minimum is 1"],
       [{ outbox: { bytes: "1" } }, 'outbox.bytes is "1"'],
-      [{ reconnect: { maxDelay: NaN } }, "reconnect.maxDelay is NaN, and has to be a number of 0 or more"],
-      [{ reconnect: { attempts: "1" } }, "reconnect.attempts is 1"],
+      [{ reconnect: { maxDelay: NaN } }, "reconnect.maxDelay is NaN, but must be a number of 0 or more"],
+      [{ reconnect: { attempts: "1" } }, 'reconnect.attempts is "1"'],
     ] as const
   ) {
     assertThrows(() => new Stomp("stomp://localhost", given(options)), RangeError, words);
@@ -157,20 +168,20 @@ clientTest("each call refuses arguments of the wrong type, and names them", asyn
     [
       (stomp) => stomp.send("/q", "x", given("text/plain")),
       TypeError,
-      "options is of type string, and has to be an object",
+      "options is of type string, but must be an object",
     ],
     [
       (stomp) => stomp.send("/q", "x", given({ signal: {} })),
       TypeError,
-      "signal is an Object, and has to be an AbortSignal",
+      "signal is an Object, but must be an AbortSignal",
     ],
-    [send({ signal: new AbortController() }), TypeError, "has to be an AbortSignal: pass its signal"],
-    [subscribe({ signal: new AbortController() }), TypeError, "has to be an AbortSignal: pass its signal"],
-    [consume({ signal: new AbortController() }), TypeError, "has to be an AbortSignal: pass its signal"],
-    [(stomp) => stomp.disconnect({ signal: given({}) }), TypeError, "has to be an AbortSignal"],
-    [send({ replyTo: () => "/q" }), TypeError, "Cannot send: replyTo is of type function, and has to be a string"],
+    [send({ signal: new AbortController() }), TypeError, "must be an AbortSignal: pass its signal"],
+    [subscribe({ signal: new AbortController() }), TypeError, "must be an AbortSignal: pass its signal"],
+    [consume({ signal: new AbortController() }), TypeError, "must be an AbortSignal: pass its signal"],
+    [(stomp) => stomp.disconnect({ signal: given({}) }), TypeError, "must be an AbortSignal"],
+    [send({ replyTo: () => "/q" }), TypeError, "Cannot send: replyTo is of type function, but must be a string"],
     [send({ correlationId: {} }), TypeError, "correlationId is an Object"],
-    [send({ persistent: "false" }), TypeError, "persistent is of type string, and has to be a boolean"],
+    [send({ persistent: "false" }), TypeError, "persistent is of type string, but must be a boolean"],
     [send({ headers: "a:b" }), TypeError, "headers is of type string"],
     [send({ headers: ["a", "b"] }), TypeError, "have to give pairs of a name and a value"],
     [subscribe({ ack: true }), TypeError, "ack is true, not auto, client or client-individual"],
@@ -181,8 +192,8 @@ clientTest("each call refuses arguments of the wrong type, and names them", asyn
     [(stomp) => stomp.consume("/q", given(undefined)), TypeError, "the handler is undefined, and has to be a function"],
     [(stomp) => stomp.respond("/q", given("x")), TypeError, "the handler is of type string"],
     [consume({ onError: true }), TypeError, "onError is of type boolean"],
-    [consume({ retry: 3 }), TypeError, "retry is of type number, and has to be an object"],
-    [(stomp) => stomp.transaction(given(undefined)), TypeError, "work is null, and has to be a function"],
+    [consume({ retry: 3 }), TypeError, "retry is of type number, but must be an object"],
+    [(stomp) => stomp.transaction(given(undefined)), TypeError, "work is null, but must be a function"],
   ]);
 });
 

@@ -13,7 +13,7 @@ import {
   type StompOptions,
   UnknownBrokerResponseError,
 } from "../../mod.ts";
-import { type ClientRig, clientTest, subscribed } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, subscribed } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { connected } from "../support/raw_server.ts";
 import { Peer, pem, silentPort } from "../support/sockets.ts";
@@ -22,7 +22,7 @@ type ErrorType = abstract new (...args: never[]) => Error;
 
 /** A connect that must fail, with an error of that type which says this, soon. */
 async function refused(
-  rig: ClientRig,
+  rig: ClientHarness,
   url: string,
   expected: ErrorType,
   text: string,

@@ -1,7 +1,7 @@
 /** Errors have the caller in their stack, although most are created in the callback of a socket or a timer. */
 import { assert, assertEquals, assertRejects } from "#assert";
 import { BrokerErrorResponse, ConnectionError, type Stomp, StompError, TimeoutError } from "../../mod.ts";
-import { type ClientRig, clientTest, subscribed } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, subscribed } from "../support/client_harness.ts";
 import { runtime } from "../support/runtime.ts";
 import { errorFor } from "../support/raw_server.ts";
 
@@ -25,7 +25,7 @@ async function fails(call: () => Promise<unknown>, type: new (...all: never[]) =
 
 // JavaScriptCore does not look through a promise that another one is resolved with, and `send()` has nothing else: to
 // make an async function of it would cost every send.
-const sendTest = (name: string, fn: (rig: ClientRig) => Promise<void>) =>
+const sendTest = (name: string, fn: (rig: ClientHarness) => Promise<void>) =>
   clientTest({ name, ignore: runtime === "bun" }, fn);
 
 sendTest("errors of `send()` have the caller in their stack", async (rig) => {

@@ -3,7 +3,7 @@ import { test } from "#test";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { BrokerErrorResponse, ConnectionError, OutboxFullError, TimeoutError } from "../../base/errors.ts";
 import { Isolation, noteSuspicion, type Suspect } from "../../client/pending_send.ts";
-import { breakOff, type ClientRig, clientTest, settle, Watcher } from "../support/client_rig.ts";
+import { breakOff, type ClientHarness, clientTest, settle, Watcher } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, receiptFor } from "../support/raw_server.ts";
@@ -25,7 +25,7 @@ interface Seen {
  * @param confirms whether accepted messages are confirmed, by the number of refusals so far
  */
 async function play(
-  { server, peer }: Awaited<ReturnType<ClientRig["pair"]>>,
+  { server, peer }: Awaited<ReturnType<ClientHarness["pair"]>>,
   until: { confirmations: number; refusals: number },
   refuse: (peer: RawPeer) => Promise<boolean>,
   confirms: (refusals: number) => boolean = () => true,
@@ -54,7 +54,7 @@ const BODIES = ["1", "2", "3", "bad", "4", "5", "6"];
 
 /** Sends all bodies. "bad" is refused; `onOthersConfirmed` is called when the others are confirmed. */
 async function sendAll(
-  pair: Awaited<ReturnType<ClientRig["pair"]>>,
+  pair: Awaited<ReturnType<ClientHarness["pair"]>>,
   playing: () => Promise<Seen>,
   onOthersConfirmed: () => void = () => {},
 ) {

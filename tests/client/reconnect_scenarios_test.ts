@@ -14,7 +14,7 @@ import { stompWithClock } from "../../client/stomp.ts";
 import { Stomp } from "../../mod.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { FaultProxy } from "../support/fault_proxy.ts";
-import { clientTest, subscribed, Watcher } from "../support/client_rig.ts";
+import { clientTest, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
 const HASTY = { reconnect: { delay: 1, maxDelay: 20 } };

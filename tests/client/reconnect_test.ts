@@ -9,7 +9,7 @@ import {
   UnsupportedByBrokerError,
 } from "../../base/errors.ts";
 import type { StompOptions } from "../../client/options.ts";
-import { breakOff, clientTest, frame, subscribed, Watcher } from "../support/client_rig.ts";
+import { breakOff, clientTest, frame, subscribed, Watcher } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
 

@@ -13,13 +13,13 @@ import type { Dialer, SessionEvents } from "../../client/dialer.ts";
 import { Reconnector } from "../../client/reconnector.ts";
 import { type Status, StatusHub } from "../../client/status.ts";
 import type { Session } from "../../session/session.ts";
-import { type ClientRig, clientTest, frame, openSession } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, frame, openSession } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
 
 /** A reconnector whose attempts succeed, over memory, unless an error was put into `failures`. */
-class ReconnectorRig {
+class ReconnectorHarness {
   readonly clock = new FakeClock();
   readonly hub = new StatusHub();
   readonly statuses: AsyncIterableIterator<Status> = this.hub.watch();
@@ -33,7 +33,7 @@ class ReconnectorRig {
   peer!: RawPeer;
   session!: Session;
 
-  constructor(rig: ClientRig, policy: ReconnectOptions | false = {}, renewsCredentials = false) {
+  constructor(rig: ClientHarness, policy: ReconnectOptions | false = {}, renewsCredentials = false) {
     const dialer = {
       renewsCredentials,
       dial: async (events: SessionEvents) => {
@@ -77,7 +77,7 @@ class ReconnectorRig {
 }
 
 /** Each wait is as long as it can be, or as short. */
-function withRandom(name: string, share: number, fn: (rig: ClientRig) => Promise<void>): void {
+function withRandom(name: string, share: number, fn: (rig: ClientHarness) => Promise<void>): void {
   clientTest(name, async (rig) => {
     const { random } = Math;
     Math.random = () => share;
@@ -95,7 +95,7 @@ const refusal = () =>
   new BrokerErrorResponse(frame("ERROR", { message: "Bad CONNECT" }, "Access refused for user 'u'"));
 
 withRandom("`Reconnector` begins with short waits after a session of one second", FULL, async (rig) => {
-  const one = new ReconnectorRig(rig);
+  const one = new ReconnectorHarness(rig);
   await one.reconnector.connect({});
   const waits: number[] = [];
   for (const lasts of [0, 0, 0, 0, 0, 0, 0, 0, 1000, 0, 999, 1000]) {
@@ -111,7 +111,7 @@ withRandom(
   FULL,
   async (rig) => {
     for (const proof of ["MESSAGE", "RECEIPT"]) {
-      const one = new ReconnectorRig(rig);
+      const one = new ReconnectorHarness(rig);
       await one.reconnector.connect({});
       const waits: number[] = [];
       for (let i = 0; i < 12; i++) {
@@ -135,7 +135,7 @@ withRandom(
   "`Reconnector` begins with short waits after each session that has found a refused message",
   FULL,
   async (rig) => {
-    const one = new ReconnectorRig(rig);
+    const one = new ReconnectorHarness(rig);
     await one.reconnector.connect({});
     const waits: number[] = [];
     for (let i = 0; i < 12; i++) {
@@ -148,7 +148,7 @@ withRandom(
 );
 
 withRandom("`Reconnector` tries a refused fixed password once more after a second, and closes", 0, async (rig) => {
-  const one = new ReconnectorRig(rig);
+  const one = new ReconnectorHarness(rig);
   await one.reconnector.connect({});
   one.failures.push(refusal(), refusal());
   await one.breakAfter(1000);
@@ -164,7 +164,7 @@ withRandom("`Reconnector` tries a refused fixed password once more after a secon
 });
 
 withRandom("`Reconnector` with `credentials()` tries refused logins until one is accepted", 0, async (rig) => {
-  const one = new ReconnectorRig(rig, {}, true);
+  const one = new ReconnectorHarness(rig, {}, true);
   await one.reconnector.connect({});
   for (let i = 0; i < 10; i++) one.failures.push(refusal());
   await one.breakAfter(1000);
@@ -176,7 +176,7 @@ withRandom("`Reconnector` with `credentials()` tries refused logins until one is
 
 withRandom("`Reconnector` with `credentials()` ends with `attempts` and `totalTime`", 0, async (rig) => {
   for (const policy of [{ attempts: 3 }, { totalTime: 2500 }]) {
-    const one = new ReconnectorRig(rig, policy, true);
+    const one = new ReconnectorHarness(rig, policy, true);
     await one.reconnector.connect({});
     for (let i = 0; i < 10; i++) one.failures.push(refusal());
     await one.breakAfter(1000);
@@ -190,7 +190,7 @@ withRandom("`Reconnector` with `credentials()` ends with `attempts` and `totalTi
 
 withRandom("`Reconnector` takes HTTP 401 and 403 for refused logins, and no other status", 0, async (rig) => {
   for (const [status, isRefusal] of [[401, true], [403, true], [404, false], [503, false]] as const) {
-    const one = new ReconnectorRig(rig);
+    const one = new ReconnectorHarness(rig);
     await one.reconnector.connect({});
     for (let i = 0; i < 3; i++) one.failures.push(new HandshakeRefusedError(`answered ${status}`, status));
     await one.breakAfter(1000);
@@ -213,7 +213,7 @@ withRandom(
   "`Reconnector` closes after three sessions in a row that end in the same unreadable bytes",
   0,
   async (rig) => {
-    const one = new ReconnectorRig(rig);
+    const one = new ReconnectorHarness(rig);
     await one.reconnector.connect({});
     const end = async (error: StompError, lasts = 0) => {
       await one.breakAfter(lasts, error);
@@ -236,7 +236,7 @@ withRandom(
 );
 
 withRandom("`Reconnector` ends the wait between two attempts with `totalTime`", FULL, async (rig) => {
-  const one = new ReconnectorRig(rig, { totalTime: 150, delay: 100 });
+  const one = new ReconnectorHarness(rig, { totalTime: 150, delay: 100 });
   await one.reconnector.connect({});
   for (let i = 0; i < 9; i++) one.failures.push(new ConnectionError("refused"));
   await one.breakAfter(1000);
@@ -246,7 +246,7 @@ withRandom("`Reconnector` ends the wait between two attempts with `totalTime`", 
 });
 
 withRandom("`Reconnector.check()` and `connect()` reject with the phase and its cause", FULL, async (rig) => {
-  const one = new ReconnectorRig(rig);
+  const one = new ReconnectorHarness(rig);
   const told = async (call: () => unknown) => {
     try {
       await call();
@@ -285,7 +285,7 @@ withRandom(
   "`Reconnector` emits `blocked` once when the broker stops answering, and `unblocked` when it answers",
   0,
   async (rig) => {
-    const one = new ReconnectorRig(rig);
+    const one = new ReconnectorHarness(rig);
     await one.reconnector.connect({});
     await one.until("connected");
     const confirmed = one.session.request(frame("BEGIN", { transaction: "t" }), { timeout: Infinity });

@@ -17,7 +17,7 @@ import {
   UnknownBrokerResponseError,
 } from "../../base/errors.ts";
 import { addressesOf, Dialer } from "../../client/dialer.ts";
-import { breakOff, clientTest, subscribed, Watcher } from "../support/client_rig.ts";
+import { breakOff, clientTest, subscribed, Watcher } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { confirm } from "../support/raw_server.ts";
 

@@ -11,7 +11,7 @@ import {
   Stomp,
   TimeoutError,
 } from "../../mod.ts";
-import { clientTest } from "../support/client_rig.ts";
+import { clientTest } from "../support/client_harness.ts";
 import { confirm, errorFor, message } from "../support/raw_server.ts";
 
 test("`request()` resolves to its reply", async () => {

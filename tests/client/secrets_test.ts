@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "#assert";
 import { inspect } from "node:util";
 import { type ErrorFrame, Frame, openSocket, Simple, Stomp, StompError, type StompOptions } from "../../mod.ts";
-import { clientTest, subscribed, Watcher } from "../support/client_rig.ts";
+import { clientTest, subscribed, Watcher } from "../support/client_harness.ts";
 
 const SECRET = "hunter2-hunter2";
 

@@ -1,7 +1,7 @@
 /** SEND on the wire, for all ways to give a message and its options. */
 import { assertEquals } from "#assert";
 import type { SendOptions } from "../../client/options.ts";
-import { clientTest } from "../support/client_rig.ts";
+import { clientTest } from "../support/client_harness.ts";
 import { confirm } from "../support/raw_server.ts";
 
 clientTest(

@@ -1,7 +1,7 @@
 /** `drain()`: no received message is lost or handled twice, and it always ends. */
 import { assertEquals, assertLess, assertRejects } from "#assert";
 import { BrokerErrorResponse, NotConnectedError } from "../../base/errors.ts";
-import { clientTest, settle, subscribed } from "../support/client_rig.ts";
+import { clientTest, settle, subscribed } from "../support/client_harness.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
 const INDIVIDUAL = { ack: "client-individual" } as const;

@@ -2,7 +2,7 @@
 import { assertEquals, assertInstanceOf, assertLess, assertRejects } from "#assert";
 import { ConnectionError, NotConnectedError } from "../../base/errors.ts";
 import { Stomp } from "../../client/stomp.ts";
-import { clientTest, settle, subscribed, Watcher } from "../support/client_rig.ts";
+import { clientTest, settle, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm, connected, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
 /** Milliseconds that something takes. */

@@ -14,11 +14,11 @@ import {
   TransactionError,
 } from "../../mod.ts";
 import type { BrokerOptions } from "../../broker/broker.ts";
-import { type ClientRig, clientTest, Watcher } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, Watcher } from "../support/client_harness.ts";
 import { confirm } from "../support/raw_server.ts";
 
 /** A client of a broker. */
-async function connected(rig: ClientRig, options?: BrokerOptions): Promise<Simple> {
+async function connected(rig: ClientHarness, options?: BrokerOptions): Promise<Simple> {
   const broker = await rig.broker(options);
   const client = new Simple("127.0.0.1", broker.port);
   rig.atEnd(() => client.disconnect({ signal: AbortSignal.abort() }));

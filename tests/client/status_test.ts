@@ -5,7 +5,7 @@ import { assert, assertEquals, assertLess, assertStrictEquals } from "#assert";
 import { test } from "#test";
 import { StompError } from "../../base/errors.ts";
 import { type Status, StatusHub } from "../../client/status.ts";
-import { clientTest, Watcher } from "../support/client_rig.ts";
+import { clientTest, Watcher } from "../support/client_harness.ts";
 import { receiptFor } from "../support/raw_server.ts";
 
 const event = (pending: number): Status => ({ type: "stalled", pending });

@@ -9,7 +9,7 @@ import {
   UnsupportedByBrokerError,
 } from "../../base/errors.ts";
 import { Stomp } from "../../client/stomp.ts";
-import { clientTest, frame, settle, subscribed, Watcher } from "../support/client_rig.ts";
+import { clientTest, frame, settle, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
 clientTest("`send()` refuses what cannot be sent before anything is written", async (rig) => {

@@ -18,10 +18,10 @@ import {
   UnknownBrokerResponseError,
 } from "../../mod.ts";
 import type { FrameSocket } from "../../codec/frame.ts";
-import { type ClientRig, clientTest } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest } from "../support/client_harness.ts";
 
 /** A frame on a socket that is connected to a broker: its own, or that of a `Stomp`. */
-async function connectedFrame(rig: ClientRig, by: "openSocket" | "Stomp"): Promise<Frame> {
+async function connectedFrame(rig: ClientHarness, by: "openSocket" | "Stomp"): Promise<Frame> {
   const broker = await rig.broker({ login: "guest", passcode: "secret" });
   if (by === "Stomp") {
     const stomp = await rig.connect(broker.url, { username: "guest", password: "secret" });
@@ -130,7 +130,7 @@ clientTest("Frame over the socket of a Stomp: refuses subscription ids in use, C
   const frame = new Frame(stomp.sock);
   await assertRejects(() => say(frame, "SUBSCRIBE", { destination: "/queue/b", id: "0" }), SubscriptionError, "in use");
   await assertRejects(() => frame.connect(stomp.sock!), TypeError, "connected already");
-  await assertRejects(() => say(frame, "DISCONNECT"), TypeError, "whose disconnect says it");
+  await assertRejects(() => say(frame, "DISCONNECT"), TypeError, "call its disconnect()");
   await stomp.send("/queue/x", "both live on");
   await stomp.disconnect();
   await assertRejects(() => frame.getMessage(), NotConnectedError);

@@ -3,8 +3,8 @@ import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEqua
 import { test } from "#test";
 import { BrokerErrorResponse, NotConnectedError, TimeoutError } from "../../base/errors.ts";
 import type { StompOptions } from "../../client/options.ts";
-import { isOutageError } from "../../dialects/dialect.ts";
-import { type ClientRig, clientTest, frame, settle, subscribed, Watcher } from "../support/client_rig.ts";
+import { isOutageError } from "../../dialects/registry.ts";
+import { type ClientHarness, clientTest, frame, settle, subscribed, Watcher } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
@@ -19,7 +19,7 @@ const VAGUE = "ERROR\nmessage:access refused\n\n\0";
 
 /** Has the connection break, and the next one come up as far as CONNECTED. */
 async function breakAndWelcome(
-  { peer, server }: { peer: RawPeer; server: Awaited<ReturnType<ClientRig["server"]>> },
+  { peer, server }: { peer: RawPeer; server: Awaited<ReturnType<ClientHarness["server"]>> },
 ): Promise<RawPeer> {
   await peer.close();
   return await server.welcome();

@@ -9,7 +9,7 @@ import {
 } from "../../base/errors.ts";
 import type { Message } from "../../client/message.ts";
 import type { Subscription } from "../../client/subscription.ts";
-import { clientTest, settle, subscribed, Watcher } from "../support/client_rig.ts";
+import { clientTest, settle, subscribed, Watcher } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 

@@ -4,7 +4,7 @@ import { BrokerErrorResponse, TransactionError } from "../../base/errors.ts";
 import type { Message } from "../../client/message.ts";
 import type { Stomp } from "../../client/stomp.ts";
 import type { Transaction } from "../../client/transaction.ts";
-import { clientTest, settle, subscribed } from "../support/client_rig.ts";
+import { clientTest, settle, subscribed } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
 

@@ -229,10 +229,10 @@ test("unread data above `maxUnread` ends the connection, even while an answer is
     const opening = Session.open(transport, { host: "/", heartbeat: NO_HEARTBEAT, timeout: 10_000 });
     far.send("CONNECTED\nversion:1.2\n\n\0");
     const session = await opening;
-    const inbox = new BoundedQueue<Frame>(new Backlog(), (fill) => session.hold(inbox, fill === "blocked"), {
+    const inbox = new BoundedQueue<Frame>(new Backlog(), (fill) => session.gate.close(inbox, fill === "blocked"), {
       items: 10,
     });
-    session.expect({ id: "1", destination: "/queue/a", deliver: (message) => inbox.put(message) });
+    session.subscriptions.expect({ id: "1", destination: "/queue/a", deliver: (message) => inbox.put(message) });
     const answer = session.request(new Frame().buildFrame({ command: "BEGIN", headers: { transaction: "a" } }));
     answer.catch(() => {});
     const body = "x".repeat(10_000);

@@ -3,7 +3,7 @@ import { assertEquals, assertRejects } from "#assert";
 import { test } from "#test";
 import { Broker } from "../../broker/broker.ts";
 import { Stomp } from "../../mod.ts";
-import { breakOff, clientTest, settle } from "../support/client_rig.ts";
+import { breakOff, clientTest, settle } from "../support/client_harness.ts";
 
 test("messages are acknowledged when the handler returns, and the loop drains on its signal", async () => {
   await using broker = await Broker.listen();

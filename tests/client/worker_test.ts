@@ -5,7 +5,7 @@ import type { ConsumeOptions, MessageHandler } from "../../client/worker.ts";
 import type { Message } from "../../client/message.ts";
 import type { Stomp } from "../../client/stomp.ts";
 import type { Subscription } from "../../client/subscription.ts";
-import { type ClientRig, clientTest, settle } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, settle } from "../support/client_harness.ts";
 import type { RawFrame, RawPeer } from "../support/raw_peer.ts";
 import { confirm, message, takeBack } from "../support/raw_server.ts";
 
@@ -25,7 +25,7 @@ interface Work {
 
 /** Begins to consume. */
 async function begin(
-  rig: ClientRig,
+  rig: ClientHarness,
   handler: MessageHandler,
   options: ConsumeOptions = {},
   server = RABBITMQ,

@@ -3,10 +3,10 @@ import { assert, assertEquals, assertLess, assertThrows } from "#assert";
 import { test } from "#test";
 import process from "node:process";
 import { BodyBuilder } from "../../codec/body.ts";
-import { FrameDecoder, type FrameDecoderOptions } from "../../codec/decoder.ts";
+import { type FrameDecoder, type FrameDecoderOptions, readTargetOf } from "../../codec/decoder.ts";
 import { UnknownBrokerResponseError } from "../../base/errors.ts";
 import type { Frame } from "../../codec/frame.ts";
-import { octets } from "../fixtures/decoding.ts";
+import { makeDecoder, octets } from "../fixtures/decoding.ts";
 import { runtime } from "../support/runtime.ts";
 
 const MIB = 1 << 20;
@@ -18,7 +18,7 @@ function isSame(a: Uint8Array, b: Uint8Array): boolean {
   return true;
 }
 
-test("a body is the same however it was cut, and no larger than it has to be", () => {
+test("`BodyBuilder.finish()` returns the same body however it was cut, in memory of its size", () => {
   for (const size of [0, 1, 4095, 4096, 4097, 10_000, MIB - 1, MIB, MIB + 1, 2 * MIB + 5]) {
     const bytes = Uint8Array.from({ length: size }, (_, i) => i * 7 + (i >> 8));
     for (const expected of [size, -1]) {
@@ -34,7 +34,7 @@ test("a body is the same however it was cut, and no larger than it has to be", (
   }
 });
 
-test("bodies are not changed by those that come after them, however they were read", () => {
+test("`FrameDecoder` does not change bodies when it decodes later ones, however they were read", () => {
   const READ: Record<string, (frame: Frame) => void> = {
     "not at all": () => {},
     "as text": (frame) => void frame.text(),
@@ -47,7 +47,7 @@ test("bodies are not changed by those that come after them, however they were re
   for (const [how, read] of Object.entries(READ)) {
     for (const fill of ["a", "b\u00e9"]) {
       const kept: { frame: Frame; text: string }[] = [];
-      const decoder = new FrameDecoder({
+      const decoder = makeDecoder({
         onFrame: (frame) => {
           read(frame);
           kept.push({ frame, text: "" });
@@ -71,17 +71,17 @@ test("bodies are not changed by those that come after them, however they were re
   }
 });
 
-test("the rest of a large body can be put where it goes before it is pushed", () => {
+test("`readTargetOf()` is where the rest of a large body can be read before it is pushed", () => {
   for (const size of [65_536, 65_537, 200_000, MIB, 3 * MIB]) {
     const bytes = Uint8Array.from({ length: size }, (_, i) => i % 127 + (i === size - 1 ? 128 : 1));
     const frames: Frame[] = [];
-    const decoder = new FrameDecoder({ onFrame: (frame) => frames.push(frame) });
+    const decoder = makeDecoder({ onFrame: (frame) => frames.push(frame) });
     for (let message = 0; message < 3; message++) {
-      assertEquals(decoder.room, undefined);
+      assertEquals(readTargetOf(decoder), undefined);
       decoder.push(octets(`MESSAGE\ncontent-length:${size}\n\n`));
       let put = 0;
       for (let at = 0; at < size;) {
-        const { room } = decoder;
+        const room = readTargetOf(decoder);
         // What is still to come, and nothing behind it; or nowhere, where that is little.
         const left = size - at;
         if (room === undefined) assert(left < 65_536 || (size > MIB && at < size / 2));
@@ -92,7 +92,7 @@ test("the rest of a large body can be put where it goes before it is pushed", ()
         if (room !== undefined) put += part.length;
         at += part.length;
       }
-      assertEquals(decoder.room, undefined);
+      assertEquals(readTargetOf(decoder), undefined);
       decoder.push(Uint8Array.of(0));
       assertLess(size / 2, put + 65_536);
     }
@@ -100,12 +100,12 @@ test("the rest of a large body can be put where it goes before it is pushed", ()
   }
 });
 
-test("the place of a body in memory that a larger one had is no longer than the body", () => {
-  const decoder = new FrameDecoder({ onFrame: (frame) => void frame.text() }); // which gives the memory back
+test("`readTargetOf()` ends with the body, also in memory that a larger one had", () => {
+  const decoder = makeDecoder({ onFrame: (frame) => void frame.text() }); // which gives the memory back
   for (const size of [200_000, 150_000, 140_000, 100_000, 70_000]) {
     decoder.push(octets(`MESSAGE\ncontent-length:${size}\n\n`));
     decoder.push(new Uint8Array(10).fill(120));
-    assertEquals(decoder.room?.length, size - 10 >= 65_536 ? size - 10 : undefined);
+    assertEquals(readTargetOf(decoder)?.length, size - 10 >= 65_536 ? size - 10 : undefined);
     decoder.push(new Uint8Array(size - 10).fill(120));
     decoder.push(Uint8Array.of(0));
   }
@@ -126,7 +126,7 @@ function receive(size: number, sized: boolean): Cost {
   let frame: Frame | undefined;
   const before = memory();
   let peak = 0;
-  const decoder = new FrameDecoder({ onFrame: (got) => frame = got });
+  const decoder = makeDecoder({ onFrame: (got) => frame = got });
   const start = performance.now();
   decoder.push(octets(sized ? `MESSAGE\ncontent-length:${size}\n\n` : "MESSAGE\n\n"));
   for (let i = 0; i < size / chunk.length; i++) {
@@ -160,12 +160,12 @@ function copied(run: () => void): number {
 for (const sized of [true, false]) {
   const kind = sized ? "with content-length" : "up to its NUL";
 
-  test(`every byte of a body, ${kind}, is copied a few times at most, however long the body`, () => {
+  test(`\`FrameDecoder\` copies each byte of a body, ${kind}, a few times at most, however long the body`, () => {
     for (const size of [MIB, 10 * MIB, 40 * MIB]) assertLess(copied(() => void receive(size, sized)), 3 * size);
   });
 
   test({
-    name: `a body of 100 MiB in chunks of 1 KiB, ${kind}, costs linear time and at most twice its memory`,
+    name: `\`FrameDecoder\` takes linear time and twice the memory at most for 100 MiB in chunks of 1 KiB, ${kind}`,
     timeout: 60_000,
     fn: () => {
       receive(10 * MIB, sized); // warm
@@ -180,13 +180,13 @@ for (const sized of [true, false]) {
   });
 }
 
-test("one push of a large message makes no copy of it, and no text", () => {
+test("`FrameDecoder.push()` makes neither a copy nor a text of a large message", () => {
   const head = "MESSAGE\na:1\n\n";
   const bytes = new Uint8Array(head.length + 64 * MIB + 1).fill(120, head.length, -1);
   bytes.set(octets(head));
   const before = process.memoryUsage();
   let frame: Frame | undefined;
-  const decoder = new FrameDecoder({ onFrame: (got) => frame = got });
+  const decoder = makeDecoder({ onFrame: (got) => frame = got });
   decoder.push(bytes);
   assertEquals([frame!.headers["a"], frame!.header("a"), frame!.body.length], ["1", "1", 64 * MIB]);
   assert(frame!.body.buffer === bytes.buffer);
@@ -196,11 +196,11 @@ test("one push of a large message makes no copy of it, and no text", () => {
   assertLess(after.external + after.heapUsed - before.external - before.heapUsed, 16 * MIB);
 });
 
-test("F12-43 nothing is allocated for a body that is only announced", () => {
+test("F12-43 `FrameDecoder` allocates nothing for a body that is only announced", () => {
   const before = memory();
   const decoders: FrameDecoder[] = [];
   for (let i = 0; i < 20; i++) {
-    const decoder = new FrameDecoder({ onFrame: () => {}, maxBodyBytes: Infinity });
+    const decoder = makeDecoder({ onFrame: () => {}, maxBodyBytes: Infinity });
     decoder.push(octets("MESSAGE\ncontent-length:100000000000000\n\nhi"));
     decoders.push(decoder);
   }
@@ -208,12 +208,12 @@ test("F12-43 nothing is allocated for a body that is only announced", () => {
   assert(decoders.every((decoder) => decoder.pending));
 });
 
-test("F12-43 memory grows with what has come of a body, not with its content-length", () => {
+test("F12-43 `FrameDecoder` allocates for what has come of a body, not for its content-length", () => {
   const before = memory();
   const chunk = new Uint8Array(MIB + 1);
   const decoders: FrameDecoder[] = [];
   for (let i = 0; i < 20; i++) {
-    const decoder = new FrameDecoder({ onFrame: () => {} });
+    const decoder = makeDecoder({ onFrame: () => {} });
     decoder.push(octets(`MESSAGE\ncontent-length:${100 * MIB}\n\n`));
     decoder.push(chunk);
     decoders.push(decoder);
@@ -223,10 +223,10 @@ test("F12-43 memory grows with what has come of a body, not with its content-len
   assert(decoders.every((decoder) => decoder.pending));
 });
 
-test("detached frames keep nothing of their chunks", () => {
+test("`Frame.detach()` frees the chunk", () => {
   const message = "MESSAGE\nfoo:bar\n\nhi\0";
   const kept: Frame[] = [];
-  const decoder = new FrameDecoder({ onFrame: (frame) => kept.push(frame.detach()) });
+  const decoder = makeDecoder({ onFrame: (frame) => kept.push(frame.detach()) });
   const before = process.memoryUsage();
   for (let i = 0; i < 400; i++) {
     const chunk = new Uint8Array(MIB).fill(10);
@@ -242,7 +242,7 @@ test("detached frames keep nothing of their chunks", () => {
 
 /** Pushes one line again and again until the decoder refuses it, and tells after how many bytes. */
 function refusedAfter(begin: string, more: string, options: Partial<FrameDecoderOptions>): number {
-  const decoder = new FrameDecoder({ onFrame: () => {}, ...options });
+  const decoder = makeDecoder({ onFrame: () => {}, ...options });
   decoder.push(octets(begin));
   const chunk = octets(more);
   let bytes = 0;
@@ -252,7 +252,7 @@ function refusedAfter(begin: string, more: string, options: Partial<FrameDecoder
   return bytes;
 }
 
-test("F12-43 endless input is refused at the limit, not at its end", () => {
+test("F12-43 `FrameDecoder` refuses endless input at the limit", () => {
   assertLess(refusedAfter("MESSAGE\n", "a".repeat(1000), {}), 66_000);
   assertLess(refusedAfter("MESSAGE\na:", "a".repeat(1000), {}), 66_000);
   assertLess(refusedAfter("MESSAGE\n", "a:b\n".repeat(100), {}), 5000);
@@ -262,18 +262,18 @@ test("F12-43 endless input is refused at the limit, not at its end", () => {
   assertLess(refusedAfter("ACK\n\n", "\n".repeat(1000), { maxBodyBytes: 10_000 }), 11_000);
 });
 
-test("F12-43 a content-length over the limit is refused on its line", () => {
+test("F12-43 `FrameDecoder` refuses a content-length over the limit at the end of its line", () => {
   for (const [length, options] of [["100000000000000", {}], ["134217729", {}], ["11", { maxBodyBytes: 10 }]] as const) {
-    const decoder = new FrameDecoder({ onFrame: () => {}, ...options });
+    const decoder = makeDecoder({ onFrame: () => {}, ...options });
     decoder.push(octets(`MESSAGE\ncontent-length:${length}`));
     assertThrows(() => decoder.push(octets("\n")), UnknownBrokerResponseError, "maxBodyBytes");
   }
 });
 
-test("headers that come byte by byte cost linear time", () => {
+test("`FrameDecoder` takes linear time for headers that come byte by byte", () => {
   const wire = octets(`MESSAGE\n${"a".repeat(30_000)}:${"b".repeat(30_000)}\n\n\0`);
   let frames = 0;
-  const decoder = new FrameDecoder({ onFrame: () => frames++ });
+  const decoder = makeDecoder({ onFrame: () => frames++ });
   const bytes = copied(() => {
     for (const byte of wire) decoder.push(Uint8Array.of(byte));
   });

@@ -2,30 +2,30 @@
 import { assertEquals } from "#assert";
 import { test } from "#test";
 import { Broker } from "../../broker/broker.ts";
-import { FrameDecoder } from "../../codec/decoder.ts";
+import { holdsChunk } from "../../codec/decoder.ts";
 import { Stomp } from "../../client/stomp.ts";
-import { octets } from "../fixtures/decoding.ts";
+import { makeDecoder, octets } from "../fixtures/decoding.ts";
 
 const WIRE = "MESSAGE\nfoo:bar\n\nhello\0MESSAGE\nfoo:baz\n\nworld\0";
 
-test("a decoder holds a chunk of which somebody has a view, and no other that is ASCII", () => {
+test("`holdsChunk()` is true for a chunk that a caller has a view on, and false for other ASCII", () => {
   const bodies: Uint8Array[] = [];
-  const decoder = new FrameDecoder({ onFrame: (frame) => frame.header("foo") === "baz" && bodies.push(frame.body) });
+  const decoder = makeDecoder({ onFrame: (frame) => frame.header("foo") === "baz" && bodies.push(frame.body) });
   decoder.push(octets(WIRE));
-  assertEquals([decoder.holdsChunk, bodies.length], [true, 1]);
-  const reading = new FrameDecoder({ onFrame: (frame) => [frame.text(), frame.headers, frame.bodyLength] });
+  assertEquals([holdsChunk(decoder), bodies.length], [true, 1]);
+  const reading = makeDecoder({ onFrame: (frame) => [frame.text(), frame.headers, frame.bodyLength] });
   reading.push(octets(WIRE));
-  assertEquals(reading.holdsChunk, false);
+  assertEquals(holdsChunk(reading), false);
   reading.push(octets(WIRE.replace("hello", "h\xe9llo")));
-  assertEquals(reading.holdsChunk, true);
+  assertEquals(holdsChunk(reading), true);
   // In another charset text is read from the body: so it is when the library itself tells of an ERROR.
   reading.push(octets("ERROR\ncontent-type:text/plain;charset=iso-8859-1\n\nno\0"));
-  assertEquals(reading.holdsChunk, true);
+  assertEquals(holdsChunk(reading), true);
   reading.push(octets("\n\n"));
-  assertEquals(reading.holdsChunk, false);
+  assertEquals(holdsChunk(reading), false);
 });
 
-test("a decoder holds the chunk that a cut frame ends in, where its body is a view on that", () => {
+test("`holdsChunk()` is true for the chunk that a cut frame ends in, where the body is a view on it", () => {
   for (
     const { cut, body, held } of [
       { cut: 4, body: "h\xe9llo", held: true },
@@ -34,16 +34,16 @@ test("a decoder holds the chunk that a cut frame ends in, where its body is a vi
     ]
   ) {
     const bodies: string[] = [];
-    const decoder = new FrameDecoder({ onFrame: (frame) => bodies.push(frame.text()) });
+    const decoder = makeDecoder({ onFrame: (frame) => bodies.push(frame.text()) });
     const wire = octets(`MESSAGE\nfoo:bar\n\n${body}\0`);
     decoder.push(wire.slice(0, cut));
     decoder.push(wire.slice(cut));
-    assertEquals([bodies.length, decoder.holdsChunk], [1, held], `${body}, cut at ${cut}`);
+    assertEquals([bodies.length, holdsChunk(decoder)], [1, held], `${body}, cut at ${cut}`);
   }
 });
 
 for (const [kind, letter] of [["ASCII", "x"], ["more than ASCII", "é"]] as const) {
-  test(`what waits is as it was sent when much has come since, where bodies are ${kind}`, async () => {
+  test(`\`Subscription.next()\` returns queued messages as they were sent after many reads, where bodies are ${kind}`, async () => {
     const broker = await Broker.listen();
     const stomp = await Stomp.connect(broker.url);
     // Some are most of what is read at a time, which is why the broker keeps them where they are.

@@ -2,9 +2,8 @@
 import { assert, assertArrayIncludes, assertEquals } from "#assert";
 import { test } from "#test";
 import { readFileSync } from "node:fs";
-import { FrameDecoder } from "../../codec/decoder.ts";
 import { headerRules, unescapeHeader } from "../../codec/headers.ts";
-import { decode, followVersion, type Outcome, type PlainFrame } from "../fixtures/decoding.ts";
+import { decode, followVersion, makeDecoder, type Outcome, type PlainFrame } from "../fixtures/decoding.ts";
 import { files, inRoot, readText } from "../support/project.ts";
 
 const FOLDER = "tests/fixtures/captures";
@@ -30,7 +29,7 @@ function cut([command, headers, body]: PlainFrame): PlainFrame {
   return [command, headers, body.length > 100 ? `${body.slice(0, 60)}… (${body.length} octets)` : body];
 }
 
-test("every capture is in the index, and nothing else", () => {
+test("captures: the index lists every file, and nothing else", () => {
   const names = files(`${FOLDER}/**/*.bin`).map((path) => path.slice(FOLDER.length + 1, -".bin".length));
   assertEquals(CAPTURES.map(({ name }) => name).sort(), names);
 });
@@ -38,7 +37,7 @@ test("every capture is in the index, and nothing else", () => {
 for (const broker of ["activemq", "rabbitmq"]) {
   const captures = CAPTURES.filter(({ name }) => name.startsWith(broker));
 
-  test(`${broker}: all captures decode to the frames that were provoked`, () => {
+  test(`\`FrameDecoder\` decodes the captures of ${broker} to the frames that were provoked`, () => {
     for (const { name, frames, heartbeats, refused } of captures) {
       const outcome = decode([read(name)], { onFrame: followVersion });
       const expected: Outcome = { frames, heartbeats, error: refused !== undefined, pending: false };
@@ -46,7 +45,7 @@ for (const broker of ["activemq", "rabbitmq"]) {
     }
   });
 
-  test(`${broker}: F12-06 they do so at every split`, () => {
+  test(`F12-06 \`FrameDecoder\` decodes the captures of ${broker} alike at every split`, () => {
     for (const { name } of captures) {
       const bytes = read(name);
       const expected = digest([bytes]);
@@ -58,7 +57,7 @@ for (const broker of ["activemq", "rabbitmq"]) {
     }
   });
 
-  test(`${broker}: every RECEIPT is for a receipt that was asked for`, () => {
+  test(`captures: each RECEIPT of ${broker} answers a receipt that was asked for`, () => {
     const rules = headerRules("MESSAGE", "1.2");
     for (const { name, sent, frames } of captures) {
       if (sent.some((frame) => frame.endsWith(" octets)"))) continue; // what was asked for may be in the part cut off
@@ -71,7 +70,7 @@ for (const broker of ["activemq", "rabbitmq"]) {
   });
 }
 
-test("F12-46 what was received can be sent again, and is then the same", () => {
+test("F12-46 `Frame.encode()` of a received frame decodes to the same frame", () => {
   for (const { name } of CAPTURES) {
     const again: Uint8Array[] = [];
     const seen = decode([read(name)], {
@@ -94,7 +93,7 @@ function withoutLength([command, headers, body]: PlainFrame): PlainFrame {
 /** What came of decoding, as one short text: comparing thousands of outcomes in depth would take minutes. */
 function digest(chunks: Uint8Array[]): string {
   let text = "";
-  const decoder = new FrameDecoder({
+  const decoder = makeDecoder({
     onFrame: (frame) => {
       text += `${frame.command}${JSON.stringify(frame.headers)}${frame.text()}\0`;
       followVersion(frame, decoder);

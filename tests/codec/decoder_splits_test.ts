@@ -1,25 +1,24 @@
 /** F12-06: however octets are cut into chunks, the same frames, the same heart-beats and the same verdict come of it. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
-import { FrameDecoder } from "../../codec/decoder.ts";
-import { decode, followVersion, octets, type Outcome, splits } from "../fixtures/decoding.ts";
+import { decode, followVersion, makeDecoder, octets, type Outcome, splits } from "../fixtures/decoding.ts";
 import { DECODED } from "../fixtures/frames.ts";
 import { ENCODED } from "../fixtures/frames_encoded.ts";
 
 for (const { name, versions, wire, frames, heartbeats = 0, error = false, pending = false } of DECODED) {
-  test(`${name}: at every split`, () => {
+  test(`\`FrameDecoder\` at every split: ${name}`, () => {
     const expected: Outcome = { frames, heartbeats, error, pending };
     for (const version of versions) {
       for (const chunks of splits(octets(wire))) {
         const where = `${version}, ${chunks.map((chunk) => chunk.length)}`;
         assertEquals(decode(chunks, { version }), expected, where);
-        assertEquals(decode(chunks, { version, ownChunks: true }), expected, where);
+        assertEquals(decode(chunks, { version }, { ownsChunks: true }), expected, where);
       }
     }
   });
 }
 
-test("what was encoded is decoded at every split", () => {
+test("`FrameDecoder` decodes at every split what `Frame.encode()` wrote", () => {
   for (const { versions, wire } of ENCODED) {
     if (typeof wire !== "string") continue;
     for (const version of versions) {
@@ -41,7 +40,7 @@ const SWITCH: [name: string, wire: string, expected: Record<string, string>][] =
 ];
 
 for (const [name, wire, expected] of SWITCH) {
-  test(`F12-46 the frame behind CONNECTED is read in its version, ${name}: at every split`, () => {
+  test(`F12-46 \`FrameDecoder\` applies a new version after CONNECTED, ${name}, at every split`, () => {
     for (const version of ["1.0", "1.1", "1.2"] as const) {
       for (const chunks of splits(octets(wire))) {
         const { frames, error } = decode(chunks, { version, onFrame: followVersion });
@@ -51,11 +50,11 @@ for (const [name, wire, expected] of SWITCH) {
   });
 }
 
-test("F12-46 a frame that has begun is read to its end in the version it began in: at every split", () => {
+test("F12-46 `FrameDecoder` decodes a frame in the version that it began in, at every split", () => {
   const wire = octets("SUBSCRIBE\nfoo:a\\cb\n\njunk\0");
   for (let at = 1; at < wire.length; at++) {
     const seen: unknown[] = [];
-    const decoder = new FrameDecoder({ version: "1.0", onFrame: (frame) => seen.push(frame.headers["foo"]) });
+    const decoder = makeDecoder({ version: "1.0", onFrame: (frame) => seen.push(frame.headers["foo"]) });
     decoder.push(wire.slice(0, at));
     decoder.version = "1.2";
     decoder.push(wire.slice(at));
@@ -70,7 +69,7 @@ const HEAD = LIMITED.indexOf("hello");
 for (const line of ["\n", "\r\n"]) {
   const wire = LIMITED.replaceAll("\n", line);
   const head = wire.indexOf("hello");
-  test(`limits are met to the byte, the same at every split, with ${JSON.stringify(line)}`, () => {
+  test(`\`FrameDecoder\` meets its limits to the byte at every split, with ${JSON.stringify(line)}`, () => {
     for (const chunks of splits(octets(wire))) {
       for (const [maxHeaderBytes, error] of [[head, false], [head - 1, true], [0, true]] as const) {
         assertEquals(decode(chunks, { maxHeaderBytes }).error, error, `maxHeaderBytes ${maxHeaderBytes}`);
@@ -85,7 +84,7 @@ for (const line of ["\n", "\r\n"]) {
   });
 }
 
-test("a head that is as long as it may be and not whole is refused at once", () => {
+test("`FrameDecoder` refuses a head at once that fills `maxHeaderBytes` and is not whole", () => {
   for (const [maxHeaderBytes, error] of [[9, true], [10, true], [11, false]] as const) {
     for (const chunks of splits(octets("MESSAGE\nab"))) {
       assertEquals(decode(chunks, { maxHeaderBytes }).error, error, `${maxHeaderBytes}`);
@@ -93,14 +92,14 @@ test("a head that is as long as it may be and not whole is refused at once", () 
   }
 });
 
-test("the limit of a sized body is met to the byte, the same at every split", () => {
+test("`FrameDecoder` meets `maxBodyBytes` of a sized body to the byte at every split", () => {
   for (const chunks of splits(octets("SEND\ncontent-length:5\n\nhe\0lo\0"))) {
     assertEquals(decode(chunks, { maxBodyBytes: 5 }).frames.length, 1);
     assertEquals(decode(chunks, { maxBodyBytes: 4 }), { frames: [], heartbeats: 0, error: true, pending: false });
   }
 });
 
-test("a second frame has limits of its own, at every split", () => {
+test("`FrameDecoder` applies its limits to each frame, at every split", () => {
   for (const chunks of splits(octets(LIMITED + LIMITED))) {
     const { frames } = decode(chunks, { maxHeaderBytes: HEAD, maxHeaders: 2, maxBodyBytes: 5 });
     assertEquals(frames.length, 2);

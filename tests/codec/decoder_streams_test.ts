@@ -4,7 +4,7 @@ import { test } from "#test";
 import { FrameDecoderStream, FrameEncoderStream } from "../../codec/decoder.ts";
 import { UnknownBrokerResponseError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
-import type { Version } from "../../codec/headers.ts";
+import type { Version } from "../../codec/protocol.ts";
 import { latin1, octets, splits } from "../fixtures/decoding.ts";
 
 const message = (body: string) => `MESSAGE\n\n${body}\0`;
@@ -37,7 +37,7 @@ function source(...chunks: (string | Uint8Array)[]): ReadableStream<Uint8Array> 
   return streamOf(chunks.map((chunk) => typeof chunk === "string" ? octets(chunk) : chunk));
 }
 
-test("frames come out of the chunks they are in, at every split", async () => {
+test("`FrameDecoderStream` returns the frames of its chunks at every split", async () => {
   for (const chunks of splits(octets(`\n${message("a")}\n${message("b")}${message("")}`))) {
     assertEquals(await drain(source(...chunks).pipeThrough(new FrameDecoderStream())), {
       bodies: ["a", "b", ""],
@@ -46,7 +46,7 @@ test("frames come out of the chunks they are in, at every split", async () => {
   }
 });
 
-test("an input without frames has none", async () => {
+test("`FrameDecoderStream` ends without a frame for input without one", async () => {
   for (const chunks of [[], [""], ["\n", "\n\n"]]) {
     assertEquals(await drain(source(...chunks).pipeThrough(new FrameDecoderStream())), {
       bodies: [],
@@ -55,7 +55,7 @@ test("an input without frames has none", async () => {
   }
 });
 
-test("the frames before a fault can all be read, then comes the error", async () => {
+test("`FrameDecoderStream` errors after the frames before a fault", async () => {
   for (
     const chunks of [[message("a") + message("b") + message("c") + "FOO\n"], [
       message("a") + message("b"),
@@ -68,7 +68,7 @@ test("the frames before a fault can all be read, then comes the error", async ()
   }
 });
 
-test("input that ends inside a frame is an error, behind the frames before", async () => {
+test("`FrameDecoderStream` errors when the input ends inside a frame, after the frames before", async () => {
   for (const rest of ["M", "MESSAGE\n", "MESSAGE\n\n", "MESSAGE\n\nx", "MESSAGE\ncontent-length:1\n\nx"]) {
     const { bodies, error } = await drain(
       source(message("a") + message("b") + rest).pipeThrough(new FrameDecoderStream()),
@@ -79,7 +79,7 @@ test("input that ends inside a frame is an error, behind the frames before", asy
   }
 });
 
-test("a fault ends the writable side as well", async () => {
+test("`FrameDecoderStream.writable` errors at a fault", async () => {
   const { readable, writable } = new FrameDecoderStream();
   const writer = writable.getWriter();
   const reader = readable.getReader();
@@ -91,7 +91,7 @@ test("a fault ends the writable side as well", async () => {
   await assertRejects(() => reader.closed, UnknownBrokerResponseError);
 });
 
-test("options are the decoder's", async () => {
+test("`FrameDecoderStream` takes the options of `FrameDecoder`", async () => {
   let beats = 0;
   class Special extends Frame {}
   const options = { version: "1.0", maxBodyBytes: 5, onHeartbeat: () => beats++, messageType: Special } as const;
@@ -106,7 +106,7 @@ test("options are the decoder's", async () => {
   assertThrows(() => new FrameDecoderStream({ maxHeaders: -1 }), RangeError);
 });
 
-test("what onHeartbeat throws ends the stream, behind the frames of its chunk", async () => {
+test("`FrameDecoderStream` errors with what `onHeartbeat` throws, after the frames of the chunk", async () => {
   const failure = new Error("no beat");
   const stream = new FrameDecoderStream({
     onHeartbeat: () => {
@@ -118,7 +118,7 @@ test("what onHeartbeat throws ends the stream, behind the frames of its chunk", 
   assertStrictEquals(error, failure);
 });
 
-test("chunks are taken as frames are read: back-pressure", async () => {
+test("`FrameDecoderStream` applies back-pressure: it takes chunks as frames are read", async () => {
   let taken = 0;
   const chunks = new ReadableStream<Uint8Array>({
     pull(controller) {
@@ -133,7 +133,7 @@ test("chunks are taken as frames are read: back-pressure", async () => {
   await reader.cancel();
 });
 
-test("cancel reaches the source with its reason, and abort the reader", async () => {
+test("`FrameDecoderStream` passes cancel to the source and abort to the reader", async () => {
   const reason = new Error("enough");
   let cancelled: unknown;
   const endless = new ReadableStream<Uint8Array>({
@@ -152,7 +152,7 @@ test("cancel reaches the source with its reason, and abort the reader", async ()
   assertStrictEquals(await waiting, reason);
 });
 
-test("what is no Uint8Array is a TypeError of the stream", async () => {
+test("`FrameDecoderStream` errors with a TypeError on what is no Uint8Array", async () => {
   const { error } = await drain(
     streamOf(["text" as unknown as Uint8Array]).pipeThrough(new FrameDecoderStream()),
   );
@@ -174,14 +174,14 @@ async function encoded(frames: Frame[], version?: Version): Promise<{ wire: stri
   return { wire, error: undefined };
 }
 
-test("FrameEncoderStream encodes each frame in its version", async () => {
+test("`FrameEncoderStream` encodes each frame in its version", async () => {
   const frames = [send({ a: ":" }, "x"), send({ b: "1" })];
   assertEquals((await encoded(frames)).wire, ["SEND\na:\\c\ncontent-length:1\n\nx\0", "SEND\nb:1\n\n\0"]);
   assertEquals((await encoded(frames, "1.0")).wire, ["SEND\na::\ncontent-length:1\n\nx\0", "SEND\nb:1\n\n\0"]);
   assertThrows(() => new FrameEncoderStream("3" as Version), TypeError);
 });
 
-test("a frame that cannot be encoded is a TypeError, behind the frames before", async () => {
+test("`FrameEncoderStream` errors with a TypeError on a frame that cannot be encoded, after the frames before", async () => {
   const { wire, error } = await encoded(
     [send({ a: "1" }), send({ a: "2" }), send({ a: "\n" }), send({ a: "4" })],
     "1.0",
@@ -189,7 +189,7 @@ test("a frame that cannot be encoded is a TypeError, behind the frames before", 
   assertEquals([wire, error instanceof TypeError], [["SEND\na:1\n\n\0", "SEND\na:2\n\n\0"], true]);
 });
 
-test("what one stream encodes the other decodes", async () => {
+test("`FrameDecoderStream` decodes what `FrameEncoderStream` encodes", async () => {
   const bodies = Array.from({ length: 200 }, (_, i) => "é\n".repeat(i));
   const frames = bodies.map((body) => send({ "a:b": "\r\n\\" }, body));
   const through = streamOf(frames).pipeThrough(new FrameEncoderStream()).pipeThrough(

@@ -10,10 +10,10 @@ import {
 } from "#assert";
 import { test } from "#test";
 import { Buffer } from "node:buffer";
-import { FrameDecoder, type FrameDecoderOptions } from "../../codec/decoder.ts";
+import type { FrameDecoder, FrameDecoderOptions } from "../../codec/decoder.ts";
 import { StompError, UnknownBrokerResponseError } from "../../base/errors.ts";
-import { Frame } from "../../codec/frame.ts";
-import { decode, octets } from "../fixtures/decoding.ts";
+import { Frame, subscriptionOf } from "../../codec/frame.ts";
+import { decode, makeDecoder, octets } from "../fixtures/decoding.ts";
 import { DECODED } from "../fixtures/frames.ts";
 
 const RECEIPT = "RECEIPT\nreceipt-id:1\n\n\0";
@@ -29,7 +29,7 @@ for (const { name, versions, wire, frames, heartbeats = 0, error = false, pendin
 /** A decoder that has been pushed a text, and what it delivered. */
 function pushed(wire: string, options: Partial<FrameDecoderOptions> = {}): { decoder: FrameDecoder; frames: Frame[] } {
   const frames: Frame[] = [];
-  const decoder = new FrameDecoder({ onFrame: (frame) => frames.push(frame), ...options });
+  const decoder = makeDecoder({ onFrame: (frame) => frames.push(frame), ...options });
   decoder.push(octets(wire));
   return { decoder, frames };
 }
@@ -39,37 +39,37 @@ function refusal(wire: string, options: Partial<FrameDecoderOptions> = {}): Unkn
   return assertThrows(() => pushed(wire, options), UnknownBrokerResponseError);
 }
 
-test("the default is 1.2", () => {
+test("`FrameDecoder` decodes 1.2 by default", () => {
   const { decoder, frames } = pushed("MESSAGE\r\na:\\r\r\n\r\n\0");
   assertEquals([decoder.version, frames[0]!.headers["a"]], ["1.2", "\r"]);
 });
 
-test("an unknown version is a TypeError, at the start and later", () => {
+test("`FrameDecoder.version` throws a TypeError for an unknown version, at the start and later", () => {
   const version = "1.3" as "1.2";
-  assertThrows(() => new FrameDecoder({ version, onFrame: () => {} }), TypeError, '"1.3"');
+  assertThrows(() => makeDecoder({ version, onFrame: () => {} }), TypeError, '"1.3"');
   const { decoder } = pushed("");
   assertThrows(() => decoder.version = version, TypeError, '"1.3"');
   assertEquals(decoder.version, "1.2");
 });
 
-test("a limit is a number of 0 or more", () => {
+test("`new FrameDecoder()` throws a RangeError for a limit that is no number of 0 or more", () => {
   for (const name of ["maxHeaderBytes", "maxHeaders", "maxBodyBytes"]) {
     for (const value of [-1, NaN, "5", null]) {
-      assertThrows(() => new FrameDecoder({ onFrame: () => {}, [name]: value }), RangeError, name);
+      assertThrows(() => makeDecoder({ onFrame: () => {}, [name]: value }), RangeError, name);
     }
-    new FrameDecoder({ onFrame: () => {}, [name]: Infinity });
-    new FrameDecoder({ onFrame: () => {}, [name]: undefined });
+    makeDecoder({ onFrame: () => {}, [name]: Infinity });
+    makeDecoder({ onFrame: () => {}, [name]: undefined });
   }
 });
 
-test("headers have no prototype", () => {
+test("`Frame.headers` has no prototype", () => {
   const { headers } = pushed("MESSAGE\n\n\0").frames[0]!;
   assertStrictEquals(Object.getPrototypeOf(headers), null);
   assertEquals("toString" in headers, false);
 });
 
-test("pending is true inside a frame only", () => {
-  const decoder = new FrameDecoder({ onFrame: (frame) => inside.push([frame.command, decoder.pending]) });
+test("`FrameDecoder.pending` is true inside a frame only", () => {
+  const decoder = makeDecoder({ onFrame: (frame) => inside.push([frame.command, decoder.pending]) });
   const inside: unknown[] = [];
   const states: [push: string, pending: boolean][] = [
     ["\n\r\n", false],
@@ -93,7 +93,7 @@ test("pending is true inside a frame only", () => {
   assertEquals(inside, [["MESSAGE", false], ["RECEIPT", false], ["MESSAGE", false]]);
 });
 
-test("a decoder that has failed refuses all input with the same error, and is not pending", () => {
+test("`FrameDecoder.push()` throws the same error for all input after a fault", () => {
   const faults = [
     "FOO\n",
     "MESSAGE\nx\n",
@@ -103,7 +103,7 @@ test("a decoder that has failed refuses all input with the same error, and is no
   ];
   for (const fault of faults) {
     const seen: Frame[] = [];
-    const decoder = new FrameDecoder({ onFrame: (frame) => seen.push(frame) });
+    const decoder = makeDecoder({ onFrame: (frame) => seen.push(frame) });
     const error = assertThrows(() => decoder.push(octets(RECEIPT + fault)), UnknownBrokerResponseError);
     assertInstanceOf(error, StompError);
     assertEquals([seen.length, decoder.pending], [1, false]);
@@ -114,9 +114,9 @@ test("a decoder that has failed refuses all input with the same error, and is no
   }
 });
 
-test("a callback that throws loses no frame", () => {
+test("`FrameDecoder.push()` throws what a callback threw, and loses no frame", () => {
   const seen: string[] = [];
-  const decoder = new FrameDecoder({
+  const decoder = makeDecoder({
     onFrame: (frame) => {
       seen.push(frame.text());
       throw new Error(`no ${frame.text()}`);
@@ -132,10 +132,10 @@ test("a callback that throws loses no frame", () => {
   decoder.push(octets("MESSAGE\n\n"));
 });
 
-test("push from within onFrame is a TypeError that breaks nothing", () => {
+test("`FrameDecoder.push()` throws a TypeError inside a callback, and goes on", () => {
   const caught: unknown[] = [];
   const seen: string[] = [];
-  const decoder = new FrameDecoder({
+  const decoder = makeDecoder({
     onFrame: (frame) => {
       seen.push(frame.text());
       caught.push(assertThrows(() => decoder.push(octets(RECEIPT)), TypeError, "inside a push"));
@@ -147,7 +147,7 @@ test("push from within onFrame is a TypeError that breaks nothing", () => {
   assertEquals([seen, caught.length], [["a", "b", "c"], 3]);
 });
 
-test("what is no Uint8Array is a TypeError that breaks nothing", () => {
+test("`FrameDecoder.push()` throws a TypeError for what is no Uint8Array, and goes on", () => {
   const { decoder, frames } = pushed("MESSAGE\n");
   for (
     const chunk of [
@@ -166,18 +166,18 @@ test("what is no Uint8Array is a TypeError that breaks nothing", () => {
   assertEquals(frames.length, 1);
 });
 
-test("a chunk may be a view in the middle of a buffer", () => {
+test("`FrameDecoder.push()` takes a view in the middle of a buffer", () => {
   const bytes = octets(`junk${RECEIPT}junk`);
   const seen: string[] = [];
-  const decoder = new FrameDecoder({ onFrame: (frame) => seen.push(frame.headers["receipt-id"]!) });
+  const decoder = makeDecoder({ onFrame: (frame) => seen.push(frame.headers["receipt-id"]!) });
   decoder.push(bytes.subarray(4, bytes.length - 4));
   assertEquals([seen, decoder.pending], [["1"], false]);
 });
 
-test("a Buffer is taken for its octets: bodies are plain, and their slice is a copy", () => {
+test("`FrameDecoder.push()` makes plain bodies of a Buffer, whose slice is a copy", () => {
   const buffer = Buffer.from(`xMESSAGE\na:1\n\nhí\0MESSAGE\na:2\n\nho`).subarray(1);
   const frames: Frame[] = [];
-  const decoder = new FrameDecoder({ onFrame: (frame) => frames.push(frame) });
+  const decoder = makeDecoder({ onFrame: (frame) => frames.push(frame) });
   decoder.push(buffer);
   decoder.push(Buffer.from("\0"));
   for (const frame of frames) assertStrictEquals(Object.getPrototypeOf(frame.body), Uint8Array.prototype);
@@ -187,10 +187,10 @@ test("a Buffer is taken for its octets: bodies are plain, and their slice is a c
   assertEquals(frames.map((frame) => [frame.text(), frame.headers["a"]]), [["hí", "1"], ["ho", "2"]]);
 });
 
-test("what a head said in one version is not what the same bytes say in another", () => {
+test("`FrameDecoder` reads equal heads by the rules of the current version", () => {
   const wire = octets("MESSAGE\nsubscription: 1\ncontent-type:text/plain\n\nhi\0");
   const ids: (string | undefined)[] = [];
-  const decoder = new FrameDecoder({ version: "1.0", onFrame: (frame) => ids.push(frame.subscriptionId) });
+  const decoder = makeDecoder({ version: "1.0", onFrame: (frame) => ids.push(subscriptionOf(frame)) });
   for (const version of ["1.0", "1.0", "1.2", "1.2", "1.0"] as const) {
     decoder.version = version;
     decoder.push(wire);
@@ -198,7 +198,7 @@ test("what a head said in one version is not what the same bytes say in another"
   assertEquals(ids, ["1", "1", " 1", " 1", "1"]);
 });
 
-test("a head that is like the one before but for its line ends is read like any other", () => {
+test("`FrameDecoder` reads a head alike whatever the line ends of the head before", () => {
   const wires = [
     "MESSAGE\n\n\0",
     "MESSAGE\n\r\n\0",
@@ -221,7 +221,7 @@ test("a head that is like the one before but for its line ends is read like any 
   }
 });
 
-test("headers far behind in a very large chunk are read and checked like others", () => {
+test("`FrameDecoder` checks headers at the end of a very large chunk", () => {
   const body = "x".repeat(3 << 20);
   const { frames } = pushed(`MESSAGE\n\n${body}\0MESSAGE\nfoo:a\\cb\\r\r\n\r\nhi\0`);
   assertEquals([frames[1]!.headers["foo"], frames[1]!.text(), frames[0]!.text().length], ["a:b\r", "hi", body.length]);
@@ -230,7 +230,7 @@ test("headers far behind in a very large chunk are read and checked like others"
   refusal(`MESSAGE\n\n${body}\0MESSAGE\nfoo:\xff\n\n\0`);
 });
 
-test("frames do not change when more is pushed", () => {
+test("`FrameDecoder` does not change frames when more is pushed", () => {
   const { decoder, frames } = pushed("MESSAGE\na:1\n\nfirst\0MESS");
   decoder.push(octets("AGE\na:2\n\nsecond\0MESSAGE\na:3\n\nth"));
   decoder.push(octets("ird\0MESSAGE\na:4"));
@@ -239,7 +239,7 @@ test("frames do not change when more is pushed", () => {
   assertEquals(read, [["1", "first", 5], ["2", "second", 6], ["3", "third", 5], ["4", "fourth", 6]]);
 });
 
-test("frames that were cut do not change when others are", () => {
+test("`FrameDecoder` does not change cut frames when it puts others together", () => {
   // Some are put together in memory that the next one gets as well, if nobody has a part of it; others by their bodies.
   const bodies = Array.from({ length: 60 }, (_, i) => `${i}${"xé"[i % 2]!.repeat([3, 300, 9000][i % 3]!)}`);
   const wire = new TextEncoder().encode(
@@ -257,7 +257,7 @@ test("frames that were cut do not change when others are", () => {
         frames.push(frame);
         if (frames.length % 5 === 0) views.push(frame.body);
       };
-      return { frames, views, decoder: new FrameDecoder({ onFrame }) };
+      return { frames, views, decoder: makeDecoder({ onFrame }) };
     });
     for (let at = 0; at < wire.length; at += step) {
       for (const { decoder } of all) decoder.push(wire.slice(at, at + step));
@@ -270,12 +270,12 @@ test("frames that were cut do not change when others are", () => {
   }
 });
 
-test("a small frame that was cut does not keep the memory in which larger ones were put together", () => {
+test("`FrameDecoder` does not keep a large buffer for a small frame that was cut", () => {
   const frames: Frame[] = [];
   const views: Uint8Array[] = [];
   // More than there is memory for to be used again.
   const decoders = Array.from({ length: 40 }, () => {
-    return new FrameDecoder({ onFrame: (frame) => frames.push(frame) % 2 === 0 && views.push(frame.body) });
+    return makeDecoder({ onFrame: (frame) => frames.push(frame) % 2 === 0 && views.push(frame.body) });
   });
   for (const body of ["x".repeat(8000), "\xe9", "y", "\xe9".repeat(7)]) {
     for (const decoder of decoders) decoder.push(octets(`MESSAGE\n\n${body}`));
@@ -287,11 +287,11 @@ test("a small frame that was cut does not keep the memory in which larger ones w
   assertLess(Math.max(...views.slice(20).map((view) => view.buffer.byteLength)), 100);
 });
 
-test("a decoder may push into another one from its callback, where both have cut frames", () => {
+test("`FrameDecoder.push()` may be called in the callback of another decoder, where both have cut frames", () => {
   const inner: string[] = [];
   const outer: Frame[] = [];
-  const second = new FrameDecoder({ onFrame: (frame) => inner.push(frame.text()) });
-  const first = new FrameDecoder({
+  const second = makeDecoder({ onFrame: (frame) => inner.push(frame.text()) });
+  const first = makeDecoder({
     onFrame: (frame) => {
       outer.push(frame);
       second.push(octets(`MESSAGE\n\n${"i".repeat(outer.length)}\xe9`));
@@ -311,18 +311,18 @@ test("a decoder may push into another one from its callback, where both have cut
   assertEquals(inner, [1, 2, 3, 4, 5].flatMap((i) => [`${"i".repeat(i)}\ufffd`, "in"]));
 });
 
-test("onHeartbeat is optional", () => {
+test("`FrameDecoder` does without `onHeartbeat`", () => {
   assertEquals(pushed(`\n\n${RECEIPT}\n`).frames.length, 1);
 });
 
-test("messageType makes MESSAGE frames, and no others", () => {
+test("`FrameDecoder` makes MESSAGE frames, and no others, of `messageType`", () => {
   class Special extends Frame {}
   const { frames } = pushed(`${RECEIPT}MESSAGE\n\nhi\0ERROR\n\n\0`, { messageType: Special });
   assertEquals(frames.map((frame) => frame instanceof Special), [false, true, false]);
   assertEquals(frames[1]!.text(), "hi");
 });
 
-test("errors name what was wrong", () => {
+test("`FrameDecoder` errors name the fault", () => {
   const cases: [wire: string, words: string, options?: Partial<FrameDecoderOptions>][] = [
     ["FOO\n\n\0", '"FOO" is no STOMP command'],
     ["HTTP/1.1 400 Bad Request\r\n", "speaks HTTP"],
@@ -352,7 +352,7 @@ test("errors name what was wrong", () => {
   }
 });
 
-test("errors do not tell secrets", () => {
+test("`FrameDecoder` errors hold no secrets", () => {
   for (
     const wire of [
       "CONNECT\nlogin:u\npasscode:hunter2\nx\n\n\0",
@@ -364,7 +364,7 @@ test("errors do not tell secrets", () => {
   }
 });
 
-test("C12-63 garbage is refused without waiting for more", () => {
+test("C12-63 `FrameDecoder` refuses garbage without waiting for more", () => {
   for (const wire of ["H", "\x16", "x", "MESSAGES", "MESSAGE ", "\rM", "MES\r", " ", "\0", "AMQP"]) refusal(wire);
   refusal(`${RECEIPT}\r`, { version: "1.1" });
   for (const wire of ["M", "MESSAGE", "MESSAGE\r", "CONNECT", "CONNECTED", "\r"]) pushed(wire);

@@ -9,10 +9,9 @@ import {
 } from "#assert";
 import { test } from "#test";
 import { StompError } from "../../base/errors.ts";
-import { FrameDecoder } from "../../codec/decoder.ts";
 import { Frame } from "../../codec/frame.ts";
-import type { Version } from "../../codec/headers.ts";
-import { decode, latin1, octets, plain, utf8 } from "../fixtures/decoding.ts";
+import type { Version } from "../../codec/protocol.ts";
+import { decode, latin1, makeDecoder, octets, plain, utf8 } from "../fixtures/decoding.ts";
 import { ENCODED } from "../fixtures/frames_encoded.ts";
 
 for (const { name, versions, parts, options, wire } of ENCODED) {
@@ -28,7 +27,7 @@ for (const { name, versions, parts, options, wire } of ENCODED) {
 /** A frame that was received in one chunk, or in as many as there are bytes. */
 function received(wire: string, { version = "1.2" as Version, pieces = false } = {}): Frame {
   let frame: Frame | undefined;
-  const decoder = new FrameDecoder({ version, onFrame: (got) => frame = got });
+  const decoder = makeDecoder({ version, onFrame: (got) => frame = got });
   if (pieces) { for (const octet of octets(wire)) decoder.push(Uint8Array.of(octet)); }
   else decoder.push(octets(wire));
   return frame!;
@@ -39,7 +38,7 @@ function bothWays(wire: string): Frame[] {
   return [received(wire), received(wire, { pieces: true })];
 }
 
-test("the default version is 1.2, and an unknown one is a TypeError", () => {
+test("`Frame.encode()` writes 1.2 by default, and throws a TypeError for an unknown version", () => {
   const frame = new Frame().buildFrame({ command: "SEND", headers: { a: "\r" } });
   assertEquals(latin1(frame.encode()), "SEND\na:\\r\n\n\0");
   for (const version of ["1.3", "2.0", "", "1", null]) {
@@ -47,13 +46,13 @@ test("the default version is 1.2, and an unknown one is a TypeError", () => {
   }
 });
 
-test("asString is the frame as text, NUL included", () => {
+test("`Frame.asString()` returns the frame as text, NUL included", () => {
   const frame = new Frame().buildFrame({ command: "SEND", headers: { destination: "/é" }, body: "\ufeffhi" });
   assertEquals(frame.asString(), "SEND\ndestination:/é\ncontent-length:5\n\n\ufeffhi\0");
   assertEquals(frame.asString("1.0"), frame.asString());
 });
 
-test("buildFrame leaves the caller's object as it was", () => {
+test("`Frame.buildFrame()` does not change the caller's object", () => {
   const body = Uint8Array.of(1, 2);
   const parts = Object.freeze({
     command: "SEND",
@@ -72,7 +71,7 @@ test("buildFrame leaves the caller's object as it was", () => {
   assertEquals(body, Uint8Array.of(1, 2));
 });
 
-test("wantReceipt gives each frame a receipt of its own, and keeps the caller's", () => {
+test("`Frame.buildFrame()` with `wantReceipt` adds a new receipt, and keeps the caller's", () => {
   const ids = [1, 2, 3].map(() =>
     new Frame().buildFrame({ command: "SEND" }, { wantReceipt: true }).headers["receipt"]
   );
@@ -81,7 +80,7 @@ test("wantReceipt gives each frame a receipt of its own, and keeps the caller's"
   assertEquals(own.headers["receipt"], "mine");
 });
 
-test("a body that is neither text nor octets is a TypeError, and leaves the frame as it was", () => {
+test("`Frame.body` throws a TypeError for what is neither text nor octets, and does not change", () => {
   const frame = new Frame().buildFrame({ command: "SEND", headers: { a: "1" }, body: "x" });
   for (const body of [1, true, {}, [1], new ArrayBuffer(1), new Uint16Array(1), new Date(), Symbol("x"), () => 1]) {
     assertThrows(
@@ -94,7 +93,7 @@ test("a body that is neither text nor octets is a TypeError, and leaves the fram
   assertEquals(latin1(frame.encode()), "SEND\na:1\ncontent-length:1\n\nx\0");
 });
 
-test("a header that is no text is a TypeError, and its value is not told", () => {
+test("`Frame.buildFrame()` throws a TypeError without the value for a header that is no text", () => {
   for (const value of [null, {}, ["hunter2"], () => "hunter2", Symbol("hunter2")]) {
     const parts = { command: "CONNECT", headers: { passcode: value as unknown as string } };
     const error = assertThrows(() => new Frame().buildFrame(parts), TypeError, '"passcode"');
@@ -105,25 +104,25 @@ test("a header that is no text is a TypeError, and its value is not told", () =>
   assertEquals(assertThrows(() => frame.encode(), TypeError, '"passcode"').message.includes("12345"), false);
 });
 
-test("refusals do not tell values", () => {
+test("`Frame.encode()` errors hold no header values", () => {
   for (const version of ["1.0", "1.1", "1.2"] as const) {
     const frame = new Frame().buildFrame({ command: "CONNECT", headers: { passcode: "hunter2\n" } });
     assertEquals(assertThrows(() => frame.encode(version), TypeError, '"passcode"').message.includes("hunter2"), false);
   }
 });
 
-test("an empty frame cannot be encoded", () => {
+test("`Frame.encode()` throws a TypeError for an empty frame", () => {
   assertThrows(() => new Frame().encode(), TypeError, '"" is no command');
   assertEquals([new Frame().text(), new Frame().body.length, new Frame().bodyLength], ["", 0, 0]);
 });
 
-test("F12-22 a body that was set later is counted", () => {
+test("F12-22 `Frame.encode()` counts a body that was set later", () => {
   const frame = new Frame().buildFrame({ command: "SEND", headers: { "content-length": "2" }, body: "hi" });
   frame.body = octets("hello");
   assertEquals([frame.bodyLength, latin1(frame.encode())], [5, "SEND\ncontent-length:5\n\nhello\0"]);
 });
 
-test("a received frame can be sent again, in every version", () => {
+test("`Frame.encode()` writes a received frame in every version", () => {
   for (const frame of bothWays("MESSAGE\nfoo:a\\cb\\\\\nfoo:2\ncontent-length:3\n\nh\0i\0")) {
     assertEquals(latin1(frame.encode("1.2")), "MESSAGE\nfoo:a\\cb\\\\\ncontent-length:3\n\nh\0i\0");
     assertEquals(latin1(frame.encode("1.1")), "MESSAGE\nfoo:a\\cb\\\\\ncontent-length:3\n\nh\0i\0");
@@ -137,13 +136,13 @@ test("a received frame can be sent again, in every version", () => {
   }
 });
 
-test("S12-21 a received frame that the version cannot carry is refused, not broken", () => {
+test("S12-21 `Frame.encode()` throws for a received frame that the version cannot carry", () => {
   const frame = received("MESSAGE\nfoo:a\\nb\\rc\n\n\0");
   assertThrows(() => frame.encode("1.1"), TypeError, "a carriage return");
   assertThrows(() => frame.encode("1.0"), TypeError, "a line feed");
 });
 
-test("buildFrame on a received frame leaves nothing of the old one", () => {
+test("`Frame.buildFrame()` replaces all of a received frame", () => {
   for (const frame of bothWays("MESSAGE\nold:1\ncontent-type:text/plain;charset=utf-16\n\nold\0")) {
     frame.buildFrame({ command: "SEND" });
     assertEquals([plain(frame), frame.text(), frame.bodyLength, frame.header("old")], [
@@ -156,7 +155,7 @@ test("buildFrame on a received frame leaves nothing of the old one", () => {
   }
 });
 
-test("header() reads one header, before the others are decoded and after", () => {
+test("`Frame.header()` returns one header, before the others are decoded and after", () => {
   const wire = "MESSAGE\nfoo:a\\cb\nfoo:2\na\\cb:1\nx:y:z\nempty:\r\né:\\n\n\n\0".replace("é", "\xc3\xa9");
   const expected: Record<string, string> = { foo: "a:b", "a:b": "1", x: "y:z", empty: "", "é": "\n" };
   for (const frame of bothWays(wire)) {
@@ -171,19 +170,19 @@ test("header() reads one header, before the others are decoded and after", () =>
   assertEquals(new Frame().buildFrame({ command: "ACK", headers: { id: "1" } }).header("id"), "1");
 });
 
-test("header() keeps to the rules of the version", () => {
+test("`Frame.header()` applies the rules of the version", () => {
   assertEquals(received("MESSAGE\na:  b\\c\n\n\0", { version: "1.0" }).header("a"), "b\\c");
   assertEquals(received("MESSAGE\na: b\r\n\n\0", { version: "1.1" }).header("a"), " b\r");
   assertEquals(received("CONNECTED\r\na: \\c\r\n\r\n\0", { version: "1.1" }).header("a"), " \\c");
 });
 
-test("headers can be replaced", () => {
+test("`Frame.headers` can be replaced", () => {
   const frame = received("MESSAGE\na:1\n\nhi\0");
   frame.headers = { b: "2" };
   assertEquals([frame.header("a"), frame.header("b"), frame.text()], [undefined, "2", "hi"]);
 });
 
-test("F12-26 F12-27 text() is UTF-8 and never fails on octets; body has them", () => {
+test("F12-26 F12-27 `Frame.text()` decodes any octets as UTF-8, and `body` has them", () => {
   for (
     const [wire, text] of [["\xc3\xa9", "é"], ["\xff\xfe", "\ufffd\ufffd"], ["\xef\xbb\xbfa", "\ufeffa"], ["", ""]]
   ) {
@@ -198,7 +197,7 @@ test("F12-26 F12-27 text() is UTF-8 and never fails on octets; body has them", (
   }
 });
 
-test("F12-25 F12-27 text() goes by the charset", () => {
+test("F12-25 F12-27 `Frame.text()` decodes by the charset", () => {
   const types: [contentType: string, body: string, text: string][] = [
     ["text/plain;charset=iso-8859-1", "\xe9", "é"],
     ["text/plain; Charset=ISO-8859-1", "\xe9", "é"],
@@ -222,7 +221,7 @@ test("F12-25 F12-27 text() goes by the charset", () => {
   }
 });
 
-test("an unknown charset is a StompError of text(), and of nothing else", () => {
+test("`Frame.text()` throws a StompError for an unknown charset, and nothing else does", () => {
   for (const frame of bothWays("MESSAGE\ncontent-type:text/plain;charset=klingon\n\nhi\0")) {
     const error = assertThrows(() => frame.text(), StompError, "the charset klingon is unknown here");
     assertInstanceOf(error.cause, RangeError);
@@ -232,7 +231,7 @@ test("an unknown charset is a StompError of text(), and of nothing else", () => 
   }
 });
 
-test("json() reads JSON, with a BOM or without", () => {
+test("`Frame.json()` parses JSON, with a BOM or without", () => {
   for (const wire of ['{"é":1}', '\ufeff{"é":1}']) {
     for (const frame of bothWays(`MESSAGE\n\n${utf8(wire)}\0`)) assertEquals(frame.json<{ "é": number }>()["é"], 1);
   }
@@ -240,10 +239,10 @@ test("json() reads JSON, with a BOM or without", () => {
   assertThrows(() => received("MESSAGE\n\n\0").json(), SyntaxError);
 });
 
-test("a received body is a view on its chunk, and detach() lets go of the chunk", () => {
+test("`Frame.body` is a view on the chunk until `detach()` copies it", () => {
   const bytes = octets(`MESSAGE\nfoo:é\n\nhi\0`.replace("é", "\xc3\xa9"));
   let frame: Frame | undefined;
-  new FrameDecoder({ onFrame: (got) => frame = got }).push(bytes);
+  makeDecoder({ onFrame: (got) => frame = got }).push(bytes);
   assertStrictEquals(frame!.body.buffer, bytes.buffer);
   assertStrictEquals(frame!.detach(), frame);
   assertEquals(frame!.body.buffer.byteLength, 2);
@@ -253,7 +252,7 @@ test("a received body is a view on its chunk, and detach() lets go of the chunk"
   assertStrictEquals(Object.getPrototypeOf(frame!.headers), null);
 });
 
-test("detach() keeps what was changed, and works on a frame that was built", () => {
+test("`Frame.detach()` keeps changes, and takes a built frame", () => {
   const frame = received("MESSAGE\na:1\n\nhi\0");
   frame.headers["b"] = "2";
   frame.body = octets("new");
@@ -262,7 +261,7 @@ test("detach() keeps what was changed, and works on a frame that was built", () 
   assertEquals(plain(built.detach()), ["SEND", { a: "1" }, "hi"]);
 });
 
-test("headers that objects have too go both ways", () => {
+test("`Frame` carries headers with the names of object members both ways", () => {
   const headers = Object.fromEntries(["__proto__", "constructor", "hasOwnProperty"].map((name) => [name, name]));
   const frame = new Frame().buildFrame({ command: "SEND", headers });
   assertEquals(Object.keys(frame.headers), Object.keys(headers));

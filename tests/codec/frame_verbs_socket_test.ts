@@ -5,7 +5,7 @@ import { FrameDecoder } from "../../codec/decoder.ts";
 import { BrokerErrorResponse, NotConnectedError, UnknownBrokerResponseError } from "../../base/errors.ts";
 import { Frame, type FrameSocket } from "../../codec/frame.ts";
 import type { ReadOptions } from "../../base/timers.ts";
-import type { Version } from "../../codec/headers.ts";
+import type { Version } from "../../codec/protocol.ts";
 import { latin1, octets } from "../fixtures/decoding.ts";
 
 /** A socket on which frames wait to be read; what is written is kept as octets. */
@@ -50,7 +50,7 @@ const message = (body: string) => `MESSAGE\ndestination:/q\nmessage-id:${body}\n
 const receipt = (id: string) => `RECEIPT\nreceipt-id:${id}\n\n\0`;
 const CONNECTED = "CONNECTED\nversion:1.2\nsession:s1\n\n\0";
 
-test("connect says CONNECT and keeps the headers of CONNECTED as session", async () => {
+test("`Frame.connect()` sends CONNECT and keeps the headers of CONNECTED as `session`", async () => {
   const sock = new ScriptedSocket("", CONNECTED);
   const frame = new Frame();
   assertEquals([frame.sock, frame.session], [undefined, undefined]);
@@ -62,26 +62,26 @@ test("connect says CONNECT and keeps the headers of CONNECTED as session", async
   assertEquals({ ...frame.session }, { version: "1.2", session: "s1" });
 });
 
-test("connect leaves out what was not given", async () => {
+test("`Frame.connect()` leaves out what was not given", async () => {
   const sock = new ScriptedSocket("", CONNECTED);
   await new Frame().connect(sock);
   assertEquals(sock.written, ["CONNECT\naccept-version:1.0,1.1,1.2\nhost:/vhost\n\n\0"]);
 });
 
-test("C12-12 connect rejects with the broker's ERROR, whole", async () => {
+test("C12-12 `Frame.connect()` rejects with the whole ERROR", async () => {
   const sock = new ScriptedSocket("", "ERROR\nmessage:Bad CONNECT\nfoo:bar\n\nno such user\n\0");
   const error = await assertRejects(() => new Frame().connect(sock), BrokerErrorResponse, "Bad CONNECT (no such user)");
   assertEquals({ ...error.frame!.headers }, { message: "Bad CONNECT", foo: "bar" });
   assertEquals(error.frame!.text(), "no such user\n");
 });
 
-test("connect rejects when something else than CONNECTED comes", async () => {
+test("`Frame.connect()` rejects when another frame than CONNECTED comes", async () => {
   const sock = new ScriptedSocket("", receipt("1"));
   const error = await assertRejects(() => new Frame().connect(sock), UnknownBrokerResponseError, "answered RECEIPT");
   assertEquals(error.frame!.headers["receipt-id"], "1");
 });
 
-test("getMessage and getReply keep what the other one wants", async () => {
+test("`Frame.getMessage()` and `getReply()` keep frames for each other", async () => {
   const frame = new Frame(new ScriptedSocket(message("a") + receipt("1") + receipt("2") + message("b")));
   assertEquals((await frame.getReply())!.headers["receipt-id"], "1");
   assertEquals([frame.iqueue.length, frame.rqueue.length], [1, 0]);
@@ -91,7 +91,7 @@ test("getMessage and getReply keep what the other one wants", async () => {
   assertEquals((await frame.getReply())!.headers["receipt-id"], "2");
 });
 
-test("nb gives undefined when nothing waits", async () => {
+test("`Frame.getMessage()`, `getReply()` and `parseFrame()` with `nb` resolve to undefined when no frame waits", async () => {
   const sock = new ScriptedSocket("");
   const frame = new Frame(sock);
   assertEquals(await frame.getMessage({ nb: true }), undefined);
@@ -105,7 +105,7 @@ test("nb gives undefined when nothing waits", async () => {
   assertEquals((await frame.getReply({ nb: true }))!.headers["receipt-id"], "1");
 });
 
-test("signal and timeout reach the socket", async () => {
+test("`Frame.getMessage()`, `getReply()` and `parseFrame()` pass signal and timeout to the socket", async () => {
   const sock = new ScriptedSocket(message("a") + receipt("1") + receipt("2"));
   const frame = new Frame(sock);
   const options = { signal: new AbortController().signal, timeout: 5 };
@@ -116,7 +116,7 @@ test("signal and timeout reach the socket", async () => {
   assertEquals(sock.options.map(({ timeout }) => timeout), [5, 5, 5]);
 });
 
-test("parseFrame gives the next frame, and throws ERROR with its headers", async () => {
+test("`Frame.parseFrame()` returns the next frame, and throws ERROR with its headers", async () => {
   const frame = new Frame(new ScriptedSocket(`${receipt("1")}ERROR\nmessage:no\nreceipt-id:9\n\n\0${message("a")}`));
   assertEquals((await frame.parseFrame())!.command, "RECEIPT");
   const error = await assertRejects(() => frame.parseFrame(), BrokerErrorResponse, "no");
@@ -124,7 +124,7 @@ test("parseFrame gives the next frame, and throws ERROR with its headers", async
   assertEquals((await frame.parseFrame())!.text(), "a");
 });
 
-test("a frame without a socket cannot send or read", async () => {
+test("`Frame` verbs reject with a NotConnectedError without a socket", async () => {
   const frame = new Frame();
   await assertRejects(() => frame.parseFrame(), NotConnectedError, "Cannot read");
   await assertRejects(() => frame.getMessage(), NotConnectedError);
@@ -136,7 +136,7 @@ test("a frame without a socket cannot send or read", async () => {
   );
 });
 
-test("sendFrame waits for its own receipt, and for none where none was asked", async () => {
+test("`Frame.sendFrame()` waits for its own receipt, and only when it asks for one", async () => {
   const sock = new ScriptedSocket("", "", message("a") + receipt("other") + receipt("r1"));
   const frame = new Frame(sock);
   const send = new Frame().buildFrame({ command: "SEND", headers: { destination: "/q" }, body: "x" });
@@ -148,7 +148,7 @@ test("sendFrame waits for its own receipt, and for none where none was asked", a
   assertEquals((await frame.getMessage())!.text(), "a");
 });
 
-test("sendFrame compares receipts unescaped, and rejects with ERROR", async () => {
+test("`Frame.sendFrame()` compares receipts unescaped, and rejects with ERROR", async () => {
   const sock = new ScriptedSocket("", receipt("r\\c1"), `${receipt("other")}ERROR\nmessage:no\n\n\0`);
   const frame = new Frame(sock);
   const send = new Frame().buildFrame({ command: "BEGIN", headers: { transaction: "t", receipt: "r:1" } });
@@ -158,27 +158,27 @@ test("sendFrame compares receipts unescaped, and rejects with ERROR", async () =
   assertEquals((await frame.getReply())!.headers["receipt-id"], "other");
 });
 
-test("C12-14 a receipt on CONNECT is not waited for", async () => {
+test("C12-14 `Frame.sendFrame()` does not wait for a receipt of CONNECT", async () => {
   const frame = new Frame(new ScriptedSocket(""));
   const connect = new Frame().buildFrame({ command: "CONNECT", headers: { receipt: "1" } });
   assertEquals(await frame.sendFrame(connect), undefined);
 });
 
-test("wantReceipt tells the session's receipts from those of others", async () => {
+test("`Frame.buildFrame()` with `wantReceipt` puts the session into the receipt", async () => {
   const frame = new Frame();
   await frame.connect(new ScriptedSocket("", CONNECTED));
   frame.buildFrame({ command: "SEND" }, { wantReceipt: true });
   assertEquals(/^s1-frame-\d+$/.test(frame.headers["receipt"]!), true);
 });
 
-test("what cannot be encoded is not written", async () => {
+test("`Frame.sendFrame()` writes nothing of a frame that cannot be encoded", async () => {
   const sock = new ScriptedSocket("");
   const frame = new Frame(sock);
   await assertRejects(() => frame.sendFrame(new Frame().buildFrame({ command: "ACK", body: "x" })), TypeError);
   assertEquals(sock.written, []);
 });
 
-test("asString, encode and parseHeaders go by the version of the socket", () => {
+test("`Frame.asString()`, `encode()` and `parseHeaders()` apply the version of the socket", () => {
   const sock = new ScriptedSocket("");
   const frame = new Frame(sock).buildFrame({ command: "SEND", headers: { a: "b:c" } });
   assertEquals(frame.asString(), "SEND\na:b\\cc\n\n\0");
@@ -189,7 +189,7 @@ test("asString, encode and parseHeaders go by the version of the socket", () => 
   assertEquals({ ...frame.parseHeaders("a:\\c\nb: x") }, { a: "\\c", b: "x" });
 });
 
-test("parseCommand and parseHeaders read text", () => {
+test("`Frame.parseCommand()` and `parseHeaders()` parse text", () => {
   const frame = new Frame();
   assertEquals(frame.parseCommand("MESSAGE\nfoo:bar\n\nhi\0"), "MESSAGE");
   assertEquals(frame.parseCommand("MESSAGE\r\nfoo:bar"), "MESSAGE");

@@ -5,7 +5,7 @@ import { BrokerErrorResponse, Frame, type FrameSocket, openSocket, TimeoutError 
 import { Broker } from "../../broker/broker.ts";
 import { Fifo } from "../../base/fifo.ts";
 import type { ReadOptions } from "../../base/timers.ts";
-import { clientTest } from "../support/client_rig.ts";
+import { clientTest } from "../support/client_harness.ts";
 import { confirm } from "../support/raw_server.ts";
 
 /** A socket whose far end says what it is told to. */
@@ -48,7 +48,7 @@ function send(receipt: string): Frame {
   return new Frame().buildFrame({ command: "SEND", headers: { destination: "/queue/a", receipt } });
 }
 
-test("each of two sends gets its own receipt, in whichever order they come", async () => {
+test("`Frame.sendFrame()` resolves with its own receipt, in whichever order they come", async () => {
   const sock = new Scripted();
   const frame = new Frame(sock);
   const both = Promise.all([frame.sendFrame(send("a")), frame.sendFrame(send("b"))]);
@@ -57,7 +57,7 @@ test("each of two sends gets its own receipt, in whichever order they come", asy
   assertEquals((await both).map((reply) => reply?.headers["receipt-id"]), ["a", "b"]);
 });
 
-test("a message that is waited for does not keep a receipt from who waits for that", async () => {
+test("`Frame.sendFrame()` gets its receipt while `getMessage()` waits", async () => {
   const sock = new Scripted();
   const frame = new Frame(sock);
   const message = frame.getMessage();
@@ -68,7 +68,7 @@ test("a message that is waited for does not keep a receipt from who waits for th
   assertEquals((await message)?.headers["message-id"], "1");
 });
 
-test("a reply that a send waits for is nobody else's", async () => {
+test("`Frame.getReply()` does not take the receipt that `sendFrame()` waits for", async () => {
   const sock = new Scripted();
   const frame = new Frame(sock);
   const receipt = frame.sendFrame(send("a"));
@@ -78,7 +78,7 @@ test("a reply that a send waits for is nobody else's", async () => {
   assertEquals([(await receipt)?.headers["receipt-id"], (await reply)?.headers["receipt-id"]], ["a", "other"]);
 });
 
-test("the RECEIPT of a `sendFrame()` that has timed out can be had by `getReply()`", async () => {
+test("`Frame.getReply()` takes the receipt of a `sendFrame()` that was aborted", async () => {
   const sock = new Scripted();
   const frame = new Frame(sock);
   const abort = new AbortController();
@@ -92,7 +92,7 @@ test("the RECEIPT of a `sendFrame()` that has timed out can be had by `getReply(
   assertEquals((await frame.getReply())?.headers["receipt-id"], "b");
 });
 
-clientTest("a `sendFrame()` over a socket that has timed out leaves its RECEIPT to `getReply()`", async (rig) => {
+clientTest("`Frame.getReply()` takes the receipt of a `sendFrame()` that timed out on a real socket", async (rig) => {
   const server = await rig.server();
   const [peer, sock] = await Promise.all([server.accept(), openSocket(server.url)]);
   rig.atEnd(() => sock.close());
@@ -106,7 +106,7 @@ clientTest("a `sendFrame()` over a socket that has timed out leaves its RECEIPT 
   assertEquals((await frame.getReply())?.headers["receipt-id"], "a");
 });
 
-clientTest("a socket whose frames nobody takes is not read on, and loses none", async (rig) => {
+clientTest("`openSocket()` stops reading while no frame is taken, and loses none", async (rig) => {
   const server = await rig.server();
   const connect = async () => {
     const [peer, sock] = await Promise.all([server.accept(), openSocket(server.url)]);
@@ -128,7 +128,7 @@ clientTest("a socket whose frames nobody takes is not read on, and loses none", 
   await writing;
 });
 
-test("an ERROR is for all who wait", async () => {
+test("`Frame` verbs that wait all reject with an ERROR", async () => {
   const sock = new Scripted();
   const frame = new Frame(sock);
   const waiting = [frame.getMessage(), frame.getReply(), frame.sendFrame(send("a"))];
@@ -136,7 +136,7 @@ test("an ERROR is for all who wait", async () => {
   for (const one of waiting) await assertRejects(() => one, BrokerErrorResponse, "no");
 });
 
-test("who gives up leaves the others waiting", async () => {
+test("`Frame.getMessage()` that is aborted leaves `getReply()` waiting", async () => {
   const sock = new Scripted();
   const frame = new Frame(sock);
   const abort = new AbortController();
@@ -149,7 +149,7 @@ test("who gives up leaves the others waiting", async () => {
   assertEquals((await second)?.headers["receipt-id"], "1");
 });
 
-test("with nb nobody waits, even while somebody else does", async () => {
+test("`Frame.getMessage()` with `nb` does not wait for another verb that reads", async () => {
   const sock = new Scripted();
   const frame = new Frame(sock);
   const waiting = frame.getReply();
@@ -158,7 +158,7 @@ test("with nb nobody waits, even while somebody else does", async () => {
   await waiting;
 });
 
-test("many verbs at once over a real socket", async () => {
+test("`Frame` verbs can run at once over a real socket", async () => {
   await using broker = await Broker.listen();
   const sock = await openSocket(broker.url);
   const frame = new Frame();

@@ -5,8 +5,8 @@ import fc from "fast-check";
 import process from "node:process";
 import { FrameDecoder } from "../../codec/decoder.ts";
 import { UnknownBrokerResponseError } from "../../base/errors.ts";
-import type { Frame } from "../../codec/frame.ts";
-import type { Version } from "../../codec/headers.ts";
+import { type Frame, subscriptionOf } from "../../codec/frame.ts";
+import type { Version } from "../../codec/protocol.ts";
 import { octets } from "../fixtures/decoding.ts";
 import { runtime } from "../support/runtime.ts";
 
@@ -18,7 +18,7 @@ interface Head {
 
 const said = (frame: Frame): Head => ({
   headers: { ...frame.headers },
-  subscription: frame.subscriptionId,
+  subscription: subscriptionOf(frame),
   body: frame.text(),
 });
 
@@ -71,7 +71,7 @@ const BEFORE = [
 ];
 
 for (const [name, lines] of Object.entries(cases)) {
-  test(`heads one after the other: ${name}`, () => {
+  test(`\`HeadCache\` does not change what is decoded: ${name}`, () => {
     for (const before of BEFORE) {
       for (const behind of [[], ["c:d"], ["another-name:another value that is of some length as well"]]) {
         const [together, alone] = bothWays(lines.map((line) => message([...before, line, ...behind])));
@@ -81,7 +81,7 @@ for (const [name, lines] of Object.entries(cases)) {
   });
 }
 
-test("heads one after the other: spaces before values, which are not part of them in 1.0", () => {
+test("`HeadCache` does not change what is decoded: padding in 1.0", () => {
   for (const version of ["1.0", "1.1", "1.2"] as const) {
     const [together, alone] = bothWays(["a: 1", "a:  2", "a:3", "a: "].map((line) => message([line, "b: x"])), version);
     assertEquals(together, alone);
@@ -89,7 +89,7 @@ test("heads one after the other: spaces before values, which are not part of the
   }
 });
 
-test("heads one after the other: unusual octets, wherever they are in a value", () => {
+test("`HeadCache` does not change what is decoded: unusual octets anywhere in a value", () => {
   for (const unusual of ["\r", "\\\\", "\xc3\xa9", "\x7f", "\x01", "\x0b", "\x5d", "\x0c"]) {
     for (let at = 0; at < 12; at++) {
       const value = `${"x".repeat(at)}${unusual}${"y".repeat(11 - at)}`;
@@ -103,7 +103,7 @@ test("heads one after the other: unusual octets, wherever they are in a value", 
   }
 });
 
-test("heads one after the other: a long text that differs somewhere", () => {
+test("`HeadCache` does not change what is decoded: a long value that differs anywhere", () => {
   const lines = Array.from({ length: 30 }, (_, i) => `name-${i}:value-${i}`);
   const known = message(["id:1", ...lines, "end:1"]);
   for (let at = 0; at < known.length - 3; at++) {
@@ -114,13 +114,13 @@ test("heads one after the other: a long text that differs somewhere", () => {
   }
 });
 
-test("heads one after the other: a line more, a line less", () => {
+test("`HeadCache` does not change what is decoded: a line more or less", () => {
   const all = [["a:1", "b:2"], ["a:1", "b:2", "c:3"], ["a:1", "b:2"], ["a:1"], [], ["a:1", "a:1"]];
   const [together, alone] = bothWays(all.map((lines) => message(lines)));
   assertEquals(together, alone);
 });
 
-test("heads one after the other: what the decoder needs of them is read anew where it differs", () => {
+test("`HeadCache` does not change what is decoded: headers that the decoder reads differ", () => {
   const of = (subscription: string, type: string, body: string) =>
     message([`subscription:${subscription}`, `content-type:${type}`, `content-length:${body.length}`], body);
   const [together, alone] = bothWays([
@@ -135,18 +135,18 @@ test("heads one after the other: what the decoder needs of them is read anew whe
   assertEquals(together.map(({ subscription }) => subscription), ["sub-1", "sub-1", "sub-2", "sub-10", "sub-1"]);
 });
 
-test("the subscription is what its header says, however that is written", () => {
+test("`subscriptionOf()` returns the header, however it is written", () => {
   for (const version of ["1.0", "1.1", "1.2"] as const) {
     const frames: Frame[] = [];
     const decoder = new FrameDecoder({ version, onFrame: (frame) => frames.push(frame) });
     for (const id of ["1", "1\\\\c2", "\xc3\xa9", "1", "1\\\\c3", " 2", "\xc3\xa8", "1\r", "2\r", "3"]) {
       decoder.push(octets(message([`subscription:${id}`])));
     }
-    assertEquals(frames.map((frame) => frame.subscriptionId), frames.map((frame) => frame.headers["subscription"]));
+    assertEquals(frames.map((frame) => subscriptionOf(frame)), frames.map((frame) => frame.headers["subscription"]));
   }
 });
 
-test("heads one after the other: no fault hides behind what is like an earlier head", () => {
+test("`HeadCache` does not change what is decoded: faults in a head like an earlier one", () => {
   const escapes = String.raw`a\c a\n a\\ a\q a\ a a\\c a\\n a\r aq ac`.split(" ");
   const utf8 = [
     "\xc3\xa9",
@@ -173,7 +173,7 @@ test("heads one after the other: no fault hides behind what is like an earlier h
   }
 });
 
-test("heads one after the other: cut anywhere", () => {
+test("`HeadCache` does not change what is decoded: heads cut anywhere", () => {
   const frames = ["1", "22", "ID\\\\c3", "4"].map((id) =>
     message([`id:${id}`, "name:a value of some length"], `body ${id}`)
   );
@@ -190,7 +190,7 @@ test("heads one after the other: cut anywhere", () => {
   }
 });
 
-test("a form keeps nothing of the chunk that it was learned from", () => {
+test("`HeadTemplate` keeps nothing of the chunk that it was made of", () => {
   const wire = octets(message(["subscription:0123456789abcdef0123456789abcdef"]));
   const decoders: FrameDecoder[] = [];
   const before = process.memoryUsage();
@@ -209,7 +209,7 @@ test("a form keeps nothing of the chunk that it was learned from", () => {
   assertLess(after.external + after.heapUsed - before.external - before.heapUsed, 200 << 20);
 });
 
-test("a known head that is over the limit is refused though it is cut", () => {
+test("`HeadParser` refuses a cut head over the limit that matches a template", () => {
   let frames = 0;
   const decoder = new FrameDecoder({ onFrame: () => frames++, maxHeaderBytes: 60 });
   decoder.push(octets(message(["a:1", "b:2"])));
@@ -222,7 +222,7 @@ test("a known head that is over the limit is refused though it is cut", () => {
   assertEquals(frames, 2);
 });
 
-test("a known head that is over the limit is refused when it is whole, too", () => {
+test("`HeadParser` refuses a whole head over the limit that matches a template", () => {
   for (const size of [50, 51]) {
     let frames = 0;
     const decoder = new FrameDecoder({ onFrame: () => frames++, maxHeaderBytes: 66 });
@@ -235,7 +235,7 @@ test("a known head that is over the limit is refused when it is whole, too", () 
   }
 });
 
-test("heads with a NUL are not learned: eight of them are the same number as other bytes", () => {
+test("`HeadCache` makes no template of a head with NUL: eight of them are the same number as other bytes", () => {
   const zeros = "\0".repeat(24);
   const known = message([`a:${zeros}`, "b:c"]);
   for (let at = 0; at < zeros.length; at++) {
@@ -244,14 +244,14 @@ test("heads with a NUL are not learned: eight of them are the same number as oth
   }
 });
 
-test("heads one after the other: of many kinds", () => {
+test("`HeadCache` does not change what is decoded: many kinds of heads", () => {
   for (const kinds of [2, 4, 5, 13]) {
     const frames = Array.from({ length: 200 }, (_, i) => message([`id:${i}`, `kind-${i % kinds}:x`, "a:b"], `${i}`));
     assertEquals(...bothWays(frames));
   }
 });
 
-test("heads one after the other: whatever they are", () => {
+test("`HeadCache` does not change what is decoded: random heads", () => {
   const word = fc.string({ unit: fc.constantFrom("a", "b", "cc", "12345678"), maxLength: 6 });
   const line = fc.tuple(fc.constantFrom("a", "ab", "message-id", "subscription"), word).map((pair) => pair.join(":"));
   // Few lines and values, so that heads are often like an earlier one.

@@ -3,17 +3,15 @@ import { assertEquals, assertStrictEquals, assertThrows } from "#assert";
 import { test } from "#test";
 import { UnknownBrokerResponseError } from "../../base/errors.ts";
 import {
-  assertVersion,
   checkHeaderLine,
   encodeHeader,
   findHeader,
   headerRules,
   isPlainHeader,
-  isVersion,
   parseHeaders,
   unescapeHeader,
-  VERSIONS,
 } from "../../codec/headers.ts";
+import { assertVersion, isVersion, VERSIONS } from "../../codec/protocol.ts";
 
 const V10 = headerRules("MESSAGE", "1.0");
 const V11 = headerRules("MESSAGE", "1.1");
@@ -21,7 +19,7 @@ const V12 = headerRules("MESSAGE", "1.2");
 const CONNECT = headerRules("CONNECT", "1.2");
 const ALL = [V10, V11, V12, CONNECT];
 
-test("versions are told from other text", () => {
+test("`isVersion()` and `assertVersion()` accept only versions", () => {
   assertEquals(VERSIONS.filter(isVersion), ["1.0", "1.1", "1.2"]);
   for (const text of ["1", "1.20", "01.2", " 1.2", "toString", ""]) {
     assertEquals(isVersion(text), false);
@@ -29,7 +27,7 @@ test("versions are told from other text", () => {
   }
 });
 
-test("CONNECT, CONNECTED and STOMP have rules of their own in every version", () => {
+test("`headerRules()` has no escapes for CONNECT, CONNECTED and STOMP in any version", () => {
   for (const version of VERSIONS) {
     for (const command of ["CONNECT", "CONNECTED", "STOMP"]) {
       const { escapes, crlf } = headerRules(command, version);
@@ -39,18 +37,18 @@ test("CONNECT, CONNECTED and STOMP have rules of their own in every version", ()
   }
 });
 
-test("plain text is written as it is by all rules", () => {
+test("`encodeHeader()` writes plain text as it is by all rules", () => {
   for (const rules of ALL) assertEquals(encodeHeader("a b", " é\t😀\0 ", rules), "a b: é\t😀\0 \n");
 });
 
-test("F12-39 every special character is escaped, once", () => {
+test("F12-39 `encodeHeader()` escapes every special character once", () => {
   assertEquals(encodeHeader("\\:\n\r", "\\\\::\n\n\r\r", V12), "\\\\\\c\\n\\r:\\\\\\\\\\c\\c\\n\\n\\r\\r\n");
   assertEquals(encodeHeader("\\n", "\\c", V11), "\\\\n:\\\\c\n");
   assertEquals(isPlainHeader("aé 😀"), true);
   for (const special of ["\\", ":", "\n", "\r", "\ud800", "\udfff"]) assertEquals(isPlainHeader(`a${special}b`), false);
 });
 
-test("what was escaped is unescaped to the same", () => {
+test("`unescapeHeader()` reverses `encodeHeader()`", () => {
   const pieces = ["\\", ":", "\n", "\r", "n", "c", "r", "é", "😀", ""];
   for (const a of pieces) {
     for (const b of pieces) {
@@ -67,7 +65,7 @@ test("what was escaped is unescaped to the same", () => {
   }
 });
 
-test("F12-37 F12-38 unescaping is one pass, and knows its escapes", () => {
+test("F12-37 F12-38 `unescapeHeader()` is one pass, and throws on undefined escapes", () => {
   assertEquals(unescapeHeader("\\\\n\\\\\\n", V12), "\\n\\\n");
   assertStrictEquals(unescapeHeader("plain", V12), "plain");
   assertEquals(unescapeHeader("a\\tb", V10), "a\\tb");
@@ -80,7 +78,7 @@ test("F12-37 F12-38 unescaping is one pass, and knows its escapes", () => {
   assertThrows(() => unescapeHeader("\\r", V11), UnknownBrokerResponseError, "undefined escape");
 });
 
-test("parseHeaders takes the last line with its LF or without", () => {
+test("`parseHeaders()` takes the last line with its LF or without", () => {
   for (const block of ["a:1\nb:2", "a:1\nb:2\n"]) assertEquals({ ...parseHeaders(block, V12) }, { a: "1", b: "2" });
   for (const rules of ALL) {
     assertEquals({ ...parseHeaders("", rules) }, {});
@@ -91,7 +89,7 @@ test("parseHeaders takes the last line with its LF or without", () => {
   }
 });
 
-test("parseHeaders and findHeader agree, by every rule", () => {
+test("`findHeader()` agrees with `parseHeaders()` by all rules", () => {
   const block = "a:1\r\na:2\nb:\r\nc:\nab:  x \nd::\ne:1\n";
   for (const rules of ALL) {
     const headers = parseHeaders(block, rules);
@@ -101,7 +99,7 @@ test("parseHeaders and findHeader agree, by every rule", () => {
   }
 });
 
-test("F11-03 F12-02 only some rules take a CR for a part of the line's end", () => {
+test("F11-03 F12-02 `parseHeaders()` takes CR for a part of the line end only by some rules", () => {
   for (const rules of ALL) {
     const value = rules === V12 || rules === CONNECT ? "1" : "1\r";
     assertEquals(parseHeaders("a:1\r\n", rules)["a"], value);
@@ -109,7 +107,7 @@ test("F11-03 F12-02 only some rules take a CR for a part of the line's end", () 
   }
 });
 
-test("checkHeaderLine refuses what the rules do not allow", () => {
+test("`checkHeaderLine()` throws on what the rules do not allow", () => {
   for (const line of ["a:b\rc", "a\rb:c", "a:b\r\r", "\ra:b"]) {
     for (const rules of [V12, CONNECT]) {
       assertThrows(() => checkHeaderLine(line, rules), UnknownBrokerResponseError, "carriage return");

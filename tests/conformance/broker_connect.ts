@@ -2,15 +2,15 @@
 import { assert, assertEquals, assertMatch, assertNotEquals, assertStringIncludes } from "#assert";
 import { ALL, brokerRow, ESCAPING, refused } from "./harness.ts";
 
-/** CONNECT with these header lines, each with its line end. */
+/** Returns CONNECT with these header lines, each with its line end. */
 const connectFrame = (lines: string) => `CONNECT\n${lines}\n\0`;
 
-/** Lets bytes that were written in memory arrive. */
+/** Waits until bytes that were written in memory have arrived. */
 async function arrived(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
 }
 
-brokerRow("S12-01", "STOMP is taken as CONNECT", async ({ open }) => {
+brokerRow("S12-01", "STOMP is treated as CONNECT", async ({ open }) => {
   for (const version of ESCAPING) {
     const peer = open();
     await peer.write(`STOMP\naccept-version:${version}\nhost:h\n\n\0`);
@@ -23,7 +23,7 @@ brokerRow("S12-02", "CONNECTED has version", async ({ open }) => {
   for (const version of ALL) assertEquals((await open().connect(version)).get("version"), version);
 });
 
-brokerRow("S12-03", "the highest common version is taken", async ({ open }) => {
+brokerRow("S12-03", "the highest common version is chosen", async ({ open }) => {
   for (
     const [offer, version] of [
       ["1.2,1.0,2.0,1.1", "1.2"],
@@ -34,7 +34,7 @@ brokerRow("S12-03", "the highest common version is taken", async ({ open }) => {
   ) assertEquals((await open().connect(offer)).get("version"), version);
 });
 
-brokerRow("S12-04", "no accept-version is 1.0", async ({ open }) => {
+brokerRow("S12-04", "a missing accept-version means 1.0", async ({ open }) => {
   const peer = open();
   await peer.write(connectFrame("login:u\npasscode:p\n"));
   assertEquals((await peer.frame("CONNECTED")).get("version"), "1.0");
@@ -42,13 +42,17 @@ brokerRow("S12-04", "no accept-version is 1.0", async ({ open }) => {
   assertEquals((await peer.frame("MESSAGE")).get("x"), "a\\tb:c");
 });
 
-brokerRow("S12-05", "no common version is refused, and the known ones are named", async ({ open }) => {
-  for (const offer of ["9.0", "", "1", "1.2.0"]) {
-    const { get, body } = await refused(open(), connectFrame(`accept-version:${offer}\nhost:h\n`));
-    assertEquals([get("version"), get("content-type")], ["1.0,1.1,1.2", "text/plain"]);
-    assertStringIncludes(body, "1.0, 1.1, 1.2");
-  }
-});
+brokerRow(
+  "S12-05",
+  "an offer without a common version is refused, and the ERROR names the supported ones",
+  async ({ open }) => {
+    for (const offer of ["9.0", "", "1", "1.2.0"]) {
+      const { get, body } = await refused(open(), connectFrame(`accept-version:${offer}\nhost:h\n`));
+      assertEquals([get("version"), get("content-type")], ["1.0,1.1,1.2", "text/plain"]);
+      assertStringIncludes(body, "1.0, 1.1, 1.2");
+    }
+  },
+);
 
 brokerRow("S12-06", "CONNECTED has heart-beat, session and server", async ({ open }) => {
   const [one, other] = [await open().connect("1.2"), await open().connect("1.1")];
@@ -58,7 +62,7 @@ brokerRow("S12-06", "CONNECTED has heart-beat, session and server", async ({ ope
   assertNotEquals(one.get("session"), other.get("session"));
 });
 
-brokerRow("S12-07", "a refusal says why, and closes", async ({ open }) => {
+brokerRow("S12-07", "a refusal gives the reason, and closes", async ({ open }) => {
   for (const version of ALL) {
     const error = await refused(open(), connectFrame(`accept-version:${version}\nhost:h\nlogin:u\npasscode:s3cret\n`));
     assertEquals(error.get("message"), "login refused");
@@ -66,13 +70,13 @@ brokerRow("S12-07", "a refusal says why, and closes", async ({ open }) => {
   }
 }, { login: "u", passcode: "p" });
 
-brokerRow("S12-08", "any host is taken", async ({ open }) => {
+brokerRow("S12-08", "any host is accepted", async ({ open }) => {
   const peer = open();
   await peer.write(connectFrame("accept-version:1.2\nhost:nosuch\n"));
   await peer.frame("CONNECTED");
 });
 
-brokerRow("S12-09", "none is taken, too", async ({ open }) => {
+brokerRow("S12-09", "a CONNECT without host is accepted", async ({ open }) => {
   for (const version of ESCAPING) {
     const peer = open();
     await peer.write(connectFrame(`accept-version:${version}\n`));
@@ -80,7 +84,7 @@ brokerRow("S12-09", "none is taken, too", async ({ open }) => {
   }
 });
 
-brokerRow("S12-10", "a frame before CONNECT is refused, and does nothing", async ({ broker, open }) => {
+brokerRow("S12-10", "a frame before CONNECT is refused and has no effect", async ({ broker, open }) => {
   for (const data of ["SEND\ndestination:/q\n\nx\0", "SUBSCRIBE\nid:0\ndestination:/q\n\n\0", "DISCONNECT\n\n\0"]) {
     assertEquals((await refused(open(), data)).get("message"), "not connected");
   }
@@ -91,12 +95,12 @@ brokerRow("S12-11", "a second CONNECT is refused", async ({ connect }) => {
   for (const version of ALL) {
     for (const command of ["CONNECT", "STOMP"]) {
       const error = await refused(await connect(version), `${command}\naccept-version:1.2\nhost:h\n\n\0`);
-      assertEquals(error.get("message"), "connected already");
+      assertEquals(error.get("message"), "already connected");
     }
   }
 });
 
-brokerRow("S12-12", "a server's frames are refused", async ({ connect }) => {
+brokerRow("S12-12", "frames that only servers send are refused", async ({ connect }) => {
   for (const version of ALL) {
     for (const command of ["RECEIPT", "MESSAGE", "ERROR", "CONNECTED"]) {
       const error = await refused(await connect(version), `${command}\nreceipt-id:1\n\n\0`);
@@ -113,7 +117,7 @@ brokerRow("S12-13", "CONNECT is not unescaped", async ({ open }) => {
   }
 }, { login: "u", passcode: "a\\cb" });
 
-brokerRow("S12-14", "no heart-beat header is none at all", async ({ clock, connect }) => {
+brokerRow("S12-14", "a missing heart-beat header disables heart-beats", async ({ clock, connect }) => {
   for (const version of ESCAPING) {
     const peer = await connect(version);
     assertEquals(clock.timers, 0);
@@ -123,19 +127,19 @@ brokerRow("S12-14", "no heart-beat header is none at all", async ({ clock, conne
   }
 }, { heartbeat: { send: 10_000, receive: 10_000 } });
 
-brokerRow("S12-15", "the longer interval counts, each way", async ({ clock, connect }) => {
+brokerRow("S12-15", "the longer interval applies in each direction", async ({ clock, connect }) => {
   const peer = await connect("1.2", "heart-beat:4000,700\n");
   for (let i = 0; i < 10; i++) {
     clock.pass(1000);
     await peer.bytes();
   }
-  // 10 s without a word were forgiven: the client has twice the 5 s that were agreed on.
+  // 10 s of silence are tolerated: twice the 5 s that were negotiated.
   clock.pass(10_000);
   assertEquals((await peer.refusal()).get("message"), "heart-beat missed");
   assert(peer.heartbeats >= 10 && peer.heartbeats <= 40, `${peer.heartbeats}`);
 }, { heartbeat: { send: 1000, receive: 5000 } });
 
-brokerRow("S12-16", "a malformed heart-beat is refused", async ({ connect, open }) => {
+brokerRow("S12-16", "a malformed heart-beat header is refused", async ({ connect, open }) => {
   for (const version of ESCAPING) {
     for (const value of ["0", "T,0", "100,10,50", "-1,0", "1.5,0", "1, x", "", ",", "+1,1", "1,"]) {
       const error = await refused(open(), connectFrame(`accept-version:${version}\nhost:h\nheart-beat:${value}\n`));
@@ -145,7 +149,7 @@ brokerRow("S12-16", "a malformed heart-beat is refused", async ({ connect, open 
   }
 });
 
-brokerRow("S12-17", "there is an LF in each interval", async ({ clock, connect }) => {
+brokerRow("S12-17", "the broker sends an LF within each interval", async ({ clock, connect }) => {
   for (const version of ESCAPING) {
     const peer = await connect(version, "heart-beat:0,1000\n");
     for (let i = 0; i < 5; i++) {
@@ -157,7 +161,7 @@ brokerRow("S12-17", "there is an LF in each interval", async ({ clock, connect }
   }
 }, { heartbeat: { send: 1000, receive: 0 } });
 
-brokerRow("S12-18", "late octets are forgiven, and any of them counts", async ({ clock, connect }) => {
+brokerRow("S12-18", "late bytes are tolerated, and every byte counts", async ({ clock, connect }) => {
   const peer = await connect("1.2", "heart-beat:1000,0\n");
   for (const octet of "\nSEND\ndestination:/topic/a\n\nx\0\n") {
     clock.pass(1100);
@@ -180,15 +184,19 @@ brokerRow("S12-53", "DISCONNECT is answered, then the connection ends", async ({
   assertEquals(broker.stats.messages, 0);
 });
 
-brokerRow("S12-54", "what had arrived is done, though the client has gone", async ({ broker, connect }) => {
-  const peer = await connect();
-  await peer.write(Array.from({ length: 1000 }, (_, i) => `SEND\ndestination:/q\n\n${i}\0`).join(""));
-  await peer.finish();
-  await peer.ended();
-  assertEquals(broker.stats.messages, 1000);
-});
+brokerRow(
+  "S12-54",
+  "frames that have arrived are carried out after their client has gone",
+  async ({ broker, connect }) => {
+    const peer = await connect();
+    await peer.write(Array.from({ length: 1000 }, (_, i) => `SEND\ndestination:/q\n\n${i}\0`).join(""));
+    await peer.finish();
+    await peer.ended();
+    assertEquals(broker.stats.messages, 1000);
+  },
+);
 
-brokerRow("S12-55", "behind an ERROR nothing is done", async ({ broker, connect }) => {
+brokerRow("S12-55", "frames after an ERROR have no effect", async ({ broker, connect }) => {
   for (const version of ALL) {
     const fault = "SEND\nreceipt:1\n\nx\0SEND\ndestination:/q\nreceipt:2\n\nx\0";
     assertEquals((await refused(await connect(version), fault)).get("receipt-id"), "1");
@@ -196,7 +204,7 @@ brokerRow("S12-55", "behind an ERROR nothing is done", async ({ broker, connect 
   assertEquals(broker.stats.messages, 0);
 });
 
-brokerRow("S12-56", "ERROR has message, and its body content-type and content-length", async ({ connect }) => {
+brokerRow("S12-56", "ERROR has message, and its body has content-type and content-length", async ({ connect }) => {
   for (const version of ALL) {
     for (const data of ["SUBSCRIBE\nid:0\n\n\0", "FOO\n\n\0", "SEND\ndestination:/q\ncontent-length:x\n\n\0"]) {
       const { get, octets } = await refused(await connect(version, "passcode:s3cret\n"), data);
@@ -206,7 +214,7 @@ brokerRow("S12-56", "ERROR has message, and its body content-type and content-le
   }
 });
 
-brokerRow("S12-57", "unknown commands are refused, and none is taken for a known one", async ({ connect }) => {
+brokerRow("S12-57", "unknown commands are refused, and none is mistaken for a known one", async ({ connect }) => {
   for (const version of ALL) {
     for (const command of ["FOO", "SENDX", "SUB", "CONNECTX", "MESSAGES"]) {
       assertStringIncludes((await refused(await connect(version), `${command}\n\n\0`)).body, command);
@@ -214,7 +222,7 @@ brokerRow("S12-57", "unknown commands are refused, and none is taken for a known
   }
 });
 
-brokerRow("S12-58", "an undefined escape is fatal, and the frame does nothing", async ({ broker, connect }) => {
+brokerRow("S12-58", "an undefined escape is fatal, and the frame has no effect", async ({ broker, connect }) => {
   for (const version of ESCAPING) {
     for (const line of ["x:a\\tb", "x\\:b", "x:a\\"]) {
       const error = await refused(await connect(version), `SEND\ndestination:/q\n${line}\n\nhi\0`);
@@ -224,7 +232,7 @@ brokerRow("S12-58", "an undefined escape is fatal, and the frame does nothing", 
   assertEquals(broker.stats.destinations, 0);
 });
 
-brokerRow("S12-59", "over a limit is refused before the frame has ended", async ({ connect }) => {
+brokerRow("S12-59", "exceeding a limit is refused before the frame ends", async ({ connect }) => {
   const lines = Array.from({ length: 11 }, (_, i) => `h${i}:v\n`).join("");
   for (
     const [data, limit] of [
@@ -255,15 +263,15 @@ brokerRow("S12-60", "clients that come and go leave nothing behind", async ({ br
   assertEquals([broker.stats.destinations, broker.stats.messages, clock.timers], [0, 0, 0]);
 });
 
-brokerRow("S12-61", "the ERROR can be read, though more comes than anybody takes", async ({ connect }) => {
+brokerRow("S12-61", "the ERROR can be read even while more input arrives", async ({ connect }) => {
   const peer = await connect();
   await peer.write("FOO\n\n\0");
-  // More than the connection holds: the broker has to go on reading, or this is never written.
+  // More than the connection buffers: unless the broker goes on reading, this is never written.
   for (let i = 0; i < 16; i++) await peer.write(new Uint8Array(1 << 16));
   assertEquals((await peer.refusal()).get("message"), "malformed frame");
 });
 
-brokerRow("S12-62", "1.2: CRLF comes in, and LF goes out", async ({ connect }) => {
+brokerRow("S12-62", "1.2: CRLF is read, and LF is written", async ({ connect }) => {
   const peer = await connect("1.2");
   await peer.write("SUBSCRIBE\r\nid:0\r\ndestination:/q\r\nreceipt:1\r\n\r\n\0\r\n");
   await peer.write("SEND\r\ndestination:/q\r\nx:1\r\n\r\nx\0");

@@ -9,20 +9,24 @@ const SUBSCRIBE = "SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0";
 const INDIVIDUAL = "SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client-individual\n\n\0";
 const BEGIN = "BEGIN\ntransaction:t\n\n\0";
 
-/** SEND to `/queue/a`; `lines` end each with LF. */
+/** Returns a SEND to `/queue/a`; each of `lines` ends with LF. */
 const send = (body: string, lines = "") => `SEND\ndestination:/queue/a\n${lines}\n${body}\0`;
 
-brokerRow("S12-19", "a SEND that cannot be done is an ERROR, and the end", async ({ broker, connect }) => {
-  for (const version of ALL) {
-    const error = await refused(await connect(version), `SEND\nreceipt:1\n\nx\0${send("behind it")}`);
-    assertEquals([error.get("message"), error.get("receipt-id")], ["SEND has no destination", "1"]);
-    const other = await refused(await connect(version), send("x", "transaction:nosuch\n"));
-    assertEquals(other.get("message"), "transaction is not open");
-  }
-  assertEquals(broker.stats.messages, 0);
-});
+brokerRow(
+  "S12-19",
+  "a SEND that cannot be carried out is answered with ERROR, and the connection ends",
+  async ({ broker, connect }) => {
+    for (const version of ALL) {
+      const error = await refused(await connect(version), `SEND\nreceipt:1\n\nx\0${send("behind it")}`);
+      assertEquals([error.get("message"), error.get("receipt-id")], ["SEND has no destination", "1"]);
+      const other = await refused(await connect(version), send("x", "transaction:nosuch\n"));
+      assertEquals(other.get("message"), "transaction is not open");
+    }
+    assertEquals(broker.stats.messages, 0);
+  },
+);
 
-brokerRow("S12-20", "the sender's headers come back", async ({ connect }) => {
+brokerRow("S12-20", "the sender's headers are returned", async ({ connect }) => {
   for (const version of ESCAPING) {
     const { lines } = await deliver(
       await connect(version),
@@ -32,7 +36,7 @@ brokerRow("S12-20", "the sender's headers come back", async ({ connect }) => {
   }
 });
 
-brokerRow("S12-21", "headers are written anew for each receiver", async ({ connect }) => {
+brokerRow("S12-21", "headers are encoded again for each receiver", async ({ connect }) => {
   const receivers = [];
   for (const version of ALL) {
     const peer = await connect(version);
@@ -75,7 +79,7 @@ brokerRow("S12-23", "MESSAGE has the destination of the SEND", async ({ connect 
   }
 });
 
-brokerRow("S12-24", "MESSAGE has a message-id of its own", async ({ connect }) => {
+brokerRow("S12-24", "MESSAGE has a unique message-id", async ({ connect }) => {
   const ids = new Set<string | undefined>();
   for (const version of ALL) {
     const peer = await connect(version);
@@ -96,7 +100,7 @@ brokerRow("S12-25", "MESSAGE has the id of the SUBSCRIBE", async ({ connect }) =
   assertEquals((await old.frames(2, "MESSAGE")).map(({ get }) => get("subscription")), ["s:1", undefined]);
 });
 
-brokerRow("S12-26", "MESSAGE has ack where one is awaited", async ({ connect }) => {
+brokerRow("S12-26", "MESSAGE has ack if it requires an ACK", async ({ connect }) => {
   const peer = await connect("1.2");
   const acks = new Set<string | undefined>();
   for (const mode of ["client", "client-individual", "auto"]) {
@@ -106,7 +110,7 @@ brokerRow("S12-26", "MESSAGE has ack where one is awaited", async ({ connect }) 
   assertEquals([acks.size, [...acks].pop()], [3, undefined]);
 });
 
-brokerRow("S12-27", "a sender cannot forge what the server says", async ({ connect }) => {
+brokerRow("S12-27", "a sender cannot forge the server's headers", async ({ connect }) => {
   for (const version of ESCAPING) {
     const forged = "subscription:9\nack:Z\nmessage-id:1\nredelivered:true\n";
     const { lines, get } = await deliver(await connect(version), send("x", forged));
@@ -116,7 +120,7 @@ brokerRow("S12-27", "a sender cannot forge what the server says", async ({ conne
   }
 });
 
-brokerRow("S12-28", "content-length is right, and content-type the sender's", async ({ connect }) => {
+brokerRow("S12-28", "content-length is correct, and content-type is the sender's", async ({ connect }) => {
   for (const version of ESCAPING) {
     const { get } = await deliver(await connect(version), send("h\xe9", "content-type:text/x;charset=y\n"));
     assertEquals([get("content-length"), get("content-type")], ["3", "text/x;charset=y"]);
@@ -149,7 +153,7 @@ brokerRow("S12-45", "each receipt is answered once, with the same text", async (
   }
 });
 
-brokerRow("S12-46", "frames are read in order, and a RECEIPT tells of all before it", async ({ broker, connect }) => {
+brokerRow("S12-46", "frames are read in order, and a RECEIPT covers all earlier ones", async ({ broker, connect }) => {
   const peer = await connect("1.2");
   await peer.write(send("1") + send("2", "receipt:2\n") + send("3"));
   assertEquals((await peer.frame("RECEIPT")).get("receipt-id"), "2");
@@ -175,7 +179,7 @@ brokerRow("S12-48", "a frame that failed gets an ERROR with receipt-id, and no R
   }
 });
 
-brokerRow("S12-49", "what is in a transaction happens at COMMIT, all of it", async ({ broker, connect }) => {
+brokerRow("S12-49", "the content of a transaction takes effect at COMMIT, all of it", async ({ broker, connect }) => {
   for (const version of ALL) {
     const [peer, reader] = [await connect(version), await connect("1.2")];
     const name = `/queue/${version}`;
@@ -196,36 +200,44 @@ brokerRow("S12-49", "what is in a transaction happens at COMMIT, all of it", asy
   assertEquals([await peer.settled(), broker.stats.messages], [[], 0]);
 });
 
-brokerRow("S12-50", "ABORT drops it, and messages wait for their ACK again", async ({ broker, connect }) => {
-  const peer = await connect("1.2");
-  await peer.write(INDIVIDUAL + send("x"));
-  const ack = (await peer.frame("MESSAGE")).get("ack");
-  await peer.write(
-    `${BEGIN}ACK\nid:${ack}\ntransaction:t\n\n\0${send("y", "transaction:t\n")}ABORT\ntransaction:t\n\n\0`,
-  );
-  assertEquals([await peer.settled(), broker.stats.messages], [[], 1]);
-  await peer.write(`ACK\nid:${ack}\n\n\0`);
-  assertEquals([await peer.settled(), broker.stats.messages], [[], 0]);
-});
+brokerRow(
+  "S12-50",
+  "ABORT drops a transaction, and its messages wait for their ACK again",
+  async ({ broker, connect }) => {
+    const peer = await connect("1.2");
+    await peer.write(INDIVIDUAL + send("x"));
+    const ack = (await peer.frame("MESSAGE")).get("ack");
+    await peer.write(
+      `${BEGIN}ACK\nid:${ack}\ntransaction:t\n\n\0${send("y", "transaction:t\n")}ABORT\ntransaction:t\n\n\0`,
+    );
+    assertEquals([await peer.settled(), broker.stats.messages], [[], 1]);
+    await peer.write(`ACK\nid:${ack}\n\n\0`);
+    assertEquals([await peer.settled(), broker.stats.messages], [[], 0]);
+  },
+);
 
-brokerRow("S12-51", "a transaction that is unknown, unnamed or open is an ERROR", async ({ broker, connect }) => {
-  for (const version of ALL) {
-    for (
-      const [data, message] of [
-        ["BEGIN\n\n\0", "BEGIN has no transaction"],
-        [BEGIN + BEGIN, "transaction is open already"],
-        ["COMMIT\ntransaction:nosuch\n\n\0", "transaction is not open"],
-        ["ABORT\ntransaction:nosuch\n\n\0", "transaction is not open"],
-        ["COMMIT\n\n\0", "COMMIT has no transaction"],
-        ["ABORT\n\n\0", "ABORT has no transaction"],
-        [`${BEGIN}COMMIT\ntransaction:t\n\n\0COMMIT\ntransaction:t\n\n\0`, "transaction is not open"],
-        [send("x", "transaction:nosuch\n"), "transaction is not open"],
-        ["ACK\nid:1\nmessage-id:1\nsubscription:0\ntransaction:nosuch\n\n\0", "transaction is not open"],
-      ] as const
-    ) assertEquals((await refused(await connect(version), data)).get("message"), message);
-  }
-  assertEquals(broker.stats.messages, 0);
-});
+brokerRow(
+  "S12-51",
+  "a transaction that is unknown, unnamed or already open is answered with ERROR",
+  async ({ broker, connect }) => {
+    for (const version of ALL) {
+      for (
+        const [data, message] of [
+          ["BEGIN\n\n\0", "BEGIN has no transaction"],
+          [BEGIN + BEGIN, "transaction is already open"],
+          ["COMMIT\ntransaction:nosuch\n\n\0", "transaction is not open"],
+          ["ABORT\ntransaction:nosuch\n\n\0", "transaction is not open"],
+          ["COMMIT\n\n\0", "COMMIT has no transaction"],
+          ["ABORT\n\n\0", "ABORT has no transaction"],
+          [`${BEGIN}COMMIT\ntransaction:t\n\n\0COMMIT\ntransaction:t\n\n\0`, "transaction is not open"],
+          [send("x", "transaction:nosuch\n"), "transaction is not open"],
+          ["ACK\nid:1\nmessage-id:1\nsubscription:0\ntransaction:nosuch\n\n\0", "transaction is not open"],
+        ] as const
+      ) assertEquals((await refused(await connect(version), data)).get("message"), message);
+    }
+    assertEquals(broker.stats.messages, 0);
+  },
+);
 
 brokerRow("S12-52", "the end of a connection aborts its transactions", async ({ broker, connect }) => {
   for (const version of ESCAPING) {

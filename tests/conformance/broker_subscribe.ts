@@ -1,4 +1,4 @@
-/** Part S, subscriptions: SUBSCRIBE, ACK, NACK, UNSUBSCRIBE. */
+/** Part S, subscriptions: SUBSCRIBE, ACK, NACK and UNSUBSCRIBE. */
 import { assertEquals } from "#assert";
 import type { RawFrame, RawPeer } from "../support/raw_peer.ts";
 import { ALL, type BrokerRow, brokerRow, ESCAPING, refused } from "./harness.ts";
@@ -11,7 +11,7 @@ const subscribe = (name: string, mode = "auto", id = "0") =>
 const send = (name: string, ...texts: string[]) =>
   texts.map((text) => `SEND\ndestination:${name}\n\n${text}\0`).join("");
 
-/** ACK or NACK of a message, as the version has it. */
+/** Returns an ACK or NACK of a message, as the version requires. */
 function answer(command: string, version: string, { get }: RawFrame): string {
   const lines: Record<string, string> = {
     "1.0": `message-id:${get("message-id")}`,
@@ -22,20 +22,20 @@ function answer(command: string, version: string, { get }: RawFrame): string {
 }
 
 /** Ends a connection, and waits until the broker has seen it. */
-async function leave({ broker }: BrokerRow, peer: RawPeer): Promise<void> {
+async function disconnect({ broker }: BrokerRow, peer: RawPeer): Promise<void> {
   const { peers } = broker.stats;
   await peer.close();
   while (broker.stats.peers >= peers) await new Promise((resolve) => setTimeout(resolve, 1));
 }
 
-/** What is left at a destination, for a new subscriber. */
-async function left({ connect }: BrokerRow, name: string): Promise<string> {
+/** Returns what a new subscriber of a destination gets. */
+async function remaining({ connect }: BrokerRow, name: string): Promise<string> {
   const peer = await connect();
   await peer.write(subscribe(name));
   return bodies(await peer.settled());
 }
 
-brokerRow("S12-30", "SUBSCRIBE without destination or id is an ERROR", async ({ connect }) => {
+brokerRow("S12-30", "a SUBSCRIBE without destination or id is answered with ERROR", async ({ connect }) => {
   for (const version of ALL) {
     const error = await refused(await connect(version), "SUBSCRIBE\nid:0\n\n\0");
     assertEquals(error.get("message"), "SUBSCRIBE has no destination");
@@ -46,17 +46,17 @@ brokerRow("S12-30", "SUBSCRIBE without destination or id is an ERROR", async ({ 
   }
 });
 
-brokerRow("S12-31", "an id that is open is refused; afterwards it is free", async ({ connect }) => {
+brokerRow("S12-31", "an id that is open is refused, and is free again afterwards", async ({ connect }) => {
   for (const version of ALL) {
     const error = await refused(await connect(version), subscribe("/a") + subscribe("/b"));
-    assertEquals(error.get("message"), "subscription is open already");
+    assertEquals(error.get("message"), "subscription is already open");
     const peer = await connect(version);
     await peer.write(`${subscribe("/a")}UNSUBSCRIBE\nid:0\n\n\0${subscribe("/b")}`);
     assertEquals(await peer.settled(), []);
   }
 });
 
-brokerRow("S12-32", "ack is auto, or one of three", async ({ broker, connect }) => {
+brokerRow("S12-32", "ack is auto by default, and nothing other than the three modes", async ({ broker, connect }) => {
   for (const version of ESCAPING) {
     for (const mode of ["maybe", "Auto", "", " auto", "client "]) {
       const error = await refused(await connect(version), subscribe("/q", mode));
@@ -69,62 +69,62 @@ brokerRow("S12-32", "ack is auto, or one of three", async ({ broker, connect }) 
   }
 });
 
-brokerRow("S12-33", "auto: what was sent is not sent again", async (rig) => {
+brokerRow("S12-33", "auto: a message that was sent is not sent again", async (harness) => {
   for (const version of ALL) {
-    const peer = await rig.connect(version);
+    const peer = await harness.connect(version);
     await peer.write(subscribe(version) + send(version, "x"));
     await peer.frame("MESSAGE");
-    await leave(rig, peer);
-    assertEquals(await left(rig, version), "");
+    await disconnect(harness, peer);
+    assertEquals(await remaining(harness, version), "");
   }
 });
 
-brokerRow("S12-34", "client: ACK settles what is before it, on its own subscription", async (rig) => {
+brokerRow("S12-34", "client: ACK settles the earlier messages of its own subscription", async (harness) => {
   for (const version of ALL) {
     const [one, two] = [`${version} one`, `${version} two`];
-    const peer = await rig.connect(version);
+    const peer = await harness.connect(version);
     await peer.write(subscribe(one, "client", "1") + subscribe(two, "client", "2"));
     await peer.write(send(one, "m1") + send(two, "m2") + send(one, "m3", "m4"));
     const messages = await peer.frames(4, "MESSAGE");
     await peer.write(answer("ACK", version, messages[2]!));
     assertEquals(await peer.settled(), []);
-    await leave(rig, peer);
-    assertEquals([await left(rig, one), await left(rig, two)], ["m4", "m2"]);
+    await disconnect(harness, peer);
+    assertEquals([await remaining(harness, one), await remaining(harness, two)], ["m4", "m2"]);
   }
 });
 
-brokerRow("S12-35", "client-individual: ACK and NACK settle one", async (rig) => {
+brokerRow("S12-35", "client-individual: ACK and NACK settle one message", async (harness) => {
   for (const version of ESCAPING) {
-    const peer = await rig.connect(version);
+    const peer = await harness.connect(version);
     await peer.write(subscribe(version, "client-individual") + send(version, "m1", "m2", "m3", "m4"));
     const messages = await peer.frames(4, "MESSAGE");
     await peer.write(answer("ACK", version, messages[1]!));
     await peer.write(answer("NACK", version, messages[2]!).replace("\n\n", "\nrequeue:false\n\n"));
     assertEquals(await peer.settled(), []);
-    await leave(rig, peer);
-    assertEquals(await left(rig, version), "m1 m4");
+    await disconnect(harness, peer);
+    assertEquals(await remaining(harness, version), "m1 m4");
   }
 });
 
-brokerRow("S12-36", "what a lost connection had goes to another, marked", async (rig) => {
+brokerRow("S12-36", "the messages of a lost connection go to another, marked as redelivered", async (harness) => {
   for (const version of ESCAPING) {
-    const peer = await rig.connect(version);
+    const peer = await harness.connect(version);
     await peer.write(subscribe(version, "client") + send(version, "m1", "m2"));
     await peer.frames(2, "MESSAGE");
-    const heir = await rig.connect(version);
+    const heir = await harness.connect(version);
     await heir.write(subscribe(version));
     assertEquals(await heir.settled(), []);
-    await leave(rig, peer);
+    await disconnect(harness, peer);
     const messages = await heir.frames(2, "MESSAGE");
     assertEquals(messages.map(({ body, get }) => [body, get("redelivered")]), [["m1", "true"], ["m2", "true"]]);
   }
 });
 
-brokerRow("S12-37", "NACK: one comes again, or in mode client all before it, too", async (rig) => {
+brokerRow("S12-37", "NACK returns one message, or in mode client all earlier ones, too", async (harness) => {
   for (const version of ESCAPING) {
     for (const [mode, again] of [["client", "m1 m2"], ["client-individual", "m2"]] as const) {
       const name = `${version} ${mode}`;
-      const peer = await rig.connect(version);
+      const peer = await harness.connect(version);
       await peer.write(subscribe(name, mode) + send(name, "m1", "m2", "m3"));
       const messages = await peer.frames(3, "MESSAGE");
       await peer.write(answer("NACK", version, messages[1]!));
@@ -143,7 +143,7 @@ brokerRow("S12-38", "1.2: ACK and NACK are read from id alone", async ({ connect
   }
 });
 
-brokerRow("S11-39", "1.1: they are read from subscription and message-id", async ({ connect }) => {
+brokerRow("S11-39", "1.1: ACK and NACK are read from subscription and message-id", async ({ connect }) => {
   for (const command of ["ACK", "NACK"]) {
     for (const [lines, missing] of [["message-id:ID", "subscription"], ["subscription:0\nid:ID", "message-id"]]) {
       const peer = await connect("1.1");
@@ -163,7 +163,7 @@ brokerRow("S10-40", "1.0: ACK is read from message-id, and NACK is unknown", asy
   assertEquals((await refused(peer, "NACK\nmessage-id:1\n\n\0")).get("message"), "NACK is unknown");
 });
 
-brokerRow("S12-41", "an ACK for what does not wait for one is an ERROR", async ({ connect }) => {
+brokerRow("S12-41", "an ACK for a message that does not wait for one is answered with ERROR", async ({ connect }) => {
   for (const version of ALL) {
     const unknown = "ACK\nid:nosuch\nmessage-id:nosuch\nsubscription:0\n\n\0";
     const error = await refused(await connect(version), unknown);
@@ -175,26 +175,30 @@ brokerRow("S12-41", "an ACK for what does not wait for one is an ERROR", async (
   }
 });
 
-brokerRow("S12-42", "after UNSUBSCRIBE there are no more messages", async (rig) => {
+brokerRow("S12-42", "after UNSUBSCRIBE there are no more messages", async (harness) => {
   for (const version of ALL) {
-    const peer = await rig.connect(version);
+    const peer = await harness.connect(version);
     await peer.write(`${subscribe(version)}UNSUBSCRIBE\nid:0\nreceipt:1\n\n\0${send(version, "x")}`);
     await peer.frame("RECEIPT");
     assertEquals(await peer.settled(), []);
-    assertEquals(await left(rig, version), "x");
+    assertEquals(await remaining(harness, version), "x");
   }
 });
 
-brokerRow("S12-43", "UNSUBSCRIBE without id, or with one that is not open, is an ERROR", async ({ connect }) => {
-  for (const version of ESCAPING) {
-    const peer = await connect(version);
-    await peer.write(subscribe("/q"));
-    const error = await refused(peer, "UNSUBSCRIBE\ndestination:/q\n\n\0");
-    assertEquals(error.get("message"), "UNSUBSCRIBE has no id");
-    const other = await refused(await connect(version), "UNSUBSCRIBE\nid:9\n\n\0");
-    assertEquals(other.get("message"), "subscription is not open");
-  }
-});
+brokerRow(
+  "S12-43",
+  "UNSUBSCRIBE without id, or with one that is not open, is answered with ERROR",
+  async ({ connect }) => {
+    for (const version of ESCAPING) {
+      const peer = await connect(version);
+      await peer.write(subscribe("/q"));
+      const error = await refused(peer, "UNSUBSCRIBE\ndestination:/q\n\n\0");
+      assertEquals(error.get("message"), "UNSUBSCRIBE has no id");
+      const other = await refused(await connect(version), "UNSUBSCRIBE\nid:9\n\n\0");
+      assertEquals(other.get("message"), "subscription is not open");
+    }
+  },
+);
 
 brokerRow("S10-44", "1.0: UNSUBSCRIBE takes destination or id", async ({ broker, connect }) => {
   const peer = await connect("1.0");
@@ -213,7 +217,7 @@ brokerRow("S10-64", "a selector is refused", async ({ connect }) => {
   }
 });
 
-brokerRow("S12-65", "headers that the broker does not know are no errors", async ({ connect }) => {
+brokerRow("S12-65", "headers that the broker does not know are not errors", async ({ connect }) => {
   for (const version of ALL) {
     const peer = await connect(version, "foo:1\n");
     await peer.write(`SUBSCRIBE\nid:0\ndestination:${version}\nfoo:1\n__proto__:2\n\n\0`);

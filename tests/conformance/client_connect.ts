@@ -3,13 +3,13 @@ import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncl
 import { BrokerErrorResponse, ConnectionError, UnknownBrokerResponseError } from "../../base/errors.ts";
 import type { HeartbeatOffer } from "../../connection/heartbeat.ts";
 import { Stomp } from "../../client/stomp.ts";
-import { type ClientRig, settle } from "../support/client_rig.ts";
+import { type ClientHarness, settle } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { connected, receiptFor } from "../support/raw_server.ts";
 import { clientRow, dial, ESCAPING, frame, listen, type Listener, message } from "./harness.ts";
 
-clientRow("C12-01", "CONNECT goes first, and nothing behind it before CONNECTED", async (rig) => {
-  const { connect, opening, peer } = await dial(rig);
+clientRow("C12-01", "CONNECT is the first frame, and nothing follows before CONNECTED", async (harness) => {
+  const { connect, opening, peer } = await dial(harness);
   assertEquals(connect.command, "CONNECT");
   await settle();
   await peer.write(connected());
@@ -18,25 +18,25 @@ clientRow("C12-01", "CONNECT goes first, and nothing behind it before CONNECTED"
   assertEquals(await peer.rest(), []);
 });
 
-clientRow("C12-02", "the client says CONNECT", async (rig) => {
+clientRow("C12-02", "the client sends CONNECT", async (harness) => {
   for (const versions of [["1.0"], ["1.1", "1.2"]] as const) {
-    assertEquals((await dial(rig, { versions })).connect.command, "CONNECT");
+    assertEquals((await dial(harness, { versions })).connect.command, "CONNECT");
   }
 });
 
-clientRow("C12-04", "CONNECT has accept-version", async (rig) => {
-  assertEquals((await dial(rig)).connect.get("accept-version"), "1.0,1.1,1.2");
-  assertEquals((await dial(rig, { versions: ["1.2"] })).connect.get("accept-version"), "1.2");
+clientRow("C12-04", "CONNECT has accept-version", async (harness) => {
+  assertEquals((await dial(harness)).connect.get("accept-version"), "1.0,1.1,1.2");
+  assertEquals((await dial(harness, { versions: ["1.2"] })).connect.get("accept-version"), "1.2");
 });
 
-clientRow("C12-05", "the versions rise, with commas and no spaces", async (rig) => {
-  assertEquals((await dial(rig, { versions: ["1.2", "1.0", "1.1"] })).connect.get("accept-version"), "1.0,1.1,1.2");
+clientRow("C12-05", "the versions are in ascending order, with commas and no spaces", async (harness) => {
+  assertEquals((await dial(harness, { versions: ["1.2", "1.0", "1.1"] })).connect.get("accept-version"), "1.0,1.1,1.2");
 });
 
-clientRow("C12-06", "CONNECT has host, whether one was given or not", async (rig) => {
-  const server = await rig.server();
+clientRow("C12-06", "CONNECT has host, whether the user gave one or not", async (harness) => {
+  const server = await harness.server();
   for (const target of [server.url, `${server.url}/v`]) {
-    const connecting = rig.client(target).connect();
+    const connecting = harness.client(target).connect();
     const peer = await server.accept();
     assert((await peer.frame("CONNECT")).get("host"));
     await peer.write(connected());
@@ -44,10 +44,10 @@ clientRow("C12-06", "CONNECT has host, whether one was given or not", async (rig
   }
 });
 
-clientRow("C12-07", "host is what the user has chosen", async (rig) => {
-  const server = await rig.server();
+clientRow("C12-07", "host is the one that the user chose", async (harness) => {
+  const server = await harness.server();
   const host = async (path: string, options = {}) => {
-    const connecting = rig.client(server.url + path, options).connect();
+    const connecting = harness.client(server.url + path, options).connect();
     const peer = await server.accept();
     const { get } = await peer.frame("CONNECT");
     await peer.write(connected());
@@ -59,94 +59,94 @@ clientRow("C12-07", "host is what the user has chosen", async (rig) => {
   assertEquals(await host(""), "/");
 });
 
-clientRow("C12-08", "login and passcode go out as they are, and are not told", async (rig) => {
-  const { connect, opening, peer } = await dial(rig, { login: "u:\\c", passcode: "s3cr:t\\n" });
+clientRow("C12-08", "login and passcode are sent unchanged, and never shown", async (harness) => {
+  const { connect, opening, peer } = await dial(harness, { login: "u:\\c", passcode: "s3cr:t\\n" });
   assertEquals([connect.get("login"), connect.get("passcode")], ["u:\\c", "s3cr:t\\n"]);
   await peer.write("ERROR\nmessage:no\n\n\0");
   const error = await assertRejects(() => opening, BrokerErrorResponse);
   assert(!`${error.stack} ${JSON.stringify(error)}`.includes("s3cr"));
-  const without = (await dial(rig)).connect;
+  const without = (await dial(harness)).connect;
   assertEquals([without.get("login"), without.get("passcode")], [undefined, undefined]);
 });
 
-clientRow("C12-09", "heart-beat is two whole numbers", async (rig) => {
-  const { connect } = await dial(rig, { heartbeat: { send: 10_000, receive: 5000 } });
+clientRow("C12-09", "heart-beat is two whole numbers", async (harness) => {
+  const { connect } = await dial(harness, { heartbeat: { send: 10_000, receive: 5000 } });
   assertEquals(connect.get("heart-beat"), "10000,5000");
   for (const heartbeat of [-1, 1.5, NaN, { send: 1, receive: -1 }]) {
     assertThrows(() => new Stomp("stomp://localhost", { heartbeat }), RangeError);
   }
 });
 
-clientRow("C12-10", "no version in CONNECTED is 1.0", async (rig) => {
-  const { opening, peer } = await dial(rig);
+clientRow("C12-10", "CONNECTED without version means 1.0", async (harness) => {
+  const { opening, peer } = await dial(harness);
   await peer.write("CONNECTED\nsession:1\n\n\0");
   assertEquals((await opening).version, "1.0");
 });
 
-clientRow("C12-11", "the session has the version of CONNECTED, or ends", async (rig) => {
+clientRow("C12-11", "the session uses the version of CONNECTED, or ends", async (harness) => {
   for (const version of ["1.0", ...ESCAPING]) {
-    const { opening, peer } = await dial(rig);
+    const { opening, peer } = await dial(harness);
     await peer.write(connected(version));
     assertEquals((await opening).version, version);
   }
   for (const lines of ["version:1.1\n", "version:2.0\n", "version:\n", "", "version:1.20\n"]) {
-    const { opening, peer } = await dial(rig, { versions: ["1.2"] });
+    const { opening, peer } = await dial(harness, { versions: ["1.2"] });
     await peer.write(`CONNECTED\n${lines}\n\0`);
     await assertRejects(() => opening, UnknownBrokerResponseError);
     await peer.ended();
   }
 });
 
-clientRow("C12-12", "ERROR is a refusal, and its words are told", async (rig) => {
-  const { opening, peer } = await dial(rig);
+clientRow("C12-12", "ERROR is a refusal, and its text is in the error", async (harness) => {
+  const { opening, peer } = await dial(harness);
   await peer.write("ERROR\nversion:1.2,2.1\ncontent-type:text/plain\n\nSupported versions are 1.2 2.1\0");
   const error = await assertRejects(() => opening, BrokerErrorResponse, "Supported versions are 1.2 2.1");
   assertEquals(error.frame?.headers["version"], "1.2,2.1");
   await peer.ended();
 });
 
-clientRow("C12-13", "the end before CONNECTED is a refusal", async (rig) => {
+clientRow("C12-13", "the end of the connection before CONNECTED is a refusal", async (harness) => {
   for (const data of ["", "\n", "CONNECTED\nver"]) {
-    const { opening, peer } = await dial(rig);
+    const { opening, peer } = await dial(harness);
     await peer.write(data);
     await peer.finish();
     await assertRejects(() => opening, ConnectionError);
   }
 });
 
-clientRow("C12-14", "CONNECT has no receipt", async (rig) => {
-  assertEquals((await dial(rig)).connect.get("receipt"), undefined);
+clientRow("C12-14", "CONNECT has no receipt", async (harness) => {
+  assertEquals((await dial(harness)).connect.get("receipt"), undefined);
   assertThrows(() => new Stomp("stomp://localhost", { headers: { receipt: "1" } }), TypeError);
 });
 
-clientRow("C12-15", "CONNECTED is not unescaped", async (rig) => {
-  const { opening, peer } = await dial(rig);
+clientRow("C12-15", "CONNECTED is not unescaped", async (harness) => {
+  const { opening, peer } = await dial(harness);
   await peer.write(connected("1.2", "session:a\\nb\nserver:a\\t\\\n"));
   const { connected: headers } = await opening;
   assertEquals([headers["session"], headers["server"]], ["a\\nb", "a\\t\\"]);
 });
 
-clientRow("C12-16", "what else CONNECTED has does no harm", async (rig) => {
-  const { stomp } = await rig.pair({}, "1.2", "server:Apache/1.3.9 build 7\nsession:s\nx-any:1\n");
+clientRow("C12-16", "other headers of CONNECTED do no harm", async (harness) => {
+  const { stomp } = await harness.pair({}, "1.2", "server:Apache/1.3.9 build 7\nsession:s\nx-any:1\n");
   assertEquals(stomp.server, "Apache/1.3.9 build 7");
-  const { opening, peer } = await dial(rig);
+  const { opening, peer } = await dial(harness);
   await peer.write(connected("1.2", "server:RabbitMQ/3.13.7 (x)\n"));
-  assertEquals((await opening).family, "rabbitmq");
+  assertEquals((await opening).dialect.family, "rabbitmq");
 });
 
-/** A client whose heart-beats run on a clock that the test moves. */
-async function beating(
-  rig: ClientRig,
+/** Opens a client whose heart-beats run on a clock that the test moves. */
+async function listenWithClock(
+  harness: ClientHarness,
   heartbeat: HeartbeatOffer,
   answer: string,
   version = "1.2",
 ): Promise<Listener & { clock: FakeClock }> {
   const clock = new FakeClock();
-  return { clock, ...await listen(rig, version, { heartbeat, clock }, answer && `heart-beat:${answer}\n`) };
+  return { clock, ...await listen(harness, version, { heartbeat, clock }, answer && `heart-beat:${answer}\n`) };
 }
 
-/** How many line ends a client sends in so many milliseconds. */
-async function beats({ clock, session, peer }: Listener & { clock: FakeClock }, time: number): Promise<number> {
+/** Returns how many line ends a client sends in a number of milliseconds. */
+async function countLineEnds({ clock, session, peer }: Listener & { clock: FakeClock }, time: number): Promise<number> {
   for (let passed = 0; passed < time; passed += 500) {
     clock.pass(500);
     await new Promise((resolve) => setTimeout(resolve, 1)); // what is sent goes out with the turns of the event loop
@@ -156,47 +156,47 @@ async function beats({ clock, session, peer }: Listener & { clock: FakeClock }, 
   return peer.heartbeats;
 }
 
-clientRow("C12-17", "no header from either side is none at all", async (rig) => {
+clientRow("C12-17", "a missing header on either side disables heart-beats", async (harness) => {
   for (const version of ESCAPING) {
-    const wanting = await beating(rig, { send: 1000, receive: 1000 }, "", version);
+    const wanting = await listenWithClock(harness, { send: 1000, receive: 1000 }, "", version);
     assertEquals(wanting.clock.timers, 0);
-    assertEquals(await beats(wanting, 20_000), 0);
-    const offered = await beating(rig, { send: 0, receive: 0 }, "1000,1000", version);
+    assertEquals(await countLineEnds(wanting, 20_000), 0);
+    const offered = await listenWithClock(harness, { send: 0, receive: 0 }, "1000,1000", version);
     assertEquals(offered.clock.timers, 0);
   }
 });
 
-clientRow("C12-18", "the client sends in the longer of the two intervals", async (rig) => {
+clientRow("C12-18", "the client sends at the longer of the two intervals", async (harness) => {
   for (const [own, far] of [[1000, 3000], [3000, 1000]] as const) {
-    const count = await beats(await beating(rig, { send: own, receive: 0 }, `0,${far}`), 30_000);
+    const count = await countLineEnds(await listenWithClock(harness, { send: own, receive: 0 }, `0,${far}`), 30_000);
     assert(count >= 10 && count <= 20, `${count} in 30 s`); // every 3000 ms, and up to twice as often for safety
   }
 });
 
-clientRow("C12-19", "data is expected in the longer of the two intervals", async (rig) => {
+clientRow("C12-19", "the client expects data at the longer of the two intervals", async (harness) => {
   for (const [own, far] of [[1000, 5000], [5000, 1000]] as const) {
-    const { clock, session, over } = await beating(rig, { send: 0, receive: own }, `${far},0`);
+    const { clock, session, ended } = await listenWithClock(harness, { send: 0, receive: own }, `${far},0`);
     clock.pass(5000);
     assert(session.isOpen);
     clock.pass(20_000);
-    assertInstanceOf(await over, ConnectionError);
+    assertInstanceOf(await ended, ConnectionError);
   }
 });
 
-clientRow("C12-20", "a 0 switches one direction off, and only that", async (rig) => {
-  const sending = await beating(rig, { send: 1000, receive: 1000 }, "0,1000");
+clientRow("C12-20", "a 0 disables one direction, and only that", async (harness) => {
+  const sending = await listenWithClock(harness, { send: 1000, receive: 1000 }, "0,1000");
   assertEquals(sending.clock.timers, 1);
-  assert(await beats(sending, 10_000) >= 10);
-  const expecting = await beating(rig, { send: 1000, receive: 1000 }, "1000,0");
+  assert(await countLineEnds(sending, 10_000) >= 10);
+  const expecting = await listenWithClock(harness, { send: 1000, receive: 1000 }, "1000,0");
   assertEquals(expecting.clock.timers, 1);
   expecting.clock.pass(20_000);
-  await expecting.over;
+  await expecting.ended;
   await expecting.peer.ended();
   assertEquals(expecting.peer.heartbeats, 0);
 });
 
-clientRow("C12-21", "frames count: with one in time no line end is needed", async (rig) => {
-  const listener = await beating(rig, { send: 1000, receive: 0 }, "0,1000");
+clientRow("C12-21", "frames count as heart-beats: with one in time, no line end is sent", async (harness) => {
+  const listener = await listenWithClock(harness, { send: 1000, receive: 0 }, "0,1000");
   const { clock, session, peer } = listener;
   for (let i = 0; i < 20; i++) {
     clock.pass(400);
@@ -206,19 +206,19 @@ clientRow("C12-21", "frames count: with one in time no line end is needed", asyn
   assertEquals(peer.heartbeats, 0);
 });
 
-clientRow("C12-22", "with nothing to say there is an LF in each interval", async (rig) => {
+clientRow("C12-22", "with nothing to send, the client sends an LF in each interval", async (harness) => {
   for (const version of ESCAPING) {
-    const listener = await beating(rig, { send: 1000, receive: 0 }, "0,1000", version);
+    const listener = await listenWithClock(harness, { send: 1000, receive: 0 }, "0,1000", version);
     for (let i = 0; i < 5; i++) {
       listener.clock.pass(1000);
       await listener.peer.bytes();
     }
-    assert(await beats(listener, 1000) >= 5);
+    assert(await countLineEnds(listener, 1000) >= 5);
   }
 });
 
-clientRow("C12-23", "every octet of a slow message counts", async (rig) => {
-  const { clock, session, peer, next } = await beating(rig, { send: 0, receive: 1000 }, "1000,0");
+clientRow("C12-23", "every byte of a slow message counts", async (harness) => {
+  const { clock, session, peer, next } = await listenWithClock(harness, { send: 0, receive: 1000 }, "1000,0");
   for (const octet of message("", "slow")) {
     clock.pass(1900);
     await peer.write(octet);
@@ -228,19 +228,19 @@ clientRow("C12-23", "every octet of a slow message counts", async (rig) => {
   assert(session.isOpen);
 });
 
-clientRow("C12-24", "silence ends the connection, and not before its interval is over", async (rig) => {
-  const { clock, session, over, peer } = await beating(rig, { send: 0, receive: 1000 }, "1000,0");
+clientRow("C12-24", "silence ends the connection, but not before its interval has passed", async (harness) => {
+  const { clock, session, ended, peer } = await listenWithClock(harness, { send: 0, receive: 1000 }, "1000,0");
   clock.pass(1000);
   assert(session.isOpen);
   clock.pass(10_000);
-  const reason = await over;
+  const reason = await ended;
   assertInstanceOf(reason, ConnectionError);
   assertStringIncludes(reason.message, "nothing came for");
   await peer.ended();
 });
 
-clientRow("C12-25", "a heart-beat that is late is forgiven", async (rig) => {
-  const { clock, session, peer } = await beating(rig, { send: 0, receive: 1000 }, "1000,0");
+clientRow("C12-25", "a late heart-beat is tolerated", async (harness) => {
+  const { clock, session, peer } = await listenWithClock(harness, { send: 0, receive: 1000 }, "1000,0");
   for (let i = 0; i < 20; i++) {
     clock.pass(1100);
     await peer.write("\n");

@@ -1,4 +1,4 @@
-/** Part C, what a client says on a connection: SEND, receipts, transactions, ERROR, and the end. */
+/** Part C, what a client sends on a connection: SEND, receipts, transactions, ERROR, and the end. */
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "#assert";
 import {
   BrokerErrorResponse,
@@ -9,41 +9,44 @@ import {
   UnknownBrokerResponseError,
 } from "../../base/errors.ts";
 import type { Frame } from "../../codec/frame.ts";
-import { type ClientRig, settle, subscribed } from "../support/client_rig.ts";
+import { type ClientHarness, settle, subscribed } from "../support/client_harness.ts";
 import { confirm, errorFor, receiptFor } from "../support/raw_server.ts";
 import { ALL, clientRow, ESCAPING, frame, listen, message, sent } from "./harness.ts";
 
 const begin = (id: string) => frame("BEGIN", { transaction: id });
 
-clientRow("C12-26", "SEND has destination, or does not go out", async (rig) => {
+clientRow("C12-26", "SEND has destination, or is not sent", async (harness) => {
   for (const version of ALL) {
-    assertEquals((await sent(rig, version, "/queue/a", "hi")).get("destination"), "/queue/a");
-    const { stomp } = await rig.pair({}, version);
+    assertEquals((await sent(harness, version, "/queue/a", "hi")).get("destination"), "/queue/a");
+    const { stomp } = await harness.pair({}, version);
     await assertRejects(() => stomp.send("", "hi"), TypeError, "destination");
     await assertRejects(() => stomp.send({ destination: "", body: "hi" }), TypeError, "destination");
   }
 });
 
-clientRow("C12-27", "SEND has the user's headers, in their order, and transaction", async (rig) => {
+clientRow("C12-27", "SEND has transaction, and the user's headers in their order", async (harness) => {
   for (const version of ALL) {
-    const { lines } = await sent(rig, version, "/q", "", { persistent: false, headers: { "x-b": "1", "x-a": "2" } });
+    const { lines } = await sent(harness, version, "/q", "", {
+      persistent: false,
+      headers: { "x-b": "1", "x-a": "2" },
+    });
     assertEquals(lines.slice(0, 3), ["destination:/q", "x-b:1", "x-a:2"]);
   }
-  const { stomp, peer } = await rig.pair();
+  const { stomp, peer } = await harness.pair();
   const [tx] = await Promise.all([stomp.begin({ transaction: "t1" }), confirm(peer, "BEGIN")]);
   await tx.send("/q", "hi");
   assertEquals((await peer.frame("SEND")).get("transaction"), "t1");
 });
 
-clientRow("C12-28", "a destination goes out as it is", async (rig) => {
+clientRow("C12-28", "a destination is sent unchanged", async (harness) => {
   for (const destination of ["//a b/../c", " ", "/", "a//b/", "../\u{1f600}?#%41"]) {
-    assertEquals((await sent(rig, "1.2", destination, "")).get("destination"), destination);
+    assertEquals((await sent(harness, "1.2", destination, "")).get("destination"), destination);
   }
 });
 
-clientRow("C12-29", "a receipt may have any value", async (rig) => {
+clientRow("C12-29", "a receipt may have any value", async (harness) => {
   for (const [value, onWire] of [["r:1", "r\\c1"], ["\u20ac \n\\", "\u20ac \\n\\\\"], ["0", "0"]] as const) {
-    const { session, peer } = await listen(rig, "1.2");
+    const { session, peer } = await listen(harness, "1.2");
     const answered = session.request(frame("BEGIN", { transaction: "t", receipt: value }));
     assertEquals((await peer.frame("BEGIN")).get("receipt"), onWire);
     await peer.write(`RECEIPT\nreceipt-id:${onWire}\n\n\0`);
@@ -51,9 +54,9 @@ clientRow("C12-29", "a receipt may have any value", async (rig) => {
   }
 });
 
-clientRow("C12-30", "receipts are matched by id, in any order", async (rig) => {
+clientRow("C12-30", "receipts are matched by id, in any order", async (harness) => {
   for (const version of ALL) {
-    const { stomp, peer } = await rig.pair({}, version);
+    const { stomp, peer } = await harness.pair({}, version);
     const order: number[] = [];
     const calls = [0, 1, 2].map((n) => stomp.send("/q", String(n)).then(() => order.push(n)));
     const frames = await peer.frames(3, "SEND");
@@ -65,8 +68,8 @@ clientRow("C12-30", "receipts are matched by id, in any order", async (rig) => {
   }
 });
 
-clientRow("C12-31", "a RECEIPT leaves the receipts before it open", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientRow("C12-31", "a RECEIPT leaves earlier receipts open", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   let confirmed = false;
   const first = stomp.send("/q", "1").then(() => confirmed = true);
   const second = stomp.send("/q", "2");
@@ -79,9 +82,9 @@ clientRow("C12-31", "a RECEIPT leaves the receipts before it open", async (rig) 
   await first;
 });
 
-clientRow("C12-47", "BEGIN, COMMIT and ABORT have transaction", async (rig) => {
+clientRow("C12-47", "BEGIN, COMMIT and ABORT have transaction", async (harness) => {
   for (const version of ALL) {
-    const { stomp, peer } = await rig.pair({}, version);
+    const { stomp, peer } = await harness.pair({}, version);
     for (const [how, command] of [["commit", "COMMIT"], ["abort", "ABORT"]] as const) {
       const [tx, begun] = await Promise.all([stomp.begin(), confirm(peer, "BEGIN")]);
       const [ended] = await Promise.all([confirm(peer, command), tx[how]()]);
@@ -91,8 +94,8 @@ clientRow("C12-47", "BEGIN, COMMIT and ABORT have transaction", async (rig) => {
   }
 });
 
-clientRow("C12-48", "a transaction that is open is not begun again", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientRow("C12-48", "a transaction that is open is not begun again", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const [tx] = await Promise.all([stomp.begin({ transaction: "t1" }), confirm(peer, "BEGIN")]);
   await assertRejects(() => stomp.begin({ transaction: "t1" }), TransactionError);
   const [other] = await Promise.all([confirm(peer, "BEGIN"), stomp.begin()]); // and nothing was sent for it
@@ -101,8 +104,8 @@ clientRow("C12-48", "a transaction that is open is not begun again", async (rig)
   await Promise.all([stomp.begin({ transaction: "t1" }), confirm(peer, "BEGIN")]);
 });
 
-clientRow("C12-49", "a transaction dies with its connection", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1 } });
+clientRow("C12-49", "a transaction ends with its connection", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 1 } });
   const [tx] = await Promise.all([stomp.begin({ transaction: "t1" }), confirm(peer, "BEGIN")]);
   await peer.close();
   const again = await server.welcome();
@@ -115,9 +118,9 @@ clientRow("C12-49", "a transaction dies with its connection", async (rig) => {
   assertEquals([next.command, next.get("transaction")], ["SEND", undefined]);
 });
 
-clientRow("C12-50", "the end is DISCONNECT with a receipt, its RECEIPT, and FIN", async (rig) => {
+clientRow("C12-50", "an orderly end is DISCONNECT with a receipt, its RECEIPT, and FIN", async (harness) => {
   for (const version of ALL) {
-    const { stomp, peer } = await rig.pair({}, version);
+    const { stomp, peer } = await harness.pair({}, version);
     let ended = false;
     const ending = stomp.disconnect().then(() => ended = true);
     const { get } = await peer.frame("DISCONNECT");
@@ -132,8 +135,8 @@ clientRow("C12-50", "the end is DISCONNECT with a receipt, its RECEIPT, and FIN"
   }
 });
 
-clientRow("C12-51", "nothing is sent behind DISCONNECT", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientRow("C12-51", "nothing is sent after DISCONNECT", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const ending = stomp.disconnect();
   await assertRejects(() => stomp.send("/q", "x"), NotConnectedError);
   await assertRejects(() => stomp.send("/q", "x", { receipt: false }), NotConnectedError);
@@ -147,32 +150,36 @@ clientRow("C12-51", "nothing is sent behind DISCONNECT", async (rig) => {
   await ending;
 });
 
-clientRow("C12-52", "the end comes without the RECEIPT as well", async (rig) => {
+clientRow("C12-52", "`disconnect()` ends without the RECEIPT as well", async (harness) => {
   for (const how of ["finish", "close"] as const) {
-    const { stomp, peer } = await rig.pair();
+    const { stomp, peer } = await harness.pair();
     const ending = stomp.disconnect();
     await peer.frame("DISCONNECT");
     await peer[how]();
     await ending;
   }
-  const { stomp, peer } = await rig.pair();
+  const { stomp, peer } = await harness.pair();
   await Promise.all([stomp.disconnect({ timeout: 30 }), peer.frame("DISCONNECT")]);
   await peer.rest();
 });
 
-clientRow("C12-53", "a client may go without a word, and knows nothing of what is not confirmed", async (rig) => {
-  const { session, peer } = await listen(rig, "1.2");
-  const call = session.request(begin("t"));
-  await peer.frame("BEGIN");
-  const failed = assertRejects(() => call, ConnectionError);
-  await session.close();
-  await failed;
-  await peer.ended();
-});
+clientRow(
+  "C12-53",
+  "a client that leaves without DISCONNECT does not know what became of unconfirmed frames",
+  async (harness) => {
+    const { session, peer } = await listen(harness, "1.2");
+    const call = session.request(begin("t"));
+    await peer.frame("BEGIN");
+    const failed = assertRejects(() => call, ConnectionError);
+    await session.close();
+    await failed;
+    await peer.ended();
+  },
+);
 
-clientRow("C12-54", "messages that come before the RECEIPT of DISCONNECT do no harm", async (rig) => {
+clientRow("C12-54", "messages that arrive before the RECEIPT of DISCONNECT do no harm", async (harness) => {
   for (const version of ALL) {
-    const { stomp, peer } = await rig.pair({}, version);
+    const { stomp, peer } = await harness.pair({}, version);
     await subscribed(stomp, peer, "/queue/a", { id: "0" });
     const ending = stomp.disconnect();
     const asked = await peer.frame("DISCONNECT");
@@ -184,34 +191,38 @@ clientRow("C12-54", "messages that come before the RECEIPT of DISCONNECT do no h
   }
 });
 
-/** A client with a call that waits for its receipt. */
-async function calling(
-  rig: ClientRig,
+/** Opens a client with a call that waits for its receipt. */
+async function openCall(
+  harness: ClientHarness,
   version: string,
 ): Promise<Awaited<ReturnType<typeof listen>> & { call: Promise<Frame>; asked: Awaited<ReturnType<typeof confirm>> }> {
-  const listener = await listen(rig, version);
+  const listener = await listen(harness, version);
   const call = listener.session.request(begin("t"));
   call.catch(() => {});
   return { ...listener, call, asked: await listener.peer.frame("BEGIN") };
 }
 
-clientRow("C12-58", "behind an ERROR and the end nothing is sent, and calls fail with its words", async (rig) => {
-  for (const version of ALL) {
-    const { session, peer, call, over, errors } = await calling(rig, version);
-    await peer.write("ERROR\nmessage:bad\n\n\0");
-    await peer.finish();
-    await assertRejects(() => call, BrokerErrorResponse, "bad");
-    const reason: StompError | undefined = await over;
-    assertInstanceOf(reason, BrokerErrorResponse);
-    assertEquals(errors.length, 1);
-    assertThrows(() => session.send(begin("u")), NotConnectedError);
-    await peer.ended();
-  }
-});
+clientRow(
+  "C12-58",
+  "after an ERROR and the end of the connection nothing is sent, and calls fail with the ERROR's text",
+  async (harness) => {
+    for (const version of ALL) {
+      const { session, peer, call, ended, errors } = await openCall(harness, version);
+      await peer.write("ERROR\nmessage:bad\n\n\0");
+      await peer.finish();
+      await assertRejects(() => call, BrokerErrorResponse, "bad");
+      const reason: StompError | undefined = await ended;
+      assertInstanceOf(reason, BrokerErrorResponse);
+      assertEquals(errors.length, 1);
+      assertThrows(() => session.send(begin("u")), NotConnectedError);
+      await peer.ended();
+    }
+  },
+);
 
-clientRow("C11-59", "a connection may survive an ERROR", async (rig) => {
+clientRow("C11-59", "a connection may survive an ERROR", async (harness) => {
   for (const version of ["1.0", "1.1"]) {
-    const { session, peer, next, errors } = await listen(rig, version);
+    const { session, peer, next, errors } = await listen(harness, version);
     await peer.write(`ERROR\nmessage:x\n\n\0${message("", "hi")}`);
     assertEquals((await next()).text(), "hi");
     assertEquals(errors.map((error) => error.frame?.headers["message"]), ["x"]);
@@ -221,9 +232,9 @@ clientRow("C11-59", "a connection may survive an ERROR", async (rig) => {
   }
 });
 
-clientRow("C12-60", "an ERROR with receipt-id fails that call alone", async (rig) => {
+clientRow("C12-60", "an ERROR with receipt-id fails that call alone", async (harness) => {
   for (const version of ESCAPING) {
-    const { stomp, peer } = await rig.pair({}, version);
+    const { stomp, peer } = await harness.pair({}, version);
     const [bad, good] = [stomp.send("/q", "1"), stomp.send("/q", "2")];
     bad.catch(() => {});
     const [first, second] = await peer.frames(2, "SEND");
@@ -233,28 +244,28 @@ clientRow("C12-60", "an ERROR with receipt-id fails that call alone", async (rig
   }
 });
 
-clientRow("C12-61", "an ERROR with nothing in it is one", async (rig) => {
+clientRow("C12-61", "an ERROR without headers and body is an ERROR", async (harness) => {
   for (const version of ALL) {
-    const { call, peer, errors } = await calling(rig, version);
+    const { call, peer, errors } = await openCall(harness, version);
     await peer.write("ERROR\n\n\0");
     await assertRejects(() => call, BrokerErrorResponse);
     assertEquals(errors.length, 1);
   }
 });
 
-clientRow("C12-62", "other frames go out when they are made by hand", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientRow("C12-62", "`sendFrame()` sends frames that STOMP does not define", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   await stomp.sendFrame(frame("CUSTOM", { "x-a": "1" }));
   assertEquals((await peer.frame("CUSTOM")).lines, ["x-a:1"]);
 });
 
-clientRow("C12-63", "what is malformed or unknown ends the connection", async (rig) => {
+clientRow("C12-63", "malformed or unknown input ends the connection", async (harness) => {
   const faults = ["FOO\n\n\0", "CONNECTED\nversion:1.2\n\n\0", "SEND\ndestination:/q\n\n\0", "\0", "garbage"];
   for (const version of ALL) {
     for (const data of [...faults, message("nocolon\n"), message("content-length:x\n")]) {
-      const { call, peer, over, waiting } = await calling(rig, version);
+      const { call, peer, ended, waiting } = await openCall(harness, version);
       await peer.write(data + message("", "behind it"));
-      assertInstanceOf(await over, UnknownBrokerResponseError);
+      assertInstanceOf(await ended, UnknownBrokerResponseError);
       await assertRejects(() => call, ConnectionError);
       await peer.ended();
       assertEquals(waiting, []);

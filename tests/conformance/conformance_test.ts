@@ -1,6 +1,6 @@
 /**
- * The conformance checklist: a test for each row of it that shows on the wire, and the page that tells of them.
- * `deno task conformance` writes that page.
+ * The conformance checklist: a test for each row that shows on the wire, and checks of the page that lists them, which
+ * `deno task conformance` writes.
  */
 import { assert, assertEquals } from "#assert";
 import { test } from "#test";
@@ -20,15 +20,15 @@ import { renderPage, unformatted } from "./page.ts";
 import { NOT_TESTED, REMARKS, ROWS } from "./rows.ts";
 import { readText } from "../support/project.ts";
 
-test("every row has a test on each of its sides, or a reason why not, and no test is for a row that is not there", () => {
+test("every row has a test or a reason for having none on each side, and every test has a row", () => {
   const wanted = ROWS.flatMap(({ id, sides }) => sides.map((side) => `${id} ${side}`));
-  const tellable = [...tested, ...Object.keys(NOT_TESTED)];
+  const covered = [...tested, ...Object.keys(NOT_TESTED)];
   assertEquals(new Set(wanted).size, wanted.length);
-  assertEquals(tellable.toSorted(), wanted.toSorted());
+  assertEquals(covered.toSorted(), wanted.toSorted());
   assert(Object.keys(REMARKS).every((id) => ROWS.some((row) => row.id === id)));
 });
 
-test("no row and no spot is missing: their ids are counted through", () => {
+test("the ids of rows and points are numbered without gaps", () => {
   for (const letter of ["F", "C", "S"]) {
     const ids = ROWS.filter(({ id }) => id.startsWith(letter)).map(({ id }) => Number(id.split("-")[1]));
     assertEquals(ids, ids.map((_, index) => index + 1));
@@ -39,7 +39,7 @@ test("no row and no spot is missing: their ids are counted through", () => {
   }
 });
 
-test("docs/conformance.md lists exactly these rows, and that they pass", () => {
+test("docs/conformance.md lists exactly these rows, all of them passing", () => {
   const page = renderPage(() => "passes");
   assert(
     unformatted(readText("docs/conformance.md")) === unformatted(page),

@@ -1,6 +1,6 @@
 /**
- * `deno task conformance`: runs the tests of the conformance checklist under Deno, Bun and Node, and writes what came of
- * them to docs/conformance.md.
+ * `deno task conformance`: runs the tests of the conformance checklist under Deno, Bun and Node, and writes the results
+ * to docs/conformance.md.
  *
  * @module
  */
@@ -19,14 +19,14 @@ const FILE = "tests/conformance/conformance_test.ts";
 const PAGE = "docs/conformance.md";
 const IS_ROW = /^[FCS]\d\d-\d\d /;
 
-/** Runs the tests in each runtime. */
+/** Runs the tests in each runtime, and returns the results by its name. */
 async function runTests(folder: string): Promise<Map<string, ReportedTest[]>> {
   await installPackages();
   const importMap = await canReachJsr() ? undefined : writeImportMapWithoutJsr(folder);
   const results = new Map<string, ReportedTest[]>();
   for (const runtime of [await findDeno(), await findBun(), await findNode()]) {
     await runFile(runtime, FILE, { folder, importMap });
-    // Without the one that finds the page stale, which is what this is for.
+    // Leaves out the test that finds the page stale, because this run updates the page.
     const tests = readJunit(readFileSync(join(folder, "junit.xml"), "utf8")).filter(({ name }) => IS_ROW.test(name));
     const failed = tests.filter(({ outcome }) => outcome === "failed");
     console.log(`${runtime.name} ${runtime.version}: ${tests.length} tests, ${failed.length} failed`);
@@ -36,12 +36,12 @@ async function runTests(folder: string): Promise<Map<string, ReportedTest[]>> {
   return results;
 }
 
-/** What came of a row on one side, for people. */
+/** Returns the result of a row on one side, as the page shows it. */
 function judge(results: Map<string, ReportedTest[]>, id: string, side: Side): string {
   const start = id.startsWith("F") ? `${id} ${side}: ` : `${id} `;
   const failing = [...results].filter(([, tests]) => {
-    const mine = tests.filter(({ name }) => name.startsWith(start));
-    return mine.length === 0 || mine.some(({ outcome }) => outcome !== "passed");
+    const ofRow = tests.filter(({ name }) => name.startsWith(start));
+    return ofRow.length === 0 || ofRow.some(({ outcome }) => outcome !== "passed");
   });
   return failing.length === 0 ? "passes" : `FAILS in ${failing.map(([name]) => name).join(", ")}`;
 }

@@ -1,15 +1,15 @@
-/** Part F for the embedded broker, both ways: what goes in as SEND comes out as MESSAGE. */
+/** Part F for the embedded broker, reading and writing: what arrives as SEND leaves as MESSAGE. */
 import { assert, assertEquals, assertStringIncludes } from "#assert";
 import { ALL, brokerRow, bytes, deliver, ESCAPING, refused } from "./harness.ts";
 
 const TO = "SEND\ndestination:/queue/a\n";
 
-/** SEND to `/queue/a`; `lines` end each with LF. */
+/** Returns a SEND to `/queue/a`; each of `lines` ends with LF. */
 function send(lines = "", body = ""): string {
   return `${TO}${lines}\n${body}\0`;
 }
 
-brokerRow("F12-01", "SEND is taken apart, and MESSAGE is put together", async ({ connect }) => {
+brokerRow("F12-01", "SEND is parsed, and MESSAGE is written", async ({ connect }) => {
   for (const version of ALL) {
     const { lines, body, get } = await deliver(await connect(version), send("foo:bar\n", "hi"));
     const id = get("message-id");
@@ -54,7 +54,7 @@ brokerRow("F12-05", "line ends between frames are skipped, and none are written"
   }
 });
 
-brokerRow("F12-06", "chunks do not matter", async ({ connect }) => {
+brokerRow("F12-06", "chunk boundaries do not matter", async ({ connect }) => {
   const peer = await connect("1.2");
   await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
   const whole = bytes("SEND\r\ndestination:/queue/a\ncontent-length:6\nk\xe9:a\\nb\r\n\r\na\0\u20ac\n\0\r\n");
@@ -71,7 +71,7 @@ brokerRow("F12-06", "chunks do not matter", async ({ connect }) => {
   await check();
 });
 
-brokerRow("F12-07", "a command in small letters is none", async ({ connect }) => {
+brokerRow("F12-07", "a command in lower case is unknown", async ({ connect }) => {
   for (const version of ALL) {
     for (const command of ["send", "Send"]) {
       const error = await refused(await connect(version), `${command}\ndestination:/queue/a\n\n\0`);
@@ -103,11 +103,11 @@ brokerRow("F12-10", "a value may be empty", async ({ connect }) => {
   for (const version of ALL) assert((await deliver(await connect(version), send("x:\n"))).lines.includes("x:"));
 });
 
-brokerRow("F10-11", "1.0: colons in a value are data, both ways", async ({ connect }) => {
+brokerRow("F10-11", "1.0: colons in a value are data, when read and when written", async ({ connect }) => {
   assert((await deliver(await connect("1.0"), send("x:ID:h-1:2\n"))).lines.includes("x:ID:h-1:2"));
 });
 
-brokerRow("F12-12", "colons go out as escapes", async ({ connect }) => {
+brokerRow("F12-12", "colons are written as escapes", async ({ connect }) => {
   for (const version of ESCAPING) {
     const peer = await connect(version);
     const name = `${version}\\cb`;
@@ -118,13 +118,13 @@ brokerRow("F12-12", "colons go out as escapes", async ({ connect }) => {
   }
 });
 
-brokerRow("F12-13", "colons that come as they are go out as escapes", async ({ connect }) => {
+brokerRow("F12-13", "unescaped colons are read, and written as escapes", async ({ connect }) => {
   for (const version of ESCAPING) {
     assert((await deliver(await connect(version), send("x:a:b:c\n"))).lines.includes("x:a\\cb\\cc"));
   }
 });
 
-brokerRow("F12-14", "of repeated headers the first one counts", async ({ broker, connect }) => {
+brokerRow("F12-14", "the first of repeated headers counts", async ({ broker, connect }) => {
   for (const version of ALL) {
     const { get, body } = await deliver(
       await connect(version),
@@ -135,7 +135,7 @@ brokerRow("F12-14", "of repeated headers the first one counts", async ({ broker,
   assertEquals(broker.stats.messages, 0);
 });
 
-brokerRow("F12-15", "the others are not passed on", async ({ connect }) => {
+brokerRow("F12-15", "repeats of a header are not passed on", async ({ connect }) => {
   const { lines } = await deliver(await connect("1.2"), send("x:1\nx:2\nx:3\n"));
   assertEquals(lines.filter((line) => line.startsWith("x:")), ["x:1"]);
 });
@@ -159,14 +159,14 @@ brokerRow("F10-17", "1.0: a body on SUBSCRIBE is dropped", async ({ connect }) =
   assertEquals((await peer.frame("MESSAGE")).body, "hi");
 });
 
-brokerRow("F12-18", "content-length counts octets, and NULs are octets", async ({ connect }) => {
+brokerRow("F12-18", "content-length counts bytes, including NULs", async ({ connect }) => {
   for (const version of ALL) {
     const { octets, get } = await deliver(await connect(version), send("content-length:5\n", "a\0\u20ac"));
     assertEquals([octets, get("content-length")], [bytes("a\0\u20ac"), "5"]);
   }
 });
 
-brokerRow("F12-19", "what is no NUL behind the body is malformed", async ({ broker, connect }) => {
+brokerRow("F12-19", "anything but a NUL after the body is malformed", async ({ broker, connect }) => {
   for (const version of ALL) {
     const error = await refused(await connect(version), send("content-length:2\n", "abc"));
     assertEquals(error.get("message"), "malformed frame");
@@ -174,7 +174,7 @@ brokerRow("F12-19", "what is no NUL behind the body is malformed", async ({ brok
   assertEquals(broker.stats.messages, 0);
 });
 
-brokerRow("F12-20", "without content-length the first NUL ends the frame", async ({ connect }) => {
+brokerRow("F12-20", "without content-length, the first NUL ends the frame", async ({ connect }) => {
   for (const version of ALL) {
     const peer = await connect(version);
     await peer.write(`SUBSCRIBE\nid:0\ndestination:${version}\n\n\0`);
@@ -184,7 +184,7 @@ brokerRow("F12-20", "without content-length the first NUL ends the frame", async
   }
 });
 
-brokerRow("F12-21", "a body with a NUL goes out with content-length", async ({ connect }) => {
+brokerRow("F12-21", "a body with a NUL is sent with content-length", async ({ connect }) => {
   for (const version of ALL) {
     const { octets, get } = await deliver(await connect(version), send("content-length:2\n", "\0\x01"));
     assertEquals([octets, get("content-length")], [bytes(0, 1), "2"]);
@@ -209,7 +209,7 @@ brokerRow("F12-23", "any frame may have content-length", async ({ connect }) => 
   }
 });
 
-brokerRow("F12-24", "ERROR has content-type, and MESSAGE that of the SEND", async ({ connect }) => {
+brokerRow("F12-24", "ERROR has content-type, and MESSAGE has that of the SEND", async ({ connect }) => {
   for (const version of ESCAPING) {
     const peer = await connect(version);
     assertEquals((await deliver(peer, send("content-type:a/b\n", "x"))).get("content-type"), "a/b");
@@ -217,21 +217,21 @@ brokerRow("F12-24", "ERROR has content-type, and MESSAGE that of the SEND", asyn
   }
 });
 
-brokerRow("F12-25", "content-type is passed on as it is", async ({ connect }) => {
+brokerRow("F12-25", "content-type is passed on unchanged", async ({ connect }) => {
   for (const type of ["text/plain;charset=utf-16", "application/json", 'a/b; c="d e"']) {
     const { get } = await deliver(await connect(), send(`content-type:${type}\n`, "x"));
     assertEquals(get("content-type"), type);
   }
 });
 
-brokerRow("F12-26", "a body without content-type stays octets, and gets none", async ({ connect }) => {
+brokerRow("F12-26", "a body without content-type stays binary, and gets none", async ({ connect }) => {
   for (const version of ESCAPING) {
     const { octets, get } = await deliver(await connect(version), bytes(`${TO}\n`, 0xff, 0xfe, 0));
     assertEquals([octets, get("content-type")], [bytes(0xff, 0xfe), undefined]);
   }
 });
 
-brokerRow("F12-27", "the text of an ERROR is UTF-8, and a charset is left alone", async ({ connect }) => {
+brokerRow("F12-27", "the text of an ERROR is UTF-8, and a charset is not changed", async ({ connect }) => {
   const peer = await connect();
   const type = "text/plain;charset=iso-8859-1";
   const { octets, get } = await deliver(peer, bytes(`${TO}content-type:${type}\n\n`, 0xe9, 0));
@@ -242,21 +242,21 @@ brokerRow("F12-27", "the text of an ERROR is UTF-8, and a charset is left alone"
   assertStringIncludes(error.body, "\u20ac");
 });
 
-brokerRow("F12-28", "names and values are UTF-8, both ways", async ({ connect }) => {
+brokerRow("F12-28", "names and values are read and written as UTF-8", async ({ connect }) => {
   for (const version of ESCAPING) {
     const { lines } = await deliver(await connect(version), send("k\xe9:\u{1f600}\n"));
     assert(lines.includes("k\xe9:\u{1f600}"));
   }
 });
 
-brokerRow("F12-29", "a body that is UTF-8 stays that", async ({ connect }) => {
+brokerRow("F12-29", "a body in UTF-8 stays UTF-8", async ({ connect }) => {
   for (const version of ESCAPING) {
     const text = "\ufeffh\xe9\u20ac\u{1f600}";
     assertEquals((await deliver(await connect(version), send("", text))).octets, bytes(text));
   }
 });
 
-brokerRow("F12-30", "a header that is no UTF-8 is malformed", async ({ broker, connect }) => {
+brokerRow("F12-30", "a header that is not UTF-8 is malformed", async ({ broker, connect }) => {
   for (const version of ALL) {
     for (const data of [bytes(`${TO}x:`, 0xff, "\n\n", 0), bytes("SEND\ndestination:", 0xc3, "\n\n", 0)]) {
       assertEquals((await refused(await connect(version), data)).get("message"), "malformed frame");
@@ -265,7 +265,7 @@ brokerRow("F12-30", "a header that is no UTF-8 is malformed", async ({ broker, c
   assertEquals(broker.stats.destinations, 0);
 });
 
-brokerRow("F12-31", "a body passes octet for octet", async ({ connect }) => {
+brokerRow("F12-31", "a body passes byte for byte", async ({ connect }) => {
   for (const version of ALL) {
     for (const body of ["\n\ufeffa\r\n", "\r\n\r\n", " a ", "\\n\\t\\", "\n"]) {
       assertEquals((await deliver(await connect(version), send("", body))).octets, bytes(body));
@@ -273,7 +273,7 @@ brokerRow("F12-31", "a body passes octet for octet", async ({ connect }) => {
   }
 });
 
-brokerRow("F12-32", "spaces in names and values pass", async ({ connect }) => {
+brokerRow("F12-32", "spaces in names and values are kept", async ({ connect }) => {
   for (const version of ESCAPING) {
     const { lines } = await deliver(await connect(version), send(" a : b \nc: \n\td:\te\t\n"));
     for (const line of [" a : b ", "c: ", "\td:\te\t"]) assert(lines.includes(line), line);
@@ -287,12 +287,12 @@ brokerRow("F10-33", "1.0: spaces before a value are dropped, in CONNECT as well"
   const old = open();
   await old.write("CONNECT\nlogin: user\npasscode: secret\n\n\0");
   await old.frame("CONNECTED");
-  // From 1.1 on a space is the user's.
+  // From 1.1 on, a space belongs to the value.
   const young = await refused(open(), "CONNECT\naccept-version:1.2\nhost:h\nlogin: user\npasscode:secret\n\n\0");
   assertEquals(young.get("message"), "login refused");
 }, { login: "user", passcode: "secret" });
 
-brokerRow("F12-34", "escapes are read: what they stand for is what counts", async ({ connect }) => {
+brokerRow("F12-34", "escapes are decoded, and the decoded text counts", async ({ connect }) => {
   for (const version of ESCAPING) {
     const old = await connect("1.0");
     await old.write(`SUBSCRIBE\ndestination:${version}:\\\n\n\0`);
@@ -323,7 +323,7 @@ brokerRow("F12-37", "an undefined escape is fatal", async ({ broker, connect }) 
   assertEquals(broker.stats.messages, 0);
 });
 
-brokerRow("F12-38", "escapes are read once, from the left", async ({ connect }) => {
+brokerRow("F12-38", "escapes are decoded once, from left to right", async ({ connect }) => {
   for (const version of ESCAPING) {
     const old = await connect("1.0");
     await old.write(`SUBSCRIBE\ndestination:${version}\n\n\0`);
@@ -332,7 +332,7 @@ brokerRow("F12-38", "escapes are read once, from the left", async ({ connect }) 
   }
 });
 
-brokerRow("F12-39", "what escapes stand for goes out as escapes", async ({ connect }) => {
+brokerRow("F12-39", "characters that have escapes are written as escapes", async ({ connect }) => {
   for (const version of ESCAPING) {
     const { lines } = await deliver(await connect(version), send("n\\n\\c\\\\:a\\nb\\\\c\\c\\\\n\n"));
     assert(lines.includes("n\\n\\c\\\\:a\\nb\\\\c\\c\\\\n"), String(lines));

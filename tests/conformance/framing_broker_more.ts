@@ -1,13 +1,13 @@
-/** Part F for the embedded broker, the rest: what is read and written as it is, and limits. */
+/** Part F for the embedded broker, the rest: what is read and written unchanged, and limits. */
 import { assert, assertEquals } from "#assert";
 import { ALL, brokerRow, bytes, deliver, refused } from "./harness.ts";
 
-brokerRow("F10-40", "1.0: a backslash is a backslash, both ways", async ({ connect }) => {
+brokerRow("F10-40", "1.0: a backslash is a backslash, when read and when written", async ({ connect }) => {
   const { lines } = await deliver(await connect("1.0"), "SEND\ndestination:/queue/a\np:C:\\temp\\n\\\n\n\0");
   assert(lines.includes("p:C:\\temp\\n\\"), String(lines));
 });
 
-brokerRow("F12-41", "CONNECT is literal", async ({ connect, open }) => {
+brokerRow("F12-41", "CONNECT has no escapes", async ({ connect, open }) => {
   for (const version of ALL) await connect(version, "login:a\\cb\npasscode:\\t:\\\n");
   const error = await refused(open(), "CONNECT\naccept-version:1.2\nhost:h\nlogin:a:b\npasscode:\\t:\\\n\n\0");
   assertEquals(error.get("message"), "login refused");
@@ -25,7 +25,7 @@ brokerRow("F12-42", "what a version cannot carry is left out or refused", async 
   }
 });
 
-brokerRow("F12-43", "what is over a limit is refused at once", async ({ connect }) => {
+brokerRow("F12-43", "input over a limit is refused at once", async ({ connect }) => {
   for (
     const data of [
       "SEND\ndestination:/queue/a\ncontent-length:99999999999999999999\n",
@@ -37,7 +37,7 @@ brokerRow("F12-43", "what is over a limit is refused at once", async ({ connect 
   ) assertEquals((await refused(await connect(), data)).get("message"), "malformed frame");
 }, { maxHeaders: 5, maxHeaderBytes: 200, maxBodyBytes: 100 });
 
-brokerRow("F12-44", "a heart-beat waits until the frame before it has gone out", async ({ clock, connect }) => {
+brokerRow("F12-44", "a heart-beat waits until the frame before it has been sent", async ({ clock, connect }) => {
   const peer = await connect("1.2", "heart-beat:0,1000\n");
   await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\nreceipt:0\n\n\0");
   await peer.frame("RECEIPT");
@@ -68,7 +68,7 @@ brokerRow("F12-45", "CONNECT is read with either line end", async ({ open }) => 
   }
 });
 
-brokerRow("F12-46", "the rules change with the frame behind CONNECT, in the same chunk or not", async ({ open }) => {
+brokerRow("F12-46", "the rules change with the frame after CONNECT, in the same chunk or not", async ({ open }) => {
   const expected: Record<string, string | undefined> = { "1.0": "a\\cb\\r", "1.1": undefined, "1.2": "a\\cb\\r" };
   for (const version of ALL) {
     for (const cut of [0, 10, 40, 60]) {
@@ -79,7 +79,7 @@ brokerRow("F12-46", "the rules change with the frame behind CONNECT, in the same
       await peer.write(data.slice(0, cut));
       await peer.write(data.slice(cut));
       await peer.frame("CONNECTED");
-      // \r is an escape in 1.2 alone, data in 1.0, and a fault in 1.1.
+      // \r is an escape in 1.2 only, data in 1.0, and an error in 1.1.
       if (version === "1.1") assertEquals((await peer.refusal()).get("message"), "malformed frame");
       else assertEquals((await peer.frame("MESSAGE")).get("x"), expected[version]);
     }

@@ -1,6 +1,6 @@
 /**
- * A test for a row of the checklist: a client whose far end is a script of bytes, or an embedded broker whose clients
- * are. What is registered is remembered, so that a row without a test is noticed.
+ * Registers a test for a row of the checklist: a client whose peer is a script of bytes, or an embedded broker whose
+ * clients are. Remembers what was registered, so that a row without a test is noticed.
  *
  * @module
  */
@@ -11,14 +11,14 @@ import { type BrokerErrorResponse, type StompError, UnknownBrokerResponseError }
 import { Frame } from "../../codec/frame.ts";
 import { Session, type SessionOptions } from "../../session/session.ts";
 import type { SendOptions, StompOptions } from "../../client/options.ts";
-import { memoryPair } from "../../transport/transport.ts";
-import { type ClientRig, clientTest, openSession } from "../support/client_rig.ts";
+import { memoryPair } from "../support/memory_transport.ts";
+import { type ClientHarness, clientTest, openSession } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { type RawFrame, RawPeer } from "../support/raw_peer.ts";
 import { confirm } from "../support/raw_server.ts";
 import type { Side } from "./rows.ts";
 
-/** Rows and sides that have a test: `F12-01 client`. */
+/** The rows and sides that have a test, for example `F12-01 client`. */
 export const tested: Set<string> = new Set();
 
 function nameOf(id: string, side: Side, what: string): string {
@@ -27,15 +27,15 @@ function nameOf(id: string, side: Side, what: string): string {
 }
 
 /** Registers a test of the client. */
-export function clientRow(id: string, what: string, fn: (rig: ClientRig) => Promise<void>): void {
+export function clientRow(id: string, what: string, fn: (harness: ClientHarness) => Promise<void>): void {
   clientTest(nameOf(id, "client", what), fn);
 }
 
-/** What a test of the broker gets. */
+/** What a test of the broker receives. */
 export interface BrokerRow {
-  /** The broker. It listens nowhere; connections are in memory. */
+  /** The broker. It does not listen; connections are in memory. */
   broker: Broker;
-  /** The broker's time. */
+  /** The broker's clock. */
   clock: FakeClock;
   /** Opens a connection. */
   open(): RawPeer;
@@ -47,7 +47,7 @@ export interface BrokerRow {
 export function brokerRow(
   id: string,
   what: string,
-  fn: (rig: BrokerRow) => Promise<void>,
+  fn: (harness: BrokerRow) => Promise<void>,
   options: BrokerOptions = {},
 ): void {
   test(nameOf(id, "broker", what), async () => {
@@ -77,125 +77,125 @@ export function brokerRow(
 
 /** All versions. */
 export const ALL = ["1.0", "1.1", "1.2"] as const;
-/** The versions with escapes. */
+/** The versions that have escapes. */
 export const ESCAPING = ["1.1", "1.2"] as const;
 
 const encoder = new TextEncoder();
 
-/** Bytes of texts, as UTF-8, and of numbers. */
+/** Concatenates texts, as UTF-8, and single bytes. */
 export function bytes(...parts: (string | number)[]): Uint8Array {
   const whole = parts.map((part) => typeof part === "number" ? [part] : [...encoder.encode(part)]);
   return new Uint8Array(whole.flat());
 }
 
-/** A frame for the subscription that {@linkcode listen} has; `lines` end each with LF. */
+/** Returns a MESSAGE for the subscription of {@linkcode listen}; each of `lines` ends with LF. */
 export function message(lines = "", body = ""): string {
   return `MESSAGE\nsubscription:0\nmessage-id:1\ndestination:/queue/a\n${lines}\n${body}\0`;
 }
 
 /** A client with one subscription, `0` to `/queue/a`. */
 export interface Listener {
-  /** The connection as the client has it. */
+  /** The client's session. */
   session: Session;
-  /** The other end. */
+  /** The peer. */
   peer: RawPeer;
-  /** The next message. */
+  /** Returns the next message. */
   next(): Promise<Frame>;
-  /** The messages that nobody has taken yet. */
+  /** The messages that the test has not taken yet. */
   waiting: Frame[];
-  /** The ERROR frames. */
+  /** The ERROR frames that arrived. */
   errors: BrokerErrorResponse[];
   /** Resolves to the reason when the connection has ended. */
-  over: Promise<StompError | undefined>;
+  ended: Promise<StompError | undefined>;
 }
 
 /** Connects a client that takes messages. */
 export async function listen(
-  rig: ClientRig,
+  harness: ClientHarness,
   version: string,
   options: Partial<SessionOptions> = {},
   lines = "",
 ): Promise<Listener> {
-  const over = Promise.withResolvers<StompError | undefined>();
+  const end = Promise.withResolvers<StompError | undefined>();
   const waiting: Frame[] = [];
   const errors: BrokerErrorResponse[] = [];
   let wake = () => {};
   const mine = {
-    onEnd: (_: Session, reason: StompError | undefined) => over.resolve(reason),
+    onEnd: (_: Session, reason: StompError | undefined) => end.resolve(reason),
     onError: (error: BrokerErrorResponse) => void errors.push(error),
   };
-  const { session, peer } = await openSession(rig, { ...mine, ...options }, version, lines);
+  const { session, peer } = await openSession(harness, { ...mine, ...options }, version, lines);
   const deliver = (frame: Frame) => {
     waiting.push(frame);
     wake();
   };
-  session.expect({ id: "0", destination: "/queue/a", deliver });
+  session.subscriptions.expect({ id: "0", destination: "/queue/a", deliver });
   const next = async () => {
     while (waiting.length === 0) await new Promise<void>((resolve) => wake = resolve);
     return waiting.shift()!;
   };
-  return { session, peer, next, waiting, errors, over: over.promise };
+  return { session, peer, next, waiting, errors, ended: end.promise };
 }
 
-/** What a client makes of a frame. */
-export async function read(rig: ClientRig, version: string, data: string | Uint8Array): Promise<Frame> {
-  const { peer, next } = await listen(rig, version);
+/** Returns a frame as a client reads it. */
+export async function read(harness: ClientHarness, version: string, data: string | Uint8Array): Promise<Frame> {
+  const { peer, next } = await listen(harness, version);
   await peer.write(data);
   return await next();
 }
 
-/** Fails unless a client ends the connection over these bytes, and has delivered nothing. */
-export async function gaveUp(
-  rig: ClientRig,
+/** Fails unless a client ends the connection because of these bytes, without delivering anything. */
+export async function assertConnectionEnds(
+  harness: ClientHarness,
   version: string,
   data: string | Uint8Array,
   options: Partial<SessionOptions> = {},
 ): Promise<void> {
-  const { peer, over, waiting } = await listen(rig, version, options);
+  const { peer, ended, waiting } = await listen(harness, version, options);
   await peer.write(data);
-  assertInstanceOf(await over, UnknownBrokerResponseError);
+  assertInstanceOf(await ended, UnknownBrokerResponseError);
   await peer.ended();
   assertEquals(waiting, []);
 }
 
-/** Has a client say CONNECT, which nobody has answered yet. */
+/** Has a client send CONNECT, and leaves the answer to the test. */
 export async function dial(
-  rig: ClientRig,
+  harness: ClientHarness,
   options: Partial<SessionOptions> = {},
 ): Promise<{ opening: Promise<Session>; peer: RawPeer; connect: RawFrame }> {
-  const [transport, peer] = rig.memory();
+  const [transport, peer] = harness.memory();
   const opening = Session.open(transport, {
     host: "/",
     heartbeat: { send: 0, receive: 0 },
     timeout: 5000,
     ...options,
   });
-  opening.catch(() => {}); // whoever looks at it is told
-  rig.atEnd(async () => {
+  opening.catch(() => {}); // the test handles it, if it awaits it
+  harness.atEnd(async () => {
     await transport.close();
     await opening.then((session) => session.close(), () => {});
   });
   return { opening, peer, connect: await peer.frame() };
 }
 
-/** What a client writes for a `send`. */
+/** Returns the frame that a client writes for a `send`. */
 export async function sent(
-  rig: ClientRig,
+  harness: ClientHarness,
   version: string,
   destination: string,
   body: string | Uint8Array,
   options: SendOptions = {},
   clientOptions: StompOptions = {},
 ): Promise<RawFrame> {
-  const { stomp, peer } = await rig.pair(clientOptions, version);
+  const { stomp, peer } = await harness.pair(clientOptions, version);
   const sending = stomp.send(destination, body, options);
-  sending.catch(() => {}); // thrown below, if the far end has not failed before
+  sending.catch(() => {}); // thrown below, unless the peer failed before
   const frame = await confirm(peer, "SEND");
   await sending;
   return frame;
 }
 
-/** Subscribes to `/queue/a` as `0`, writes the bytes, takes the message that comes of them, and unsubscribes. */
+/** Subscribes to `/queue/a` as `0`, writes the bytes, takes the resulting message, and unsubscribes. */
 export async function deliver(peer: RawPeer, data: string | Uint8Array): Promise<RawFrame> {
   await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
   await peer.write(data);
@@ -205,13 +205,13 @@ export async function deliver(peer: RawPeer, data: string | Uint8Array): Promise
   return message;
 }
 
-/** The ERROR, with the end behind it, that a broker answers the bytes with. */
+/** Writes the bytes, and returns the ERROR that the broker answers before it closes. */
 export async function refused(peer: RawPeer, data: string | Uint8Array): Promise<RawFrame> {
   await peer.write(data);
   return await peer.refusal();
 }
 
-/** A frame made by hand. */
+/** Builds a frame. */
 export function frame(command: string, headers?: Record<string, string>, body?: string | Uint8Array): Frame {
   return new Frame().buildFrame({ command, headers, body });
 }

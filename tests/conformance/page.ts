@@ -1,66 +1,80 @@
 /**
- * docs/conformance.md as text.
+ * Renders docs/conformance.md.
  *
  * @module
  */
 import { AMBIGUOUS } from "./ambiguous.ts";
 import { NOT_TESTED, REMARKS, type Row, ROWS, type Side } from "./rows.ts";
 
-/** What came of the tests of a row on one side; `passes`, or what failed. */
+/** Returns the result of a row's tests on one side: `passes`, or what failed. */
 export type Outcome = (row: Row, side: Side) => string;
 
 const PARTS: { letter: string; title: string; about: string; sides: readonly Side[] }[] = [
   {
     letter: "F",
     title: "Framing",
-    about: "What frames look like, for the client and for the embedded broker, both as they read and as they write.",
+    about: "What frames look like, when the client and the embedded broker read them and when they write them.",
     sides: ["client", "broker"],
   },
   {
     letter: "C",
     title: "Client",
-    about: "What the client says, and what it makes of what it hears.",
+    about: "What the client sends, and how it treats what it receives.",
     sides: ["client"],
   },
   { letter: "S", title: "Server", about: "What the embedded broker does.", sides: ["broker"] },
 ];
 
-const HEAD = `# Conformance
+/** Returns the beginning of the page. */
+function renderHead(outcome: Outcome): string {
+  const results = ROWS.flatMap((row) => {
+    return row.sides.filter((side) => !NOT_TESTED[`${row.id} ${side}`]).map((side) => outcome(row, side));
+  });
+  const passing = results.filter((result) => result === "passes").length;
+  const [framing, client, server] = PARTS.map(({ letter }) => ROWS.filter(({ id }) => id.startsWith(letter)).length);
+  return `# Conformance
 
-What the texts of STOMP 1.0, 1.1 and 1.2 ask for, row by row, and whether it is so here. Each row has at least one test
-whose name begins with its id, in \`tests/conformance/\`; the far end of every test is a script of bytes that knows
-nothing of the library's framing. \`passes\` means that all of them pass under Deno, Bun and Node.
+This page shows how far the client and the embedded broker conform to STOMP 1.0, 1.1 and 1.2. It lists the requirements
+of the three specifications, ${ROWS.length} rows in our words: ${framing} on framing, for both sides,
+${client} for clients and ${server} for servers. Tests check ${results.length} combinations of row and side, and
+${passing} of them pass.
 
-This page is written by \`deno task conformance\`, which runs those tests. Do not edit it: a test compares it with the
-rows in \`tests/conformance/rows.ts\`.
+\`deno task conformance\` runs these tests and writes this page. Do not edit it: a test compares it with the rows in
+\`tests/conformance/rows.ts\`.
 
-A level in small letters does not stand in the texts, but follows from them. A row holds for the versions in its second
-column; what the library does in the others is often the same.
+- Each row has at least one test in \`tests/conformance/\`, whose name begins with the row's id, except where the table
+  gives a reason for having none. The peer in every test is a script of bytes that shares no code with the library's
+  framing.
+- \`passes\` means that all tests of the row pass under Deno, Bun and Node.
+- A level in lower case is not stated in a specification but follows from it.
+- A row applies to the versions in its second column. In other versions the library often does the same.
+- [Open points](#open-points) lists where the specifications leave a choice, and what was chosen.
+`;
+}
+
+const OPEN_POINTS = `## Open points
+
+What the specifications do not say, or what RabbitMQ, ActiveMQ and others read in different ways, and the choice made
+here. Points named \`AMB\` are those where brokers are known to differ; \`OWN\` are those that came up in writing this
+library.
 `;
 
-const AMBIGUITIES = `## Where the texts leave a choice
-
-What is not said, or is read in different ways by RabbitMQ, ActiveMQ and others, and what was chosen here. \`AMB\` are the
-spots where brokers are known to differ, \`OWN\` those that came up in writing this library.
-`;
-
-/** The page, before it is formatted. */
+/** Renders the page, before it is formatted. */
 export function renderPage(outcome: Outcome): string {
   const parts = PARTS.map(({ letter, title, about, sides }) => {
     const rows = ROWS.filter(({ id }) => id.startsWith(letter)).map((row) => [
       row.id,
       row.versions,
       row.level,
-      row.requirement.replace(/\\[a-z\\]/g, "\`$&\`"),
+      row.requirement.replace(/\\[a-z\\]/g, "`$&`"),
       ...sides.map((side) => NOT_TESTED[`${row.id} ${side}`] ?? outcome(row, side)),
       REMARKS[row.id] ?? "",
     ]);
-    return `## ${title}\n\n${about}\n\n${
-      table(["row", "versions", "level", "what is asked for", ...sides, "remark"], rows)
-    }`;
+    return `## ${title}\n\n${about}\n\n${table(["row", "versions", "level", "requirement", ...sides, "remark"], rows)}`;
   });
-  const spots = AMBIGUOUS.map(({ id, question, choice }) => [id, question, choice]);
-  return [HEAD, ...parts, `${AMBIGUITIES}\n${table(["spot", "question", "here"], spots)}`].join("\n");
+  const points = AMBIGUOUS.map(({ id, question, choice }) => [id, question, choice]);
+  const openPoints = `${OPEN_POINTS}\n${table(["point", "question", "choice"], points)}`;
+  return [renderHead(outcome), ...parts, openPoints].join("\n");
 }
 
 function table(head: string[], rows: string[][]): string {
@@ -68,7 +82,7 @@ function table(head: string[], rows: string[][]): string {
   return lines.map((cells) => `| ${cells.join(" | ")} |\n`).join("");
 }
 
-/** A page without what the formatter may change: line breaks, and the width of columns. */
+/** Removes from a page what the formatter may change: line breaks, and the width of columns. */
 export function unformatted(page: string): string {
   return page.replace(/-{3,}/g, "---").replace(/\s+/g, " ").trim();
 }

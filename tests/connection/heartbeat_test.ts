@@ -1,10 +1,10 @@
-/** Heart-beats: the arithmetic of the negotiation, and the two timers on a clock that the test turns. */
+/** Heart-beats: the header, the negotiation, and the timers, on a clock that the test moves. */
 import { assert, assertEquals, assertGreaterOrEqual, assertLessOrEqual } from "#assert";
 import { test } from "#test";
 import {
   formatHeartbeat,
-  type Heart,
   Heartbeat,
+  type HeartbeatConnection,
   type HeartbeatOptions,
   type HeartbeatPlan,
   negotiate,
@@ -13,7 +13,7 @@ import {
 } from "../../connection/heartbeat.ts";
 import { type Clock, systemClock } from "../../base/timers.ts";
 
-test("S12-16 AMB-26 AMB-46 a heart-beat header is two non-negative integers and a comma", () => {
+test("S12-16 AMB-26 AMB-46 `parseHeartbeat()` takes two non-negative integers and a comma, and nothing else", () => {
   assertEquals(parseHeartbeat("0,0"), { send: 0, receive: 0 });
   assertEquals(parseHeartbeat("10000,5000"), { send: 10_000, receive: 5000 });
   assertEquals(parseHeartbeat("007,1"), { send: 7, receive: 1 });
@@ -37,13 +37,13 @@ test("S12-16 AMB-26 AMB-46 a heart-beat header is two non-negative integers and 
   }
 });
 
-test("parseHeartbeat() reads a header with spaces beside the numbers", () => {
+test("`parseHeartbeat()` takes spaces beside the numbers", () => {
   for (const header of ["10000, 10000", " 10000,10000", "10000 ,10000 "]) {
     assertEquals(parseHeartbeat(header), { send: 10_000, receive: 10_000 }, header);
   }
 });
 
-test("C12-09 what is written is read again", () => {
+test("C12-09 `parseHeartbeat()` reads what `formatHeartbeat()` writes", () => {
   assertEquals(formatHeartbeat({ send: 10_000, receive: 0 }), "10000,0");
   assertEquals(parseHeartbeat(formatHeartbeat({ send: 1, receive: 2 })), { send: 1, receive: 2 });
 });
@@ -52,30 +52,30 @@ const NEGOTIATIONS: [row: string, client: string | undefined, server: string | u
   ["C12-17 no header from the server", "1000,1000", undefined, [0, 0]],
   ["C12-17 S12-14 no header from the client", undefined, "1000,1000", [0, 0]],
   ["C12-18 client to server is the longer of both", "1000,0", "0,3000", [3000, 0]],
-  ["C12-18 whichever it is", "3000,0", "0,1000", [3000, 0]],
+  ["C12-18 client to server is the longer of both, also if it is the client's", "3000,0", "0,1000", [3000, 0]],
   ["C12-18 none if the server wants none", "1000,0", "0,0", [0, 0]],
   ["C12-18 none if the client sends none", "0,0", "0,3000", [0, 0]],
   ["C12-19 server to client is the longer of both", "0,1000", "5000,0", [0, 5000]],
-  ["C12-19 whichever it is", "0,5000", "1000,0", [0, 5000]],
+  ["C12-19 server to client is the longer of both, also if it is the client's", "0,5000", "1000,0", [0, 5000]],
   ["C12-19 none if the server sends none", "0,1000", "0,0", [0, 0]],
-  ["C12-20 zero switches one direction off, not both", "1000,1000", "0,1000", [1000, 0]],
-  ["C12-20 nor the other", "1000,1000", "1000,0", [0, 1000]],
-  ["S12-15 both directions, each for itself", "4000,700", "1000,5000", [5000, 1000]],
+  ["C12-20 a zero switches one direction off, not both", "1000,1000", "0,1000", [1000, 0]],
+  ["C12-20 zero of the server switches one direction off, not both", "1000,1000", "1000,0", [0, 1000]],
+  ["S12-15 each direction is negotiated separately", "4000,700", "1000,5000", [5000, 1000]],
 ];
 
 for (const [row, client, server, [send, receive]] of NEGOTIATIONS) {
-  test(row, () => {
-    const [own, far] = [parseHeartbeat(client)!, parseHeartbeat(server)!];
-    assertEquals(negotiate(own, far), { send, receive });
-    assertEquals(negotiate(far, own), { send: receive, receive: send });
+  test(row.replace(/(^(?:[A-Z]\d+-\d+ )+)/, "$1`negotiate()`: "), () => {
+    const [own, peer] = [parseHeartbeat(client)!, parseHeartbeat(server)!];
+    assertEquals(negotiate(own, peer), { send, receive });
+    assertEquals(negotiate(peer, own), { send: receive, receive: send });
   });
 }
 
-test("NO_HEARTBEAT is none in any company", () => {
+test("`negotiate()` returns no heart-beats for `NO_HEARTBEAT`", () => {
   assertEquals(negotiate(NO_HEARTBEAT, { send: 1, receive: 1 }), { send: 0, receive: 0 });
 });
 
-/** A clock that stands still until it is turned. */
+/** A clock that stands still until the test moves it. */
 class FakeClock implements Clock {
   time = 1000;
   timers: { at: number; fire: () => void }[] = [];
@@ -102,7 +102,7 @@ class FakeClock implements Clock {
     this.time = end;
   }
 
-  /** Lets time pass while nothing runs, as when the process sleeps; then what is due fires, once. */
+  /** Lets time pass while nothing runs, as when the process sleeps; then the timers that are due fire once. */
   sleep(milliseconds: number): void {
     this.time += milliseconds;
     for (const timer of this.timers.filter(({ at }) => at <= this.time)) this.#fire(timer);
@@ -114,30 +114,30 @@ class FakeClock implements Clock {
   }
 }
 
-/** A heart whose doings are kept. */
-function start(plan: HeartbeatPlan, options: Partial<HeartbeatOptions> = {}, parts: Partial<Heart> = {}) {
+/** A heartbeat on a connection, with all that it does. */
+function start(plan: HeartbeatPlan, options: Partial<HeartbeatOptions> = {}, parts: Partial<HeartbeatConnection> = {}) {
   const clock = new FakeClock();
   const beats: number[] = [];
   const stopped: number[] = [];
-  const heart = {
+  const connection = {
     lastReceived: clock.time,
     lastSent: clock.time,
     paused: false,
     beat() {
       beats.push(clock.time);
-      heart.lastSent = clock.time;
+      connection.lastSent = clock.time;
     },
     ...parts,
   };
-  const heartbeat = new Heartbeat(plan, heart, { clock, stopped: (silence) => stopped.push(silence), ...options });
-  return { clock, heart, heartbeat, beats, stopped };
+  const heartbeat = new Heartbeat(plan, connection, { clock, stopped: (silence) => stopped.push(silence), ...options });
+  return { clock, connection, heartbeat, beats, stopped };
 }
 
-test("C12-17 no plan, no timer", () => {
+test("C12-17 `Heartbeat` starts no timer without a plan", () => {
   assertEquals(start({ send: 0, receive: 0 }).clock.timers, []);
 });
 
-test("C12-22 S12-17 with nothing to send, a line end goes out in good time", () => {
+test("C12-22 S12-17 `Heartbeat` sends a line end in good time when nothing else is sent", () => {
   const { clock, beats } = start({ send: 1000, receive: 0 });
   clock.pass(10_000);
   const gaps = [1000, ...beats].map((at, i, all) => at - (all[i - 1] ?? 1000)).slice(1);
@@ -146,43 +146,43 @@ test("C12-22 S12-17 with nothing to send, a line end goes out in good time", () 
   for (const gap of gaps) assert(gap >= 300 && gap <= 800, `${gaps}`);
 });
 
-test("C12-21 nothing is sent where frames are", () => {
-  const { clock, heart, beats } = start({ send: 1000, receive: 0 });
+test("C12-21 `Heartbeat` sends nothing while frames are sent", () => {
+  const { clock, connection, beats } = start({ send: 1000, receive: 0 });
   for (let i = 0; i < 100; i++) {
     clock.pass(400);
-    heart.lastSent = clock.time;
+    connection.lastSent = clock.time;
   }
   assertEquals(beats, []);
   clock.pass(800);
   assertEquals(beats.length, 1);
 });
 
-test("C12-22 at no time is the last sending a whole interval ago", () => {
-  const { clock, heart } = start({ send: 1000, receive: 0 });
+test("C12-22 `Heartbeat` never lets a whole interval pass without sending", () => {
+  const { clock, connection } = start({ send: 1000, receive: 0 });
   for (let i = 0; i < 500; i++) {
     clock.pass(13);
-    assertLessOrEqual(clock.time - heart.lastSent, 800);
-    if (i % 29 === 0) heart.lastSent = clock.time;
+    assertLessOrEqual(clock.time - connection.lastSent, 800);
+    if (i % 29 === 0) connection.lastSent = clock.time;
   }
 });
 
-test("a timer that fires early sends nothing yet, and comes again", () => {
-  const { clock, heart, beats } = start({ send: 1000, receive: 0 });
+test("`Heartbeat` waits on when a timer fires early", () => {
+  const { clock, connection, beats } = start({ send: 1000, receive: 0 });
   clock.timers[0]!.at -= 2;
   clock.pass(498);
   assertEquals([beats, clock.timers.length], [[], 1]);
   clock.pass(10);
-  assertEquals([beats.length, heart.lastSent > 1000], [1, true]);
+  assertEquals([beats.length, connection.lastSent > 1000], [1, true]);
 });
 
-test("where nothing goes out, line ends do not pile up", () => {
+test("`Heartbeat` does not pile up line ends while nothing goes out", () => {
   const beats: number[] = [];
   const { clock } = start({ send: 1000, receive: 0 }, {}, { beat: () => void beats.push(1) });
   clock.pass(10_000);
   assertLessOrEqual(beats.length, 20);
 });
 
-test("C12-24 silence ends the connection, once, and never before the interval is over", () => {
+test("C12-24 `Heartbeat` reports silence once, and never before the interval is over", () => {
   const { clock, stopped } = start({ send: 0, receive: 5000 });
   clock.pass(9999);
   assertEquals(stopped, []);
@@ -194,7 +194,7 @@ test("C12-24 silence ends the connection, once, and never before the interval is
   assertEquals(stopped.length, 1);
 });
 
-test("C12-25 S12-18 a short interval has a margin of a second at least", () => {
+test("C12-25 S12-18 `Heartbeat` allows at least a second beyond a short interval", () => {
   const { clock, stopped } = start({ send: 0, receive: 100 });
   clock.pass(1099);
   assertEquals(stopped, []);
@@ -202,7 +202,7 @@ test("C12-25 S12-18 a short interval has a margin of a second at least", () => {
   assertEquals(stopped.length, 1);
 });
 
-test("the tolerance can be chosen", () => {
+test("`Heartbeat` takes `factor` and `floor`", () => {
   const { clock, stopped } = start({ send: 0, receive: 1000 }, { factor: 1, floor: 200 });
   clock.pass(1199);
   assertEquals(stopped, []);
@@ -213,23 +213,23 @@ test("the tolerance can be chosen", () => {
   assertEquals(patient.stopped, []);
 });
 
-test("C12-23 any byte counts", () => {
-  const { clock, heart, stopped } = start({ send: 0, receive: 1000 });
+test("C12-23 `Heartbeat` takes any byte for a sign of life", () => {
+  const { clock, connection, stopped } = start({ send: 0, receive: 1000 });
   for (let i = 0; i < 20; i++) {
     clock.pass(1900);
-    heart.lastReceived = clock.time;
+    connection.lastReceived = clock.time;
   }
   assertEquals(stopped, []);
   clock.pass(2200);
   assertEquals(stopped.length, 1);
 });
 
-test("a timer that is late gets a second look", () => {
-  const { clock, heart, stopped } = start({ send: 0, receive: 1000 });
+test("`Heartbeat` checks twice after a timer that is late", () => {
+  const { clock, connection, stopped } = start({ send: 0, receive: 1000 });
   clock.sleep(60_000);
   assertEquals(stopped, []);
-  // The socket is read, and there was something in it.
-  heart.lastReceived = clock.time;
+  // Bytes had been waiting in the socket.
+  connection.lastReceived = clock.time;
   clock.pass(1900);
   assertEquals(stopped, []);
   clock.sleep(60_000);
@@ -237,36 +237,36 @@ test("a timer that is late gets a second look", () => {
   assertEquals(stopped.length, 1);
 });
 
-test("a first suspicion is forgotten when bytes come", () => {
-  const { clock, heart, stopped } = start({ send: 0, receive: 1000 });
+test("`Heartbeat` forgets the first sight of a silence when bytes come", () => {
+  const { clock, connection, stopped } = start({ send: 0, receive: 1000 });
   for (let i = 0; i < 10; i++) {
     clock.pass(2050);
     assertEquals(stopped, []);
-    heart.lastReceived = clock.time;
+    connection.lastReceived = clock.time;
   }
 });
 
-test("while reading is paused nobody is judged, nor at once when it goes on", () => {
-  const { clock, heart, stopped } = start({ send: 0, receive: 1000 });
-  heart.paused = true;
+test("`Heartbeat` reports no silence while reading is paused, nor right after it", () => {
+  const { clock, connection, stopped } = start({ send: 0, receive: 1000 });
+  connection.paused = true;
   clock.pass(600_000);
   assertEquals(stopped, []);
-  heart.paused = false;
+  connection.paused = false;
   clock.pass(50);
-  heart.lastReceived = clock.time;
+  connection.lastReceived = clock.time;
   clock.pass(1900);
   assertEquals(stopped, []);
-  // A pause in the middle of a suspicion ends it.
+  // A pause between the two checks starts them again.
   clock.pass(150);
-  heart.paused = true;
+  connection.paused = true;
   clock.pass(10_000);
   assertEquals(stopped, []);
-  heart.paused = false;
+  connection.paused = false;
   clock.pass(3000);
   assertEquals(stopped.length, 1);
 });
 
-test("stop ends both timers, as often as it is called", () => {
+test("`stop()` cancels both timers, and may be called again", () => {
   const { clock, heartbeat, beats, stopped } = start({ send: 1000, receive: 1000 });
   assertEquals(clock.timers.length, 2);
   heartbeat.stop();
@@ -276,7 +276,7 @@ test("stop ends both timers, as often as it is called", () => {
   assertEquals([beats, stopped], [[], []]);
 });
 
-test("stop from within beat and from within stopped leaves no timer", () => {
+test("`stop()` inside `beat()` and inside `stopped()` leaves no timer", () => {
   const made = start({ send: 1000, receive: 0 }, {}, { beat: () => made.heartbeat.stop() });
   made.clock.pass(10_000);
   assertEquals(made.clock.timers, []);
@@ -285,7 +285,7 @@ test("stop from within beat and from within stopped leaves no timer", () => {
   assertEquals(other.clock.timers, []);
 });
 
-test("the system's clock fires, can be cancelled, and takes long waits for long", async () => {
+test("`systemClock` fires, can be cancelled, and does not fire at once for a very long wait", async () => {
   const fired: string[] = [];
   const before = systemClock.now();
   await new Promise<void>((resolve) => {

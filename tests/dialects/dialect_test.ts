@@ -1,39 +1,24 @@
-/** One option, one meaning, and the headers of each broker: what is written, and what is refused rather than dropped. */
+/** The options that mean the same on every broker: the headers each broker gets, and what is refused, not dropped. */
 import { assertEquals, assertRejects, assertThrows } from "#assert";
 import { test } from "#test";
 import {
   type BrokerFamily,
-  brokerFamily,
-  brokerName,
-  consumerHeaders,
   deleteDurableHeaders,
   hasMessageOptions,
-  isLoginRefusal,
   messageHeaders,
   type PortableSendOptions,
   type PortableSubscribeOptions,
+  subscribeHeaders,
 } from "../../dialects/dialect.ts";
+import { dialectFor } from "../../dialects/registry.ts";
 import { StompError, UnsupportedByBrokerError } from "../../base/errors.ts";
-import { clientTest } from "../support/client_rig.ts";
+import { clientTest } from "../support/client_harness.ts";
+import { readText } from "../support/project.ts";
 import { confirm } from "../support/raw_server.ts";
 
 const FAMILIES: BrokerFamily[] = ["rabbitmq", "activemq", "artemis", "embedded", "unknown"];
 
-test("a broker is known by what it calls itself", () => {
-  const names: [string | undefined, BrokerFamily][] = [
-    ["RabbitMQ/3.10.8", "rabbitmq"],
-    [" RabbitMQ/3.13.1 (a comment)", "rabbitmq"],
-    ["ActiveMQ/5.17.2", "activemq"],
-    ["ActiveMQ-Artemis/2.31.0 ActiveMQ Artemis Messaging Engine", "artemis"],
-    ["stompy/0.1.0", "embedded"],
-    ["apache-apollo/1.7.1", "unknown"],
-    ["NotRabbitMQ/1", "unknown"],
-    ["", "unknown"],
-    [undefined, "unknown"],
-  ];
-  for (const [server, family] of names) assertEquals(brokerFamily(server), family, `${server}`);
-  for (const family of FAMILIES) assertEquals(brokerName(family).length > 0, true);
-});
+const dialectOf = (family: BrokerFamily) => dialectFor(undefined, family);
 
 /** For each option: its value, and the headers on each broker; `null` where it is refused. */
 const MESSAGES: [PortableSendOptions, Partial<Record<BrokerFamily, Record<string, string> | null>>][] = [
@@ -118,72 +103,85 @@ function check(
   assertEquals(what.includes(`"${error.option}"`), true, `${what}: ${error.option}`);
 }
 
-test("the options of a message", () => {
+test("`messageHeaders()` writes or refuses each option on each broker", () => {
   for (const [options, table] of MESSAGES) {
     assertEquals(hasMessageOptions(options), Object.values(options).some((value) => value !== undefined));
     for (const [family, expected] of Object.entries(table) as [BrokerFamily, Record<string, string> | null][]) {
-      check(JSON.stringify(options), () => Object.fromEntries(messageHeaders(options, family)), expected, family);
+      check(
+        JSON.stringify(options),
+        () => Object.fromEntries(messageHeaders(options, dialectOf(family))),
+        expected,
+        family,
+      );
     }
   }
 });
 
-test("the options of a subscription", () => {
+test("`subscribeHeaders()` writes or refuses each option on each broker", () => {
   for (const [options, table] of CONSUMERS) {
     for (const [family, expected] of Object.entries(table) as [BrokerFamily, Record<string, string> | null][]) {
-      const make = () => consumerHeaders({ ...options, clientId: "me" }, family);
+      const make = () => subscribeHeaders({ ...options, clientId: "me" }, dialectOf(family));
       check(JSON.stringify(options), make, expected, family);
     }
   }
 });
 
-test("a durable subscription wants a client id where the broker would forget it without", () => {
+test("`subscribeHeaders()` refuses `durable` without a client id where the broker would lose the subscription", () => {
   for (const family of ["activemq", "artemis"] as const) {
-    assertThrows(() => consumerHeaders({ durable: "d" }, family), UnsupportedByBrokerError, "wants a clientId");
+    const subscribe = () => subscribeHeaders({ durable: "d" }, dialectOf(family));
+    assertThrows(subscribe, UnsupportedByBrokerError, "needs a clientId");
   }
-  assertEquals(consumerHeaders({ durable: "d" }, "rabbitmq")["durable"], "true");
+  assertEquals(subscribeHeaders({ durable: "d" }, dialectOf("rabbitmq"))["durable"], "true");
 });
 
-test("expires is a span or a moment, and each broker's own of the two", () => {
+test("README.md has a row for each option, with the headers of each broker", () => {
+  const columns: BrokerFamily[] = ["rabbitmq", "activemq", "artemis", "embedded"];
+  const rows = new Map(
+    [...readText("README.md").matchAll(/^\| `(\w+)` +\|(.*)\|$/gm)]
+      .map(([, option, cells]) => [option!, cells!.split("|").map((cell) => cell.trim())] as const)
+      .filter(([, cells]) => cells.length === columns.length),
+  );
+  const values = { expires: 1, priority: 1, delay: 1, prefetch: 1, persistent: true, exclusive: true };
+  for (const [column, family] of columns.entries()) {
+    const { message, subscription } = dialectOf(family);
+    for (const [option, rule] of Object.entries({ ...message, ...subscription })) {
+      const cell = rows.get(option)?.[column] ?? "";
+      const names = typeof rule === "string" ? [] : rule(values[option as keyof typeof values] as never ?? "text");
+      const expected = typeof rule === "string" ? ["refused"] : names.map(([name]) => `\`${name}\``);
+      const isRight = expected.every((text) => cell.includes(text)) || cell === "the same" || cell === "passed on";
+      assertEquals(isRight, true, `${option} on ${family}: ${cell}`);
+    }
+  }
+});
+
+test("`expires` is milliseconds or a Date, and is written as the broker expects it", () => {
   const moment = new Date(Date.now() + 60_000);
   for (const expires of [60_000, moment]) {
-    const left = Number(Object.fromEntries(messageHeaders({ expires }, "rabbitmq"))["expiration"]);
+    const left = Number(Object.fromEntries(messageHeaders({ expires }, dialectOf("rabbitmq")))["expiration"]);
     assertEquals(left > 59_000 && left <= 60_000, true, `${left}`);
     for (const family of ["activemq", "artemis"] as const) {
-      const at = Number(Object.fromEntries(messageHeaders({ expires }, family))["expires"]);
+      const at = Number(Object.fromEntries(messageHeaders({ expires }, dialectOf(family)))["expires"]);
       assertEquals(Math.abs(at - moment.getTime()) < 1000, true, `${at}`);
     }
   }
-  assertEquals(Object.fromEntries(messageHeaders({ expires: new Date(0) }, "rabbitmq")), { expiration: "0" });
+  assertEquals(Object.fromEntries(messageHeaders({ expires: new Date(0) }, dialectOf("rabbitmq"))), {
+    expiration: "0",
+  });
 });
 
-test("deleting a durable subscription", () => {
-  assertEquals(deleteDurableHeaders("d", "/topic/a", "rabbitmq"), { durable: "true", "auto-delete": "false" });
-  assertEquals(deleteDurableHeaders("d", "/topic/a", "activemq"), { "activemq.subscriptionName": "d" });
-  assertEquals(deleteDurableHeaders("d", "/topic/a", "artemis"), { "durable-subscription-name": "d" });
+test("`deleteDurableHeaders()` deletes by name or by destination, or refuses", () => {
+  const headers = (family: BrokerFamily, destination = "/topic/a") =>
+    deleteDurableHeaders({ name: "d", destination }, dialectOf(family));
+  assertEquals(headers("rabbitmq"), { durable: "true", "auto-delete": "false" });
+  assertEquals(headers("activemq"), { "activemq.subscriptionName": "d" });
+  assertEquals(headers("artemis"), { "durable-subscription-name": "d" });
+  assertThrows(() => headers("rabbitmq", "/queue/a"), UnsupportedByBrokerError, "deleteDurable");
   for (const family of ["embedded", "unknown"] as const) {
-    assertThrows(() => deleteDurableHeaders("d", "/topic/a", family), UnsupportedByBrokerError);
+    assertThrows(() => headers(family), UnsupportedByBrokerError, "deleteDurable");
   }
 });
 
-test("which refusals are about user and password", () => {
-  const words: [string, boolean][] = [
-    ["Bad CONNECT (Access refused for user 'guest')", true],
-    ["User name [guest] or password is invalid.", true],
-    ["Security Error occurred: User name [guest] or password is invalid", true],
-    ["AMQ229031: Unable to validate user from /127.0.0.1:1", true],
-    ["login refused (The login or the passcode is wrong)", true],
-    ["Authentication failed", true],
-    ["Bad credentials", true],
-    ["Login Failed: not_authorized", true],
-    ["Broker: localhost - Client: me already connected from tcp://127.0.0.1:5", false],
-    ["Bad CONNECT (Virtual host '/' access denied)", false],
-    ["Supported protocol versions are 1.2", false],
-    ["it gave no reason", false],
-  ];
-  for (const [text, expected] of words) assertEquals(isLoginRefusal(text), expected, text);
-});
-
-clientTest("the option broker says which one it is", async (rig) => {
+clientTest("the option `broker` overrides the `server` header", async (rig) => {
   const { stomp, peer } = await rig.pair({ broker: "artemis" }, "1.2", "server:RabbitMQ/3\n");
   const sending = stomp.send("/q", "x", { deduplicationId: "d", expires: 1000 });
   const said = await confirm(peer, "SEND");
@@ -196,20 +194,20 @@ clientTest("the option broker says which one it is", async (rig) => {
   assertEquals([error.option, error.broker], ["prefetch", "artemis"]);
 });
 
-clientTest("the option broker also says how its ERRORs are to be read", async (rig) => {
+clientTest("the option `broker` decides how ERRORs are read", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ broker: "rabbitmq", reconnect: { delay: 0 } });
   const sending = stomp.send("/q", "x");
   await peer.frame("SEND");
-  // About the connection, and about none of the frames: they go out again.
+  // About the connection and not about a frame, so that the frames are sent again.
   await peer.write("ERROR\nmessage:connection_forced\n\nbroker forced connection closure with reason 'shutdown'\0");
   const next = await server.welcome();
   assertEquals((await confirm(next)).body, "x");
   await sending;
 });
 
-clientTest("what the broker cannot do is refused, and nothing is sent", async (rig) => {
+clientTest("an option that the broker cannot honour is refused, and nothing is sent", async (rig) => {
   const { stomp, peer } = await rig.pair();
-  await assertRejects(() => stomp.send("/q", "x", { expires: 5 }), UnsupportedByBrokerError, "the broker option can");
+  await assertRejects(() => stomp.send("/q", "x", { expires: 5 }), UnsupportedByBrokerError, "set the option broker");
   await assertRejects(() => stomp.send("/q", "x", { expires: 5, receipt: false }), UnsupportedByBrokerError);
   await assertRejects(() => stomp.subscribe("/q", { durable: "d" }), UnsupportedByBrokerError);
   const sending = stomp.send("/q", "last");
@@ -217,7 +215,7 @@ clientTest("what the broker cannot do is refused, and nothing is sent", async (r
   await sending;
 });
 
-clientTest("ActiveMQ deletes a durable subscription in two steps, RabbitMQ in one", async (rig) => {
+clientTest("`unsubscribe({ deleteDurable })` takes two UNSUBSCRIBEs on ActiveMQ, and one on RabbitMQ", async (rig) => {
   for (const [server, steps] of [["ActiveMQ/5", 2], ["RabbitMQ/3", 1]] as const) {
     const { stomp, peer } = await rig.pair({ clientId: "me" }, "1.2", `server:${server}\n`);
     const [subscription] = await Promise.all([stomp.subscribe("/topic/a", { durable: "d" }), confirm(peer)]);

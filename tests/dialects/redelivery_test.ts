@@ -1,20 +1,20 @@
-/** How often a message was delivered: by the broker's counters, or as the client has counted. */
+/** `Message.attempts`: counted by the broker, or by the client. */
 import { assertEquals } from "#assert";
 import { Broker } from "../../broker/broker.ts";
 import { Stomp } from "../../client/stomp.ts";
 import { test } from "#test";
-import { clientTest, subscribed } from "../support/client_rig.ts";
+import { clientTest, subscribed } from "../support/client_harness.ts";
 import { message } from "../support/raw_server.ts";
 
 const INDIVIDUAL = { ack: "client-individual" } as const;
 
-/** A message as RabbitMQ delivers it: the id is that of the delivery. */
+/** A message as RabbitMQ delivers it: its id identifies the delivery. */
 function delivery(tag: number, body: string, lines = ""): string {
   const id = `T_sub-1@@session-x@@${tag}`;
   return `MESSAGE\nsubscription:sub-1\nmessage-id:${id}\nack:${id}\ndestination:/queue/a\n${lines}\n${body}\0`;
 }
 
-clientTest("`attempts` is what the broker counts, the larger of two counters", async (rig) => {
+clientTest("`Message.attempts` follows the larger of the broker's two counters", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   for (
@@ -33,7 +33,7 @@ clientTest("`attempts` is what the broker counts, the larger of two counters", a
   }
 });
 
-clientTest("`attempts` is counted by what a message holds where its id changes", async (rig) => {
+clientTest("`Message.attempts` recognizes a message by its contents where its id changes", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const deliver = async (tag: number, body: string, redelivered: boolean) => {
@@ -46,12 +46,12 @@ clientTest("`attempts` is counted by what a message holds where its id changes",
   };
   assertEquals([await deliver(1, "x", false), await deliver(2, "x", true), await deliver(3, "x", true)], [1, 2, 3]);
   assertEquals([await deliver(4, "y", false), await deliver(5, "y", true)], [1, 2]);
-  // One that looks like it is another message when it is delivered for the first time.
+  // A first delivery is another message, although its contents are the same.
   assertEquals([await deliver(6, "x", false), await deliver(7, "x", true)], [1, 2]);
 });
 
 clientTest(
-  "`attempts` counts no message that was refused for good, and one that was not refused here as 2",
+  "`Message.attempts` is 2 for a redelivery that the client has not refused, or has refused for good",
   async (rig) => {
     const { stomp, peer } = await rig.pair();
     const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
@@ -67,7 +67,7 @@ clientTest(
   },
 );
 
-test("`attempts` rises with each refusal, for another subscription of the client as well", async () => {
+test("`Message.attempts` rises with each NACK, across the subscriptions of a client", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   await stomp.send("/queue/a", "bad");
@@ -80,7 +80,7 @@ test("`attempts` rises with each refusal, for another subscription of the client
   }
 });
 
-clientTest("messages whose ids are those of deliveries are told apart by their bodies", async (rig) => {
+clientTest("`Message.attempts` tells messages with changing ids apart by their bodies", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(delivery(1, "one"));

@@ -1,13 +1,13 @@
-/** The broker as a value: where it listens, what it tells, how it closes. */
+/** `Broker`: its address, its options, its stats and how it closes. */
 import { assert, assertEquals, assertRejects, assertThrows } from "#assert";
 import { test } from "#test";
 import { Broker } from "../../broker/broker.ts";
 import { ConnectionError } from "../../base/errors.ts";
-import { memoryPair } from "../../transport/transport.ts";
-import { brokerTest, withBroker } from "../support/broker_rig.ts";
+import { memoryPair } from "../support/memory_transport.ts";
+import { brokerTest, withBroker } from "../support/broker_harness.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 
-test("a broker listens on a free port of this machine alone, and says where", () =>
+test("`Broker.listen()` listens on a free loopback port by default", () =>
   withBroker({ login: "user", passcode: "s3cret" }, (broker) => {
     assert(broker.port > 0);
     assertEquals(broker.url, `stomp://127.0.0.1:${broker.port}`);
@@ -15,13 +15,13 @@ test("a broker listens on a free port of this machine alone, and says where", ()
     return Promise.resolve();
   }));
 
-test("url can be connected to, whatever the broker listens on", async () => {
+test("`broker.url` can be connected to for every address", async () => {
   for (const [hostname, shown] of [["0.0.0.0", "127.0.0.1"], ["::1", "[::1]"], ["::", "[::1]"]] as const) {
     let broker: Broker;
     try {
       broker = await Broker.listen({ hostname });
     } catch (error) {
-      // Not every machine has IPv6.
+      // Some machines have no IPv6.
       if (hostname.includes(":") && error instanceof ConnectionError) continue;
       throw error;
     }
@@ -30,15 +30,15 @@ test("url can be connected to, whatever the broker listens on", async () => {
   }
 });
 
-test("a port that is taken is a ConnectionError", () =>
+test("`Broker.listen()` rejects with a ConnectionError when the port is in use", () =>
   withBroker({}, async ({ port }) => {
     await assertRejects(() => Broker.listen({ port }), ConnectionError, String(port));
   }));
 
-test("a broker that does not listen has no url; its connections are given to it", async () => {
+test("`new Broker()` has no url and serves the transports passed to `accept()`", async () => {
   const broker = new Broker();
   assertEquals(broker.port, 0);
-  assertThrows(() => broker.url, TypeError, "Cannot give url: the broker does not listen");
+  assertThrows(() => broker.url, TypeError, "Cannot get url: the broker does not listen");
   const [near, far] = memoryPair();
   broker.accept(far);
   const peer = RawPeer.over(near);
@@ -48,16 +48,16 @@ test("a broker that does not listen has no url; its connections are given to it"
   await broker.close();
 });
 
-test("what an option cannot be is a TypeError or a RangeError", async () => {
+test("`new Broker()` throws a TypeError or RangeError for an invalid option", async () => {
   assertThrows(() => new Broker({ versions: ["1.3" as "1.2"] }), TypeError, "1.3");
   await assertRejects(() => Broker.listen({ versions: ["" as "1.2"] }), TypeError);
   assertThrows(() => new Broker({ maxHeaders: -1 }), RangeError, "maxHeaders");
   assertThrows(() => new Broker({ connectTimeout: NaN }), RangeError, "connectTimeout");
   assertThrows(() => new Broker({ maxStoredBytes: "1" as unknown as number }), RangeError, "maxStoredBytes");
-  assertThrows(() => new Broker({ heartbeat: { send: 1.5, receive: 0 } }), RangeError, "heartbeat 1.5,0");
+  assertThrows(() => new Broker({ heartbeat: { send: 1.5, receive: 0 } }), RangeError, "heartbeat is 1.5,0");
 });
 
-test("close is idempotent, and ends connections in whatever state they are", async () => {
+test("`broker.close()` is idempotent and closes connections in every state", async () => {
   const broker = await Broker.listen();
   const [near, far] = memoryPair();
   broker.accept(far);
@@ -65,7 +65,7 @@ test("close is idempotent, and ends connections in whatever state they are", asy
   const halfway = await RawPeer.tcp(broker.port);
   await halfway.connect("1.2", "heart-beat:1000,1000\n");
   await halfway.write("SEND\ndestination:/queue/a\n\nhalf of a bo");
-  // It is sent more than it reads…
+  // A peer that reads less than it is sent…
   const slow = await RawPeer.tcp(broker.port);
   await slow.connect("1.2", "heart-beat:1000,1000\n");
   await slow.write("SUBSCRIBE\nid:0\ndestination:/queue/b\nack:client\n\n\0");
@@ -73,7 +73,7 @@ test("close is idempotent, and ends connections in whatever state they are", asy
   await busy.connect("1.2");
   for (let i = 0; i < 64; i++) await busy.write(`SEND\ndestination:/queue/b\n\n${"x".repeat(1 << 20)}\0`);
   await busy.settled();
-  // …and this one has been refused and does not hang up.
+  // …and one that was refused and does not close its side.
   const refused = await RawPeer.tcp(broker.port);
   await refused.write("FOO\n\n\0");
   await refused.refusal();
@@ -96,7 +96,7 @@ test("close is idempotent, and ends connections in whatever state they are", asy
   await turnedAway.close();
 });
 
-brokerTest("200 connections at once are served", async ({ broker, connected }) => {
+brokerTest("the broker serves 200 connections at once", async ({ broker, connected }) => {
   const peers = await Promise.all(Array.from({ length: 200 }, () => connected()));
   await Promise.all(peers.map(async (peer, i) => {
     await peer.write(`SUBSCRIBE\nid:0\ndestination:/queue/${i}\n\n\0SEND\ndestination:/queue/${i}\n\n${i}\0`);

@@ -1,17 +1,17 @@
 /**
- * How connections to the broker begin: versions, login, heart-beats. Names begin with the row of the conformance
+ * CONNECT at the embedded broker: versions, login, heart-beats. Test names begin with the row of the conformance
  * checklist.
  */
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "#assert";
 import { test } from "#test";
 import { Broker } from "../../broker/broker.ts";
-import { sameText } from "../../broker/same_text.ts";
-import { memoryPair } from "../../transport/transport.ts";
-import { brokerTest } from "../support/broker_rig.ts";
+import { isSameText } from "../../broker/core.ts";
+import { memoryPair } from "../support/memory_transport.ts";
+import { brokerTest } from "../support/broker_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 
-brokerTest("S12-01 STOMP is handled as CONNECT", async ({ open }) => {
+brokerTest("S12-01 STOMP is answered like CONNECT", async ({ open }) => {
   const peer = await open();
   await peer.write("STOMP\naccept-version:1.2\nhost:h\n\n\0");
   assertEquals((await peer.frame("CONNECTED")).get("version"), "1.2");
@@ -25,21 +25,21 @@ for (const version of ["1.0", "1.1", "1.2"]) {
   });
 }
 
-brokerTest("S12-03 the highest common version is taken, in whatever order they come", async ({ open }) => {
+brokerTest("S12-03 CONNECT negotiates the highest common version, in any order of accept-version", async ({ open }) => {
   assertEquals((await (await open()).connect("1.2,1.0,2.0,1.1")).get("version"), "1.2");
   assertEquals((await (await open()).connect("1.0,1.1,9.0")).get("version"), "1.1");
-  // A space after the comma is a mistake, but no reason to fall back.
+  // A space after the comma is a mistake, but no reason to negotiate a lower version.
   assertEquals((await (await open()).connect("1.1, 1.2")).get("version"), "1.2");
 });
 
-brokerTest("S12-03 the broker's own versions count", async ({ open }) => {
+brokerTest("S12-03 CONNECT negotiates only versions in `versions`", async ({ open }) => {
   assertEquals((await (await open()).connect("1.0,1.1,1.2")).get("version"), "1.1");
   const peer = await open();
   await peer.write("CONNECT\nhost:h\n\n\0");
   assertEquals((await peer.refusal()).get("version"), "1.1");
 }, { versions: ["1.1"] });
 
-brokerTest("S12-04 no accept-version means 1.0", async ({ open }) => {
+brokerTest("S12-04 CONNECT without accept-version negotiates 1.0", async ({ open }) => {
   const peer = await open();
   await peer.write("CONNECT\nlogin:u\npasscode:p\n\n\0");
   const connected = await peer.frame("CONNECTED");
@@ -47,7 +47,7 @@ brokerTest("S12-04 no accept-version means 1.0", async ({ open }) => {
   assertEquals(connected.get("heart-beat"), undefined);
 });
 
-brokerTest("S12-05 no common version is refused", async ({ open }) => {
+brokerTest("S12-05 CONNECT without a common version is refused", async ({ open }) => {
   const peer = await open();
   await peer.write("CONNECT\naccept-version:9.0\nhost:h\n\n\0");
   const error = await peer.refusal();
@@ -66,7 +66,7 @@ brokerTest("S12-06 CONNECTED has heart-beat, session and server", async ({ open 
 
 const LOGIN = { login: "user", passcode: "a\\cb" };
 
-brokerTest("S12-07 a wrong passcode is refused, and not repeated", async ({ open }) => {
+brokerTest("S12-07 CONNECT with a wrong passcode is refused, and ERROR does not repeat it", async ({ open }) => {
   for (const lines of ["login:user\npasscode:s3cret", "login:user", "passcode:a\\cb", "login:User\npasscode:a\\cb"]) {
     const peer = await open();
     await peer.write(`CONNECT\naccept-version:1.2\nhost:h\n${lines}\n\n\0`);
@@ -76,12 +76,12 @@ brokerTest("S12-07 a wrong passcode is refused, and not repeated", async ({ open
   }
 }, LOGIN);
 
-brokerTest("S12-13 CONNECT is not unescaped", async ({ open }) => {
+brokerTest("S12-13 CONNECT headers are not unescaped", async ({ open }) => {
   await (await open()).connect("1.2", "login:user\npasscode:a\\cb\n");
   await (await open()).connect("1.0", "login:user\npasscode:a\\cb\n");
 }, LOGIN);
 
-brokerTest("S12-08 S12-09 host is not looked at", async ({ open }) => {
+brokerTest("S12-08 S12-09 CONNECT is accepted with any host and without one", async ({ open }) => {
   const peer = await open();
   await peer.write("CONNECT\naccept-version:1.2\nhost:nosuch\n\n\0");
   await peer.frame("CONNECTED");
@@ -90,7 +90,7 @@ brokerTest("S12-08 S12-09 host is not looked at", async ({ open }) => {
   await without.frame("CONNECTED");
 });
 
-brokerTest("S12-10 a frame before CONNECT is refused and does nothing", async ({ broker, open }) => {
+brokerTest("S12-10 SEND before CONNECT is refused and stores nothing", async ({ broker, open }) => {
   const peer = await open();
   await peer.write("SEND\ndestination:/queue/a\nreceipt:1\n\nx\0");
   const error = await peer.refusal();
@@ -99,13 +99,13 @@ brokerTest("S12-10 a frame before CONNECT is refused and does nothing", async ({
   assertEquals(broker.stats.messages, 0);
 });
 
-brokerTest("S12-11 a second CONNECT is refused", async ({ connected }) => {
+brokerTest("S12-11 CONNECT on an open connection is refused", async ({ connected }) => {
   const peer = await connected();
   await peer.write("CONNECT\naccept-version:1.2\nhost:h\n\n\0");
-  assertEquals((await peer.refusal()).get("message"), "connected already");
+  assertEquals((await peer.refusal()).get("message"), "already connected");
 });
 
-brokerTest("S12-12 server commands are refused", async ({ connected }) => {
+brokerTest("S12-12 RECEIPT, MESSAGE, ERROR and CONNECTED from a client are refused", async ({ connected }) => {
   for (const command of ["RECEIPT", "MESSAGE", "ERROR", "CONNECTED"]) {
     const peer = await connected();
     await peer.write(`${command}\nreceipt-id:1\n\n\0`);
@@ -113,30 +113,30 @@ brokerTest("S12-12 server commands are refused", async ({ connected }) => {
   }
 });
 
-brokerTest("a receipt on CONNECT gets no answer", async ({ open }) => {
+brokerTest("CONNECT with a receipt gets no RECEIPT", async ({ open }) => {
   const peer = await open();
   await peer.connect("1.2", "receipt:1\n");
   assertEquals(await peer.settled(), []);
 });
 
-brokerTest("CONNECT may come behind line ends, and end its lines with CRLF", async ({ open }) => {
+brokerTest("CONNECT is accepted after line ends and with CRLF lines", async ({ open }) => {
   const peer = await open();
   await peer.write("\n\r\nCONNECT\r\naccept-version:1.2\r\nhost:h\r\n\r\n\0");
   assertEquals((await peer.frame("CONNECTED")).get("version"), "1.2");
 });
 
-brokerTest("S12-16 a malformed heart-beat is refused", async ({ open }) => {
+brokerTest("S12-16 CONNECT with a malformed heart-beat is refused", async ({ open }) => {
   for (const value of ["0", "T,0", "100,10,50", "-1,0", "1.5,0", "1000, x", "", "+1,1"]) {
     const peer = await open();
     await peer.write(`CONNECT\naccept-version:1.2\nhost:h\nheart-beat:${value}\n\n\0`);
     assertEquals((await peer.refusal()).get("message"), "malformed heart-beat");
   }
-  // 1.0 has no heart-beats, so the header means nothing there.
+  // 1.0 has no heart-beats, so it ignores the header.
   await (await open()).connect("1.0", "heart-beat:T,0\n");
 });
 
-/** A broker on a clock that stands still, and one peer in memory that has connected with that heart-beat. */
-async function beating(
+/** Runs a function with a broker on a fake clock and a peer in memory that connected with that heart-beat. */
+async function withHeartbeats(
   offer: { send: number; receive: number },
   wanted: string | undefined,
   fn: (peer: RawPeer, clock: FakeClock, broker: Broker) => Promise<void>,
@@ -155,8 +155,8 @@ async function beating(
   }
 }
 
-test("S12-14 no heart-beat header means none in either direction", async () => {
-  await beating({ send: 10_000, receive: 10_000 }, undefined, async (peer, clock) => {
+test("S12-14 CONNECT without heart-beat turns heart-beats off in both directions", async () => {
+  await withHeartbeats({ send: 10_000, receive: 10_000 }, undefined, async (peer, clock) => {
     assertEquals(clock.timers, 0);
     clock.pass(1_000_000);
     assertEquals(await peer.settled(), []);
@@ -164,13 +164,13 @@ test("S12-14 no heart-beat header means none in either direction", async () => {
   });
 });
 
-test("S12-15 S12-17 the longer interval counts: the broker sends within it, and expects the other", async () => {
-  await beating({ send: 1000, receive: 5000 }, "4000,700", async (peer, clock) => {
+test("S12-15 S12-17 heart-beats use the longer interval of the two sides in each direction", async () => {
+  await withHeartbeats({ send: 1000, receive: 5000 }, "4000,700", async (peer, clock) => {
     clock.pass(1000);
     await peer.bytes();
     await peer.settled();
     assert(peer.heartbeats > 0);
-    // 5000 ms were agreed on for the other direction; within twice that the peer is not given up.
+    // The other direction has 5000 ms, and the peer is not disconnected within twice that.
     const { heartbeats } = peer;
     clock.pass(9000);
     assertEquals(await peer.settled(), []);
@@ -180,7 +180,7 @@ test("S12-15 S12-17 the longer interval counts: the broker sends within it, and 
   });
 });
 
-brokerTest("S12-17 heart-beats come over TCP in real time", async ({ open }) => {
+brokerTest("S12-17 heart-beats arrive over TCP in real time", async ({ open }) => {
   const peer = await open();
   await peer.connect("1.1", "heart-beat:0,100\n");
   for (let i = 0; i < 3; i++) await peer.bytes();
@@ -188,16 +188,16 @@ brokerTest("S12-17 heart-beats come over TCP in real time", async ({ open }) => 
   assert(peer.heartbeats >= 3);
 }, { heartbeat: { send: 100, receive: 0 } });
 
-test("S12-15 a zero switches one direction off", async () => {
-  await beating({ send: 1000, receive: 0 }, "1000,1000", async (peer, clock) => {
+test("S12-15 heart-beat with a zero turns one direction off", async () => {
+  await withHeartbeats({ send: 1000, receive: 0 }, "1000,1000", async (peer, clock) => {
     assertEquals(clock.timers, 1);
     clock.pass(100_000);
     assertEquals(await peer.settled(), []);
   });
 });
 
-test("S12-18 any octet counts, and a little lateness is forgiven", async () => {
-  await beating({ send: 0, receive: 1000 }, "1000,0", async (peer, clock) => {
+test("S12-18 any octet counts as a heart-beat, even a little late", async () => {
+  await withHeartbeats({ send: 0, receive: 1000 }, "1000,0", async (peer, clock) => {
     for (const octets of ["\n", "SEND\ndest", "ination:/queue/a\n\n", "x", "\0"]) {
       clock.pass(1100);
       await peer.write(octets);
@@ -207,12 +207,12 @@ test("S12-18 any octet counts, and a little lateness is forgiven", async () => {
   });
 });
 
-/** Lets bytes that were written in memory arrive: they need no more than a few turns of the event loop. */
+/** Waits until bytes that were written in memory have arrived, which takes a few turns of the event loop. */
 async function delivered(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
 }
 
-test("a peer that does not connect in time is sent away", async () => {
+test("`connectTimeout` closes a connection without CONNECT", async () => {
   const clock = new FakeClock();
   const broker = new Broker({ clock, connectTimeout: 500 });
   const [near, far] = memoryPair();
@@ -228,7 +228,7 @@ test("a peer that does not connect in time is sent away", async () => {
 
 for (const version of ["1.0", "1.1", "1.2"]) {
   brokerTest(
-    `AMB-05 ${version}: a client that ends all lines with CRLF is served, frame by frame`,
+    `AMB-05 ${version}: CRLF line ends are accepted after a CONNECT with CRLF`,
     async ({ open }) => {
       const peer = await open();
       await peer.write(`CONNECT\r\naccept-version:${version}\r\nhost:h\r\n\r\n\0\r\n`);
@@ -237,7 +237,7 @@ for (const version of ["1.0", "1.1", "1.2"]) {
       await peer.write("SEND\r\ndestination:/queue/a\r\ncontent-length:4\r\nfoo:b a\r\n\r\na\r\nb\0\r\n");
       const message = await peer.frame("MESSAGE");
       assertEquals([message.get("destination"), message.get("foo"), message.body], ["/queue/a", "b a", "a\r\nb"]);
-      // Cut anywhere, it is the same.
+      // In single bytes, too.
       const wire = "SEND\r\ndestination:/queue/a\r\nfoo:c\r\n\r\nd\0\r\n";
       for (const octet of wire) await peer.write(octet);
       assertEquals([(await peer.frame("MESSAGE")).get("foo")], ["c"]);
@@ -250,48 +250,51 @@ for (const version of ["1.0", "1.1", "1.2"]) {
   );
 }
 
-brokerTest("AMB-05 a CR between frames that nobody began with CRLF is malformed before 1.2", async ({ connected }) => {
+brokerTest("AMB-05 CRLF between frames is malformed before 1.2 after a CONNECT with LF", async ({ connected }) => {
   const peer = await connected("1.1");
   await peer.write("SEND\ndestination:/topic/a\n\n\0\r\n");
   assertEquals((await peer.refusal()).get("message"), "malformed frame");
 });
 
-brokerTest("1.0: CONNECTED has heart-beat:0,0 for a client that sent the header", async ({ open }) => {
+brokerTest("CONNECTED in 1.0 has heart-beat:0,0 if CONNECT has the header", async ({ open }) => {
   const peer = await open();
   await peer.write("CONNECT\nheart-beat:10,10\n\n\0");
   const connected = await peer.frame("CONNECTED");
   assertEquals([connected.get("version"), connected.get("heart-beat")], ["1.0", "0,0"]);
 });
 
-brokerTest("AMB-05 CRLF is taken only from a client that said CONNECT with it", async ({ open, connected }) => {
-  for (const version of ["1.0", "1.1"]) {
-    const peer = await connected(version);
-    await peer.write("SEND\r\ndestination:/topic/a\r\n\r\n\0");
-    assertEquals((await peer.refusal()).get("message"), "malformed frame");
-    const typing = await open();
-    await typing.write(`CONNECT\r\naccept-version:${version}\n\n\0SEND\r\ndestination:/queue/${version}\n\n\0`);
-    await typing.frame("CONNECTED");
-    await typing.write(`SUBSCRIBE\nid:0\ndestination:/queue/${version}\n\n\0`);
-    await typing.frame("MESSAGE");
-  }
-});
+brokerTest(
+  "AMB-05 CRLF line ends before 1.2 are accepted only after a CONNECT with CRLF",
+  async ({ open, connected }) => {
+    for (const version of ["1.0", "1.1"]) {
+      const peer = await connected(version);
+      await peer.write("SEND\r\ndestination:/topic/a\r\n\r\n\0");
+      assertEquals((await peer.refusal()).get("message"), "malformed frame");
+      const typing = await open();
+      await typing.write(`CONNECT\r\naccept-version:${version}\n\n\0SEND\r\ndestination:/queue/${version}\n\n\0`);
+      await typing.frame("CONNECTED");
+      await typing.write(`SUBSCRIBE\nid:0\ndestination:/queue/${version}\n\n\0`);
+      await typing.frame("MESSAGE");
+    }
+  },
+);
 
-test("`sameText()` is true for the same text alone", () => {
+test("`isSameText()` is true only for the same text", () => {
   const texts = ["", "a", "aa", "b", "ab", "abab", "passcode", "passcodepasscode", "é", "\u00e9\0", "\0", "😀"];
   for (const given of texts) {
     for (const expected of texts) {
-      assertEquals(sameText(given, expected), given === expected, `${given} and ${expected}`);
+      assertEquals(isSameText(given, expected), given === expected, `${given} and ${expected}`);
     }
   }
-  for (const expected of ["", "a"]) assertEquals(sameText(undefined, expected), false);
+  for (const expected of ["", "a"]) assertEquals(isSameText(undefined, expected), false);
 });
 
-test("`sameText()` takes as long for a text that is wrong at once as for one that is right almost to its end", () => {
+test("`isSameText()` takes the same time wherever the texts differ", () => {
   const expected = "x".repeat(1 << 20);
   const time = (given: string) => {
     const times = Array.from({ length: 7 }, () => {
       const start = performance.now();
-      sameText(given, expected);
+      isSameText(given, expected);
       return performance.now() - start;
     });
     return Math.min(...times);
@@ -300,11 +303,11 @@ test("`sameText()` takes as long for a text that is wrong at once as for one tha
   const early = `y${expected.slice(1)}`;
   time(late);
   const ratio = time(late) / time(early);
-  // With `===` it is above a thousand.
+  // With `===` the ratio is above a thousand.
   assert(ratio > 0.2 && ratio < 5, `${ratio}`);
 });
 
-brokerTest("a wrong login is refused as a wrong passcode is", async ({ open }) => {
+brokerTest("CONNECT with a wrong login is refused like one with a wrong passcode", async ({ open }) => {
   for (
     const lines of ["", "login:me\n", "passcode:secret\n", "login:you\npasscode:secret\n", "login:me\npasscode:s\n"]
   ) {

@@ -1,20 +1,20 @@
 /**
- * How connections to the broker end: DISCONNECT, errors, limits, and clients that just go. Names begin with the row of
- * the conformance checklist.
+ * The end of a connection to the embedded broker: DISCONNECT, errors, limits, lost clients. Test names begin with the row
+ * of the conformance checklist.
  */
 import { assert, assertEquals, assertStringIncludes } from "#assert";
 import { test } from "#test";
-import { brokerTest, withBroker } from "../support/broker_rig.ts";
+import { brokerTest, withBroker } from "../support/broker_harness.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 
-brokerTest("S12-53 DISCONNECT gets its RECEIPT, then the connection ends", async ({ connected }) => {
+brokerTest("S12-53 DISCONNECT gets its RECEIPT before the connection is closed", async ({ connected }) => {
   const peer = await connected();
   await peer.write("DISCONNECT\nreceipt:77\n\n\0");
   assertEquals((await peer.frame("RECEIPT")).lines, ["receipt-id:77"]);
   await peer.ended();
 });
 
-brokerTest("S12-53 what comes behind DISCONNECT does nothing", async ({ broker, connected }) => {
+brokerTest("S12-53 frames after DISCONNECT are ignored", async ({ broker, connected }) => {
   const peer = await connected();
   await peer.write("DISCONNECT\nreceipt:77\n\n\0SEND\ndestination:/queue/a\nreceipt:78\n\nx\0");
   await peer.frame("RECEIPT");
@@ -22,7 +22,7 @@ brokerTest("S12-53 what comes behind DISCONNECT does nothing", async ({ broker, 
   assertEquals(broker.stats.messages, 0);
 });
 
-brokerTest("S12-54 what was received before the client went is done", async ({ broker, connected }) => {
+brokerTest("S12-54 frames received before the client closes are executed", async ({ broker, connected }) => {
   const peer = await connected();
   let frames = "";
   for (let i = 0; i < 1000; i++) frames += `SEND\ndestination:/queue/a\n\n${i}\0`;
@@ -32,14 +32,14 @@ brokerTest("S12-54 what was received before the client went is done", async ({ b
   assertEquals(broker.stats.messages, 1000);
 });
 
-brokerTest("S12-55 after an ERROR the broker closes, and nothing more is done", async ({ broker, connected }) => {
+brokerTest("S12-55 frames after an ERROR are ignored and the connection is closed", async ({ broker, connected }) => {
   const peer = await connected();
   await peer.write("SEND\nreceipt:1\n\nx\0SEND\ndestination:/queue/a\nreceipt:2\n\nx\0");
   assertEquals((await peer.refusal()).get("receipt-id"), "1");
   assertEquals(broker.stats.messages, 0);
 });
 
-brokerTest("S12-56 ERROR has message, content-type, content-length and a body that helps", async ({ connected }) => {
+brokerTest("S12-56 ERROR has message, content-type, content-length and a helpful body", async ({ connected }) => {
   const peer = await connected();
   await peer.write("SUBSCRIBE\nid:0\n\n\0");
   const { lines, body } = await peer.refusal();
@@ -48,10 +48,10 @@ brokerTest("S12-56 ERROR has message, content-type, content-length and a body th
     "content-type:text/plain",
     `content-length:${body.length}`,
   ]);
-  assertEquals(body, "SUBSCRIBE needs the header destination, as in destination:/queue/a\n");
+  assertEquals(body, "SUBSCRIBE needs the header destination, for example destination:/queue/a\n");
 });
 
-brokerTest("S12-57 unknown commands are errors", async ({ connected }) => {
+brokerTest("S12-57 a frame with an unknown command is refused", async ({ connected }) => {
   for (const command of ["FOO", "send", "SENDX", "CONNECTX", "SUB"]) {
     const peer = await connected();
     await peer.write(`${command}\ndestination:/queue/a\n\n\0`);
@@ -59,7 +59,7 @@ brokerTest("S12-57 unknown commands are errors", async ({ connected }) => {
   }
 });
 
-brokerTest("S12-58 an undefined escape is fatal, and the frame is not routed", async ({ broker, connected }) => {
+brokerTest("S12-58 SEND with an undefined escape is refused and not routed", async ({ broker, connected }) => {
   for (const [version, line] of [["1.2", "x:a\\tb"], ["1.2", "x\\:b"], ["1.1", "x:a\\rb"], ["1.2", "x:a\\"]] as const) {
     const peer = await connected(version);
     await peer.write(`SEND\ndestination:/queue/a\n${line}\n\n\0`);
@@ -68,7 +68,7 @@ brokerTest("S12-58 an undefined escape is fatal, and the frame is not routed", a
   assertEquals(broker.stats.messages, 0);
 });
 
-brokerTest("malformed frames are errors: the frames before them count", async ({ broker, connected }) => {
+brokerTest("malformed frames are refused after the frames before them are executed", async ({ broker, connected }) => {
   for (
     const bytes of [
       "SEND\ndestination:/queue/b\nnocolon\n\n\0",
@@ -89,7 +89,7 @@ brokerTest("malformed frames are errors: the frames before them count", async ({
   assertEquals(broker.stats.destinations, 0);
 });
 
-brokerTest("bytes that are not UTF-8 in a header are an error", async ({ connected }) => {
+brokerTest("a header that is not UTF-8 is refused", async ({ connected }) => {
   const peer = await connected();
   await peer.write(new Uint8Array([...new TextEncoder().encode("SEND\ndestination:"), 0xff, 10, 10, 0]));
   assertEquals((await peer.refusal()).get("message"), "malformed frame");
@@ -97,7 +97,7 @@ brokerTest("bytes that are not UTF-8 in a header are an error", async ({ connect
 
 const LIMITS = { maxHeaders: 10, maxHeaderBytes: 1000, maxBodyBytes: 1000 };
 
-brokerTest("S12-59 what is over a limit is refused before the frame has ended", async ({ connected }) => {
+brokerTest("S12-59 a frame over a decoder limit is refused before its end arrives", async ({ connected }) => {
   const header = (count: number) => Array.from({ length: count }, (_, i) => `h${i}:v\n`).join("");
   for (
     const [bytes, limit] of [
@@ -116,7 +116,7 @@ brokerTest("S12-59 what is over a limit is refused before the frame has ended", 
   assertEquals(await peer.settled(), []);
 }, LIMITS);
 
-brokerTest("S12-59 a SEND above what the broker may keep is refused, in a transaction as well", async (rig) => {
+brokerTest("S12-59 SEND beyond `maxStoredBytes` is refused, in a transaction as well", async (rig) => {
   const message = `SEND\ndestination:/queue/a\n\n${"x".repeat(4000)}\0`;
   const peer = await rig.connected();
   await peer.write(message.repeat(3));
@@ -125,20 +125,20 @@ brokerTest("S12-59 a SEND above what the broker may keep is refused, in a transa
   const other = await rig.connected();
   await other.write("BEGIN\ntransaction:t\n\n\0" + message.replace("\n\n", "\ntransaction:t\n\n"));
   assertEquals((await other.refusal()).get("message"), "no room for the message");
-  // What is taken makes room, and so does a transaction that is not committed.
-  const taker = await rig.connected();
-  await taker.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
-  await taker.frames(2, "MESSAGE");
+  // Consumed messages free their bytes, and so do aborted transactions.
+  const consumer = await rig.connected();
+  await consumer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
+  await consumer.frames(2, "MESSAGE");
   for (let i = 0; i < 5; i++) {
     const frames = message.replace("\n\n", "\ntransaction:t\n\n").repeat(2);
-    await taker.write(`BEGIN\ntransaction:t\n\n\0${frames}ABORT\ntransaction:t\n\n\0`);
+    await consumer.write(`BEGIN\ntransaction:t\n\n\0${frames}ABORT\ntransaction:t\n\n\0`);
   }
-  assertEquals(await taker.settled(), []);
+  assertEquals(await consumer.settled(), []);
 }, { maxStoredBytes: 10_000 });
 
 const LONG = "n".repeat(30_000);
 
-/** What a client can have the broker keep, without a message of any size. */
+/** What a client can fill the broker with, without a large body. */
 const FILLERS: [what: string, header: string, frame: (i: number) => string][] = [
   ["names of queues", "message", (i) => `SEND\ndestination:/queue/${i}${LONG}\n\n\0`],
   ["headers of messages", "message", () => `SEND\ndestination:/queue/a\nx:${LONG}\n\n\0`],
@@ -154,7 +154,7 @@ const FILLERS: [what: string, header: string, frame: (i: number) => string][] = 
 
 for (const [what, header, frame] of FILLERS) {
   brokerTest(
-    `S12-59 \`maxStoredBytes\` counts ${what}, and what is freed makes room`,
+    `S12-59 \`maxStoredBytes\` counts ${what} until they are freed`,
     async ({ broker, connected }) => {
       const LIMIT = 1_000_000;
       const peer = await connected();
@@ -171,7 +171,7 @@ for (const [what, header, frame] of FILLERS) {
       }
       assert(refused, `${bytes} bytes are kept`);
       assertEquals((await answer).get("message"), `no room for the ${header}`);
-      // Subscriptions and transactions went with their connection, and who comes for the messages finds a place.
+      // Subscriptions and transactions ended with their connection, and a consumer can subscribe to drain the messages.
       const other = await connected();
       await other.write("BEGIN\ntransaction:t\n\n\0SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
       if (what.startsWith("names of queues")) return;
@@ -183,19 +183,23 @@ for (const [what, header, frame] of FILLERS) {
   );
 }
 
-brokerTest("S12-59 names of queues and subscriptions that have ended make room", async ({ broker, connected }) => {
-  const peer = await connected();
-  for (let i = 0; i < 50; i++) {
-    const destination = `destination:/queue/${i}${LONG}`;
-    await peer.write(`SEND\n${destination}\n\nx\0SUBSCRIBE\nid:${i}\n${destination}\n\n\0`);
-    assertEquals((await peer.frame("MESSAGE")).body, "x");
-    await peer.write(`UNSUBSCRIBE\nid:${i}\n\n\0`);
-  }
-  assertEquals(await peer.settled(), []);
-  assertEquals(broker.stats.destinations, 0);
-}, { maxStoredBytes: 1_000_000 });
+brokerTest(
+  "S12-59 `maxStoredBytes` does not count queues and subscriptions that have ended",
+  async ({ broker, connected }) => {
+    const peer = await connected();
+    for (let i = 0; i < 50; i++) {
+      const destination = `destination:/queue/${i}${LONG}`;
+      await peer.write(`SEND\n${destination}\n\nx\0SUBSCRIBE\nid:${i}\n${destination}\n\n\0`);
+      assertEquals((await peer.frame("MESSAGE")).body, "x");
+      await peer.write(`UNSUBSCRIBE\nid:${i}\n\n\0`);
+    }
+    assertEquals(await peer.settled(), []);
+    assertEquals(broker.stats.destinations, 0);
+  },
+  { maxStoredBytes: 1_000_000 },
+);
 
-brokerTest("a subscriber of a topic that is too far behind is cut off; the others go on", async ({ connected }) => {
+brokerTest("`maxBacklogBytes` disconnects a slow subscriber of a topic and no other", async ({ connected }) => {
   const [slow, quick, sender] = [await connected(), await connected(), await connected()];
   for (const [peer, mode] of [[slow, "client"], [quick, "auto"]] as const) {
     await peer.write(`SUBSCRIBE\nid:0\ndestination:/topic/a\nack:${mode}\nprefetch-count:1\n\n\0`);
@@ -209,7 +213,7 @@ brokerTest("a subscriber of a topic that is too far behind is cut off; the other
 }, { maxBacklogBytes: 10_000 });
 
 test({
-  name: "S12-60 clients that connect and leave at once leave nothing behind",
+  name: "S12-60 2,000 clients that leave at once leave nothing behind",
   timeout: 60_000,
   async fn() {
     await withBroker({}, async (broker) => {
@@ -230,11 +234,11 @@ test({
         }
       };
       await Promise.all(Array.from({ length: 20 }, visitor));
-      // One that comes after them all is served.
+      // A client that connects after them is served.
       const peer = await RawPeer.tcp(broker.port);
       await peer.connect("1.2");
       await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0SEND\ndestination:/queue/a\n\nx\0");
-      // The broker may still be coming to the last of them, and one of those may be the one that gets the message.
+      // The broker may still be handling the last of them, and one of those may get the message.
       await peer.settled();
       await peer.write("DISCONNECT\nreceipt:bye\n\n\0");
       await peer.frame("RECEIPT");
@@ -248,16 +252,16 @@ test({
   },
 });
 
-brokerTest("S12-61 ERROR can be read by a client whose input nobody reads any more", async ({ connected }) => {
+brokerTest("S12-61 ERROR reaches a client that keeps writing", async ({ connected }) => {
   const peer = await connected();
   await peer.write("FOO\n\n\0");
-  // More than any socket takes on its own: the broker has to go on reading, or this would never be written.
+  // More than any socket buffers: the writes only succeed if the broker keeps reading.
   const megabyte = new Uint8Array(1 << 20);
   for (let i = 0; i < 16; i++) await peer.write(megabyte);
   assertEquals((await peer.refusal()).get("message"), "malformed frame");
 });
 
-brokerTest("a receipt is named in the ERROR only where it can be carried", async ({ connected }) => {
+brokerTest("ERROR omits a receipt-id that the version cannot carry", async ({ connected }) => {
   const peer = await connected("1.1");
   await peer.write("SEND\nreceipt:1\r\n\n\0");
   assertEquals((await peer.refusal()).get("receipt-id"), undefined);

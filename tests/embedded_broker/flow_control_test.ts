@@ -1,45 +1,51 @@
-/** That much, or a peer that does not read, makes the broker neither lose order nor fill up. */
+/** Flow control of the embedded broker: slow peers and many messages. */
 import { assert, assertEquals, assertGreater, assertLess } from "#assert";
 import { test } from "#test";
-import { brokerTest } from "../support/broker_rig.ts";
+import { brokerTest } from "../support/broker_harness.ts";
 import { testCore } from "../support/test_core.ts";
 
 const KIB = "x".repeat(1024);
 
-brokerTest("a subscriber that does not read gets what its connection takes; the rest waits", async (rig) => {
-  const slow = rig.openMemory();
-  await slow.connect("1.2");
-  await slow.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
-  await slow.settled();
-  const sender = await rig.connected();
-  for (let i = 0; i < 2000; i++) await sender.write(`SEND\ndestination:/queue/a\n\n${i} ${KIB}\0`);
-  await sender.settled();
-  // 2 MiB were sent: 64 KiB are on the way, 256 KiB in the socket's buffer.
-  assertGreater(rig.broker.stats.messages, 1500);
-  const messages = await slow.frames(2000, "MESSAGE");
-  assertEquals(messages.map(({ body }) => Number.parseInt(body)), Array.from({ length: 2000 }, (_, i) => i));
-  assertEquals(rig.broker.stats.messages, 0);
-});
+brokerTest(
+  "a subscriber that does not read gets what its connection buffers, and the queue keeps the rest",
+  async (rig) => {
+    const slow = rig.openMemory();
+    await slow.connect("1.2");
+    await slow.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
+    await slow.settled();
+    const sender = await rig.connected();
+    for (let i = 0; i < 2000; i++) await sender.write(`SEND\ndestination:/queue/a\n\n${i} ${KIB}\0`);
+    await sender.settled();
+    // Of the 2 MiB, 64 KiB are in transit and 256 KiB in the buffer of the socket.
+    assertGreater(rig.broker.stats.messages, 1500);
+    const messages = await slow.frames(2000, "MESSAGE");
+    assertEquals(messages.map(({ body }) => Number.parseInt(body)), Array.from({ length: 2000 }, (_, i) => i));
+    assertEquals(rig.broker.stats.messages, 0);
+  },
+);
 
-brokerTest("what one subscriber does not read, another can have", async ({ broker, openMemory, connected }) => {
-  const slow = openMemory();
-  await slow.connect("1.2");
-  const quick = await connected();
-  for (const peer of [slow, quick]) {
-    await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
-    await peer.settled();
-  }
-  const sender = await connected();
-  for (let i = 0; i < 2000; i++) await sender.write(`SEND\ndestination:/queue/a\n\n${i} ${KIB}\0`);
-  assertEquals(await sender.settled(), []);
-  // A receipt overtakes what the broker has not sent yet; when it has sent all, the next one comes behind that.
-  let count = 0;
-  do count += (await quick.settled()).length; while (broker.stats.messages > 0);
-  count += (await quick.settled()).length;
-  assertGreater(count, 1000);
-});
+brokerTest(
+  "a queue delivers to another subscriber what a slow one does not read",
+  async ({ broker, openMemory, connected }) => {
+    const slow = openMemory();
+    await slow.connect("1.2");
+    const quick = await connected();
+    for (const peer of [slow, quick]) {
+      await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
+      await peer.settled();
+    }
+    const sender = await connected();
+    for (let i = 0; i < 2000; i++) await sender.write(`SEND\ndestination:/queue/a\n\n${i} ${KIB}\0`);
+    assertEquals(await sender.settled(), []);
+    // A receipt overtakes messages that wait in the queue; once the queue is empty, the next receipt comes after them.
+    let count = 0;
+    do count += (await quick.settled()).length; while (broker.stats.messages > 0);
+    count += (await quick.settled()).length;
+    assertGreater(count, 1000);
+  },
+);
 
-brokerTest("two subscriptions of a slow connection both get their share", async ({ openMemory, connected }) => {
+brokerTest("two subscriptions of a slow connection share its output", async ({ openMemory, connected }) => {
   const sender = await connected();
   for (let i = 0; i < 1500; i++) {
     for (const name of "ab") await sender.write(`SEND\ndestination:/queue/${name}\n\n${i} ${KIB}\0`);
@@ -53,7 +59,7 @@ brokerTest("two subscriptions of a slow connection both get their share", async 
   assertGreater(Math.min(...Object.values(count)), 300);
 });
 
-brokerTest("20,000 messages arrive once and in order, with a RECEIPT each", async ({ broker, connected }) => {
+brokerTest("SEND of 20,000 messages delivers each once, in order and with a RECEIPT", async ({ broker, connected }) => {
   const COUNT = 20_000;
   const sender = await connected();
   const receiver = await connected();
@@ -77,7 +83,7 @@ brokerTest("20,000 messages arrive once and in order, with a RECEIPT each", asyn
   assertEquals(broker.stats.messages, 0);
 });
 
-brokerTest("a body of 20 MiB goes through, and keeps nobody else waiting", async ({ connected }) => {
+brokerTest("SEND of a 20 MiB body does not delay other connections", async ({ connected }) => {
   const [sender, receiver] = [await connected(), await connected()];
   await receiver.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
   const size = 20 << 20;
@@ -88,19 +94,19 @@ brokerTest("a body of 20 MiB goes through, and keeps nobody else waiting", async
   assertEquals((await receiver.frame("MESSAGE")).get("content-length"), String(size));
 });
 
-test("a peer that does not read its answers is not read any more until it does", async () => {
+test("a peer that leaves 1 MiB of RECEIPTs unread is paused until it reads them", async () => {
   const { wire, say } = testCore().join();
   wire.fill();
   let count = 0;
   for (; !wire.paused && count < 100_000; count++) say("SEND", { destination: "/topic/a", receipt: "r".repeat(100) });
-  // About a mebibyte of answers.
+  // About 1 MiB of receipts.
   assertLess(count, 10_000);
   await wire.drain();
   assertEquals(wire.paused, false);
   assertEquals(wire.sent.length, count + 1);
 });
 
-test("messages do not pause a peer: it may be too busy reading them to read on", () => {
+test("a peer that leaves MESSAGEs unread is not paused", () => {
   const { wire, say } = testCore().join();
   wire.fill();
   say("SUBSCRIBE", { id: "0", destination: "/queue/a" });
@@ -109,7 +115,7 @@ test("messages do not pause a peer: it may be too busy reading them to read on",
   assertEquals(wire.sent.map(({ command }) => command), ["CONNECTED", "MESSAGE"]);
 });
 
-test("the core's frames can be read without a wire, too", () => {
+test("MESSAGE frames of the core can be read without being encoded", () => {
   const { wire, say } = testCore().join();
   say("SUBSCRIBE", { id: "0", destination: "/queue/a", ack: "client" });
   say("SEND", { destination: "/queue/a", "a:b": "c\nd" }, "hi");
@@ -120,7 +126,7 @@ test("the core's frames can be read without a wire, too", () => {
   assertEquals(message.headers["content-length"], "2");
 });
 
-test("a peer that leaves in the middle loses nothing and gets nothing more", async () => {
+test("`core.leave()` requeues the deliveries of a peer and sends it nothing more", async () => {
   const { core, join } = testCore();
   const one = join();
   const two = join();

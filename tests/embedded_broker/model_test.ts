@@ -1,13 +1,11 @@
-/**
- * Many random conversations with the broker's core: whatever its peers do, no message is lost and none is settled twice.
- */
+/** Random conversations with the broker's core, checked against a model. */
 import { assert, assertEquals } from "#assert";
 import { test } from "#test";
 import type { Frame } from "../../codec/frame.ts";
-import type { Version } from "../../codec/headers.ts";
+import type { Version } from "../../codec/protocol.ts";
 import { testCore, type TestPeer } from "../support/test_core.ts";
 
-/** A message that a peer got. */
+/** A message that a peer received. */
 interface Got {
   id: string;
   number: number;
@@ -20,15 +18,15 @@ interface Mode {
   open: Got[];
 }
 
-/** What a peer has, as it sees it. */
+/** A peer, with the state that it knows of. */
 interface Actor extends TestPeer {
   version: Version;
   modes: Map<string, Mode>;
-  /** Of the one transaction that it may have open: what it sent, and what it acknowledged or refused. */
+  /** Its open transaction: what it sent, and what it acknowledged or refused in it. */
   transaction: { sent: string[]; done: { subscription: Mode; some: Got[]; isNack: boolean }[] } | undefined;
 }
 
-/** A small generator of our own: the same conversation for the same seed. */
+/** Returns a random number generator that repeats for the same seed. */
 function generator(seed: number): (below: number) => number {
   return (below) => {
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
@@ -44,7 +42,7 @@ async function converse(seed: number, steps: number): Promise<void> {
   const pick = <T>(items: readonly T[]): T | undefined => items[random(items.length)];
   const { core, join } = testCore();
   const actors: Actor[] = [];
-  const expected = new Set<string>(); // what the broker has to have, or to have given out
+  const expected = new Set<string>(); // messages that the broker must hold or have delivered
   const settled = new Set<string>();
   let ids = 0;
   let deliveries = 0;
@@ -101,7 +99,7 @@ async function converse(seed: number, steps: number): Promise<void> {
       const some = mode === "client" ? open.splice(0, at + 1) : open.splice(at, 1);
       const isNack = actor.version !== "1.0" && random(4) === 0;
       const within = actor.transaction && random(2) === 0;
-      // A refused message comes again: these brokers drop none.
+      // A refused message is redelivered: this core drops none.
       if (within) actor.transaction!.done.push({ subscription, some, isNack });
       else if (!isNack) { for (const { id } of some) settle(id); }
       actor.say(isNack ? "NACK" : "ACK", { ...some.at(-1)!.ack, ...(within ? { transaction: "t" } : {}) });
@@ -143,17 +141,17 @@ async function converse(seed: number, steps: number): Promise<void> {
     receive();
   }
 
-  // What is left and what was settled is everything.
+  // Drained and settled messages add up to all.
   const heir = join();
   for (let queue = 0; queue < 3; queue++) heir.say("SUBSCRIBE", { id: String(queue), destination: `/queue/${queue}` });
   const left = heir.wire.sent.splice(1);
   for (const frame of left) settle(frame.text());
   assertEquals([...expected].filter((id) => !settled.has(id)), []);
   core.leave(heir.peer);
-  assertEquals(core.counts, { destinations: 0, messages: 0 });
+  assertEquals(core.stats, { destinations: 0, messages: 0 });
 }
 
-test("no message is lost or settled twice in 100 random conversations", async () => {
+test("the core loses no message and settles none twice in 100 random conversations", async () => {
   for (let seed = 1; seed <= 100; seed++) {
     try {
       await converse(seed, 400);

@@ -1,28 +1,29 @@
-/** The order of the broker's queues, whatever comes back to them when. */
+/** `Queue`: the order of messages, the turns of consumers, and the bytes in use. */
 import { assert, assertEquals } from "#assert";
 import { test } from "#test";
-import { type Entry, Queue, type QueueKeeper, StoredMessage, type Taker } from "../../broker/queue.ts";
+import { type Entry, Queue, type QueueConsumer, type QueueOwner } from "../../broker/queue.ts";
+import { StoredMessage } from "../../broker/stored_message.ts";
 
-const KEEPER: QueueKeeper = { touch: () => {}, count: () => {} };
+const OWNER: QueueOwner = { schedule: () => {}, addBytes: () => {} };
 
-class TestTaker implements Taker {
-  inLine = false;
-  ready = true;
-  readonly taken: Entry[] = [];
-  passed = 0;
+class TestConsumer implements QueueConsumer {
+  inRotation = false;
+  isReady = true;
+  readonly delivered: Entry[] = [];
+  skips = 0;
 
-  take(entry: Entry): void {
-    this.taken.push(entry);
+  deliver(entry: Entry): void {
+    this.delivered.push(entry);
   }
 
-  passedOver(): void {
-    this.passed++;
+  onSkipped(): void {
+    this.skips++;
   }
 
-  tooSlow(): void {}
+  onBacklogFull(): void {}
 
   get ids(): string {
-    return this.taken.map(({ message }) => message.id).join(" ");
+    return this.delivered.map(({ message }) => message.id).join(" ");
   }
 }
 
@@ -30,44 +31,44 @@ function message(id: number | string): StoredMessage {
   return new StoredMessage(String(id), {}, new Uint8Array(0));
 }
 
-test("takers take turns; one that is not ready is passed over once and waits to be woken", () => {
-  const queue = new Queue("q", KEEPER);
-  const takers = [new TestTaker(), new TestTaker(), new TestTaker()];
-  for (const taker of takers) queue.join(taker);
-  takers[1]!.ready = false;
+test("`Queue.dispatch()` gives each consumer its turn and skips one that is not ready until `wake()`", () => {
+  const queue = new Queue("q", OWNER);
+  const consumers = [new TestConsumer(), new TestConsumer(), new TestConsumer()];
+  for (const consumer of consumers) queue.addConsumer(consumer);
+  consumers[1]!.isReady = false;
   for (let i = 0; i < 4; i++) queue.add(message(i));
-  queue.serve();
-  assertEquals(takers.map(({ ids }) => ids), ["0 2", "", "1 3"]);
-  assertEquals(takers[1]!.passed, 1);
-  takers[1]!.ready = true;
+  queue.dispatch();
+  assertEquals(consumers.map(({ ids }) => ids), ["0 2", "", "1 3"]);
+  assertEquals(consumers[1]!.skips, 1);
+  consumers[1]!.isReady = true;
   for (let i = 4; i < 7; i++) queue.add(message(i));
-  queue.wake(takers[1]!);
-  queue.wake(takers[1]!);
-  queue.serve();
-  assertEquals(takers.map(({ ids }) => ids), ["0 2 4", "6", "1 3 5"]);
+  queue.wake(consumers[1]!);
+  queue.wake(consumers[1]!);
+  queue.dispatch();
+  assertEquals(consumers.map(({ ids }) => ids), ["0 2 4", "6", "1 3 5"]);
 });
 
-test("a taker that leaves gets nothing more, and cannot be woken", () => {
-  const queue = new Queue("q", KEEPER);
-  const [one, two] = [new TestTaker(), new TestTaker()];
-  queue.join(one);
-  queue.join(two);
-  queue.leave(one);
+test("`Queue.removeConsumer()` ends deliveries, also after `wake()`", () => {
+  const queue = new Queue("q", OWNER);
+  const [one, two] = [new TestConsumer(), new TestConsumer()];
+  queue.addConsumer(one);
+  queue.addConsumer(two);
+  queue.removeConsumer(one);
   queue.wake(one);
   queue.add(message(1));
   queue.add(message(2));
-  queue.serve();
+  queue.dispatch();
   assertEquals([one.ids, two.ids], ["", "1 2"]);
 });
 
-test("what comes back takes its old place, in whatever order it comes", () => {
-  // A small generator of our own: the same numbers in every run.
+test("`Queue.requeue()` restores the old positions in any order", () => {
+  // Repeats the same numbers in every run.
   let seed = 42;
   const random = (below: number) => (seed = (seed * 1103515245 + 12345) % 2 ** 31) % below;
-  const queue = new Queue("q", KEEPER);
-  const taker = new TestTaker();
-  queue.join(taker);
-  taker.ready = false;
+  const queue = new Queue("q", OWNER);
+  const consumer = new TestConsumer();
+  queue.addConsumer(consumer);
+  consumer.isReady = false;
   const waiting = new Set<number>();
   let added = 0;
   for (let round = 0; round < 3000; round++) {
@@ -75,52 +76,55 @@ test("what comes back takes its old place, in whatever order it comes", () => {
     if (dice === 0) {
       waiting.add(added);
       queue.add(message(added++));
-    } else if (dice === 1 && taker.taken.length > 0) {
-      const [entry] = taker.taken.splice(random(taker.taken.length), 1);
-      queue.putBack(entry!);
-      assert(entry!.redelivered);
+    } else if (dice === 1 && consumer.delivered.length > 0) {
+      const [entry] = consumer.delivered.splice(random(consumer.delivered.length), 1);
+      queue.requeue(entry!);
+      assert(entry!.isRedelivered);
       waiting.add(Number(entry!.message.id));
     } else if (waiting.size > 0) {
-      // One, and it must be the first of those that wait.
-      const before = taker.taken.length;
-      Object.defineProperty(taker, "ready", { get: () => taker.taken.length === before, configurable: true });
-      queue.wake(taker);
-      queue.serve();
-      const id = Number(taker.taken.at(-1)!.message.id);
+      // Ready for one message, which must be the first of those that wait.
+      const before = consumer.delivered.length;
+      Object.defineProperty(consumer, "isReady", {
+        get: () => consumer.delivered.length === before,
+        configurable: true,
+      });
+      queue.wake(consumer);
+      queue.dispatch();
+      const id = Number(consumer.delivered.at(-1)!.message.id);
       assertEquals(id, Math.min(...waiting));
       waiting.delete(id);
     }
   }
   assertEquals(queue.messages, added);
-  for (const entry of taker.taken) queue.settle(entry);
+  for (const entry of consumer.delivered) queue.remove(entry);
   assertEquals(queue.messages, waiting.size);
 });
 
-test("bytes and messages are counted until they are settled; when the queue closes, those that wait are dropped", () => {
+test("`Queue` counts messages until `remove()`, and `close()` drops those that are queued", () => {
   let kept = 0;
-  const queue = new Queue(undefined, { touch: () => {}, count: (bytes) => void (kept += bytes) });
-  const taker = new TestTaker();
-  queue.join(taker);
+  const queue = new Queue(undefined, { schedule: () => {}, addBytes: (bytes) => void (kept += bytes) });
+  const consumer = new TestConsumer();
+  queue.addConsumer(consumer);
   for (let i = 0; i < 3; i++) queue.add(message(i));
-  queue.serve();
+  queue.dispatch();
   assertEquals([queue.messages, kept >= queue.bytes, queue.bytes > 0], [3, true, true]);
-  queue.settle(taker.taken[0]!);
+  queue.remove(consumer.delivered[0]!);
   assertEquals(queue.messages, 2);
-  queue.putBack(taker.taken[1]!);
+  queue.requeue(consumer.delivered[1]!);
   queue.close();
-  // What is out is still held by somebody, and counts until it comes back.
+  // A delivered message counts until it is requeued.
   assertEquals([queue.messages, kept > 0], [1, true]);
-  queue.putBack(taker.taken[2]!);
+  queue.requeue(consumer.delivered[2]!);
   assertEquals([queue.messages, queue.bytes, kept], [0, 0, 0]);
-  queue.leave(taker);
-  assert(queue.idle);
+  queue.removeConsumer(consumer);
+  assert(queue.isUnused);
 });
 
-test("a message in several queues counts once, until the last of them is done with it", () => {
+test("`StoredMessage` in several queues counts once until the last of them drops it", () => {
   let kept = 0;
-  const reconnector: QueueKeeper = { touch: () => {}, count: (bytes) => void (kept += bytes) };
+  const owner: QueueOwner = { schedule: () => {}, addBytes: (bytes) => void (kept += bytes) };
   const one = new StoredMessage("1", {}, new Uint8Array(100_000));
-  const queues = Array.from({ length: 10 }, () => new Queue(undefined, reconnector));
+  const queues = Array.from({ length: 10 }, () => new Queue(undefined, owner));
   for (const queue of queues) queue.add(one);
   assert(kept >= 100_000 && kept < 110_000, String(kept));
   for (const queue of queues) {

@@ -1,17 +1,17 @@
 /**
- * SEND to the broker, and the MESSAGE that comes of it. Names begin with the row of the conformance checklist.
+ * SEND to the embedded broker, and the resulting MESSAGE. Test names begin with the row of the conformance checklist.
  */
 import { assert, assertEquals, assertNotEquals } from "#assert";
-import { brokerTest } from "../support/broker_rig.ts";
+import { brokerTest } from "../support/broker_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 
-/** Subscribes, and waits until that is done. */
+/** Subscribes, and waits for the receipt. */
 async function subscribe(peer: RawPeer, destination: string, lines = ""): Promise<void> {
   await peer.write(`SUBSCRIBE\nid:0\ndestination:${destination}\n${lines}receipt:sub\n\n\0`);
   assertEquals((await peer.frame("RECEIPT")).get("receipt-id"), "sub");
 }
 
-brokerTest("S12-19 S12-48 SEND without destination is an error, and gets no RECEIPT", async ({ connected }) => {
+brokerTest("S12-19 S12-48 SEND without destination is refused and gets no RECEIPT", async ({ connected }) => {
   for (const version of ["1.0", "1.1", "1.2"]) {
     const peer = await connected(version);
     await peer.write("SEND\nreceipt:1\n\nx\0");
@@ -21,7 +21,7 @@ brokerTest("S12-19 S12-48 SEND without destination is an error, and gets no RECE
   }
 });
 
-brokerTest("S12-20 the sender's headers come back, octet for octet", async ({ connected }) => {
+brokerTest("S12-20 MESSAGE has the sender's headers, octet for octet", async ({ connected }) => {
   const peer = await connected();
   await subscribe(peer, "/queue/a");
   await peer.write(
@@ -33,7 +33,7 @@ brokerTest("S12-20 the sender's headers come back, octet for octet", async ({ co
   }
 });
 
-brokerTest("S12-21 headers are written anew for each receiver's version", async ({ connected }) => {
+brokerTest("S12-21 MESSAGE headers are encoded for the version of each receiver", async ({ connected }) => {
   const receivers = [];
   for (const version of ["1.0", "1.1", "1.2"]) {
     const peer = await connected(version);
@@ -51,11 +51,11 @@ brokerTest("S12-21 headers are written anew for each receiver's version", async 
   assertEquals(await lines(young), ["lf:a\\nb", "cr:a\\rb", "colon\\c:c\\cd", "back:a\\\\b", "plain:p"]);
   assertEquals(await lines(middle), ["lf:a\\nb", "colon\\c:c\\cd", "back:a\\\\b", "plain:p"]);
   assertEquals(await lines(old), ["back:a\\b", "plain:p"]);
-  // None of them is confused by what it was not sent.
+  // No receiver gets anything else.
   for (const peer of receivers) assertEquals(await peer.settled(), []);
 });
 
-brokerTest("S12-21 a 1.0 sender's backslash and colon arrive as such", async ({ connected }) => {
+brokerTest("S12-21 MESSAGE keeps the backslash and colon of a 1.0 sender", async ({ connected }) => {
   const receiver = await connected("1.2");
   await subscribe(receiver, "/queue/a");
   const sender = await connected("1.0");
@@ -63,7 +63,7 @@ brokerTest("S12-21 a 1.0 sender's backslash and colon arrive as such", async ({ 
   assertEquals((await receiver.frame("MESSAGE")).get("path"), "C\\c\\\\temp");
 });
 
-brokerTest("S12-22 the first of repeated headers decides", async ({ connected }) => {
+brokerTest("S12-22 SEND with a repeated header uses the first value", async ({ connected }) => {
   const peer = await connected();
   await subscribe(peer, "/queue/a");
   await peer.write("SEND\ndestination:/queue/a\ndestination:/queue/b\nreceipt:1\nreceipt:2\nx:1\nx:2\n\n\0");
@@ -74,18 +74,21 @@ brokerTest("S12-22 the first of repeated headers decides", async ({ connected })
   assertEquals(await peer.settled(), []);
 });
 
-brokerTest("S12-23 S12-24 S12-25 MESSAGE has destination, subscription and an id of its own", async ({ connected }) => {
-  const peer = await connected();
-  await peer.write("SUBSCRIBE\nid:s\\c1\ndestination:/queue/a\n\n\0");
-  await peer.write("SEND\ndestination:/queue/a\n\n1\0SEND\ndestination:/queue/a\n\n2\0");
-  const [one, two] = await peer.frames(2, "MESSAGE");
-  assertEquals(one!.get("destination"), "/queue/a");
-  assertEquals(one!.get("subscription"), "s\\c1");
-  assertNotEquals(one!.get("message-id"), two!.get("message-id"));
-  assertEquals([one!.body, two!.body], ["1", "2"]);
-});
+brokerTest(
+  "S12-23 S12-24 S12-25 MESSAGE has destination, subscription and a unique message-id",
+  async ({ connected }) => {
+    const peer = await connected();
+    await peer.write("SUBSCRIBE\nid:s\\c1\ndestination:/queue/a\n\n\0");
+    await peer.write("SEND\ndestination:/queue/a\n\n1\0SEND\ndestination:/queue/a\n\n2\0");
+    const [one, two] = await peer.frames(2, "MESSAGE");
+    assertEquals(one!.get("destination"), "/queue/a");
+    assertEquals(one!.get("subscription"), "s\\c1");
+    assertNotEquals(one!.get("message-id"), two!.get("message-id"));
+    assertEquals([one!.body, two!.body], ["1", "2"]);
+  },
+);
 
-brokerTest("S12-26 MESSAGE has ack in the client modes of 1.2, and only there", async ({ connected }) => {
+brokerTest("S12-26 MESSAGE has ack only in the client modes of 1.2", async ({ connected }) => {
   for (
     const [version, mode, has] of [
       ["1.2", "client", true],
@@ -103,7 +106,7 @@ brokerTest("S12-26 MESSAGE has ack in the client modes of 1.2, and only there", 
 });
 
 brokerTest(
-  "S12-27 S12-29 forged headers never win; receipt and transaction are not passed on",
+  "S12-27 S12-29 MESSAGE has no forged headers, no receipt and no transaction of the SEND",
   async ({ connected }) => {
     const peer = await connected();
     await subscribe(peer, "/queue/a", "ack:client\n");
@@ -129,7 +132,7 @@ brokerTest(
   },
 );
 
-brokerTest("S12-28 content-length is what was really sent, and content-type is the sender's", async ({ connected }) => {
+brokerTest("S12-28 MESSAGE has the real content-length and the sender's content-type", async ({ connected }) => {
   const peer = await connected();
   await subscribe(peer, "/queue/a");
   await peer.write("SEND\ndestination:/queue/a\ncontent-type:text/plain;charset=utf-16\n\n\u00e9\0");
@@ -140,20 +143,23 @@ brokerTest("S12-28 content-length is what was really sent, and content-type is t
   assertEquals((await peer.frame("MESSAGE")).body, "\0\n\0");
 });
 
-brokerTest("S12-45 S12-46 S12-47 each receipt is answered once, in order, without a body", async ({ connected }) => {
-  const peer = await connected();
-  await peer.write(
-    "SUBSCRIBE\nid:0\ndestination:/topic/a\nreceipt:a\\cb\n\n\0SEND\ndestination:/topic/b\n\n\0" +
-      "SEND\ndestination:/topic/b\nreceipt:\n\n\0BEGIN\ntransaction:t\nreceipt:3\n\n\0COMMIT\ntransaction:t\nreceipt:4\n\n\0" +
-      "BEGIN\ntransaction:t\nreceipt:5\n\n\0ABORT\ntransaction:t\nreceipt:6\n\n\0UNSUBSCRIBE\nid:0\nreceipt:7\n\n\0",
-  );
-  const receipts = await peer.frames(7, "RECEIPT");
-  assertEquals(receipts.map(({ get }) => get("receipt-id")), ["a\\cb", "", "3", "4", "5", "6", "7"]);
-  for (const { lines, body } of receipts) assertEquals([lines.length, body], [1, ""]);
-  assertEquals(await peer.settled(), []);
-});
+brokerTest(
+  "S12-45 S12-46 S12-47 RECEIPT is sent once for each receipt, in order, without a body",
+  async ({ connected }) => {
+    const peer = await connected();
+    await peer.write(
+      "SUBSCRIBE\nid:0\ndestination:/topic/a\nreceipt:a\\cb\n\n\0SEND\ndestination:/topic/b\n\n\0" +
+        "SEND\ndestination:/topic/b\nreceipt:\n\n\0BEGIN\ntransaction:t\nreceipt:3\n\n\0COMMIT\ntransaction:t\nreceipt:4\n\n\0" +
+        "BEGIN\ntransaction:t\nreceipt:5\n\n\0ABORT\ntransaction:t\nreceipt:6\n\n\0UNSUBSCRIBE\nid:0\nreceipt:7\n\n\0",
+    );
+    const receipts = await peer.frames(7, "RECEIPT");
+    assertEquals(receipts.map(({ get }) => get("receipt-id")), ["a\\cb", "", "3", "4", "5", "6", "7"]);
+    for (const { lines, body } of receipts) assertEquals([lines.length, body], [1, ""]);
+    assertEquals(await peer.settled(), []);
+  },
+);
 
-brokerTest("S12-62 a 1.2 client may end its lines with CRLF; the broker ends them with LF", async ({ connected }) => {
+brokerTest("S12-62 SEND in 1.2 may use CRLF lines, and MESSAGE uses LF", async ({ connected }) => {
   const peer = await connected();
   await subscribe(peer, "/queue/a");
   await peer.write("SEND\r\ndestination:/queue/a\r\nx:1\r\n\r\nx\0\r\n");
@@ -162,7 +168,7 @@ brokerTest("S12-62 a 1.2 client may end its lines with CRLF; the broker ends the
   assert(lines.every((line) => !line.includes("\r")));
 });
 
-brokerTest("S12-63 any name is a destination, and only /topic/ is special", async ({ connected }) => {
+brokerTest("S12-63 SEND accepts any destination, and only /topic/ is special", async ({ connected }) => {
   const peer = await connected();
   for (const name of ["a b\\cc", "//a b/../c", "queue", "/queue/", "/Topic/x", "/topic", " ", "\u{1F600}", "*"]) {
     await peer.write(`SEND\ndestination:${name}\n\n${name}\0`);
@@ -173,7 +179,7 @@ brokerTest("S12-63 any name is a destination, and only /topic/ is special", asyn
   }
 });
 
-brokerTest("a queue keeps messages until they are taken, in order", async ({ broker, connected }) => {
+brokerTest("a queue keeps messages in order until they are consumed", async ({ broker, connected }) => {
   const sender = await connected();
   for (let i = 0; i < 100; i++) await sender.write(`SEND\ndestination:/queue/a\n\n${i}\0`);
   await sender.settled();
@@ -182,13 +188,13 @@ brokerTest("a queue keeps messages until they are taken, in order", async ({ bro
   await subscribe(receiver, "/queue/a");
   const messages = await receiver.frames(100, "MESSAGE");
   assertEquals(messages.map(({ body }) => Number(body)), Array.from({ length: 100 }, (_, i) => i));
-  // The queue goes with its last message and its last subscriber.
+  // The queue is deleted after its last message and its last subscriber.
   await receiver.write("UNSUBSCRIBE\nid:0\n\n\0");
   await receiver.settled();
   assertEquals(broker.stats, { peers: 2, destinations: 0, messages: 0 });
 });
 
-brokerTest("a queue gives each message to one subscriber, in turn", async ({ connected }) => {
+brokerTest("a queue delivers each message to one subscriber, in turn", async ({ connected }) => {
   const receivers = [await connected("1.0"), await connected("1.1"), await connected("1.2")];
   for (const peer of receivers) await subscribe(peer, "/queue/a");
   const sender = await connected();
@@ -199,7 +205,7 @@ brokerTest("a queue gives each message to one subscriber, in turn", async ({ con
   assertEquals(bodies, [["0", "3", "6"], ["1", "4", "7"], ["2", "5", "8"]]);
 });
 
-brokerTest("a topic gives each message to all who are there, and to nobody else", async ({ broker, connected }) => {
+brokerTest("a topic delivers each message to the current subscribers only", async ({ broker, connected }) => {
   const sender = await connected();
   await sender.write("SEND\ndestination:/topic/a\n\nearly\0");
   await sender.settled();
@@ -207,7 +213,7 @@ brokerTest("a topic gives each message to all who are there, and to nobody else"
   const receivers = [await connected(), await connected()];
   for (const peer of receivers) {
     await subscribe(peer, "/topic/a");
-    // A second subscription of the same connection is one more subscriber.
+    // A second subscription of the same connection is another subscriber.
     await peer.write("SUBSCRIBE\nid:1\ndestination:/topic/a\n\n\0");
     await peer.settled();
   }
@@ -219,15 +225,18 @@ brokerTest("a topic gives each message to all who are there, and to nobody else"
   }
 });
 
-brokerTest("one connection sends to itself, and its RECEIPT comes first", async ({ connected }) => {
-  const peer = await connected();
-  await subscribe(peer, "/queue/a");
-  await peer.write("SEND\ndestination:/queue/a\nreceipt:1\n\nx\0");
-  await peer.frame("RECEIPT");
-  await peer.frame("MESSAGE");
-});
+brokerTest(
+  "SEND to a subscription of the same connection gets its RECEIPT before the MESSAGE",
+  async ({ connected }) => {
+    const peer = await connected();
+    await subscribe(peer, "/queue/a");
+    await peer.write("SEND\ndestination:/queue/a\nreceipt:1\n\nx\0");
+    await peer.frame("RECEIPT");
+    await peer.frame("MESSAGE");
+  },
+);
 
-brokerTest("a header that 1.0 or 1.1 cannot carry back is refused where it must be carried", async ({ connected }) => {
+brokerTest("SEND and SUBSCRIBE with a value that 1.0 or 1.1 cannot carry back are refused", async ({ connected }) => {
   for (
     const [version, frame] of [
       ["1.1", "SEND\ndestination:/queue/a\nreceipt:1\r\n\n\0"],

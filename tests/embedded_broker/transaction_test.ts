@@ -1,8 +1,8 @@
 /**
- * Transactions on the broker. Names begin with the row of the conformance checklist.
+ * Transactions at the embedded broker. Test names begin with the row of the conformance checklist.
  */
 import { assertEquals } from "#assert";
-import { brokerTest } from "../support/broker_rig.ts";
+import { brokerTest } from "../support/broker_harness.ts";
 import type { RawFrame, RawPeer } from "../support/raw_peer.ts";
 
 const bodies = (frames: readonly RawFrame[]) => frames.map(({ body }) => body).join(" ");
@@ -10,8 +10,8 @@ const bodies = (frames: readonly RawFrame[]) => frames.map(({ body }) => body).j
 const SUBSCRIBE = "SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client-individual\n\n\0";
 const send = (text: string, lines = "") => `SEND\ndestination:/queue/a\n${lines}\n${text}\0`;
 
-/** A peer that has received these messages and acknowledged none. */
-async function holding(peer: RawPeer, texts: string, mode = "client-individual"): Promise<string[]> {
+/** Sends messages, and returns their ack ids after the peer has received them. */
+async function receiveUnacknowledged(peer: RawPeer, texts: string, mode = "client-individual"): Promise<string[]> {
   await peer.write(SUBSCRIBE.replace("client-individual", mode));
   for (const text of texts) await peer.write(send(text));
   const messages = await peer.settled();
@@ -19,7 +19,7 @@ async function holding(peer: RawPeer, texts: string, mode = "client-individual")
   return messages.map(({ get }) => get("ack")!);
 }
 
-brokerTest("S12-49 SENDs in a transaction happen at COMMIT, together and in order", async ({ connected }) => {
+brokerTest("S12-49 SEND in a transaction takes effect at COMMIT, together and in order", async ({ connected }) => {
   const peer = await connected();
   await peer.write(SUBSCRIBE);
   await peer.write(
@@ -30,15 +30,15 @@ brokerTest("S12-49 SENDs in a transaction happen at COMMIT, together and in orde
   assertEquals(bodies(await peer.settled()), "1 2");
 });
 
-brokerTest("S12-49 a SEND in a transaction gets its RECEIPT at once", async ({ connected }) => {
+brokerTest("S12-49 SEND in a transaction gets its RECEIPT at once", async ({ connected }) => {
   const peer = await connected();
   await peer.write(`BEGIN\ntransaction:t\n\n\0${send("1", "transaction:t\nreceipt:r\n")}`);
   assertEquals((await peer.frame("RECEIPT")).get("receipt-id"), "r");
 });
 
-brokerTest("S12-49 ACKs in a transaction happen at COMMIT", async ({ broker, connected }) => {
+brokerTest("S12-49 ACK in a transaction takes effect at COMMIT", async ({ broker, connected }) => {
   const peer = await connected();
-  const [one, two, three] = await holding(peer, "123");
+  const [one, two, three] = await receiveUnacknowledged(peer, "123");
   await peer.write(
     `BEGIN\ntransaction:t\n\n\0ACK\nid:${one}\ntransaction:t\n\n\0ACK\nid:${three}\ntransaction:t\n\n\0`,
   );
@@ -52,16 +52,16 @@ brokerTest("S12-49 ACKs in a transaction happen at COMMIT", async ({ broker, con
   assertEquals(broker.stats.messages, 0);
 });
 
-brokerTest("S12-49 NACKs in a transaction happen at COMMIT", async ({ connected }) => {
+brokerTest("S12-49 NACK in a transaction takes effect at COMMIT", async ({ connected }) => {
   const peer = await connected();
-  const [one] = await holding(peer, "1");
+  const [one] = await receiveUnacknowledged(peer, "1");
   await peer.write(`BEGIN\ntransaction:t\n\n\0NACK\nid:${one}\ntransaction:t\n\n\0`);
   assertEquals(await peer.settled(), []);
   await peer.write("COMMIT\ntransaction:t\n\n\0");
   assertEquals((await peer.frame("MESSAGE")).get("redelivered"), "true");
 });
 
-brokerTest("S12-49 an ACK in a transaction still counts for prefetch", async ({ connected }) => {
+brokerTest("S12-49 ACK in a transaction does not free the prefetch before COMMIT", async ({ connected }) => {
   const peer = await connected();
   await peer.write(SUBSCRIBE.replace("\n\n", "\nprefetch-count:1\n\n"));
   await peer.write(send("1") + send("2"));
@@ -72,14 +72,14 @@ brokerTest("S12-49 an ACK in a transaction still counts for prefetch", async ({ 
   assertEquals(bodies(await peer.settled()), "2");
 });
 
-brokerTest("S12-50 ABORT drops the SENDs and opens the ACKs again", async ({ broker, connected }) => {
+brokerTest("S12-50 ABORT drops messages and reopens deliveries", async ({ broker, connected }) => {
   const peer = await connected();
-  const acks = await holding(peer, "1234", "client");
+  const acks = await receiveUnacknowledged(peer, "1234", "client");
   await peer.write(`BEGIN\ntransaction:t\n\n\0ACK\nid:${acks[1]}\ntransaction:t\n\n\0${send("x", "transaction:t\n")}`);
   await peer.write("ABORT\ntransaction:t\n\n\0");
   assertEquals(await peer.settled(), []);
   assertEquals(broker.stats.messages, 4);
-  // Still in the order in which they went out: the third stands for the first three.
+  // The deliveries keep their order: the third covers the first three.
   await peer.write(`ACK\nid:${acks[2]}\n\n\0`);
   assertEquals(await peer.settled(), []);
   assertEquals(broker.stats.messages, 1);
@@ -91,7 +91,7 @@ brokerTest("S12-50 ABORT drops the SENDs and opens the ACKs again", async ({ bro
 
 for (const mode of ["client", "client-individual"]) {
   brokerTest(
-    `S12-50 an ACK that was aborted, then one that counts: the next message comes, in mode ${mode}`,
+    `S12-50 ACK after an aborted ACK frees the prefetch in mode ${mode}`,
     async ({ broker, connected }) => {
       const peer = await connected();
       await peer.write(SUBSCRIBE.replace("client-individual", mode).replace("\n\n", "\nprefetch-count:1\n\n"));
@@ -99,7 +99,7 @@ for (const mode of ["client", "client-individual"]) {
         await peer.write(send(`${round}`) + send("next"));
         const id = (await peer.frame("MESSAGE")).get("ack");
         await peer.write(`BEGIN\ntransaction:t\n\n\0ACK\nid:${id}\ntransaction:t\n\n\0ABORT\ntransaction:t\n\n\0`);
-        assertEquals(await peer.settled(), []); // it is held still, and counts for the prefetch
+        assertEquals(await peer.settled(), []); // the transaction holds it, and it counts towards the prefetch
         await peer.write(`ACK\nid:${id}\n\n\0`);
         const next = await peer.frame("MESSAGE");
         assertEquals([next.body, next.get("redelivered")], ["next", undefined]);
@@ -111,13 +111,13 @@ for (const mode of ["client", "client-individual"]) {
   );
 }
 
-brokerTest("S12-50 ABORT after UNSUBSCRIBE gives the messages back to the queue", async ({ connected }) => {
+brokerTest("S12-50 ABORT after UNSUBSCRIBE requeues the messages", async ({ connected }) => {
   const peer = await connected();
-  const acks = await holding(peer, "12");
+  const acks = await receiveUnacknowledged(peer, "12");
   await peer.write(`BEGIN\ntransaction:t\n\n\0ACK\nid:${acks[0]}\ntransaction:t\n\n\0UNSUBSCRIBE\nid:0\n\n\0`);
   const other = await connected();
   await other.write(SUBSCRIBE);
-  // The second was free at once, the first waits for the end of the transaction.
+  // The second was requeued at once, the first stays with the transaction.
   await peer.settled();
   assertEquals(bodies(await other.settled()), "2");
   await peer.write("ABORT\ntransaction:t\n\n\0");
@@ -125,13 +125,13 @@ brokerTest("S12-50 ABORT after UNSUBSCRIBE gives the messages back to the queue"
   assertEquals(bodies(await other.settled()), "1");
 });
 
-brokerTest("S12-51 a transaction has to be named, opened once, and open when it is used", async ({ connected }) => {
+brokerTest("S12-51 a transaction that is unnamed, already open or not open is refused", async ({ connected }) => {
   for (
     const [frames, message] of [
       ["BEGIN\n\n\0", "BEGIN has no transaction"],
       ["COMMIT\n\n\0", "COMMIT has no transaction"],
       ["ABORT\n\n\0", "ABORT has no transaction"],
-      ["BEGIN\ntransaction:t\n\n\0BEGIN\ntransaction:t\n\n\0", "transaction is open already"],
+      ["BEGIN\ntransaction:t\n\n\0BEGIN\ntransaction:t\n\n\0", "transaction is already open"],
       ["COMMIT\ntransaction:nosuch\n\n\0", "transaction is not open"],
       ["ABORT\ntransaction:nosuch\n\n\0", "transaction is not open"],
       [send("x", "transaction:nosuch\n"), "transaction is not open"],
@@ -146,7 +146,7 @@ brokerTest("S12-51 a transaction has to be named, opened once, and open when it 
 });
 
 brokerTest(
-  "S12-51 a name is free again after COMMIT and ABORT, and each connection has its own",
+  "S12-51 BEGIN may reuse a name after COMMIT or ABORT, and on another connection",
   async ({ connected }) => {
     const [peer, other] = [await connected(), await connected()];
     for (const one of [peer, other]) await one.write("BEGIN\ntransaction:a\n\n\0BEGIN\ntransaction:b\n\n\0");
@@ -166,9 +166,9 @@ for (
     ["an ERROR", (peer: RawPeer) => peer.write("FOO\n\n\0").then(() => peer.refusal())],
   ] as const
 ) {
-  brokerTest(`S12-52 ${how} aborts what is open`, async ({ connected }) => {
+  brokerTest(`S12-52 ${how} aborts open transactions`, async ({ connected }) => {
     const peer = await connected();
-    const acks = await holding(peer, "12");
+    const acks = await receiveUnacknowledged(peer, "12");
     await peer.write(
       `BEGIN\ntransaction:t\n\n\0${send("x", "transaction:t\n")}ACK\nid:${acks[0]}\ntransaction:t\n\n\0`,
     );

@@ -4,7 +4,7 @@
  * @module
  */
 import fc from "fast-check";
-import { VERSIONS } from "../../codec/headers.ts";
+import { VERSIONS } from "../../codec/protocol.ts";
 import { latin1, octets } from "../fixtures/decoding.ts";
 
 /** A version. */

@@ -6,8 +6,8 @@
 import fc from "fast-check";
 import { FrameDecoder } from "../../codec/decoder.ts";
 import { UnknownBrokerResponseError } from "../../base/errors.ts";
-import { Frame } from "../../codec/frame.ts";
-import type { Version } from "../../codec/headers.ts";
+import { Frame, subscriptionOf } from "../../codec/frame.ts";
+import type { Version } from "../../codec/protocol.ts";
 import { decode, followVersion, latin1, type Outcome, plain, type PlainFrame } from "../fixtures/decoding.ts";
 import { cut, cuts, frame, limits, type RandomFrame, version, wire } from "./arbitraries.ts";
 import { reference, type ReferenceOptions } from "./reference.ts";
@@ -42,15 +42,15 @@ function define<T extends [unknown, ...unknown[]]>(name: string, property: fc.IP
 /** All properties. */
 export const PROPERTIES: readonly Property[] = [
   define(
-    "any frame survives encode, any chunking and decode, or is refused",
+    "`Frame.encode()` throws, or writes what `FrameDecoder` decodes to the same frame in any chunks",
     fc.property(frame, version, cuts, survives),
   ),
   define(
-    "any octets end in frames or one error, the same as in the plain decoder",
+    "`FrameDecoder` makes of any octets the frames or the error that the reference decoder makes",
     fc.property(wire, version, cuts, limits, fc.boolean(), agrees),
   ),
   define(
-    "what was decoded can be read in any way, and sent again",
+    "`Frame` accessors of a decoded frame agree, and `encode()` writes it again",
     fc.property(wire, version, cuts, reads),
   ),
 ];
@@ -139,7 +139,7 @@ function reads(bytes: Uint8Array, version: Version, places: number[]): void {
     const before = plain(frame);
     same(single, names.map((name) => frame.headers[name]), "header()");
     same([frame.bodyLength, frame.text()], [frame.body.length, text], "text()");
-    same(frame.subscriptionId, frame.headers["subscription"], "subscriptionId");
+    same(subscriptionOf(frame), frame.headers["subscription"], "subscriptionId");
     const charset = frame.headers["content-type"] === "text/plain;charset=latin1" ? "latin1" : "utf-8";
     same(text, new TextDecoder(charset, { ignoreBOM: true }).decode(frame.body), "text() in the charset");
     same(plain(frame.detach()), before, "detach()");

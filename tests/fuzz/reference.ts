@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Version } from "../../codec/headers.ts";
+import type { Version } from "../../codec/protocol.ts";
 import { octets, type PlainFrame } from "../fixtures/decoding.ts";
 
 /** The limits, and what to do with CONNECTED. */

@@ -1,19 +1,19 @@
 /**
- * A fault that is put into the code by hand, for the tests to find.
+ * The type of a fault, which the mutation test puts into the code for the tests to find.
  *
  * @module
  */
 
-/** A fault. */
+/** A fault in the code. */
 export interface Fault {
-  /** The module that it is put into. Its folder is the folder that the fault counts for. */
+  /** The module to change. The fault counts for the folder of the module. */
   file: string;
-  /** What is wrong then, in a few words. No other fault has this name. */
+  /** The effect in a few words, unique among all faults. */
   name: string;
-  /** The text that is replaced. It stands in the module once. */
+  /** The text to replace. It must occur in the module exactly once. */
   from: string;
-  /** What stands there instead. */
+  /** The replacement. */
   to: string;
-  /** The test files that have to find it: `queue` is `tests/base/fifo_test.ts`. */
+  /** The test files that must fail: `base/fifo` is `tests/base/fifo_test.ts`. */
   tests: string[];
 }

@@ -1,5 +1,5 @@
 /**
- * All faults.
+ * The list of all faults.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import { DIALECTS_FAULTS } from "./faults_dialects.ts";
 import { SESSION_FAULTS } from "./faults_session.ts";
 import { TRANSPORT_FAULTS } from "./faults_transport.ts";
 
-/** From the lowest layer to the highest. */
+/** All faults, from the lowest layer to the highest. */
 export const FAULTS: readonly Fault[] = [
   ...BASE_FAULTS,
   ...CODEC_FAULTS,

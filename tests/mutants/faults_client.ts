@@ -74,7 +74,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/subscription_registry.ts",
     name: "a subscription that is full at a reconnect does not hold",
-    from: "if (subscription.full && !entry.byConf) session.hold(subscription, subscription.blocked);",
+    from: "if (subscription.full && !entry.byConf) session.gate.close(subscription, subscription.blocked);",
     to: "",
     tests: ["session/read_gate"],
   },
@@ -144,8 +144,8 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/subscription_registry.ts",
     name: "a shared queue that is full at a SUBSCRIBE stops reading for ever",
-    from: "if (subscription.full && !entry.byConf) session.hold(",
-    to: "if (subscription.full) session.hold(",
+    from: "if (subscription.full && !entry.byConf) session.gate.close(",
+    to: "if (subscription.full) session.gate.close(",
     tests: ["session/read_gate"],
   },
   {
@@ -200,7 +200,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/subscription_registry.ts",
     name: "a full backlog does not hold the next connection",
-    from: "if (this.#backlog?.full) session.hold(this.#backlog, true);",
+    from: "if (this.#backlog?.full) session.gate.close(this.#backlog, true);",
     to: "",
     tests: ["session/read_gate"],
   },
@@ -214,7 +214,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/subscription_registry.ts",
     name: "RabbitMQ gets cumulative ACKs",
-    from: `const oneByOne = family === "rabbitmq" && ackMode === "client";`,
+    from: `const oneByOne = ackMode === "client" && !dialect.hasCumulativeAck;`,
     to: "const oneByOne = false;",
     tests: ["client/ack_tracker"],
   },
@@ -223,7 +223,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     name: "what was dropped stays with RabbitMQ",
     from: "this.#inbox.drop((message) => message.subscription === this && this.#unwanted.push(message) > 0);",
     to: "this.#inbox.drop((message) => message.subscription === this);",
-    tests: ["session/requeue"],
+    tests: ["session/subscriptions"],
   },
   {
     file: "client/worker.ts",
@@ -242,7 +242,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/reconnector.ts",
     name: "`reconnect()` waits",
-    from: "this.#endWait?.();",
+    from: "this.#wait?.abort();",
     to: "",
     tests: ["client/reconnector", "client/reconnect"],
   },

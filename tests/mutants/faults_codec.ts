@@ -10,15 +10,15 @@ export const CODEC_FAULTS: readonly Fault[] = [
   {
     file: "codec/decoder.ts",
     name: "a chunk is read over while a cut frame has a view on it",
-    from: "this.#holdsChunk = cut.bodyChunk === chunk;",
+    from: "this.#holdsChunk = partial.bodyChunk === chunk;",
     to: "this.#holdsChunk = false;",
     tests: ["codec/chunk_ownership"],
   },
   {
     file: "codec/decoder.ts",
     name: "a lone CR between frames passes",
-    from: "if (this.#afterCr) throw malformed(",
-    to: "if (this.#afterCr && bytes.length === 0) throw malformed(",
+    from: "if (this.#isAfterCr) throw malformed(",
+    to: "if (this.#isAfterCr && bytes.length === 0) throw malformed(",
     tests: ["codec/decoder", "codec/decoder_splits"],
   },
   {
@@ -30,16 +30,16 @@ export const CODEC_FAULTS: readonly Fault[] = [
   },
   {
     file: "codec/head_parser.ts",
-    name: "a whole head of a known form may be over the limit",
-    from: "this.#checkSize(this.#scanned);\n        return true;",
+    name: "a whole head that matches a template may be over the limit",
+    from: "this.#checkSize(this.#scanned);\n          return true;",
     to: "return true;",
     tests: ["codec/head_cache"],
   },
   {
     file: "codec/head_parser.ts",
     name: "a content-length has any number of digits",
-    from: "const valid = end > at && end - at <= 15;",
-    to: "const valid = end > at;",
+    from: "const isValid = end > at && end - at <= MAX_LENGTH_DIGITS;",
+    to: "const isValid = end > at;",
     tests: ["codec/decoder"],
   },
   {
@@ -51,8 +51,8 @@ export const CODEC_FAULTS: readonly Fault[] = [
   },
   {
     file: "codec/head_cache.ts",
-    name: "heads with NUL are learned",
-    from: "head.includes(0) || ",
+    name: "a head with NUL becomes a template",
+    from: "head.includes(NUL) || ",
     to: "",
     tests: ["codec/head_cache"],
   },
@@ -73,13 +73,13 @@ export const CODEC_FAULTS: readonly Fault[] = [
   {
     file: "codec/body.ts",
     name: "a body may be longer than its content-length",
-    from: "if (bytes[end] !== 0) throw noNul(contentLength);",
+    from: "if (bytes[end] !== NUL) throw noNul(contentLength);",
     to: "",
     tests: ["codec/decoder", "codec/body"],
   },
   {
     file: "codec/body.ts",
-    name: "room for a body goes past its end",
+    name: "the place that a body is read into goes past its end",
     from: "this.#target.subarray(this.#length, this.#expected) : undefined",
     to: "this.#target.subarray(this.#length) : undefined",
     tests: ["codec/body"],
@@ -92,8 +92,8 @@ export const CODEC_FAULTS: readonly Fault[] = [
     tests: ["codec/body", "codec/decoder"],
   },
   {
-    file: "codec/reassembly_buffer.ts",
-    name: "what was carried is read over while a frame lives in it",
+    file: "codec/partial_frame.ts",
+    name: "the memory of a cut frame is used again while the frame lives in it",
     from: "this.#chunk?.moveOut();",
     to: "",
     tests: ["codec/chunk_ownership", "codec/decoder_splits"],
@@ -106,9 +106,9 @@ export const CODEC_FAULTS: readonly Fault[] = [
     tests: ["codec/frame", "client/sender"],
   },
   {
-    file: "codec/frame_bytes.ts",
+    file: "codec/encoder.ts",
     name: "the size of a text is its number of characters",
-    from: "      digits = String(size);\n",
+    from: "      digits = String(length);\n",
     to: "",
     tests: ["connection/write_buffer", "client/sender"],
   },
@@ -129,8 +129,8 @@ export const CODEC_FAULTS: readonly Fault[] = [
   {
     file: "codec/decoder.ts",
     name: "spaces between frames pass",
-    from: "    if (at === length) return false;\n    if (this.#afterCr)",
-    to: "    while (bytes[at] === 32) this.#at = ++at;\n    if (at === length) return false;\n    if (this.#afterCr)",
+    from: "    if (at === length) return false;\n    if (this.#isAfterCr)",
+    to: "    while (bytes[at] === 32) this.#at = ++at;\n    if (at === length) return false;\n    if (this.#isAfterCr)",
     tests: ["codec/decoder"],
   },
 ];

@@ -1,10 +1,10 @@
-/** The faults that `deno task mutants` plants: whoever changes a text that one of them names is told at once. */
+/** The faults of `deno task mutants`. This test fails as soon as the text that a fault replaces has changed. */
 import { assertEquals, assertGreater } from "#assert";
 import { test } from "#test";
 import { files, readText } from "../support/project.ts";
 import { FAULTS } from "./faults.ts";
 
-test("mutants: each fault has a text that occurs once in its file, and tests that exist", () => {
+test("mutants: the text of each fault occurs once in its module, and its test files exist", () => {
   assertGreater(FAULTS.length, 60);
   const wrong = FAULTS.filter(({ file, from, to }) => from === to || readText(file).split(from).length !== 2);
   assertEquals(wrong.map(({ file, name }) => `${file}: ${name}`), []);

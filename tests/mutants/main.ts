@@ -1,6 +1,6 @@
 /**
- * `deno task mutants`: puts known faults into a copy of the code, one at a time, and shows which of them the tests do not
- * notice.
+ * The program behind `deno task mutants`: puts known faults into a copy of the code, one at a time, and reports those that
+ * no test finds.
  *
  * @module
  */
@@ -18,27 +18,29 @@ import { FAULTS } from "./faults.ts";
 
 const HELP = `deno task mutants [options]
 
-Puts each fault of tests/mutants/ into a copy of the code and runs, under Deno, the tests that have to find it. Names the
-faults that no test finds. Fails where tests find less than 90 % of the faults of a folder.
+Puts each fault of tests/mutants/ into a copy of the code and runs, under Deno, the tests that should find it. Lists the
+faults that no test finds. Fails if the tests find less than 90 % of the faults of a folder.
 
-  --folder codec   only the faults in this folder; may be given more than once
-  --name text      only faults with this text in their name
-  --jobs 2         how many to try at the same time; default half of the processors
-  --list           only print the faults
-  --help           this text
+  --folder codec   try only the faults in this folder; can be repeated
+  --name text      try only the faults whose names contain the text
+  --jobs 2         number of faults to try at a time; default half of the processors
+  --list           print the faults and exit
+  --help           print this text
 `;
 
-/** The share of the faults in each folder that tests have to find. */
-const SHARE = 0.9;
+/** The share of the faults of each folder that the tests must find. */
+const MIN_FOUND_SHARE = 0.9;
 
-/** Milliseconds that a test file may take with a fault: so many times what it takes without, and at least the second. */
-const PATIENCE = 4;
-const LEAST_LIMIT = 20_000;
+/** The timeout of a test file with a fault, as a multiple of its time without a fault. */
+const TIMEOUT_FACTOR = 4;
 
-/** Milliseconds that a test file may take without one. */
-const USUAL_LIMIT = 120_000;
+/** The shortest timeout of a test file with a fault, in milliseconds. */
+const MIN_TIMEOUT_MS = 20_000;
 
-/** Folders of the checkout that no test needs in the copy. */
+/** The timeout of a test file without a fault, in milliseconds. */
+const BASELINE_TIMEOUT_MS = 120_000;
+
+/** Folders of the checkout that the copies do not need. */
 const NOT_COPIED = new Set(["node_modules", "coverage", "docs", "bench", ".git", ".github", ".runtimes", ".tmp"]);
 
 interface Options {
@@ -48,7 +50,11 @@ interface Options {
   help: boolean;
 }
 
-/** Reads the command line. A `TypeError` says what is wrong with it. */
+/**
+ * Reads the command line.
+ *
+ * @throws {TypeError} when it is wrong.
+ */
 function readOptions(args: string[]): Options {
   const { values } = parseArgs({
     args,
@@ -68,12 +74,14 @@ function readOptions(args: string[]): Options {
     }
   }
   const jobs = Number(values.jobs);
-  if (!(Number.isInteger(jobs) && jobs >= 1)) throw new TypeError(`Cannot use --jobs ${values.jobs}: 1 is the least`);
+  if (!(Number.isInteger(jobs) && jobs >= 1)) {
+    throw new TypeError(`Cannot use --jobs ${values.jobs}: it must be a whole number of 1 or more`);
+  }
   const faults = FAULTS.filter((fault) =>
     (folder.length === 0 || folder.includes(folderOf(fault))) && fault.name.includes(name)
   );
   if (faults.length === 0) {
-    throw new TypeError(`Cannot use --name ${JSON.stringify(name)}: no fault has it in its name`);
+    throw new TypeError(`Cannot use --name ${JSON.stringify(name)}: no fault has this text in its name`);
   }
   return { faults, jobs, list, help };
 }
@@ -86,35 +94,35 @@ function testFile(name: string): string {
   return `tests/${name}_test.ts`;
 }
 
-/** What is wrong with the list itself: a text that does not stand in its module any more, for example. */
+/** Returns the mistakes in the list of faults, for example a text that no longer occurs in its module. */
 function findMistakes(faults: readonly Fault[]): string[] {
   const mistakes: string[] = [];
   const modules = new Set(files("*/*.ts"));
   const tests = new Set(files("tests/*/*_test.ts"));
   const names = new Set<string>();
   for (const { file, name, from, to, tests: named } of faults) {
-    const say = (what: string) => mistakes.push(`${file}, ${name}: ${what}`);
-    if (names.has(name)) say("another fault has the same name");
+    const add = (what: string) => mistakes.push(`${file}, ${name}: ${what}`);
+    if (names.has(name)) add("another fault has the same name");
     names.add(name);
     if (!modules.has(file)) {
-      say("there is no such module");
+      add("there is no such module");
       continue;
     }
     const count = readText(file).split(from).length - 1;
-    if (count !== 1) say(`its text stands there ${count} times, and has to stand there once: ${JSON.stringify(from)}`);
-    if (from === to) say("it changes nothing");
-    if (named.length === 0) say("it names no tests");
-    for (const one of named) if (!tests.has(testFile(one))) say(`there is no ${testFile(one)}`);
+    if (count !== 1) add(`its text must occur once, and occurs ${count} times: ${JSON.stringify(from)}`);
+    if (from === to) add("it changes nothing");
+    if (named.length === 0) add("it names no tests");
+    for (const one of named) if (!tests.has(testFile(one))) add(`there is no ${testFile(one)}`);
   }
   return mistakes;
 }
 
-/** A copy of the checkout, in which faults are tried. */
+/** A copy of the checkout in which to try faults. */
 class Copy {
   readonly #folder: string;
   readonly #flags: string[];
 
-  /** Copies. `importMap` is one to use in the place of deno.json's, made for a folder two below the checkout. */
+  /** Makes the copy. `importMap` replaces that of deno.json, and was made for a folder two levels below the checkout. */
   constructor(folder: string, importMap: string | undefined) {
     this.#folder = folder;
     mkdirSync(folder);
@@ -123,7 +131,7 @@ class Copy {
     }
     this.#flags = ["test", "--allow-all", "--no-check", "--quiet", "--fail-fast"];
     if (importMap === undefined) return;
-    const place = join(folder, ".tmp", "imports"); // as deep as it was, so that the paths in it lead into the copy
+    const place = join(folder, ".tmp", "imports"); // the same depth, so that its relative paths lead into the copy
     mkdirSync(place, { recursive: true });
     const map = join(place, "import_map.json");
     cpSync(importMap, map);
@@ -139,7 +147,7 @@ class Copy {
     });
   }
 
-  /** Does something while a fault is in the copy. */
+  /** Calls a function while a fault is in the copy. */
   async withFault<T>({ file, from, to }: Fault, work: () => Promise<T>): Promise<T> {
     const path = join(this.#folder, file);
     const source = readFileSync(path, "utf8");
@@ -153,7 +161,7 @@ class Copy {
   }
 }
 
-/** Does the same with all items: so many at a time as there are copies. */
+/** Calls `work` for all items, in parallel on all copies. */
 async function inCopies<T>(copies: readonly Copy[], items: readonly T[], work: (copy: Copy, item: T) => Promise<void>) {
   let next = 0;
   await Promise.all(copies.map(async (copy) => {
@@ -161,13 +169,13 @@ async function inCopies<T>(copies: readonly Copy[], items: readonly T[], work: (
   }));
 }
 
-/** Runs the tests without any fault. Returns how long each takes, in milliseconds, and those that fail. */
+/** Runs the tests without a fault. Returns the time of each in milliseconds, and those that fail. */
 async function measure(copies: readonly Copy[], tests: readonly string[]) {
   const times = new Map<string, number>();
   const failed: string[] = [];
   await inCopies(copies, tests, async (copy, test) => {
     const start = performance.now();
-    const { ok, output } = await copy.test(test, USUAL_LIMIT);
+    const { ok, output } = await copy.test(test, BASELINE_TIMEOUT_MS);
     times.set(test, performance.now() - start);
     if (ok) return;
     failed.push(test);
@@ -176,15 +184,15 @@ async function measure(copies: readonly Copy[], tests: readonly string[]) {
   return { times, failed };
 }
 
-/** What became of a fault. */
+/** The result of trying a fault. */
 type Outcome = { found: string } | { found: undefined; broken: boolean };
 
 async function tryFault(copy: Copy, fault: Fault, times: ReadonlyMap<string, number>): Promise<Outcome> {
   return await copy.withFault(fault, async () => {
     for (const test of fault.tests) {
-      const { ok, output, ending } = await copy.test(test, Math.max(LEAST_LIMIT, PATIENCE * times.get(test)!));
+      const { ok, output, ending } = await copy.test(test, Math.max(MIN_TIMEOUT_MS, TIMEOUT_FACTOR * times.get(test)!));
       if (ok) continue;
-      // Tests that could not begin have found nothing.
+      // Tests that could not start have not found the fault.
       if (/could not be parsed|SyntaxError/.test(output)) return { found: undefined, broken: true };
       const name = /^(.*) \.\.\. FAILED/m.exec(output)?.[1];
       return { found: `${test}: ${name ?? ending}` };
@@ -207,7 +215,7 @@ async function main({ faults, jobs }: Options, folder: string): Promise<boolean>
   const tests = [...new Set(faults.flatMap((fault) => fault.tests))];
   const { times, failed } = await measure(copies, tests);
   if (failed.length > 0) {
-    console.log(`Cannot try faults: without any these fail already: ${failed.map(testFile).join(", ")}`);
+    console.log(`Cannot try faults: these tests fail without one: ${failed.map(testFile).join(", ")}`);
     return false;
   }
   console.log(`${tests.length} test files pass without a fault`);
@@ -225,7 +233,7 @@ async function main({ faults, jobs }: Options, folder: string): Promise<boolean>
       console.log(`found     ${fault.file}, ${fault.name} (${outcome.found})`);
     } else if (outcome.broken) {
       broken++;
-      console.log(`MISTAKE   ${fault.file}, ${fault.name}: what is left is no TypeScript`);
+      console.log(`MISTAKE   ${fault.file}, ${fault.name}: the code does not parse with it`);
     } else {
       survivors.push(fault);
       console.log(`NOT FOUND ${fault.file}, ${fault.name} (${fault.tests.map(testFile).join(", ")})`);
@@ -235,16 +243,18 @@ async function main({ faults, jobs }: Options, folder: string): Promise<boolean>
   console.log();
   let isGood = broken === 0;
   for (const [name, { all, found }] of byFolder) {
-    const isEnough = found >= SHARE * all;
+    const isEnough = found >= MIN_FOUND_SHARE * all;
     isGood &&= isEnough;
-    console.log(`${name.padEnd(12)}${found} of ${all} found${isEnough ? "" : `, which is less than ${SHARE * 100} %`}`);
+    console.log(
+      `${name.padEnd(12)}${found} of ${all} found${isEnough ? "" : `, which is less than ${MIN_FOUND_SHARE * 100} %`}`,
+    );
   }
   for (const { file, name } of survivors) console.log(`NOT FOUND ${file}, ${name}`);
   console.log(`${faults.length - survivors.length - broken} of ${faults.length} faults found`);
   return isGood;
 }
 
-/** What the command line asks for; says so and ends the program where it makes no sense. */
+/** Reads the command line, or prints what is wrong with it and exits. */
 function readOptionsOrExit(): Options {
   try {
     return readOptions(process.argv.slice(2));

@@ -1,4 +1,4 @@
-"""stomp.py on the broker whose port is given: prints "fine" when all went as it should."""
+"""Uses stomp.py with the broker on the given port, and prints "passed" if everything works."""
 
 import queue
 import sys
@@ -6,11 +6,11 @@ import sys
 import stomp
 
 PORT = int(sys.argv[1])
-DEADLINE = 10
+TIMEOUT_S = 10
 
 
 class Inbox(stomp.ConnectionListener):
-    """Keeps what arrives until it is taken."""
+    """Queues everything that arrives."""
 
     def __init__(self):
         self.messages = queue.Queue()
@@ -60,13 +60,13 @@ for version, connection_class in (
     ("1.2", stomp.Connection12),
 ):
     connection, inbox = connect(connection_class)
-    take = lambda: inbox.messages.get(timeout=DEADLINE)
+    take = lambda: inbox.messages.get(timeout=TIMEOUT_S)
 
     connection.subscribe("/queue/a", id="1", ack="client-individual")
     note = "plain" if version == "1.0" else "a:b\nc\\d"
     connection.send("/queue/a", "h\u00e9llo", headers={"note": note, "receipt": "r1"})
     connection.send("/queue/a", "two")
-    expect(inbox.receipts.get(timeout=DEADLINE), "r1")
+    expect(inbox.receipts.get(timeout=TIMEOUT_S), "r1")
     one, two = take(), take()
     expect((one.body, one.headers["note"], two.body), ("h\u00e9llo", note, "two"))
     acknowledge(connection.ack, version, two)
@@ -92,12 +92,12 @@ for version, connection_class in (
 
     connection.unsubscribe(id="1")
     connection.disconnect(receipt="bye")
-    expect(inbox.receipts.get(timeout=DEADLINE), "bye")
-    inbox.disconnected.get(timeout=DEADLINE)
+    expect(inbox.receipts.get(timeout=TIMEOUT_S), "bye")
+    inbox.disconnected.get(timeout=TIMEOUT_S)
     expect(inbox.errors.qsize(), 0)
 
 connection, inbox = connect(stomp.Connection12, "wrong")
-expect(inbox.errors.get(timeout=DEADLINE).headers["message"], "login refused")
-inbox.disconnected.get(timeout=DEADLINE)
+expect(inbox.errors.get(timeout=TIMEOUT_S).headers["message"], "login refused")
+inbox.disconnected.get(timeout=TIMEOUT_S)
 
-print("fine")
+print("passed")

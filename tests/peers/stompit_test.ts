@@ -1,10 +1,10 @@
-/** stompit, a client for Node, on the broker. */
+/** stompit, a client for Node, on the embedded broker. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
 import type { Broker } from "../../broker/broker.ts";
-import { withBroker } from "../support/broker_rig.ts";
+import { withBroker } from "../support/broker_harness.ts";
 
-/** As much of stompit as is used here; it comes without types. */
+/** The part of stompit that is used here. The package has no types. */
 interface Stompit {
   connect(options: object, done: (error: Error | null, client: StompitClient) => void): void;
 }
@@ -31,7 +31,7 @@ interface StompitMessage {
   readString(encoding: string, done: (error: Error | null, text: string) => void): void;
 }
 
-// Not as a literal: nothing but this test knows its shape.
+// Not a literal, because the package has no types.
 const NAME: string = "stompit";
 const stompit = (await import(NAME)).default as Stompit;
 
@@ -50,7 +50,7 @@ function disconnect(client: StompitClient): Promise<void> {
   return new Promise((resolve, reject) => client.disconnect((error) => error ? reject(error) : resolve()));
 }
 
-/** Subscribes; what is returned takes one message after the other. */
+/** Subscribes, and returns a function that resolves to the next message. */
 function subscribe(client: StompitClient, headers: object) {
   const waiting: { message: StompitMessage; text: string }[] = [];
   let wake = () => {};
@@ -68,7 +68,7 @@ function subscribe(client: StompitClient, headers: object) {
 }
 
 for (const version of ["1.0", "1.1", "1.2"]) {
-  test(`stompit ${version}: sends, subscribes, acknowledges, refuses, and disconnects`, async () => {
+  test(`stompit ${version}: sends, subscribes, acknowledges, rejects, and disconnects`, async () => {
     await withBroker({}, async (broker) => {
       const client = await connect(broker, { "accept-version": version });
       assertEquals(client.headers["version"], version);
@@ -93,7 +93,7 @@ for (const version of ["1.0", "1.1", "1.2"]) {
   });
 }
 
-test("stompit: transactions are committed and aborted", async () => {
+test("stompit: commits and aborts transactions", async () => {
   await withBroker({}, async (broker) => {
     const client = await connect(broker);
     const next = subscribe(client, { destination: "/queue/a", ack: "client-individual" });
@@ -115,5 +115,5 @@ test("stompit: transactions are committed and aborted", async () => {
   });
 });
 
-// No test of a refusal: of a short ERROR in text/plain, from whatever broker, stompit 1.0.0 makes an exception that
-// nobody can catch.
+// There is no test of an ERROR: stompit 1.0.0 turns a short ERROR in text/plain, from any broker, into an exception that
+// cannot be caught.

@@ -1,12 +1,12 @@
-/** @stomp/stompjs, a client for browsers and Node, on the broker: over TCP, through a socket that looks like its own. */
+/** @stomp/stompjs, a client for browsers and Node, on the embedded broker: over TCP, in the form of a WebSocket. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
 import { Client, type IMessage, type IStompSocket, Versions } from "@stomp/stompjs";
 import { createConnection } from "node:net";
 import type { Broker } from "../../broker/broker.ts";
-import { withBroker } from "../support/broker_rig.ts";
+import { withBroker } from "../support/broker_harness.ts";
 
-/** A TCP connection in the shape of a WebSocket. */
+/** Opens a TCP connection with the interface of a WebSocket. */
 function tcpSocket(port: number): IStompSocket {
   const socket = createConnection(port, "127.0.0.1");
   let readyState = 0;
@@ -41,7 +41,7 @@ function tcpSocket(port: number): IStompSocket {
   return shape;
 }
 
-/** A client that has connected, and what is waited for. */
+/** Connects a client, and returns it with functions that wait for receipts and messages. */
 async function connect(broker: Broker, versions: string[] = ["1.2"]) {
   const client = new Client({
     webSocketFactory: () => tcpSocket(broker.port),
@@ -60,7 +60,7 @@ async function connect(broker: Broker, versions: string[] = ["1.2"]) {
   let receipts = 0;
   return {
     client,
-    /** Publishes, and waits for the receipt. */
+    /** Publishes a message and waits for the receipt. */
     publish(destination: string, body: string, headers: Record<string, string> = {}): Promise<void> {
       const receipt = `r${++receipts}`;
       return new Promise((resolve) => {
@@ -68,7 +68,7 @@ async function connect(broker: Broker, versions: string[] = ["1.2"]) {
         client.publish({ destination, body, headers: { ...headers, receipt } });
       });
     },
-    /** Subscribes; what is returned takes one message after the other. */
+    /** Subscribes, and returns a function that resolves to the next message. */
     subscribe(destination: string, ack: string) {
       const waiting: IMessage[] = [];
       let wake = () => {};
@@ -85,11 +85,11 @@ async function connect(broker: Broker, versions: string[] = ["1.2"]) {
 }
 
 for (const version of ["1.0", "1.1", "1.2"]) {
-  test(`stompjs ${version}: sends, subscribes, acknowledges, refuses, and disconnects`, async () => {
+  test(`stompjs ${version}: sends, subscribes, acknowledges, rejects, and disconnects`, async () => {
     await withBroker({}, async (broker) => {
       const { client, publish, subscribe } = await connect(broker, [version]);
       assertEquals(client.connectedVersion, version);
-      // It knows no escapes in 1.1, and in 1.2 it takes them back in the wrong order where there are two.
+      // stompjs has no escapes in 1.1, and in 1.2 it unescapes them in the wrong order if there are two.
       const note = version === "1.2" ? "a:b\nc" : "a b";
       await publish("/queue/a", "h\u00e9llo", { note });
       await publish("/queue/a", "two");
@@ -112,7 +112,7 @@ for (const version of ["1.0", "1.1", "1.2"]) {
   });
 }
 
-test("stompjs: transactions are committed and aborted", async () => {
+test("stompjs: commits and aborts transactions", async () => {
   await withBroker({}, async (broker) => {
     const { client, publish, subscribe } = await connect(broker);
     const next = subscribe("/queue/a", "client-individual");
@@ -134,7 +134,7 @@ test("stompjs: transactions are committed and aborted", async () => {
   });
 });
 
-test("stompjs: a refusal arrives with its words", async () => {
+test("stompjs: receives the message of an ERROR for a wrong login", async () => {
   await withBroker({ login: "user", passcode: "right" }, async (broker) => {
     const error = await connect(broker).then(() => undefined, (error: Error) => error);
     assertEquals(error?.message, "login refused");

@@ -1,7 +1,6 @@
 /**
- * Documentation that works: every example in README.md, docs/ and the docstrings type-checks, and runs as it stands in
- * this runtime, against a broker of its own in the place of `localhost:61613`. Under Deno it gets `--allow-net` and
- * nothing else, which is what the documentation promises.
+ * The examples in README.md, docs/ and the docstrings: each type-checks and runs in this runtime, against an embedded
+ * broker instead of `localhost:61613`. Under Deno it gets only `--allow-net`, as the documentation promises.
  */
 import { rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -14,17 +13,17 @@ import { run } from "../support/process.ts";
 import { files, LIBRARY, makeFolder, readText, ROOT } from "../support/project.ts";
 import { runtime } from "../support/runtime.ts";
 
-/** An example that takes longer does not end. */
-const LIMIT = 30_000;
+/** Milliseconds for running an example. */
+const EXAMPLE_TIMEOUT_MS = 30_000;
 
-/** How a user of this runtime starts a program. */
+/** The arguments with which users of this runtime start a program. */
 const START: string[] = { deno: ["run", "--no-prompt", "--allow-net"], bun: ["run"], node: [] }[runtime];
 
-// README.md is named, so that its absence is an error and not a lack of examples.
+// Not a pattern for README.md, so that a missing file is an error.
 const PAGES = ["README.md", ...files("docs/**/*.md"), ...files(...LIBRARY)];
 const EXAMPLES: Example[] = PAGES.flatMap((file) => findExamples(file, readText(file)));
 
-/** Calls the function with a folder inside the checkout, where programs find the library under its own name. */
+/** Calls the function with a folder inside the checkout, where programs find the library under its package name. */
 async function withFolder(fn: (folder: string) => Promise<void>): Promise<void> {
   const folder = makeFolder("examples");
   try {
@@ -34,15 +33,15 @@ async function withFolder(fn: (folder: string) => Promise<void>): Promise<void> 
   }
 }
 
-/** Writes the program of an example, named after its place so that errors tell where it is. */
+/** Writes the program of an example, named after its place so that errors show it. */
 function write(folder: string, { place, code }: Example, port?: number): string {
   const path = join(folder, `${place.replace(/\W/g, "_")}.ts`);
-  // An example without an import would be a script, whose names are everybody's.
+  // Without `export`, an example that imports nothing would be a script, and its names would be global.
   writeFileSync(path, `${toProgram(code, port)}\nexport {};\n`);
   return path;
 }
 
-/** Runs programs of this checkout with the runtime that runs this. */
+/** Runs a program of this checkout with this runtime. */
 function start(args: string[], timeout: number) {
   return run(process.execPath, args, { cwd: ROOT, timeout, env: { DENO_NO_PACKAGE_JSON: "1", NO_COLOR: "1" } });
 }
@@ -51,7 +50,7 @@ async function runExample(example: Example): Promise<void> {
   await withFolder(async (folder) => {
     const broker = needsBroker(example.code) ? await Broker.listen() : undefined;
     try {
-      const result = await start([...START, write(folder, example, broker?.port)], LIMIT);
+      const result = await start([...START, write(folder, example, broker?.port)], EXAMPLE_TIMEOUT_MS);
       assert(result.ok, `${example.place} failed with ${result.ending}\n${result.output}`);
     } finally {
       await broker?.close();
@@ -60,21 +59,25 @@ async function runExample(example: Example): Promise<void> {
 }
 
 test({
-  name: "all examples type-check",
+  name: "docs: all examples type-check",
   ignore: runtime !== "deno" || EXAMPLES.length === 0, // Bun and Node have no type checker.
-  timeout: 4 * LIMIT,
+  timeout: 4 * EXAMPLE_TIMEOUT_MS,
   fn: () =>
     withFolder(async (folder) => {
       const paths = EXAMPLES.map((example) => write(folder, example));
       assertEquals(new Set(paths.map((path) => basename(path))).size, EXAMPLES.length);
-      const result = await start(["check", "--quiet", ...paths], 3 * LIMIT);
+      const result = await start(["check", "--quiet", ...paths], 3 * EXAMPLE_TIMEOUT_MS);
       assert(result.ok, `deno check failed with ${result.ending}\n${result.output}`);
     }),
 });
 
 for (const example of EXAMPLES) {
   if (example.noRun) continue;
-  test({ name: `the example at ${example.place} runs`, timeout: 2 * LIMIT, fn: () => runExample(example) });
+  test({
+    name: `docs: the example at ${example.place} runs`,
+    timeout: 2 * EXAMPLE_TIMEOUT_MS,
+    fn: () => runExample(example),
+  });
 }
 
 const MARKDOWN = `
@@ -91,7 +94,7 @@ deno task demo
 \`\`\`
 `;
 
-test("examples are found in Markdown and in docstrings, with their place", () => {
+test("`findExamples()` finds examples in Markdown and docstrings, with their places", () => {
   const [first, second] = findExamples("a.md", MARKDOWN);
   assertEquals(findExamples("a.md", MARKDOWN).length, 2);
   assertEquals(first, {
@@ -105,7 +108,7 @@ test("examples are found in Markdown and in docstrings, with their place", () =>
   assertEquals(findExamples("a.ts", source), [{ place: "a.ts:4", code: "a(\n  1,\n);\n", noRun: false }]);
 });
 
-test("an example's broker takes the place of localhost:61613", () => {
+test("`toProgram()` replaces localhost:61613 by the port of the broker, and the JSR specifier", () => {
   assert(needsBroker("stomp://localhost:61613/vhost"));
   assert(needsBroker('new Stomp("localhost", 61613)'));
   assert(!needsBroker("stomp://localhost:616133"));

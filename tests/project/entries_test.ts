@@ -1,6 +1,5 @@
 /**
- * What is published loads and runs in every supported runtime, the oldest Node among them: `.ci/run` runs this file there
- * as well.
+ * The published entries load and run in every supported runtime. `.ci/run` also runs this file under the oldest Node.
  */
 import { spawn } from "node:child_process";
 import process from "node:process";
@@ -11,14 +10,14 @@ import { files, inRoot, LIBRARY, readJson, readText } from "../support/project.t
 import { runtime } from "../support/runtime.ts";
 
 for (const [name, path] of Object.entries(readJson("package.json")["exports"] as Record<string, string>)) {
-  test(`the entry ${name} can be imported, and its names have values`, async () => {
+  test(`entries: ${name} can be imported, and its exports are defined`, async () => {
     const entry = await import(new URL(`../../${path}`, import.meta.url).href);
     assertGreater(Object.keys(entry).length, 0);
     for (const [key, value] of Object.entries(entry)) assert(value !== undefined, key);
   });
 }
 
-test("no published module has a `using` declaration, which Node 22 cannot parse", () => {
+test("entries: no published module has a `using` declaration, which Node 22 cannot parse", () => {
   for (const source of ["using a = b();", "await using a = b();", "for (await using a of b) c();"]) {
     assertEquals(readModule(source).usings, [1], source);
   }
@@ -27,8 +26,8 @@ test("no published module has a `using` declaration, which Node 22 cannot parse"
   assertEquals(sites, []);
 });
 
-/** How a program ended. */
-interface Ending {
+/** The result of a program. */
+interface CliResult {
   code: number | null;
   signal: string | null;
   stdout: string;
@@ -36,10 +35,10 @@ interface Ending {
 }
 
 /**
- * Runs cli.ts as a program of this runtime; `onLine` is called once, when the first line was read. Signals go by
- * `process.kill`: Deno takes a child that `child.kill` was called on for killed, however it ends.
+ * Runs cli.ts with this runtime, and calls `onLine` after the first line of output. Send signals by `process.kill`: after
+ * `child.kill`, Deno reports the child as killed, however it ends.
  */
-function runCli(args: readonly string[], onLine?: (child: ReturnType<typeof spawn>) => void): Promise<Ending> {
+function runCli(args: readonly string[], onLine?: (child: ReturnType<typeof spawn>) => void): Promise<CliResult> {
   const deno = runtime === "deno" ? ["run", "--no-prompt", "--no-check", "--allow-net"] : [];
   const child = spawn(process.execPath, [...deno, inRoot("cli.ts"), ...args], {
     env: { ...process.env, DENO_NO_PACKAGE_JSON: "1", NODE_NO_WARNINGS: "1" },
@@ -60,13 +59,13 @@ function runCli(args: readonly string[], onLine?: (child: ReturnType<typeof spaw
 
 const isWindows = process.platform === "win32";
 
-test("`cli.ts demo --count 100` runs as a program", async () => {
+test("`cli.ts demo --count 100` succeeds", async () => {
   const { code, stdout, stderr } = await runCli(["demo", "--count", "100"]);
   assertEquals([code, stderr], [0, ""]);
   assertStringIncludes(stdout, "Each message arrived once and in order");
 });
 
-test("`cli.ts` tells in one line what is wrong, without a stack trace or a password", async () => {
+test("`cli.ts` reports an error in one line, without a stack trace or a password", async () => {
   const { code, stdout, stderr } = await runCli(["demo", "--url", "stomp://me:hunter2@127.0.0.1:1"]);
   assertEquals([code, stdout], [1, ""]);
   assertEquals(stderr.trimEnd().split("\n").length, 1, stderr);
@@ -76,31 +75,31 @@ test("`cli.ts` tells in one line what is wrong, without a stack trace or a passw
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   test({
-    name: `\`cli.ts broker\` ends in order at ${signal}`,
+    name: `\`cli.ts broker\` exits with 0 on ${signal}`,
     ignore: isWindows,
     async fn() {
-      const ending = await runCli(["broker", "--port", "0"], (child) => process.kill(child.pid!, signal));
-      assertEquals([ending.code, ending.signal, ending.stderr], [0, null, ""]);
+      const result = await runCli(["broker", "--port", "0"], (child) => process.kill(child.pid!, signal));
+      assertEquals([result.code, result.signal, result.stderr], [0, null, ""]);
     },
   });
 }
 
 test({
-  name: "`cli.ts demo` ends in order at SIGINT, and says that it was interrupted",
+  name: "`cli.ts demo` exits with 130 on SIGINT, and says that it was interrupted",
   ignore: isWindows,
   async fn() {
-    const ending = await runCli(["demo", "--count", "100000000"], (child) => process.kill(child.pid!, "SIGINT"));
-    assertEquals([ending.code, ending.signal, ending.stderr.trimEnd()], [130, null, "stompy demo: interrupted"]);
+    const result = await runCli(["demo", "--count", "100000000"], (child) => process.kill(child.pid!, "SIGINT"));
+    assertEquals([result.code, result.signal, result.stderr.trimEnd()], [130, null, "stompy demo: interrupted"]);
   },
 });
 
 for (const count of ["100", "200000"]) {
   test({
-    name: `\`cli.ts demo --count ${count}\` ends without a word when nobody reads its output any more`,
+    name: `\`cli.ts demo --count ${count}\` exits with 141, silently, when its output is closed`,
     ignore: isWindows,
     async fn() {
-      const ending = await runCli(["demo", "--count", count], (child) => child.stdout!.destroy());
-      assertEquals([ending.code, ending.signal, ending.stderr], [141, null, ""]);
+      const result = await runCli(["demo", "--count", count], (child) => child.stdout!.destroy());
+      assertEquals([result.code, result.signal, result.stderr], [141, null, ""]);
     },
   });
 }

@@ -1,4 +1,4 @@
-/** deno.json is for Deno and JSR, package.json for Bun and Node; what both say must be the same. */
+/** deno.json, for Deno and JSR, and package.json, for Bun and Node, agree where they overlap. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
 import { files, readJson } from "../support/project.ts";
@@ -8,22 +8,22 @@ const npm = readJson("package.json");
 const denoImports = deno["imports"] as Record<string, string>;
 const npmVersions = npm["devDependencies"] as Record<string, string>;
 
-test("deno.json and package.json agree on name, version, license and exports", () => {
+test("manifest: deno.json and package.json agree on name, version, license and exports", () => {
   for (const key of ["name", "version", "license", "exports"]) assertEquals(npm[key], deno[key], key);
 });
 
-test("deno.json and package.json ask for the same version of a package", () => {
+test("manifest: deno.json and package.json ask for the same versions of packages", () => {
   for (const [name, target] of Object.entries(denoImports)) {
     if (target.startsWith("npm:")) assertEquals(target, `npm:${name}@${npmVersions[name]}`);
   }
 });
 
-test("both map the same names to the test support", () => {
+test("manifest: deno.json and package.json map the same names to the test support", () => {
   const local = Object.keys(denoImports).filter((name) => name.startsWith("#"));
   assertEquals(Object.keys(npm["imports"] as object).sort(), local.sort());
 });
 
-test("every entry is a module", () => {
+test("manifest: each export is a file", () => {
   for (const path of Object.values(deno["exports"] as Record<string, string>)) {
     assertEquals(files(path.replace(/^\.\//, "")).length, 1, path);
   }

@@ -1,10 +1,12 @@
-/** The short way to write an ACK: it says what the long way does. */
-import { assertEquals } from "#assert";
+/** ACK and NACK frames, as frames and as text. */
+import { assertEquals, assertThrows } from "#assert";
 import { test } from "#test";
 import fc from "fast-check";
 import { acknowledgement, plainAcknowledgement } from "../../session/acknowledgement.ts";
 import { FrameDecoder } from "../../codec/decoder.ts";
 import { Frame } from "../../codec/frame.ts";
+import { clientTest, frame, openSession } from "../support/client_harness.ts";
+import { AcknowledgeError } from "../../base/errors.ts";
 
 /** A MESSAGE as it is received. */
 function received(ack: string): Frame {
@@ -22,7 +24,7 @@ const ways: Record<string, (message: Frame) => unknown> = {
 };
 
 for (const [way, read] of Object.entries(ways)) {
-  test(`an acknowledgement of a message ${way} names it by its ack header, escaped where it has to be`, () => {
+  test(`\`plainAcknowledgement()\` names a message ${way} by its escaped ack header`, () => {
     const part = fc.constantFrom("ID", ":", "\\", "\n", "\r", "-1", " ", "é", "\t", "\\c");
     fc.assert(fc.property(fc.array(part, { minLength: 1 }).map((parts) => parts.join("")), (id) => {
       const message = received(id);
@@ -35,7 +37,7 @@ for (const [way, read] of Object.entries(ways)) {
   });
 }
 
-test("a colon that the broker has not escaped is escaped in the answer", () => {
+test("`plainAcknowledgement()` escapes a colon that the broker did not escape", () => {
   let message: Frame | undefined;
   const wire = new TextEncoder().encode("MESSAGE\nmessage-id:1\nack:a:b\n\n\0");
   new FrameDecoder({ onFrame: (frame) => message = frame }).push(wire);
@@ -43,9 +45,35 @@ test("a colon that the broker has not escaped is escaped in the answer", () => {
   assertEquals(acknowledgement("ACK", message!, "1.2", {}).asString("1.2"), "ACK\nid:a\\cb\n\n\0");
 });
 
-test("ActiveMQ's ack header goes back as it came, in 1.2 only", () => {
+test("`plainAcknowledgement()` returns ActiveMQ's ack header as received, in 1.2 only", () => {
   const message = received("ID:broker-44771-1735689600000-6:10");
   const plain = "NACK\nid:ID\\cbroker-44771-1735689600000-6\\c10\n\n";
   assertEquals(plainAcknowledgement("NACK", message, "1.2"), plain);
   assertEquals(plainAcknowledgement("NACK", message, "1.1"), undefined);
+});
+
+const ACKS: [version: string, headers: string, expected: string[]][] = [
+  ["1.2", "ack:T_1@@s\\c1", ["id:T_1@@s\\c1"]], // C12-40 C12-44
+  ["1.2", "x:1", ["id:7\\c7"]],
+  ["1.1", "x:1", ["subscription:0", "message-id:7\\c7"]], // C11-41
+  ["1.0", "x:1", ["subscription:0", "message-id:7:7"]], // C10-42
+];
+
+for (const [version, headers, expected] of ACKS) {
+  clientTest(
+    `C12-40 C11-41 C10-42 \`acknowledge()\` writes ACK for a message with ${headers} in ${version}`,
+    async (rig) => {
+      const { session, peer } = await openSession(rig, {}, version);
+      const one = { id: "0", destination: "/q", deliver: (message: Frame) => void session.acknowledge("ACK", message) };
+      session.subscriptions.expect(one);
+      const id = version === "1.0" ? "7:7" : "7\\c7";
+      await peer.write(`MESSAGE\nsubscription:0\nmessage-id:${id}\ndestination:/q\n${headers}\n\n\0`);
+      assertEquals((await peer.frame("ACK")).lines, expected);
+    },
+  );
+}
+
+clientTest("C10-42 `acknowledge()` refuses NACK in 1.0", async (rig) => {
+  const { session } = await openSession(rig, {}, "1.0");
+  assertThrows(() => session.acknowledge("NACK", frame("MESSAGE")), AcknowledgeError, "1.0");
 });

@@ -2,8 +2,8 @@
 import { assert, assertEquals, assertGreater, assertLess } from "#assert";
 import { test } from "#test";
 import { BoundedQueue } from "../../base/bounded_queue.ts";
-import { FrameDecoder } from "../../codec/decoder.ts";
-import { type Frame, viewOf } from "../../codec/frame.ts";
+import { createDecoder, FrameDecoder } from "../../codec/decoder.ts";
+import { escapedHeaderOf, type Frame, subscriptionOf, viewOf } from "../../codec/frame.ts";
 import { Backlog } from "../../session/backlog.ts";
 import { octets } from "../fixtures/decoding.ts";
 
@@ -12,10 +12,10 @@ const KIB = 1024;
 const SLACK = 1024 * KIB;
 
 /** Inboxes behind one decoder; a message goes into the one whose number its `to` says. */
-function inboxes(count: number, ownChunks = false) {
+function inboxes(count: number, ownsChunks = false) {
   const backlog = new Backlog();
   const all = Array.from({ length: count }, () => new BoundedQueue<Frame>(backlog, () => {}, { items: Infinity }));
-  const decoder = new FrameDecoder({ ownChunks, onFrame: (frame) => all[Number(frame.header("to"))]?.put(frame) });
+  const decoder = createDecoder({ onFrame: (frame) => all[Number(frame.header("to"))]?.put(frame) }, { ownsChunks });
   return { backlog, all, decoder };
 }
 
@@ -50,14 +50,14 @@ const BODIES = { "text": "x", "octets": "\xff" };
 
 for (const [fillName, fill] of Object.entries(FILLS)) {
   for (const [bodyName, body] of Object.entries(BODIES)) {
-    for (const ownChunks of [false, true]) {
-      const memory = ownChunks ? "memory of their own" : "memory that is used again";
-      test(`hundreds of small messages (${bodyName}) among ${fillName} keep little memory, in chunks of ${memory}`, () => {
-        const { backlog, all: [inbox], decoder } = inboxes(1, ownChunks);
+    for (const ownsChunks of [false, true]) {
+      const memory = ownsChunks ? "memory of their own" : "memory that is used again";
+      test(`\`Backlog\` retains little memory for small messages (${bodyName}) among ${fillName}, in chunks of ${memory}`, () => {
+        const { backlog, all: [inbox], decoder } = inboxes(1, ownsChunks);
         let most = 0;
         for (let id = 0; id < 300; id++) {
           decoder.push(sparse(message(0, id, body), fill));
-          most = Math.max(most, backlog.kept - backlog.bytes * 2);
+          most = Math.max(most, backlog.retained - backlog.bytes * 2);
         }
         // Half of the slack, so that the next look is not due at once, and the chunk that was read last.
         assertLess(most, SLACK + 1);
@@ -65,29 +65,29 @@ for (const [fillName, fill] of Object.entries(FILLS)) {
         assertLess(memoryOf(frames), SLACK);
         for (const [id, frame] of frames.entries()) {
           assertEquals([frame.header("id"), frame.body], [String(id), octets(body)]);
-          assertEquals([frame.subscriptionId, frame.headers["to"]], ["some-subscription", "0"]);
+          assertEquals([subscriptionOf(frame), frame.headers["to"]], ["some-subscription", "0"]);
         }
-        assertEquals([backlog.bytes, backlog.kept, inbox!.bytes], [0, 0, 0]);
+        assertEquals([backlog.bytes, backlog.retained, inbox!.bytes], [0, 0, 0]);
       });
     }
   }
 }
 
-test("what many subscriptions keep is counted together, and a chunk that they share once", () => {
+test("`Backlog` counts a chunk that several queues share once", () => {
   const { backlog, all, decoder } = inboxes(300);
   // Each has one message in a chunk of its own.
   for (let to = 0; to < 300; to++) decoder.push(sparse(message(to, to, "x")));
-  assertLess(backlog.kept, backlog.bytes * 2 + SLACK + 1);
+  assertLess(backlog.retained, backlog.bytes * 2 + SLACK + 1);
   for (const [id, inbox] of all.entries()) assertEquals(inbox.takeNow()?.header("id"), String(id));
   // All have one in the same chunk, and nothing is moved.
   decoder.push(octets(all.map((_, to) => message(to, to, "x")).join("")));
-  assertEquals(backlog.kept < 2 * backlog.bytes, true);
-  assertGreater(backlog.kept, backlog.bytes);
+  assertEquals(backlog.retained < 2 * backlog.bytes, true);
+  assertGreater(backlog.retained, backlog.bytes);
 });
 
-test("what was moved says the same, however it was cut, escaped and encoded", () => {
-  for (const ownChunks of [false, true]) {
-    const { all: [inbox], decoder } = inboxes(1, ownChunks);
+test("`Backlog` moves frames without changing their headers and bodies", () => {
+  for (const ownsChunks of [false, true]) {
+    const { all: [inbox], decoder } = inboxes(1, ownsChunks);
     const bodies = [
       "",
       "plain",
@@ -99,7 +99,7 @@ test("what was moved says the same, however it was cut, escaped and encoded", ()
     ];
     const lines = ["", "a\\cb:c\\nd\n", "name:h\xc3\xa9\n", "content-type:text/plain;charset=iso-8859-1\n"];
     const expected: unknown[] = [];
-    const reading = new FrameDecoder({ ownChunks, onFrame: (frame) => expected.push(contentOf(frame)) });
+    const reading = createDecoder({ onFrame: (frame) => expected.push(contentOf(frame)) }, { ownsChunks });
     let id = 0;
     for (let round = 0; round < 8; round++) {
       for (const body of bodies) {
@@ -123,23 +123,23 @@ test("what was moved says the same, however it was cut, escaped and encoded", ()
 });
 
 function contentOf(frame: Frame): unknown {
-  return [frame.subscriptionId, frame.escapedHeader("id"), { ...frame.headers }, frame.text(), frame.body.slice()];
+  return [subscriptionOf(frame), escapedHeaderOf(frame, "id"), { ...frame.headers }, frame.text(), frame.body.slice()];
 }
 
-test("chunks that are full of what waits are left as they are", () => {
+test("`Backlog` leaves chunks alone that are full of waiting frames", () => {
   const { backlog, all: [inbox], decoder } = inboxes(1);
   const chunk = encoder.encode(Array.from({ length: 500 }, (_, id) => message(0, id, "x".repeat(50))).join(""));
   for (let i = 0; i < 100; i++) decoder.push(chunk.slice());
-  assertLess(backlog.kept, backlog.bytes * 2);
+  assertLess(backlog.retained, backlog.bytes * 2);
   // Of which some are taken all the time, as a consumer does that keeps up.
   for (let i = 0; i < 200; i++) {
     decoder.push(chunk.slice());
     for (let taken = 0; taken < 500; taken++) assert(inbox!.takeNow());
   }
-  assertLess(backlog.kept, backlog.bytes * 2 + SLACK + 1);
+  assertLess(backlog.retained, backlog.bytes * 2 + SLACK + 1);
 });
 
-test("64 MiB in all queues together are too much, and a queue that ends does not count", () => {
+test("`Backlog` is full at 64 MiB in all queues, without those that ended", () => {
   const told: [boolean, string | undefined][] = [];
   const backlog = new Backlog((full, frame) => told.push([full, frame?.header("id")]));
   const limits = { items: Infinity, bytes: Infinity };
@@ -160,10 +160,10 @@ test("64 MiB in all queues together are too much, and a queue that ends does not
   while (queues[0]!.takeNow());
   assertEquals(backlog.bytes, queues[2]!.bytes);
   queues[2]!.drop(() => true);
-  assertEquals([backlog.bytes, backlog.kept, queues[2]!.bytes], [0, 0, 0]);
+  assertEquals([backlog.bytes, backlog.retained, queues[2]!.bytes], [0, 0, 0]);
 });
 
-test("a queue that may hold more than 64 MiB by itself may do so", () => {
+test("`Backlog` allows a queue more than 64 MiB when its own limit is higher", () => {
   const backlog = new Backlog();
   const queue = new BoundedQueue<Frame>(backlog, () => {}, { items: Infinity, bytes: 2 ** 27 });
   const decoder = new FrameDecoder({ onFrame: (frame) => queue.put(frame) });

@@ -1,9 +1,11 @@
-/** Where the messages of a connection go, by ids of any look. */
+/** Routing messages to subscriptions, by ids of any look. */
 import { assertEquals, assertThrows } from "#assert";
 import { test } from "#test";
 import { SubscriptionError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
 import { Dispatcher, type MessageSink } from "../../session/dispatcher.ts";
+import { clientTest, frame, openSession } from "../support/client_harness.ts";
+import { confirm, message, receiptFor } from "../support/raw_server.ts";
 
 const IDS = [
   "sub-1",
@@ -18,48 +20,97 @@ const IDS = [
 ]
   .concat(["1", "", "sub", "SUB-1", "sub-1 ", "sub--1", "sub-1.0", "sub-é"]);
 
-function target(id: string, taken: string[]): MessageSink {
+function sinkFor(id: string, taken: string[]): MessageSink {
   return { id, destination: `/queue/${id}`, deliver: () => void taken.push(id) };
 }
 
-function message(headers: Record<string, string>): Frame {
+function messageWith(headers: Record<string, string>): Frame {
   return new Frame().buildFrame({ command: "MESSAGE", headers });
 }
 
-test("each message goes to the target of its id, whatever that looks like", () => {
+test("`Dispatcher.deliver()` finds the sink by its id, whatever the id looks like", () => {
   const taken: string[] = [];
   const targets = new Dispatcher();
-  for (const id of IDS) targets.add(target(id, taken));
+  for (const id of IDS) targets.add(sinkFor(id, taken));
   for (const id of [...IDS, ...IDS.toReversed(), "sub-2", "nobody", ...IDS]) {
-    targets.deliver(message({ subscription: id }));
+    targets.deliver(messageWith({ subscription: id }));
   }
   assertEquals(taken, [...IDS, ...IDS.toReversed(), ...IDS]);
   for (const id of IDS) assertEquals(targets.get(id)?.id, id);
 });
 
-test("an id is taken once, and free again when its target is removed", () => {
+test("`Dispatcher.add()` refuses an id in use, and accepts it after `remove()`", () => {
   for (const id of IDS) {
     const taken: string[] = [];
     const targets = new Dispatcher();
-    const first = target(id, taken);
+    const first = sinkFor(id, taken);
     targets.add(first);
-    assertThrows(() => targets.add(target(id, taken)), SubscriptionError);
-    targets.remove(target(id, taken)); // another one: nothing happens
+    assertThrows(() => targets.add(sinkFor(id, taken)), SubscriptionError);
+    targets.remove(sinkFor(id, taken)); // another one: nothing happens
     assertEquals(targets.get(id), first);
     targets.remove(first);
-    targets.deliver(message({ subscription: id }));
+    targets.deliver(messageWith({ subscription: id }));
     assertEquals([targets.get(id), taken], [undefined, []]);
-    targets.add(target(id, taken));
+    targets.add(sinkFor(id, taken));
     targets.clear();
-    targets.deliver(message({ subscription: id }));
+    targets.deliver(messageWith({ subscription: id }));
     assertEquals([targets.get(id), taken], [undefined, []]);
   }
 });
 
-test("a message without a subscription goes to the target of its destination", () => {
+test("`Dispatcher.deliver()` finds the sink by destination when there is no subscription header", () => {
   const taken: string[] = [];
   const targets = new Dispatcher();
-  for (const id of IDS) targets.add(target(id, taken));
-  targets.deliver(message({ destination: "/queue/sub-10" }));
+  for (const id of IDS) targets.add(sinkFor(id, taken));
+  targets.deliver(messageWith({ destination: "/queue/sub-10" }));
   assertEquals(taken, ["sub-10"]);
+});
+
+const begin = (id: string) => frame("BEGIN", { transaction: id });
+
+/** A sink that keeps what is delivered. */
+function sink(
+  id: string,
+  destination = "/queue/a",
+): { id: string; destination: string; got: string[]; deliver(message: Frame): void } {
+  const got: string[] = [];
+  return { id, destination, got, deliver: (message) => got.push(message.text()) };
+}
+
+clientTest("C12-55 C12-65 `Session` delivers messages by subscription, and drops those without a sink", async (rig) => {
+  const { session, peer } = await openSession(rig);
+  const [a, b] = [sink("a"), sink("b")];
+  const subscribing = [a, b].map((one) =>
+    session.subscriptions.subscribe(one, frame("SUBSCRIBE", { id: one.id, destination: "/queue/a" }))
+  );
+  await peer.write(message("b", "early"));
+  await confirm(peer);
+  await confirm(peer);
+  await Promise.all(subscribing);
+  const gone = session.subscriptions.unsubscribe(b, frame("UNSUBSCRIBE", { id: "b" }));
+  const asked = await peer.frame("UNSUBSCRIBE");
+  await peer.write(message("b", "under way") + receiptFor(asked));
+  await gone;
+  await peer.write(message("b", "late") + message("a", "1"));
+  const sync = session.request(begin("t"));
+  await confirm(peer);
+  await sync;
+  assertEquals([a.got, b.got], [["1"], ["early", "under way"]]);
+});
+
+clientTest("C10-56 `Session` delivers a message without subscription by destination", async (rig) => {
+  const { session, peer } = await openSession(rig, {}, "1.0");
+  const [a, b] = [sink("a", "/queue/a"), sink("b", "/queue/b")];
+  for (const one of [a, b]) {
+    const made = session.subscriptions.subscribe(one, frame("SUBSCRIBE", { id: one.id, destination: one.destination }));
+    await confirm(peer);
+    await made;
+  }
+  await peer.write(
+    "MESSAGE\ndestination:/queue/b\nmessage-id:1\n\nhi\0MESSAGE\ndestination:/queue/c\nmessage-id:2\n\nno\0",
+  );
+  const sync = session.request(begin("t"));
+  await confirm(peer);
+  await sync;
+  assertEquals([a.got, b.got], [[], ["hi"]]);
 });

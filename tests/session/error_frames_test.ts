@@ -1,12 +1,14 @@
 /** ERROR frames that blame no frame: of the connection, of a subscription, and those that may be of either. */
-import { assert, assertEquals, assertRejects } from "#assert";
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { test } from "#test";
-import { errorScope } from "../../dialects/dialect.ts";
-import { BrokerErrorResponse, SubscriptionError } from "../../base/errors.ts";
+import { type BrokerFamily, errorScope } from "../../dialects/dialect.ts";
+import { dialectFor } from "../../dialects/registry.ts";
+import { BrokerErrorResponse, ConnectionError, type StompError, SubscriptionError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
-import { clientTest, subscribed, Watcher } from "../support/client_rig.ts";
+import { clientTest, frame, openSession, subscribed, Watcher } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
-import { confirm, type RawServer, receiptFor } from "../support/raw_server.ts";
+import { confirm, errorFor, type RawServer, receiptFor } from "../support/raw_server.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 
 /** What RabbitMQ 3.10.8 says when an operator closes its connections (`rabbitmqctl close_all_connections`). */
 const FORCED =
@@ -32,9 +34,9 @@ function welcome(server: RawServer): Promise<RawPeer> {
   return server.welcome("1.2", AS_RABBITMQ);
 }
 
-test("each broker's words are known", () => {
-  const scope = (message: string, body = "", family: Parameters<typeof errorScope>[1] = "rabbitmq") =>
-    errorScope(new Frame().buildFrame({ command: "ERROR", headers: { message }, body }), family);
+test("`errorScope()` knows the words of each broker", () => {
+  const scope = (message: string, body = "", family: BrokerFamily = "rabbitmq") =>
+    errorScope(new Frame().buildFrame({ command: "ERROR", headers: { message }, body }), dialectFor(undefined, family));
   const reason = (code: number) =>
     `Reason: {shutdown,\n {connection_closing,\n  {server_initiated_close,${code},"vhost '/' is deleted"}}}`;
   assertEquals(scope("AMQP channel died", reason(320)), "connection");
@@ -51,10 +53,10 @@ test("each broker's words are known", () => {
   for (const family of ["activemq", "artemis", "unknown"] as const) {
     assertEquals(scope("connection_forced", "", family), "frame", family);
   }
-  assertEquals(errorScope(new Frame().buildFrame({ command: "ERROR" }), "rabbitmq"), "frame");
+  assertEquals(errorScope(new Frame().buildFrame({ command: "ERROR" }), dialectFor(undefined, "rabbitmq")), "frame");
 });
 
-clientTest("what an operator's closing leaves unconfirmed is sent again", async (rig) => {
+clientTest("an ERROR about the connection: unconfirmed messages are sent again", async (rig) => {
   const { stomp, peer, server } = await rig.pair(HASTY, "1.2", AS_RABBITMQ);
   const watcher = new Watcher(stomp);
   const sent = ["a", "b"].map((body) => stomp.send("/queue/a", body));
@@ -69,7 +71,7 @@ clientTest("what an operator's closing leaves unconfirmed is sent again", async 
   assert(errors.every((error) => error instanceof BrokerErrorResponse));
 });
 
-clientTest("an unclear ERROR is of the connection when that ends", async (rig) => {
+clientTest("an unclear ERROR is about the connection when that ends soon", async (rig) => {
   const { stomp, peer, server } = await rig.pair(HASTY, "1.2", AS_RABBITMQ);
   const sent = stomp.send("/queue/a", "a");
   await peer.frame("SEND");
@@ -84,7 +86,7 @@ clientTest("an unclear ERROR is of the connection when that ends", async (rig) =
   await Promise.all([sent, again]);
 });
 
-clientTest("an unclear ERROR rejects what is not confirmed soon when the connection goes on", async (rig) => {
+clientTest("an unclear ERROR rejects unconfirmed calls when the connection goes on", async (rig) => {
   const { stomp, peer } = await rig.pair(HASTY, "1.2", AS_RABBITMQ);
   const bad = stomp.send("/queue/a", "bad", { headers: { priority: "none" } });
   const good = stomp.send("/queue/a", "good");
@@ -102,7 +104,7 @@ clientTest("an unclear ERROR rejects what is not confirmed soon when the connect
   await assertRejects(() => bad, BrokerErrorResponse, "Cannot confirm SEND to /queue/a: Processing error");
 });
 
-clientTest("nothing of an unclear ERROR outlives its connection", async (rig) => {
+clientTest("an unclear ERROR leaves no timer behind when the connection ends", async (rig) => {
   const { stomp, peer } = await rig.pair({ reconnect: false }, "1.2", AS_RABBITMQ);
   const sent = stomp.send("/queue/a", "a");
   sent.catch(() => {});
@@ -114,7 +116,7 @@ clientTest("nothing of an unclear ERROR outlives its connection", async (rig) =>
   // The sanitizer of timers says whether it does.
 });
 
-clientTest("a subscription that the broker cancels ends with an error, and nothing else does", async (rig) => {
+clientTest("an ERROR about a subscription ends that subscription alone", async (rig) => {
   const { stomp, peer } = await rig.pair(HASTY, "1.2", AS_RABBITMQ);
   const subscription = await subscribed(stomp, peer);
   const other = await subscribed(stomp, peer, "/queue/b");
@@ -135,7 +137,7 @@ clientTest("a subscription that the broker cancels ends with an error, and nothi
   assertEquals(again.id, subscription.id);
 });
 
-test("BrokerErrorResponse has the quoted reason of an Erlang term", () => {
+test("`BrokerErrorResponse` quotes the reason from an Erlang term", () => {
   const bodies = [
     `Reason: {shutdown,\n            {connection_closing,\n                {server_initiated_close,540,\n` +
     `                    "automatic acknowledgement not supported by stream queue 's' in vhost '/'"}}}`,
@@ -150,4 +152,75 @@ test("BrokerErrorResponse has the quoted reason of an Erlang term", () => {
     "Broker answered ERROR: AMQP channel died (automatic acknowledgement not supported by stream queue 's' in vhost '/')",
     "Broker answered ERROR: AMQP channel died (the reason of the operator)",
   ]);
+});
+
+const begin = (id: string) => frame("BEGIN", { transaction: id });
+
+clientTest("C12-60 an ERROR with receipt-id rejects that call alone", async (rig) => {
+  const errors: string[] = [];
+  const { session, peer } = await openSession(rig, { onError: (error) => errors.push(error.message) });
+  const [bad, good] = ["a", "b"].map((id) => session.request(begin(id)));
+  const [first, second] = await peer.frames(2);
+  await peer.write(errorFor(first!, "no") + receiptFor(second!));
+  const error = await assertRejects(() => bad!, BrokerErrorResponse, "Broker answered ERROR: no");
+  assertEquals(error.frame?.headers["receipt-id"], "1");
+  await good;
+  assertEquals(errors, ["Broker answered ERROR: no"]);
+  assert(session.isOpen);
+});
+
+clientTest("an ERROR without receipt-id rejects the open calls and names their frames", async (rig) => {
+  const { session, peer } = await openSession(rig);
+  const calls = ["a", "b"].map((id) => session.request(begin(id)));
+  const frames = await peer.frames(2);
+  await peer.write("ERROR\nmessage:no\n\n\0");
+  for (const call of calls) {
+    await assertRejects(() => call, BrokerErrorResponse, "Cannot confirm BEGIN: no");
+  }
+  // RabbitMQ sends a RECEIPT for a frame that it has sent ERROR for.
+  await peer.write(receiptFor(frames[0]!));
+  const next = session.request(begin("c"));
+  await confirm(peer);
+  await next;
+});
+
+clientTest(
+  "C12-58 a connection that ends after an ERROR is reported with it, even after a RECEIPT for the same frame",
+  async (rig) => {
+    const { promise, resolve } = Promise.withResolvers<StompError | undefined>();
+    const { session, peer } = await openSession(rig, { onEnd: (_, reason) => resolve(reason) });
+    const call = session.request(begin("a"));
+    const asked = await peer.frame();
+    await peer.write(`ERROR\nmessage:no\n\n\0${receiptFor(asked)}`);
+    await peer.finish();
+    await assertRejects(() => call, BrokerErrorResponse);
+    assertInstanceOf(await promise, BrokerErrorResponse);
+    assertInstanceOf(session.reason, BrokerErrorResponse);
+  },
+);
+
+clientTest("C11-59 an ERROR that the connection survived does not explain its later end", async (rig) => {
+  for (const survived of ["by an answer", "by time"]) {
+    const clock = new FakeClock();
+    const ended = Promise.withResolvers<StompError | undefined>();
+    const failed = Promise.withResolvers<BrokerErrorResponse>();
+    const { session, peer } = await openSession(rig, {
+      onEnd: (_, reason) => ended.resolve(reason),
+      onError: (error) => failed.resolve(error),
+      clock,
+    });
+    await peer.write("ERROR\n\n\0");
+    await failed.promise;
+    if (survived === "by time") {
+      clock.pass(60_000);
+    } else {
+      const call = session.request(begin("a"));
+      await confirm(peer);
+      await call;
+    }
+    await peer.finish();
+    const reason = await ended.promise;
+    assertInstanceOf(reason, ConnectionError);
+    assertEquals(reason.message, "Connection to memory lost: the broker closed it");
+  }
 });

@@ -1,8 +1,9 @@
 /** What a broker takes in one frame, to the last header and the last byte. */
 import { assertThrows } from "#assert";
 import { test } from "#test";
+import { dialectFor } from "../../dialects/registry.ts";
 import { FrameCheck } from "../../session/frame_limits.ts";
-import { frame } from "../support/client_rig.ts";
+import { frame } from "../support/client_harness.ts";
 
 const HEAD = new TextEncoder().encode("SEND\ndestination:/q\n");
 const SERVER = "RabbitMQ/4.3.6";
@@ -10,8 +11,8 @@ const SERVER = "RabbitMQ/4.3.6";
 /** Names and values by turns. */
 const headers = (count: number) => Array.from({ length: 2 * count }, (_, i) => i % 2 === 0 ? `h${i}` : "v");
 
-test("a frame of as many headers as the broker takes passes, and one more is refused", () => {
-  const check = new FrameCheck("rabbitmq", SERVER);
+test("`FrameCheck` accepts as many headers as the broker takes, and refuses one more", () => {
+  const check = new FrameCheck(dialectFor(SERVER), SERVER);
   // Beside these there is the destination, and with a body content-length.
   check.check("/q", HEAD, headers(99), "");
   check.check("/q", HEAD, headers(98), "x");
@@ -20,8 +21,8 @@ test("a frame of as many headers as the broker takes passes, and one more is ref
   }
 });
 
-test("a frame of as many bytes as the broker takes passes, and one more is refused", () => {
-  const check = new FrameCheck("rabbitmq", SERVER, { bytes: 100 });
+test("`FrameCheck` accepts as many bytes as the broker takes, and refuses one more", () => {
+  const check = new FrameCheck(dialectFor(SERVER), SERVER, { bytes: 100 });
   // SEND, the line of the destination, content-length, the empty line, and the NUL.
   const room = 100 - HEAD.length - "content-length:10\n\n\0".length;
   check.check("/q", HEAD, [], "x".repeat(room));

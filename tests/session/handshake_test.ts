@@ -9,7 +9,7 @@ import {
 import type { HeartbeatOffer } from "../../connection/heartbeat.ts";
 import { Session, type SessionOptions } from "../../session/session.ts";
 import type { Transport } from "../../transport/transport.ts";
-import { type ClientRig, clientTest } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { connected, message } from "../support/raw_server.ts";
@@ -20,7 +20,7 @@ const DETAILS: SessionOptions = { host: "/", heartbeat: OFF, timeout: 5000 };
 
 /** Says CONNECT; the other end has taken it. */
 async function begin(
-  rig: ClientRig,
+  rig: ClientHarness,
   options: Partial<SessionOptions> = {},
 ): Promise<{ opening: Promise<Session>; peer: RawPeer; transport: Transport; lines: string[] }> {
   const [transport, peer] = rig.memory();
@@ -35,7 +35,7 @@ async function begin(
 }
 
 clientTest(
-  "C12-01 C12-02 C12-04 C12-05 C12-06 CONNECT goes first, alone, with rising versions and a host",
+  "C12-01 C12-02 C12-04 C12-05 C12-06 `handshake()` sends CONNECT first and alone, with versions and host",
   async (rig) => {
     const [transport, peer] = rig.memory();
     const opening = Session.open(transport, { ...DETAILS, host: "a b" });
@@ -50,12 +50,12 @@ clientTest(
   },
 );
 
-clientTest("C12-05 versions are offered in rising order, however they were given", async (rig) => {
+clientTest("C12-05 `handshake()` offers versions in rising order", async (rig) => {
   const { lines } = await begin(rig, { versions: ["1.2", "1.0"] });
   assertEquals(lines[0], "accept-version:1.0,1.2");
 });
 
-clientTest("C12-08 login and passcode go out literally, and only where they are given", async (rig) => {
+clientTest("C12-08 `handshake()` sends login and passcode without escapes, and only when given", async (rig) => {
   const { lines } = await begin(rig, { login: "me:you", passcode: "a\\cb", clientId: "c", headers: { "x-a": "1" } });
   assertEquals(lines, [
     "x-a:1",
@@ -68,7 +68,7 @@ clientTest("C12-08 login and passcode go out literally, and only where they are 
   ]);
 });
 
-clientTest("C12-09 heart-beat is two whole numbers", async (rig) => {
+clientTest("C12-09 `handshake()` offers heart-beats as two whole numbers", async (rig) => {
   const { lines } = await begin(rig, { heartbeat: { send: 10_000, receive: 5000 } });
   assertEquals(lines[2], "heart-beat:10000,5000");
 });
@@ -85,21 +85,21 @@ for (const secret of ["a\nheart-beat:1,1", "a\rb"]) {
   );
 }
 
-clientTest("C12-10 no version in CONNECTED is 1.0", async (rig) => {
+clientTest("C12-10 `handshake()` takes a CONNECTED without version for 1.0", async (rig) => {
   const { opening, peer } = await begin(rig);
   await peer.write("CONNECTED\nsession: 7\n\n\0");
   assertEquals((await opening).version, "1.0");
 });
 
 for (const [given, version] of [["1.0", "1.0"], ["1.1", "1.1"], ["1.2", "1.2"], [" 1.1", "1.1"]]) {
-  clientTest(`C12-11 the session uses the version of CONNECTED: ${JSON.stringify(given)}`, async (rig) => {
+  clientTest(`C12-11 \`handshake()\` uses the version of CONNECTED: ${JSON.stringify(given)}`, async (rig) => {
     const { opening, peer } = await begin(rig);
     await peer.write(`CONNECTED\nversion:${given}\n\n\0`);
     assertEquals((await opening).version, version);
   });
 }
 
-clientTest("C12-11 a version that was not offered ends it", async (rig) => {
+clientTest("C12-11 `handshake()` rejects a version that was not offered", async (rig) => {
   for (
     const [offered, answer] of [[["1.2"], "1.1"], [["1.1", "1.2"], undefined], [["1.2"], "9.9"], [["1.2"], ""]] as const
   ) {
@@ -111,7 +111,7 @@ clientTest("C12-11 a version that was not offered ends it", async (rig) => {
   }
 });
 
-clientTest("C12-12 ERROR instead of CONNECTED rejects with the broker's words", async (rig) => {
+clientTest("C12-12 `handshake()` rejects with the broker's words when it answers ERROR", async (rig) => {
   const { opening, peer } = await begin(rig);
   await peer.write("ERROR\nversion:1.2,2.1\ncontent-type:text/plain\n\nSupported protocol versions are 1.2 2.1\0");
   const error = await assertRejects(
@@ -123,35 +123,35 @@ clientTest("C12-12 ERROR instead of CONNECTED rejects with the broker's words", 
   await peer.ended(); // the client hung up: RabbitMQ would keep the connection for ten seconds
 });
 
-clientTest("C12-12 an ERROR with nothing in it is a refusal as well", async (rig) => {
+clientTest("C12-12 `handshake()` rejects when the broker answers with an empty ERROR", async (rig) => {
   const { opening, peer } = await begin(rig);
   await peer.write("ERROR\n\n\0");
   await assertRejects(() => opening, BrokerErrorResponse, "it gave no reason");
 });
 
-clientTest("C12-13 a close before CONNECTED is a refusal", async (rig) => {
+clientTest("C12-13 `handshake()` rejects when the broker closes before CONNECTED", async (rig) => {
   const { opening, peer } = await begin(rig);
   await peer.finish();
   await assertRejects(() => opening, ConnectionError, "the broker closed the connection before CONNECTED");
   await peer.ended();
 });
 
-clientTest("C12-15 CONNECTED is not unescaped", async (rig) => {
+clientTest("C12-15 `handshake()` does not unescape CONNECTED", async (rig) => {
   const { opening, peer } = await begin(rig);
   await peer.write("CONNECTED\nversion:1.2\nsession:a\\nb\n\n\0");
   assertEquals((await opening).connected["session"], "a\\nb");
 });
 
-clientTest("C12-16 CONNECTED may say more", async (rig) => {
+clientTest("C12-16 `handshake()` accepts unknown headers in CONNECTED", async (rig) => {
   const { opening, peer } = await begin(rig);
   await peer.write(connected("1.2", "server:RabbitMQ/3.10.8 (a comment)\nfoo:bar\n"));
   const session = await opening;
-  assertEquals([session.family, session.connected["foo"]], ["rabbitmq", "bar"]);
+  assertEquals([session.dialect.family, session.connected["foo"]], ["rabbitmq", "bar"]);
 });
 
 for (const answer of [message("0", "1"), "RECEIPT\nreceipt-id:1\n\n\0"]) {
   const command = answer.split("\n")[0];
-  clientTest(`${command} instead of CONNECTED ends it`, async (rig) => {
+  clientTest(`\`handshake()\` rejects ${command} in place of CONNECTED`, async (rig) => {
     const { opening, peer } = await begin(rig);
     await peer.write(answer);
     await assertRejects(() => opening, UnknownBrokerResponseError, `answered CONNECT with ${command}`);
@@ -159,20 +159,20 @@ for (const answer of [message("0", "1"), "RECEIPT\nreceipt-id:1\n\n\0"]) {
   });
 }
 
-clientTest("a heart-beat that is none ends it", async (rig) => {
+clientTest("`handshake()` rejects a malformed heart-beat header", async (rig) => {
   const { opening, peer } = await begin(rig);
   await peer.write(connected("1.2", "heart-beat:soon\n"));
   await assertRejects(() => opening, UnknownBrokerResponseError, 'sent the heart-beat "soon"');
   await peer.ended();
 });
 
-clientTest("line ends before CONNECTED mean nothing", async (rig) => {
+clientTest("`handshake()` ignores line ends before CONNECTED", async (rig) => {
   const { opening, peer } = await begin(rig);
   await peer.write(`\n\n${connected()}\n\n`);
   assert((await opening).isOpen);
 });
 
-clientTest("what comes in one chunk behind CONNECTED is the session's", async (rig) => {
+clientTest("`handshake()` leaves frames after CONNECTED in the same chunk to the session", async (rig) => {
   const { opening, peer } = await begin(rig);
   await peer.write(`${connected("1.1")}ERROR\nmessage:a\\cb\n\n\0`);
   await peer.finish();
@@ -183,7 +183,7 @@ clientTest("what comes in one chunk behind CONNECTED is the session's", async (r
   assertEquals(session.reason.message, "Broker answered ERROR: a:b");
 });
 
-clientTest("no CONNECTED in time rejects and closes", async (rig) => {
+clientTest("`handshake()` times out without CONNECTED, and closes the transport", async (rig) => {
   const [transport, peer] = rig.memory();
   await assertRejects(
     () => Session.open(transport, DETAILS, { timeout: 20 }),
@@ -194,7 +194,7 @@ clientTest("no CONNECTED in time rejects and closes", async (rig) => {
   await peer.ended();
 });
 
-clientTest("a signal rejects with its reason and closes", async (rig) => {
+clientTest("`handshake()` rejects with the signal's reason, and closes the transport", async (rig) => {
   const [transport, peer] = rig.memory();
   const abort = new AbortController();
   const opening = Session.open(transport, DETAILS, { signal: abort.signal });
@@ -205,7 +205,7 @@ clientTest("a signal rejects with its reason and closes", async (rig) => {
   await peer.ended();
 });
 
-clientTest("a signal that has aborted already closes the transport, and nothing is written", async (rig) => {
+clientTest("`handshake()` writes nothing when the signal has aborted already", async (rig) => {
   const [transport, peer] = rig.memory();
   await assertRejects(
     () => Session.open(transport, DETAILS, { signal: AbortSignal.abort(new Error("no")) }),
@@ -215,7 +215,7 @@ clientTest("a signal that has aborted already closes the transport, and nothing 
   assertEquals(await peer.rest(), []);
 });
 
-clientTest("options that make no sense close the transport", async (rig) => {
+clientTest("`Session.open()` closes the transport when an option is invalid", async (rig) => {
   for (const options of [{ maxHeaders: NaN }, { maxBodyBytes: -1 }]) {
     const [transport, peer] = rig.memory();
     await assertRejects(() => Session.open(transport, { ...DETAILS, ...options }), RangeError);
@@ -236,7 +236,7 @@ const HEARTBEATS: [name: string, own: HeartbeatOffer, far: string | undefined, t
 ];
 
 for (const [name, own, far, timers, sends] of HEARTBEATS) {
-  clientTest(`heart-beats, ${name}`, async (rig) => {
+  clientTest(`\`Session\` sends and expects heart-beats: ${name}`, async (rig) => {
     const clock = new FakeClock();
     const { opening, peer } = await begin(rig, { heartbeat: own, clock });
     await peer.write(connected("1.2", far === undefined ? "" : `heart-beat:${far}\n`));
@@ -253,7 +253,7 @@ for (const [name, own, far, timers, sends] of HEARTBEATS) {
   });
 }
 
-clientTest("1.0 has no heart-beats, whatever its broker says", async (rig) => {
+clientTest("`Session` has no heart-beats in 1.0, whatever the broker says", async (rig) => {
   const clock = new FakeClock();
   const { opening, peer } = await begin(rig, { heartbeat: { send: 10, receive: 10 }, clock });
   await peer.write("CONNECTED\nheart-beat:10,10\n\n\0");
@@ -262,7 +262,7 @@ clientTest("1.0 has no heart-beats, whatever its broker says", async (rig) => {
 });
 
 clientTest(
-  "a CONNECT that cannot be encoded says so, and nothing else rejects while the socket closes",
+  "`handshake()` rejects a CONNECT that cannot be encoded, and nothing else rejects while the socket closes",
   async (rig) => {
     const [transport] = rig.memory();
     // Closing takes longer than the connecting may.

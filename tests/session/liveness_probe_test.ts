@@ -2,21 +2,20 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "#assert";
 import { test } from "#test";
 import { Broker } from "../../broker/broker.ts";
-import { ConnectionError, type StompError } from "../../base/errors.ts";
+import { BrokerErrorResponse, ConnectionError, type StompError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
 import { Stomp } from "../../mod.ts";
 import { LivenessProbe } from "../../session/liveness_probe.ts";
-import { OpenTransactions } from "../../session/transactions.ts";
 import { FaultProxy } from "../support/fault_proxy.ts";
-import { type ClientRig, clientTest, frame, openSession, settle, Watcher } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, frame, openSession, settle, Watcher } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
-import { confirm, receiptFor } from "../support/raw_server.ts";
+import { confirm, errorFor, receiptFor } from "../support/raw_server.ts";
 import { onSleepyMachine } from "../support/sleep.ts";
 
 const HOUR = 3_600_000;
 
 /** A session with heart-beats over a connection in memory, on a clock that the test moves. */
-async function watched(rig: ClientRig, lines = "heart-beat:10000,10000\n", version = "1.2") {
+async function watched(rig: ClientHarness, lines = "heart-beat:10000,10000\n", version = "1.2") {
   const clock = new FakeClock();
   const ended = Promise.withResolvers<StompError | undefined>();
   const made = await openSession(
@@ -32,14 +31,19 @@ async function watched(rig: ClientRig, lines = "heart-beat:10000,10000\n", versi
   return { ...made, clock, ended: ended.promise };
 }
 
+/** A connection that keeps what is sent. */
+function connection(sent: Frame[]): { send(frame: Frame): undefined } {
+  return { send: (frame) => void sent.push(frame) };
+}
+
 /** The commands that were made. */
 function made(frames: Frame[]): string[] {
   return frames.map(({ command, headers }) => `${command} ${headers["transaction"]}`);
 }
 
-test("a probe is a transaction of its own, which is ended at once", () => {
+test("`LivenessProbe.send()` begins a transaction and aborts it at once", () => {
   const sent: Frame[] = [];
-  const probe = new LivenessProbe({ send: (frame) => sent.push(frame), inTransaction: () => false });
+  const probe = new LivenessProbe(connection(sent), { any: false });
   probe.send();
   probe.send();
   assertEquals(made(sent), [
@@ -51,23 +55,24 @@ test("a probe is a transaction of its own, which is ended at once", () => {
   assertEquals(sent.map(({ headers }) => headers["receipt"] !== undefined), [true, false, true, false]);
 });
 
-test("a BEGIN that was refused has opened none", async () => {
-  const transactions: OpenTransactions = new OpenTransactions((frame) => {
-    transactions.note(frame);
-    return Promise.reject(new ConnectionError("refused"));
-  });
-  await assertRejects(() => transactions.begin("t", undefined, undefined), ConnectionError);
-  assertEquals(transactions.any, false);
+clientTest("`OpenTransactions.begin()` opens no transaction when the broker refuses", async (rig) => {
+  const { session, peer } = await openSession(rig);
+  const begun = session.transactions.begin("t");
+  const [begin] = await peer.frames(1, "BEGIN");
+  assertEquals(session.transactions.any, true);
+  await peer.write(errorFor(begin!, "refused"));
+  await assertRejects(() => begun, BrokerErrorResponse);
+  assertEquals(session.transactions.any, false);
 });
 
-test("while another transaction is open it is not: ActiveMQ would mix them up", () => {
+test("`LivenessProbe.send()` does not abort while another transaction is open, for ActiveMQ", () => {
   const sent: Frame[] = [];
-  let inTransaction = true;
-  const probe = new LivenessProbe({ send: (frame) => sent.push(frame), inTransaction: () => inTransaction });
+  const transactions = { any: true };
+  const probe = new LivenessProbe(connection(sent), transactions);
   probe.send();
   probe.send();
   assertEquals(made(sent), ["BEGIN stompy-probe-1", "BEGIN stompy-probe-2"]);
-  inTransaction = false;
+  transactions.any = false;
   sent.length = 0;
   probe.send();
   assertEquals(made(sent), [
@@ -80,7 +85,7 @@ test("while another transaction is open it is not: ActiveMQ would mix them up", 
 
 // Each way by itself as well: over WebSocket beats are only received.
 for (const lines of ["heart-beat:10000,10000\n", "heart-beat:10000,0\n", "heart-beat:0,10000\n"]) {
-  clientTest(`after a sleep a broker that does not answer is lost: ${lines.trim()}`, async (rig) => {
+  clientTest(`after a sleep, a broker that does not answer the probe is lost: ${lines.trim()}`, async (rig) => {
     const { session, peer, clock, ended } = await watched(rig, lines);
     const call = session.request(frame("BEGIN", { transaction: "a" }), { timeout: Infinity });
     await peer.frame("BEGIN");
@@ -101,28 +106,31 @@ for (const lines of ["heart-beat:10000,10000\n", "heart-beat:10000,0\n", "heart-
   });
 }
 
-clientTest("one that does goes on, and nobody gets to see the answer", async (rig) => {
-  for (const version of ["1.1", "1.2"]) {
-    const { session, peer, clock } = await watched(rig, undefined, version);
-    clock.suspend(HOUR);
-    clock.pass(5000);
-    const asked = await peer.frame("BEGIN");
-    assertEquals((await peer.frame("ABORT")).get("transaction"), asked.get("transaction"));
-    const unread = session.readFrame({ timeout: 50 });
-    await peer.write(receiptFor(asked));
-    await assertRejects(() => unread, Error, "50 ms");
-    clock.pass(5200);
-    assert(session.isOpen);
-    // Its number is nobody's, and takes none away.
-    const call = session.request(frame("BEGIN", { transaction: "b" }));
-    assertEquals((await confirm(peer)).get("receipt"), "1");
-    await call;
-    assertEquals(clock.timers, 3); // two for heart-beats, and one that looks whether receipts come
-    await session.close();
-  }
-});
+clientTest(
+  "after a sleep, a broker that answers the probe stays connected, and no caller sees the answer",
+  async (rig) => {
+    for (const version of ["1.1", "1.2"]) {
+      const { session, peer, clock } = await watched(rig, undefined, version);
+      clock.suspend(HOUR);
+      clock.pass(5000);
+      const asked = await peer.frame("BEGIN");
+      assertEquals((await peer.frame("ABORT")).get("transaction"), asked.get("transaction"));
+      const unread = session.readFrame({ timeout: 50 });
+      await peer.write(receiptFor(asked));
+      await assertRejects(() => unread, Error, "50 ms");
+      clock.pass(5200);
+      assert(session.isOpen);
+      // Its number is nobody's, and takes none away.
+      const call = session.request(frame("BEGIN", { transaction: "b" }));
+      assertEquals((await confirm(peer)).get("receipt"), "1");
+      await call;
+      assertEquals(clock.timers, 3); // two for heart-beats, and one that looks whether receipts come
+      await session.close();
+    }
+  },
+);
 
-clientTest("a heart-beat is an answer, too", async (rig) => {
+clientTest("after a sleep, a heart-beat answers the probe as well", async (rig) => {
   const { session, peer, clock } = await watched(rig);
   clock.suspend(HOUR);
   clock.pass(5000);
@@ -133,15 +141,15 @@ clientTest("a heart-beat is an answer, too", async (rig) => {
   assert(session.isOpen);
 });
 
-clientTest("transactions that are open stay as they are, those begun by hand as well", async (rig) => {
+clientTest("a probe leaves open transactions alone, raw ones among them", async (rig) => {
   const { session, peer, clock } = await watched(rig);
-  const begun = session.begin("t");
+  const begun = session.transactions.begin("t");
   await confirm(peer);
   await begun;
   clock.suspend(HOUR);
   clock.pass(5000);
   await peer.write(receiptFor(await peer.frame("BEGIN")));
-  const committed = session.endTransaction("COMMIT", "t");
+  const committed = session.transactions.end("COMMIT", "t");
   assertEquals((await confirm(peer)).command, "COMMIT"); // no ABORT before it
   await committed;
   await session.writeFrame(frame("BEGIN", { transaction: "by hand" }));
@@ -160,24 +168,24 @@ clientTest("transactions that are open stay as they are, those begun by hand as 
   assertEquals(aborted.map((one) => one.get("transaction")), ["stompy-probe-1", "stompy-probe-2", "stompy-probe-3"]);
 });
 
-clientTest("while a consumer is slow nobody is asked, and afterwards it is", async (rig) => {
+clientTest("no probe is sent while reading is paused; it is sent after that", async (rig) => {
   const { session, peer, clock } = await watched(rig);
   const consumer = {};
-  session.hold(consumer);
+  session.gate.close(consumer);
   clock.suspend(HOUR);
   clock.pass(60_000);
   assert(session.paused && session.isOpen);
-  session.release(consumer);
+  session.gate.open(consumer);
   clock.pass(5000);
   await peer.frame("BEGIN");
-  session.hold(consumer);
+  session.gate.close(consumer);
   assert(session.paused); // nobody waits for the receipt, so it does not have us read
   clock.pass(60_000);
   assert(session.isOpen);
-  session.release(consumer);
+  session.gate.open(consumer);
 });
 
-clientTest("nothing is asked behind a DISCONNECT", async (rig) => {
+clientTest("no probe is sent after DISCONNECT", async (rig) => {
   const { session, peer, clock } = await watched(rig);
   const left = session.disconnect();
   const bye = await peer.frame("DISCONNECT");
@@ -191,7 +199,7 @@ clientTest("nothing is asked behind a DISCONNECT", async (rig) => {
 });
 
 for (const version of ["1.0", "1.1", "1.2"] as const) {
-  test(`the embedded broker answers in ${version}, and keeps nothing`, async () => {
+  test(`the embedded broker answers a probe in ${version}, and keeps nothing of it`, async () => {
     await using broker = await Broker.listen();
     await using stomp = await Stomp.connect(broker.url, { versions: [version] });
     for (let i = 1; i <= 3; i++) {
@@ -203,7 +211,7 @@ for (const version of ["1.0", "1.1", "1.2"] as const) {
   });
 }
 
-test("a laptop that wakes up stays connected, or is connected anew", async () => {
+test("a client that wakes up stays connected, or reconnects", async () => {
   await using broker = await Broker.listen();
   await using proxy = await FaultProxy.listen({ port: broker.port });
   await onSleepyMachine(async (sleep) => {

@@ -1,6 +1,6 @@
 /** A broker that stops answering, and how that is told from one that is slow, idle, or not read by us. */
 import { assertEquals } from "#assert";
-import { type ClientRig, clientTest, frame, openSession, settle } from "../support/client_rig.ts";
+import { type ClientHarness, clientTest, frame, openSession, settle } from "../support/client_harness.ts";
 import type { SessionOptions } from "../../session/session.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
@@ -15,7 +15,7 @@ const LARGE = {
   body: new Uint8Array(1 << 20),
 };
 
-async function watched(rig: ClientRig, options: Partial<SessionOptions> = {}, lines = "") {
+async function watched(rig: ClientHarness, options: Partial<SessionOptions> = {}, lines = "") {
   const clock = new FakeClock();
   const told: (number | "answers")[] = [];
   const { session, peer } = await openSession(
@@ -37,7 +37,7 @@ async function watched(rig: ClientRig, options: Partial<SessionOptions> = {}, li
   return { session, peer, clock, told, request };
 }
 
-clientTest("blocked: receipts are awaited and none has come for 5 s", async (rig) => {
+clientTest("`Progress` reports a blockage when no receipt has come for 5 s", async (rig) => {
   const { session, peer, clock, told, request } = await watched(rig);
   const first = request();
   request();
@@ -58,7 +58,7 @@ clientTest("blocked: receipts are awaited and none has come for 5 s", async (rig
 });
 
 clientTest(
-  "blocked: an idle connection has no timer, and a late receipt that nobody awaits tells as well",
+  "`Progress` has no timer on an idle connection, and a late receipt without a waiter counts",
   async (rig) => {
     const { session, peer, clock, told } = await watched(rig);
     assertEquals(clock.timers, 0);
@@ -72,7 +72,7 @@ clientTest(
     await given.catch(() => {});
     clock.pass(60_000);
     assertEquals([told, clock.timers], [[1], 0]); // nobody waits, and nothing says that it answers
-    const arrived = new Promise<void>((resolve) => session.expect(sink(resolve)));
+    const arrived = new Promise<void>((resolve) => session.subscriptions.expect(sink(resolve)));
     await peer.write(receiptFor(begin) + message("s", "1"));
     await arrived;
     assertEquals(told, [1, "answers"]);
@@ -84,7 +84,7 @@ function sink(onMessage: () => void) {
   return { id: "s", destination: "/queue/a", deliver: onMessage };
 }
 
-clientTest("blocked: not after the process was busy, not while we do not read", async (rig) => {
+clientTest("`Progress` reports nothing after a busy process, and nothing while reading is paused", async (rig) => {
   const { session, peer, clock, told, request } = await watched(rig);
   const first = request();
   // The timer is late, and the receipt lies in the socket.
@@ -95,20 +95,20 @@ clientTest("blocked: not after the process was busy, not while we do not read", 
   assertEquals(told, []);
 
   const consumer = {};
-  session.hold(consumer);
+  session.gate.close(consumer);
   assertEquals(session.paused, true);
   const room = session.sendFast(LARGE);
   assertEquals(room !== undefined, true);
   clock.pass(60_000);
   assertEquals(told, []);
-  session.release(consumer);
+  session.gate.open(consumer);
   clock.pass(5000);
   assertEquals(told, [0]);
   await peer.frame("SEND");
   await room;
 });
 
-clientTest("blocked: heart-beats that go out and come in tell nothing", async (rig) => {
+clientTest("`Progress` ignores heart-beats", async (rig) => {
   const heartbeat = { send: 1000, receive: 1000 };
   const { peer, clock, told, request } = await watched(rig, { heartbeat }, "heart-beat:1000,1000\n");
   request();
@@ -121,7 +121,7 @@ clientTest("blocked: heart-beats that go out and come in tell nothing", async (r
   assertEquals(told, [1]);
 });
 
-clientTest("blocked: not while what is sent is taken bit by bit", async (rig) => {
+clientTest("`Progress` reports nothing while the peer takes bytes slowly", async (rig) => {
   const { session, peer, clock, told, request } = await watched(rig);
   const rooms = [1, 2, 3, 4].map(() => session.sendFast(LARGE));
   request();
@@ -136,7 +136,7 @@ clientTest("blocked: not while what is sent is taken bit by bit", async (rig) =>
   assertEquals(told, [1]);
 });
 
-clientTest("blocked: without receipts it is told by what is not taken any more", async (rig) => {
+clientTest("`Progress` reports a blockage when bytes are no longer taken", async (rig) => {
   const { session, peer, clock, told } = await watched(rig);
   const rooms = [session.sendFast(LARGE), session.sendFast(LARGE)];
   rooms.forEach((room) => room?.catch(() => {}));

@@ -1,6 +1,6 @@
 /** What is read while an answer is awaited, and that this has an end. */
 import { assertEquals, assertLess, assertRejects } from "#assert";
-import { clientTest, openSession, subscribed, Watcher } from "../support/client_rig.ts";
+import { clientTest, openSession, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
 
 const moment = () => new Promise((resolve) => setTimeout(resolve, 20)); // enough for what must not come
@@ -10,30 +10,33 @@ function messages(subscription: string, from: number, count: number): string {
   return Array.from({ length: count }, (_, i) => message(subscription, `m${from + i}`)).join("");
 }
 
-clientTest("a queue that is blocked stops reading though an answer is awaited, and status() says so", async (rig) => {
-  const { stomp, peer } = await rig.pair();
-  const watcher = new Watcher(stomp);
-  const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 4 });
-  const sent = stomp.send("/q", "x");
-  const said = await peer.frame("SEND");
-  await peer.write(messages(slow.id, 1, 31));
-  const { blocked } = await watcher.until("slow-consumer");
-  assertEquals(blocked, false);
-  await peer.write(messages(slow.id, 32, 1));
-  const status = await watcher.until("slow-consumer");
-  assertEquals([status.blocked, status.queued, status.subscription, slow.blocked], [true, 32, slow.id, true]);
-  await peer.write(receiptFor(said) + message(slow.id, "last"));
-  let came = false;
-  sent.then(() => came = true);
-  await moment();
-  assertEquals([came, slow.queued], [false, 32]);
-  await slow.take(); // and the answer is read
-  await sent;
-  for (let taken = 1; taken < 32; taken++) await slow.take();
-  assertEquals((await slow.take())?.id, "last");
-});
+clientTest(
+  "`ReadGate`: a blocked queue stops reading although an answer is awaited, and status() reports it",
+  async (rig) => {
+    const { stomp, peer } = await rig.pair();
+    const watcher = new Watcher(stomp);
+    const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 4 });
+    const sent = stomp.send("/q", "x");
+    const said = await peer.frame("SEND");
+    await peer.write(messages(slow.id, 1, 31));
+    const { blocked } = await watcher.until("slow-consumer");
+    assertEquals(blocked, false);
+    await peer.write(messages(slow.id, 32, 1));
+    const status = await watcher.until("slow-consumer");
+    assertEquals([status.blocked, status.queued, status.subscription, slow.blocked], [true, 32, slow.id, true]);
+    await peer.write(receiptFor(said) + message(slow.id, "last"));
+    let came = false;
+    sent.then(() => came = true);
+    await moment();
+    assertEquals([came, slow.queued], [false, 32]);
+    await slow.take(); // and the answer is read
+    await sent;
+    for (let taken = 1; taken < 32; taken++) await slow.take();
+    assertEquals((await slow.take())?.id, "last");
+  },
+);
 
-clientTest("status() says once that a queue is blocked until it had room", async (rig) => {
+clientTest("status() reports a blocked queue once until it has capacity", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const watcher = new Watcher(stomp);
   const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 2 });
@@ -54,7 +57,7 @@ clientTest("status() says once that a queue is blocked until it had room", async
   assertEquals(seen, [false, true, false, true, "closed"]);
 });
 
-clientTest("a request that waits is an awaited answer, also within the worker loop", async (rig) => {
+clientTest("`ReadGate`: a request counts as an awaited answer, even inside a worker", async (rig) => {
   const broker = await rig.broker();
   const service = await rig.connect(broker.url);
   await service.respond("/queue/upper", (request) => request.text().toUpperCase());
@@ -70,7 +73,7 @@ clientTest("a request that waits is an awaited answer, also within the worker lo
   assertEquals(replies, Array.from({ length: 10 }, (_, i) => `JOB ${i}`));
 });
 
-clientTest("when a request is over, in whatever way, nothing is read for it any more", async (rig) => {
+clientTest("`ReadGate`: a request that ended in any way no longer counts", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 1 });
   const asking = stomp.request("/queue/service", "hello", { timeout: 50 });
@@ -87,10 +90,10 @@ clientTest("when a request is over, in whatever way, nothing is read for it any 
   assertEquals(slow.queued, queued);
 });
 
-clientTest("a reply that is awaited is read for, one that is not is not", async (rig) => {
+clientTest("`ReadGate`: reading goes on for an awaited reply only", async (rig) => {
   const { session } = await openSession(rig);
-  session.hold({});
-  const over = [session.awaitReply(), session.awaitReply()];
+  session.gate.close({});
+  const over = [session.gate.awaitReply(), session.gate.awaitReply()];
   assertEquals(session.paused, false);
   over[0]!();
   assertEquals(session.paused, false);
@@ -98,23 +101,23 @@ clientTest("a reply that is awaited is read for, one that is not is not", async 
   assertEquals(session.paused, true);
 });
 
-clientTest("one consumer that is blocked stops reading, and the others cannot go on for it", async (rig) => {
+clientTest("`ReadGate`: one blocked consumer stops reading for all", async (rig) => {
   const { session } = await openSession(rig);
   const [full, blocked] = [{}, {}];
-  session.awaitReply();
-  session.hold(full);
+  session.gate.awaitReply();
+  session.gate.close(full);
   assertEquals(session.paused, false);
-  session.hold(blocked, true);
-  session.hold(full);
+  session.gate.close(blocked, true);
+  session.gate.close(full);
   assertEquals(session.paused, true);
-  session.hold(blocked); // full still, but not blocked
+  session.gate.close(blocked); // full still, but not blocked
   assertEquals(session.paused, false);
-  session.hold(blocked, true);
-  session.release(blocked);
+  session.gate.close(blocked, true);
+  session.gate.open(blocked);
   assertEquals(session.paused, false);
 });
 
-clientTest({ name: "all queues of a client together hold 64 MiB at most", timeout: 60_000 }, async (rig) => {
+clientTest({ name: "all queues of a client together hold at most 64 MiB", timeout: 60_000 }, async (rig) => {
   const { stomp, peer } = await rig.pair();
   const watcher = new Watcher(stomp);
   const all = [];
@@ -136,7 +139,7 @@ clientTest({ name: "all queues of a client together hold 64 MiB at most", timeou
   assertEquals(taken, 70);
 });
 
-clientTest("in mode auto, with 64 MiB in all queues at a reconnect, not even answers are read", async (rig) => {
+clientTest("a reconnect with 64 MiB queued in mode auto reads nothing, not even answers", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
   const watcher = new Watcher(stomp);
   const limits = { maxQueuedBytes: 2 ** 25 };
@@ -166,7 +169,7 @@ clientTest("in mode auto, with 64 MiB in all queues at a reconnect, not even ans
   await sent;
 });
 
-clientTest("subscribing by conf while the shared queue is full does not stop reading for ever", async (rig) => {
+clientTest("subscribing by conf while the shared queue is full does not stop reading forever", async (rig) => {
   for (const how of ["subscribe", "reconnect"] as const) {
     const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
     const watcher = new Watcher(stomp);
@@ -199,7 +202,7 @@ clientTest("subscribing by conf while the shared queue is full does not stop rea
   }
 });
 
-clientTest("in mode auto, with the queue full at a reconnect, nothing is read until there is room", async (rig) => {
+clientTest("a reconnect with a full queue in mode auto reads nothing until there is capacity", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
   const watcher = new Watcher(stomp);
   const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 2 });
@@ -215,7 +218,7 @@ clientTest("in mode auto, with the queue full at a reconnect, nothing is read un
   for (const id of ["m1", "m2", "m3"]) assertEquals((await slow.take())?.id, id);
 });
 
-clientTest("in mode auto, with the queue blocked at a reconnect, not even answers are read", async (rig) => {
+clientTest("a reconnect with a blocked queue in mode auto reads nothing, not even answers", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
   const watcher = new Watcher(stomp);
   const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 2 });
@@ -237,7 +240,7 @@ clientTest("in mode auto, with the queue blocked at a reconnect, not even answer
   await sent;
 });
 
-clientTest("a full subscription that the broker cancels, or that drains, lets the others go on", async (rig) => {
+clientTest("a full subscription that is cancelled or drained no longer stops reading", async (rig) => {
   for (const how of ["cancel", "drain", "unsubscribe"] as const) {
     const { stomp, peer } = await rig.pair({}, "1.2", "server:RabbitMQ/4.0.5\n");
     const watcher = new Watcher(stomp);

@@ -1,13 +1,14 @@
 /** The heads of SEND frames that are kept for the next one. */
 import { assert, assertEquals } from "#assert";
 import { test } from "#test";
+import { dialectFor } from "../../dialects/registry.ts";
 import { SendHeadCache } from "../../session/send_head_cache.ts";
 
-test("a head is encoded once, and of many destinations no more than a thousand are kept", () => {
-  const all = new SendHeadCache("1.2", "unknown");
+test("`SendHeadCache.headFor()` encodes a head once, and keeps at most 1,000", () => {
+  const all = new SendHeadCache("1.2", dialectFor(undefined));
   const heads = {
     of: (destination: string, contentType: string | undefined) =>
-      all.of({ destination, contentType, persistent: false, headers: [], options: undefined, body: "" }),
+      all.headFor({ destination, contentType, persistent: false, headers: [], options: undefined, body: "" }),
   };
   const first = heads.of("/queue/0", "text/plain");
   for (let i = 1; i < 1000; i++) {

@@ -1,6 +1,6 @@
 /**
- * `#assert` under Bun, Node, and Deno where JSR cannot be reached: the names and the meaning of `@std/assert` over
- * `node:assert/strict`, which makes the messages and the diffs.
+ * `#assert` under Bun and Node, and under Deno where JSR cannot be reached: the names and semantics of `@std/assert` on
+ * top of `node:assert/strict`, which makes the messages and the diffs.
  *
  * @module
  */
@@ -14,12 +14,12 @@ type AnyConstructor = abstract new (...args: any[]) => any;
 type ErrorConstructor<E extends Error> = abstract new (...args: any[]) => E;
 type Falsy = false | 0 | 0n | "" | null | undefined;
 
-/** Fails with `message`, followed by the caller's own words. */
-function refuse(message: string, msg: string | undefined): never {
-  throw new AssertionError({ message: msg ? `${message}: ${msg}` : message, stackStartFn: refuse });
+/** Throws an `AssertionError` with `message`, followed by the caller's message. */
+function throwFailure(message: string, msg: string | undefined): never {
+  throw new AssertionError({ message: msg ? `${message}: ${msg}` : message, stackStartFn: throwFailure });
 }
 
-/** Runs one of node's assertions; its message would be lost if `msg` were given to it. */
+/** Runs an assertion of Node's and puts `msg` before its message, which it would drop if it were given `msg`. */
 function check(assertion: () => void, msg: string | undefined): void {
   try {
     assertion();
@@ -36,8 +36,8 @@ function show(value: unknown): string {
 }
 
 /**
- * The value as `@std/assert` compares it, in a form that node's strict comparison agrees with: an object without a
- * prototype counts as a plain one, and -0 as 0.
+ * Returns a copy for which Node's strict comparison gives the result of `@std/assert`: an object without a prototype
+ * becomes a plain one, and -0 becomes 0.
  */
 function normalize(value: unknown, seen: Map<object, unknown> = new Map()): unknown {
   if (value === 0) return 0;
@@ -63,7 +63,7 @@ function normalize(value: unknown, seen: Map<object, unknown> = new Map()): unkn
   for (const key of Reflect.ownKeys(value)) {
     const property = Object.getOwnPropertyDescriptor(value, key)!;
     if (!property.enumerable) continue;
-    // Defined, not assigned: a header may be called `__proto__`.
+    // Not an assignment: a header may be called `__proto__`.
     Object.defineProperty(copy, key, {
       value: normalize(Reflect.get(value, key), seen),
       enumerable: true,
@@ -74,7 +74,7 @@ function normalize(value: unknown, seen: Map<object, unknown> = new Map()): unkn
   return copy;
 }
 
-/** What `actual` has of the keys of `expected`, in depth. */
+/** Returns the part of `actual` that has the keys of `expected`, in depth. */
 function pick(actual: unknown, expected: unknown, seen: Map<object, unknown> = new Map()): unknown {
   if (typeof actual !== "object" || actual === null || typeof expected !== "object" || expected === null) return actual;
   if (ArrayBuffer.isView(actual) || [RegExp, Date, Map, Set].some((type) => actual instanceof type)) return actual;
@@ -95,10 +95,10 @@ export function assert(expr: unknown, msg = ""): asserts expr {
 
 /** Asserts that `expr` is falsy. */
 export function assertFalse(expr: unknown, msg?: string): asserts expr is Falsy {
-  if (expr) refuse(`Expected ${show(expr)} to be falsy`, msg);
+  if (expr) throwFailure(`Expected ${show(expr)} to be falsy`, msg);
 }
 
-/** Asserts that the values are equal in depth; byte arrays by content. */
+/** Asserts that the values are equal in depth, byte arrays by their content. */
 export function assertEquals<T>(actual: T, expected: T, msg?: string): void {
   check(() => strict.deepStrictEqual(normalize(actual), normalize(expected)), msg);
 }
@@ -118,7 +118,7 @@ export function assertNotStrictEquals<T>(actual: T, expected: T, msg?: string): 
   check(() => strict.notStrictEqual(actual, expected), msg);
 }
 
-/** Asserts that all of `expected` is in `actual`, which may have more. */
+/** Asserts that `actual` has all keys of `expected` with equal values. It may have more. */
 export function assertObjectMatch(
   // deno-lint-ignore no-explicit-any
   actual: Record<PropertyKey, any>,
@@ -128,11 +128,11 @@ export function assertObjectMatch(
   assertEquals(pick(actual, expected), pick(expected, expected), msg);
 }
 
-/** Asserts that `actual` has every one of the `expected` items. */
+/** Asserts that `actual` has each of the `expected` items. */
 export function assertArrayIncludes<T>(actual: ArrayLike<T>, expected: ArrayLike<T>, msg?: string): void {
   const items = Array.from(actual);
   const missing = Array.from(expected).filter((item) => !items.some((other) => equal(other, item)));
-  if (missing.length > 0) refuse(`Expected [${items.map(show)}] to include [${missing.map(show)}]`, msg);
+  if (missing.length > 0) throwFailure(`Expected [${items.map(show)}] to include [${missing.map(show)}]`, msg);
 }
 
 function equal(a: unknown, b: unknown): boolean {
@@ -146,7 +146,7 @@ function equal(a: unknown, b: unknown): boolean {
 
 /** Asserts that the value is neither `null` nor `undefined`. */
 export function assertExists<T>(actual: T, msg?: string): asserts actual is NonNullable<T> {
-  if (actual === undefined || actual === null) refuse(`Expected ${actual} to be a value`, msg);
+  if (actual === undefined || actual === null) throwFailure(`Expected ${actual} to be a value`, msg);
 }
 
 /** Asserts that the value is an instance of the class. */
@@ -155,7 +155,7 @@ export function assertInstanceOf<T extends AnyConstructor>(
   expectedType: T,
   msg?: string,
 ): asserts actual is InstanceType<T> {
-  if (!(actual instanceof expectedType)) refuse(`Expected ${show(actual)} to be of ${expectedType.name}`, msg);
+  if (!(actual instanceof expectedType)) throwFailure(`Expected ${show(actual)} to be of ${expectedType.name}`, msg);
 }
 
 /** Asserts that the value is not an instance of the class. */
@@ -165,7 +165,9 @@ export function assertNotInstanceOf<A, T>(
   unexpectedType: abstract new (...args: any[]) => T,
   msg?: string,
 ): asserts actual is Exclude<A, T> {
-  if (actual instanceof unexpectedType) refuse(`Expected ${show(actual)} not to be of ${unexpectedType.name}`, msg);
+  if (actual instanceof unexpectedType) {
+    throwFailure(`Expected ${show(actual)} not to be of ${unexpectedType.name}`, msg);
+  }
 }
 
 /** Asserts that the text matches the pattern. */
@@ -178,69 +180,71 @@ export function assertNotMatch(actual: string, expected: RegExp, msg?: string): 
   check(() => strict.doesNotMatch(actual, expected), msg);
 }
 
-/** Asserts that the text has `expected` in it. */
+/** Asserts that the text contains `expected`. */
 export function assertStringIncludes(actual: string, expected: string, msg?: string): void {
-  if (!actual.includes(expected)) refuse(`Expected ${show(actual)} to include ${show(expected)}`, msg);
+  if (!actual.includes(expected)) throwFailure(`Expected ${show(actual)} to include ${show(expected)}`, msg);
 }
 
 /** Asserts that `actual > expected`. */
 export function assertGreater<T>(actual: T, expected: T, msg?: string): void {
-  if (!(actual > expected)) refuse(`Expected ${show(actual)} > ${show(expected)}`, msg);
+  if (!(actual > expected)) throwFailure(`Expected ${show(actual)} > ${show(expected)}`, msg);
 }
 
 /** Asserts that `actual >= expected`. */
 export function assertGreaterOrEqual<T>(actual: T, expected: T, msg?: string): void {
-  if (!(actual >= expected)) refuse(`Expected ${show(actual)} >= ${show(expected)}`, msg);
+  if (!(actual >= expected)) throwFailure(`Expected ${show(actual)} >= ${show(expected)}`, msg);
 }
 
 /** Asserts that `actual < expected`. */
 export function assertLess<T>(actual: T, expected: T, msg?: string): void {
-  if (!(actual < expected)) refuse(`Expected ${show(actual)} < ${show(expected)}`, msg);
+  if (!(actual < expected)) throwFailure(`Expected ${show(actual)} < ${show(expected)}`, msg);
 }
 
 /** Asserts that `actual <= expected`. */
 export function assertLessOrEqual<T>(actual: T, expected: T, msg?: string): void {
-  if (!(actual <= expected)) refuse(`Expected ${show(actual)} <= ${show(expected)}`, msg);
+  if (!(actual <= expected)) throwFailure(`Expected ${show(actual)} <= ${show(expected)}`, msg);
 }
 
-/** Asserts that the numbers differ by `tolerance` at most: by default a ten-millionth of `expected`. */
+/** Asserts that the numbers differ by at most `tolerance`. The default is a ten-millionth of `expected`. */
 export function assertAlmostEquals(actual: number, expected: number, tolerance?: number, msg?: string): void {
   if (Object.is(actual, expected)) return;
-  const most = tolerance ?? (Number.isFinite(expected) ? Math.abs(expected * 1e-7) : 1e-7);
-  if (!(Math.abs(expected - actual) <= most)) refuse(`Expected ${actual} to be ${expected} within ${most}`, msg);
+  const max = tolerance ?? (Number.isFinite(expected) ? Math.abs(expected * 1e-7) : 1e-7);
+  if (!(Math.abs(expected - actual) <= max)) throwFailure(`Expected ${actual} to be ${expected} within ${max}`, msg);
 }
 
-/** Asserts that the value is an error, of this class, with this in its message. */
+/** Asserts that the value is an error, of the given class and with the given text in its message, if any. */
 export function assertIsError<E extends Error = Error>(
   error: unknown,
   ErrorClass?: ErrorConstructor<E>,
   msgMatches?: string | RegExp,
   msg?: string,
 ): asserts error is E {
-  if (!(error instanceof Error)) refuse(`Expected ${show(error)} to be an Error`, msg);
+  if (!(error instanceof Error)) throwFailure(`Expected ${show(error)} to be an Error`, msg);
   if (ErrorClass && !(error instanceof ErrorClass)) {
-    refuse(`Expected an error of ${ErrorClass.name}, was ${error.constructor.name} (${show(error)})`, msg);
+    throwFailure(`Expected an error of ${ErrorClass.name}, was ${error.constructor.name} (${show(error)})`, msg);
   }
   const matches = typeof msgMatches === "string"
     ? error.message.includes(msgMatches)
     : msgMatches?.test(error.message) ?? true;
-  if (!matches) refuse(`Expected the error's message to include ${show(msgMatches)}, was ${show(error.message)}`, msg);
+  if (!matches) {
+    throwFailure(`Expected the error's message to include ${show(msgMatches)}, was ${show(error.message)}`, msg);
+  }
 }
 
-/** Both forms of the arguments of `assertThrows` and `assertRejects`, as one. */
+/** Merges the two signatures of `assertThrows` and `assertRejects`. */
 function expectation<E extends Error>(
   classOrMsg: ErrorConstructor<E> | string | undefined,
   msgIncludes: string | undefined,
   msg: string | undefined,
 ): { verify: (error: unknown) => void; msg: string | undefined } {
   if (typeof classOrMsg === "string") return { verify: () => {}, msg: classOrMsg };
-  // Without a class anything may be thrown, errors or not; @std/assert then does not look at the message either.
+  // Without a class anything may be thrown, and @std/assert does not check the message either.
   return { verify: (error) => classOrMsg && assertIsError(error, classOrMsg, msgIncludes, msg), msg };
 }
 
-/** Asserts that the function throws; returns what it threw. */
+/** Asserts that the function throws, and returns what it threw. */
 export function assertThrows(fn: () => unknown, msg?: string): unknown;
-/** Asserts that the function throws an error of this class with this in its message; returns the error. */
+/** Asserts that the function throws an error of the class with the text in its message, and returns the error. */
 export function assertThrows<E extends Error = Error>(
   fn: () => unknown,
   ErrorClass: ErrorConstructor<E>,
@@ -260,12 +264,12 @@ export function assertThrows<E extends Error = Error>(
     expected.verify(error);
     return error;
   }
-  return refuse("Expected the function to throw", expected.msg);
+  return throwFailure("Expected the function to throw", expected.msg);
 }
 
-/** Asserts that the promise of the function rejects; resolves to what it rejected with. */
+/** Asserts that the function's promise rejects, and resolves to what it rejected with. */
 export function assertRejects(fn: () => PromiseLike<unknown>, msg?: string): Promise<unknown>;
-/** Asserts that the promise of the function rejects with an error of this class with this in its message. */
+/** Asserts that the function's promise rejects with an error of the class with the text in its message. */
 export function assertRejects<E extends Error = Error>(
   fn: () => PromiseLike<unknown>,
   ErrorClass: ErrorConstructor<E>,
@@ -283,24 +287,24 @@ export async function assertRejects<E extends Error = Error>(
   try {
     promise = fn();
   } catch (error) {
-    refuse(`Expected the function to reject, it threw ${show(error)}`, expected.msg);
+    throwFailure(`Expected the function to reject, it threw ${show(error)}`, expected.msg);
   }
-  if (typeof promise?.then !== "function") refuse("Expected the function to return a promise", expected.msg);
+  if (typeof promise?.then !== "function") throwFailure("Expected the function to return a promise", expected.msg);
   try {
     await promise;
   } catch (error) {
     expected.verify(error);
     return error;
   }
-  return refuse("Expected the function to reject", expected.msg);
+  return throwFailure("Expected the function to reject", expected.msg);
 }
 
-/** Fails. */
+/** Always fails. */
 export function fail(msg?: string): never {
-  refuse("Failed assertion", msg);
+  throwFailure("Failed assertion", msg);
 }
 
-/** Fails: this line must not be reached. */
+/** Always fails, for a line that must not be reached. */
 export function unreachable(reason?: string): never {
-  refuse("Unreachable", reason);
+  throwFailure("Unreachable", reason);
 }

@@ -1,5 +1,5 @@
 /**
- * `#assert` under Deno, where JSR can be reached.
+ * `#assert` under Deno where JSR can be reached.
  *
  * @module
  */

@@ -1,6 +1,6 @@
 /**
- * A client that is sent more than it takes, in a process of its own, whose memory is measured: `bounds_client.ts <what it
- * does> <url>`. Prints what was measured as JSON.
+ * A program that measures how much memory a client needs when the broker sends more than the client consumes:
+ * `bounds_client.ts <scenario> <url>`. It prints {@linkcode Bounds} as JSON.
  *
  * @module
  */
@@ -8,23 +8,23 @@ import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Stomp } from "../../mod.ts";
 
-/** What is measured. */
+/** The measurements. */
 export interface Bounds {
-  /** Bytes that were needed at most beside what an idle process needs. */
+  /** The peak of the resident memory above that of the idle process, in bytes. */
   needed: number;
-  /** Messages that waited at the end. */
+  /** Messages in the queue at the end. */
   queued: number;
-  /** Whether nothing was read any more. */
+  /** Whether the client stopped reading from the socket. */
   blocked: boolean;
-  /** How many sends were confirmed. */
+  /** Confirmed sends. */
   confirmed: number;
 }
 
-const [, , what, url] = process.argv as [string, string, string, string];
+const [, , scenario, url] = process.argv as [string, string, string, string];
 const { gc, Bun } = globalThis as { gc?: () => void; Bun?: { gc(force: boolean): void } };
 
-/** What the process takes of the system's memory when it has let go of everything unreachable. */
-async function idle(): Promise<number> {
+/** Collects garbage and returns the resident memory of the process, in bytes. */
+async function measureIdle(): Promise<number> {
   for (let i = 0; i < 3; i++) {
     if (Bun) Bun.gc(true);
     else gc?.();
@@ -34,53 +34,53 @@ async function idle(): Promise<number> {
 }
 
 const stomp = await Stomp.connect(url, { reconnect: false, heartbeat: false });
-// All code is in place, and the heap has the size that it has when messages come.
+// Load all code and grow the heap to its size under load before measuring.
 const warm = await stomp.subscribe("/queue/warm");
 for (let i = 0; i < 20_000; i++) await warm.take();
 await warm.unsubscribe();
-const before = await idle();
-let most = before;
-const sampling = setInterval(() => most = Math.max(most, process.memoryUsage().rss), 20);
+const before = await measureIdle();
+let peak = before;
+const sampling = setInterval(() => peak = Math.max(peak, process.memoryUsage().rss), 20);
 
 let blocked = false;
 (async () => {
   for await (const status of stomp.status()) if (status.type === "slow-consumer") blocked ||= status.blocked;
 })();
-let over = false;
+let isDone = false;
 let confirmed = 0;
-const nothing = () => {};
-const limits = what === "send" || what === "request" ? { maxQueuedMessages: 100 } : {};
-const flood = await stomp.subscribe(what === "sparse" ? "/queue/sparse" : "/queue/flood", limits);
-switch (what) {
-  case "send": // and the broker does not answer
-    stomp.send("/queue/silent", "x").catch(nothing);
+const ignore = () => {};
+const limits = scenario === "send" || scenario === "request" ? { maxQueuedMessages: 100 } : {};
+const flood = await stomp.subscribe(scenario === "sparse" ? "/queue/sparse" : "/queue/flood", limits);
+switch (scenario) {
+  case "send": // one message, which the broker does not confirm
+    stomp.send("/queue/silent", "x").catch(ignore);
     break;
   case "request":
-    stomp.request("/queue/silent", "x").catch(nothing);
+    stomp.request("/queue/silent", "x").catch(ignore);
     break;
-  case "sends": // all the time, and the broker answers
+  case "sends": // a stream of messages, which the broker confirms
     for (let i = 0; i < 16; i++) {
       (async () => {
-        while (!over) {
-          await stomp.send("/queue/answered", "x").catch(nothing);
+        while (!isDone) {
+          await stomp.send("/queue/answered", "x").catch(ignore);
           confirmed++;
         }
       })();
     }
     (async () => {
-      while (!over) {
+      while (!isDone) {
         await flood.take();
         await sleep(5);
       }
     })();
     break;
 }
-const end = performance.now() + (what === "sparse" ? 20_000 : 3000);
-const isDone = () => what === "sparse" ? flood.queued >= 1024 : blocked && what !== "sends";
-while (performance.now() < end && !isDone()) await sleep(20);
-await sleep(500); // for what must not come
+const end = performance.now() + (scenario === "sparse" ? 20_000 : 3000);
+const isFull = () => scenario === "sparse" ? flood.queued >= 1024 : blocked && scenario !== "sends";
+while (performance.now() < end && !isFull()) await sleep(20);
+await sleep(500); // in case more is read after the client should have stopped
 clearInterval(sampling);
-over = true;
-const bounds: Bounds = { needed: most - before, queued: flood.queued, blocked, confirmed };
+isDone = true;
+const bounds: Bounds = { needed: peak - before, queued: flood.queued, blocked, confirmed };
 console.log(JSON.stringify(bounds));
 process.exit();

@@ -1,5 +1,5 @@
 /**
- * Finds the examples in documentation: the blocks marked `ts` in Markdown and in docstrings.
+ * Finds the examples of the documentation: the blocks marked `ts` in Markdown and in docstrings.
  *
  * @module
  */
@@ -7,15 +7,15 @@ import { readModule } from "./modules.ts";
 
 /** An example. */
 export interface Example {
-  /** Where it is, for example `README.md:12`. */
+  /** The file and the line, for example `README.md:12`. */
   place: string;
   /** The program. */
   code: string;
-  /** Whether it is only type-checked: it is marked `no-run` or `ignore`. */
+  /** Whether it is marked `no-run` or `ignore`, and so only type-checked. */
   noRun: boolean;
 }
 
-/** The examples in a file's text. */
+/** Returns the examples in the text of a file. */
 export function findExamples(file: string, text: string): Example[] {
   if (!file.endsWith(".ts")) return findBlocks(file, text, 1);
   return readModule(text).docs.flatMap(({ text, line }) => {
@@ -47,15 +47,15 @@ function findBlocks(file: string, markdown: string, firstLine: number): Example[
   return examples;
 }
 
-/** The address that examples connect to, as a URL has it and as arguments have it. */
+/** The address that examples connect to, in a URL or as two arguments. */
 const ADDRESS = /\blocalhost:61613\b|(["'])localhost\1,\s*61613\b/g;
 
-/** Whether the example needs a broker. */
+/** Whether the example connects to a broker. */
 export function needsBroker(code: string): boolean {
   return code.search(ADDRESS) >= 0;
 }
 
-/** The example as a program of this checkout that talks to the broker on this port. */
+/** Returns the example as a program that uses this checkout and connects to the broker on `port`. */
 export function toProgram(code: string, port: number | undefined): string {
   const program = code.replaceAll("jsr:@x/stompy", "@x/stompy");
   return port === undefined ? program : program.replaceAll(

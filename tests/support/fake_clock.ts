@@ -1,17 +1,17 @@
 /**
- * A clock that stands still until it is told to go on.
+ * A clock that the test moves.
  *
  * @module
  */
 import type { Clock } from "../../base/timers.ts";
 
-/** Time and timers of a test. */
+/** A `Clock` whose time passes only when the test says so. */
 export class FakeClock implements Clock {
   #now = 0;
   #slept = 0;
   readonly #timers = new Set<{ at: number; fire: () => void }>();
 
-  /** How many timers wait. */
+  /** The number of timers that have not fired. */
   get timers(): number {
     return this.#timers.size;
   }
@@ -21,24 +21,24 @@ export class FakeClock implements Clock {
     return this.#now;
   }
 
-  /** The calendar. */
+  /** The wall-clock time in milliseconds. */
   wall(): number {
     return 1_700_000_000_000 + this.#now + this.#slept;
   }
 
-  /** The machine sleeps: the calendar goes on, the clock does not. A negative number sets the calendar back. */
+  /** Moves the wall-clock time alone, as when the machine sleeps. A negative number sets it back. */
   suspend(milliseconds: number): void {
     this.#slept += milliseconds;
   }
 
-  /** Calls `fire` when the time has come. */
+  /** Calls `fire` after that time. Returns a function that cancels it. */
   after(milliseconds: number, fire: () => void): () => void {
     const timer = { at: this.#now + milliseconds, fire };
     this.#timers.add(timer);
     return () => this.#timers.delete(timer);
   }
 
-  /** Lets time pass while no timer fires, as when the process is busy or stopped; then each that is due fires once. */
+  /** Lets time pass without timers, as when the process is busy or stopped. Then each timer that is due fires once. */
   sleep(milliseconds: number, meanwhile: () => void = () => {}): void {
     this.#now += milliseconds;
     meanwhile();
@@ -47,7 +47,7 @@ export class FakeClock implements Clock {
     }
   }
 
-  /** Lets time pass, and fires what is due on the way, in order. */
+  /** Lets time pass and fires the timers that are due on the way, in order. */
   pass(milliseconds: number): void {
     const end = this.#now + milliseconds;
     for (;;) {

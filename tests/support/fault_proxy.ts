@@ -1,36 +1,36 @@
 /**
- * A TCP proxy that misbehaves as it is told: for tests of what a client does on a bad day.
+ * A TCP proxy that injects faults, for tests of what a client does on a bad network.
  *
- * It uses `node:net`, which all three runtimes have, because that can reset a connection.
+ * It uses `node:net`, which all three runtimes have, because `node:net` can reset a connection.
  *
  * @module
  */
 import { createServer, type Server, type Socket } from "node:net";
 import * as net from "node:net";
 
-/** Which way bytes go: from the client to the broker, or back. */
+/** The way bytes go: `up` from the client to the broker, or `down` from the broker to the client. */
 export type Direction = "up" | "down";
 
-/** What is done to one connection. */
+/** What the proxy does to one connection. */
 export interface Fault {
-  /** Milliseconds that each chunk waits. */
+  /** Milliseconds by which each chunk is delayed. */
   delay?: number;
-  /** Each byte is a write of its own. */
+  /** Whether each byte is written by itself. */
   singleBytes?: boolean;
-  /** Bytes a second in each direction. */
+  /** Bytes per second in each direction. */
   rate?: number;
-  /** The connection is cut when that many bytes have gone that way: the byte after them is not passed on. */
+  /** Cuts the connection after `after` bytes in that direction. The next byte is not passed on. */
   cut?: { direction: Direction; after: number; how: "fin" | "rst" };
-  /** When that many bytes have gone that way, nothing goes that way any more, but the connection stays. */
+  /** Passes nothing on after `after` bytes in that direction. The connection stays open. */
   silence?: { direction: Direction; after: number };
-  /** The connection is accepted and closed at once. */
+  /** Whether the connection is closed as soon as it is accepted. */
   refuse?: boolean;
 }
 
-/** A pseudo-random number from 0 to below 1. */
+/** Returns a pseudo-random number of at least 0 and below 1. */
 export type Random = () => number;
 
-/** Random numbers that a seed repeats (mulberry32). */
+/** Returns a generator of random numbers that repeats for the same seed (mulberry32). */
 export function seededRandom(seed: number): Random {
   let state = seed >>> 0;
   return () => {
@@ -42,13 +42,13 @@ export function seededRandom(seed: number): Random {
   };
 }
 
-/** Where the proxy sends connections. */
+/** The address that the proxy connects to. */
 export interface ProxyTarget {
   hostname?: string;
   port: number;
 }
 
-/** The proxy. */
+/** A TCP proxy on loopback that injects faults. */
 export class FaultProxy implements AsyncDisposable {
   /** Connections accepted so far. */
   connections = 0;
@@ -60,7 +60,7 @@ export class FaultProxy implements AsyncDisposable {
   /**
    * Listens on a free loopback port.
    *
-   * @param plan what is done to the first, second, … connection; counted from 1.
+   * @param plan returns what to do to a connection, by its number; the first is 1.
    */
   static async listen(target: ProxyTarget, plan: (connection: number) => Fault = () => ({})): Promise<FaultProxy> {
     const proxy = new FaultProxy(target, plan);
@@ -74,7 +74,7 @@ export class FaultProxy implements AsyncDisposable {
   private constructor(target: ProxyTarget, plan: (connection: number) => Fault) {
     this.#target = target;
     this.#plan = plan;
-    // Half-open, so that a FIN is passed on like anything else.
+    // Half-open, so that a FIN from one side is passed on and does not end the other direction.
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => this.#accept(client));
   }
 
@@ -88,12 +88,12 @@ export class FaultProxy implements AsyncDisposable {
     return this.#links.size;
   }
 
-  /** From now on connections go elsewhere; the open ones stay. */
+  /** Sends new connections to another address. Open ones stay. */
   swap(target: ProxyTarget): void {
     this.#target = target;
   }
 
-  /** From now on other things are done to new connections. */
+  /** Sets what to do to new connections. */
   plan(plan: (connection: number) => Fault): void {
     this.#plan = plan;
   }
@@ -103,12 +103,12 @@ export class FaultProxy implements AsyncDisposable {
     for (const link of [...this.#links]) link.cut(how);
   }
 
-  /** From now on nothing goes that way over the open connections, but they stay. */
+  /** Passes nothing on in that direction over the open connections, which stay open. */
   silence(direction: Direction): void {
     for (const link of this.#links) link.silent.add(direction);
   }
 
-  /** Stops listening and cuts everything. */
+  /** Stops listening and cuts all connections. */
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     const links = [...this.#links].map((link) => link.closed);
@@ -147,7 +147,7 @@ class Link {
     this.#broker = broker;
     const ends = [client, broker].map((socket) => new Promise<void>((resolve) => socket.once("close", resolve)));
     this.closed = Promise.all(ends).then(() => {});
-    // One side broken is the other side's reset.
+    // A connection that breaks on one side is reset on the other.
     client.on("error", () => broker.destroy());
     broker.on("error", () => client.destroy());
     client.once("close", () => broker.destroy());
@@ -160,7 +160,7 @@ class Link {
     for (const socket of [this.#client, this.#broker]) {
       if (socket.destroyed) continue;
       if (how === "rst") socket.resetAndDestroy();
-      // What was passed on before still arrives.
+      // Bytes that were passed on before still arrive.
       else socket.end(() => socket.destroy());
     }
   }
@@ -183,11 +183,11 @@ class Link {
         }
         passed += rest.length;
         if (rest.length < chunk.length && cut?.direction === direction && passed >= cut.after) return this.cut(cut.how);
-        // Silent: it is read, so that the sender sees nothing of it.
+        // Silence still reads, so that the sender does not notice.
       }
       if (!to.destroyed) to.end();
     } catch {
-      // Broken off: the handlers above pass it on.
+      // The connection broke: the error handlers above close the other side.
     }
   }
 }
@@ -200,7 +200,7 @@ function write(socket: Socket, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => socket.write(bytes, (error) => error ? reject(error) : resolve()));
 }
 
-/** Sleeps, but not longer than the socket lives: a proxy that is closed leaves no timer behind. */
+/** Sleeps until the time is over or the socket closes, so that a closed proxy leaves no timer behind. */
 function sleep(milliseconds: number, socket: Socket): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {

@@ -1,5 +1,5 @@
 /**
- * Child processes that always end.
+ * Runs child processes, each with a timeout.
  *
  * @module
  */
@@ -9,38 +9,38 @@ import process from "node:process";
 
 /** How to run a program. */
 export interface RunOptions {
-  /** Working directory. Default: the current one. */
+  /** The working directory. The default is the current one. */
   cwd?: string | undefined;
-  /** Environment variables to set beside those of this process. */
+  /** Environment variables in addition to those of this process. */
   env?: Record<string, string> | undefined;
-  /** Milliseconds after which the process is ended, by its id: first asked to, then made to. */
+  /** Milliseconds after which the process gets SIGTERM, and {@linkcode KILL_GRACE_MS} later SIGKILL. */
   timeout: number;
-  /** Whether the output goes straight to the terminal instead of into the result. Default `false`. */
+  /** Whether the output goes to the terminal instead of into the result. Default `false`. */
   inherit?: boolean | undefined;
 }
 
 /** How a program ended. */
 export interface RunResult {
-  /** Whether it ended by itself, with code 0. */
+  /** Whether it exited by itself with code 0. */
   ok: boolean;
-  /** What it printed on both outputs, in the order it came. Empty with `inherit`. */
+  /** What it printed on both outputs, in order of arrival. Empty with `inherit`. */
   output: string;
-  /** How it ended, for people: `exit code 1`. */
+  /** How it ended, for messages: `exit code 1`. */
   ending: string;
 }
 
-/** From asking a process to end to making it. Node's test runner needs a moment to end its own children. */
-const GRACE = 5_000;
+/** Milliseconds from SIGTERM to SIGKILL. Node's test runner needs a moment to end its children. */
+const KILL_GRACE_MS = 5_000;
 
-/** The programs that run. */
+/** The programs that are running. */
 const running = new Set<ChildProcess>();
 
-/** Asks all programs that {@linkcode run} has started to end: for who is asked to end itself. */
+/** Sends SIGTERM to all programs that {@linkcode run} has started, for a runner that receives a signal itself. */
 export function endAll(): void {
   for (const child of running) child.kill("SIGTERM");
 }
 
-/** Runs a program to its end. Never rejects: a program that cannot be started is one that did not end well. */
+/** Runs a program to its end. Never rejects: a program that cannot be started gives a result that is not `ok`. */
 export function run(command: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
   const { promise, resolve } = Promise.withResolvers<RunResult>();
   const child = spawn(command, args, {
@@ -53,17 +53,17 @@ export function run(command: string, args: readonly string[], options: RunOption
   child.stdout?.on("data", (chunk: Uint8Array) => chunks.push(chunk));
   child.stderr?.on("data", (chunk: Uint8Array) => chunks.push(chunk));
 
-  let late = false;
+  let timedOut = false;
   let force: ReturnType<typeof setTimeout> | undefined;
   const deadline = setTimeout(() => {
-    late = true;
+    timedOut = true;
     child.kill("SIGTERM");
     force = setTimeout(() => {
       child.kill("SIGKILL");
-      // A grandchild may hold the pipes open for ever, and with them the `close` event.
+      // A grandchild may hold the pipes open, which would delay the `close` event for ever.
       child.stdout?.destroy();
       child.stderr?.destroy();
-    }, GRACE);
+    }, KILL_GRACE_MS);
   }, options.timeout);
 
   const end = (ok: boolean, ending: string) => {
@@ -74,7 +74,7 @@ export function run(command: string, args: readonly string[], options: RunOption
   };
   child.once("error", (error) => end(false, error.message));
   child.once("close", (code, signal) => {
-    if (late) end(false, `no end within ${options.timeout / 1000} s`);
+    if (timedOut) end(false, `no end within ${options.timeout / 1000} s`);
     else end(code === 0, signal ? `signal ${signal}` : `exit code ${code}`);
   });
   return promise;

@@ -1,16 +1,16 @@
 /**
- * Python, for who wants to see what stomp.py does.
+ * Finds a Python that has stomp.py.
  *
  * @module
  */
 import { spawnSync } from "node:child_process";
 
-/** The first on the PATH may be one that has nothing of Debian's packages, which are for the second. */
+/** The first one on the PATH may not see Debian's packages, which belong to the second. */
 const COMMANDS = ["python3", "/usr/bin/python3"];
 
 let found: { command: string | undefined } | undefined;
 
-/** How to start a Python that has stomp.py; `undefined` when there is none. Looked for once. */
+/** Returns the command of a Python that has stomp.py, or `undefined`. Searches only once. */
 export function findStompPy(): string | undefined {
   const works = (command: string) => spawnSync(command, ["-c", "import stomp"], { stdio: "ignore" }).status === 0;
   return (found ??= { command: COMMANDS.find(works) }).command;

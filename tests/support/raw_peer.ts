@@ -1,20 +1,19 @@
 /**
- * The far end of a connection as a script of bytes: it writes what it is told, escapes nothing, and shows frames as they
- * came over the wire. It shares no code with the library, so that the two cannot agree on a mistake. Every wait has a
- * deadline.
+ * A peer that a test scripts in bytes: it writes what the test says, escapes nothing, and shows frames as they came over
+ * the wire. It shares no code with the library, so that the two cannot agree on a mistake. Every wait has a deadline.
  *
  * @module
  */
 import { createConnection, type Socket } from "node:net";
 import type { Transport } from "../../transport/transport.ts";
 
-/** Milliseconds that anything may take. */
-const DEADLINE = 10_000;
+/** Milliseconds for each wait. */
+const WAIT_TIMEOUT_MS = 10_000;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** A frame as it came. */
+/** A frame as it came over the wire. */
 export interface RawFrame {
   /** The first line. */
   command: string;
@@ -24,25 +23,25 @@ export interface RawFrame {
   body: string;
   /** The body. */
   octets: Uint8Array;
-  /** The value of the first header of that name, not unescaped. */
+  /** Returns the value of the first header of that name, not unescaped. */
   get(name: string): string | undefined;
 }
 
-/** Bytes both ways. */
+/** A connection as bytes in both directions. */
 interface Pipe {
-  /** Resolves when there is room for more. */
+  /** Resolves when the pipe accepts more. */
   write(bytes: Uint8Array): Promise<void>;
-  /** The next bytes; `undefined` after the far end's FIN; rejects when the connection broke. */
+  /** Resolves to the next bytes, or to `undefined` after the peer's FIN. Rejects when the connection broke. */
   read(): Promise<Uint8Array | undefined>;
   /** Sends FIN. */
   finish(): Promise<void>;
-  /** Ends both directions at once. */
+  /** Closes both directions at once. */
   close(): Promise<void>;
 }
 
-/** One end of a connection that speaks in bytes. */
+/** One end of a connection, scripted in bytes. */
 export class RawPeer {
-  /** How many line ends came between frames. */
+  /** The number of line ends received between frames. */
   heartbeats = 0;
   readonly #pipe: Pipe;
   #received: Uint8Array = new Uint8Array(0);
@@ -62,7 +61,7 @@ export class RawPeer {
     return new RawPeer(socketPipe(socket));
   }
 
-  /** Takes one end of a pair in memory. */
+  /** Uses one end of a pair in memory. */
   static over(transport: Transport): RawPeer {
     const reader = transport.readable.getReader();
     const writer = transport.writable.getWriter();
@@ -75,18 +74,21 @@ export class RawPeer {
     });
   }
 
-  /** Sends text as UTF-8, or bytes. Resolves when there is room for more. */
+  /** Sends text as UTF-8, or bytes. Resolves when the connection accepts more. */
   write(data: string | Uint8Array): Promise<void> {
-    return within("room to write", this.#pipe.write(typeof data === "string" ? encoder.encode(data) : data));
+    return within(
+      "the connection to accept more",
+      this.#pipe.write(typeof data === "string" ? encoder.encode(data) : data),
+    );
   }
 
-  /** Sends CONNECT for one version with further header lines, and takes CONNECTED. */
+  /** Sends CONNECT for one version with further header lines, and reads CONNECTED. */
   async connect(version: string, lines = ""): Promise<RawFrame> {
     await this.write(`CONNECT\naccept-version:${version}\nhost:test\n${lines}\n\0`);
     return await this.frame("CONNECTED");
   }
 
-  /** Takes the next frame; fails unless it has that command. */
+  /** Reads the next frame. Fails unless it has the given command, if any. */
   async frame(command?: string): Promise<RawFrame> {
     const frame = await within(`a frame ${command ?? ""}`, this.#frame());
     if (frame === undefined) throw new Error(`Expected a frame ${command ?? ""}, and the connection ended`);
@@ -96,14 +98,14 @@ export class RawPeer {
     return frame;
   }
 
-  /** Takes so many frames. */
+  /** Reads `count` frames. */
   async frames(count: number, command?: string): Promise<RawFrame[]> {
     const frames: RawFrame[] = [];
     while (frames.length < count) frames.push(await this.frame(command));
     return frames;
   }
 
-  /** Takes messages until there is none, and returns their bodies: a frame with a receipt goes before and behind. */
+  /** Returns all frames that the broker sends before the RECEIPT for a SEND that goes out now. */
   async settled(): Promise<RawFrame[]> {
     await this.write("SEND\ndestination:/topic/nobody\nreceipt:settled\n\n\0");
     const frames: RawFrame[] = [];
@@ -114,31 +116,31 @@ export class RawPeer {
     }
   }
 
-  /** Takes ERROR, and the end of the connection behind it. */
+  /** Reads ERROR and the end of the connection after it. */
   async refusal(): Promise<RawFrame> {
     const error = await this.frame("ERROR");
     await this.ended();
     return error;
   }
 
-  /** Waits for the far end's FIN; fails when there is another frame before it. */
+  /** Waits for the peer's FIN. Fails when a frame comes before it. */
   async ended(): Promise<void> {
     const frame = await within("the end", this.#frame());
     if (frame !== undefined) throw new Error(`Expected the end, received ${show(frame)}`);
   }
 
-  /** Waits for the end, in order or not, and returns the frames before it. */
+  /** Waits for the end of the connection, by FIN or by an error, and returns the frames before it. */
   async rest(): Promise<RawFrame[]> {
     const frames: RawFrame[] = [];
     try {
       for (let frame; (frame = await within("the end", this.#frame())) !== undefined;) frames.push(frame);
     } catch (error) {
-      if (error instanceof DeadlineError) throw error;
+      if (error instanceof WaitTimeoutError) throw error;
     }
     return frames;
   }
 
-  /** Takes bytes, of any frame or none. */
+  /** Waits for bytes, whether or not they are part of a frame. */
   async bytes(): Promise<void> {
     if (!await within("bytes", this.#read())) throw new Error("Expected bytes, and the connection ended");
   }
@@ -148,12 +150,12 @@ export class RawPeer {
     return within("FIN to be sent", this.#pipe.finish());
   }
 
-  /** Ends the connection at once. */
+  /** Closes the connection at once. */
   close(): Promise<void> {
     return within("the socket to close", this.#pipe.close());
   }
 
-  /** Reads on. Returns whether there was more. */
+  /** Reads more bytes. Resolves to `false` at the end. */
   #read(): Promise<boolean> {
     return this.#reading ??= this.#pipe.read().then((bytes) => {
       if (bytes === undefined) return false;
@@ -184,7 +186,7 @@ export class RawPeer {
   }
 }
 
-/** The first frame of some bytes, when all of it is there. */
+/** Returns the first frame of the bytes, or `undefined` when it is not complete. */
 function cutFrame(bytes: Uint8Array): { frame: RawFrame; size: number } | undefined {
   let headEnd = -1;
   for (let at = 0; at + 1 < bytes.length; at++) {
@@ -200,7 +202,7 @@ function cutFrame(bytes: Uint8Array): { frame: RawFrame; size: number } | undefi
   const length = get("content-length");
   const end = length === undefined ? bytes.indexOf(0, start) : start + Number(length);
   if (end < 0 || end >= bytes.length) return undefined;
-  if (bytes[end] !== 0) throw new Error(`No NUL behind the body of ${command} ${lines}`);
+  if (bytes[end] !== 0) throw new Error(`No NUL after the body of ${command} ${lines}`);
   const octets = bytes.slice(start, end);
   return { frame: { command, lines, body: decoder.decode(octets), octets, get }, size: end + 1 };
 }
@@ -209,12 +211,12 @@ function show({ command, lines, body }: RawFrame): string {
   return JSON.stringify([command, ...lines, "", body].join("\n"));
 }
 
-class DeadlineError extends Error {}
+class WaitTimeoutError extends Error {}
 
 async function within<T>(what: string, promise: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new DeadlineError(`Waited ${DEADLINE} ms for ${what}`)), DEADLINE);
+    timer = setTimeout(() => reject(new WaitTimeoutError(`Waited ${WAIT_TIMEOUT_MS} ms for ${what}`)), WAIT_TIMEOUT_MS);
   });
   try {
     return await Promise.race([promise, late]);
@@ -223,7 +225,7 @@ async function within<T>(what: string, promise: Promise<T>): Promise<T> {
   }
 }
 
-/** Nothing is taken out of the socket before someone reads, so that the far end feels a peer that does not. */
+/** Takes nothing out of the socket before `read()`, so that the other side notices a peer that does not read. */
 function socketPipe(socket: Socket): Pipe {
   let broken: Error | undefined;
   let ended = false;

@@ -1,14 +1,14 @@
 /**
- * Which runtime runs this.
+ * The runtimes, and the one that this process is.
  *
  * @module
  */
 
-/** The runtimes that the tests run in. */
+/** A runtime that the tests run in. */
 export type Runtime = "deno" | "bun" | "node";
 
-/** All of them, in the order they are run in. */
+/** All runtimes, in the order in which the tests use them. */
 export const RUNTIMES: readonly Runtime[] = ["deno", "bun", "node"];
 
-/** The runtime that runs this. */
+/** The runtime of this process. */
 export const runtime: Runtime = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";

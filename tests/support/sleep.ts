@@ -1,12 +1,12 @@
 /**
- * A machine that sleeps.
+ * Simulates a machine that is suspended.
  *
  * @module
  */
 
 /**
- * Runs `work` on a machine that sleeps for an hour whenever it calls `sleep`: the calendar goes on without the clock, as
- * on Linux and macOS.
+ * Runs `work` with a function that suspends the machine for an hour: `Date.now()` jumps and the monotonic clock does not,
+ * as on Linux and macOS.
  */
 export async function onSleepyMachine(work: (sleep: () => void) => Promise<void>): Promise<void> {
   const { now } = Date;

@@ -1,6 +1,6 @@
 /**
- * Far ends for the tests of the transports, over `node:net` and `node:tls`, which all three runtimes have. Whatever is
- * made here is gone when its `close` has resolved.
+ * Peers for the tests of the transports, over `node:net` and `node:tls`, which all three runtimes have. Everything made
+ * here is gone when its `close` has resolved.
  *
  * @module
  */
@@ -12,19 +12,19 @@ import type { SocketAdapter, Transport } from "../../transport/transport.ts";
 import { readText } from "./project.ts";
 import { runtime } from "./runtime.ts";
 
-/** The adapter of this runtime. */
+/** Loads the adapter of this runtime. */
 export async function ownAdapter(): Promise<SocketAdapter> {
   if (runtime === "deno") return (await import("../../transport/deno.ts")).denoAdapter;
   if (runtime === "bun") return (await import("../../transport/bun.ts")).bunAdapter;
   return (await import("../../transport/node.ts")).nodeAdapter;
 }
 
-/** A file of tests/fixtures/tls. */
+/** Reads a file of tests/fixtures/tls. */
 export function pem(name: string): string {
   return readText(`tests/fixtures/tls/${name}`);
 }
 
-/** A server that takes connections and does nothing with them by itself. */
+/** A server that accepts connections and does nothing with them by itself. */
 export class Peer {
   /** The port it listens on, at 127.0.0.1. */
   readonly port: number;
@@ -40,7 +40,7 @@ export class Peer {
     server.on("connection", (socket: net.Socket) => {
       this.#sockets.push(socket);
       this.#closed.push(new Promise((resolve) => socket.once("close", () => resolve())));
-      socket.on("error", () => {}); // resets are what some tests are about
+      socket.on("error", () => {}); // some tests are about resets
     });
     server.on(event, (socket: net.Socket) => {
       socket.on("error", () => {});
@@ -50,7 +50,7 @@ export class Peer {
     });
   }
 
-  /** Listens on a free port of 127.0.0.1; over TLS where there are options for it. */
+  /** Listens on a free port of 127.0.0.1, with TLS if options are given. */
   static async listen(options?: tls.TlsOptions): Promise<Peer> {
     const both = { allowHalfOpen: true, pauseOnConnect: options === undefined, noDelay: true };
     const server = options === undefined ? net.createServer(both) : tls.createServer({ ...both, ...options });
@@ -59,13 +59,13 @@ export class Peer {
     return new Peer(server, options === undefined ? "connection" : "secureConnection");
   }
 
-  /** The next connection, in the order they came. It is paused until someone reads it. */
+  /** Resolves to the next connection, in order of arrival. It is paused until it is read. */
   accept(): Promise<net.Socket> {
     const socket = this.#ready.shift();
     return socket === undefined ? new Promise((resolve) => this.#waiting.push(resolve)) : Promise.resolve(socket);
   }
 
-  /** Ends all connections and stops listening. */
+  /** Destroys all connections and stops listening. */
   async close(): Promise<void> {
     const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const socket of this.#sockets) socket.destroy();
@@ -74,7 +74,7 @@ export class Peer {
   }
 }
 
-/** A way to a port through which bytes flow until they are stopped: a far end whose system takes nothing any more. */
+/** Starts a proxy to a port. After `stop()` it reads nothing, like a peer whose receive buffer is full. */
 export async function relay(port: number): Promise<{ port: number; stop(): void; close(): Promise<void> }> {
   const sockets: net.Socket[] = [];
   const closed: Promise<void>[] = [];
@@ -102,7 +102,7 @@ export async function relay(port: number): Promise<{ port: number; stop(): void;
   };
 }
 
-/** All that a socket receives until the far end's FIN. */
+/** Resolves to everything that the socket receives before the peer's FIN. */
 export function readSocket(socket: net.Socket): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const chunks: Uint8Array[] = [];
@@ -113,19 +113,19 @@ export function readSocket(socket: net.Socket): Promise<Uint8Array> {
   });
 }
 
-/** Writes to a socket, and resolves when the system has taken it. */
+/** Writes to a socket. Resolves when the system has taken the bytes. */
 export function writeSocket(socket: net.Socket, bytes: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => socket.write(bytes, (error) => error ? reject(error) : resolve()));
 }
 
-/** All that a transport receives until its end. */
+/** Resolves to everything that the transport receives before it ends. */
 export async function readTransport({ readable }: Transport): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of readable) chunks.push(chunk);
   return concat(chunks);
 }
 
-/** The chunks in one piece. */
+/** Returns the chunks as one array. */
 export function concat(chunks: readonly Uint8Array[]): Uint8Array {
   const all = new Uint8Array(chunks.reduce((length, chunk) => length + chunk.length, 0));
   let offset = 0;
@@ -136,14 +136,14 @@ export function concat(chunks: readonly Uint8Array[]): Uint8Array {
   return all;
 }
 
-/** Bytes that differ from place to place, with a period that no buffer size has. */
+/** Returns bytes that vary with their offset, with a period that is no common buffer size. */
 export function pattern(length: number, seed = 0): Uint8Array {
   const bytes = new Uint8Array(length);
   for (let i = 0; i < length; i++) bytes[i] = (i * 7 + (i >> 8) * 13 + (i >> 16) * 29 + seed) % 251;
   return bytes;
 }
 
-/** Resolves once `count` has not changed for a while: what it counts has come to a stop. */
+/** Resolves to the count once it has stayed the same for 200 ms. */
 export async function standstill(count: () => number): Promise<number> {
   let last = -1;
   let since = 0;
@@ -156,8 +156,8 @@ export async function standstill(count: () => number): Promise<number> {
 }
 
 /**
- * A port whose host does not answer: its queue of connections is full and nobody takes from it, so the system drops the
- * next one's SYN, as an unreachable host would.
+ * Listens on a port that does not answer: its queue of connections is full and is never emptied, so the system drops the
+ * SYN of the next one, as an unreachable host would.
  */
 export async function silentPort(): Promise<{ port: number; close(): Promise<void> }> {
   const source = `
@@ -197,7 +197,7 @@ export async function silentPort(): Promise<{ port: number; close(): Promise<voi
   };
 }
 
-/** How many sockets of this process go to a port. Only Linux tells. */
+/** Returns how many sockets of this process are connected to a port. Works on Linux only. */
 export function socketsTo(port: number): number {
   const hex = port.toString(16).toUpperCase().padStart(4, "0");
   const inodes = new Set<string>();
@@ -215,6 +215,6 @@ function linkOf(descriptor: string): string {
   try {
     return fs.readlinkSync(`/proc/self/fd/${descriptor}`);
   } catch {
-    return ""; // closed meanwhile, as the one is that lists them
+    return ""; // closed in the meantime, as the descriptor that lists the folder is
   }
 }

@@ -1,11 +1,11 @@
 /**
- * `#streams` under Bun, Node, and Deno where JSR cannot be reached: the names of `streams_std.ts`.
+ * `#streams` under Bun and Node, and under Deno where JSR cannot be reached: the names of `streams_std.ts`.
  *
  * @module
  */
 import { Buffer } from "node:buffer";
 
-/** Reads a stream to its end, as an `ArrayBuffer`. */
+/** Reads a stream to its end into an `ArrayBuffer`. */
 export async function toArrayBuffer(stream: ReadableStream<Uint8Array>): Promise<ArrayBuffer> {
   const bytes = await toBytes(stream);
   const buffer = new ArrayBuffer(bytes.length);
@@ -13,11 +13,11 @@ export async function toArrayBuffer(stream: ReadableStream<Uint8Array>): Promise
   return buffer;
 }
 
-/** Reads a stream to its end. */
+/** Reads a stream to its end into one array. */
 export async function toBytes(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of stream) chunks.push(chunk);
-  // A copy: a `Buffer` is not equal to a `Uint8Array` of the same content.
+  // A copy, because a `Buffer` does not equal a `Uint8Array` of the same content.
   return new Uint8Array(Buffer.concat(chunks));
 }
 

@@ -1,7 +1,7 @@
 /**
- * Runs test files in one runtime and tells what came of each test.
+ * Runs test files in one runtime and reports the result of each test.
  *
- * Each file has a process of its own. So a file that hangs, crashes or leaves a socket open fails alone, by name.
+ * Each file runs in a separate process, so that a file that hangs, crashes or leaves a socket open fails alone, by name.
  *
  * @module
  */
@@ -15,50 +15,50 @@ import type { FoundRuntime } from "./runtimes.ts";
 
 /** How to run a test file. */
 export interface SuiteOptions {
-  /** Runs only the tests with this in their name. */
+  /** Runs only the tests whose names contain this text. */
   filter?: string | undefined;
-  /** An import map to put in the place of deno.json's imports. */
+  /** An import map to use instead of the imports of deno.json. */
   importMap?: string | undefined;
   /** Environment variables for the tests. */
   env?: Record<string, string> | undefined;
-  /** A folder for the report. */
+  /** The folder for the report. */
   folder: string;
-  /** Whether the runtime's own output is shown as it comes, and not only where something fails. */
+  /** Whether to show the output of the runtime at once, and not only after a failure. */
   verbose?: boolean | undefined;
 }
 
-/** A test that failed, or something else that went wrong. */
+/** A failed test, or something else that went wrong. */
 export interface Failure {
-  /** Its name. */
+  /** The name of the test. */
   name: string;
-  /** Why. */
+  /** The reason. */
   message: string;
 }
 
-/** What came of a file. */
+/** The result of a test file. */
 export interface FileReport {
-  /** How many tests passed. */
+  /** The number of tests that passed. */
   passed: number;
-  /** How many were registered and not run. */
+  /** The number of tests that were registered and not run. */
   ignored: number;
-  /** The tests that failed, and what else went wrong. */
+  /** The failed tests, and what else went wrong. */
   failures: Failure[];
   /** What the runtime printed. */
   output: string;
 }
 
-/** No file takes this long, in milliseconds. One that does hangs, and its process is ended. */
-const LIMIT = 3 * 60_000;
+/** Milliseconds for a test file. A file that takes longer hangs, and its process is killed. */
+const FILE_TIMEOUT_MS = 3 * 60_000;
 
 /**
- * How each runtime's own test runner is called: for people on its output, and JUnit's XML into a file. That is the one
- * machine-readable report that all three can write.
+ * The arguments of each runtime's test runner: a readable report on its output, and JUnit's XML into a file. That is the
+ * only machine-readable report that all three can write.
  */
 const COMMANDS: Record<Runtime, (file: string, report: string, options: SuiteOptions) => string[]> = {
   deno: (file, report, { filter, importMap }) => [
     "test",
     "--allow-all",
-    "--no-check", // The types were checked before, all at once.
+    "--no-check", // The types were checked before, for all files together.
     `--junit-path=${report}`,
     ...(importMap === undefined ? [] : [`--import-map=${importMap}`]),
     ...(filter === undefined ? [] : [`--filter=${filter}`]),
@@ -69,9 +69,9 @@ const COMMANDS: Record<Runtime, (file: string, report: string, options: SuiteOpt
     "--reporter=junit",
     `--reporter-outfile=${report}`,
     ...(filter === undefined ? [] : [`--test-name-pattern=${RegExp.escape(filter)}`]),
-    `./${file}`, // Without the dot it would be a pattern that any path may match.
+    `./${file}`, // Without the dot it would be a pattern that could match other paths.
   ],
-  // Not `--test`, which starts a process per file as well, and in Node 24 waits for one that does not end.
+  // Not `--test`, which also starts a process per file, and in Node 24 waits for one that does not end.
   node: (file, report, { filter }) => [
     "--test-reporter=spec",
     "--test-reporter-destination=stdout",
@@ -82,31 +82,31 @@ const COMMANDS: Record<Runtime, (file: string, report: string, options: SuiteOpt
   ],
 };
 
-/** Runs a file, given relative to the checkout. */
+/** Runs a test file, given relative to the checkout. */
 export async function runFile(runtime: FoundRuntime, file: string, options: SuiteOptions): Promise<FileReport> {
   const path = join(options.folder, "junit.xml");
   rmSync(path, { force: true });
   const result = await run(runtime.command, COMMANDS[runtime.name](file, path, options), {
     cwd: ROOT,
     env: { DENO_NO_PACKAGE_JSON: "1", DENO_NO_PROMPT: "1", ...options.env },
-    timeout: LIMIT,
+    timeout: FILE_TIMEOUT_MS,
     inherit: options.verbose,
   });
   const tests = existsSync(path) ? readJunit(readFileSync(path, "utf8")) : [];
   return { ...judge(tests, options.filter !== undefined, result), output: result.output };
 }
 
-/** A test as a report tells of it. */
+/** A test in a report. */
 export interface ReportedTest {
-  /** Its name. */
+  /** The name of the test. */
   name: string;
-  /** What came of it. */
+  /** The result. */
   outcome: "passed" | "failed" | "ignored";
-  /** Why it failed. */
+  /** The reason of a failure. */
   message: string;
 }
 
-/** Adds up. A file that ended badly, or that ran no test, is never without a failure. */
+/** Counts the results. A process that failed, or a file that ran no test, always counts as a failure. */
 export function judge(
   tests: readonly ReportedTest[],
   filtered: boolean,
@@ -114,7 +114,7 @@ export function judge(
 ): Omit<FileReport, "output"> {
   const count = (outcome: ReportedTest["outcome"]) => tests.filter((test) => test.outcome === outcome).length;
   const failures: Failure[] = tests.filter(({ outcome }) => outcome === "failed");
-  // Bun takes it for an error that no name in a file matches the filter.
+  // Bun reports an error when no name in a file matches the filter.
   const unmatched = filtered && tests.length > 0 && count("ignored") === tests.length;
   if (!ok && failures.length === 0 && !unmatched) {
     failures.push({ name: "(process)", message: `the test process failed: ${ending}` });
@@ -125,8 +125,8 @@ export function judge(
 }
 
 /**
- * Reads a report in JUnit's XML, in the dialects of the three runtimes. One that was cut off, by the end of its process,
- * counts for nothing.
+ * Reads a report in JUnit's XML, in the dialects of the three runtimes. Returns no tests for a report that was cut off by
+ * the end of its process.
  */
 export function readJunit(xml: string): ReportedTest[] {
   if (!xml.trimEnd().endsWith("</testsuites>")) return [];
@@ -136,7 +136,7 @@ export function readJunit(xml: string): ReportedTest[] {
     attributeNamePrefix: "@",
     parseTagValue: false,
     parseAttributeValue: false,
-    htmlEntities: true, // Bun writes line ends as numbers.
+    htmlEntities: true, // Bun writes line ends as numeric entities.
     isArray: (name) => lists.includes(name),
   });
   const tests: ReportedTest[] = [];

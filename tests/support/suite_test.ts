@@ -1,4 +1,4 @@
-/** Tests of how the runtimes' reports are read: a failure that goes unseen would make every other test worthless. */
+/** How the runtimes' reports are read. A failure that goes unnoticed would make every other test worthless. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
 import { judge, readJunit, type ReportedTest } from "./suite.ts";
@@ -49,19 +49,19 @@ const fine: ReportedTest = { name: "fine", outcome: "passed", message: "" };
 const ignored: ReportedTest = { name: "not here", outcome: "ignored", message: "" };
 const failed = (name: string, message: string): ReportedTest => ({ name, outcome: "failed", message });
 
-test("the reports of all three runtimes are read", () => {
+test("`readJunit()` reads the reports of all three runtimes", () => {
   assertEquals(readJunit(DENO), [fine, failed("leak", "Leaks detected"), ignored]);
   assertEquals(readJunit(BUN), [fine, failed("bad <x>", "a & <b>\nc"), ignored]);
   assertEquals(readJunit(NODE), [fine, failed("bad <x>", "a & <b>"), ignored]);
 });
 
-test("a report that was cut off counts for nothing", () => {
+test("`readJunit()` returns no tests for a report that was cut off", () => {
   for (const report of [DENO, BUN, NODE]) {
     for (let end = 0; end < report.length; end++) assertEquals(readJunit(report.slice(0, end)), []);
   }
 });
 
-test("a report may be long", () => {
+test("`readJunit()` reads a report of 5 MB", () => {
   const message = "&lt;&amp;".repeat(1_000);
   const test = `<testcase name="bad"><failure message="${message}"/></testcase>`;
   const tests = readJunit(`<testsuites>${test.repeat(1_000)}</testsuites>`);
@@ -69,24 +69,24 @@ test("a report may be long", () => {
   assertEquals(tests[999], failed("bad", "<&".repeat(1_000)));
 });
 
-const WELL = { ok: true, ending: "exit code 0" };
-const BADLY = { ok: false, ending: "exit code 1" };
+const SUCCESS = { ok: true, ending: "exit code 0" };
+const FAILURE = { ok: false, ending: "exit code 1" };
 
-test("a file that ran no test, or ended badly, has failed", () => {
-  const failures = (tests: ReportedTest[], filtered: boolean, result: typeof WELL) =>
+test("`judge()` fails a file that ran no test or whose process failed", () => {
+  const failures = (tests: ReportedTest[], filtered: boolean, result: typeof SUCCESS) =>
     judge(tests, filtered, result).failures.length;
-  assertEquals(failures([fine], false, WELL), 0);
-  assertEquals(failures([fine, ignored], false, WELL), 0);
-  assertEquals(failures([], false, WELL), 1);
-  assertEquals(failures([], false, BADLY), 1);
-  assertEquals(failures([fine], false, BADLY), 1);
-  assertEquals(failures([fine, failed("a", "b")], false, BADLY), 1);
-  assertEquals(failures([failed("a", "b")], false, WELL), 1);
+  assertEquals(failures([fine], false, SUCCESS), 0);
+  assertEquals(failures([fine, ignored], false, SUCCESS), 0);
+  assertEquals(failures([], false, SUCCESS), 1);
+  assertEquals(failures([], false, FAILURE), 1);
+  assertEquals(failures([fine], false, FAILURE), 1);
+  assertEquals(failures([fine, failed("a", "b")], false, FAILURE), 1);
+  assertEquals(failures([failed("a", "b")], false, SUCCESS), 1);
 });
 
-test("a file in which no name matches the filter has not failed, one that does not load has", () => {
-  assertEquals(judge([], true, WELL).failures, []);
-  assertEquals(judge([ignored, ignored], true, BADLY), { passed: 0, ignored: 2, failures: [] });
-  assertEquals(judge([], true, BADLY).failures.length, 1);
-  assertEquals(judge([fine, ignored], true, BADLY).failures.length, 1);
+test("`judge()` passes a file in which no name matches the filter, and fails one that does not load", () => {
+  assertEquals(judge([], true, SUCCESS).failures, []);
+  assertEquals(judge([ignored, ignored], true, FAILURE), { passed: 0, ignored: 2, failures: [] });
+  assertEquals(judge([], true, FAILURE).failures.length, 1);
+  assertEquals(judge([fine, ignored], true, FAILURE).failures.length, 1);
 });

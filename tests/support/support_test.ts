@@ -1,4 +1,4 @@
-/** Tests of what the tests stand on: the stand-ins for `@std/assert` and `@std/streams`, and the reading of reports. */
+/** What the tests are built on: the stand-ins for `@std/assert` and `@std/streams`, `test()`, `run()` and `findTests()`. */
 import { test } from "#test";
 import { assertEquals as stdAssertEquals, assertStringIncludes as stdAssertStringIncludes } from "#assert";
 import { toBytes as anyToBytes, toJson as anyToJson, toText as anyToText } from "#streams";
@@ -7,6 +7,7 @@ import { inspect } from "node:util";
 import * as standIn from "./assert_node.ts";
 import * as streams from "./streams_node.ts";
 import { run } from "./process.ts";
+import { findTests, inRoot } from "./project.ts";
 import { runtime } from "./runtime.ts";
 import { type Test, testWith } from "./test.ts";
 
@@ -21,7 +22,7 @@ const streamOf = <T>(...chunks: T[]): ReadableStream<T> =>
     },
   });
 
-/** Whether the stand-in's assertion fails, with an `AssertionError`. */
+/** Whether an assertion of the stand-in fails with an `AssertionError`. */
 function refuses(fn: () => unknown): boolean {
   try {
     fn();
@@ -76,7 +77,7 @@ const DIFFERENT: [actual: unknown, expected: unknown][] = [
   [new Date(1), new Date(2)],
 ];
 
-test("assertEquals takes for equal what @std/assert does", () => {
+test("`assertEquals()` of the stand-in agrees with that of @std/assert", () => {
   for (const [actual, expected] of EQUAL) {
     standIn.assertEquals(actual, expected);
     stdAssertEquals(actual, expected);
@@ -89,7 +90,7 @@ test("assertEquals takes for equal what @std/assert does", () => {
   }
 });
 
-test("assertEquals says what differs, after the caller's own words", () => {
+test("`assertEquals()` says what differs, after the caller's message", () => {
   const error = standIn.assertThrows(
     () => standIn.assertEquals({ a: "left" }, { a: "right" }, "words"),
     Error,
@@ -99,7 +100,7 @@ test("assertEquals says what differs, after the caller's own words", () => {
   stdAssertStringIncludes(error.message, "right");
 });
 
-/** Per assertion: a call that passes and a call that fails. */
+/** For each assertion, a call that passes and a call that fails. */
 const PAIRS: Record<string, [passes: () => unknown, fails: () => unknown]> = {
   assert: [() => standIn.assert(1), () => standIn.assert(0)],
   assertFalse: [() => standIn.assertFalse(""), () => standIn.assertFalse("a")],
@@ -154,13 +155,13 @@ const PAIRS: Record<string, [passes: () => unknown, fails: () => unknown]> = {
 };
 
 for (const [name, [passes, fails]] of Object.entries(PAIRS)) {
-  test(`the stand-in for ${name} passes and fails`, () => {
+  test(`the stand-in for ${name} passes and fails as it should`, () => {
     passes();
     stdAssertEquals(refuses(fails), true);
   });
 }
 
-test("assertThrows and assertRejects give the error", async () => {
+test("`assertThrows()` and `assertRejects()` return the error", async () => {
   const error = new RangeError("abc");
   stdAssertEquals(
     standIn.assertThrows(() => {
@@ -171,7 +172,7 @@ test("assertThrows and assertRejects give the error", async () => {
   stdAssertEquals(await standIn.assertRejects(() => Promise.reject(error), RangeError, "b") === error, true);
 });
 
-test("assertRejects fails where nothing rejects, the class differs, or the function throws", async () => {
+test("`assertRejects()` fails when nothing rejects, the error does not match, or the function throws", async () => {
   const failing: (() => Promise<unknown>)[] = [
     () => standIn.assertRejects(() => Promise.resolve()),
     () => standIn.assertRejects(() => Promise.reject(new Error("abc")), TypeError),
@@ -187,7 +188,7 @@ test("assertRejects fails where nothing rejects, the class differs, or the funct
   }
 });
 
-test("#streams and its stand-in read a stream to its end", async () => {
+test("`#streams` and its stand-in read a stream to its end", async () => {
   const stream = () => streamOf(bytes(0x22, 0xe2, 0x82), bytes(0xac, 0x22));
   for (const { toBytes, toJson, toText } of [streams, { toBytes: anyToBytes, toJson: anyToJson, toText: anyToText }]) {
     stdAssertEquals(await toBytes(stream()), bytes(0x22, 0xe2, 0x82, 0xac, 0x22));
@@ -198,7 +199,7 @@ test("#streams and its stand-in read a stream to its end", async () => {
   stdAssertEquals((await streams.toArrayBuffer(stream())).byteLength, 5);
 });
 
-test("test() takes a name and a function, or a definition", () => {
+test("`test()` takes a name and a function, or a definition", () => {
   const seen: unknown[] = [];
   const register: Test = testWith(({ name, ignore, timeout }) => seen.push([name, ignore, timeout]));
   register("a", () => {});
@@ -206,10 +207,10 @@ test("test() takes a name and a function, or a definition", () => {
   stdAssertEquals(seen, [["a", false, 30_000], ["b", true, 1]]);
 });
 
-/** How this runtime runs a program given as text. */
+/** The arguments with which this runtime runs a program given as text. */
 const evaluate: string[] = { deno: ["eval"], bun: ["-e"], node: ["-e"] }[runtime];
 
-test("run() tells how a program ended and what it printed", async () => {
+test("`run()` tells how a program ended and what it printed", async () => {
   const { output, ...rest } = await run(process.execPath, [...evaluate, "console.log(40 + 2)"], { timeout: 20_000 });
   stdAssertEquals(rest, { ok: true, ending: "exit code 0" });
   stdAssertStringIncludes(output, "42");
@@ -217,7 +218,21 @@ test("run() tells how a program ended and what it printed", async () => {
   stdAssertEquals(missing.ok, false);
 });
 
-test("run() ends a program that does not end", async () => {
+test("`run()` kills a program that does not end before its timeout", async () => {
   const result = await run(process.execPath, [...evaluate, "setInterval(() => {}, 1000)"], { timeout: 300 });
   stdAssertEquals([result.ok, result.ending], [false, "no end within 0.3 s"]);
+});
+
+test("`findTests()` takes files and folders, returns each test file once, and refuses anything else", () => {
+  const [file, folder] = ["tests/support/suite_test.ts", "tests/support"].map((path) => inRoot(path)) as [
+    string,
+    string,
+  ];
+  stdAssertEquals(findTests([file]), ["tests/support/suite_test.ts"]);
+  stdAssertEquals(findTests([folder, file]), ["tests/support/suite_test.ts", "tests/support/support_test.ts"]);
+  stdAssertEquals(findTests([`${folder}/`]), findTests([folder]));
+  stdAssertEquals(findTests().includes("tests/support/suite_test.ts"), true);
+  for (const path of ["tests/support/suite.ts", "tests/supp", "tests/brokers", "tests/brokers/core_test.ts", "base"]) {
+    standIn.assertThrows(() => findTests([inRoot(path)]), TypeError, "neither a test file nor a folder of tests");
+  }
 });

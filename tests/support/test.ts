@@ -1,19 +1,19 @@
 /**
- * What `#test` offers in every runtime; `test_deno.ts`, `test_bun.ts` and `test_node.ts` register with the runtime's own
- * test runner, so that its reports, filters and sanitizers apply.
+ * The interface of `#test`. `test_deno.ts`, `test_bun.ts` and `test_node.ts` implement it with the test runner of their
+ * runtime, so that its reports, filters and sanitizers apply.
  *
  * @module
  */
 
 /** A test. */
 export interface TestDefinition {
-  /** What is true when the test passes. */
+  /** The name: what is true when the test passes. */
   name: string;
-  /** Passes when it returns, fails when it throws or rejects. */
+  /** The test, which fails when it throws or rejects. */
   fn: () => void | Promise<void>;
-  /** Registers the test and does not run it: for what one runtime cannot do. Default `false`. */
+  /** Whether the test is registered but not run, for what a runtime cannot do. Default `false`. */
   ignore?: boolean;
-  /** Milliseconds after which the test fails. Default {@linkcode DEADLINE}. */
+  /** Milliseconds after which the test fails. Default {@linkcode TEST_TIMEOUT_MS}. */
   timeout?: number;
 }
 
@@ -23,17 +23,17 @@ export interface Test {
   (definition: TestDefinition): void;
 }
 
-/** How long a test may take, in milliseconds, where it does not say: long for any test, short for a hung one. */
-export const DEADLINE = 30_000;
+/** The default timeout of a test in milliseconds. Only a test that hangs takes this long. */
+export const TEST_TIMEOUT_MS = 30_000;
 
-/** Makes a `test` function out of the one thing that differs between runtimes. */
+/** Makes a `test` function from the function that registers a test with the runtime. */
 export function testWith(register: (definition: Required<TestDefinition>) => void): Test {
   return (nameOrDefinition: string | TestDefinition, fn?: TestDefinition["fn"]) => {
     if (typeof nameOrDefinition === "string") {
       if (fn === undefined) throw new TypeError(`Cannot register test "${nameOrDefinition}": it has no function`);
-      register({ name: nameOrDefinition, fn, ignore: false, timeout: DEADLINE });
+      register({ name: nameOrDefinition, fn, ignore: false, timeout: TEST_TIMEOUT_MS });
     } else {
-      register({ ignore: false, timeout: DEADLINE, ...nameOrDefinition });
+      register({ ignore: false, timeout: TEST_TIMEOUT_MS, ...nameOrDefinition });
     }
   };
 }

@@ -1,18 +1,18 @@
 /**
- * The broker's core without sockets: frames go in by calls and come out in lists.
+ * The broker's core without sockets: frames go in by calls and come out as lists.
  *
  * @module
  */
 import { BrokerCore } from "../../broker/core.ts";
 import type { Peer, PeerWire } from "../../broker/peer.ts";
 import { Frame } from "../../codec/frame.ts";
-import type { Version } from "../../codec/headers.ts";
+import type { Version } from "../../codec/protocol.ts";
 
-/** A wire that is full when it is told to be. */
+/** A wire that is full when the test says so. */
 export class TestWire implements PeerWire {
-  /** The version that was negotiated. */
+  /** The negotiated version. */
   version: Version = "1.2";
-  /** What was sent, and not taken out. */
+  /** The frames sent that the test has not removed. */
   sent: Frame[] = [];
   /** Whether reading is paused. */
   paused = false;
@@ -20,12 +20,12 @@ export class TestWire implements PeerWire {
   ended = false;
   #full: PromiseWithResolvers<void> | undefined;
 
-  /** From here on there is no room. */
+  /** Makes the wire full. */
   fill(): void {
     this.#full ??= Promise.withResolvers();
   }
 
-  /** There is room again; resolves when everybody knows. */
+  /** Makes the wire accept frames again. Resolves after all senders have been notified. */
   async drain(): Promise<void> {
     const full = this.#full;
     this.#full = undefined;
@@ -53,17 +53,17 @@ export class TestWire implements PeerWire {
   }
 }
 
-/** A peer of a core. */
+/** A peer that is connected to a core. */
 export interface TestPeer {
-  /** What is sent to it. */
+  /** The wire that the core sends to. */
   wire: TestWire;
-  /** What the core knows of it. */
+  /** The core's record of the peer. */
   peer: Peer;
-  /** Lets it say something. */
+  /** Sends a frame to the core. */
   say(command: string, headers: Record<string, string>, body?: string): void;
 }
 
-/** Creates a core, and a function that connects a peer to it. */
+/** Creates a core and a function that connects a peer to it. */
 export function testCore(): { core: BrokerCore; join: (version?: Version) => TestPeer } {
   const core = new BrokerCore({
     login: undefined,

@@ -1,6 +1,6 @@
 /**
- * `#test` under Deno. deno.json turns on the sanitizers of ops and resources; `Deno.test` enforces the deadline itself,
- * so no timer of ours is there for them to find.
+ * `#test` under Deno. deno.json turns on the sanitizers of ops and resources. `Deno.test` enforces the timeout by itself,
+ * so no timer of the tests is open for them to find.
  *
  * @module
  */

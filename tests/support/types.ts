@@ -1,5 +1,5 @@
 /**
- * Type-checks everything: as Deno sees it, and as Bun and Node do.
+ * Type-checks everything, with Deno's types and with those of Bun and Node.
  *
  * @module
  */
@@ -9,15 +9,15 @@ import process from "node:process";
 import { run, type RunResult } from "./process.ts";
 import { files, inRoot, LIBRARY, readJson, ROOT } from "./project.ts";
 
-/** Every module that Deno can check. */
+/** Returns the modules that Deno can check. */
 export function denoModules(hasJsr: boolean): string[] {
   const except = ["tests/support/test_bun.ts", ...(hasJsr ? [] : files("tests/support/*_std.ts"))];
   return files(...LIBRARY, "{bench,examples,tests}/**/*.ts").filter((file) => !except.includes(file));
 }
 
 /**
- * Writes an import map for a Deno that cannot reach JSR, and returns its path: deno.json's imports, with the modules
- * over `node:assert/strict` behind `#assert` and `#streams`, as package.json has them for Bun and Node.
+ * Writes an import map for a Deno that cannot reach JSR, and returns its path. It has the imports of deno.json, except
+ * that `#assert` and `#streams` are the modules that package.json names for Bun and Node.
  */
 export function writeImportMapWithoutJsr(folder: string): string {
   const rebase = (target: string) => target.startsWith("./") ? `./${relative(folder, inRoot(target))}` : target;
@@ -37,7 +37,7 @@ export function writeImportMapWithoutJsr(folder: string): string {
   return path;
 }
 
-/** Type-checks with Deno. */
+/** Type-checks with `deno check`. */
 export function checkWithDeno(hasJsr: boolean, importMap: string | undefined): Promise<RunResult> {
   const map = importMap === undefined ? [] : [`--import-map=${importMap}`];
   return run(process.execPath, ["check", "--quiet", ...map, ...denoModules(hasJsr)], {
@@ -47,9 +47,9 @@ export function checkWithDeno(hasJsr: boolean, importMap: string | undefined): P
   });
 }
 
-/** Type-checks what Bun and Node run, with their own types. Needs the development dependencies. */
+/** Type-checks what Bun and Node run, with their types, by `tsc`. Needs the development dependencies. */
 export function checkWithTsc(): Promise<RunResult> {
-  // The package `typescript` starts a program of its own; Deno finds that only where it heeds package.json.
+  // The package `typescript` starts another program, which Deno finds only when it uses package.json.
   const args = ["run", "--node-modules-dir=manual", "--allow-all", inRoot("node_modules/typescript/bin/tsc")];
   return run(process.execPath, [...args, "--project", ROOT], {
     cwd: ROOT,

@@ -1,23 +1,23 @@
 /**
- * A WebSocket in front of the embedded broker, which has none of its own.
+ * A WebSocket server in front of the embedded broker, which only listens on TCP.
  *
  * @module
  */
 import type { Broker } from "../../broker/broker.ts";
-import { memoryPair } from "../../transport/transport.ts";
+import { memoryPair } from "./memory_transport.ts";
 import { WebSocketPeer } from "./websocket_peer.ts";
 
-/** What listens. */
+/** A WebSocket server that passes connections on to a broker. */
 export interface WebSocketBridge {
-  /** Where to connect. */
+  /** The URL to connect to. */
   readonly url: string;
-  /** Breaks all connections, without a word. */
+  /** Breaks all connections without a closing handshake. */
   breakAll(): void;
   /** Breaks all connections and stops listening. */
   close(): Promise<void>;
 }
 
-/** Listens on a free port, and hands what comes over each WebSocket to the broker, and back as binary messages. */
+/** Listens on a free port, and passes bytes from each WebSocket to the broker and back in binary messages. */
 export async function bridgeTo(broker: Broker): Promise<WebSocketBridge> {
   const peer = await WebSocketPeer.listen();
   const breaks: (() => void)[] = [];

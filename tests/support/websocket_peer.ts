@@ -1,6 +1,6 @@
 /**
- * The far end of a WebSocket, frame by frame and over a plain socket: it shows how each message came, sends what a decent
- * server would not, and needs no package, so it is the same in all runtimes.
+ * A WebSocket server for tests, frame by frame over a plain socket. It shows the type of each message, can send what a
+ * correct server would not, and needs no package, so it is the same in all runtimes.
  *
  * @module
  */
@@ -12,21 +12,21 @@ import { concat, Peer } from "./sockets.ts";
 
 /** How the server answers the handshake. */
 export interface WebSocketPeerOptions {
-  /** TLS, where wanted. */
+  /** Options for TLS. The default is no TLS. */
   tls?: tls.TlsOptions | undefined;
-  /** The subprotocol to answer with; `null` for none. Default: the first one offered. */
+  /** The subprotocol to answer with, or `null` for none. The default is the first one offered. */
   protocol?: string | null | undefined;
-  /** An HTTP answer to give in the place of the handshake's. */
+  /** An HTTP response to send instead of that of the handshake. */
   answer?: string | undefined;
-  /** Whether it takes part in the closing handshake. Default `true`. */
+  /** Whether to take part in the closing handshake. Default `true`. */
   answersClose?: boolean | undefined;
 }
 
-/** A message as it came. */
+/** A received message. */
 export interface WebSocketMessage {
-  /** Whether it is text. */
+  /** Whether it is a text message. */
   isText: boolean;
-  /** What is in it. */
+  /** The payload. */
   bytes: Uint8Array;
 }
 
@@ -35,7 +35,7 @@ export const OPCODES = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9,
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
 
-/** A server that takes WebSockets and does nothing with them by itself. */
+/** A server that accepts WebSockets and does nothing with them by itself. */
 export class WebSocketPeer {
   readonly #peer: Peer;
   readonly #options: WebSocketPeerOptions;
@@ -55,27 +55,27 @@ export class WebSocketPeer {
     return this.#peer.port;
   }
 
-  /** Takes the next connection and answers its handshake. */
+  /** Accepts the next connection and answers its handshake. */
   async accept(): Promise<WebSocketEnd> {
     const socket = await this.#peer.accept();
     return await WebSocketEnd.open(socket, this.#options);
   }
 
-  /** Ends all connections and stops listening. */
+  /** Destroys all connections and stops listening. */
   close(): Promise<void> {
     return this.#peer.close();
   }
 }
 
-/** One connection, as the server has it. */
+/** The server's end of one WebSocket. */
 export class WebSocketEnd {
-  /** The request, header lines and all. */
+  /** The request line and the header lines. */
   readonly request: string;
   /** The socket. */
   readonly socket: net.Socket;
-  /** The code of the close frame that came. */
+  /** The code of the received close frame. */
   closeCode: number | undefined;
-  /** How many messages came, taken or not. */
+  /** The number of received messages, read by the test or not. */
   received = 0;
   readonly #options: WebSocketPeerOptions;
   readonly #messages: WebSocketMessage[] = [];
@@ -116,23 +116,23 @@ export class WebSocketEnd {
     return self;
   }
 
-  /** The value of a header of the request. */
+  /** Returns the value of a header of the request. */
   header(name: string): string | undefined {
     return new RegExp(`^${name}: *(.*)$`, "im").exec(this.request)?.[1]?.trim();
   }
 
-  /** Sends a message, in one frame. */
+  /** Sends a message in one frame. */
   send(data: string | Uint8Array): void {
     if (typeof data === "string") this.frame(OPCODES.text, encoder.encode(data));
     else this.frame(OPCODES.binary, data);
   }
 
-  /** Sends a frame; resolves when the system has taken it. */
+  /** Sends a frame. Resolves when the system has taken it. */
   frame(opcode: number, payload: Uint8Array, fin = true): Promise<void> {
     return new Promise((resolve) => this.socket.write(frameOf(opcode, payload, fin), () => resolve()));
   }
 
-  /** Begins the closing handshake, and ends the connection behind it. */
+  /** Sends a close frame and then FIN. */
   close(code: number, reason = ""): void {
     const bytes = encoder.encode(reason);
     const payload = new Uint8Array(bytes.length + 2);
@@ -141,7 +141,7 @@ export class WebSocketEnd {
     this.socket.end(frameOf(OPCODES.close, payload, true));
   }
 
-  /** The next message; fails when the connection ends before. */
+  /** Resolves to the next message. Fails when the connection ends before it. */
   async next(): Promise<WebSocketMessage> {
     while (this.#messages.length === 0) {
       if (this.#over) throw new Error("Expected a message, and the connection ended");
@@ -150,14 +150,14 @@ export class WebSocketEnd {
     return this.#messages.shift()!;
   }
 
-  /** The text of the next message, which must be text. */
+  /** Resolves to the text of the next message. Fails if it is binary. */
   async nextText(): Promise<string> {
     const { isText, bytes } = await this.next();
     if (!isText) throw new Error(`Expected text, received ${bytes.length} bytes`);
     return decoder.decode(bytes);
   }
 
-  /** Waits for the end, and gives what came before it in one piece. */
+  /** Waits for the end, and resolves to the payloads that came before it as one array. */
   async rest(): Promise<Uint8Array> {
     await this.#ended.promise;
     return concat(this.#messages.splice(0).map(({ bytes }) => bytes));
@@ -217,7 +217,7 @@ export class WebSocketEnd {
   }
 }
 
-/** A frame as a server sends it: not masked. */
+/** Returns a frame as a server sends it, without a mask. */
 function frameOf(opcode: number, payload: Uint8Array, fin: boolean): Uint8Array {
   const { length } = payload;
   const head = Buffer.alloc(length < 126 ? 2 : length < 65536 ? 4 : 10);
@@ -233,7 +233,7 @@ function frameOf(opcode: number, payload: Uint8Array, fin: boolean): Uint8Array 
   return concat([head, payload]);
 }
 
-/** The first frame of some bytes, unmasked, when all of it is there. */
+/** Returns the first frame of the bytes, unmasked, or `undefined` when it is not complete. */
 function readFrame(bytes: Uint8Array) {
   if (bytes.length < 2) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -1,10 +1,7 @@
-/** URLs to addresses, addresses to transports, and deadlines. */
-import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "#assert";
+/** From URLs to addresses. */
+import { assert, assertEquals, assertThrows } from "#assert";
 import { test } from "#test";
-import { listen, openTransport, type ParsedAddress, parseUrl, parseUrls, runtime } from "../../transport/connect.ts";
-import { ConnectionError, ConnectionTimeoutError } from "../../base/errors.ts";
-import { runtime as expectedRuntime } from "../support/runtime.ts";
-import { pattern, Peer, pem, readTransport, silentPort } from "../support/sockets.ts";
+import { type ParsedAddress, parseUrl, parseUrls } from "../../transport/address.ts";
 
 const STOMP: ParsedAddress = { scheme: "stomp", hostname: "h", port: 61613, tls: false, host: "/" };
 
@@ -39,7 +36,7 @@ const URLS: [url: string, address: Partial<ParsedAddress>][] = [
   ["wss://u:p@h:15673/a%20b", { scheme: "wss", port: 15673, tls: true, login: "u", passcode: "p", path: "/a%20b" }],
 ];
 
-test("a URL is taken apart and decoded", () => {
+test("`parseUrl()` splits and decodes a URL", () => {
   for (const [url, address] of URLS) assertEquals(parseUrl(url), { ...STOMP, ...address }, url);
   assertEquals(parseUrl(new URL("stomp://u:p%23@h:1/v")), { ...STOMP, port: 1, login: "u", passcode: "p#", host: "v" });
 });
@@ -53,10 +50,10 @@ const NO_URLS: [url: string, complaint: string][] = [
   ["stomp:u:s3cret@h", "scheme://host:port"],
   ["stomp://u:s3cret@h:1:2/x y", "port"],
   ["stomp://u:s3cret", "port"],
-  ["stomp://u:s3/cret@h", "behind the host"],
-  ["stomp://u:s3?cret@h", "behind the host"],
-  ["stomp://u:s3#cret@h", "behind the host"],
-  ["stomp://u/s3cret@h", "behind the host"],
+  ["stomp://u:s3/cret@h", "an @ after the host"],
+  ["stomp://u:s3?cret@h", "an @ after the host"],
+  ["stomp://u:s3#cret@h", "an @ after the host"],
+  ["stomp://u/s3cret@h", "an @ after the host"],
   ["stomp://u:s3cret@", "no host"],
   ["stomp:///vhost", "no host"],
   ["stomp://u:s3cret@:61613", "no host"],
@@ -86,7 +83,7 @@ const NO_URLS: [url: string, complaint: string][] = [
   ["amqp://u:s3cret@h", "the schemes are"],
   ["constructor://u:s3cret@h", "the schemes are"],
   ["http://u:s3cret@h", "the schemes are"],
-  ["failover:(stomp://u:s3cret@a,failover:(stomp://b))", "for several brokers"],
+  ["failover:(stomp://u:s3cret@a,failover:(stomp://b))", "names several brokers"],
   ["failover:", "scheme://host:port"],
   ["failover:()", "scheme://host:port"],
   ["failover:(a:1,u:s3cret@b:2)", "scheme://host:port"],
@@ -97,7 +94,7 @@ const NO_URLS: [url: string, complaint: string][] = [
   ["failover:(stomp://u:s3cret@a)?randomize=yes", "only option"],
 ];
 
-test("what is no URL is a TypeError that says why and never shows the password", () => {
+test("`parseUrls()` throws a TypeError for a URL that is wrong, says why, and never shows the password", () => {
   for (const [url, complaint] of NO_URLS) {
     const error = assertThrows(() => parseUrls(url), TypeError, complaint, url);
     assert(error.message.startsWith("Cannot parse the broker's URL"), error.message);
@@ -105,7 +102,7 @@ test("what is no URL is a TypeError that says why and never shows the password",
   }
 });
 
-test("what is neither text nor URL is a TypeError that says what to write", () => {
+test("`parseUrls()` throws a TypeError for what is neither text nor URL, and says what to write", () => {
   for (const input of [undefined, null, 5, {}, { brokerURL: "ws://u:s3cret@h" }, Symbol("x"), [["stomp://h"]], [5]]) {
     const error = assertThrows(() => parseUrls(input as string), TypeError, 'write the URL first: ("stomp://');
     assert(!error.message.includes("s3cret"));
@@ -113,7 +110,7 @@ test("what is neither text nor URL is a TypeError that says what to write", () =
   for (const input of [undefined, {}]) assertThrows(() => parseUrl(input as string), TypeError, "write the URL first");
 });
 
-test("one URL, a list, and failover name brokers in the order given", () => {
+test("`parseUrls()` returns the brokers of one URL, a list and `failover:` in the order given", () => {
   const names = (input: Parameters<typeof parseUrls>[0]) => {
     const { addresses, randomize } = parseUrls(input);
     return [...addresses.map(({ scheme, hostname, port }) => `${scheme} ${hostname} ${port}`), randomize];
@@ -134,112 +131,13 @@ test("one URL, a list, and failover name brokers in the order given", () => {
   assertEquals(names(new URL("failover:(stomp://a,stomp://b)")), ["stomp a 61613", "stomp b 61613", false]);
   assertEquals(names("failover:(stomp://a)"), ["stomp a 61613", false]);
   assertThrows(() => parseUrls([]), TypeError, "empty list");
-  assertThrows(() => parseUrls(["failover:(stomp://a)"]), TypeError, "for several brokers");
+  assertThrows(() => parseUrls(["failover:(stomp://a)"]), TypeError, "names several brokers");
 });
 
-test("a comma in a password does not end a URL of a list", () => {
+test("`parseUrls()` does not split `failover:` at a comma in a password", () => {
   const { addresses } = parseUrls("failover:(stomp://u:a,b)c@h1,stomp://u:d%2Ce@h2/v)?randomize=true");
   assertEquals(addresses, [
     { ...STOMP, hostname: "h1", login: "u", passcode: "a,b)c" },
     { ...STOMP, hostname: "h2", login: "u", passcode: "d,e", host: "v" },
   ]);
-});
-
-test("this runtime is known by its name", () => assertEquals(runtime(), expectedRuntime));
-
-/** An address at 127.0.0.1. */
-const local = (port: number, scheme = "stomp") => parseUrl(`${scheme}://u:s3cret@127.0.0.1:${port}`);
-
-test("a transport is opened with the adapter of this runtime", async () => {
-  const listener = await listen({ hostname: "127.0.0.1", port: 0 }, async (far) => {
-    const writer = far.writable.getWriter();
-    for await (const chunk of far.readable) await writer.write(chunk);
-    await writer.close();
-  });
-  const near = await openTransport(local(listener.port));
-  assertEquals(near.peer, `127.0.0.1:${listener.port}`);
-  const writer = near.writable.getWriter();
-  await writer.write(pattern(10));
-  await writer.close();
-  assertEquals(await readTransport(near), pattern(10));
-  await Promise.all([near.close(), listener.close()]);
-});
-
-test("TLS is used where the scheme asks for it, verified without any option", async () => {
-  const peer = await Peer.listen({ cert: pem("localhost.pem"), key: pem("localhost.key") });
-  const address = local(peer.port, "stomp+ssl");
-  const error = await assertRejects(() => openTransport(address), ConnectionError, "unknown issuer");
-  assert(!error.message.includes("s3cret"));
-  const near = await openTransport(address, { tls: { caCerts: [pem("ca.pem")] } });
-  await near.close();
-  await peer.close();
-});
-
-test("TLS options for a scheme without TLS are a TypeError", async () => {
-  await assertRejects(() => openTransport(local(1), { tls: {} }), TypeError, "stomp+ssl:// has");
-  await assertRejects(() => openTransport(local(1, "ws"), { tls: {} }), TypeError, "wss:// has");
-});
-
-test("a host that does not answer is given up at the deadline", async () => {
-  const silent = await silentPort();
-  const error = await assertRejects(() => openTransport(local(silent.port), { timeout: 50 }), ConnectionTimeoutError);
-  assertEquals(error.message, `Cannot connect to 127.0.0.1:${silent.port}: no answer within 50 ms`);
-  await silent.close();
-});
-
-test("a host that accepts and does not speak TLS is given up at the deadline", async () => {
-  const peer = await Peer.listen();
-  const address = local(peer.port, "stomps");
-  await assertRejects(() => openTransport(address, { timeout: 50 }), ConnectionTimeoutError, "within 50 ms");
-  const client = { cert: pem("client.pem"), key: pem("client.key") };
-  await assertRejects(
-    () => openTransport(address, { timeout: 50, tls: client }),
-    ConnectionTimeoutError,
-    "within 50 ms",
-  );
-  await peer.close();
-});
-
-test("no limit, a very long one, and none that is a time", async () => {
-  const peer = await Peer.listen();
-  for (const timeout of [0, Infinity, 2 ** 40]) {
-    const near = await openTransport(local(peer.port), { timeout });
-    await near.close();
-  }
-  await peer.close();
-  // Where nobody answers it shows: only the signal ends it.
-  const silent = await silentPort();
-  const stop = new AbortController();
-  const connecting = openTransport(local(silent.port), { timeout: 0, signal: stop.signal });
-  setTimeout(() => stop.abort(new Error("enough")), 20);
-  await assertRejects(() => connecting, Error, "enough");
-  await silent.close();
-  for (const timeout of [-1, NaN]) {
-    await assertRejects(() => openTransport(local(1), { timeout }), RangeError, "timeout");
-  }
-});
-
-test("a signal rejects with its reason: before, while, and not after", async () => {
-  const peer = await Peer.listen();
-  const silent = await silentPort();
-  const controller = new AbortController();
-  const { signal } = controller;
-  const near = await openTransport(local(peer.port), { signal });
-  const connecting = openTransport(local(silent.port), { signal });
-  controller.abort(new Error("enough"));
-  await assertRejects(() => connecting, Error, "enough");
-  await assertRejects(() => openTransport(local(peer.port), { signal }), Error, "enough");
-  const writer = near.writable.getWriter();
-  await writer.write(pattern(1));
-  await near.close();
-  await silent.close();
-  await peer.close();
-});
-
-test("a refused port names the address, keeps the cause, and has no password", async () => {
-  const peer = await Peer.listen();
-  await peer.close();
-  const error = await assertRejects(() => openTransport(local(peer.port)), ConnectionError);
-  assertEquals(error.message, `Cannot connect to 127.0.0.1:${peer.port}: connection refused`);
-  assertInstanceOf(error.cause, Error);
 });

@@ -1,8 +1,9 @@
-/** Whatever is given up leaves no socket open: neither a handshake without an answer nor data that nobody takes. */
+/** No socket stays open: neither after a handshake without an answer, nor with data that the peer does not take. */
 import { assertEquals, assertLess, assertRejects } from "#assert";
 import { test } from "#test";
 import process from "node:process";
-import { openTransport, parseUrl } from "../../transport/connect.ts";
+import { parseUrl } from "../../transport/address.ts";
+import { openTransport } from "../../transport/open.ts";
 import { ConnectionError } from "../../base/errors.ts";
 import { directIo, type TlsOptions } from "../../transport/transport.ts";
 import { runtime } from "../support/runtime.ts";
@@ -14,7 +15,7 @@ const withCa: TlsOptions = { caCerts: [pem("ca.pem")] };
 const TLS: Record<string, TlsOptions | undefined> = { "stomp+ssl": withCa, "wss": withCa };
 const ignore = process.platform !== "linux";
 
-/** Waits until no socket goes to the port: runtimes free some of them a moment after they say so. */
+/** Waits until no socket goes to the port: runtimes free some of them a moment after they report it. */
 async function assertFreed(port: number): Promise<void> {
   const begun = performance.now();
   while (socketsTo(port) > 0) {
@@ -23,7 +24,7 @@ async function assertFreed(port: number): Promise<void> {
   }
 }
 
-/** Opens ten connections at a time, none of which comes about: by time, and by signal. */
+/** Opens ten connections at a time that do not succeed, and gives them up by timeout, then by signal. */
 async function giveUp(scheme: string, port: number, tls = TLS[scheme]): Promise<void> {
   const address = parseUrl(`${scheme}://127.0.0.1:${port}`);
   await Promise.all(Array.from({ length: 10 }, () => {
@@ -47,7 +48,7 @@ test({
   ignore,
   fn: async () => {
     const silent = await silentPort();
-    const own = socketsTo(silent.port); // those that fill its queue
+    const own = socketsTo(silent.port); // the sockets that fill its queue
     const begun = performance.now();
     for (const scheme of ["stomp", "stomp+ssl"]) {
       const address = parseUrl(`${scheme}://127.0.0.1:${silent.port}`);
@@ -131,7 +132,7 @@ for (const scheme of ["stomp", "stomp+ssl"]) {
 for (const scheme of ["stomp", "stomp+ssl", "ws", "wss"]) {
   test({
     name: `\`close()\` of ${scheme}:// leaves no socket open when data is unsent`,
-    // Deno's WebSocket cannot be made to let go: docs/decisions.md.
+    // Deno's WebSocket cannot be freed: docs/decisions.md.
     ignore: ignore || (runtime === "deno" && scheme.startsWith("ws")),
     fn: async () => {
       const tls = TLS[scheme];
@@ -151,7 +152,7 @@ for (const scheme of ["stomp", "stomp+ssl", "ws", "wss"]) {
           for (; taken < 64 * 1024 * 1024; taken += size) await io.write(new Uint8Array(size));
         })();
         writing.catch(() => {});
-        // At once, and when nothing goes on any more.
+        // Closes at once, and after the write has stalled.
         if (i >= 2) await standstill(() => taken);
         assertEquals(socketsTo(way.port), 1);
         await near.close();

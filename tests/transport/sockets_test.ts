@@ -25,7 +25,7 @@ function testAdapter(title: string, fn: (adapter: SocketAdapter) => Promise<void
   });
 }
 
-/** The same with a transport, and the plain socket at its far end. */
+/** The same with a transport, and the plain socket of its peer. */
 function withPeer(
   title: string,
   fn: (near: Transport, far: Socket, port: number) => Promise<void>,
@@ -50,10 +50,10 @@ function messageOf(error: unknown): string {
   return error.message;
 }
 
-/** For what `node:net` cannot do where it stands in: its own buffer is lost with the connection. */
+/** For tests that `node:net` fails where it stands in: its own buffer is lost with the connection. */
 const NOT_STAND_IN = { standIn: false };
 
-withPeer("a reset while reading is a ConnectionError in both directions", async (near, far, port) => {
+withPeer("a reset is a `ConnectionError` in both directions", async (near, far, port) => {
   const read = near.readable.getReader().read();
   far.resetAndDestroy();
   const message = messageOf(await assertRejects(() => read));
@@ -62,13 +62,13 @@ withPeer("a reset while reading is a ConnectionError in both directions", async 
   assert(write.message.startsWith(`Cannot write to 127.0.0.1:${port}: `), write.message);
 });
 
-withPeer("a reset that nobody waits for disturbs nobody", async (near, far) => {
+withPeer("a reset without a pending call causes no unhandled rejection", async (near, far) => {
   far.resetAndDestroy();
   await new Promise((resolve) => setTimeout(resolve, 50)); // whatever is unhandled has its chance
   await assertRejects(() => readTransport(near), ConnectionError);
 });
 
-withPeer("a reset while nobody reads a started stream disturbs nobody", async (near, far) => {
+withPeer("a reset of a stream that is not read causes no unhandled rejection", async (near, far) => {
   near.readable;
   near.writable;
   far.resetAndDestroy();
@@ -90,7 +90,7 @@ withPeer("what came before a reset is still read", async (near, far) => {
   assertEquals(received, 300);
 }, NOT_STAND_IN);
 
-withPeer("what the far end said before it hung up is read, though writes fail by then", async (near, far) => {
+withPeer("`readable` gives what the peer sent before a reset, although writes fail already", async (near, far) => {
   const reader = near.readable.getReader();
   const writer = near.writable.getWriter();
   await writeSocket(far, pattern(100));
@@ -100,13 +100,13 @@ withPeer("what the far end said before it hung up is read, though writes fail by
     while (true) await writer.write(pattern(1000));
   })().catch(() => failed = true);
   assertEquals((await reader.read()).value, pattern(100));
-  // The system tells of a reset once: either the write has heard of it, or the read does.
+  // The system reports a reset once: to the write or to the read.
   await reader.read().catch((error) => assertInstanceOf(error, ConnectionError));
   await writing;
   assert(failed);
 }, NOT_STAND_IN);
 
-withPeer("a reset rejects a write that waits", async (near, far) => {
+withPeer("a reset rejects a pending write", async (near, far) => {
   const writer = near.writable.getWriter();
   let taken = 0;
   const pending = (async () => {
@@ -121,7 +121,7 @@ withPeer("a reset rejects a write that waits", async (near, far) => {
   messageOf(await assertRejects(() => pending));
 });
 
-withPeer("who does not read holds the far end back, and loses nothing", async (near, far) => {
+withPeer("`readable` that is not read holds the peer back, and loses nothing", async (near, far) => {
   near.readable;
   const chunk = pattern(64 * 1024);
   const total = 64 * 1024 * 1024;
@@ -137,7 +137,7 @@ withPeer("who does not read holds the far end back, and loses nothing", async (n
   assertEquals(received, total);
 });
 
-withPeer("a direct reader that has enough holds the far end back as well", async (near, far) => {
+withPeer("a sink that returns `false` holds the peer back until `resume()`", async (near, far) => {
   const chunk = pattern(64 * 1024);
   const total = 64 * 1024 * 1024;
   let taken = 0;
@@ -165,7 +165,7 @@ withPeer("a direct reader that has enough holds the far end back as well", async
   assertEquals(received, total);
 });
 
-withPeer("closing writable sends what was written, then FIN", async (near, far) => {
+withPeer("closing `writable` sends what was written, then FIN", async (near, far) => {
   const received = readSocket(far);
   const writer = near.writable.getWriter();
   void writer.write(pattern(5_000_000));
@@ -175,7 +175,7 @@ withPeer("closing writable sends what was written, then FIN", async (near, far) 
   assertEquals(await readTransport(near), pattern(10));
 });
 
-withPeer("a direct reset tells the sink, and the next write", async (near, far) => {
+withPeer("a reset ends the sink of direct calls, and the next write, with a `ConnectionError`", async (near, far) => {
   const io = directIo(near);
   const over = new Promise((done) => io.read({ chunk: () => true, done }));
   far.resetAndDestroy();
@@ -197,24 +197,27 @@ testAdapter("many connections can be closed right after they were opened", async
   await peer.close();
 });
 
-testAdapter("nothing listening is a ConnectionError that names the address", async (adapter) => {
-  const peer = await Peer.listen();
-  await peer.close();
-  for (
-    const [hostname, shown] of [["127.0.0.1", "127.0.0.1"], ["localhost", "localhost"], ["::1", "[::1]"]] as const
-  ) {
-    const error = await assertRejects(() => adapter.connect({ hostname, port: peer.port }));
-    assertEquals(messageOf(error), `Cannot connect to ${shown}:${peer.port}: connection refused`);
-  }
-});
+testAdapter(
+  "`connect()` to a port without a listener is a `ConnectionError` that names the address",
+  async (adapter) => {
+    const peer = await Peer.listen();
+    await peer.close();
+    for (
+      const [hostname, shown] of [["127.0.0.1", "127.0.0.1"], ["localhost", "localhost"], ["::1", "[::1]"]] as const
+    ) {
+      const error = await assertRejects(() => adapter.connect({ hostname, port: peer.port }));
+      assertEquals(messageOf(error), `Cannot connect to ${shown}:${peer.port}: connection refused`);
+    }
+  },
+);
 
-testAdapter("a name that nobody has is a ConnectionError", async (adapter) => {
+testAdapter("`connect()` to a host name that does not exist is a `ConnectionError`", async (adapter) => {
   const error = await assertRejects(() => adapter.connect({ hostname: "no-such-host.invalid", port: 61613 }));
   const message = messageOf(error);
   assert(/^Cannot connect to no-such-host.invalid:61613: host name (not found|could not)/.test(message), message);
 });
 
-testAdapter("localhost finds who listens on one of its addresses", async (adapter) => {
+testAdapter("`connect()` to localhost finds a listener on one of its addresses", async (adapter) => {
   const peer = await Peer.listen();
   const near = await adapter.connect({ hostname: "localhost", port: peer.port });
   assertEquals(near.peer, `localhost:${peer.port}`);
@@ -222,7 +225,7 @@ testAdapter("localhost finds who listens on one of its addresses", async (adapte
   await peer.close();
 });
 
-testAdapter("a signal ends the wait for a host that does not answer", async (adapter) => {
+testAdapter("the signal of `connect()` ends the wait for a host that does not answer", async (adapter) => {
   const silent = await silentPort();
   const controller = new AbortController();
   const reason = new Error("the caller's own reason");
@@ -233,7 +236,7 @@ testAdapter("a signal ends the wait for a host that does not answer", async (ada
   await silent.close();
 });
 
-testAdapter("a signal counts at any moment of connecting", async (adapter) => {
+testAdapter("the signal of `connect()` counts at any moment", async (adapter) => {
   const peer = await Peer.listen();
   const address = { hostname: "127.0.0.1", port: peer.port };
   const before = AbortSignal.abort(new Error("before"));

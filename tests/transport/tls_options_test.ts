@@ -1,4 +1,4 @@
-/** Arguments of a client about where it connects and by what TLS: refused at once, in words that help. */
+/** Arguments of a client about where and how it connects: wrong ones are refused at once, in words that help. */
 import { assert, assertEquals, assertRejects, assertThrows } from "#assert";
 import { test } from "#test";
 import { addressesOf } from "../../client/dialer.ts";
@@ -10,60 +10,60 @@ const cert = pem("client.pem");
 const key = pem("client.key");
 const bytes = new TextEncoder().encode(key);
 
-/** TLS options that make no sense, and the words of the complaint. */
-const REFUSED: [tls: unknown, complaint: string][] = [
-  [{ ca: CA }, "TLS option ca: it is called caCerts, a list of PEM texts"],
+/** TLS options that are wrong, and part of the error message. */
+const REFUSED: [tls: unknown, message: string][] = [
+  [{ ca: CA }, "TLS option ca: here it is caCerts, a list of PEM texts"],
   [
     { rejectUnauthorized: false },
     "TLS option rejectUnauthorized: verification cannot be switched off; name the authority",
   ],
-  [{ servername: "h" }, "TLS option servername: it is called serverName"],
+  [{ servername: "h" }, "TLS option servername: here it is serverName"],
   [{ checkServerIdentity: () => undefined }, "TLS option checkServerIdentity: serverName is"],
   [{ passphrase: "s3cret" }, "TLS option passphrase: decrypt the key first"],
   [{ toString: 1 }, "TLS option toString: the options are caCerts, cert, key, serverName, unsafely"],
-  [{ caCerts: CA }, "TLS option caCerts: it is a string, and has to be a list: write caCerts: [pem]"],
+  [{ caCerts: CA }, "TLS option caCerts: it is a string and must be a list: write caCerts: [pem]"],
   [{ caCerts: [new TextEncoder().encode(CA)] }, "TLS option caCerts: it has bytes where PEM text is wanted"],
   [{ caCerts: ["/etc/ca.pem"] }, "TLS option caCerts: it has no line -----BEGIN"],
   [{ caCerts: {} }, "TLS option caCerts: it is an object"],
   [{ cert, key: bytes }, "TLS option key: it has bytes where PEM text is wanted"],
   [{ cert: "client.pem", key }, "TLS option cert: it has no line -----BEGIN"],
-  [{ cert }, "TLS option cert: it needs key beside it"],
-  [{ key }, "TLS option key: it needs cert beside it"],
-  [{ cert, key: pem("client_encrypted.key") }, "TLS option key: it is encrypted with a pass phrase; decrypt it first"],
+  [{ cert }, "TLS option cert: it needs key as well"],
+  [{ key }, "TLS option key: it needs cert as well"],
+  [{ cert, key: pem("client_encrypted.key") }, "TLS option key: it is encrypted with a passphrase; decrypt it first"],
   [{ serverName: 5 }, "TLS option serverName: it is a number"],
   [{ serverName: "" }, "TLS option serverName: it is empty"],
-  [{ unsafelyDisableHostnameVerification: "false" }, "Verification: it is a string, and has to be true or false"],
-  [true, "option tls: it is a boolean, and has to be an object; stomp+ssl:// asks for TLS"],
+  [{ unsafelyDisableHostnameVerification: "false" }, "Verification: it is a string and must be true or false"],
+  [true, "option tls: it is a boolean and must be an object; stomp+ssl:// asks for TLS"],
   [null, "option tls: it is null"],
   [[CA], "option tls: it is a list"],
 ];
 
-test("TLS options that make no sense are a TypeError that names them, before anything is connected", async () => {
-  for (const [value, complaint] of REFUSED) {
+test("wrong TLS options are a TypeError that names them, before anything is connected", async () => {
+  for (const [value, message] of REFUSED) {
     const tls = value as NonNullable<StompOptions["tls"]>;
     for (const url of ["stomp+ssl://localhost", "wss://localhost"]) {
-      const error = assertThrows(() => new Stomp(url, { tls }), TypeError, complaint);
+      const error = assertThrows(() => new Stomp(url, { tls }), TypeError, message);
       assert(!/s3cret|MI[GH]/.test(error.message), error.message);
-      await assertRejects(() => openSocket(url, { tls }), TypeError, complaint);
+      await assertRejects(() => openSocket(url, { tls }), TypeError, message);
     }
   }
 });
 
-test("TLS options with a broker whose scheme has no TLS are a TypeError at once", () => {
+test("TLS options for a scheme without TLS are a TypeError at once", () => {
   for (const url of ["stomp://h", "ws://h", "failover:(stomp+ssl://a,stomp://h)"]) {
     const error = assertThrows(() => new Stomp(url, { tls: { caCerts: [CA] } }), TypeError, "its scheme has no TLS");
     assert(/ (stomp|ws):\/\/h:/.test(error.message), error.message);
   }
 });
 
-test("TLS options that make sense, and those without a value, are taken", () => {
+test("valid TLS options, and those without a value, are accepted", () => {
   const all = { caCerts: [CA], cert, key, serverName: "h", unsafelyDisableHostnameVerification: true };
   for (const tls of [{}, all, { caCerts: [] }, { ca: undefined, cert: undefined, key: undefined } as object]) {
     assert(!new Stomp("stomp+ssl://h", { tls }).connected);
   }
 });
 
-test("a host may have its port behind it", () => {
+test("`addressesOf()` reads a host with its port", () => {
   const host = (...args: Parameters<typeof addressesOf>) => {
     const { hostname, port } = addressesOf(...args).addresses[0]!;
     return `${hostname} ${port}`;
@@ -76,8 +76,8 @@ test("a host may have its port behind it", () => {
   assertEquals(host("localhost", 5), "localhost 5");
 });
 
-test("arguments of a client that make no sense are a TypeError that says what to write", () => {
-  const CASES: [args: unknown[], complaint: string][] = [
+test("wrong arguments of a client are a TypeError that says what to write", () => {
+  const CASES: [args: unknown[], message: string][] = [
     [[{ brokerURL: "ws://h", reconnectDelay: 5 }], 'options are the second argument; write the URL first: ("stomp://'],
     [[5], "write the URL first"],
     [["localhost:61613", 61613], "the host includes a port already"],
@@ -86,9 +86,9 @@ test("arguments of a client that make no sense are a TypeError that says what to
     [["u:s3cret@localhost:61613"], "scheme://host:port, such as stomp://localhost:61613"],
     [["localhost:http"], "its port is not a number"],
   ];
-  for (const [args, complaint] of CASES) {
+  for (const [args, message] of CASES) {
     for (const Class of [Client, Simple, Stomp]) {
-      const error = assertThrows(() => Reflect.construct(Class, args), TypeError, complaint);
+      const error = assertThrows(() => Reflect.construct(Class, args), TypeError, message);
       assert(!error.message.includes("s3cret"), error.message);
     }
   }

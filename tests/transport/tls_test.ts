@@ -1,10 +1,10 @@
-/** TLS: what is verified, what is sent, and that nothing is sent before. */
+/** TLS: what is verified and what is sent. */
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } from "#assert";
 import { test } from "#test";
 import process from "node:process";
 import type { TlsOptions as ServerOptions, TLSSocket } from "node:tls";
 import { ConnectionError } from "../../base/errors.ts";
-import { listen } from "../../transport/connect.ts";
+import { listen } from "../../transport/open.ts";
 import { directIo, type TlsOptions, type Transport } from "../../transport/transport.ts";
 import {
   ownAdapter,
@@ -30,13 +30,13 @@ function nameSent(far: TLSSocket): string | false {
   return (far as TLSSocket & { servername?: string | false | null }).servername || false;
 }
 
-/** Connects to a TLS server; `hostname` is what the client calls it. */
+/** Connects to a TLS server; `hostname` is the name that the client uses for it. */
 const withServer = (
   title: string,
   options: { server: ServerOptions; hostname?: string; tls: TlsOptions },
   fn: (connect: () => Promise<Transport>, peer: Peer, address: string) => Promise<void>,
 ) =>
-  test(title, async () => {
+  test(`\`connect()\` with TLS ${title}`, async () => {
     const { server, hostname = "localhost", tls } = options;
     const adapter = await ownAdapter();
     const peer = await Peer.listen(server);
@@ -48,7 +48,7 @@ const withServer = (
     }
   });
 
-/** The handshake is done, and bytes go both ways. */
+/** Checks that the handshake succeeds, and that bytes go both ways. */
 const works =
   (seen: (socket: TLSSocket) => void = () => {}) => async (connect: () => Promise<Transport>, peer: Peer) => {
     const near = await connect();
@@ -64,7 +64,7 @@ const works =
     await near.close();
   };
 
-/** There is no connection; the error says why, and who. */
+/** Checks that the handshake fails with an error that names the address and the reason. */
 const fails = (why: RegExp) => async (connect: () => Promise<Transport>, _peer: Peer, address: string) => {
   const error = await assertRejects(connect, ConnectionError);
   assertInstanceOf(error.cause, Error);
@@ -75,79 +75,79 @@ const fails = (why: RegExp) => async (connect: () => Promise<Transport>, _peer: 
 
 const withCa = { caCerts: [CA] };
 const withClient = { ...withCa, cert: pem("client.pem"), key: pem("client.key") };
-const UNKNOWN_ISSUER = /its certificate is from an unknown issuer \(an authority of your own goes into tls\.caCerts\)$/;
+const UNKNOWN_ISSUER = /its certificate is from an unknown issuer \(a private authority goes into tls\.caCerts\)$/;
 const OTHER_HOST = /its certificate is for another host \(tls\.serverName names another\)$/;
 
-withServer("a certificate of a trusted issuer for this host", { server: LOCALHOST, tls: withCa }, works());
+withServer("accepts a certificate of a trusted issuer for this host", { server: LOCALHOST, tls: withCa }, works());
 withServer(
-  "a certificate for this IP address, and no address sent as a name",
+  "accepts a certificate for this IP address, and sends no address as a server name",
   { server: LOCALHOST, hostname: "127.0.0.1", tls: withCa },
   works((far) => assertEquals(nameSent(far), false)),
 );
 withServer(
-  "the host is sent as the server's name",
+  "sends the host as the server name",
   { server: LOCALHOST, tls: withCa },
   works((far) => {
     assertEquals(nameSent(far), "localhost");
   }),
 );
 withServer(
-  "a certificate that is its own authority",
+  "accepts a certificate that is its own authority",
   {
     server: { cert: pem("own_authority.pem"), key: pem("own_authority.key") },
     tls: { caCerts: [pem("own_authority.pem")] },
   },
   works(),
 );
-withServer("an issuer that the runtime does not know", { server: LOCALHOST, tls: {} }, fails(UNKNOWN_ISSUER));
+withServer("refuses an issuer that the runtime does not know", { server: LOCALHOST, tls: {} }, fails(UNKNOWN_ISSUER));
 withServer(
-  "an issuer other than those trusted",
+  "refuses an issuer that is not trusted",
   { server: LOCALHOST, tls: { caCerts: [pem("foreign_ca.pem")] } },
   fails(UNKNOWN_ISSUER),
 );
-withServer("a certificate for another host", { server: ELSEWHERE, tls: withCa }, fails(OTHER_HOST));
+withServer("refuses a certificate for another host", { server: ELSEWHERE, tls: withCa }, fails(OTHER_HOST));
 withServer(
-  "a certificate for another IP address",
+  "refuses a certificate for another IP address",
   { server: ELSEWHERE, hostname: "127.0.0.1", tls: withCa },
   fails(OTHER_HOST),
 );
 withServer(
-  "an expired certificate",
+  "refuses an expired certificate",
   { server: EXPIRED, tls: withCa },
   fails(/its certificate has expired$/),
 );
 withServer(
-  "a certificate for the server name that was asked for",
+  "accepts a certificate for `serverName`",
   { server: ELSEWHERE, tls: { ...withCa, serverName: "broker.example" } },
   works(),
 );
 withServer(
-  "a certificate for this host, but not for the server name that was asked for",
+  "refuses a certificate for this host that is not for `serverName`",
   { server: LOCALHOST, tls: { ...withCa, serverName: "broker.example" } },
   fails(OTHER_HOST),
 );
 withServer(
-  "an IP address as server name",
+  "accepts an IP address as `serverName`, and does not send it",
   { server: LOCALHOST, tls: { ...withCa, serverName: "127.0.0.1" } },
   works((far) => assertEquals(nameSent(far), false)),
 );
 withServer(
-  "without the check of the host name, a certificate for another host",
+  "accepts a certificate for another host with `unsafelyDisableHostnameVerification`",
   { server: ELSEWHERE, tls: { ...withCa, unsafelyDisableHostnameVerification: true } },
   works(),
 );
 withServer(
-  "without the check of the host name, the issuer is still checked",
+  "refuses an unknown issuer with `unsafelyDisableHostnameVerification`",
   { server: ELSEWHERE, tls: { unsafelyDisableHostnameVerification: true } },
   fails(UNKNOWN_ISSUER),
 );
 withServer(
-  "without the check of the host name, an expired certificate is still refused",
+  "refuses an expired certificate with `unsafelyDisableHostnameVerification`",
   { server: EXPIRED, tls: { ...withCa, unsafelyDisableHostnameVerification: true } },
   fails(/its certificate has expired$/),
 );
 withServer(
-  "a client certificate",
+  "sends a client certificate",
   { server: WANTS_CLIENT, tls: withClient },
   works((far) => {
     assert(far.authorized);
@@ -155,32 +155,36 @@ withServer(
   }),
 );
 withServer(
-  "a client certificate, and a certificate for another host",
+  "sends a client certificate, and refuses a certificate for another host",
   { server: { ...WANTS_CLIENT, ...ELSEWHERE }, tls: withClient },
   fails(OTHER_HOST),
 );
 withServer(
-  "a client certificate, and an issuer other than those trusted",
+  "sends a client certificate, and refuses an issuer that is not trusted",
   { server: WANTS_CLIENT, tls: { ...withClient, caCerts: [pem("foreign_ca.pem")] } },
   fails(UNKNOWN_ISSUER),
 );
-withServer("no client certificate where one is asked for", { server: WANTS_CLIENT, tls: withCa }, async (connect) => {
-  // With TLS 1.3 the server's refusal comes after the client's side of the handshake.
-  const error = await assertRejects(async () => {
-    const near = await connect();
-    await readTransport(near).finally(() => near.close());
-    throw new ConnectionError("Cannot read: it closed the connection"); // what Bun makes of the alert
-  });
-  assertInstanceOf(error, ConnectionError);
-});
 withServer(
-  "a client key that is none",
+  "fails without the client certificate that the server asks for",
+  { server: WANTS_CLIENT, tls: withCa },
+  async (connect) => {
+    // With TLS 1.3 the server's refusal comes after the client's side of the handshake.
+    const error = await assertRejects(async () => {
+      const near = await connect();
+      await readTransport(near).finally(() => near.close());
+      throw new ConnectionError("Cannot read: it closed the connection"); // what Bun makes of the alert
+    });
+    assertInstanceOf(error, ConnectionError);
+  },
+);
+withServer(
+  "refuses a client key that cannot be read",
   { server: WANTS_CLIENT, tls: { ...withCa, cert: pem("client.pem"), key: "-----BEGIN PRIVATE KEY-----\nc2VjcmV0" } },
   fails(/: ./),
 );
 
 for (const [how, tls] of [["", withCa], [", with a client certificate", withClient]] as const) {
-  test(`a far end that does not read holds the writer back; close ends it${how}`, async () => {
+  test(`a peer that does not read TLS holds the writer back until \`close()\`${how}`, async () => {
     const adapter = await ownAdapter();
     const peer = await Peer.listen(WANTS_CLIENT_OR_NOT);
     const way = await relay(peer.port);
@@ -202,7 +206,7 @@ for (const [how, tls] of [["", withCa], [", with a client certificate", withClie
     await peer.close();
   });
 
-  test(`who does not read holds the far end back${how}`, async () => {
+  test(`a reader that does not read TLS holds the peer back${how}`, async () => {
     const adapter = await ownAdapter();
     const peer = await Peer.listen(WANTS_CLIENT_OR_NOT);
     const near = await adapter.connect({ hostname: "localhost", port: peer.port, tls });
@@ -237,20 +241,24 @@ for (const [how, tls] of [["", withCa], [", with a client certificate", withClie
   });
 }
 
-withServer("a reset", { server: LOCALHOST, tls: withCa }, async (connect, peer) => {
-  const near = await connect();
-  const far = await peer.accept();
-  const read = near.readable.getReader().read();
-  const ended = read.then(
-    ({ done }) => assertEquals(done, true),
-    (error) => assertInstanceOf(error, ConnectionError),
-  );
-  far.destroy(); // without the goodbye that TLS has
-  await ended;
-  await near.close();
-});
+withServer(
+  "ends or fails a pending read when the peer resets",
+  { server: LOCALHOST, tls: withCa },
+  async (connect, peer) => {
+    const near = await connect();
+    const far = await peer.accept();
+    const read = near.readable.getReader().read();
+    const ended = read.then(
+      ({ done }) => assertEquals(done, true),
+      (error) => assertInstanceOf(error, ConnectionError),
+    );
+    far.destroy(); // without the closing alert of TLS
+    await ended;
+    await near.close();
+  },
+);
 
-test("a port that does not speak TLS", async () => {
+test("`connect()` with TLS says that a port does not speak TLS", async () => {
   const adapter = await ownAdapter();
   const listener = await listen({ hostname: "127.0.0.1", port: 0 }, async (far) => {
     await far.writable.getWriter().write(new TextEncoder().encode("HTTP/1.1 400 Bad Request\r\n\r\n"));
@@ -265,7 +273,7 @@ test("a port that does not speak TLS", async () => {
   await listener.close();
 });
 
-test("a port that hangs up instead of a handshake", async () => {
+test("`connect()` with TLS says that a port closes instead of a handshake", async () => {
   const adapter = await ownAdapter();
   const listener = await listen({ hostname: "127.0.0.1", port: 0 }, (far) => void far.close());
   const error = await assertRejects(() => adapter.connect({ hostname: "127.0.0.1", port: listener.port, tls: {} }));
@@ -274,7 +282,7 @@ test("a port that hangs up instead of a handshake", async () => {
   await listener.close();
 });
 
-test("a signal ends the wait for a handshake", async () => {
+test("the signal of `connect()` with TLS ends the wait for a handshake", async () => {
   const adapter = await ownAdapter();
   const peer = await Peer.listen();
   const controller = new AbortController();
@@ -285,7 +293,7 @@ test("a signal ends the wait for a handshake", async () => {
   await peer.close();
 });
 
-test("a server name that cannot be one leaves nothing open", async () => {
+test("`connect()` with a malformed `serverName` rejects and leaves nothing open", async () => {
   const adapter = await ownAdapter();
   const peer = await Peer.listen(LOCALHOST);
   const tls = { ...withCa, serverName: "not a name" };
@@ -293,7 +301,7 @@ test("a server name that cannot be one leaves nothing open", async () => {
   await peer.close();
 });
 
-test("an environment variable does not turn verification off", async () => {
+test("`connect()` with TLS verifies in spite of NODE_TLS_REJECT_UNAUTHORIZED=0", async () => {
   process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0";
   try {
     const adapter = await ownAdapter();

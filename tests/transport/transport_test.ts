@@ -1,6 +1,6 @@
 /**
- * What every transport does, whichever adapter made it: the pair in memory, this runtime's own sockets, and `node:net`
- * where it stands in for them.
+ * The contract of every transport, whichever adapter made it: the pair in memory, this runtime's own sockets, and
+ * `node:net` where it stands in for them.
  */
 import {
   assert,
@@ -13,9 +13,10 @@ import {
 } from "#assert";
 import { test } from "#test";
 import { Buffer } from "node:buffer";
-import { listen } from "../../transport/connect.ts";
+import { listen } from "../../transport/open.ts";
 import { ConnectionError } from "../../base/errors.ts";
-import { directIo, memoryPair, type SocketAdapter, type Transport } from "../../transport/transport.ts";
+import { memoryPair } from "../support/memory_transport.ts";
+import { directIo, type SocketAdapter, type Transport } from "../../transport/transport.ts";
 import { nodeAdapter } from "../../transport/node.ts";
 import { runtime } from "../support/runtime.ts";
 import { concat, ownAdapter, pattern, readTransport, standstill } from "../support/sockets.ts";
@@ -41,7 +42,7 @@ async function socketPair(adapter: SocketAdapter): Promise<Pair> {
   };
 }
 
-/** The ways to have a pair. Every runtime has the same tests; in Bun, `node:net` stands in for its own sockets. */
+/** The kinds of pairs. Every runtime has the same tests; in Bun, `node:net` stands in for its own sockets. */
 const PAIRS: Record<string, (() => Promise<Pair>)[]> = {
   memory: [() => {
     const [near, far] = memoryPair();
@@ -53,10 +54,10 @@ const PAIRS: Record<string, (() => Promise<Pair>)[]> = {
   ],
 };
 
-/** More than the buffers of both systems hold, and a limit that says that something holds the writer back. */
+/** More than the buffers of both systems hold: a writer that gets this far is not held back. */
 const TOO_MUCH = 64 * 1024 * 1024;
 
-/** Writes until the far end must hold it back; resolves to how much was taken. The write that waits is `pending`. */
+/** Writes until the peer holds the writer back; resolves to how much was taken. `pending` is the writing. */
 async function fill(transport: Transport): Promise<{ taken: number; pending: Promise<void> }> {
   const writer = transport.writable.getWriter();
   const chunk = pattern(64 * 1024);
@@ -84,7 +85,7 @@ for (const [name, ways] of Object.entries(PAIRS)) {
       }
     });
 
-  withPair("bytes arrive both ways, in order, and chunks are never written to again", async ({ near, far }) => {
+  withPair("bytes arrive both ways in order, and chunks are never overwritten", async ({ near, far }) => {
     const send = async ({ writable }: Transport, bytes: Uint8Array) => {
       const writer = writable.getWriter();
       for (let at = 0, size = 1; at < bytes.length; at += size, size = size * 3 % 100_003) {
@@ -103,7 +104,7 @@ for (const [name, ways] of Object.entries(PAIRS)) {
     assertEquals(atNear, back);
   });
 
-  withPair("chunks are plain Uint8Arrays, whose slice is a copy, whatever was written", async ({ near, far }) => {
+  withPair("chunks are plain `Uint8Array`s, whose `slice` is a copy, whatever was written", async ({ near, far }) => {
     const written = Buffer.from("words");
     await near.writable.getWriter().write(written);
     written.fill(0);
@@ -112,7 +113,7 @@ for (const [name, ways] of Object.entries(PAIRS)) {
     assertEquals(new TextDecoder().decode(value), "words");
   });
 
-  withPair("what write was given may be used again once it settled", async ({ near, far }) => {
+  withPair("the memory of a write may be used again once it has settled", async ({ near, far }) => {
     const reading = readTransport(far);
     const writer = near.writable.getWriter();
     const buffer = new Uint8Array(300_000);
@@ -127,7 +128,7 @@ for (const [name, ways] of Object.entries(PAIRS)) {
   });
 
   withPair(
-    "closing writable ends the far end's readable, and the other direction stays open",
+    "closing `writable` ends the peer's `readable`, and the other direction stays open",
     async ({ near, far }) => {
       const writer = near.writable.getWriter();
       await writer.write(pattern(100));
@@ -140,7 +141,7 @@ for (const [name, ways] of Object.entries(PAIRS)) {
     },
   );
 
-  withPair("a far end that does not read holds the writer back, until it reads", async ({ near, far }) => {
+  withPair("a peer that does not read holds the writer back, until it reads", async ({ near, far }) => {
     const { taken, pending } = await fill(near);
     assertLess(taken, TOO_MUCH / 2);
     const reader = far.readable.getReader();
@@ -153,7 +154,7 @@ for (const [name, ways] of Object.entries(PAIRS)) {
     assertEquals(received, TOO_MUCH);
   });
 
-  withPair("close ends a read that waits and rejects a write that waits", async ({ near }) => {
+  withPair("`close()` ends a pending read and rejects a pending write", async ({ near }) => {
     const { pending } = await fill(near);
     const read = near.readable.getReader().read();
     await near.close();
@@ -161,7 +162,7 @@ for (const [name, ways] of Object.entries(PAIRS)) {
     await assertRejects(() => pending, ConnectionError, "the connection is closed");
   });
 
-  withPair("close comes to its end twice, at once, and before anything else", async ({ near }) => {
+  withPair("`close()` resolves when it is called twice, and before any other call", async ({ near }) => {
     await Promise.all([near.close(), near.close()]);
     await near.close();
     assertEquals(await readTransport(near), new Uint8Array(0));
@@ -170,34 +171,37 @@ for (const [name, ways] of Object.entries(PAIRS)) {
     await assertRejects(() => writer.close());
   });
 
-  withPair("the far end of a close reads what was sent before, then the end", async ({ near, far }) => {
+  withPair("the peer of a `close()` reads what was sent before, then the end", async ({ near, far }) => {
     await near.writable.getWriter().write(pattern(1000));
     await near.close();
     assertEquals(await readTransport(far), pattern(1000));
   });
 
-  withPair("writing to a far end that has closed is a ConnectionError, sooner or later", async ({ near, far }) => {
-    await far.close();
-    const writer = near.writable.getWriter();
-    const error = await assertRejects(async () => {
-      while (true) await writer.write(pattern(1000));
-    });
-    assertInstanceOf(error, ConnectionError);
-    assert(error.message.startsWith(`Cannot write to ${near.peer}: `), error.message);
-  });
+  withPair(
+    "writing to a peer that has closed is a `ConnectionError`, at the latest after some writes",
+    async ({ near, far }) => {
+      await far.close();
+      const writer = near.writable.getWriter();
+      const error = await assertRejects(async () => {
+        while (true) await writer.write(pattern(1000));
+      });
+      assertInstanceOf(error, ConnectionError);
+      assert(error.message.startsWith(`Cannot write to ${near.peer}: `), error.message);
+    },
+  );
 
-  withPair("cancelling readable gives up both directions", async ({ near, far }) => {
+  withPair("cancelling `readable` gives up both directions", async ({ near, far }) => {
     await near.readable.cancel();
     assertEquals(await readTransport(far), new Uint8Array(0));
     await assertRejects(() => near.writable.getWriter().write(pattern(1)), ConnectionError);
   });
 
-  withPair("aborting writable gives up both directions", async ({ near }) => {
+  withPair("aborting `writable` gives up both directions", async ({ near }) => {
     await near.writable.abort(new Error("enough"));
     assertEquals(await readTransport(near), new Uint8Array(0));
   });
 
-  withPair("an empty write is nothing", async ({ near, far }) => {
+  withPair("an empty write sends nothing", async ({ near, far }) => {
     const writer = near.writable.getWriter();
     await writer.write(new Uint8Array(0));
     await writer.write(pattern(3));
@@ -205,7 +209,7 @@ for (const [name, ways] of Object.entries(PAIRS)) {
     assertEquals(await readTransport(far), pattern(3));
   });
 
-  withPair("direct calls carry the same bytes, pause, go on, and end", async ({ near, far }) => {
+  withPair("`direct()` carries the same bytes, pauses, resumes and ends", async ({ near, far }) => {
     const bytes = pattern(2_000_000);
     const writing = (async () => {
       const io = directIo(far);
@@ -229,7 +233,7 @@ for (const [name, ways] of Object.entries(PAIRS)) {
     assertEquals(concat(chunks), bytes);
   });
 
-  withPair("a chunk that is released may be read into again, and others may not", async ({ near, far }) => {
+  withPair("`release()` lets a chunk be overwritten, and no other one", async ({ near, far }) => {
     const bytes = pattern(1_000_000);
     const io = directIo(near);
     const kept: Uint8Array[] = [];
@@ -253,7 +257,7 @@ for (const [name, ways] of Object.entries(PAIRS)) {
     assertEquals(kept, copies.filter((_, index) => index % 2 === 0));
   });
 
-  withPair("a chunk that came before anyone read may be released late", async ({ near, far }) => {
+  withPair("`release()` works for a chunk that came before `read()`", async ({ near, far }) => {
     const writer = far.writable.getWriter();
     await writer.write(pattern(100));
     await new Promise((resolve) => setTimeout(resolve, 20)); // some adapters have read it by now
@@ -275,7 +279,7 @@ for (const [name, ways] of Object.entries(PAIRS)) {
     assertEquals(concat(copies), concat([pattern(100), pattern(200, 1)]));
   });
 
-  withPair("a sink that closes is told of the end once", async ({ near, far }) => {
+  withPair("`done()` is called once when the sink closes the transport", async ({ near, far }) => {
     await far.writable.getWriter().write(pattern(10));
     await new Promise((resolve) => setTimeout(resolve, 20));
     let ends = 0;
@@ -291,7 +295,7 @@ for (const [name, ways] of Object.entries(PAIRS)) {
     assertEquals(ends, 1);
   });
 
-  withPair("direct calls after close: the sink is told once, and writing is refused", async ({ near }) => {
+  withPair("`close()` calls `done()` of direct calls once, and later writes reject", async ({ near }) => {
     const io = directIo(near);
     const ends: unknown[] = [];
     io.read({ chunk: () => true, done: (error) => ends.push(error) });
@@ -301,7 +305,7 @@ for (const [name, ways] of Object.entries(PAIRS)) {
     assertEquals(ends, [undefined]);
   });
 
-  withPair("either the streams or direct calls", ({ near, far }) => {
+  withPair("the streams and `direct()` exclude each other", ({ near, far }) => {
     directIo(near);
     assertThrows(() => near.readable, TypeError, "used directly");
     assertThrows(() => near.writable, TypeError, "used directly");
@@ -312,7 +316,7 @@ for (const [name, ways] of Object.entries(PAIRS)) {
   });
 }
 
-test("directIo works over the streams of a transport that has nothing else", async () => {
+test("`directIo()` works over the streams of a transport that has nothing else", async () => {
   const [near, far] = memoryPair();
   const { readable, writable, peer } = near;
   const io = directIo({ readable, writable, peer, close: () => near.close() });
@@ -340,7 +344,7 @@ test("directIo works over the streams of a transport that has nothing else", asy
   await assertRejects(async () => await io.write(pattern(1)), ConnectionError);
 });
 
-test("a pair in memory holds a writer back at its mark", async () => {
+test("`memoryPair()` holds a writer back at its mark", async () => {
   const [near, far] = memoryPair({ highWaterMark: 10 });
   const writer = near.writable.getWriter();
   const reader = far.readable.getReader();
@@ -356,7 +360,7 @@ test("a pair in memory holds a writer back at its mark", async () => {
   await Promise.all([near.close(), far.close()]);
 });
 
-test("a listener stops listening, and what it accepted lives on", async () => {
+test("`close()` of a listener stops listening, and accepted connections live on", async () => {
   const accepted = Promise.withResolvers<Transport>();
   const listener = await listen({ hostname: "127.0.0.1", port: 0 }, accepted.resolve);
   assertEquals(listener.hostname, "127.0.0.1");
@@ -378,7 +382,7 @@ test("a listener stops listening, and what it accepted lives on", async () => {
   await Promise.all([near.close(), far.close()]);
 });
 
-test("listening where someone listens already is a ConnectionError that names the address", async () => {
+test("`listen()` on a port in use is a `ConnectionError` that names the address", async () => {
   const first = await listen({ hostname: "127.0.0.1", port: 0 }, (transport) => void transport.close());
   const error = await assertRejects(
     () => listen({ hostname: "127.0.0.1", port: first.port }, (transport) => void transport.close()),

@@ -1,7 +1,8 @@
-/** What the WebSocket transport does with an open connection: messages, back-pressure, and every way it can end. */
+/** The WebSocket transport on an open connection: messages, back-pressure, and every way it can end. */
 import { assert, assertEquals, assertInstanceOf, assertLess, assertRejects } from "#assert";
 import { test } from "#test";
 import { ConnectionError } from "../../base/errors.ts";
+import type { SocketTransport } from "../../transport/socket_transport.ts";
 import { directIo, type Transport } from "../../transport/transport.ts";
 import { connectWebSocket, type WebSocketAddress } from "../../transport/websocket.ts";
 import { runtime } from "../support/runtime.ts";
@@ -82,49 +83,68 @@ withPair("large messages arrive whole", async (near, far) => {
   assertEquals(await readTransport(near), bytes);
 });
 
-withPair("a frame is a text message, however the bytes were written", async (near, far) => {
+/** Writes frames in one go, as `WriteBuffer` does. */
+async function writeFrames(near: Transport, frames: readonly (string | Uint8Array)[]): Promise<void> {
+  const parts = frames.map((frame) => typeof frame === "string" ? encoder.encode(frame) : frame);
+  let end = 0;
+  await (near as SocketTransport).write(concat(parts), parts.map(({ length }) => end += length));
+}
+
+withPair("`write()` sends each frame and each line end as a text message", async (near, far) => {
   const frames = [
     "CONNECT\n\n\0",
     "SEND\ncontent-length:3\n\na\0b\0",
     `SEND\n\n${"žluťoučký kůň 🐎 ".repeat(9000)}\0`,
     "\n",
+    "SEND\n\n\n\n\0",
+    "\n",
+    "\n",
   ];
+  for (const written of [frames, ...frames.map((frame) => [frame])]) await writeFrames(near, written);
+  for (const frame of [...frames, ...frames]) assertEquals(await far.nextText(), frame);
+});
+
+withPair("`write()` sends one line end for a frame that was taken back", async (near, far) => {
+  await writeFrames(near, ["\n".repeat(50), "ACK\nid:1\n\n\0"]);
+  assertEquals([await far.nextText(), await far.nextText()], ["\n", "ACK\nid:1\n\n\0"]);
+});
+
+withPair("a write to `writable` is a message as it is, text where it is UTF-8", async (near, far) => {
   const writer = near.writable.getWriter();
-  const bytes = encoder.encode(frames.join(""));
-  await writer.write(bytes);
-  for (const frame of frames) assertEquals(await far.nextText(), frame);
-  for (let at = 0; at < bytes.length; at += 1001) await writer.write(bytes.subarray(at, at + 1001));
-  for (const frame of frames) assertEquals(await far.nextText(), frame);
+  const messages = ["SEND\n\none\0SEND\n\ntwo\0\n", "\n\nSEND\n\nžlu", "\0", "no frame"];
+  for (const message of messages) await writer.write(encoder.encode(message));
+  for (const message of messages) assertEquals(await far.nextText(), message);
+  await writer.write(Uint8Array.of(0xc5));
+  assertEquals(await far.next(), { isText: false, bytes: Uint8Array.of(0xc5) });
 });
 
 withPair("a frame that is not UTF-8 is a binary message", async (near, far) => {
-  const writer = near.writable.getWriter();
-  const frame = concat([encoder.encode("SEND\n\n"), Uint8Array.of(200, 201, 0)]);
-  await writer.write(concat([frame, encoder.encode("DISCONNECT\n\n\0")]));
-  assertEquals(await far.next(), { isText: false, bytes: frame });
+  const binary = concat([encoder.encode("SEND\n\n"), Uint8Array.of(200, 201, 0)]);
+  await writeFrames(near, [binary, "DISCONNECT\n\n\0"]);
+  assertEquals(await far.next(), { isText: false, bytes: binary });
   assertEquals(await far.nextText(), "DISCONNECT\n\n\0");
 });
 
-withPair("RabbitMQ gets what there is in one message, once it has said who it is", async (near, far) => {
-  const writer = near.writable.getWriter();
-  await writer.write(encoder.encode("CONNECT\n\n\0\n"));
+withPair("RabbitMQ gets all frames of a write in one message, after its CONNECTED", async (near, far) => {
+  const io = directIo(near);
+  await writeFrames(near, ["CONNECT\n\n\0", "\n"]);
   assertEquals([await far.nextText(), await far.nextText()], ["CONNECT\n\n\0", "\n"]);
   far.send(RABBITMQ);
-  await near.readable.getReader().read();
-  const frames = encoder.encode("SEND\n\none\0SEND\n\ntwo\0");
-  await writer.write(frames);
-  assertEquals(await far.next(), { isText: false, bytes: frames });
+  await new Promise<void>((resolve) => io.read({ chunk: () => (resolve(), true), done() {} }));
+  const frames = ["SEND\n\none\0", "SEND\n\ntwo\0"];
+  await writeFrames(near, frames);
+  assertEquals(await far.next(), { isText: false, bytes: encoder.encode(frames.join("")) });
 });
 
-withPair("a broker that only talks of RabbitMQ gets one frame a message", async (near, far) => {
-  const writer = near.writable.getWriter();
+withPair("a broker that only mentions RabbitMQ gets one frame in a message", async (near, far) => {
+  const io = directIo(near);
   far.send("CONNECTED\nversion:1.2\n\nserver:RabbitMQ/\0");
-  await near.readable.getReader().read();
-  await writer.write(encoder.encode("SEND\n\none\0SEND\n\ntwo\0"));
+  await new Promise<void>((resolve) => io.read({ chunk: () => (resolve(), true), done() {} }));
+  await writeFrames(near, ["SEND\n\none\0", "SEND\n\ntwo\0"]);
   assertEquals([await far.nextText(), await far.nextText()], ["SEND\n\none\0", "SEND\n\ntwo\0"]);
 });
 
-withPair("what write was given may be used again once it settled", async (near, far) => {
+withPair("the memory of a write may be used again once it has settled", async (near, far) => {
   const writer = near.writable.getWriter();
   const memory = new Uint8Array(60_000);
   for (let round = 0; round < 100; round++) {
@@ -140,8 +160,8 @@ withPair("what write was given may be used again once it settled", async (near, 
 });
 
 test({
-  name: "a far end that does not read holds the writer back, until it reads",
-  // Bun before 1.4 does not tell what it has not sent yet.
+  name: "a peer that does not read holds the writer back, until it reads",
+  // Bun before 1.4 does not say what it has not sent yet.
   ignore: runtime === "bun" && isOldBun(),
   async fn() {
     const peer = await WebSocketPeer.listen();
@@ -168,7 +188,7 @@ function isOldBun(): boolean {
   return /^1\.[0-3]\./.test(Bun.version);
 }
 
-withPair("closing writable sends what was written, and ends both directions", async (near, far) => {
+withPair("closing `writable` sends what was written, and ends both directions", async (near, far) => {
   const writer = near.writable.getWriter();
   const bytes = pattern(5_000_000);
   void writer.write(bytes);
@@ -178,14 +198,14 @@ withPair("closing writable sends what was written, and ends both directions", as
   assertEquals(await readTransport(near), new Uint8Array(0));
 });
 
-withPair("closing writable inside a frame sends the part of it", async (near, far) => {
+withPair("closing `writable` inside a frame sends the part of it", async (near, far) => {
   const writer = near.writable.getWriter();
   await writer.write(encoder.encode("SEND\nunfinished:"));
   await writer.close();
   assertEquals(decoder.decode(await far.rest()), "SEND\nunfinished:");
 });
 
-withPair("what nobody reads is kept in order, and the end comes behind it", async (near, far) => {
+withPair("messages that are not read are kept in order, and the end comes after them", async (near, far) => {
   const io = directIo(near);
   const chunks: Uint8Array[] = [];
   const over = new Promise((done) => {
@@ -206,29 +226,33 @@ withPair("what nobody reads is kept in order, and the end comes behind it", asyn
   assertEquals(concat(chunks), bytes);
 });
 
-withPair("when too much is unread the connection ends, and what came before is still given out", async (near, far) => {
-  const reader = near.readable.getReader(); // takes one chunk ahead
-  for (let i = 0; i < 20; i++) far.send(new Uint8Array(1000).fill(i));
-  await far.rest();
-  assertEquals(far.closeCode, 1000);
-  const write = await assertRejects(() => near.writable.getWriter().write(pattern(1)));
-  const received: number[] = [];
-  const read = await assertRejects(async () => {
-    for (;;) received.push((await reader.read()).value![0]!);
-  });
-  assertLess(received.length, 15);
-  assertEquals(received, received.map((_, index) => index));
-  for (const error of [read, write]) {
-    assert(/^more than 9500 bytes wait to be read.* a prefetch$/.test(reasonOf(error)), String(error));
-  }
-}, { maxUnread: 9500 });
+withPair(
+  "more than `maxUnread` bytes end the connection, and what came before is still delivered",
+  async (near, far) => {
+    const reader = near.readable.getReader(); // takes one chunk ahead
+    for (let i = 0; i < 20; i++) far.send(new Uint8Array(1000).fill(i));
+    await far.rest();
+    assertEquals(far.closeCode, 1000);
+    const write = await assertRejects(() => near.writable.getWriter().write(pattern(1)));
+    const received: number[] = [];
+    const read = await assertRejects(async () => {
+      for (;;) received.push((await reader.read()).value![0]!);
+    });
+    assertLess(received.length, 15);
+    assertEquals(received, received.map((_, index) => index));
+    for (const error of [read, write]) {
+      assert(/^more than 9500 bytes wait to be read.* a prefetch$/.test(reasonOf(error)), String(error));
+    }
+  },
+  { maxUnread: 9500 },
+);
 
-withPair("one message may be larger than what may be unread", async (near, far) => {
+withPair("one message may be larger than `maxUnread`", async (near, far) => {
   far.send(pattern(100_000));
   assertEquals(await readText(near.readable.getReader(), 100_000), decoder.decode(pattern(100_000)));
 }, { maxUnread: 1000 });
 
-withPair("close ends a read that waits, and says so to the far end", async (near, far) => {
+withPair("`close()` ends a pending read, and closes the WebSocket in order", async (near, far) => {
   const read = near.readable.getReader().read();
   const begun = performance.now();
   await Promise.all([near.close(), near.close()]);
@@ -242,15 +266,15 @@ withPair("close ends a read that waits, and says so to the far end", async (near
   await assertRejects(() => writer.write(pattern(1)), ConnectionError, "the connection is closed");
 });
 
-withPair("close comes to its end though the far end does not answer", async (near, far) => {
+withPair("`close()` resolves although the peer does not answer", async (near, far) => {
   const begun = performance.now();
   await near.close();
   assertLess(performance.now() - begun, 3000);
-  if (runtime === "deno") return; // it has no way to let go
+  if (runtime === "deno") return; // it cannot free the socket
   await far.rest();
 }, { answersClose: false });
 
-withPair("close rejects a write that waits, though the far end does not read", async (near, far) => {
+withPair("`close()` rejects a pending write although the peer does not read", async (near, far) => {
   far.socket.pause();
   const writer = near.writable.getWriter();
   let taken = 0;
@@ -265,14 +289,14 @@ withPair("close rejects a write that waits, though the far end does not read", a
   await assertRejects(() => writing, ConnectionError, "the connection is closed");
 }, { answersClose: false });
 
-withPair("the far end of a close reads what was sent before", async (near, far) => {
+withPair("the peer of a `close()` reads what was sent before", async (near, far) => {
   await near.writable.getWriter().write(pattern(1000));
   await near.close();
   assertEquals(await far.rest(), pattern(1000));
 });
 
 for (const code of [1000, 1001]) {
-  withPair(`a far end that closes with ${code} is an end in order`, async (near, far) => {
+  withPair(`a peer that closes with ${code} is an end in order`, async (near, far) => {
     far.send("last words");
     far.close(code, "bye");
     assertEquals(decoder.decode(await readTransport(near)), "last words");
@@ -281,7 +305,7 @@ for (const code of [1000, 1001]) {
   });
 }
 
-withPair("a far end that closes without a code is an end in order", async (near, far) => {
+withPair("a peer that closes without a code is an end in order", async (near, far) => {
   far.send("last words");
   await far.frame(OPCODES.close, new Uint8Array(0));
   far.socket.end();
@@ -295,7 +319,7 @@ for (
     [4000, "whatever it means", "it closed with WebSocket code 4000: whatever it means"],
   ] as const
 ) {
-  withPair(`a far end that closes with ${code} is a ConnectionError that says so`, async (near, far) => {
+  withPair(`a peer that closes with ${code} is a \`ConnectionError\` that says so`, async (near, far) => {
     far.send("last words");
     far.close(code, reason);
     const reader = near.readable.getReader();
@@ -306,7 +330,7 @@ for (
 }
 
 for (const [how, end] of [["FIN", "end"], ["a reset", "resetAndDestroy"]] as const) {
-  withPair(`${how} without a closing handshake is a ConnectionError in both directions`, async (near, far) => {
+  withPair(`${how} without a closing handshake is a \`ConnectionError\` in both directions`, async (near, far) => {
     far.send("last words");
     const reader = near.readable.getReader();
     assertEquals(decoder.decode((await reader.read()).value), "last words");
@@ -320,7 +344,7 @@ for (const [how, end] of [["FIN", "end"], ["a reset", "resetAndDestroy"]] as con
   });
 }
 
-withPair("a connection that breaks disturbs nobody who does not wait for it", async (near, far) => {
+withPair("a connection that breaks without a pending call causes no unhandled rejection", async (near, far) => {
   near.readable;
   near.writable;
   far.socket.resetAndDestroy();
@@ -328,7 +352,7 @@ withPair("a connection that breaks disturbs nobody who does not wait for it", as
   await assertRejects(() => readTransport(near), ConnectionError);
 });
 
-withPair("text that is not UTF-8 is a ConnectionError", async (near, far) => {
+withPair("text that is not UTF-8 is a `ConnectionError`", async (near, far) => {
   far.frame(OPCODES.text, encoder.encode("MESSAGE\n\n"));
   far.frame(OPCODES.text, Uint8Array.of(77, 255, 254));
   const reader = near.readable.getReader();
@@ -341,23 +365,15 @@ withPair("text that is not UTF-8 is a ConnectionError", async (near, far) => {
   assert(expected.test(reason), reason);
 });
 
-withPair("a line end is sent where nothing else is for long, between frames only", async (near, far) => {
-  const writer = near.writable.getWriter();
-  await writer.write(encoder.encode("CONNECT\n\n\0"));
+withPair("a line end is sent when nothing else was sent for `keepAlive`", async (near, far) => {
+  await writeFrames(near, ["CONNECT\n\n\0"]);
   assertEquals(await far.nextText(), "CONNECT\n\n\0");
   assertEquals(await far.nextText(), "\n");
   assertEquals(await far.nextText(), "\n");
-  await writer.write(encoder.encode("SEND\n\n"));
-  const count = far.received;
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  assertLess(far.received, count + 2); // one may have been on its way
-  await writer.write(encoder.encode("body\0"));
-  for (;;) {
-    const text = await far.nextText();
-    if (text === "\n") continue;
-    assertEquals(text, "SEND\n\nbody\0");
-    break;
-  }
+  await writeFrames(near, ["SEND\n\nbody\0"]);
+  let text = "\n";
+  while (text === "\n") text = await far.nextText();
+  assertEquals(text, "SEND\n\nbody\0");
 }, { keepAlive: 20 });
 
 test("many connections can be closed right after they were opened", async () => {

@@ -1,28 +1,28 @@
 /**
- * Holds what `transport/bun.ts` says of Bun's sockets against Bun's own types. There is nothing to run: where the two
- * differ, this file does not type-check. Where Bun's types are not known, as under Deno, it says nothing.
+ * Checks the types of Bun's sockets in `transport/bun.ts` against Bun's types. There is nothing to run: a difference fails
+ * the type check. Where Bun's types are missing, as under Deno, everything passes.
  *
  * @module
  */
 import type { BunSocket, BunSocketHandler, BunSockets } from "../../transport/bun.ts";
 
-/** Bun, with its own types where they are known. */
+/** The type of `Bun`, from Bun's types if they are available. */
 type Bun = typeof globalThis extends { Bun: infer Known } ? Known : BunSockets;
 
-/** Bun's own sockets, as `Bun.connect` gives them. */
+/** The type of the sockets that `Bun.connect` returns. */
 type Socket = Bun extends { connect: (...options: never[]) => Promise<infer Known> } ? Known : BunSocket;
 
-/** The handlers that Bun takes. */
+/** The type of the handlers that Bun accepts. */
 type Handler = Bun extends { listen: (options: infer Options) => unknown }
   ? Options extends { socket: infer Known } ? Known : never
   : never;
 
-/** `true` where the first type can stand for the second. */
-type CanBe<A, B> = A extends B ? true : false;
+/** `true` if the first type is assignable to the second. */
+type IsAssignable<A, B> = A extends B ? true : false;
 
-/** All that is used of `Bun` is there. */
-export const sockets: CanBe<Bun, BunSockets> = true;
-/** All that is used of its sockets is there. */
-export const socket: CanBe<Socket, BunSocket> = true;
-/** It takes the handlers that it is given. */
-export const handler: CanBe<BunSocketHandler, Handler> = true;
+/** `Bun` has everything that the adapter uses. */
+export const sockets: IsAssignable<Bun, BunSockets> = true;
+/** Bun's sockets have everything that the adapter uses. */
+export const socket: IsAssignable<Socket, BunSocket> = true;
+/** Bun accepts the handlers of the adapter. */
+export const handler: IsAssignable<BunSocketHandler, Handler> = true;

@@ -1,0 +1,284 @@
+/**
+ * Starts an ActiveMQ Classic: STOMP over blocking sockets, over NIO, and both with TLS. Debian's build has no WebSocket.
+ *
+ * @module
+ */
+import { execFile } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import {
+  certificateDetails,
+  type HarnessOptions,
+  MAX_BODY_BYTES,
+  READER,
+  type RealBroker,
+  runningBroker,
+  USER,
+} from "./broker.ts";
+import { type Certificates, makeCertificates, makeKeyStore, STORE_PASSWORD } from "./certificates.ts";
+import { activemqPrograms } from "./install.ts";
+import { freePorts, onFreePorts, releasePorts } from "./ports.ts";
+import { untilAnswered } from "./probe.ts";
+import { type Program, Programs, tailOf } from "./programs.ts";
+
+const execute = promisify(execFile);
+
+/** Options of {@linkcode startActivemq}. */
+export interface ActivemqOptions extends HarnessOptions {
+  /** Whether to start a broker even if `STOMPY_ACTIVEMQ_URL` names one. Default `false`. */
+  own?: boolean | undefined;
+}
+
+/** Milliseconds for starting, on a busy machine. */
+const START_TIMEOUT_MS = 90_000;
+
+/** The prefix of the queues that deliver by priority. Other queues only pass the priority on. */
+export const PRIORITY_QUEUES = "priority.";
+
+/** Starts an ActiveMQ with KahaDB and waits until it answers. */
+export async function startActivemq(options: ActivemqOptions = {}): Promise<RealBroker> {
+  const running = options.own ? undefined : runningBroker("activemq");
+  if (running !== undefined) return running;
+  const broker = await onFreePorts(async () => {
+    const made = await Activemq.create(options);
+    try {
+      await made.start();
+      return made;
+    } catch (error) {
+      await made.close();
+      throw error;
+    }
+  });
+  const { certificates, urls } = broker;
+  const stop = async () => {
+    await broker.stop();
+    await broker.close();
+  };
+  const { "mutual": mutual, "expired": expired, ...rest } = urls;
+  return {
+    name: "activemq",
+    urls: rest,
+    ...USER,
+    caCerts: [certificates.ca],
+    caFile: certificates.caFile,
+    harness: {
+      ...certificateDetails(certificates),
+      mutual: { url: mutual! },
+      expired: { url: expired! },
+      maxBodyBytes: broker.maxBodyBytes,
+      reader: READER,
+    },
+    get pid() {
+      return broker.pid;
+    },
+    kill: () => broker.kill(),
+    async restart() {
+      await broker.stop();
+      await broker.start();
+    },
+    stop,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+/** The names of the connectors, in the order of their ports. */
+const CONNECTORS = ["stomp", "stomp+nio", "stomp+ssl", "stomp+nio+ssl", "mutual", "expired"] as const;
+
+class Activemq {
+  readonly certificates: Certificates;
+  readonly maxBodyBytes: number;
+  readonly urls: Record<string, string>;
+  readonly #programs: Programs;
+  readonly #ports: readonly number[];
+  #program: Program | undefined;
+
+  static async create(options: HarnessOptions): Promise<Activemq> {
+    activemqPrograms(); // throws before anything is created if a program is missing
+    const programs = new Programs("activemq");
+    try {
+      const certificates = await makeStores(programs.folder);
+      const ports = await freePorts(CONNECTORS.length);
+      const broker = new Activemq(programs, certificates, ports, options.maxBodyBytes ?? MAX_BODY_BYTES);
+      broker.#write();
+      return broker;
+    } catch (error) {
+      await programs.close();
+      throw error;
+    }
+  }
+
+  private constructor(programs: Programs, certificates: Certificates, ports: readonly number[], maxBodyBytes: number) {
+    this.#programs = programs;
+    this.certificates = certificates;
+    this.#ports = ports;
+    this.maxBodyBytes = maxBodyBytes;
+    const login = `${USER.username}:${USER.password}@`;
+    this.urls = Object.fromEntries(CONNECTORS.map((name, index) => {
+      const plain = name === "stomp" || name === "stomp+nio";
+      return [name, `${plain ? `stomp://${login}127.0.0.1` : `stomp+ssl://${login}localhost`}:${ports[index]}`];
+    }));
+  }
+
+  get pid(): number | undefined {
+    return this.#program?.isRunning ? this.#program.pid : undefined;
+  }
+
+  /** Starts it and waits until all its ports answer. */
+  async start(): Promise<void> {
+    const { java, home } = activemqPrograms();
+    const conf = this.#path("conf");
+    const log = `activemq-${Date.now()}.log`; // a new file for each start, because `start` waits for a line in it
+    const program = this.#program = this.#programs.start(java, [
+      "-Xms64m",
+      "-Xmx512m",
+      // It runs for minutes: prefer a fast start to fast code, and leave no files in the shared temporary folder.
+      "-XX:+UseSerialGC",
+      "-XX:TieredStopAtLevel=1",
+      "-XX:-UsePerfData",
+      `-Djava.io.tmpdir=${this.#path("tmp")}`,
+      ...["lang", "util", "net"].map((name) => `--add-opens=java.base/java.${name}=ALL-UNNAMED`),
+      `-Dactivemq.home=${home}`,
+      `-Dactivemq.base=${this.#programs.folder}`,
+      `-Dactivemq.conf=${conf}`,
+      `-Dactivemq.data=${this.#path("data")}`,
+      "-cp",
+      [conf, join(home, "lib/*"), join(home, "lib/optional/*")].join(":"),
+      "org.apache.activemq.console.Main",
+      "start",
+      `xbean:file:${join(conf, "activemq.xml")}`,
+    ], { log });
+    const checkAlive = () => {
+      if (!program.isRunning) throw new Error("it exited");
+    };
+    try {
+      for (const [name, url] of Object.entries(this.urls)) {
+        const client = name === "mutual" ? this.certificates.client : undefined;
+        // The probe rejects an expired certificate as well; the log tells whether that broker runs.
+        if (name === "expired") continue;
+        await untilAnswered({ url, ca: this.certificates.ca, client, ...USER }, START_TIMEOUT_MS, checkAlive);
+      }
+      // An error in a later connector ends the broker even though STOMP already answers.
+      const end = performance.now() + START_TIMEOUT_MS;
+      while (countStarted(readFileSync(program.log, "utf8")) < 2) {
+        checkAlive();
+        if (performance.now() > end) throw new Error("its log does not say that it has started");
+        await sleep(50);
+      }
+    } catch (error) {
+      throw new Error(`Cannot start ActiveMQ: ${(error as Error).message}\n${tailOf(program.log)}`);
+    }
+  }
+
+  async kill(): Promise<void> {
+    if (this.#program) await this.#programs.kill(this.#program);
+  }
+
+  async stop(): Promise<void> {
+    if (this.#program) await this.#programs.stop(this.#program);
+  }
+
+  async close(): Promise<void> {
+    await this.#programs.close();
+    releasePorts(this.#ports);
+  }
+
+  #path(...parts: string[]): string {
+    return join(this.#programs.folder, ...parts);
+  }
+
+  #write(): void {
+    for (const folder of ["conf", "data", "tmp"]) mkdirSync(this.#path(folder));
+    writeFileSync(this.#path("conf", "activemq.xml"), this.#configuration());
+    writeFileSync(
+      this.#path("conf", "log4j.properties"),
+      `log4j.rootLogger=INFO, out
+log4j.appender.out=org.apache.log4j.ConsoleAppender
+log4j.appender.out.layout=org.apache.log4j.PatternLayout
+log4j.appender.out.layout.ConversionPattern=%d %-5p %c{1} - %m%n
+`,
+    );
+  }
+
+  /** Two brokers in one process, because a certificate belongs to a broker and one of them has expired. */
+  #configuration(): string {
+    // Without tcpNoDelay, a message that follows a receipt is delayed by 40 ms (Nagle).
+    const limit = `wireFormat.maxFrameSize=${this.maxBodyBytes}&amp;transport.tcpNoDelay=true`;
+    const connector = (name: (typeof CONNECTORS)[number], options = "") => {
+      const scheme = name === "mutual" || name === "expired" ? "stomp+ssl" : name;
+      const port = this.#ports[CONNECTORS.indexOf(name)];
+      return `<transportConnector name="${name}" uri="${scheme}://127.0.0.1:${port}?${limit}${options}"/>`;
+    };
+    const store = (file: string) =>
+      `keyStore="file:${this.#path(file)}" keyStoreType="PKCS12" keyStorePassword="${STORE_PASSWORD}"`;
+    const trust = store("trust.p12").replaceAll("keyStore", "trustStore");
+    const user = ({ username, password }: typeof USER, groups: string) =>
+      `<authenticationUser username="${username}" password="${password}" groups="${groups}"/>`;
+    const users = `<simpleAuthenticationPlugin anonymousAccessAllowed="false"><users>
+        ${user(USER, "users,readers")}${user(READER, "readers")}
+      </users></simpleAuthenticationPlugin>`;
+    const entry = (what: string, write: string) =>
+      `<authorizationEntry ${what} read="readers" write="${write}" admin="readers"/>`;
+    return `<beans xmlns="http://www.springframework.org/schema/beans"
+  xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
+  xsi:schemaLocation="http://www.springframework.org/schema/beans
+    http://www.springframework.org/schema/beans/spring-beans-2.0.xsd
+    http://activemq.apache.org/schema/core http://activemq.apache.org/schema/core/activemq-core.xsd">
+  <broker xmlns="http://activemq.apache.org/schema/core" brokerName="stompy" useJmx="false" persistent="true"
+      dataDirectory="${this.#path("data")}" schedulerSupport="true">
+    <destinationPolicy><policyMap><policyEntries>
+      <policyEntry queue="${PRIORITY_QUEUES}&gt;" prioritizedMessages="true"/>
+      <policyEntry queue="&gt;"><deadLetterStrategy>
+        <individualDeadLetterStrategy queuePrefix="DLQ." useQueueForQueueMessages="true"/>
+      </deadLetterStrategy></policyEntry>
+    </policyEntries></policyMap></destinationPolicy>
+    <persistenceAdapter>
+      <kahaDB directory="${this.#path("data", "kahadb")}" journalMaxFileLength="8mb"/>
+    </persistenceAdapter>
+    <plugins>${users}
+      <authorizationPlugin><map><authorizationMap><authorizationEntries>
+        ${entry('queue="&gt;"', "users")}${entry('topic="&gt;"', "users")}
+        ${entry('topic="ActiveMQ.Advisory.&gt;"', "readers")}
+      </authorizationEntries></authorizationMap></map></authorizationPlugin>
+    </plugins>
+    <sslContext><sslContext ${store("server.p12")} ${trust}/></sslContext>
+    <systemUsage><systemUsage>
+      <memoryUsage><memoryUsage limit="128 mb"/></memoryUsage>
+      <storeUsage><storeUsage limit="1 gb"/></storeUsage>
+      <tempUsage><tempUsage limit="256 mb"/></tempUsage>
+    </systemUsage></systemUsage>
+    <transportConnectors>
+      ${connector("stomp")}${connector("stomp+nio")}
+      ${connector("stomp+ssl")}${connector("stomp+nio+ssl")}
+      ${connector("mutual", "&amp;transport.needClientAuth=true")}
+    </transportConnectors>
+  </broker>
+  <broker xmlns="http://activemq.apache.org/schema/core" brokerName="expired" useJmx="false" persistent="false"
+      dataDirectory="${this.#path("data", "expired")}">
+    <sslContext><sslContext ${store("expired.p12")}/></sslContext>
+    <transportConnectors>${connector("expired")}</transportConnectors>
+  </broker>
+</beans>
+`;
+  }
+}
+
+/** Returns how many brokers have started according to the log. */
+function countStarted(log: string): number {
+  return log.match(/ - Apache ActiveMQ .* started$/gm)?.length ?? 0;
+}
+
+/** Makes the certificates, and the key stores that Java needs. */
+async function makeStores(folder: string): Promise<Certificates> {
+  const { java, openssl } = activemqPrograms();
+  const certificates = await makeCertificates(folder, openssl);
+  const trust = ["-importcert", "-noprompt", "-alias", "authority", "-file", certificates.caFile];
+  const store = ["-keystore", join(folder, "trust.p12"), "-storetype", "PKCS12", "-storepass", STORE_PASSWORD];
+  await Promise.all([
+    makeKeyStore(openssl, certificates.server, join(folder, "server.p12")),
+    makeKeyStore(openssl, certificates.expired, join(folder, "expired.p12")),
+    execute(java.replace(/java$/, "keytool"), [...trust, ...store]),
+  ]);
+  return certificates;
+}

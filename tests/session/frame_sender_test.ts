@@ -1,0 +1,16 @@
+/** Sending over a connection in memory. */
+import { assertEquals, assertThrows } from "#assert";
+import { clientTest, frame, openSession } from "../support/client_harness.ts";
+
+const begin = (id: string) => frame("BEGIN", { transaction: id });
+
+clientTest("`request()` sends nothing when an option or a header is invalid", async (rig) => {
+  const { session, peer } = await openSession(rig);
+  assertThrows(() => session.request(begin("a"), { timeout: NaN }), RangeError);
+  assertThrows(() => session.request(begin("a"), { timeout: -1 }), RangeError);
+  assertThrows(() => session.request(begin("a"), { signal: AbortSignal.abort(new Error("no")) }), Error, "no");
+  const bad = frame("SEND", { destination: "/q", "": "x" });
+  assertThrows(() => session.request(bad), TypeError);
+  await session.close();
+  assertEquals(await peer.rest(), []);
+});
