@@ -1,10 +1,18 @@
 /**
  * `ClientCore`: the parts of a client, in the order in which they build on each other, and what they do when the
- * connection opens, breaks, or ends for good.
+ * connection opens, breaks, or ends for good. `Shutdown`: how a client ends in order.
  *
  * @module
  */
-import type { Clock } from "../base/timers.ts";
+import {
+  beginSteps,
+  checkWaitOptions,
+  type Clock,
+  onGiveUp,
+  type StepOptions,
+  type WaitOptions,
+  within,
+} from "../base/timers.ts";
 import { NotConnectedError, type StompError } from "../base/errors.ts";
 import type { Session } from "../session/session.ts";
 import { addressesOf, Dialer } from "./dialer.ts";
@@ -14,7 +22,6 @@ import { Outbox } from "./outbox.ts";
 import { Reconnector, type ReconnectorEvents } from "./reconnector.ts";
 import { PendingRequests, type Reply } from "./request_reply.ts";
 import { Sender } from "./sender.ts";
-import { Shutdown } from "./shutdown.ts";
 import { type Status, StatusHub } from "./status.ts";
 import { StompyApi } from "./stompy_api.ts";
 import type { Subscription } from "./subscription.ts";
@@ -24,6 +31,70 @@ import { checkConsume, type ConsumeOptions, forWorker, type MessageHandler, Work
 
 /** What a client connects to: a URL, several, or `failover:(…)`. */
 export type Target = string | URL | readonly (string | URL)[];
+
+/** Milliseconds that a shutdown may take, where the call says nothing else. */
+const SHUTDOWN_TIMEOUT_MS = 10_000;
+
+/**
+ * Drains the subscriptions if asked to, waits until all sends are confirmed, and disconnects. A step that fails or takes
+ * too long does not keep the next one from being done.
+ */
+export class Shutdown {
+  readonly #subscriptions: SubscriptionRegistry;
+  readonly #outbox: Outbox;
+  readonly #reconnector: Reconnector;
+  #abort: AbortController | undefined; // since it has begun; ends the wait of each step
+  #ending: Promise<void> | undefined;
+
+  /** Creates a shutdown that has not begun. */
+  constructor(subscriptions: SubscriptionRegistry, outbox: Outbox, reconnector: Reconnector) {
+    this.#subscriptions = subscriptions;
+    this.#outbox = outbox;
+    this.#reconnector = reconnector;
+  }
+
+  /**
+   * Begins to end the client. A second call can only make it end sooner: when its time is over, when its signal aborts,
+   * and at once where the first one drains and this one does not.
+   *
+   * @throws {TypeError} when the signal is invalid, and {RangeError} when the timeout is. Nothing has begun then.
+   */
+  begin(drains: boolean, headers: Readonly<Record<string, string>>, wait: WaitOptions): Promise<void> {
+    const { signal, timeout = SHUTDOWN_TIMEOUT_MS } = wait;
+    checkWaitOptions(wait);
+    if (!this.#ending) return this.#ending = this.#end(drains, headers, { signal, timeout });
+    if (!drains) this.#abortDrain();
+    else this.#drain({ signal, timeout }); // so that a worker knows which handler has called it
+    const stop = this.#abortAfter({ signal, timeout });
+    return this.#ending.finally(stop);
+  }
+
+  async #end(drains: boolean, headers: Readonly<Record<string, string>>, wait: WaitOptions): Promise<void> {
+    const { signal } = this.#abort = new AbortController();
+    const steps = beginSteps({ timeout: wait.timeout }, Infinity, this.#reconnector.clock);
+    const stop = this.#abortAfter({ signal: wait.signal });
+    const left = () => ({ ...steps(), signal });
+    if (drains) await this.#drain(left());
+    this.#reconnector.leave();
+    await within(this.#outbox.idle(), left(), "the messages that are not confirmed").catch(() => {});
+    await this.#reconnector.disconnect(headers, left());
+    stop();
+  }
+
+  /** Lets the consumers finish. Never rejects. */
+  async #drain(wait: StepOptions): Promise<void> {
+    await Promise.all(this.#subscriptions.list().map((one) => one.drain(wait).catch(() => {})));
+  }
+
+  /** Ends the subscriptions that drain, at once. */
+  #abortDrain(): void {
+    for (const subscription of this.#subscriptions.list()) subscription.unsubscribe().catch(() => {});
+  }
+
+  #abortAfter(wait: WaitOptions): () => void {
+    return onGiveUp({ ...wait, clock: this.#reconnector.clock }, "the end", () => this.#abort!.abort());
+  }
+}
 
 /** The parts of one client. */
 export class ClientCore implements ReconnectorEvents {

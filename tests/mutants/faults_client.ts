@@ -170,7 +170,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     tests: ["client/ack_tracker"],
   },
   {
-    file: "client/shutdown.ts",
+    file: "client/core.ts",
     name: "`disconnect()` waits for a drain that has begun",
     from: "if (!drains) this.#abortDrain();",
     to: "if (!drains) { /* waits */ }",
