@@ -1,6 +1,6 @@
 /**
  * `ClientCore`: the parts of a client, in the order in which they build on each other, and what they do when the
- * connection opens, breaks, or ends for good.
+ * connection opens, breaks, or ends for good. `Shutdown`: how a client ends in order.
  *
  * @module
  */

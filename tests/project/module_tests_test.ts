@@ -21,7 +21,10 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "broker/store.ts": { by: ["embedded_broker/send", "embedded_broker/disconnect"], why: "seen as routing and limits" },
   "broker/stored_message.ts": { by: ["embedded_broker/queue", "embedded_broker/send"], why: "seen in queues" },
   "client/consumer.ts": { by: ["client/subscription", "client/ack_tracker"], why: "the inside of a subscription" },
-  "client/core.ts": { by: ["client/stomp", "client/shutdown"], why: "`Stomp` is its only user" },
+  "client/core.ts": {
+    by: ["client/stomp", "client/shutdown", "client/shutdown_drain"],
+    why: "`Stomp` is its only user",
+  },
   "client/dialer.ts": { by: ["client/reconnector"], why: "one attempt to connect is part of reconnecting" },
   "client/message.ts": { by: ["client/subscription", "client/ack_tracker"], why: "messages come from subscriptions" },
   "client/options.ts": { by: ["client/arguments"], why: "types and defaults" },
