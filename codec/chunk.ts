@@ -7,15 +7,16 @@
  *
  * What happens to the memory depends on who owns it; an arrow names the kind that a chunk becomes:
  *
- * | kind       | memory                   | `view()`         | `text()`                         | recycling                        |
- * | ---------- | ------------------------ | ---------------- | -------------------------------- | -------------------------------- |
- * | `received` | a transport's            | view → `lent`    | from the string                  | `release()`, ASCII: → `released` |
- * | `lent`     | a caller has a view      | view             | from the string                  | never                            |
- * | `owned`    | not written to again     | view             | from the bytes                   | never                            |
- * | `borrowed` | a partial frame's        | copy             | from the string                  | `moveOut()`, ASCII: → `released` |
- * |            |                          |                  |                                  | otherwise: copied → `owned`      |
- * | `pooled`   | a pool's, one whole body | all of it → `lent` | ASCII: from the string → `released` | to the pool, when released or lent as a copy |
- * | `released` | none, only the string    | encoded          | from the string                  | done                             |
+ * | kind       | memory                   | `view()`      | `text()`                       | recycling                           |
+ * | ---------- | ------------------------ | ------------- | ------------------------------ | ----------------------------------- |
+ * | `received` | a transport's            | view → `lent` | from the string                | `release()`: ASCII → `released`     |
+ * | `lent`     | a caller has a view      | view          | from the string                | never                               |
+ * | `owned`    | not written to again     | view          | from the bytes                 | never                               |
+ * | `borrowed` | a partial frame's        | copy          | from the string                | `moveOut()`: ASCII → `released`,    |
+ * |            |                          |               |                                | other bytes are copied → `owned`    |
+ * | `pooled`   | a pool's, one whole body | all → `lent`  | from the string → `released`   | by `text()`, or by `view()` where   |
+ * |            |                          |               |                                | that makes a copy of a smaller body |
+ * | `released` | none, only the string    | encoded       | from the string                | done                                |
  *
  * "From the string" holds for ASCII of up to a megabyte; other text is decoded from its bytes, and so is a body that is a
  * large share of its chunk.

@@ -49,6 +49,9 @@ export let receivedFrame: <F extends Frame>(type: new () => F, command: string, 
 /** Returns a header of a received frame as it is on the wire; `undefined` once its headers were read or replaced. */
 export let escapedHeaderOf: (frame: Frame, name: string) => string | undefined;
 
+/** Returns the `subscription` header of a frame; of a received one the decoder has usually read it already. */
+export let subscriptionOf: (frame: Frame) => string | undefined;
+
 /** The verbs of stompy's `Frame`. */
 export interface Frame extends FrameVerbs<Frame> {}
 
@@ -103,6 +106,7 @@ export class Frame {
       const isSimple = typeof body === "string" && frame.#contentLength && mayHaveBody(frame.command);
       return isSimple && !("content-length" in frame.headers) ? body : undefined;
     };
+    subscriptionOf = (frame) => frame.#view?.subscription ?? frame.header("subscription");
   }
 
   /** Creates an empty frame; `sock` is the connection that its verbs use. */
@@ -327,11 +331,6 @@ export class Frame {
     }
     return { command: this.command, headers: hideSecrets(this.headers), body };
   }
-}
-
-/** Returns the `subscription` header of a frame; of a received one the decoder has usually read it already. */
-export function subscriptionOf(frame: Frame): string | undefined {
-  return viewOf(frame)?.subscription ?? frame.header("subscription");
 }
 
 setInspect(Frame, (frame) => {

@@ -251,7 +251,10 @@ export class WriteBuffer {
   }
 
   #reserve(bytes: number): void {
-    if (this.#used + bytes <= this.#buffer.length) return;
+    if (this.#used + bytes > this.#buffer.length) this.#makeSpace(bytes);
+  }
+
+  #makeSpace(bytes: number): void {
     if (this.#used + bytes > MAX_CHUNK_BYTES) this.#flush();
     if (this.#buffer === NO_BUFFER) this.#buffer = pool.take() ?? new Uint8Array(MIN_BUFFER_BYTES);
     if (this.#used + bytes <= this.#buffer.length) return;
@@ -262,7 +265,10 @@ export class WriteBuffer {
 
   #schedule(): void {
     // The end of the write that is under way, or the next turn, flushes this as well.
-    if (this.#isFlushScheduled || this.#isWriting || this.#cancelTurn) return;
+    if (!this.#isFlushScheduled && !this.#isWriting && !this.#cancelTurn) this.#scheduleFlush();
+  }
+
+  #scheduleFlush(): void {
     if (this.#hasWrittenInTurn) {
       if (this.#clock.now() - this.#lastWrite < SAME_TURN_MS) return this.#awaitTurn();
       this.#hasWrittenInTurn = false; // `#writtenInTurn` stays: only a real turn lets timers fire and bytes come

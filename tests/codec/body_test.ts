@@ -1,4 +1,4 @@
-/** Bodies that arrive in pieces: what they cost, and that nobody is believed who only announces one. */
+/** Bodies that arrive in pieces: their cost in time and memory. An announced size alone allocates nothing. */
 import { assert, assertEquals, assertLess, assertThrows } from "#assert";
 import { test } from "#test";
 import process from "node:process";
@@ -42,7 +42,7 @@ test("`FrameDecoder` does not change bodies when it decodes later ones, however 
     "as text, then as bytes": (frame) => void [frame.text(), frame.body],
     "as bytes, then as text": (frame) => void [frame.body, frame.text()],
   };
-  // Of like size, so that one can have the memory that another one had.
+  // Of similar sizes, so that they can use the same memory one after the other.
   const sizes = [40_000, 50_000, 30_000, 50_000, 40_000, 16_384, 16_383];
   for (const [how, read] of Object.entries(READ)) {
     for (const fill of ["a", "b\u00e9"]) {
@@ -82,7 +82,7 @@ test("`readTargetOf()` is where the rest of a large body can be read before it i
       let put = 0;
       for (let at = 0; at < size;) {
         const room = readTargetOf(decoder);
-        // What is still to come, and nothing behind it; or nowhere, where that is little.
+        // The rest of the body and nothing after it, unless that is short.
         const left = size - at;
         if (room === undefined) assert(left < 65_536 || (size > MIB && at < size / 2));
         else assertEquals(room.length, left);
@@ -111,12 +111,12 @@ test("`readTargetOf()` ends with the body, also in memory that a larger one had"
   }
 });
 
-/** What is taken of the process's memory for array buffers, in bytes. */
+/** Bytes of the process's memory that array buffers take. */
 const memory = (): number => process.memoryUsage().arrayBuffers || process.memoryUsage().external;
 
 interface Cost {
   milliseconds: number;
-  /** The most memory at one time, beyond what was in use at the start. */
+  /** The peak of memory in bytes, less what was in use at the start. */
   peak: number;
 }
 
@@ -170,10 +170,10 @@ for (const sized of [true, false]) {
     fn: () => {
       receive(10 * MIB, sized); // warm
       const costs = [1, 2, 3].map(() => receive(100 * MIB, sized));
-      // Half a second. If every chunk cost as much as all before it, this would be hours.
+      // It takes half a second. With quadratic time it would take hours.
       const milliseconds = Math.min(...costs.map((cost) => cost.milliseconds));
       assertLess(milliseconds, 10_000);
-      // Runtimes count memory late: what an earlier run has let go may still be in the sum.
+      // Runtimes count memory late: memory that an earlier run has freed may still be in the sum.
       const peak = Math.min(...costs.map((cost) => cost.peak)) / (100 * MIB);
       assertLess(peak, 2.1, `${peak.toFixed(2)} times its size`);
     },
@@ -218,7 +218,7 @@ test("F12-43 `FrameDecoder` allocates for what has come of a body, not for its c
     decoder.push(chunk);
     decoders.push(decoder);
   }
-  // Two thousand would be what was announced.
+  // The announced sizes add up to 2,000 MiB.
   assertLess(memory() - before, 200 * MIB);
   assert(decoders.every((decoder) => decoder.pending));
 });
@@ -235,12 +235,12 @@ test("`Frame.detach()` frees the chunk", () => {
   }
   assertEquals([kept.length, kept[0]!.text(), kept[0]!.header("foo")], [400, "hi", "bar"]);
   if (runtime === "bun") return;
-  // Bytes and text of the chunks would be 800 MiB; garbage that nobody has collected yet is much less.
+  // Bytes and text of the chunks would be 800 MiB; garbage that is not collected yet is much less.
   const after = process.memoryUsage();
   assertLess(after.external + after.heapUsed - before.external - before.heapUsed, 300 * MIB);
 });
 
-/** Pushes one line again and again until the decoder refuses it, and tells after how many bytes. */
+/** Pushes one line again and again until the decoder refuses it, and returns after how many bytes. */
 function refusedAfter(begin: string, more: string, options: Partial<FrameDecoderOptions>): number {
   const decoder = makeDecoder({ onFrame: () => {}, ...options });
   decoder.push(octets(begin));

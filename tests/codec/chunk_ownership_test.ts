@@ -1,4 +1,4 @@
-/** Who holds on to what was received: nothing that somebody still has is read over. */
+/** Chunk ownership: memory is not read into again while a caller has a view on it. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
 import { Broker } from "../../broker/broker.ts";
@@ -18,7 +18,7 @@ test("`holdsChunk()` is true for a chunk that a caller has a view on, and false 
   assertEquals(holdsChunk(reading), false);
   reading.push(octets(WIRE.replace("hello", "h\xe9llo")));
   assertEquals(holdsChunk(reading), true);
-  // In another charset text is read from the body: so it is when the library itself tells of an ERROR.
+  // Text in another charset is decoded from the body, also when the library itself reports an ERROR.
   reading.push(octets("ERROR\ncontent-type:text/plain;charset=iso-8859-1\n\nno\0"));
   assertEquals(holdsChunk(reading), true);
   reading.push(octets("\n\n"));
@@ -27,10 +27,10 @@ test("`holdsChunk()` is true for a chunk that a caller has a view on, and false 
 
 test("`holdsChunk()` is true for the chunk that a cut frame ends in, where the body is a view on it", () => {
   for (
-    const { cut, body, held } of [
-      { cut: 4, body: "h\xe9llo", held: true },
-      { cut: 4, body: "hello", held: false },
-      { cut: 18, body: "h\xe9llo", held: false }, // in the body: that is put together elsewhere
+    const { cut, body, holds } of [
+      { cut: 4, body: "h\xe9llo", holds: true },
+      { cut: 4, body: "hello", holds: false },
+      { cut: 18, body: "h\xe9llo", holds: false }, // in the body, which is put together in other memory
     ]
   ) {
     const bodies: string[] = [];
@@ -38,7 +38,7 @@ test("`holdsChunk()` is true for the chunk that a cut frame ends in, where the b
     const wire = octets(`MESSAGE\nfoo:bar\n\n${body}\0`);
     decoder.push(wire.slice(0, cut));
     decoder.push(wire.slice(cut));
-    assertEquals([bodies.length, holdsChunk(decoder)], [1, held], `${body}, cut at ${cut}`);
+    assertEquals([bodies.length, holdsChunk(decoder)], [1, holds], `${body}, cut at ${cut}`);
   }
 });
 
@@ -46,9 +46,9 @@ for (const [kind, letter] of [["ASCII", "x"], ["more than ASCII", "é"]] as cons
   test(`\`Subscription.next()\` returns queued messages as they were sent after many reads, where bodies are ${kind}`, async () => {
     const broker = await Broker.listen();
     const stomp = await Stomp.connect(broker.url);
-    // Some are most of what is read at a time, which is why the broker keeps them where they are.
+    // Some are a large share of a read, so the broker keeps them in their chunk.
     const bodies = Array.from({ length: 2000 }, (_, i) => `${i}:${letter.repeat(i % 100 === 99 ? 20_000 : i % 50)}`);
-    // In many reads: each would be read over by the next one.
+    // In many reads, each of which would overwrite the one before.
     for (let from = 0; from < bodies.length; from += 20) {
       await Promise.all(bodies.slice(from, from + 20).map((body) => stomp.send("/queue/held", body)));
     }

@@ -1,4 +1,4 @@
-/** What real brokers sent is decoded to what was provoked; see fixtures/captures/README.md. */
+/** Captures: what real brokers sent is decoded to the frames that were provoked; see fixtures/captures/README.md. */
 import { assert, assertArrayIncludes, assertEquals } from "#assert";
 import { test } from "#test";
 import { readFileSync } from "node:fs";

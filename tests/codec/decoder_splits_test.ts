@@ -1,4 +1,4 @@
-/** F12-06: however octets are cut into chunks, the same frames, the same heart-beats and the same verdict come of it. */
+/** F12-06: octets give the same frames, heart-beats and errors, however they are cut into chunks. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
 import { decode, followVersion, makeDecoder, octets, type Outcome, splits } from "../fixtures/decoding.ts";

@@ -1,4 +1,4 @@
-/** The two streams: frames in order, what comes before a fault is given out, back-pressure, and an end for everyone. */
+/** The two streams: order, errors after the frames before them, back-pressure, and the end of both sides. */
 import { assertEquals, assertLessOrEqual, assertRejects, assertStrictEquals, assertThrows } from "#assert";
 import { test } from "#test";
 import { FrameDecoderStream, FrameEncoderStream } from "../../codec/decoder.ts";
@@ -9,7 +9,7 @@ import { latin1, octets, splits } from "../fixtures/decoding.ts";
 
 const message = (body: string) => `MESSAGE\n\n${body}\0`;
 
-/** Bodies of the frames of a stream, and the error it ended in. */
+/** The bodies of the frames of a stream, and the error that it ended with. */
 async function drain(frames: ReadableStream<Frame>): Promise<{ bodies: string[]; error: unknown }> {
   const bodies: string[] = [];
   try {
@@ -20,7 +20,7 @@ async function drain(frames: ReadableStream<Frame>): Promise<{ bodies: string[];
   return { bodies, error: undefined };
 }
 
-/** A stream of what is given. */
+/** A stream of some items. */
 function streamOf<T>(items: readonly T[]): ReadableStream<T> {
   const left = items.values();
   return new ReadableStream({

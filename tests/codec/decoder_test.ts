@@ -1,4 +1,4 @@
-/** `FrameDecoder`: what octets mean, what it refuses, and how it behaves towards who pushes. */
+/** `FrameDecoder`: what octets mean, what it refuses, and how it treats its callers. */
 import {
   assert,
   assertEquals,
@@ -240,7 +240,7 @@ test("`FrameDecoder` does not change frames when more is pushed", () => {
 });
 
 test("`FrameDecoder` does not change cut frames when it puts others together", () => {
-  // Some are put together in memory that the next one gets as well, if nobody has a part of it; others by their bodies.
+  // Some are put together in a buffer that the next one uses again, others in a buffer for the body alone.
   const bodies = Array.from({ length: 60 }, (_, i) => `${i}${"xé"[i % 2]!.repeat([3, 300, 9000][i % 3]!)}`);
   const wire = new TextEncoder().encode(
     bodies.map((body, i) => {
@@ -249,7 +249,7 @@ test("`FrameDecoder` does not change cut frames when it puts others together", (
     }).join(""),
   );
   for (const step of [1, 7, 50, 1000, 10_000]) {
-    // Decoders share that memory.
+    // Decoders share those buffers.
     const all = Array.from({ length: 3 }, () => {
       const frames: Frame[] = [];
       const views: Uint8Array[] = [];
@@ -273,7 +273,7 @@ test("`FrameDecoder` does not change cut frames when it puts others together", (
 test("`FrameDecoder` does not keep a large buffer for a small frame that was cut", () => {
   const frames: Frame[] = [];
   const views: Uint8Array[] = [];
-  // More than there is memory for to be used again.
+  // More than the pool has buffers.
   const decoders = Array.from({ length: 40 }, () => {
     return makeDecoder({ onFrame: (frame) => frames.push(frame) % 2 === 0 && views.push(frame.body) });
   });

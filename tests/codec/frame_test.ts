@@ -1,4 +1,4 @@
-/** `Frame`: how it is built, what it is on the wire, and what can be read of it. */
+/** `Frame`: building, encoding, and reading what was received. */
 import {
   assert,
   assertEquals,
@@ -33,7 +33,7 @@ function received(wire: string, { version = "1.2" as Version, pieces = false } =
   return frame!;
 }
 
-/** A received frame both ways: its body lies in the chunk, or by itself. */
+/** A received frame both ways: with its body in the chunk, or in other memory. */
 function bothWays(wire: string): Frame[] {
   return [received(wire), received(wire, { pieces: true })];
 }

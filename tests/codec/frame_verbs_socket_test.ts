@@ -1,4 +1,4 @@
-/** The verbs of stompy's `Frame`, against a socket that says what the test has written down. */
+/** The verbs of stompy's `Frame`, over a socket that answers from a script. */
 import { assertEquals, assertRejects, assertStrictEquals } from "#assert";
 import { test } from "#test";
 import { FrameDecoder } from "../../codec/decoder.ts";

@@ -1,4 +1,4 @@
-/** Several who talk over one socket at once, as `Promise.all` makes them do. */
+/** Verbs of stompy's `Frame` that run at once over one socket, as `Promise.all` makes them. */
 import { assertEquals, assertRejects } from "#assert";
 import { test } from "#test";
 import { BrokerErrorResponse, Frame, type FrameSocket, openSocket, TimeoutError } from "../../mod.ts";
@@ -8,7 +8,7 @@ import type { ReadOptions } from "../../base/timers.ts";
 import { clientTest } from "../support/client_harness.ts";
 import { confirm } from "../support/raw_server.ts";
 
-/** A socket whose far end says what it is told to. */
+/** A socket on which the test says what arrives. */
 class Scripted implements FrameSocket {
   readonly version = "1.2";
   readonly host = "/";

@@ -1,4 +1,4 @@
-/** Heads that are read by an earlier one: that says the same as reading each by itself. */
+/** Heads that are compared with earlier ones: the result is the same as parsing each alone. */
 import { assertEquals, assertLess, assertThrows } from "#assert";
 import { test } from "#test";
 import fc from "fast-check";
@@ -22,7 +22,7 @@ const said = (frame: Frame): Head => ({
   body: frame.text(),
 });
 
-/** What one decoder makes of all frames, and what each gets that is by itself. */
+/** What one decoder makes of all frames, and what a new decoder makes of each alone. */
 function bothWays(frames: string[], version?: Version): [Head[], Head[]] {
   const together: Head[] = [];
   const decoder = new FrameDecoder({ version, onFrame: (frame) => together.push(said(frame)) });
@@ -38,7 +38,7 @@ function message(lines: readonly string[], body = ""): string {
   return `MESSAGE\n${lines.map((line) => `${line}\n`).join("")}\n${body}\0`;
 }
 
-/** What a decoder that has seen some frames makes of the last one, or says against it. */
+/** What a decoder makes of the last frame after the others, or the message of its error. */
 function lastOf(frames: readonly string[]): Head | string {
   let last: Frame | undefined;
   const decoder = new FrameDecoder({ onFrame: (frame) => last = frame });
@@ -204,7 +204,7 @@ test("`HeadTemplate` keeps nothing of the chunk that it was made of", () => {
   assertEquals(decoders.length, 400);
   // Bun counts memory only when it collects garbage.
   if (runtime === "bun") return;
-  // The text of the chunks would be 400 MiB; garbage that nobody has collected yet is less.
+  // The text of the chunks would be 400 MiB; garbage that is not collected yet is less.
   const after = process.memoryUsage();
   assertLess(after.external + after.heapUsed - before.external - before.heapUsed, 200 << 20);
 });

@@ -1,4 +1,4 @@
-/** Header lines by themselves: escaping, unescaping, parsing and looking up, by the rules of each version. */
+/** Header lines: escaping, unescaping, parsing and finding one, by the rules of each version. */
 import { assertEquals, assertStrictEquals, assertThrows } from "#assert";
 import { test } from "#test";
 import { UnknownBrokerResponseError } from "../../base/errors.ts";

@@ -17,7 +17,7 @@ const command = fc.constantFrom(
 );
 const commandWithBody = fc.constantFrom("SEND", "MESSAGE", "ERROR");
 
-/** Text in which what matters to the protocol is much more frequent than in text at large. */
+/** Text in which characters that the protocol uses are much more frequent than usual. */
 const char = fc.oneof(
   { weight: 6, arbitrary: fc.constantFrom("\\", ":", "\n", "\r", "n", "c", "r", "t", " ", "\0", "\ufeff") },
   { weight: 3, arbitrary: fc.constantFrom("a", "1", "é", "😀") },
@@ -25,7 +25,7 @@ const char = fc.oneof(
 );
 const text = fc.string({ unit: char, maxLength: 8 });
 
-/** Some names mean something, and some are those of objects. */
+/** Some names have a meaning, and some are names of object members. */
 const name = fc.oneof(
   { weight: 3, arbitrary: text },
   {
@@ -55,7 +55,7 @@ const body = fc.oneof(
   { weight: 1, arbitrary: fc.constant(new Uint8Array(0)) },
 );
 
-/** What a caller may ask to be encoded; some of it cannot be. */
+/** A frame as a caller may ask for it; some cannot be encoded. */
 export interface RandomFrame {
   command: string;
   headers: Record<string, string>;
@@ -69,7 +69,7 @@ export const frame: fc.Arbitrary<RandomFrame> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ command: fc.oneof(command, text), headers, body }) },
 );
 
-/** Where to cut: fractions of the whole, so that they make sense for any length. */
+/** Places to cut, in fractions of the whole, so that they fit any length. */
 export const cuts: fc.Arbitrary<number[]> = fc.oneof(
   { weight: 4, arbitrary: fc.array(fc.nat(9999), { maxLength: 6 }) },
   { weight: 1, arbitrary: fc.constant<number[]>([-1]) },
@@ -109,7 +109,7 @@ const TOKENS = [
 
 const tokens = fc.array(fc.constantFrom(...TOKENS), { maxLength: 25 }).map((list) => list.join(""));
 
-/** One change to a wire: a place, how much goes, and what comes. */
+/** One change to a wire: its place, how much is removed, and what is inserted. */
 const change = fc.tuple(fc.nat(9999), fc.nat(3), fc.oneof(fc.constant(""), fc.constantFrom(...TOKENS)));
 
 const GOOD = [
@@ -130,17 +130,17 @@ const mutated = fc.tuple(fc.constantFrom(...GOOD), fc.array(change, { maxLength:
 
 const noise = fc.uint8Array({ maxLength: 60 }).map(latin1);
 
-/** Mostly the first: what is right most of the time leads deeper into the decoder than what never is. */
-const mostly = <T>(right: fc.Arbitrary<T>, wrong: fc.Arbitrary<T>) =>
+/** Usually `right`: input that is right most of the time gets deeper into the decoder. */
+const usually = <T>(right: fc.Arbitrary<T>, wrong: fc.Arbitrary<T>) =>
   fc.oneof({ weight: 30, arbitrary: right }, { weight: 1, arbitrary: wrong });
 
 const token = fc.constantFrom(...TOKENS);
-const eol = mostly(fc.constantFrom("\n", "\n", "\n", "\r\n"), fc.constant("\r"));
+const eol = usually(fc.constantFrom("\n", "\n", "\n", "\r\n"), fc.constant("\r"));
 const value = fc.array(
-  mostly(fc.constantFrom("a", "b", " ", ":", "\\n", "\\c", "\\\\", "\0", "\xc3\xa9", "\xef\xbb\xbf"), token),
+  usually(fc.constantFrom("a", "b", " ", ":", "\\n", "\\c", "\\\\", "\0", "\xc3\xa9", "\xef\xbb\xbf"), token),
   { maxLength: 4 },
 ).map((pieces) => pieces.join(""));
-const headerLine = mostly(
+const headerLine = usually(
   fc.oneof(
     fc.tuple(fc.constantFrom("a", "foo", "receipt-id", "version", "__proto__", "a\\c", " "), value).map((p) =>
       p.join(":")
@@ -153,10 +153,10 @@ const octetsOfBody = fc.array(fc.constantFrom("a", "\n", "\r", "\0", "\xff", "ME
   p.join("")
 );
 
-/** A frame as it may be written by a peer that is not quite right in the head. */
+/** A frame of a peer that makes mistakes. */
 const peerFrame = fc.record({
   between: fc.array(eol, { maxLength: 3 }),
-  command: mostly(
+  command: usually(
     fc.constantFrom("MESSAGE", "MESSAGE", "SEND", "ERROR", "RECEIPT", "ACK", "CONNECTED", "CONNECT"),
     token,
   ),
@@ -164,7 +164,7 @@ const peerFrame = fc.record({
   eols: fc.tuple(eol, eol),
   body: octetsOfBody,
   sized: fc.boolean(),
-  end: mostly(fc.constant("\0"), fc.constantFrom("", "\n", "\0\0")),
+  end: usually(fc.constant("\0"), fc.constantFrom("", "\n", "\0\0")),
 }).map(({ between, command, lines, eols, body, sized, end }) => {
   const hasBody = ["MESSAGE", "SEND", "ERROR"].includes(command);
   const octets = hasBody ? sized ? body : body.replaceAll("\0", "") : "";
@@ -175,22 +175,22 @@ const peerFrame = fc.record({
 
 const peer = fc.array(peerFrame, { maxLength: 4 }).map((frames) => frames.join(""));
 
-/** Lines of which each frame has some; `alike` repeats them with other values. */
+/** Headers of which each frame has some; `alike` repeats them with other values. */
 const ALIKE = ["subscription", "message-id", "content-type", "a", "content-length"];
 
-const otherValue = mostly(
+const otherValue = usually(
   fc.constantFrom("", "1", "12", "abcdefghij", "a:b", " 1", "text/plain", "text/plain;charset=latin1", "x;y"),
   fc.constantFrom("\\c", "\xc3\xa9", "\r", "a\\t"),
 );
 
-/** Frames as a queue's are: the same lines in the same order, with other values here and there. */
+/** Frames like those of a queue: the same lines in the same order, with a few other values. */
 const alike = fc.record({
   first: fc.array(otherValue, { minLength: ALIKE.length, maxLength: ALIKE.length }),
   later: fc.array(
     fc.record({
-      command: mostly(fc.constant("MESSAGE"), fc.constantFrom("SEND", "RECEIPT")),
+      command: usually(fc.constant("MESSAGE"), fc.constantFrom("SEND", "RECEIPT")),
       changes: fc.array(fc.tuple(fc.nat(ALIKE.length - 1), otherValue), { maxLength: 3 }),
-      gone: mostly(fc.constant(-1), fc.nat(ALIKE.length - 1)),
+      gone: usually(fc.constant(-1), fc.nat(ALIKE.length - 1)),
       body: fc.constantFrom("", "a", "hello world", "\xe9", "\n\n"),
       sized: fc.boolean(),
     }),
@@ -209,7 +209,7 @@ const alike = fc.record({
   return wire;
 });
 
-/** Any octets: a peer's frames, frames that are alike, good frames with a fault put in, pieces of frames in any order, and noise. */
+/** Any octets: frames of a peer, frames that are alike, good frames with faults, pieces of frames in any order, noise. */
 export const wire: fc.Arbitrary<Uint8Array> = fc.oneof(
   { weight: 6, arbitrary: peer },
   { weight: 3, arbitrary: alike },
@@ -218,7 +218,7 @@ export const wire: fc.Arbitrary<Uint8Array> = fc.oneof(
   { weight: 1, arbitrary: noise },
 ).map(octets);
 
-/** Limits that octets of that size meet now and then. */
+/** Limits that octets of that size sometimes exceed. */
 export const limits: fc.Arbitrary<{ maxHeaderBytes: number; maxHeaders: number; maxBodyBytes: number }> = fc.oneof(
   { weight: 2, arbitrary: fc.constant({ maxHeaderBytes: 65_536, maxHeaders: 1000, maxBodyBytes: 1 << 27 }) },
   {

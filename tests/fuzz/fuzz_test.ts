@@ -1,4 +1,4 @@
-/** The properties of the codec on some random input, the same for everybody; `deno task fuzz` does more, and other. */
+/** The properties of the codec on the same random input in each run; `deno task fuzz` tries more, and other input. */
 import { assertEquals } from "#assert";
 import { test } from "#test";
 import { PROPERTIES } from "./properties.ts";

@@ -16,7 +16,7 @@ Tries the properties of the codec on random frames and octets.
   --help           this text
 `;
 
-/** Cases between two looks at the clock. */
+/** Cases between two reports of progress. */
 const BLOCK = 10_000;
 
 function readArgs(args: string[]): { runs: number; seed: number; help: boolean } {
@@ -42,7 +42,7 @@ function tryProperty({ name, check }: Property, runs: number, seed: number): str
   const start = performance.now();
   const seconds = () => ((performance.now() - start) / 1000).toFixed(1);
   let done = 0;
-  // In blocks, so that nothing adds up in memory and something is to be seen.
+  // In blocks, so that memory does not add up and progress shows.
   for (let block = 0; done < runs; block++) {
     const { cases, refutation } = check(Math.min(BLOCK, runs - done), seed + block);
     done += cases;

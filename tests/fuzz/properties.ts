@@ -1,5 +1,5 @@
 /**
- * What has to hold for any frame and any octets.
+ * Properties of the codec that hold for any frame and any octets.
  *
  * @module
  */
@@ -16,11 +16,11 @@ import { reference, type ReferenceOptions } from "./reference.ts";
 export interface Property {
   /** What it says. */
   name: string;
-  /** Tries it on so many cases. */
+  /** Tries it on `runs` cases. */
   check(runs: number, seed: number): Verdict;
 }
 
-/** What came of trying a property. */
+/** The result of trying a property. */
 export interface Verdict {
   /** How many cases were tried. */
   cases: number;
@@ -55,7 +55,7 @@ export const PROPERTIES: readonly Property[] = [
   ),
 ];
 
-/** A frame is refused with a `TypeError`, or comes out as it went in, whatever its headers hold. */
+/** A frame is refused with a `TypeError`, or decoded to what was encoded, whatever its headers hold. */
 function survives(given: RandomFrame, version: Version, places: number[]): void {
   const frame = new Frame().buildFrame(given);
   let bytes: Uint8Array;
@@ -75,7 +75,7 @@ function survives(given: RandomFrame, version: Version, places: number[]): void 
 const BODIES = ["SEND", "MESSAGE", "ERROR"];
 const LITERAL = ["CONNECT", "CONNECTED", "STOMP"];
 
-/** Whether the rules of the protocol leave no way to write a frame. */
+/** Whether the protocol has no way to write a frame. */
 function isRefused({ command, headers, body }: RandomFrame, version: Version): boolean {
   if (!/^[A-Z]+$/.test(command)) return true;
   if (body.length > 0 && !BODIES.includes(command)) return true;
@@ -88,7 +88,7 @@ function isRefused({ command, headers, body }: RandomFrame, version: Version): b
   });
 }
 
-/** What comes out for a frame that can be carried. */
+/** What a frame that can be encoded is decoded to. */
 function expected({ command, headers, body }: RandomFrame, version: Version): PlainFrame {
   const entries = Object.entries(headers).map(([name, value]) => // 1.0 takes leading spaces for padding.
   [name, name === "content-length" ? `${body.length}` : version === "1.0" ? value.replace(/^ */, "") : value]);
@@ -96,7 +96,7 @@ function expected({ command, headers, body }: RandomFrame, version: Version): Pl
   return [command, Object.fromEntries(entries), latin1(body)];
 }
 
-/** The decoder, cut as it may be, comes to what the plain one comes to. */
+/** The decoder agrees with the reference, however the octets are cut, with the cache of heads and without. */
 function agrees(
   bytes: Uint8Array,
   version: Version,
@@ -107,9 +107,10 @@ function agrees(
   const options = { version, ...limits, onFrame: follow ? followVersion : undefined };
   const whole: Outcome = decode([bytes], options);
   same(decode(cut(bytes, places), options), whole, "cut in pieces");
+  same(decode(cut(bytes, places), options, { hasHeadCache: false }), whole, "without the cache of heads");
   const { frames, heartbeats, end } = reference(latin1(bytes), { version, ...limits, follow });
   same([whole.frames, whole.heartbeats], [frames, heartbeats], "the plain decoder");
-  // What cannot become a frame any more may be refused before it is whole.
+  // Octets that cannot become a frame may be refused before they are whole.
   if (end !== "open") same([whole.error, whole.pending], [end === "fault", false], end);
   else same(whole.error !== whole.pending, true, end);
   for (const [, headers, body] of whole.frames) {
@@ -117,7 +118,7 @@ function agrees(
   }
 }
 
-/** All that can be asked of a frame agrees, in any order, and encodes to the same frame. */
+/** The accessors of a frame agree, in any order, and it encodes to the same frame. */
 function reads(bytes: Uint8Array, version: Version, places: number[]): void {
   const frames: [Frame, Version][] = [];
   const decoder = new FrameDecoder({
@@ -149,7 +150,7 @@ function reads(bytes: Uint8Array, version: Version, places: number[]): void {
     try {
       again = frame.encode(version);
     } catch (error) {
-      // 1.1 takes a CR for data, and cannot write one.
+      // 1.1 reads a CR as data, and cannot write one.
       if (error instanceof TypeError && version !== "1.2") continue;
       throw error;
     }
@@ -161,7 +162,7 @@ function reads(bytes: Uint8Array, version: Version, places: number[]): void {
   }
 }
 
-/** Compares as JSON, which is much faster than in depth; the order of keys does not count in what is compared here. */
+/** Compares as JSON, which is much faster than in depth; the order of keys does not count. */
 function same(actual: unknown, expected: unknown, what: string): void {
   const [left, right] = [canonical(actual), canonical(expected)];
   if (left !== right) throw new Error(`${what}\n  got      ${left}\n  expected ${right}`);

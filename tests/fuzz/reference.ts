@@ -1,6 +1,6 @@
 /**
- * A second decoder, as plain as the texts of the protocol allow: it has all octets in front of it and is slow. What the
- * fast one makes of any octets is compared with it.
+ * A reference decoder, as plain as the texts of the protocol allow: it is slow, and needs all octets at once. The real
+ * decoder is compared with it.
  *
  * @module
  */
@@ -17,7 +17,7 @@ export interface ReferenceOptions {
   follow: boolean;
 }
 
-/** What came of decoding. */
+/** The result of decoding. */
 export interface ReferenceOutcome {
   frames: PlainFrame[];
   heartbeats: number;
@@ -36,13 +36,13 @@ const ESCAPES: Record<Version, Record<string, string>> = {
   "1.2": { n: "\n", c: ":", "\\": "\\", r: "\r" },
 };
 
-/** What is thrown for octets that are no STOMP. */
+/** Thrown for octets that are not STOMP. */
 class Fault extends Error {}
 
-/** What is thrown where the octets end too early. */
+/** Thrown where the octets end too early. */
 class Open extends Error {}
 
-/** Decodes octets that are written one character each. */
+/** Decodes octets, given as one character each. */
 export function reference(wire: string, options: ReferenceOptions): ReferenceOutcome {
   const outcome: ReferenceOutcome = { frames: [], heartbeats: 0, end: "clean" };
   let { version } = options;

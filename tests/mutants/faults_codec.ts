@@ -9,7 +9,7 @@ import type { Fault } from "./fault.ts";
 export const CODEC_FAULTS: readonly Fault[] = [
   {
     file: "codec/decoder.ts",
-    name: "a chunk is read over while a cut frame has a view on it",
+    name: "a chunk is overwritten while a cut frame has a view on it",
     from: "this.#holdsChunk = partial.bodyChunk === chunk;",
     to: "this.#holdsChunk = false;",
     tests: ["codec/chunk_ownership"],
@@ -99,6 +99,20 @@ export const CODEC_FAULTS: readonly Fault[] = [
     tests: ["codec/chunk_ownership", "codec/decoder_splits"],
   },
   {
+    file: "codec/chunk.ts",
+    name: "a chunk is released while a caller has a view on it",
+    from: `      case "received":\n        this.#kind = "lent";`,
+    to: "",
+    tests: ["codec/chunk", "codec/chunk_ownership"],
+  },
+  {
+    file: "codec/chunk.ts",
+    name: "a pooled body goes back to the pool while a caller has it",
+    from: '      this.#kind = "lent";\n      return bytes;',
+    to: '      this.#returnToPool("lent", bytes);\n      return bytes;',
+    tests: ["codec/chunk", "codec/body"],
+  },
+  {
     file: "codec/encoder.ts",
     name: "a content-length is written twice",
     from: "      missing = false;\n",
@@ -121,7 +135,7 @@ export const CODEC_FAULTS: readonly Fault[] = [
   },
   {
     file: "codec/frame_verbs.ts",
-    name: "a RECEIPT that a send gave up is nobody's",
+    name: "the RECEIPT of a send that was aborted can never be taken",
     from: "this.#awaited.delete(receipt);",
     to: "",
     tests: ["codec/frame_verbs"],
