@@ -56,9 +56,15 @@ export type { ReconnectOptions } from "./base/backoff.ts";
 export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/worker.ts";
 export { type AcknowledgeOptions, Message, type MessageSubscription } from "./client/message.ts";
 export { openSocket, type OpenSocketOptions } from "./session/open_socket.ts";
-export type { OutboxLimits } from "./client/outbox.ts";
 export type { Reply, RequestOptions } from "./client/request_reply.ts";
-export { Client, type GetOptions, type PutOptions, Simple, type SimpleSubscribeOptions } from "./client/simple.ts";
+export {
+  Client,
+  type GetOptions,
+  type PutOptions,
+  Simple,
+  type SimpleSubscribeOptions,
+  type SimpleUnsubscribeOptions,
+} from "./client/simple.ts";
 export type { Status } from "./client/status.ts";
 export { Stomp } from "./client/stomp.ts";
 export type {
@@ -67,6 +73,7 @@ export type {
   Credentials,
   DestinationConf,
   DisconnectOptions,
+  OutboxLimits,
   SendOptions,
   StompOptions,
   SubscribeOptions,

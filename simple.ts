@@ -15,5 +15,12 @@
  *
  * @module
  */
-export { Client, type GetOptions, type PutOptions, Simple, type SimpleSubscribeOptions } from "./client/simple.ts";
+export {
+  Client,
+  type GetOptions,
+  type PutOptions,
+  Simple,
+  type SimpleSubscribeOptions,
+  type SimpleUnsubscribeOptions,
+} from "./client/simple.ts";
 export * from "./stomp.ts";

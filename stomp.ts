@@ -37,7 +37,6 @@ export { Fifo } from "./base/fifo.ts";
 export type { ReconnectOptions } from "./base/backoff.ts";
 export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/worker.ts";
 export { type AcknowledgeOptions, Message, type MessageSubscription } from "./client/message.ts";
-export type { OutboxLimits } from "./client/outbox.ts";
 export type { Reply, RequestOptions } from "./client/request_reply.ts";
 export type { Status } from "./client/status.ts";
 export { Stomp } from "./client/stomp.ts";
@@ -47,6 +46,7 @@ export type {
   Credentials,
   DestinationConf,
   DisconnectOptions,
+  OutboxLimits,
   SendOptions,
   StompOptions,
   SubscribeOptions,

@@ -1,13 +1,13 @@
 /**
- * From addresses and options to a session: one attempt goes through all addresses once.
+ * `Dialer`: opens sessions from the addresses and options of a client.
  *
  * @module
  */
 import { Backoff } from "../base/backoff.ts";
 import { checkTime } from "../base/checks.ts";
-import { type ParsedAddress, type ParsedAddresses, parseUrls } from "../transport/address.ts";
+import { addressText, type ParsedAddress, type ParsedAddresses, parseUrls } from "../transport/address.ts";
 import { checkTls, openTransport } from "../transport/open.ts";
-import { beginSteps, type StepOptions, type WaitOptions, within } from "../base/timers.ts";
+import { beginSteps, type Clock, type StepOptions, systemClock, type WaitOptions, within } from "../base/timers.ts";
 import {
   type BrokerErrorResponse,
   ConnectionError,
@@ -24,72 +24,72 @@ import { Message } from "./message.ts";
 import type { Blockage } from "../session/progress.ts";
 import { Session } from "../session/session.ts";
 import { type Credentials, readHeartbeat, type StompOptions } from "./options.ts";
-import { addressText } from "../transport/address.ts";
 
-/** What becomes of a session. */
+/** What a session reports to the reconnector. */
 export interface SessionEvents {
-  /** It is over. */
+  /** The session has ended. */
   onEnd: (session: Session, reason: StompError | undefined) => void;
-  /** It brought an ERROR frame. */
+  /** An ERROR frame came. */
   onError: (error: BrokerErrorResponse) => void;
-  /** The broker has stopped answering, or answers again. */
+  /** The broker has stopped answering, or, with `undefined`, answers again. */
   onBlocked: (session: Session, blockage: Blockage | undefined) => void;
 }
 
-const CONNECT_TIMEOUT = 10_000;
-const CALL_TIMEOUT = 30_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+const CALL_TIMEOUT_MS = 30_000;
 
 const IS_URL = /^([a-z][a-z0-9+.-]*:\/\/|failover:)/i;
 
-/** A host with a port behind it. IPv6 needs its brackets then. */
+/** A host followed by a port, where IPv6 needs its brackets. */
 const HOST_AND_PORT = /^(?<host>[^:@/\s]+|\[[^\]@/\s]*\]):(?<port>\d+)$/;
 
 /**
- * What a client is made with: a host and a port as stompy has them, `host:port`, or URLs.
+ * Parses what a client is created with: a host and a port as in stompy, `host:port`, or URLs.
  *
- * @throws {TypeError} when it makes no sense.
+ * @throws {TypeError} when the target is none of these, or the port is invalid.
  */
 export function addressesOf(
   target: string | URL | readonly (string | URL)[],
   port: number | undefined,
 ): ParsedAddresses {
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
-    throw new TypeError(`Cannot use port ${port}: it is a whole number from 1 to 65535`);
+    throw new TypeError(`Cannot use port ${port}: a port is a whole number from 1 to 65535`);
   }
   if (typeof target !== "string" || IS_URL.test(target)) {
     if (port === undefined) return parseUrls(target);
     throw new TypeError(
-      `Cannot use port ${port}: the broker's URL has its port behind the host, as in stomp://host:port`,
+      `Cannot use port ${port}: a URL includes its port, as in stomp://host:port`,
     );
   }
   const both = HOST_AND_PORT.exec(target.trim())?.groups;
   if (both !== undefined && port !== undefined) {
-    throw new TypeError(`Cannot use port ${port}: the host has a port behind it already`);
+    throw new TypeError(`Cannot use port ${port}: the host includes a port already`);
   }
-  // Not quoted in an error: where the scheme was forgotten, as in user:password@host, there is a password in it.
+  // Never quoted in an error: without its scheme, as in user:password@host, it contains a password.
   if (/[@/]/.test(target)) return parseUrls(target);
   const host = both?.["host"] ?? target;
   const bare = host.split(":").length > 2 && !host.startsWith("[") ? `[${host}]` : host;
   return parseUrls(`stomp://${bare}:${both?.["port"] ?? port ?? 61613}`);
 }
 
-/** Opens the sessions of one client. */
+/** Opens the sessions of one client. Each attempt tries every address once. */
 export class Dialer {
   readonly #addresses: readonly ParsedAddress[];
   readonly #randomize: boolean;
   readonly #options: StompOptions;
   readonly #headers: FrameHeaders;
-  /** Given to `connect`: wins over options and URL. */
-  #credentials: Credentials & { clientId?: string | undefined } = {};
+  readonly #clock: Clock;
+  #login: Credentials & { clientId?: string | undefined } = {}; // given to `connect`: wins over options and URL
 
   /**
-   * Checks addresses and options.
+   * Creates a dialer, and checks its options.
    *
-   * @throws {TypeError} when an option makes no sense.
+   * @throws {TypeError} when an option is of the wrong type.
    * @throws {RangeError} when a number is out of range.
    */
-  constructor({ addresses, randomize }: ParsedAddresses, options: StompOptions) {
+  constructor({ addresses, randomize }: ParsedAddresses, options: StompOptions, clock: Clock = systemClock) {
     this.#addresses = addresses;
+    this.#clock = clock;
     this.#randomize = randomize;
     this.#options = options;
     checkTls(options.tls, addresses);
@@ -98,28 +98,28 @@ export class Dialer {
     checkTime("connect", "timeout", options.timeout);
     if (options.reconnect) new Backoff(options.reconnect);
     completeLimits(options);
-    this.#headers = toHeaders(options.headers); // what gives them may give them once
-    checkOffer(options.versions, this.#headers);
+    this.#headers = toHeaders(options.headers); // copied, because an iterator can be read only once
+    checkConnect(options.versions, this.#headers);
     checkTolerance(options.heartbeatTolerance);
   }
 
-  /** Milliseconds that a call waits for a receipt. */
+  /** Milliseconds that a call without a timeout waits for a receipt. */
   get timeout(): number {
-    return (this.#options.timeout ?? CALL_TIMEOUT) || Infinity;
+    return (this.#options.timeout ?? CALL_TIMEOUT_MS) || Infinity;
   }
 
-  /** Whether the password is asked for at each attempt, so that a refused one may be followed by another. */
+  /** Whether each attempt asks for the password, so that another one may follow a refused one. */
   get renewsCredentials(): boolean {
-    return this.#options.credentials !== undefined && this.#credentials.password === undefined;
+    return this.#options.credentials !== undefined && this.#login.password === undefined;
   }
 
-  /** Uses these from now on. */
+  /** Logs in with these from the next attempt on. */
   login(credentials: Credentials & { clientId?: string | undefined }): void {
-    this.#credentials = { ...this.#credentials, ...credentials };
+    this.#login = { ...this.#login, ...credentials };
   }
 
   /**
-   * Tries each address once, in order or shuffled.
+   * Opens a session. Tries each address once, in order or shuffled.
    *
    * @throws the error of the only address; for several a `ConnectionError` whose cause is an `AggregateError` of all.
    */
@@ -144,10 +144,10 @@ export class Dialer {
 
   async #open(address: ParsedAddress, events: SessionEvents, wait: WaitOptions): Promise<Session> {
     const options = this.#options;
-    const timeout = Math.min(wait.timeout ?? Infinity, (options.connectTimeout ?? CONNECT_TIMEOUT) || Infinity);
-    const left = beginSteps({ signal: wait.signal, timeout });
-    const asked = await this.#ask(address, left());
-    const given = this.#credentials;
+    const timeout = Math.min(wait.timeout ?? Infinity, (options.connectTimeout ?? CONNECT_TIMEOUT_MS) || Infinity);
+    const left = beginSteps({ signal: wait.signal, timeout }, Infinity, this.#clock);
+    const asked = await this.#askForCredentials(address, left());
+    const given = this.#login;
     const transport = await openTransport(address, {
       tls: options.tls,
       versions: options.versions,
@@ -167,6 +167,7 @@ export class Dialer {
         tolerance: options.heartbeatTolerance,
         timeout: this.timeout,
         messageType: Message,
+        clock: this.#clock,
         onEnd: events.onEnd,
         onError: events.onError,
         onBlocked: events.onBlocked,
@@ -175,33 +176,37 @@ export class Dialer {
     );
   }
 
-  async #ask(address: ParsedAddress, wait: StepOptions): Promise<Credentials | undefined> {
+  async #askForCredentials(address: ParsedAddress, wait: StepOptions): Promise<Credentials | undefined> {
     const { credentials } = this.#options;
     if (credentials === undefined) return undefined;
     try {
       return await within((async () => await credentials())(), wait, "the credentials");
     } catch (cause) {
       if (wait.signal?.aborted) throw cause;
-      // Where tokens come from may be out of order, too, when the broker is: that is no reason to give up.
-      const message = `Cannot connect to ${addressText(address)}: there were no credentials: ${messageOf(cause)}`;
+      // A `ConnectionError`, so that it is tried again: whatever issues the tokens may be down together with the broker.
+      const message = `Cannot connect to ${addressText(address)}: credentials() failed: ${messageOf(cause)}`;
       throw new (cause instanceof TimeoutError ? ConnectionTimeoutError : ConnectionError)(message, { cause });
     }
   }
 }
 
-function checkOffer(versions: StompOptions["versions"], headers: FrameHeaders): void {
+function checkConnect(versions: StompOptions["versions"], headers: FrameHeaders): void {
   for (const version of versions ?? []) assertVersion(version);
-  if (versions?.length === 0) throw new TypeError("Cannot connect: the list of versions to offer is empty");
-  // "receipt" in the 1.2 text: any frame but CONNECT may have one.
+  if (versions?.length === 0) throw new TypeError("Cannot connect: versions is empty, and has to name at least one");
+  // "receipt" in the 1.2 text: any frame except CONNECT may have one.
   if ("receipt" in headers) {
-    throw new TypeError("Cannot connect: CONNECT takes no receipt, its answer is one");
+    throw new TypeError(
+      "Cannot connect: headers has a receipt, and CONNECT must not have one; CONNECTED is its answer",
+    );
   }
 }
 
-function checkTolerance({ factor = 1, floor = 0, probe = 0 }: HeartbeatTolerance = {}): void {
-  if (!(factor >= 1)) throw new RangeError(`Cannot tolerate heart-beats by a factor of ${factor}: 1 is the least`);
-  if (!(floor >= 0)) throw new RangeError(`Cannot tolerate heart-beats by a floor of ${floor} ms: 0 is the least`);
-  if (!(probe >= 0)) throw new RangeError(`Cannot wait ${probe} ms for the answer to a probe: 0 is the least`);
+function checkTolerance({ factor = 1, floor, probe }: HeartbeatTolerance = {}): void {
+  if (!(factor >= 1)) {
+    throw new RangeError(`Cannot connect: heartbeatTolerance.factor is ${factor}, and has to be a number of 1 or more`);
+  }
+  checkTime("connect", "heartbeatTolerance.floor", floor);
+  checkTime("connect", "heartbeatTolerance.probe", probe);
 }
 
 function messageOf(error: unknown): string {

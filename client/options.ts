@@ -1,5 +1,5 @@
 /**
- * The options of `Stomp` and its calls.
+ * The options of `Stomp` and its calls, and their checks.
  *
  * @module
  */
@@ -12,121 +12,293 @@ import { checkConsumerOptions } from "../dialects/checks.ts";
 import type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "../dialects/dialect.ts";
 import type { FrameHeadersInit } from "../codec/encoder.ts";
 import type { HeartbeatOffer, HeartbeatTolerance } from "../connection/heartbeat.ts";
-import type { OutboxLimits } from "./outbox.ts";
 import type { TlsOptions } from "../transport/transport.ts";
 
-/** A user and a password. */
+/** A user name and a password. */
 export interface Credentials {
-  /** The user. */
+  /**
+   * The user name.
+   *
+   * @default the user name in the URL, if any
+   */
   username?: string | undefined;
-  /** The password. */
+  /**
+   * The password.
+   *
+   * @default the password in the URL, if any
+   */
   password?: string | undefined;
 }
 
-/** Options of `Stomp.prototype.connect`. */
+/** Options of {@linkcode Stomp.prototype.connect}. Its credentials win over those of the client. */
 export interface ConnectOptions extends Credentials, WaitOptions {
-  /** `client-id`, which ActiveMQ and Artemis need for durable subscriptions. */
+  /**
+   * The `client-id` header of CONNECT, which ActiveMQ and Artemis need for durable subscriptions.
+   *
+   * @default the client's
+   */
   clientId?: string | undefined;
 }
 
-/** Options of `disconnect`: how long to wait, and further headers of DISCONNECT. */
+/** Options of {@linkcode Stomp.prototype.disconnect}: how long to wait, and headers of DISCONNECT. */
 export interface DisconnectOptions extends WaitOptions {
-  /** A header. */
+  /** A header of DISCONNECT. */
   [header: string]: unknown;
+}
+
+/** Limits on the messages that a client holds until they are confirmed. Beyond them, `send` waits. */
+export interface OutboxLimits {
+  /**
+   * How many messages.
+   *
+   * @default 10000
+   */
+  messages?: number | undefined;
+  /**
+   * How many bytes of bodies; a body that is text counts with its length. One message is always accepted.
+   *
+   * @default 67108864 (64 MiB)
+   */
+  bytes?: number | undefined;
 }
 
 /** Options of a {@linkcode Stomp}. */
 export interface StompOptions extends Credentials, DecoderLimits {
   /**
-   * Asked for user and password before each attempt to connect, for tokens that expire. So a refused login is tried again
-   * as long as `reconnect` allows, 1 s later at the earliest; with a fixed password the second refusal in the same words
-   * ends the client.
+   * Returns user name and password for each attempt to connect, for tokens that expire. So a refused login is tried again
+   * as long as `reconnect` allows, after 1 s or more. With a fixed password, the second refusal in the same words ends
+   * the client.
+   *
+   * @default undefined: `username` and `password`
    */
   credentials?: (() => Credentials | Promise<Credentials>) | undefined;
-  /** `client-id`, which ActiveMQ and Artemis need for durable subscriptions. */
+  /**
+   * The `client-id` header of CONNECT, which ActiveMQ and Artemis need for durable subscriptions.
+   *
+   * @default undefined: none
+   */
   clientId?: string | undefined;
-  /** The virtual host. Default: the path of the URL, else `/`. */
+  /**
+   * The virtual host, as the `host` header of CONNECT.
+   *
+   * @default the path of the URL, else "/"
+   */
   host?: string | undefined;
-  /** The versions to offer. Default `1.0`, `1.1` and `1.2`. */
+  /**
+   * The versions of STOMP to offer.
+   *
+   * @default ["1.0", "1.1", "1.2"]
+   */
   versions?: readonly Version[] | undefined;
   /**
-   * Heart-beats in milliseconds: one number for both ways, or each way by itself. Default 10,000 both ways; `false` is
-   * none, and then nobody notices a connection that has died silently. Over WebSocket the default is to receive them and
-   * not to send any: RabbitMQ's Web STOMP takes them, and then fails in a burst of messages.
+   * Heart-beat intervals in milliseconds: a number for both directions, or each direction. With `false` there are none,
+   * and a connection that has died silently goes unnoticed.
+   *
+   * @default 10000; over WebSocket `{ send: 0, receive: 10000 }`, because RabbitMQ's Web STOMP fails in a burst of
+   * messages when it gets heart-beats
    */
   heartbeat?: number | HeartbeatOffer | false | undefined;
-  /** How late the broker's heart-beats may be, and how late its answer when the machine has slept. */
+  /**
+   * How late the broker's heart-beats may be, and its answer after the machine has slept.
+   *
+   * @default { factor: 2, floor: 1000, probe: 5000 }
+   */
   heartbeatTolerance?: HeartbeatTolerance | undefined;
-  /** TLS options, for `stomp+ssl://` and `wss://`. */
+  /**
+   * TLS options for `stomp+ssl://` and `wss://`.
+   *
+   * @default {}: the certificate authorities of the system, no client certificate
+   */
   tls?: TlsOptions | undefined;
-  /** Which broker it is, where its `server` header does not say. */
+  /**
+   * Which broker it is, where its `server` header does not tell.
+   *
+   * @default what the `server` header of CONNECTED tells
+   */
   broker?: BrokerFamily | undefined;
-  /** Further headers of CONNECT. */
+  /**
+   * Additional headers of CONNECT.
+   *
+   * @default {}
+   */
   headers?: FrameHeadersInit | undefined;
   /**
-   * What the broker takes in one frame, in bytes and header lines: a larger message is refused with a `RangeError` before
-   * it is written. Default: what the broker is known to hang up on, by the version in its CONNECTED. That is 4,194,304
-   * bytes on RabbitMQ 4, and 100 headers from 4.3 on. `Infinity` lifts a limit.
+   * The largest message that the broker accepts, in bytes and header lines. A larger one is refused with a `RangeError`
+   * before it is written, because the broker would end the connection. `Infinity` lifts a limit.
+   *
+   * @default what the broker in CONNECTED is known to accept: 4194304 bytes on RabbitMQ 4, and 100 headers from 4.3 on
    */
   frameLimits?: Partial<FrameLimits> | undefined;
-  /** Milliseconds that one attempt to connect may take, CONNECTED included. Default 10,000; 0 and `Infinity` are no limit. */
+  /**
+   * Milliseconds that one attempt to connect may take, including CONNECTED; 0 and `Infinity` are no limit.
+   *
+   * @default 10000
+   */
   connectTimeout?: number | undefined;
   /**
-   * Milliseconds that a call waits for the broker's receipt, where it says nothing else. Default 30,000; 0 and `Infinity`
-   * are no limit.
+   * Milliseconds that a call without a `timeout` waits for the broker's answer; 0 and `Infinity` are no limit.
+   *
+   * @default 30000
    */
   timeout?: number | undefined;
-  /** How to reconnect; `false` for not at all. */
+  /**
+   * How to reconnect; `false` for not at all.
+   *
+   * @default {}: as long as it takes, after waits of up to 100 ms that grow to up to 5000 ms
+   */
   reconnect?: ReconnectOptions | false | undefined;
-  /** How many unconfirmed messages the client holds before `send` waits. */
+  /**
+   * Limits on unconfirmed messages, beyond which `send` waits.
+   *
+   * @default { messages: 10000, bytes: 67108864 }
+   */
   outbox?: OutboxLimits | undefined;
-  /** Whether text is sent with `content-length`, where a send says nothing else. Default `true`. */
+  /**
+   * Whether text is sent with a `content-length` header, where a send says nothing else.
+   *
+   * @default true
+   */
   contentLength?: boolean | undefined;
 }
 
-/** Options of `send`. */
+/** Options of {@linkcode Stomp.prototype.send}. */
 export interface SendOptions extends PortableSendOptions, WaitOptions {
   /**
-   * Whether to wait for the broker's receipt. Default `true`, but `false` within a transaction, where the receipt of
-   * the commit stands for all. Without a receipt a message can be lost, and is not sent again after a break.
+   * Whether to wait for the broker's receipt. Without one a message can be lost, and is not sent again when the
+   * connection breaks. In a transaction only `false` is possible: the receipt of the commit confirms all.
+   *
+   * @default true; `false` in a transaction
    */
   receipt?: boolean | undefined;
-  /** The transaction that this is part of: its id, or what `begin` gave. */
+  /**
+   * The transaction that the message belongs to: its id, or what `begin` returned.
+   *
+   * @default undefined: none
+   */
   transaction?: string | { readonly id: string } | undefined;
-  /** MIME type of the body. Default `text/plain` for a string, none for bytes. */
+  /**
+   * MIME type of the body.
+   *
+   * @default "text/plain" for a string, none for bytes
+   */
   contentType?: string | undefined;
-  /** `false` leaves `content-length` out, so that ActiveMQ makes a text message of it. Default `true`. */
+  /**
+   * `false` omits `content-length`, so that ActiveMQ delivers a text message to JMS consumers.
+   *
+   * @default `contentLength` of the client
+   */
   contentLength?: boolean | undefined;
-  /** `false`: reject with an `OutboxFullError` rather than wait when `outbox` is reached. Default `true`. */
+  /**
+   * `false` rejects with an `OutboxFullError` where the message would have to wait, because the limits of `outbox` are
+   * reached or there is no connection.
+   *
+   * @default true
+   */
   wait?: boolean | undefined;
-  /** Further headers. */
+  /**
+   * Additional headers.
+   *
+   * @default {}
+   */
   headers?: FrameHeadersInit | undefined;
 }
 
-/** Options of `subscribe`. */
+/** Options of {@linkcode Stomp.prototype.subscribe}. */
 export interface SubscribeOptions extends PortableSubscribeOptions, WaitOptions {
-  /** How messages are acknowledged. Default `auto`: the broker holds a message for delivered once it is sent. */
+  /**
+   * How messages are acknowledged. In mode `auto` the broker considers a message delivered when it has sent it.
+   *
+   * @default "auto"
+   */
   ack?: AckMode | undefined;
-  /** The id; must be free. Default: one that is. */
+  /**
+   * The subscription's id, unique in the client.
+   *
+   * @default the name of the durable subscription, else a generated id
+   */
   id?: string | undefined;
   /**
-   * Messages that the subscription's queue holds before reading stops, 1 or more. Default 1,024. While an answer of the broker is
-   * awaited reading goes on, until eight times as many wait.
+   * Messages that the subscription's queue holds before reading stops, 1 or more. While an answer of the broker is
+   * awaited, reading goes on until eight times as many wait.
+   *
+   * @default 1024
    */
   maxQueuedMessages?: number | undefined;
   /**
-   * Bytes of headers and bodies that the queue holds before reading stops, 1 or more. Default 4,194,304 (4 MiB). While an
-   * answer of the broker is awaited reading goes on, until eight times as many wait, and not beyond 64 MiB.
+   * Bytes of headers and bodies that the queue holds before reading stops, 1 or more. While an answer of the broker is
+   * awaited, reading goes on until eight times as many wait, but not beyond 64 MiB.
+   *
+   * @default 4194304 (4 MiB)
    */
   maxQueuedBytes?: number | undefined;
-  /** Further headers, for example arguments of the queue on RabbitMQ. */
+  /**
+   * Additional headers, for example arguments of the queue on RabbitMQ.
+   *
+   * @default {}
+   */
+  headers?: FrameHeadersInit | undefined;
+}
+
+/** Options of {@linkcode Subscription.prototype.unsubscribe}. */
+export interface UnsubscribeOptions extends WaitOptions {
+  /**
+   * Whether to delete a durable subscription on the broker. Otherwise it stays and goes on collecting messages.
+   *
+   * @default false
+   */
+  deleteDurable?: boolean | undefined;
+  /**
+   * Additional headers of UNSUBSCRIBE.
+   *
+   * @default {}
+   */
   headers?: FrameHeadersInit | undefined;
 }
 
 /**
- * Checks what a subscription is asked for with: before anything is written, or even waited for.
+ * The contents of a frame as in stompy: headers by name, and `body`. `signal` and `timeout` are no headers, but limit how
+ * long the call waits.
+ */
+export interface Conf extends WaitOptions {
+  /**
+   * The body, for `send`.
+   *
+   * @default ""
+   */
+  body?: string | Uint8Array | undefined;
+  /** A header: a string, number or boolean. */
+  [header: string]: unknown;
+}
+
+/** A conf with a destination. */
+export interface DestinationConf extends Conf {
+  /** The destination, for example `/queue/orders`. */
+  destination: string;
+}
+
+/** A conf with a transaction. */
+export interface TransactionConf extends Conf {
+  /** The transaction's id. */
+  transaction: string;
+}
+
+/**
+ * Tells the port and the options of a client apart, which are the same argument of `new Stomp()`.
  *
- * @throws {TypeError} when an argument or an option is of a type that can never work.
+ * @throws {TypeError} when it is neither.
+ */
+export function checkClientArgument(argument: unknown): { port: number | undefined; options: StompOptions } {
+  if (typeof argument === "number") return { port: argument, options: {} };
+  if (typeof argument === "object" && argument !== null) return { port: undefined, options: argument };
+  throw new TypeError(
+    `Cannot use the second argument: it is of type ${typeof argument}, and has to be a port number or options`,
+  );
+}
+
+/**
+ * Checks the arguments of `subscribe`.
+ *
+ * @throws {TypeError} when an argument or an option is of the wrong type.
  * @throws {RangeError} when a number is out of its range.
  */
 export function checkSubscribe(destination: unknown, options: SubscribeOptions): void {
@@ -146,51 +318,20 @@ export function checkSubscribe(destination: unknown, options: SubscribeOptions):
   checkConsumerOptions(options);
 }
 
-/** How a subscription is ended. */
-export interface UnsubscribeOptions extends WaitOptions {
-  /** Deletes a durable subscription on the broker. By default it stays, and goes on to collect. Default `false`. */
-  deleteDurable?: boolean | undefined;
-  /** Further headers of UNSUBSCRIBE. */
-  headers?: FrameHeadersInit | undefined;
-}
-
-/**
- * stompy's way to say what a frame holds: headers by name, and beside them `body`. `signal` and `timeout` are no
- * headers but say how long to wait.
- */
-export interface Conf extends WaitOptions {
-  /** The body, for `send`. */
-  body?: string | Uint8Array | undefined;
-  /** A header. */
-  [header: string]: unknown;
-}
-
-/** A conf with a destination. */
-export interface DestinationConf extends Conf {
-  /** The destination. */
-  destination: string;
-}
-
-/** A conf with a transaction. */
-export interface TransactionConf extends Conf {
-  /** The transaction's id. */
-  transaction: string;
-}
-
-/** What a conf says, taken apart. */
+/** The contents of a conf. */
 export interface ConfParts {
   /** The headers, as text. */
   headers: Record<string, string>;
   /** The body. */
   body: string | Uint8Array;
-  /** How long to wait. */
+  /** How long the call waits. */
   wait: WaitOptions;
 }
 
 /**
- * Takes a conf apart; the caller's object is left as it was.
+ * Reads a conf, and leaves it unchanged.
  *
- * @throws {TypeError} when a header is no text, number or boolean.
+ * @throws {TypeError} when a header is not a string, number or boolean.
  */
 export function readConf(conf: Conf = {}): ConfParts {
   if (typeof conf !== "object" || conf === null) {
@@ -210,17 +351,19 @@ export function readConf(conf: Conf = {}): ConfParts {
   return { headers, body: body ?? "", wait: waitOf(signal, timeout) };
 }
 
-/** Wait options without the members that were not given, which would otherwise look like a choice. */
+/** Returns wait options without members that are `undefined`, which would override defaults when spread. */
 function waitOf(signal: AbortSignal | undefined, timeout: number | undefined): WaitOptions {
   return { ...(signal && { signal }), ...(timeout !== undefined && { timeout }) };
 }
 
 /**
- * Reads the heart-beat option.
+ * Returns the heart-beats to offer.
  *
- * Over WebSocket nothing is sent by default. RabbitMQ (seen in 3.10) stops watching for a client's heart-beats while
- * that sends more than it can take, and breaks the connection, `{unexpected_message,resume}` in its log, when it goes on
- * to watch without having stopped. A line end that the transport sends now and then does what heart-beats would.
+ * Over WebSocket none are sent by default. RabbitMQ (seen in 3.10) stops watching for a client's heart-beats while the
+ * client sends more than it can take, and breaks the connection, `{unexpected_message,resume}` in its log, when it resumes
+ * watching without having stopped. A line end that the transport sends now and then serves the same purpose.
+ *
+ * @throws {RangeError} when an interval is not a whole number of milliseconds.
  */
 export function readHeartbeat(option: StompOptions["heartbeat"], overWebSocket = false): HeartbeatOffer {
   const offer = option === false
@@ -230,7 +373,9 @@ export function readHeartbeat(option: StompOptions["heartbeat"], overWebSocket =
     : { send: option ?? (overWebSocket ? 0 : 10_000), receive: option ?? 10_000 };
   for (const interval of [offer.send, offer.receive]) {
     if (!Number.isSafeInteger(interval) || interval < 0) {
-      throw new RangeError(`Cannot use a heart-beat of ${interval}: it is a whole number of milliseconds, or false`);
+      throw new RangeError(
+        `Cannot connect: heartbeat is ${interval}, and has to be a whole number of milliseconds, or false`,
+      );
     }
   }
   return offer;

@@ -1,17 +1,17 @@
 /**
- * Messages that were given to the client and are not confirmed yet. They outlive a connection.
+ * `Outbox`: messages that were given to the client and are not confirmed yet. They outlive a connection.
  *
  * A message goes through these states:
  *
- * | state     | where it is                                        | counts towards the limits |
- * | --------- | -------------------------------------------------- | ------------------------- |
- * | waiting   | `#waiting`: the limits are reached                 | no                        |
- * | accepted  | `#accepted` and `#unsent`: not on a connection yet | yes                       |
- * | sent      | `#accepted`: its receipt is open on a session      | yes                       |
- * | settled   | nowhere: confirmed, refused or given up            | no                        |
+ * | state    | where it is                                        | counts towards the limits |
+ * | -------- | -------------------------------------------------- | ------------------------- |
+ * | waiting  | `#waiting`: the limits are reached                 | no                        |
+ * | accepted | `#accepted` and `#unsent`: not on a connection yet | yes                       |
+ * | sent     | `#accepted`: its receipt is open on a session      | yes                       |
+ * | settled  | nowhere: confirmed, refused or given up            | no                        |
  *
- * When the connection is lost, what was sent becomes accepted again. What an ERROR or the silent end of a connection put
- * in doubt is sent one message at a time, see `pending_send.ts`.
+ * When the connection is lost, what was sent becomes accepted again. Messages that an ERROR, or a connection that ended
+ * without one, puts in doubt are sent one at a time, see `Isolation` in `pending_send.ts`.
  *
  * @module
  */
@@ -32,152 +32,120 @@ import { isOutageError } from "../dialects/registry.ts";
 import { Fifo } from "../base/fifo.ts";
 import type { Verdict } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
-import {
-  noteSuspicion,
-  type OutgoingKeeper,
-  type OutgoingMessage,
-  PendingSend,
-  Trial,
-  whetherWritten,
-} from "./pending_send.ts";
+import type { OutboxLimits } from "./options.ts";
+import { Isolation, noteSuspicion, type OutgoingMessage, PendingSend, type SendEvents } from "./pending_send.ts";
+import type { Reconnector } from "./reconnector.ts";
+import type { StatusHub } from "./status.ts";
 
-/** How much a client holds that is not confirmed. */
-export interface OutboxLimits {
-  /** Messages. Default 10,000. */
-  messages?: number | undefined;
-  /** Bytes of bodies; a body that is text counts with its length. Default 67,108,864 (64 MiB). */
-  bytes?: number | undefined;
-}
-
-/** What an outbox needs of its client. */
-export interface OutboxOwner {
-  /** Keeps the connection. */
-  readonly reconnector: {
-    /** The open session. */
-    readonly session: Session | undefined;
-    /** Why nothing gets through, as far as that is known. */
-    readonly trouble?: StompError | undefined;
-  };
-  /** Messages begin to wait for their place. */
-  onStalled(pending: number): void;
-}
-
-/** Options of a message. */
+/** Options of a send that concern the outbox. */
 export interface OutgoingOptions extends WaitOptions {
-  /** `false`: fail rather than wait for a place, a connection, or room on it. */
+  /** `false`: fail instead of waiting for the limits, or for a connection that takes more. */
   wait?: boolean | undefined;
 }
 
-/** The unconfirmed messages of a client, in the order they were sent. */
-export class Outbox implements OutgoingKeeper {
-  readonly #owner: OutboxOwner;
+/** The unconfirmed messages of a client, in the order in which they were sent. */
+export class Outbox implements SendEvents {
+  readonly #reconnector: Reconnector;
+  readonly #status: StatusHub;
   readonly #clock: Clock;
   readonly #maxMessages: number;
   readonly #maxBytes: number;
   readonly #timeout: number;
   readonly #accepted = new Set<PendingSend>();
-  #unsent = new Fifo<PendingSend>(); // settled ones among them are passed over
-  #waiting = new Fifo<PendingSend>(); // settled ones here as well
+  #unsent = new Fifo<PendingSend>(); // settled sends in it are skipped
+  #waiting = new Fifo<PendingSend>(); // here as well
   #waitingCount = 0; // without the settled ones
-  #trial: Trial | undefined;
-  readonly #postponed = new Set<PendingSend>(); // the broker speaks of an outage
-  #cancelRetry: (() => void) | undefined; // of those
-  #moving = false; // messages move on: one that settles meanwhile does not begin that again
-  #awaitsRoom = false;
-  #retrying = false;
+  #isolation: Isolation | undefined;
+  readonly #postponed = new Set<PendingSend>(); // until the end of an outage
+  #cancelRetry: (() => void) | undefined; // of the postponed ones
+  #isMoving = false; // guards `#move` against sends that settle inside it
+  #isAwaitingReady = false;
+  #isResendQueued = false;
   #bytes = 0;
   #cancelTimer: (() => void) | undefined;
   #timerDue = Infinity;
-  #idle: (() => void)[] = [];
+  #onIdle: (() => void)[] = [];
 
   /**
-   * Creates an outbox.
+   * Creates an empty outbox.
    *
-   * @param timeout what holds for messages that bring none, in milliseconds.
-   * @throws {RangeError} when a limit leaves no room at all.
+   * @param timeout milliseconds that a send without a timeout may take.
+   * @throws {RangeError} when a limit is below 1.
    */
-  constructor(limits: OutboxLimits, timeout: number, owner: OutboxOwner, clock: Clock = systemClock) {
+  constructor(
+    limits: OutboxLimits,
+    timeout: number,
+    reconnector: Reconnector,
+    status: StatusHub,
+    clock: Clock = systemClock,
+  ) {
     const { messages = 10_000, bytes = 1 << 26 } = limits;
     checkLimit("send", "outbox.messages", messages);
     checkLimit("send", "outbox.bytes", bytes);
     this.#maxMessages = messages;
     this.#maxBytes = bytes;
     this.#timeout = checkTimeout(timeout);
-    this.#owner = owner;
+    this.#reconnector = reconnector;
+    this.#status = status;
     this.#clock = clock;
   }
 
-  /** How many messages are not confirmed. */
+  /** How many accepted messages are not confirmed. */
   get size(): number {
     return this.#accepted.size;
   }
 
-  /** The bytes of their bodies, or, of text, its length. */
-  get bytes(): number {
-    return this.#bytes;
-  }
-
   /**
-   * Takes a message. Resolves to its RECEIPT, over whichever connection that comes.
+   * Sends a message with a receipt, and again on each new connection until the RECEIPT comes. Resolves to that.
    *
-   * @throws {OutboxFullError} when it would have to wait for a place or a connection, and the caller does not want that.
-   * @throws {TimeoutError} when the time is over; the signal's reason when that has aborted.
+   * @throws {OutboxFullError} when it would have to wait, and `wait` is `false`.
+   * @throws {TimeoutError} when the time is over; the signal's reason after an abort.
    */
-  send(parcel: OutgoingMessage, options: OutgoingOptions): Promise<Frame> {
-    const { session } = this.#owner.reconnector;
-    const full = this.#isFull();
-    if (options.wait === false && (full || session === undefined)) throw this.#wouldWait(parcel, full);
-    const outgoing = this.#take(parcel, true, options);
-    if (full) {
-      this.#wait(outgoing);
-    } else if (session !== undefined && this.#isClear(session)) {
-      this.#add(outgoing);
-      outgoing.transmit(session);
-      this.#awaitRoom(session.ready());
+  send(message: OutgoingMessage, options: OutgoingOptions): Promise<Frame> {
+    const { session } = this.#reconnector;
+    const isFull = this.#isFull();
+    if (options.wait === false && (isFull || session === undefined)) throw this.#wouldWait(message, isFull);
+    const send = this.#create(message, true, options);
+    if (!isFull && session !== undefined && this.#isClear(session)) {
+      this.#accept(send);
+      send.transmit(session);
+      this.#awaitReady(session.ready());
     } else {
-      this.#add(outgoing);
-      this.#unsent.push(outgoing);
-      this.#move();
+      this.#enqueue(send, isFull);
     }
-    return outgoing.promise as Promise<Frame>;
+    return send.promise as Promise<Frame>;
   }
 
-  /** The same without a receipt. Resolves when the connection has room for more. */
-  sendUnconfirmed(parcel: OutgoingMessage, options: OutgoingOptions): Promise<undefined> {
-    const { session } = this.#owner.reconnector;
+  /** Sends a message once, without a receipt. Resolves when the connection takes more. */
+  sendUnconfirmed(message: OutgoingMessage, options: OutgoingOptions): Promise<undefined> {
+    const { session } = this.#reconnector;
     if (session !== undefined && this.#isClear(session)) {
-      const room = parcel.write(session);
-      this.#awaitRoom(room);
-      return room === undefined ? DONE : traced(within(room.then(nothing), options, "room to send"));
+      const ready = message.write(session);
+      this.#awaitReady(ready);
+      return ready === undefined ? DONE : traced(within(ready.then(nothing), options, "the connection to take more"));
     }
-    const full = this.#isFull();
-    if (options.wait === false) throw this.#wouldWait(parcel, full);
-    const outgoing = this.#take(parcel, false, options);
-    if (full) {
-      this.#wait(outgoing);
-    } else {
-      this.#add(outgoing);
-      this.#unsent.push(outgoing);
-      this.#move();
-    }
-    return outgoing.promise as Promise<undefined>;
+    const isFull = this.#isFull();
+    if (options.wait === false) throw this.#wouldWait(message, isFull);
+    const send = this.#create(message, false, options);
+    this.#enqueue(send, isFull);
+    return send.promise as Promise<undefined>;
   }
 
-  /** Sends everything again, in order, over a new connection. Suspects go first, one by one. */
+  /** Sends everything again, in order, over a new connection. Suspects go first, one at a time. */
   flush(): void {
     this.#resend();
   }
 
-  /** Resolves when everything is settled. */
+  /** Resolves when every message is settled. */
   idle(): Promise<void> {
     if (this.#accepted.size === 0 && this.#waitingCount === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#idle.push(resolve));
+    return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
-  /** Fails everything. */
+  /** Rejects every message, because the client is closed. */
   failAll(error: StompError): void {
-    this.#failTogether([...this.#waiting, ...this.#accepted], (outgoing) => {
-      const what = `${outgoing.describe()}: ${whetherWritten(outgoing)}`;
+    this.#failTogether([...this.#waiting, ...this.#accepted], (send) => {
+      const what = `${send.describe()}: ${send.whetherWritten()}`;
       return new ConnectionError(`Cannot confirm ${what}: ${error.message}`, { cause: error });
     });
     this.#cancelTimer?.();
@@ -185,40 +153,40 @@ export class Outbox implements OutgoingKeeper {
     this.#cancelTimer = this.#cancelRetry = undefined;
   }
 
-  /** For its messages: one is confirmed, refused or given up. */
-  onSettled(outgoing: PendingSend): void {
-    if (this.#accepted.delete(outgoing)) this.#bytes -= outgoing.parcel.size;
+  /** Forgets a send that is confirmed, refused or given up, and lets the next ones move up. */
+  onSettled(send: PendingSend): void {
+    if (this.#accepted.delete(send)) this.#bytes -= send.message.size;
     else this.#waitingCount--;
-    if (this.#trial?.release(outgoing)) this.#trial = undefined;
+    if (this.#isolation?.remove(send)) this.#isolation = undefined;
     this.#move();
-    if (this.#idle.length === 0 || this.#accepted.size > 0 || this.#waitingCount > 0) return;
-    for (const resolve of this.#idle.splice(0)) resolve();
+    if (this.#onIdle.length === 0 || this.#accepted.size > 0 || this.#waitingCount > 0) return;
+    for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
-  /** For its messages: the receipt of one does not come. */
-  onFailed(outgoing: PendingSend, error: StompError, verdict: Verdict): void {
-    if (verdict !== "refused") noteSuspicion(outgoing, error, verdict);
-    else if (error.frame !== undefined && isOutageError(error.frame)) return this.#postpone(outgoing);
-    const guilty = verdict === "refused" ? error : this.#trial?.judge(outgoing, error, verdict);
-    if (guilty !== undefined) {
-      this.#trial?.acquit();
-      this.#trial = undefined;
-      this.#owner.reconnector.session?.progress.convicted();
-      return outgoing.fail(guilty);
+  /** Decides what follows when the receipt of a send does not come: refuse it, postpone it, or send it again. */
+  onFailed(send: PendingSend, error: StompError, verdict: Verdict): void {
+    if (verdict !== "refused") noteSuspicion(send, error, verdict);
+    else if (error.frame !== undefined && isOutageError(error.frame)) return this.#postpone(send);
+    const refusal = verdict === "refused" ? error : this.#isolation?.refusalOf(send, error, verdict);
+    if (refusal !== undefined) {
+      this.#isolation?.clear();
+      this.#isolation = undefined;
+      this.#reconnector.session?.progress.convicted();
+      return send.fail(refusal);
     }
-    // After an ERROR that the connection survived, no new session asks for the messages.
-    if (verdict !== "doubt" || this.#retrying) return;
-    this.#retrying = true;
+    // After an ERROR that the connection survived, there is no new session on which everything is sent again.
+    if (verdict !== "doubt" || this.#isResendQueued) return;
+    this.#isResendQueued = true;
     queueMicrotask(() => {
-      this.#retrying = false;
-      if (this.#owner.reconnector.session?.isOpen) this.#resend();
+      this.#isResendQueued = false;
+      if (this.#reconnector.session?.isOpen) this.#resend();
     });
   }
 
-  /** A part of the broker is out of order, such as the node that has the queue: the same may succeed later. */
-  #postpone(outgoing: PendingSend): void {
-    if (this.#trial?.release(outgoing)) this.#trial = undefined;
-    this.#postponed.add(outgoing);
+  /** Sends it again later: a part of the broker is down, such as the node that has the queue. */
+  #postpone(send: PendingSend): void {
+    if (this.#isolation?.remove(send)) this.#isolation = undefined;
+    this.#postponed.add(send);
     this.#cancelRetry ??= this.#clock.after(OUTAGE_RETRY_MS, () => {
       this.#cancelRetry = undefined;
       this.#postponed.clear();
@@ -227,42 +195,47 @@ export class Outbox implements OutgoingKeeper {
     this.#move();
   }
 
-  /** Queues all that is on no connection, and does not wait for the end of an outage. */
+  /** Queues everything that is on no connection, except what is postponed. */
   #resend(): void {
-    const messages = [...this.#accepted].filter((outgoing) => !outgoing.isSent && !this.#postponed.has(outgoing));
-    const trial = this.#trial = Trial.of(messages, () => this.#clock.now());
+    const sends = [...this.#accepted].filter((send) => !send.isSent && !this.#postponed.has(send));
+    const isolation = this.#isolation = Isolation.of(sends, this.#clock);
     this.#unsent = new Fifo();
-    // Suspects come first: nothing else is sent before the trial is over.
-    for (const outgoing of messages) if (trial?.isSuspect(outgoing)) this.#unsent.push(outgoing);
-    for (const outgoing of messages) if (!trial?.isSuspect(outgoing)) this.#unsent.push(outgoing);
+    // Suspects come first: nothing else is sent before the isolation is over.
+    for (const send of sends) if (isolation?.isSuspect(send)) this.#unsent.push(send);
+    for (const send of sends) if (!isolation?.isSuspect(send)) this.#unsent.push(send);
     this.#move();
   }
 
-  #take(parcel: OutgoingMessage, confirms: boolean, { signal, timeout }: OutgoingOptions): PendingSend {
+  #create(message: OutgoingMessage, confirms: boolean, { signal, timeout }: OutgoingOptions): PendingSend {
     signal?.throwIfAborted();
     const limit = checkTimeout(timeout ?? this.#timeout);
     const due = limit === Infinity ? Infinity : this.#clock.now() + limit;
-    const outgoing = new PendingSend(parcel, confirms, due, signal, this);
+    const send = new PendingSend(message, confirms, due, signal, this);
     if (signal !== undefined || timeout !== undefined) {
-      outgoing.stop = onGiveUp({ signal, timeout: limit }, "", (reason) => {
-        outgoing.withdraw();
-        outgoing.fail(reason instanceof TimeoutError ? this.#timedOut(outgoing, limit) : reason);
+      send.stop = onGiveUp({ signal, timeout: limit, clock: this.#clock }, "", (reason) => {
+        send.withdraw();
+        send.fail(reason instanceof TimeoutError ? this.#timedOut(send, limit) : reason);
       });
     } else if (due !== Infinity && this.#cancelTimer === undefined) {
       this.#setTimer(due, limit);
     }
-    return outgoing;
+    return send;
   }
 
-  #wait(outgoing: PendingSend): void {
-    if (this.#waitingCount === 0) this.#owner.onStalled(this.#accepted.size);
-    this.#waiting.push(outgoing);
+  #enqueue(send: PendingSend, isFull: boolean): void {
+    if (!isFull) {
+      this.#accept(send);
+      this.#unsent.push(send);
+      return this.#move();
+    }
+    if (this.#waitingCount === 0) this.#status.emit({ type: "stalled", pending: this.#accepted.size });
+    this.#waiting.push(send);
     this.#waitingCount++;
   }
 
-  #add(outgoing: PendingSend): void {
-    this.#accepted.add(outgoing);
-    this.#bytes += outgoing.parcel.size;
+  #accept(send: PendingSend): void {
+    this.#accepted.add(send);
+    this.#bytes += send.message.size;
   }
 
   #isFull(): boolean {
@@ -273,49 +246,49 @@ export class Outbox implements OutgoingKeeper {
     return this.#accepted.size < this.#maxMessages && this.#bytes < this.#maxBytes;
   }
 
-  /** Whether a message can be written at once, without overtaking another one. */
+  /** Whether a message can be written at once without overtaking another one. */
   #isClear(session: Session): boolean {
-    return !this.#awaitsRoom && this.#unsent.length === 0 && this.#trial === undefined && session.isOpen;
+    return !this.#isAwaitingReady && this.#unsent.length === 0 && this.#isolation === undefined && session.isOpen;
   }
 
-  /** Accepts what waits, and sends what is accepted, as far as limits, connection and trial allow. */
+  /** Accepts what waits, and sends what is accepted, as far as limits, connection and isolation allow. */
   #move(): void {
-    if (this.#moving) return;
+    if (this.#isMoving) return;
     this.#waiting = withoutSettled(this.#waiting, this.#waitingCount);
     this.#unsent = withoutSettled(this.#unsent, this.#accepted.size);
     if (this.#waitingCount === 0 && this.#unsent.length === 0) return;
-    this.#moving = true;
-    do this.#accept(); while (this.#transmit());
-    this.#moving = false;
+    this.#isMoving = true;
+    do this.#acceptWaiting(); while (this.#transmit());
+    this.#isMoving = false;
   }
 
-  #accept(): void {
+  #acceptWaiting(): void {
     while (this.#waitingCount > 0 && this.#hasCapacity()) {
-      const outgoing = this.#waiting.shift();
-      if (outgoing === undefined) return; // those that are left are about to be given up
-      if (this.#isOver(outgoing)) continue;
+      const send = this.#waiting.shift();
+      if (send === undefined) return; // the remaining ones are about to be given up
+      if (this.#isOver(send)) continue;
       this.#waitingCount--;
-      this.#add(outgoing);
-      this.#unsent.push(outgoing);
+      this.#accept(send);
+      this.#unsent.push(send);
     }
   }
 
-  /** Sends what is accepted. Returns whether places were freed meanwhile that others wait for. */
+  /** Sends what is accepted. Returns whether sends settled meanwhile, so that waiting ones can be accepted. */
   #transmit(): boolean {
-    const { session } = this.#owner.reconnector;
+    const { session } = this.#reconnector;
     const before = this.#accepted.size;
     while (session?.isOpen) {
-      const outgoing = this.#unsent.peek();
-      if (outgoing === undefined) break;
-      if (!this.#isOver(outgoing)) {
-        const room = session.ready();
-        if (room !== undefined) {
-          this.#awaitRoom(room);
+      const send = this.#unsent.peek();
+      if (send === undefined) break;
+      if (!this.#isOver(send)) {
+        const ready = session.ready();
+        if (ready !== undefined) {
+          this.#awaitReady(ready);
           break;
         }
-        if (this.#trial !== undefined && !this.#trial.admit(outgoing)) break;
+        if (this.#isolation !== undefined && !this.#isolation.admit(send)) break;
         this.#unsent.shift();
-        outgoing.transmit(session);
+        send.transmit(session);
       } else {
         this.#unsent.shift();
       }
@@ -323,43 +296,43 @@ export class Outbox implements OutgoingKeeper {
     return this.#accepted.size < before && this.#waitingCount > 0 && this.#waiting.length > 0;
   }
 
-  /** Whether it is settled, or is about to be by a signal or a timer that has told others first. */
-  #isOver(outgoing: PendingSend): boolean {
-    if (outgoing.settled || outgoing.signal?.aborted) return true;
-    if (this.#clock.now() < outgoing.due) return false;
-    // The common timer does not look for it here any more.
-    if (outgoing.stop === undefined) outgoing.fail(this.#timedOut(outgoing, this.#timeout));
+  /** Whether a send is settled, or is about to be, by a signal whose other listeners run first or by the timer. */
+  #isOver(send: PendingSend): boolean {
+    if (send.settled || send.signal?.aborted) return true;
+    if (this.#clock.now() < send.due) return false;
+    // The common timer does not find it here any more.
+    if (send.stop === undefined) send.fail(this.#timedOut(send, this.#timeout));
     return true;
   }
 
-  #awaitRoom(room: Promise<void> | undefined): void {
-    if (room === undefined || this.#awaitsRoom) return;
-    this.#awaitsRoom = true;
-    room.catch(nothing).then(() => {
-      this.#awaitsRoom = false;
+  #awaitReady(ready: Promise<void> | undefined): void {
+    if (ready === undefined || this.#isAwaitingReady) return;
+    this.#isAwaitingReady = true;
+    ready.catch(nothing).then(() => {
+      this.#isAwaitingReady = false;
       this.#move();
     });
   }
 
-  #wouldWait(parcel: OutgoingMessage, full: boolean): OutboxFullError {
-    const why = full
+  #wouldWait(message: OutgoingMessage, isFull: boolean): OutboxFullError {
+    const why = isFull
       ? `${this.#accepted.size} messages of ${this.#bytes} bytes are not confirmed yet`
-      : this.#owner.reconnector.session === undefined
+      : this.#reconnector.session === undefined
       ? "there is no connection now"
       : "the connection takes no more now";
-    return new OutboxFullError(`Cannot send to ${parcel.destination} without waiting: ${why}`);
+    return new OutboxFullError(`Cannot send to ${message.destination} without waiting: ${why}`);
   }
 
-  #timedOut(outgoing: PendingSend, timeout: number): TimeoutError {
-    const what = outgoing.confirms ? `the receipt of ${outgoing.describe()}` : `room for ${outgoing.describe()}`;
-    const { trouble } = this.#owner.reconnector;
+  #timedOut(send: PendingSend, timeout: number): TimeoutError {
+    const what = send.confirms ? `the receipt of ${send.describe()}` : `the connection to take ${send.describe()}`;
+    const { trouble } = this.#reconnector;
     return new TimeoutError(
-      `Timed out after ${timeout} ms waiting for ${what}: ${whetherWritten(outgoing)}`,
+      `Timed out after ${timeout} ms waiting for ${what}: ${send.whetherWritten()}`,
       trouble && { cause: trouble },
     );
   }
 
-  /** One timer for all: messages with the common timeout are due in the order they were sent. */
+  /** Starts the one timer for all sends with the common timeout, which are due in the order in which they were sent. */
   #setTimer(due: number, wait: number): void {
     this.#timerDue = due;
     this.#cancelTimer = this.#clock.after(wait, () => this.#expire());
@@ -371,41 +344,41 @@ export class Outbox implements OutgoingKeeper {
     // A process that was busy has not read yet what may have come in time.
     if (now - this.#timerDue >= LATE_MS) return this.#setTimer(Infinity, SECOND_LOOK_MS);
     const overdue: PendingSend[] = [];
-    for (const outgoing of [...this.#accepted, ...this.#waiting]) {
-      if (outgoing.settled || outgoing.stop !== undefined || outgoing.due === Infinity) continue;
-      if (outgoing.due > now) {
-        this.#setTimer(outgoing.due, outgoing.due - now);
+    for (const send of [...this.#accepted, ...this.#waiting]) {
+      if (send.settled || send.stop !== undefined || send.due === Infinity) continue;
+      if (send.due > now) {
+        this.#setTimer(send.due, send.due - now);
         break;
       }
-      overdue.push(outgoing);
+      overdue.push(send);
     }
-    this.#failTogether(overdue, (outgoing) => this.#timedOut(outgoing, this.#timeout));
+    this.#failTogether(overdue, (send) => this.#timedOut(send, this.#timeout));
   }
 
-  /** Fails messages together, so that none takes the place of one before it. */
-  #failTogether(all: readonly PendingSend[], errorFor: (outgoing: PendingSend) => StompError): void {
-    const wasMoving = this.#moving;
-    this.#moving = true;
-    for (const outgoing of all) {
-      if (outgoing.settled) continue;
-      outgoing.withdraw();
-      outgoing.fail(errorFor(outgoing));
+  /** Rejects sends together, so that none of them is sent in place of one that was rejected before it. */
+  #failTogether(sends: readonly PendingSend[], errorFor: (send: PendingSend) => StompError): void {
+    const wasMoving = this.#isMoving;
+    this.#isMoving = true;
+    for (const send of sends) {
+      if (send.settled) continue;
+      send.withdraw();
+      send.fail(errorFor(send));
     }
-    this.#moving = wasMoving;
+    this.#isMoving = wasMoving;
     this.#move();
   }
 }
 
-/** After an outage of a part of the broker: each try may cost the connection. */
+/** Milliseconds between tries of messages that an outage concerns: each try may cost the connection. */
 const OUTAGE_RETRY_MS = 3000;
 
 const DONE: Promise<undefined> = Promise.resolve(undefined);
 const nothing = () => undefined;
 
-/** The queue, without the settled messages once they are most of it. */
-function withoutSettled(queue: Fifo<PendingSend>, atMost: number): Fifo<PendingSend> {
-  if (queue.length <= 2 * atMost + 64) return queue;
+/** Returns the queue, rebuilt without the settled sends once most of it is settled. */
+function withoutSettled(queue: Fifo<PendingSend>, unsettled: number): Fifo<PendingSend> {
+  if (queue.length <= 2 * unsettled + 64) return queue;
   const left = new Fifo<PendingSend>();
-  for (const outgoing of queue) if (!outgoing.settled) left.push(outgoing);
+  for (const send of queue) if (!send.settled) left.push(send);
   return left;
 }

@@ -1,120 +1,137 @@
 /**
- * One message on its way: it may be sent over several connections, until it is confirmed, refused or given up.
+ * `PendingSend`: one message that is sent, over several connections if need be, until it is confirmed, refused or given
+ * up. `Isolation`: how the one message is found that the broker refuses without naming it.
  *
- * Finds the one message that the broker refuses without naming it.
- *
- * RabbitMQ's ERROR names no receipt, and some frames end the connection without a word. Then any message that was open
- * is a suspect. A trial sends the suspects one at a time, in order: the one that is refused alone is the culprit, and the
- * others are confirmed. Brokers handle the frames of a connection in order, so the culprit is close to the first suspect,
+ * RabbitMQ's ERROR names no receipt, and some frames end the connection without an ERROR. Then every message with an open
+ * receipt is a suspect. Suspects are isolated: sent one at a time, in order, until one is refused alone; the others are
+ * confirmed. Brokers handle the frames of a connection in order, so the refused message is close to the first suspect,
  * and a message that was accepted before it is sent twice at most.
  *
  * @module
  */
 import { BrokerErrorResponse, ConnectionError, rejection, type StompError } from "../base/errors.ts";
+import type { Clock } from "../base/timers.ts";
 import type { Frame } from "../codec/frame.ts";
 import type { ReceiptWaiter, Verdict } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
 
-/** A message to be sent, over whichever connection. */
+/** A message that can be written to any session. */
 export interface OutgoingMessage {
-  /** Its destination. */
+  /** The destination. */
   readonly destination: string;
-  /** Bytes of its body, or, for text, its length. */
+  /** Bytes of the body, or, for text, its length. */
   readonly size: number;
-  /** Sends it with a receipt, and returns the id of that. */
+  /** Writes it with a receipt. Returns the receipt's id. */
   confirm(session: Session, waiter: ReceiptWaiter): string;
-  /** Sends it without one. Returns a promise to wait for before more is sent. */
+  /** Writes it without a receipt. Returns a promise to wait for before more is written, if the connection is full. */
   write(session: Session): Promise<void> | undefined;
 }
 
-/** What keeps messages that are on their way. */
-export interface OutgoingKeeper {
-  /** One is confirmed, refused or given up. */
-  onSettled(outgoing: PendingSend): void;
-  /** The receipt of one does not come over its connection. */
-  onFailed(outgoing: PendingSend, error: StompError, verdict: Verdict): void;
+/** What a {@linkcode PendingSend} reports to its outbox. */
+export interface SendEvents {
+  /** A send is confirmed, refused or given up. */
+  onSettled(send: PendingSend): void;
+  /** The receipt of a send does not come over the connection that it was written to. */
+  onFailed(send: PendingSend, error: StompError, verdict: Verdict): void;
 }
 
-/** One message on its way. */
-export class PendingSend implements ReceiptWaiter, Suspect {
-  /** It is for a SEND. */
+/** Why a message is a suspect. */
+export interface Suspicion {
+  /** Whether an ERROR may have been about it. */
+  isInDoubt: boolean;
+  /** How many connections ended while its receipt was open. */
+  losses: number;
+  /** How many of these ended while it was the only message with an open receipt. */
+  lossesAlone: number;
+  /** How many ERRORs may have been about it while it was the only message with an open receipt. */
+  errorsAlone: number;
+}
+
+/** One message on its way to the broker. */
+export class PendingSend implements ReceiptWaiter {
+  /** Marks the waiter of a SEND. */
   readonly isSend = true;
-  /** What is sent. */
-  readonly parcel: OutgoingMessage;
+  /** The message. */
+  readonly message: OutgoingMessage;
   /** Whether it asks for a receipt. */
   readonly confirms: boolean;
-  /** When it is given up, by the clock. */
+  /** When it times out, by the outbox's clock. */
   readonly due: number;
   /** Gives it up. */
   readonly signal: AbortSignal | undefined;
-  /** Of its RECEIPT. */
+  /** Resolves to the RECEIPT, or to `undefined` without one. */
   readonly promise: Promise<Frame | undefined>;
-  /** Ends its own deadline, if it has one. */
+  /** Stops a timer and a listener that are only for this send, if it has them. */
   stop: (() => void) | undefined;
   /** Whether it is confirmed, refused or given up. */
   settled = false;
-  /** What is known against it. */
+  /** Why the broker may have refused it. */
   suspicion: Suspicion | undefined;
   /** Whether the broker may have it. */
   written = false;
-  readonly #reconnector: OutgoingKeeper;
+  readonly #events: SendEvents;
   #resolve!: (receipt: Frame | undefined | Promise<never>) => void;
-  #session: Session | undefined;
+  #session: Session | undefined; // since it was written there
   #receipt = "";
-  #start = 0; // its place among the bytes of the session
+  #start = 0; // its position among the bytes of the session
   #end = 0;
 
-  /** It is on no connection yet. */
+  /** Creates a send that is not written yet. */
   constructor(
-    parcel: OutgoingMessage,
+    message: OutgoingMessage,
     confirms: boolean,
     due: number,
     signal: AbortSignal | undefined,
-    reconnector: OutgoingKeeper,
+    events: SendEvents,
   ) {
-    this.parcel = parcel;
+    this.message = message;
     this.confirms = confirms;
     this.due = due;
     this.signal = signal;
-    this.#reconnector = reconnector;
+    this.#events = events;
     this.promise = new Promise((resolve) => this.#resolve = resolve);
   }
 
-  /** Whether it is on a connection. */
+  /** Whether it is written to a connection that is still open. */
   get isSent(): boolean {
     return this.#session !== undefined;
   }
 
-  /** Sends it over a connection. */
+  /** Writes it to a connection. */
   transmit(session: Session): void {
     try {
       this.#start = session.position;
-      let room: Promise<void> | undefined;
-      if (this.confirms) this.#receipt = this.parcel.confirm(session, this);
-      else room = this.parcel.write(session);
+      let ready: Promise<void> | undefined;
+      if (this.confirms) this.#receipt = this.message.confirm(session, this);
+      else ready = this.message.write(session);
       this.#end = session.position;
       this.#session = session;
       if (this.confirms) return;
-      if (room === undefined) this.confirmed(undefined);
-      else room.then(() => this.confirmed(undefined), (error) => this.fail(error));
+      if (ready === undefined) this.confirmed(undefined);
+      else ready.then(() => this.confirmed(undefined), (error) => this.fail(error));
     } catch (error) {
       this.fail(error);
     }
   }
 
-  /** Bytes of its body, or, for text, its length. */
+  /** Bytes of the body, or, for text, its length. */
   get size(): number {
-    return this.parcel.size;
+    return this.message.size;
   }
 
-  /** What it is, for messages. */
+  /** What it is, for errors. */
   describe(): string {
-    return `SEND to ${this.parcel.destination}`;
+    return `SEND to ${this.message.destination}`;
   }
 
-  /** Its RECEIPT has come, or it needs none. */
+  /** Says whether the broker may have it after it was given up, for errors. */
+  whetherWritten(): string {
+    return this.written ? "it was written, so the broker may have it" : "it was never written";
+  }
+
+  /** Resolves it, with its RECEIPT if it has one. */
   confirmed(receipt: Frame | undefined): void {
-    if (this.settled) return; // without a receipt it may be given up while there is no room
+    if (this.settled) return; // without a receipt it may be given up while the connection is full
     this.#settle();
     this.#resolve(receipt);
   }
@@ -123,10 +140,10 @@ export class PendingSend implements ReceiptWaiter, Suspect {
   failed(error: StompError, verdict: Verdict): void {
     this.#session = undefined;
     this.written = true;
-    this.#reconnector.onFailed(this, error, verdict);
+    this.#events.onFailed(this, error, verdict);
   }
 
-  /** Ends it with an error, and takes it off the connection where that can be. */
+  /** Rejects it, and takes it back from the connection where that is still possible. */
   fail(error: unknown): void {
     if (this.settled) return;
     this.withdraw();
@@ -134,7 +151,7 @@ export class PendingSend implements ReceiptWaiter, Suspect {
     this.#resolve(rejection(error)); // with the caller in its stack
   }
 
-  /** Takes it off the connection. `written` tells afterwards whether the broker may have it. */
+  /** Takes it back from the connection. Afterwards `written` tells whether the broker may have it. */
   withdraw(): void {
     const session = this.#session;
     if (session === undefined) return;
@@ -147,142 +164,119 @@ export class PendingSend implements ReceiptWaiter, Suspect {
     this.settled = true;
     this.#session = undefined;
     this.stop?.();
-    this.#reconnector.onSettled(this);
+    this.#events.onSettled(this);
   }
 }
 
-/** Whether the broker may have a message that is given up, for people. */
-export function whetherWritten({ written }: PendingSend): string {
-  return written ? "it was written, so the broker may have it" : "it was never written";
-}
-
-/** What is known against a message. */
-export interface Suspicion {
-  /** Whether an ERROR may have been about it. */
-  accused: boolean;
-  /** How many connections ended while its receipt was open. */
-  losses: number;
-  /** How many of these ended while it alone was open. */
-  lossesAlone: number;
-  /** How many ERRORs may have been about it while it was the only message that was open. */
-  accusedAlone: number;
-}
-
-/** A message as a trial sees it. */
-export interface Suspect {
-  /** What is known against it; `undefined` when nothing is. */
-  suspicion: Suspicion | undefined;
-  /** Bytes of its body, or, for text, its length. */
-  readonly size: number;
-  /** What it is, for messages: "SEND to /queue/a". */
-  describe(): string;
-}
+/** What isolating takes of a send. */
+export type Suspect = Pick<PendingSend, "suspicion" | "size" | "describe">;
 
 /** A body of this size may be more than a broker takes. */
-const LARGE_BYTES = 1 << 20;
-
-function likelyReason({ size }: Suspect): string {
-  return size >= LARGE_BYTES
-    ? `its body of ${size} bytes may be more than the broker takes`
-    : "the broker may not take one of its headers, its queue may be full and reject it, or, where octets go over " +
-      "RabbitMQ's Web STOMP, web_stomp.ws_frame has to be binary";
-}
+const LARGE_BODY_BYTES = 1 << 20;
 
 /** A message becomes a suspect when this many connections ended while its receipt was open. */
-const SUSPICIOUS_LOSSES = 2;
+const LOSSES_OF_SUSPECT = 2;
 
 /**
- * A message is guilty when this many connections ended, each at once, while it alone was open. Two may be a cluster that
+ * A message is refused when this many connections ended, each at once, while it alone was open. Two may be a cluster that
  * fails over.
  */
-const GUILTY_LOSSES = 3;
+const MAX_LOSSES_ALONE = 3;
 
-/** A message is guilty when this many ERRORs came while it was the only message, though not the only frame, that was open. */
-const GUILTY_ERRORS = 3;
+/** A message is refused when this many ERRORs came while it was the only message, though not the only frame, that was open. */
+const MAX_ERRORS_ALONE = 3;
 
 /** A connection that ends within this time may have ended because of the message that was sent last. */
-const AT_ONCE_MS = 5000;
+const LOSS_AFTER_SEND_MS = 5000;
 
-/** After this many messages that were confirmed alone, more are sent at a time. */
-const CONFIRMED_ALONE = 256;
+/** After this many messages that were confirmed alone, the window grows. */
+const CONFIRMED_BEFORE_GROWTH = 256;
 
-/** At most this many at a time: those that are open when the culprit is among them are sent once more. */
+/** The largest window. When the refused message is among those that are open, the others are sent once more. */
 const MAX_WINDOW = 64;
 
-/** Notes that the receipt of a message does not come, and that the message may not be to blame. */
+/** Notes that the receipt of a message does not come, without proof that the message is the reason. */
 export function noteSuspicion(message: Suspect, error: StompError, verdict: Verdict): void {
-  const suspicion = message.suspicion ??= { accused: false, losses: 0, lossesAlone: 0, accusedAlone: 0 };
-  if (verdict === "doubt") suspicion.accused = true;
+  const suspicion = message.suspicion ??= { isInDoubt: false, losses: 0, lossesAlone: 0, errorsAlone: 0 };
+  if (verdict === "doubt") suspicion.isInDoubt = true;
   // An ERROR about the connection explains its end.
   else if (!(error.cause instanceof BrokerErrorResponse)) suspicion.losses++;
 }
 
-/** Sends suspects one at a time. */
-export class Trial {
+/** Sends suspects one at a time, and nothing else until all of them are confirmed or failed. */
+export class Isolation {
   readonly #suspects: Set<Suspect>;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   readonly #open = new Set<Suspect>();
-  #openedAt = 0;
+  #sentAt = 0;
   #confirmed = 0;
-  #window = 1;
+  #window = 1; // how many may be open
 
-  private constructor(suspects: Set<Suspect>, now: () => number) {
+  private constructor(suspects: Set<Suspect>, clock: Clock) {
     this.#suspects = suspects;
-    this.#now = now;
+    this.#clock = clock;
   }
 
-  /** A trial of those messages that are suspects; `undefined` when none is. */
-  static of(messages: Iterable<Suspect>, now: () => number): Trial | undefined {
+  /** Isolates the suspects among the messages; `undefined` when there are none. */
+  static of(messages: Iterable<Suspect>, clock: Clock): Isolation | undefined {
     const suspects = new Set<Suspect>();
     for (const message of messages) {
       const { suspicion } = message;
-      if (suspicion?.accused || (suspicion?.losses ?? 0) >= SUSPICIOUS_LOSSES) suspects.add(message);
+      if (suspicion?.isInDoubt || (suspicion?.losses ?? 0) >= LOSSES_OF_SUSPECT) suspects.add(message);
     }
-    return suspects.size > 0 ? new Trial(suspects, now) : undefined;
+    return suspects.size > 0 ? new Isolation(suspects, clock) : undefined;
   }
 
-  /** Whether a message is one of those that are tried. */
+  /** Whether a message is one of the suspects. */
   isSuspect(message: Suspect): boolean {
     return this.#suspects.has(message);
   }
 
-  /** Lets a message be sent, or has it wait: for those before it, and, where it is no suspect, for the end of the trial. */
+  /** Whether a message may be sent now. If not, it waits for those before it, or, when not a suspect, for the end. */
   admit(message: Suspect): boolean {
     if (this.#open.size >= this.#window || !this.#suspects.has(message)) return false;
     this.#open.add(message);
-    this.#openedAt = this.#now();
+    this.#sentAt = this.#clock.now();
     return true;
   }
 
-  /** A message is confirmed or given up. Returns whether the trial is over. */
-  release(message: Suspect): boolean {
+  /** Removes a message that is confirmed or given up. Returns whether it was the last suspect. */
+  remove(message: Suspect): boolean {
     this.#open.delete(message);
-    if (this.#suspects.delete(message) && ++this.#confirmed > CONFIRMED_ALONE) {
+    if (this.#suspects.delete(message) && ++this.#confirmed > CONFIRMED_BEFORE_GROWTH) {
       this.#window = Math.min(this.#window * 2, MAX_WINDOW);
     }
     return this.#suspects.size === 0;
   }
 
   /**
-   * The receipt of a message does not come.
+   * Judges a message whose receipt does not come.
    *
-   * @returns what the message is refused with, if it is the culprit.
+   * @returns the error to refuse the message with; `undefined` when it may not be to blame.
    */
-  judge(message: Suspect, error: StompError, verdict: Verdict): StompError | undefined {
-    const alone = this.#open.size === 1;
+  refusalOf(message: Suspect, error: StompError, verdict: Verdict): StompError | undefined {
+    const isAlone = this.#open.size === 1;
     const { suspicion } = message;
-    if (!this.#open.delete(message) || !alone || suspicion === undefined) return undefined;
-    if (verdict === "doubt") return ++suspicion.accusedAlone >= GUILTY_ERRORS ? error : undefined;
-    if (error.cause instanceof BrokerErrorResponse || this.#now() - this.#openedAt > AT_ONCE_MS) return undefined;
-    if (++suspicion.lossesAlone < GUILTY_LOSSES) return undefined;
+    if (!this.#open.delete(message) || !isAlone || suspicion === undefined) return undefined;
+    if (verdict === "doubt") return ++suspicion.errorsAlone >= MAX_ERRORS_ALONE ? error : undefined;
+    const isLate = this.#clock.now() - this.#sentAt > LOSS_AFTER_SEND_MS;
+    if (error.cause instanceof BrokerErrorResponse || isLate) return undefined;
+    if (++suspicion.lossesAlone < MAX_LOSSES_ALONE) return undefined;
     const closed = "the broker closed the connection each time that it was sent, also when it was sent alone";
     return new ConnectionError(`Cannot confirm ${message.describe()}: ${closed}; ${likelyReason(message)}`, {
       cause: error,
     });
   }
 
-  /** The culprit is found: the others are cleared. */
-  acquit(): void {
+  /** Clears all suspects, after the refused message was found. */
+  clear(): void {
     for (const message of this.#suspects) message.suspicion = undefined;
   }
+}
+
+function likelyReason({ size }: Suspect): string {
+  return size >= LARGE_BODY_BYTES
+    ? `its body of ${size} bytes may be more than the broker takes`
+    : "the broker may not take one of its headers, its queue may be full and reject it, or, where octets go over " +
+      "RabbitMQ's Web STOMP, web_stomp.ws_frame has to be binary";
 }

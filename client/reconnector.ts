@@ -1,5 +1,5 @@
 /**
- * Keeps a session open: connects, notices the end, connects again.
+ * `Reconnector`: connects, notices the end of the connection, and connects again.
  *
  * @module
  */
@@ -20,61 +20,70 @@ import {
 import type { Session } from "../session/session.ts";
 import type { Status } from "./status.ts";
 
-/** Who is told what happens. */
+/** What a reconnector reports to its client. */
 export interface ReconnectorEvents {
-  /** There is a new session; nothing was sent over it yet. */
+  /** A session is open. Nothing was sent over it yet. */
   onOpen(session: Session): void;
-  /** The session is over, and another one will be tried. */
+  /** The session has ended, and the reconnector tries to open another one. */
   onLost(reason: StompError): void;
-  /** There will be no session any more: nobody is to wait for anything. */
+  /** No further session will open: every call that waits has to fail. */
   onClosed(reason: StompError | undefined): void;
-  /** And the last connection is closed. */
+  /** The last connection is closed, too. */
   onEnded(reason: StompError | undefined): void;
-  /** For who watches. */
+  /** Emits an event for `status()`. */
   onStatus(status: Status): void;
 }
 
+/**
+ * | phase        | next                                                                                       |
+ * | ------------ | ------------------------------------------------------------------------------------------ |
+ * | idle         | connecting: `connect`                                                                      |
+ * | connecting   | open; idle: no attempt succeeded                                                           |
+ * | open         | reconnecting: the session has ended                                                        |
+ * | reconnecting | open; closed: no attempt succeeded                                                         |
+ * | closed       | nothing. Every phase goes here by `close` and `disconnect`                                 |
+ */
 type Phase = "idle" | "connecting" | "open" | "reconnecting" | "closed";
 
-/** Milliseconds that a session has to last for its end to be a new trouble, which begins with short waits. */
-const STABLE = 1000;
+/** A session that lasts this long was good: the waits after it begin short again. */
+const STABLE_SESSION_MS = 1000;
 
-/** How many shorter ones in a row still begin with short waits, if the broker did more in each than to let us in. */
-const SHORT_SESSIONS = 8;
+/** How many shorter sessions in a row are followed by a short wait, if the broker did more in each than accept the login. */
+const MAX_SHORT_SESSIONS = 8;
 
-/** Milliseconds that pass at least between a refused login and the next one: a broker that starts refuses good ones. */
-const AFTER_REFUSAL = 1000;
+/** Shortest wait after a refused login: a broker that is starting up refuses good passwords. */
+const MIN_WAIT_AFTER_REFUSAL_MS = 1000;
 
-/** How many sessions in a row may end in the same bytes that are no STOMP. */
-const UNREADABLE = 3;
+/** After this many sessions in a row that end in the same unreadable bytes, the client closes. */
+const MAX_UNREADABLE_SESSIONS = 3;
 
-/** Milliseconds within which a session has to end to be one of those. A message that comes again comes at once. */
-const UNREADABLE_WITHIN = 30_000;
+/** Longest session that counts as one of those: a message that is delivered again comes soon. */
+const MAX_UNREADABLE_SESSION_MS = 30_000;
 
 const DONE: Promise<void> = Promise.resolve();
 
-/** One session after the other. */
+/** Keeps a session open, one after the other. */
 export class Reconnector {
   readonly #dialer: Dialer;
   readonly #policy: ReconnectOptions | false;
   readonly #events: ReconnectorEvents;
   readonly #clock: Clock;
   #phase: Phase = "idle";
-  #leaving = false;
+  #isLeaving = false; // nothing new begins, in whichever phase
   #session: Session | undefined;
   #openedAt = 0;
   #backoff: Backoff | undefined;
-  #short = 0; // sessions in a row that did not last
+  #shortSessions = 0; // in a row
   #unreadable: { readonly words: string; count: number } | undefined;
   #trouble: StompError | undefined; // why there is no session
-  #next: PromiseWithResolvers<Session> | undefined; // whoever waits for the next session
-  #attempt: AbortController | undefined; // ends the dialing
+  #nextSession: PromiseWithResolvers<Session> | undefined; // for calls that wait for it
+  #dialAbort: AbortController | undefined; // while dialing
   #dialing: Promise<void> = DONE; // a socket may be open until it settles
-  #pauseEnd: AbortController | undefined; // ends the wait between two attempts
-  #atOnce = false; // the session that ends is to be followed by another without a wait
+  #wait: AbortController | undefined; // ends the wait between two attempts
+  #skipsNextWait = false; // after `reconnect`
   #reason: StompError | undefined;
 
-  /** Keeps nothing before `connect`. */
+  /** Creates a reconnector. Nothing is opened before `connect`. */
   constructor(
     dialer: Dialer,
     policy: ReconnectOptions | false,
@@ -87,7 +96,7 @@ export class Reconnector {
     this.#clock = clock;
   }
 
-  /** The time. */
+  /** The clock of the client. */
   get clock(): Clock {
     return this.#clock;
   }
@@ -97,21 +106,21 @@ export class Reconnector {
     return this.#session;
   }
 
-  /** Whether it is over for good. */
+  /** Whether no further session will open. */
   get closed(): boolean {
     return this.#phase === "closed";
   }
 
   /**
-   * The last known reason why nothing is confirmed just now: what the last attempt to connect failed with, why the
-   * session ended, or that the broker has stopped answering. `undefined` when nothing is wrong.
+   * Why nothing is confirmed now, as far as it is known: the error of the last attempt to connect, why the session
+   * ended, or that the broker has stopped answering. `undefined` when nothing is wrong.
    */
   get trouble(): StompError | undefined {
     if (this.closed) return this.#reason;
     return this.#session ? this.#session.progress.blockage?.error : this.#trouble;
   }
 
-  /** Waits between attempts, as the client does itself; `undefined` when it does not reconnect. */
+  /** Returns the waits of the client's policy, from the start; `undefined` when it does not reconnect. */
   newBackoff(): Backoff | undefined {
     return this.#policy ? new Backoff(this.#policy, Math.random, () => this.#clock.now()) : undefined;
   }
@@ -119,7 +128,7 @@ export class Reconnector {
   /**
    * Opens the first session.
    *
-   * @throws what the last attempt failed with.
+   * @throws the error of the last attempt.
    */
   async connect(wait: WaitOptions): Promise<void> {
     if (this.#phase !== "idle") throw this.#notConnected("connect");
@@ -132,67 +141,72 @@ export class Reconnector {
       if (this.closed) throw this.#notConnected("connect");
       const error = cause instanceof TimeoutError ? new ConnectionTimeoutError(cause.message, { cause }) : cause;
       this.#phase = "idle";
-      this.#next?.reject(error);
-      this.#next = undefined;
+      this.#nextSession?.reject(error);
+      this.#nextSession = undefined;
       throw error;
     }
   }
 
   /**
-   * The open session, or the next one.
+   * Returns the open session, or waits for the next one.
    *
-   * @throws {NotConnectedError} when there is none, and none is being opened.
+   * @throws {NotConnectedError} when none is open or being opened.
    */
   async ready(what: string, wait: WaitOptions): Promise<Session> {
     checkWait(wait);
     this.check(what);
     if (this.#session) return this.#session;
-    this.#next ??= Promise.withResolvers<Session>();
-    this.#next.promise.catch(() => {}); // who has given up is not told
-    return await within(this.#next.promise, wait, `a connection to ${what}`).catch((error) => {
+    this.#nextSession ??= Promise.withResolvers<Session>();
+    this.#nextSession.promise.catch(() => {}); // every caller may have given up
+    const timed = { ...wait, clock: this.#clock };
+    return await within(this.#nextSession.promise, timed, `a connection to ${what}`).catch((error) => {
       if (error instanceof TimeoutError) throw new TimeoutError(error.message, { cause: this.trouble });
       throw error instanceof NotConnectedError ? this.#notConnected(what) : error;
     });
   }
 
-  /** Fails unless there is a session, or one is being opened, and it is not about to end. */
+  /**
+   * Checks that a call can begin.
+   *
+   * @throws {NotConnectedError} when no session is open or being opened, or the client is disconnecting.
+   */
   check(what: string, destination?: string): void {
-    if (this.#phase === "idle" || this.#phase === "closed" || this.#leaving) {
+    if (this.#phase === "idle" || this.#phase === "closed" || this.#isLeaving) {
       throw this.#notConnected(destination === undefined ? what : `${what} ${destination}`);
     }
   }
 
-  /** Gives the session up and opens a new one at once, for who knows that the network has changed. */
+  /** Drops the session and opens a new one at once. */
   reconnect(): void {
     this.check("reconnect");
-    this.#atOnce = this.#session !== undefined;
-    this.#session?.close(new ConnectionError("Connection given up: reconnect was asked for"));
-    this.#pauseEnd?.abort();
+    this.#skipsNextWait = this.#session !== undefined;
+    this.#session?.close(new ConnectionError("Connection dropped: reconnect() was called"));
+    this.#wait?.abort();
   }
 
-  /** Begins nothing new any more. */
+  /** Fails calls from now on, while the session stays open for what is under way. */
   leave(): void {
-    this.#leaving = true;
+    this.#isLeaving = true;
   }
 
-  /** Ends for good and in order. Never rejects. */
+  /** Sends DISCONNECT and closes for good. Never rejects. */
   async disconnect(headers: Readonly<Record<string, string>>, wait: WaitOptions): Promise<void> {
     const session = this.#session;
-    this.#session = undefined; // what becomes of it is no news
-    const said = Promise.all([session?.disconnect(headers, wait), this.#dialing.catch(() => {})]);
-    this.close(undefined, said);
-    await said;
+    this.#session = undefined; // its end is not reported as a loss
+    const disconnected = Promise.all([session?.disconnect(headers, wait), this.#dialing.catch(() => {})]);
+    this.close(undefined, disconnected);
+    await disconnected;
   }
 
-  /** Ends for good; `ended` is when the last connection is closed. */
+  /** Closes for good. `ended` resolves when the last connection is closed. */
   close(reason: StompError | undefined, ended: Promise<unknown> = DONE): void {
     if (this.closed) return;
     this.#phase = "closed";
     this.#reason = reason;
     this.#session = undefined;
-    this.#attempt?.abort(this.#notConnected("connect"));
-    this.#next?.reject(this.#notConnected("wait"));
-    this.#next = undefined;
+    this.#dialAbort?.abort(this.#notConnected("connect"));
+    this.#nextSession?.reject(this.#notConnected("wait"));
+    this.#nextSession = undefined;
     this.#events.onClosed(reason);
     ended.then(() => {
       this.#events.onEnded(reason);
@@ -209,17 +223,19 @@ export class Reconnector {
   }
 
   /**
-   * Tries until an attempt succeeds, or the backoff says no.
+   * Dials until an attempt succeeds, or the backoff allows no further one.
    *
-   * @param lost why there is no session any more, if there was one: then the first attempt has to wait as well.
+   * @param lost why the last session ended, if there was one. Then the first attempt waits as well.
    */
   async #dialUntil(backoff: Backoff | undefined, wait: WaitOptions, lost: StompError | undefined): Promise<Session> {
-    const attempt = this.#attempt = new AbortController();
-    const { signal } = attempt;
+    const abort = this.#dialAbort = new AbortController();
+    const { signal } = abort;
     let last = lost;
+    const giveUp = () => abort.abort(last ?? new TimeoutError("Cannot connect: no time is left"));
+    const left = backoff?.left ?? Infinity;
     const stops = [
-      onGiveUp(wait, "the connection", (error) => attempt.abort(error)),
-      this.#limit(backoff, () => attempt.abort(last ?? new TimeoutError("Cannot connect: no time is left"))),
+      onGiveUp({ ...wait, clock: this.#clock }, "the connection", (error) => abort.abort(error)),
+      left === Infinity ? () => {} : this.#clock.after(left, giveUp),
     ];
     let refusal: string | undefined;
     try {
@@ -233,28 +249,22 @@ export class Reconnector {
           if (!signal.aborted) {
             const refused = refusalOf(error);
             if (!(error instanceof StompError)) throw error; // a mistake in the options
-            // The same refusal of the same password twice will not become a welcome.
+            // A password that was refused twice in the same words will not be accepted.
             if (refused !== undefined && refused === refusal && !this.#dialer.renewsCredentials) throw error;
             refusal = refused;
             last = this.#trouble = error;
-            await this.#pause(backoff, refused === undefined ? 0 : AFTER_REFUSAL, error, signal);
+            await this.#pause(backoff, refused === undefined ? 0 : MIN_WAIT_AFTER_REFUSAL_MS, error, signal);
           }
         }
         signal.throwIfAborted();
       }
     } finally {
       for (const stop of stops) stop();
-      this.#attempt = undefined;
+      this.#dialAbort = undefined;
     }
   }
 
-  /** Calls `stop` when the attempts have taken all the time they may; returns what calls that off. */
-  #limit(backoff: Backoff | undefined, stop: () => void): () => void {
-    const left = backoff?.left ?? Infinity;
-    return left === Infinity ? () => {} : this.#clock.after(left, stop);
-  }
-
-  /** Apart from the dialing: a session keeps these as long as it lives, and nothing of what led to it. */
+  /** Made apart from the dialing, because a session keeps these closures, and all that they see, as long as it lives. */
   #sessionEvents(): SessionEvents {
     return {
       onEnd: (session, reason) => this.#lost(session, reason),
@@ -266,19 +276,19 @@ export class Reconnector {
     };
   }
 
-  /** Waits until the next attempt, `least` milliseconds or more; throws `error` when there is to be none. */
+  /** Waits for the next attempt, `least` milliseconds or more. Throws `error` when the backoff allows none. */
   async #pause(backoff: Backoff | undefined, least: number, error: StompError, signal: AbortSignal): Promise<void> {
-    const atOnce = this.#atOnce;
-    this.#atOnce = false;
-    const next = backoff?.next() ?? (atOnce ? 0 : undefined);
+    const skipsWait = this.#skipsNextWait;
+    this.#skipsNextWait = false;
+    const next = backoff?.next() ?? (skipsWait ? 0 : undefined);
     if (next === undefined) throw error;
-    const milliseconds = atOnce ? 0 : Math.min(Math.max(next, least), backoff?.left ?? Infinity);
+    const milliseconds = skipsWait ? 0 : Math.min(Math.max(next, least), backoff?.left ?? Infinity);
     const attempt = Math.max(1, backoff!.attempt);
     this.#events.onStatus({ type: "reconnecting", attempt, delay: milliseconds, error });
-    if (atOnce) return;
-    this.#pauseEnd = new AbortController();
-    await delay(milliseconds, [signal, this.#pauseEnd.signal], this.#clock);
-    this.#pauseEnd = undefined;
+    if (skipsWait) return;
+    this.#wait = new AbortController();
+    await delay(milliseconds, [signal, this.#wait.signal], this.#clock);
+    this.#wait = undefined;
     signal.throwIfAborted();
   }
 
@@ -290,14 +300,10 @@ export class Reconnector {
     // It may have ended between its CONNECTED and this turn.
     if (!session.isOpen) return this.#lost(session, session.reason);
     this.#events.onOpen(session);
-    this.#next?.resolve(session);
-    this.#next = undefined;
-    this.#events.onStatus({
-      type: "connected",
-      peer: session.peer,
-      server: session.connected["server"],
-      version: session.version,
-    });
+    this.#nextSession?.resolve(session);
+    this.#nextSession = undefined;
+    const { peer, connected, version } = session;
+    this.#events.onStatus({ type: "connected", peer, server: connected["server"], version });
   }
 
   #lost(session: Session, reason: StompError | undefined): void {
@@ -309,29 +315,29 @@ export class Reconnector {
     this.#phase = "reconnecting";
     this.#events.onLost(error);
     this.#events.onStatus({ type: "disconnected", error });
-    if (this.#policy === false && !this.#atOnce) return this.close(error);
+    if (this.#policy === false && !this.#skipsNextWait) return this.close(error);
     if (this.#isUnreadable(error, lasted)) return this.close(error);
     this.#easeBackoff(session, lasted);
     this.#reopen(error);
   }
 
-  /** A broker that lets us in and drops us at once is asked more and more seldom, whatever it has done in between. */
+  /** Begins with short waits again after a good session, but not for a broker that goes on dropping new sessions. */
   #easeBackoff(session: Session, lasted: number): void {
-    this.#short = lasted >= STABLE || session.progress.hasConvicted ? 0 : this.#short + 1;
-    if (this.#short === 0) this.#backoff = undefined;
-    else if (session.progress.isProven) this.#backoff?.restart(Math.max(0, this.#short - SHORT_SESSIONS));
+    this.#shortSessions = lasted >= STABLE_SESSION_MS || session.progress.hasConvicted ? 0 : this.#shortSessions + 1;
+    if (this.#shortSessions === 0) this.#backoff = undefined;
+    else if (session.progress.isProven) this.#backoff?.restart(Math.max(0, this.#shortSessions - MAX_SHORT_SESSIONS));
   }
 
-  /** Whether the broker goes on sending what cannot be read: a message, for example, that comes again each time. */
+  /** Whether the broker goes on sending what cannot be read, such as a message that is delivered again each time. */
   #isUnreadable(error: StompError, lasted: number): boolean {
     if (!(error instanceof UnknownBrokerResponseError)) {
       this.#unreadable = undefined;
       return false;
     }
-    // The error beneath does not name the broker: another one of a cluster delivers the same message.
+    // The cause does not name the broker: another one of a cluster delivers the same message.
     const words = error.cause instanceof Error ? error.cause.message : error.message;
-    if (this.#unreadable?.words !== words || lasted > UNREADABLE_WITHIN) this.#unreadable = { words, count: 0 };
-    return ++this.#unreadable.count >= UNREADABLE;
+    if (this.#unreadable?.words !== words || lasted > MAX_UNREADABLE_SESSION_MS) this.#unreadable = { words, count: 0 };
+    return ++this.#unreadable.count >= MAX_UNREADABLE_SESSIONS;
   }
 
   async #reopen(reason: StompError): Promise<void> {
@@ -356,7 +362,7 @@ export class Reconnector {
   }
 
   #describe(): string {
-    if (this.#leaving && this.#phase !== "closed") return "disconnecting";
+    if (this.#isLeaving && this.#phase !== "closed") return "disconnecting";
     switch (this.#phase) {
       case "idle":
         return "not connected, call connect first";
@@ -372,7 +378,7 @@ export class Reconnector {
   }
 }
 
-/** What the broker, or each of several, said of user and password. */
+/** Returns how the broker, or each of several, refused user and password; `undefined` when the error is another one. */
 function refusalOf(error: unknown): string | undefined {
   if (error instanceof HandshakeRefusedError) return isLoginStatus(error.status) ? error.message : undefined;
   if (error instanceof BrokerErrorResponse) return isLoginRefusal(error.message) ? error.message : undefined;

@@ -1,5 +1,5 @@
 /**
- * Request and reply: many requests share one queue for their replies.
+ * `PendingRequests`: requests and their replies, which come over one queue for all requests of a client.
  *
  * @module
  */
@@ -10,39 +10,33 @@ import { Frame } from "../codec/frame.ts";
 import type { Reconnector } from "./reconnector.ts";
 import { Message } from "./message.ts";
 import { checkMessageOptions } from "../dialects/checks.ts";
-import { checkSend } from "./sender.ts";
+import { checkSend, type Sender } from "./sender.ts";
 import type { Session } from "../session/session.ts";
 import type { SendOptions } from "./options.ts";
 import { isBytes } from "../codec/bytes.ts";
 
-/** Options of `request`. */
+/** Options of `request`: those of `send` that a request does not set itself. `timeout` limits the wait for the reply. */
 export type RequestOptions = Omit<SendOptions, "receipt" | "transaction" | "replyTo" | "correlationId" | "wait">;
 
-/** What a handler of requests may give back: nothing is no reply. */
+/** What a handler of `respond` returns: a body, a body with options, or nothing for no reply. */
 export type Reply = string | Uint8Array | undefined | void | {
   /** The body. */
   body: string | Uint8Array;
-  /** Options of the send, for example `contentType`. */
+  /**
+   * Options of the send, for example `contentType`.
+   *
+   * @default { persistent: false }
+   */
   options?: Omit<SendOptions, "correlationId" | "transaction">;
 };
 
-/** What requests need of their client. */
-export interface RequestOwner {
-  /** Keeps the connection. */
-  readonly reconnector: Reconnector;
-  /** Milliseconds that a call takes at most, where it says nothing else. */
-  readonly timeout: number;
-  /** Sends a message. */
-  send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<unknown>;
-}
-
-/** The header of a reply that says that the handler threw, and what. */
+/** The header of a reply whose handler threw: the first line of the error's message. */
 const ERROR_HEADER = "x-stompy-error";
 
-/** Characters of it at most. */
+/** In characters. */
 const MAX_ERROR_LENGTH = 200;
 
-interface Waiting {
+interface PendingRequest {
   readonly destination: string;
   resolve: (reply: Message) => void;
   reject: (error: unknown) => void;
@@ -51,28 +45,31 @@ interface Waiting {
 /** The queue for replies on one connection. */
 interface ReplyQueue {
   readonly session: Session;
-  /** What goes into `reply-to`. */
+  /** The value of `reply-to`. */
   readonly address: string;
-  /** Resolves when replies can come. */
+  /** Resolves when the broker delivers replies. */
   readonly ready: Promise<void>;
 }
 
-/** The requests of one client that wait for their replies. */
+/** Sends requests and answers, and keeps the requests that wait for their replies. */
 export class PendingRequests {
-  readonly #owner: RequestOwner;
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #reconnector: Reconnector;
+  readonly #sender: Sender;
+  readonly #timeout: number;
+  readonly #pending = new Map<string, PendingRequest>();
   readonly #prefix = crypto.randomUUID();
   #count = 0;
   #queue: ReplyQueue | undefined;
 
-  /** Begins with none. */
-  constructor(owner: RequestOwner) {
-    this.#owner = owner;
-  }
-
-  /** How many wait. */
-  get size(): number {
-    return this.#waiting.size;
+  /**
+   * Creates it without requests.
+   *
+   * @param timeout milliseconds that a request without a timeout may take.
+   */
+  constructor(reconnector: Reconnector, sender: Sender, timeout: number) {
+    this.#reconnector = reconnector;
+    this.#sender = sender;
+    this.#timeout = timeout;
   }
 
   /**
@@ -85,19 +82,19 @@ export class PendingRequests {
   async request(destination: string, body: string | Uint8Array, options: RequestOptions): Promise<Message> {
     checkSend(destination, body, options);
     checkMessageOptions(options);
-    const left = beginSteps(options, this.#owner.timeout);
-    const session = await this.#owner.reconnector.ready(`request ${destination}`, left());
+    const left = beginSteps(options, this.#timeout, this.#reconnector.clock);
+    const session = await this.#reconnector.ready(`request ${destination}`, left());
     const queue = this.#queueOn(session);
     await within(queue.ready, left(), "the queue for replies");
     const id = `${this.#prefix}-${++this.#count}`;
-    const reply = new Promise<Message>((resolve, reject) => this.#waiting.set(id, { destination, resolve, reject }));
-    reply.catch(() => {}); // it may fail before anybody waits, or after
-    const replied = session.gate.awaitReply(); // it may stand behind the messages of whoever asks
+    const reply = new Promise<Message>((resolve, reject) => this.#pending.set(id, { destination, resolve, reject }));
+    reply.catch(() => {}); // it may fail while nothing awaits it
+    const replied = session.gate.awaitReply(); // so that the messages before it do not stop reading
     try {
-      const sent = this.#owner.send(destination, body, {
+      const sent = this.#sender.send(destination, body, {
         ...options,
         ...left(),
-        receipt: false, // the reply says more
+        receipt: false, // the reply proves more
         replyTo: queue.address,
         correlationId: id,
       });
@@ -105,51 +102,51 @@ export class PendingRequests {
       return await within(answered, left(), `the reply of ${destination}`);
     } finally {
       replied();
-      this.#waiting.delete(id);
+      this.#pending.delete(id);
     }
   }
 
-  /** Answers a request, if it wants an answer and gets one. */
+  /** Sends a reply, if there is one and the request has a `reply-to`. */
   async answer(request: Message, reply: Reply): Promise<void> {
     const replyTo = request.header("reply-to");
     if (replyTo === undefined || reply === undefined) return;
     const { body, options } = readReply(reply);
     const correlationId = request.header("correlation-id");
     try {
-      // With a receipt: if whoever asked is gone, the broker's ERROR is then about this frame and disturbs nobody else.
-      await this.#owner.send(replyTo, body, { persistent: false, ...options, correlationId });
+      // With a receipt: when the requester is gone, the broker's ERROR names this frame and concerns no other.
+      await this.#sender.send(replyTo, body, { persistent: false, ...options, correlationId });
     } catch (error) {
       if (!(error instanceof BrokerErrorResponse)) throw error;
-      // Nobody is there to get it, which does not make the work undone.
+      // The requester is gone. The request was handled all the same.
     }
   }
 
-  /** Answers a request whose handler threw. Resolves to whether it wanted an answer, and so counts as handled. */
+  /** Sends an error as the reply. Resolves to whether the request has a `reply-to`, and so counts as handled. */
   async answerError(request: Message, error: unknown): Promise<boolean> {
     if (request.header("reply-to") === undefined) return false;
     await this.answer(request, { body: "", options: { headers: { [ERROR_HEADER]: firstLine(error) } } });
     return true;
   }
 
-  /** The connection is gone, or brought an ERROR that names no frame. */
+  /** Rejects all requests: the connection is lost, or brought an ERROR that may be about any of them. */
   failAll(error: StompError): void {
-    for (const { reject } of this.#waiting.values()) {
+    for (const { reject } of this.#pending.values()) {
       reject(new ConnectionError(`Cannot get a reply: ${error.message}`, { cause: error, frame: error.frame }));
     }
-    this.#waiting.clear();
+    this.#pending.clear();
   }
 
   #queueOn(session: Session): ReplyQueue {
-    if (this.#queue?.session !== session) this.#queue = this.#makeQueue(session);
+    if (this.#queue?.session !== session) this.#queue = this.#createQueue(session);
     return this.#queue;
   }
 
-  #makeQueue(session: Session): ReplyQueue {
+  #createQueue(session: Session): ReplyQueue {
     const name = `stompy-${crypto.randomUUID()}`;
     const deliver = (frame: Frame) => this.#deliver(frame as Message);
     const { replyQueue } = session.dialect;
     if (replyQueue === "implicit") {
-      // RabbitMQ subscribes to it by itself, under its own name, and refuses a SUBSCRIBE.
+      // RabbitMQ subscribes by itself to a queue that a `reply-to` names, and refuses a SUBSCRIBE to it.
       const address = `/temp-queue/${name}`;
       session.subscriptions.expect({ id: address, destination: address, deliver });
       return { session, address, ready: Promise.resolve() };
@@ -166,21 +163,21 @@ export class PendingRequests {
     return { session, address, ready };
   }
 
-  /** A reply that nobody waits for any more is dropped. */
+  /** Settles the request of a reply. A reply that comes too late is dropped. */
   #deliver(message: Message): void {
-    const waiting = this.#waiting.get(message.header("correlation-id") ?? "");
-    if (waiting === undefined) return;
+    const request = this.#pending.get(message.header("correlation-id") ?? "");
+    if (request === undefined) return;
     const error = message.header(ERROR_HEADER);
-    if (error === undefined) return waiting.resolve(message);
-    const context = `Cannot get a reply of ${waiting.destination}: its handler failed`;
-    waiting.reject(new RequestError(`${context}: ${firstLine(error)}`, { frame: message })); // anyone may have sent it
+    if (error === undefined) return request.resolve(message);
+    const context = `Cannot get a reply of ${request.destination}: its handler failed`;
+    request.reject(new RequestError(`${context}: ${firstLine(error)}`, { frame: message })); // anyone may have sent it
   }
 }
 
 /**
- * Takes a reply apart.
+ * Reads what a handler returned.
  *
- * @throws {TypeError} when it is none.
+ * @throws {TypeError} when it is no reply.
  */
 function readReply(reply: Exclude<Reply, undefined | void>): Exclude<Reply, string | Uint8Array | undefined | void> {
   if (typeof reply === "string" || isBytes(reply)) return { body: reply };
@@ -189,7 +186,7 @@ function readReply(reply: Exclude<Reply, undefined | void>): Exclude<Reply, stri
   throw new TypeError(`Cannot respond: the handler returned ${describeType(reply)} without a body; ${advice}`);
 }
 
-/** What an error says, fit for a header: a stack or further lines may hold what is nobody else's business. */
+/** Returns the first line of an error, fit for a header. Further lines and the stack may contain secrets. */
 function firstLine(error: unknown): string {
   const text = error instanceof Error ? error.message : typeof error === "string" ? error : "";
   const line = text.trim().split(/[\r\n]/, 1)[0]!.replace(/\p{Cc}+/gu, " ").trim();

@@ -1,5 +1,5 @@
 /**
- * Sending: from what the caller says to a SEND on a connection, with a receipt, without one, or in a transaction.
+ * `Sender`: turns the arguments of `send` into a message for the outbox, or into a SEND for a transaction.
  *
  * @module
  */
@@ -25,78 +25,73 @@ import type { SendParts } from "../session/send_head_cache.ts";
 import type { Session } from "../session/session.ts";
 import type { SendOptions } from "./options.ts";
 
-/** What sending needs of the client. */
-export interface SenderOwner {
-  /** Keeps the connection. */
-  readonly reconnector: Reconnector;
-  /** Milliseconds that a call takes at most, where it says nothing else. */
-  readonly timeout: number;
-  /** Whether text is sent with `content-length`, where a send says nothing else. */
-  readonly contentLength: boolean;
-}
-
 /** The options of a send that has none. */
 export const NO_OPTIONS: SendOptions = Object.freeze({});
 
-/** Sends the messages of one client. */
+/** Sends the messages of one client that are in no transaction, and makes the frames of those that are in one. */
 export class Sender {
-  readonly #owner: SenderOwner;
+  readonly #reconnector: Reconnector;
   readonly #outbox: Outbox;
+  readonly #contentLength: boolean;
 
-  /** Sends with receipts by `outbox`, and nothing by itself. */
-  constructor(owner: SenderOwner, outbox: Outbox) {
-    this.#owner = owner;
+  /**
+   * Creates a sender.
+   *
+   * @param contentLength whether text is sent with `content-length`, where a send says nothing else.
+   */
+  constructor(reconnector: Reconnector, outbox: Outbox, contentLength: boolean) {
+    this.#reconnector = reconnector;
     this.#outbox = outbox;
+    this.#contentLength = contentLength;
   }
 
   /**
-   * Sends a message. Resolves to its RECEIPT, or to `undefined` where it has none.
+   * Sends a message that is in no transaction. Resolves to its RECEIPT, or to `undefined` with `receipt: false`.
    *
    * @throws at once what can never work.
    */
   send(destination: string, body: string | Uint8Array, given: SendOptions): Promise<Frame | undefined> {
     const options = checkSend(destination, body, given);
-    const { reconnector } = this.#owner;
-    reconnector.check("send to", destination);
-    if (this.#isPlain(options)) {
-      const parcel = new FastMessage(destination, body, options);
-      return options.receipt === false
-        ? this.#outbox.sendUnconfirmed(parcel, options)
-        : this.#outbox.send(parcel, options);
-    }
+    this.#reconnector.check("send to", destination);
+    const hasReceipt = options.receipt !== false;
     // Built at once, so that a mistake is found at once.
-    const letter = new FrameMessage(destination, body, options, this.#owner);
-    return options.receipt === false
-      ? this.#outbox.sendUnconfirmed(letter, options)
-      : this.#outbox.send(letter, options);
+    const message = this.#isFast(options)
+      ? new FastMessage(destination, body, options, hasReceipt)
+      : new FrameMessage(destination, body, options, hasReceipt, this.#contentLength);
+    return hasReceipt ? this.#outbox.send(message, options) : this.#outbox.sendUnconfirmed(message, options);
   }
 
-  /** Whether the message can be written without a frame being made of it first. */
-  #isPlain(options: PlainSendOptions): boolean {
-    if (!this.#owner.contentLength) return false;
+  /**
+   * Checks a message, and returns its SEND for the broker of a session, without receipt and transaction.
+   *
+   * @throws at once what can never work.
+   */
+  frameFor(destination: string, body: string | Uint8Array, given: SendOptions, session: Session): Frame {
+    const options = checkSend(destination, body, given);
+    this.#reconnector.check("send to", destination);
+    return new FrameMessage(destination, body, options, true, this.#contentLength).frameFor(session);
+  }
+
+  /** Whether the message can be written without making a frame of it. */
+  #isFast(options: CheckedSendOptions): boolean {
+    if (!this.#contentLength) return false;
     if (options === NO_OPTIONS) return true;
-    const { contentType, contentLength, transaction, headers } = options;
-    if (contentLength === false || transaction !== undefined) return false;
+    const { contentType, contentLength, headers } = options;
+    if (contentLength === false) return false;
     if (contentType !== undefined && typeof contentType !== "string") return false; // to be refused
     if (headers === undefined || headers === null) return true;
     return !("receipt" in headers || "content-length" in headers);
   }
-
-  /** Checks a message, and builds its SEND for a session. */
-  frameFor(destination: string, body: string | Uint8Array, given: SendOptions, session: Session): Frame {
-    const options = checkSend(destination, body, given);
-    return new FrameMessage(destination, body, options, this.#owner).frameFor(session);
-  }
 }
 
 /**
- * Checks a message before anything is done with it, but for what differs between brokers.
+ * Checks the arguments of a send, except for what differs between brokers.
  *
- * @returns the options, with headers that are an object.
+ * @returns the options, with headers as an object.
  * @throws {TypeError} when an argument or an option is of a type that can never work.
  * @throws {RangeError} when a number is out of its range.
  */
-export function checkSend(destination: string, body: string | Uint8Array, options: SendOptions): PlainSendOptions {
+export function checkSend(destination: string, body: string | Uint8Array, options: SendOptions): CheckedSendOptions {
   if (typeof destination !== "string" || destination === "") {
     const is = destination === undefined || destination === ""
       ? "missing"
@@ -104,31 +99,31 @@ export function checkSend(destination: string, body: string | Uint8Array, option
     throw new TypeError(`Cannot send: the destination is ${is}`);
   }
   assertGivenBody("send", body);
-  if (options === NO_OPTIONS) return NO_OPTIONS as PlainSendOptions;
+  if (options === NO_OPTIONS) return NO_OPTIONS as CheckedSendOptions;
   if (typeof options !== "object") checkType("send", "options", options, "object", "an object");
   checkWait(options);
   const { headers } = options;
-  if (headers === undefined || headers === null || !isIterable(headers)) return options as PlainSendOptions;
-  // What they inherit stays.
-  return Object.create(options, { headers: { value: toHeaders(headers), enumerable: true } }) as PlainSendOptions;
+  if (headers === undefined || headers === null || !isIterable(headers)) return options as CheckedSendOptions;
+  // Derived, because options may inherit members.
+  return Object.create(options, { headers: { value: toHeaders(headers), enumerable: true } }) as CheckedSendOptions;
 }
 
-/** Options of a send whose headers are not given as pairs. */
-interface PlainSendOptions extends Omit<SendOptions, "headers"> {
+/** Options of a send whose headers are an object. */
+interface CheckedSendOptions extends Omit<SendOptions, "headers"> {
   headers?: Exclude<FrameHeadersInit, Iterable<unknown>> | undefined;
 }
 
-/** What {@linkcode ownHeaders} finds. */
+/** The headers that a caller gave, as {@linkcode ownHeaders} returns them. */
 interface OwnHeaders {
   /** The `content-type`, if there is no other header. */
   readonly contentType: string | undefined;
-  /** All of them, if there are others. */
+  /** All headers, if there are others. */
   readonly headers: HeaderEntries;
 }
 
 const NO_HEADERS: HeaderEntries = [];
 
-/** A message of which no frame is made. */
+/** A message that is written without making a frame of it. */
 class FastMessage implements OutgoingMessage, SendParts {
   readonly destination: string;
   readonly contentType: string | undefined;
@@ -137,12 +132,12 @@ class FastMessage implements OutgoingMessage, SendParts {
   readonly options: PortableSendOptions | undefined;
   readonly body: string | Uint8Array;
 
-  constructor(destination: string, body: string | Uint8Array, options: PlainSendOptions) {
+  constructor(destination: string, body: string | Uint8Array, options: CheckedSendOptions, hasReceipt: boolean) {
     const { contentType, headers } = ownHeaders(body, options);
     this.destination = destination;
     this.contentType = contentType;
     this.headers = headers;
-    this.persistent = isPersistentByDefault(options);
+    this.persistent = hasReceipt && isPersistenceOpen(options);
     this.options = hasMessageOptions(options) ? fromNow(options) : undefined;
     this.body = body;
   }
@@ -160,44 +155,48 @@ class FastMessage implements OutgoingMessage, SendParts {
   }
 }
 
-/** Any other message. Its options may have other names on each connection that it is tried on. */
+/** Any other message. The broker of each connection may have other headers for its options. */
 class FrameMessage implements OutgoingMessage {
   readonly destination: string;
   readonly size: number;
-  readonly #owner: SenderOwner;
-  readonly #ownReceipt: boolean;
+  readonly #hasOwnReceipt: boolean;
   readonly #frame: Frame;
   readonly #portable: PortableSendOptions;
   readonly #persistent: boolean;
-  #named: string[] = [];
+  #dialectHeaders: string[] = []; // of the broker that it was sent to last
 
-  constructor(destination: string, body: string | Uint8Array, options: PlainSendOptions, owner: SenderOwner) {
+  constructor(
+    destination: string,
+    body: string | Uint8Array,
+    options: CheckedSendOptions,
+    isConfirmed: boolean, // by a receipt, or by that of a commit
+    usualContentLength: boolean,
+  ) {
     this.destination = destination;
-    this.#owner = owner;
     const own = ownHeaders(body, options);
     const headers: Record<string, string> = { destination, ...Object.fromEntries(own.headers) };
     if (own.contentType !== undefined) headers["content-type"] = own.contentType;
-    this.#ownReceipt = "receipt" in headers;
-    const contentLength = options.contentLength ?? owner.contentLength;
+    this.#hasOwnReceipt = "receipt" in headers;
+    const contentLength = options.contentLength ?? usualContentLength;
     this.#frame = new Frame().buildFrame({ command: "SEND", headers, body }, { contentLength });
     this.size = body.length;
     this.#portable = fromNow(options);
-    this.#persistent = isPersistentByDefault(options);
+    this.#persistent = isConfirmed && isPersistenceOpen(options);
   }
 
-  /** The SEND as this connection's broker wants it. */
+  /** Returns the SEND with the headers of the session's broker. It is one object, changed for each session. */
   frameFor(session: Session): Frame {
     const frame = this.#frame;
     const { headers } = frame;
-    // What an earlier connection called it is no name on this one; the caller's own name stays.
-    if (!this.#ownReceipt) delete headers["receipt"];
-    for (const name of this.#named) delete headers[name];
-    const named = [
+    // The receipt id of an earlier connection means nothing on this one; an id that the caller chose stays.
+    if (!this.#hasOwnReceipt) delete headers["receipt"];
+    for (const name of this.#dialectHeaders) delete headers[name];
+    const added = [
       ...messageHeaders(this.#portable, session.dialect),
       ...(this.#persistent ? session.dialect.persistentByDefault : []),
     ];
-    for (const [name, value] of named) headers[name] = value;
-    this.#named = named.map(([name]) => name);
+    for (const [name, value] of added) headers[name] = value;
+    this.#dialectHeaders = added.map(([name]) => name);
     return frame;
   }
 
@@ -211,16 +210,16 @@ class FrameMessage implements OutgoingMessage {
 }
 
 /**
- * Whether a message has to survive a restart of the broker although nobody says so: whoever waits for a receipt, or for a
- * commit, relies on it.
+ * Whether the caller leaves open if a message survives a restart of the broker. Then it does if it is confirmed: whoever
+ * waits for a receipt or a commit relies on it.
  */
-function isPersistentByDefault({ receipt, transaction, persistent, headers }: PlainSendOptions): boolean {
-  if (persistent !== undefined || (receipt === false && transaction === undefined)) return false;
+function isPersistenceOpen({ persistent, headers }: CheckedSendOptions): boolean {
+  if (persistent !== undefined) return false;
   return headers === undefined || headers === null || !("persistent" in headers);
 }
 
 /**
- * The options as they are kept: the time to live of a message begins now, however long it has to wait.
+ * Returns the options with `expires` as a date: the time to live of a message begins now, however long it waits.
  *
  * @throws as {@linkcode checkMessageOptions}.
  */
@@ -232,14 +231,14 @@ function fromNow(options: PortableSendOptions): PortableSendOptions {
 }
 
 /**
- * The headers of a message that are the same on every broker, but for the destination.
+ * Returns the headers of a message that are the same on every broker, without the destination.
  *
- * @throws {TypeError} when one of them is an object, or anything else that is no text; when the body is text that the type
- * says to be in another charset than UTF-8.
+ * @throws {TypeError} when the value of a header is not text, or when the body is text and its type names another charset
+ * than UTF-8.
  */
-function ownHeaders(body: string | Uint8Array, { headers, contentType }: PlainSendOptions): OwnHeaders {
-  const type = givenType(contentType ?? headers?.["content-type"]) ?? typeOf(body);
-  if (type !== undefined && type !== TEXT) checkCharset(body, type);
+function ownHeaders(body: string | Uint8Array, { headers, contentType }: CheckedSendOptions): OwnHeaders {
+  const type = givenType(contentType ?? headers?.["content-type"]) ?? usualType(body);
+  if (type !== undefined && type !== TEXT_TYPE) checkCharset(body, type);
   if (!headers) return { contentType: type, headers: NO_HEADERS };
   const own: HeaderEntries[number][] = [];
   let hasType = type === undefined;
@@ -258,10 +257,10 @@ function givenType(type: unknown): string | undefined {
   return type === undefined || type === null ? undefined : headerText("content-type", type);
 }
 
-/** What text is said to be, where nobody says anything else. */
-const TEXT = "text/plain";
+/** The `content-type` of text. */
+const TEXT_TYPE = "text/plain";
 
-/** What a body is said to be, where nobody says anything else. */
-function typeOf(body: string | Uint8Array): string | undefined {
-  return typeof body === "string" ? TEXT : undefined;
+/** The `content-type` where the caller gives none. */
+function usualType(body: string | Uint8Array): string | undefined {
+  return typeof body === "string" ? TEXT_TYPE : undefined;
 }

@@ -1,11 +1,11 @@
 /**
- * What happens to a client, for who wants to watch.
+ * Client lifecycle events, as async iterators.
  *
  * @module
  */
 import type { StompError } from "../base/errors.ts";
 
-/** Something that happened to a client. */
+/** An event in the life of a client. */
 export type Status =
   | {
     /** A session is open, and the subscriptions were sent to it. */
@@ -28,41 +28,41 @@ export type Status =
     readonly type: "reconnecting";
     /** The number of the attempt, from 1. */
     readonly attempt: number;
-    /** Milliseconds until then. */
+    /** Milliseconds until the attempt. */
     readonly delay: number;
     /** Why the attempt before it failed, or the session ended. */
     readonly error: unknown;
   }
   | {
-    /** A subscription's queue is full, so reading has stopped but for answers of the broker that are awaited. */
+    /** A subscription's queue is full. Reading has stopped, except for awaited answers of the broker. */
     readonly type: "slow-consumer";
-    /** Its id. */
+    /** The subscription's id. */
     readonly subscription: string;
-    /** Its destination. */
+    /** The subscription's destination. */
     readonly destination: string;
-    /** Messages that wait in its queue. */
+    /** How many messages wait in its queue. */
     readonly queued: number;
     /**
-     * Whether eight times its limits wait in the queue, or 64 MiB in all queues, while answers were awaited. Then nothing
-     * is read until messages are taken, and whatever waits for an answer waits for that, too.
+     * Whether the queue holds eight times its limits, or all queues together 64 MiB, because answers were awaited. Then
+     * nothing is read until messages are taken, and whatever waits for an answer waits for that, too.
      */
     readonly blocked: boolean;
   }
   | {
-    /** More was sent than the broker takes: sends wait. */
+    /** The limits of the outbox are reached, so sends wait. */
     readonly type: "stalled";
-    /** Messages that are not confirmed. */
+    /** How many messages are not confirmed. */
     readonly pending: number;
   }
   | {
     /**
-     * Receipts are awaited, or what is sent is not taken, and the broker has done nothing about it for 5 s: it may have
-     * stopped reading, as RabbitMQ does when it is short of memory or disk space.
+     * The broker has answered nothing for 5 s although receipts are awaited, or has read nothing although data is
+     * unsent. It may have stopped reading, as RabbitMQ does when it is short of memory or disk space.
      */
     readonly type: "blocked";
     /** How many receipts are awaited. */
     readonly pending: number;
-    /** The same in words. */
+    /** The same as an error, as it becomes the cause of calls that time out. */
     readonly error: StompError;
   }
   | {
@@ -72,28 +72,28 @@ export type Status =
   | {
     /** The broker sent an ERROR frame. */
     readonly type: "error";
-    /** It. */
+    /** The error, with the frame. */
     readonly error: StompError;
   }
   | {
     /** The client is closed for good. */
     readonly type: "closed";
-    /** Why, if not on request. */
+    /** Why; `undefined` when the program closed it. */
     readonly error: StompError | undefined;
   };
 
-/** Who does not keep up loses the oldest of what is waiting. */
-const KEPT = 100;
+/** How many events are kept for watchers that do not keep up. */
+const MAX_KEPT_EVENTS = 100;
 
 /**
- * Hands each status to all who watch. The events are kept once for all of them, and no watcher is registered but while it
+ * Hands each event to all watchers. Events are kept once for all of them, and a watcher is registered only while it
  * waits, so that a forgotten one costs nothing.
  */
 export class StatusHub {
-  /** The last events, each at the place of its number; since there was a watcher. */
+  /** The last events in a ring, by number; `undefined` before the first watcher. */
   #kept: Status[] | undefined;
   #count = 0;
-  #closed = false;
+  #isClosed = false;
   #waiting: (() => void)[] = [];
 
   /** The number of the next event. */
@@ -101,29 +101,29 @@ export class StatusHub {
     return this.#count;
   }
 
-  /** Tells everybody. */
+  /** Hands an event to all watchers. After `closed` there are none. */
   emit(status: Status): void {
-    if (this.#closed) return;
-    this.#closed = status.type === "closed";
+    if (this.#isClosed) return;
+    this.#isClosed = status.type === "closed";
     if (this.#kept === undefined) return;
-    this.#kept[this.#count++ % KEPT] = status;
+    this.#kept[this.#count++ % MAX_KEPT_EVENTS] = status;
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
-  /** A new watcher: it sees what happens from now on. */
+  /** Returns a new watcher of the events from now on. */
   watch(): AsyncIterableIterator<Status> {
     this.#kept ??= [];
     return new Watcher(this);
   }
 
   /**
-   * The first event of that number or later that is still there, with the number of the next one; `undefined` when
-   * there is none yet, `"over"` when there will be none.
+   * Returns the first event that is kept and has that number or a later one, with the number of the next event;
+   * `undefined` when there is none yet, `"closed"` when there will be none.
    */
-  from(number: number): { readonly status: Status; readonly next: number } | "over" | undefined {
-    const first = Math.max(number, this.#count - KEPT);
-    if (first < this.#count) return { status: this.#kept![first % KEPT]!, next: first + 1 };
-    return this.#closed ? "over" : undefined;
+  from(number: number): { readonly status: Status; readonly next: number } | "closed" | undefined {
+    const first = Math.max(number, this.#count - MAX_KEPT_EVENTS);
+    if (first < this.#count) return { status: this.#kept![first % MAX_KEPT_EVENTS]!, next: first + 1 };
+    return this.#isClosed ? "closed" : undefined;
   }
 
   /** Calls `wake` at the next event. */
@@ -131,7 +131,7 @@ export class StatusHub {
     this.#waiting.push(wake);
   }
 
-  /** Calls it no more. */
+  /** Undoes `wait`. */
   leave(wake: () => void): void {
     this.#waiting = this.#waiting.filter((one) => one !== wake);
   }
@@ -140,7 +140,7 @@ export class StatusHub {
 class Watcher implements AsyncIterableIterator<Status> {
   readonly #hub: StatusHub;
   #next: number;
-  #ended = false;
+  #isEnded = false;
   #wake: (() => void) | undefined; // while it waits
 
   constructor(hub: StatusHub) {
@@ -149,7 +149,7 @@ class Watcher implements AsyncIterableIterator<Status> {
   }
 
   next(): Promise<IteratorResult<Status, undefined>> {
-    // A second call before the first was answered takes its place: nobody shares a watcher.
+    // A second call before the first has its event takes its place: a watcher has one reader.
     this.#stopWaiting();
     const result = this.#take();
     if (result !== undefined) return Promise.resolve(result);
@@ -163,7 +163,7 @@ class Watcher implements AsyncIterableIterator<Status> {
   }
 
   return(): Promise<IteratorResult<Status, undefined>> {
-    this.#ended = true;
+    this.#isEnded = true;
     this.#stopWaiting();
     return Promise.resolve(DONE);
   }
@@ -172,11 +172,11 @@ class Watcher implements AsyncIterableIterator<Status> {
     return this;
   }
 
-  /** What comes next, if that is known. */
+  /** The next result, if it is known. */
   #take(): IteratorResult<Status, undefined> | undefined {
-    const event = this.#ended ? "over" : this.#hub.from(this.#next);
+    const event = this.#isEnded ? "closed" : this.#hub.from(this.#next);
     if (event === undefined) return undefined;
-    if (event === "over") return DONE;
+    if (event === "closed") return DONE;
     this.#next = event.next;
     return { done: false, value: event.status };
   }

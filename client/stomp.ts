@@ -1,46 +1,30 @@
 /**
- * `Stomp`: the client. It keeps a session to the broker, and what must outlive one: subscriptions, and messages that
- * are not confirmed.
+ * `Stomp`: the client, as its users see it. `ClientCore` in `core.ts` does the work.
  *
  * @module
  */
-import { readAckMode } from "../session/acknowledgement.ts";
-import { sendRawFrame } from "./stompy_api.ts";
-import { checkConsume, type ConsumeOptions, forWorker, type MessageHandler, Worker } from "./worker.ts";
-import type { ReadOptions, WaitOptions } from "../base/timers.ts";
-import { addressesOf, Dialer } from "./dialer.ts";
-import { Shutdown } from "./shutdown.ts";
-import { NotConnectedError, type StompError, SubscriptionError, traced } from "../base/errors.ts";
+import { type Clock, type ReadOptions, systemClock, type WaitOptions } from "../base/timers.ts";
+import { type StompError, traced } from "../base/errors.ts";
+import { setInspect } from "../base/inspect.ts";
 import { encodeHead } from "../codec/encoder.ts";
 import type { Frame, FrameSocket } from "../codec/frame.ts";
-import { BoundedQueue } from "../base/bounded_queue.ts";
-import { setInspect } from "../base/inspect.ts";
-import { Reconnector } from "./reconnector.ts";
-import { consumerOf } from "./consumer.ts";
-import { type AcknowledgeOptions, type Message, receivedMessage } from "./message.ts";
-import { Outbox, type OutboxOwner } from "./outbox.ts";
-import { PendingRequests, type Reply, type RequestOptions, type RequestOwner } from "./request_reply.ts";
-import { NO_OPTIONS, Sender, type SenderOwner } from "./sender.ts";
 import type { Session } from "../session/session.ts";
-import { type Status, StatusHub } from "./status.ts";
-import {
-  type Conf,
-  type ConnectOptions,
-  type DestinationConf,
-  type DisconnectOptions,
-  readConf,
-  type SendOptions,
-  type StompOptions,
-  type SubscribeOptions,
-  type TransactionConf,
-} from "./options.ts";
+import { ClientCore, type Target } from "./core.ts";
+import { type AcknowledgeOptions, type Message, receivedMessage } from "./message.ts";
+import type { Conf, ConnectOptions, DestinationConf, DisconnectOptions, SendOptions, StompOptions } from "./options.ts";
+import { checkClientArgument, readConf, type SubscribeOptions, type TransactionConf } from "./options.ts";
+import type { Reply, RequestOptions } from "./request_reply.ts";
+import { NO_OPTIONS } from "./sender.ts";
+import type { Status } from "./status.ts";
 import type { Subscription } from "./subscription.ts";
-import { SubscriptionRegistry } from "./subscription_registry.ts";
 import { Transaction } from "./transaction.ts";
-import { Transactions } from "./transaction_registry.ts";
+import type { ConsumeOptions, MessageHandler } from "./worker.ts";
+
+/** Creates a client with another clock, for tests. */
+export let stompWithClock: (target: Target, options: StompOptions, clock: Clock) => Stomp;
 
 /**
- * A STOMP client.
+ * A STOMP client. It reconnects by itself, subscribes again, and sends again what the broker has not confirmed.
  *
  * ```ts
  * import { Stomp } from "@x/stompy";
@@ -55,31 +39,40 @@ import { Transactions } from "./transaction_registry.ts";
  * ```
  */
 export class Stomp implements AsyncDisposable {
-  /** Resolves when the client is closed for good: to the error that ended it, or `undefined`. Never rejects. */
+  /** Resolves when the client is closed for good: to the error that ended it, or to `undefined`. Never rejects. */
   readonly closed: Promise<StompError | undefined>;
 
-  readonly #dialer: Dialer;
-  readonly #reconnector: Reconnector;
-  readonly #outbox: Outbox;
-  readonly #sender: Sender;
-  readonly #status = new StatusHub();
-  readonly #subscriptions: SubscriptionRegistry;
-  readonly #transactions: Transactions;
-  readonly #owner: SenderOwner & OutboxOwner & RequestOwner;
-  // These are made when they are needed: there may be thousands of clients in one process.
-  #madeRequests: PendingRequests | undefined;
-  #madeFrames: BoundedQueue<Message> | undefined;
-  #ending: Shutdown | undefined;
-  #resolveClosed!: (error: StompError | undefined) => void;
+  static #clock: Clock = systemClock; // of the clients that are created; only `stompWithClock` changes it
+  readonly #core: ClientCore;
+
+  static {
+    stompWithClock = (target, options, clock) => {
+      Stomp.#clock = clock;
+      try {
+        return new Stomp(target, options);
+      } finally {
+        Stomp.#clock = systemClock;
+      }
+    };
+  }
 
   /**
-   * Opens a client and connects it.
+   * Creates a client and connects it.
    *
-   * @param target a URL, several, or `failover:(…)`
-   * @param options those of the client; `signal` and `timeout` limit the connecting, too.
-   * @throws {TypeError} when a URL makes no sense.
+   * @param target a URL, several of which each attempt tries in order, or `failover:(…)`.
+   * @param options those of the client. `signal` and `timeout` also limit the connecting.
+   * @throws {TypeError} when a URL or an option is invalid; a `RangeError` when a number is out of its range.
    * @throws {ConnectionError} when no connection can be made; a `ConnectionTimeoutError` when the time is over.
-   * @throws {BrokerErrorResponse} when the broker refuses, for example for a wrong password.
+   * @throws {BrokerErrorResponse} when the broker refuses, for example because of a wrong password.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * const stomp = await Stomp.connect("stomp://guest:guest@localhost:61613", { timeout: 5000 });
+   * console.log(stomp.version); // 1.2
+   * await stomp.disconnect();
+   * ```
    */
   static async connect(
     target: string | URL | readonly (string | URL)[],
@@ -90,125 +83,147 @@ export class Stomp implements AsyncDisposable {
     try {
       await stomp.connect({ signal, timeout: options.timeout || undefined });
     } catch (error) {
-      stomp.#reconnector.close(undefined);
+      stomp.#core.reconnector.close(undefined);
       throw error;
     }
     return stomp;
   }
 
-  /** Creates a client for a host and a port, as stompy does. Nothing is connected before `connect`. */
+  /** Creates a client for a host and a port, as in stompy. It connects by {@linkcode connect}. */
   constructor(hostname: string, port?: number);
-  /** Creates a client for a URL, several, or `failover:(…)`. Nothing is connected before `connect`. */
+  /** Creates a client for a URL, several, or `failover:(…)`. It connects by {@linkcode connect}. */
   constructor(target: string | URL | readonly (string | URL)[], options?: StompOptions);
-  constructor(target: string | URL | readonly (string | URL)[], optionsOrPort: number | StompOptions = {}) {
-    if (typeof optionsOrPort !== "number" && (typeof optionsOrPort !== "object" || optionsOrPort === null)) {
-      throw new TypeError(
-        `Cannot use the second argument: it is of type ${typeof optionsOrPort}, and has to be a port number or options`,
-      );
-    }
-    const options = typeof optionsOrPort === "number" ? {} : optionsOrPort;
-    const port = typeof optionsOrPort === "number" ? optionsOrPort : undefined;
-    const dialer = this.#dialer = new Dialer(addressesOf(target, port), options);
-    const { timeout } = dialer;
-    const reconnector = this.#reconnector = new Reconnector(dialer, options.reconnect ?? {}, {
-      onOpen: (session) => this.#onOpen(session),
-      onLost: (reason) => this.#onLost(reason),
-      onClosed: (reason) => this.#onClosed(reason),
-      onEnded: (reason) => this.#resolveClosed(reason),
-      onStatus: (status) => {
-        // An ERROR that names no frame may be about any request.
-        const isVague = status.type === "error" && status.error.frame?.headers["receipt-id"] === undefined;
-        if (isVague) this.#madeRequests?.failAll(status.error);
-        this.#status.emit(status);
-      },
-    });
-    const { contentLength = true } = options;
-    const owner = this.#owner = {
-      reconnector,
-      timeout,
-      contentLength,
-      send: (destination, body, options) => this.send(destination, body, options),
-      onStalled: (pending) => this.#status.emit({ type: "stalled", pending }),
-    };
-    this.#outbox = new Outbox(options.outbox ?? {}, timeout, owner);
-    this.#sender = new Sender(owner, this.#outbox);
-    this.#transactions = new Transactions(reconnector, this.#sender, timeout);
-    this.#subscriptions = new SubscriptionRegistry(reconnector, this.#transactions, this.#status, timeout);
-    this.closed = new Promise((resolve) => this.#resolveClosed = resolve);
+  constructor(target: Target, optionsOrPort: number | StompOptions = {}) {
+    const { port, options } = checkClientArgument(optionsOrPort);
+    this.#core = new ClientCore(target, port, options, Stomp.#clock);
+    this.closed = this.#core.closed;
   }
 
-  /** Whether a session is open right now. */
+  /** Whether a session is open now. */
   get connected(): boolean {
-    return this.#reconnector.session !== undefined;
+    return this.#core.reconnector.session !== undefined;
   }
 
   /** The connection, for the verbs of `Frame`; `undefined` while there is none. */
   get sock(): FrameSocket | undefined {
-    return this.#reconnector.session;
+    return this.#core.reconnector.session;
   }
 
-  /** The version of the protocol that was agreed on; `undefined` while there is no connection. */
+  /** The negotiated version of the protocol; `undefined` while there is no connection. */
   get version(): string | undefined {
-    return this.#reconnector.session?.version;
+    return this.#core.reconnector.session?.version;
   }
 
-  /** What the broker calls itself: the `server` header of CONNECTED. */
+  /** The broker's name and version, from the `server` header of CONNECTED. */
   get server(): string | undefined {
-    return this.#reconnector.session?.connected["server"];
+    return this.#core.reconnector.session?.connected["server"];
   }
 
-  /** The destination that was subscribed to first by a conf, as in stompy; `undefined` when there is none. */
+  /** The destination of the first subscription by conf, as in stompy; `undefined` when there is none. */
   get subscribed(): string | undefined {
-    return this.#subscriptions.firstByConf;
+    return this.#core.subscriptions.firstByConf;
   }
 
-  /** How many messages were sent and are not confirmed. */
+  /** How many sent messages are not confirmed. */
   get pending(): number {
-    return this.#outbox.size;
+    return this.#core.outbox.size;
   }
 
-  /** What happens from now on: an iterator of its own for each call. */
+  /**
+   * Returns the client's lifecycle events from now on. Each call returns another iterator with all of them. One that does
+   * not keep up loses all but the last 100 events.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * const statuses = stomp.status();
+   * stomp.reconnect();
+   * for await (const { type } of statuses) {
+   *   console.log(type); // disconnected, reconnecting, connected
+   *   if (type === "connected") break;
+   * }
+   * ```
+   */
   status(): AsyncIterableIterator<Status> {
-    return this.#status.watch();
+    return this.#core.status.watch();
   }
 
-  /** Connects, as a user. */
+  /** Connects as a user. */
   connect(username: string, password?: string, clientId?: string): Promise<void>;
-  /** Connects. */
+  /**
+   * Connects.
+   *
+   * @param options `timeout` and `signal` limit all attempts together; the first connect makes one, unless
+   * `reconnect.firstConnect` is set.
+   * @throws {NotConnectedError} when the client is connected, connecting or closed already.
+   * @throws {ConnectionError} when no connection can be made; a `ConnectionTimeoutError` when the time is over.
+   * @throws {BrokerErrorResponse} when the broker refuses, for example because of a wrong password.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * const stomp = new Stomp("localhost", 61613);
+   * await stomp.connect({ username: "guest", password: "guest", timeout: 5000 });
+   * await stomp.disconnect();
+   * ```
+   */
   connect(options?: ConnectOptions): Promise<void>;
   async connect(first: string | ConnectOptions = {}, password?: string, clientId?: string): Promise<void> {
     const { signal, timeout, ...credentials }: ConnectOptions = typeof first === "string"
       ? { username: first, password, clientId }
       : first;
-    this.#dialer.login(credentials);
-    await traced(this.#reconnector.connect({ signal, timeout }));
-  }
-
-  /** Gives the connection up and makes a new one, for who knows that the network has changed. */
-  reconnect(): void {
-    this.#reconnector.reconnect();
+    this.#core.dialer.login(credentials);
+    await traced(this.#core.reconnector.connect({ signal, timeout }));
   }
 
   /**
-   * Sends a message, as stompy does: `{ destination, body, …headers }`. Resolves to the broker's RECEIPT.
+   * Drops the connection and reconnects at once, for example after a network change.
    *
-   * @throws as the other form.
+   * @throws {NotConnectedError} when the client was never connected, or is closed.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * stomp.reconnect();
+   * await stomp.send("/queue/orders", "over the new connection");
+   * ```
    */
+  reconnect(): void {
+    this.#core.reconnector.reconnect();
+  }
+
+  /** Sends a message, as in stompy: `{ destination, body, …headers }`. Resolves and throws as the other form. */
   send(conf: DestinationConf): Promise<Frame | undefined>;
   /**
-   * Sends a message. Resolves to the broker's RECEIPT, from which on the message is the broker's; with
-   * `{ receipt: false }` or in a transaction to `undefined`, when the connection has room for more.
+   * Sends a message. Resolves to the broker's RECEIPT, which makes the broker responsible for the message. With
+   * `{ receipt: false }` or in a transaction it resolves to `undefined`, when the connection can take more.
    *
-   * When the connection breaks before the receipt, the message is sent again over the next one: at least once. The
-   * body must not be changed before the promise settles.
+   * When the connection breaks before the receipt, the message is sent again over the next one: at least once. The body
+   * must not change before the promise settles.
    *
-   * @throws {TypeError} when the body is neither text nor `Uint8Array`, or text with a `contentType` of another charset than
-   * UTF-8; when an option is of the wrong type, or a header cannot be encoded.
-   * @throws {RangeError} when a number is out of its range, or the message has expired already.
+   * @throws {TypeError} when the body is neither a string nor a `Uint8Array`, or a string with a `contentType` of another
+   * charset than UTF-8; when an option is of the wrong type, or a header cannot be encoded.
+   * @throws {RangeError} when a number is out of its range, the message has expired already, or it is larger than the
+   * broker takes.
    * @throws {BrokerErrorResponse} when the broker answers ERROR.
-   * @throws {TimeoutError} when it does not answer in time; whether it has the message is then unknown.
-   * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
+   * @throws {TimeoutError} when it does not answer in time; the message says whether it was written.
+   * @throws {OutboxFullError} with `wait: false`, when the message would have to wait.
+   * @throws {UnsupportedByBrokerError} when the broker has nothing that does what an option means.
    * @throws {NotConnectedError} when the client was never connected, or is closed.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * const receipt = await stomp.send("/queue/orders", JSON.stringify({ id: 1 }), { contentType: "application/json" });
+   * console.log(receipt?.command); // RECEIPT
+   * ```
    */
   send(destination: string, body: string | Uint8Array, options?: SendOptions): Promise<Frame | undefined>;
   send(
@@ -217,267 +232,377 @@ export class Stomp implements AsyncDisposable {
     options: SendOptions = NO_OPTIONS,
   ): Promise<Frame | undefined> {
     try {
-      if (typeof first === "string") {
-        if (options?.transaction !== undefined) return this.#transactions.send(first, body!, options);
-        return this.#sender.send(first, body!, options);
-      }
-      const { headers: { destination, transaction, ...headers }, body: confBody, wait } = readConf(first);
-      return this.send(destination ?? "", confBody, { ...wait, headers, transaction });
+      if (typeof first !== "string") return this.#core.stompy.send(first);
+      if (options.transaction !== undefined) return this.#core.transactions.send(first, body!, options);
+      return this.#core.sender.send(first, body!, options);
     } catch (error) {
       return Promise.reject(error);
     }
   }
 
-  /** Subscribes, as stompy does: the messages are for `receiveFrame` and `poll`. */
+  /** Subscribes, as in stompy: {@linkcode receiveFrame} and {@linkcode poll} take the messages. */
   subscribe(conf: DestinationConf): Promise<void>;
   /**
-   * Subscribes. Resolves when the broker has confirmed.
+   * Subscribes. Resolves when the broker has confirmed. The client subscribes again on each new connection.
    *
    * @throws {SubscriptionError} when the id is in use.
    * @throws {TypeError} when an option is of the wrong type; a `RangeError` when a number is out of its range.
    * @throws {BrokerErrorResponse} when the broker answers ERROR.
-   * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
+   * @throws {UnsupportedByBrokerError} when the broker has nothing that does what an option means.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await stomp.send("/queue/orders", "one");
+   * for await (const message of await stomp.subscribe("/queue/orders")) {
+   *   console.log(message.text()); // one
+   *   break; // unsubscribes
+   * }
+   * ```
    */
   subscribe(destination: string, options?: SubscribeOptions): Promise<Subscription>;
-  async subscribe(
-    first: string | DestinationConf,
-    options: SubscribeOptions = {},
-  ): Promise<Subscription | void> {
-    if (typeof first === "string") return await traced(this.#subscriptions.subscribe(first, options));
-    const { headers: { destination, ack, id, ...headers }, wait } = readConf(first);
-    const typed = { ...wait, ack: readAckMode(ack), id, headers };
-    await traced(this.#subscriptions.subscribe(destination ?? "", typed, this.#frames));
-  }
-
-  /** Ends the subscription that a conf has made, by its `id` or its `destination`. */
-  async unsubscribe(conf: Conf): Promise<void> {
-    const { headers: { destination, id, ...headers }, wait } = readConf(conf);
-    const subscription = this.#subscriptions.find(id, destination);
-    if (subscription) return await subscription.unsubscribe({ ...wait, headers });
-    this.#reconnector.check("unsubscribe");
-    throw new SubscriptionError(`Cannot unsubscribe from ${destination ?? id}: there is no such subscription`);
+  async subscribe(first: string | DestinationConf, options: SubscribeOptions = {}): Promise<Subscription | void> {
+    return await traced<Subscription | void>(
+      typeof first === "string"
+        ? this.#core.subscriptions.subscribe(first, options)
+        : this.#core.stompy.subscribe(first),
+    );
   }
 
   /**
-   * Begins a transaction, with the id that the conf gives as `transaction` or a new one.
+   * Ends a subscription by conf, as in stompy: the one with the `id`, or else with the `destination`.
+   *
+   * @throws {SubscriptionError} when there is no such subscription.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await stomp.subscribe({ destination: "/queue/orders" });
+   * await stomp.unsubscribe({ destination: "/queue/orders" });
+   * ```
+   */
+  async unsubscribe(conf: Conf): Promise<void> {
+    await this.#core.stompy.unsubscribe(conf);
+  }
+
+  /**
+   * Begins a transaction, with the `transaction` of the conf as its id, or a new id.
    *
    * @throws {TransactionError} when the id is in use.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * const tx = await stomp.begin();
+   * await tx.send("/queue/orders", "one");
+   * await tx.send("/queue/orders", "two");
+   * await stomp.commit(tx);
+   * ```
    */
   begin(conf: Conf = {}): Promise<Transaction> {
-    return this.#transactions.begin(conf);
-  }
-
-  /** Commits a transaction: what `begin` gave, or a conf with its id as `transaction`. */
-  async commit(conf: Transaction | TransactionConf): Promise<void> {
-    if (conf instanceof Transaction) return await conf.commit();
-    const { headers: { transaction, ...headers }, wait } = readConf(conf);
-    await this.#transactions.find(transaction, "commit").commit({ ...wait, headers });
-  }
-
-  /** Aborts a transaction: what `begin` gave, or a conf with its id as `transaction`. */
-  async abort(conf: Transaction | TransactionConf): Promise<void> {
-    if (conf instanceof Transaction) return await conf.abort();
-    const { headers: { transaction, ...headers }, wait } = readConf(conf);
-    await this.#transactions.find(transaction, "abort").abort({ ...wait, headers });
+    return this.#core.transactions.begin(conf);
   }
 
   /**
-   * Runs `work` in a transaction: committed when it returns, aborted when it throws.
+   * Commits a transaction: one that `begin` returned, or the one with the `transaction` of a conf as its id.
    *
-   * @param options `signal` and `timeout` are for all of it, `work` included: when they end it, the transaction is
+   * @throws as {@linkcode Transaction.prototype.commit}.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await stomp.begin({ transaction: "tx-a" });
+   * await stomp.send({ destination: "/queue/orders", body: "one", transaction: "tx-a" });
+   * await stomp.commit({ transaction: "tx-a" });
+   * ```
+   */
+  async commit(conf: Transaction | TransactionConf): Promise<void> {
+    await (conf instanceof Transaction ? conf.commit() : this.#core.stompy.endTransaction("commit", conf));
+  }
+
+  /**
+   * Aborts a transaction: one that `begin` returned, or the one with the `transaction` of a conf as its id.
+   *
+   * @throws as {@linkcode Transaction.prototype.abort}.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * const tx = await stomp.begin();
+   * await tx.send("/queue/orders", "never arrives");
+   * await stomp.abort(tx);
+   * ```
+   */
+  async abort(conf: Transaction | TransactionConf): Promise<void> {
+    await (conf instanceof Transaction ? conf.abort() : this.#core.stompy.endTransaction("abort", conf));
+  }
+
+  /**
+   * Runs `work` in a transaction, commits it when `work` returns, and aborts it when `work` throws.
+   *
+   * @param options `signal` and `timeout` limit all of it, including `work`. When they end it, the transaction is
    * aborted, and what `work` still does with it rejects.
    * @returns what `work` returns.
-   * @throws what `work` throws; `TransactionError` when the connection is lost, and then nothing of it happened unless
-   * it was lost during the commit.
+   * @throws what `work` throws; a `TransactionError` when the connection is lost. Then nothing of it happened, unless the
+   * connection was lost during the commit.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await stomp.transaction(async (tx) => {
+   *   await tx.send("/queue/orders", "one");
+   *   await tx.send("/queue/invoices", "one");
+   * });
+   * ```
    */
   transaction<T>(work: (tx: Transaction) => T | Promise<T>, options: WaitOptions = {}): Promise<T> {
-    return this.#transactions.run(work, options);
+    return this.#core.transactions.run(work, options);
   }
 
   /**
-   * Runs `handler` for each message of a destination: acknowledged when it returns, refused with NACK when it throws.
-   * Resolves when the loop is over, which `signal` brings about in order: no new messages, handlers finish, for which
-   * they have `drainTimeout`. A message that fails again after it was refused is held before it is refused once more.
+   * Runs `handler` for each message of a destination, acknowledges the message when it returns, and refuses it with NACK
+   * when it throws. A message that fails again after it was refused is held for a while before it is refused once more.
+   * Resolves when the loop has ended. `signal` ends it in order: no new messages come, and the handlers that run have
+   * `drainTimeout` milliseconds to finish.
    *
-   * @param options as of {@linkcode subscribe}; `ack` is `client-individual` by default here, and `prefetch` is twice
-   * the `concurrency`, at least 10, where the broker knows it. `concurrency`: how many messages are handled at the same
-   * time; `retry`: how often a handler that throws is run again.
-   * @throws {RangeError} for `ack: "client"` with a concurrency above 1; else as {@linkcode subscribe}, and what ended
-   * the subscription, if it was not on request.
+   * @param options as of {@linkcode subscribe}, and of the worker: `concurrency` is how many messages are handled at the
+   * same time, `retry` how often a handler that throws runs again. `ack` is `client-individual` by default, and
+   * `prefetch`, where the broker has one, twice the `concurrency`, at least 10.
+   * @throws {RangeError} for `ack: "client"` with a concurrency above 1. Otherwise as {@linkcode subscribe}, and the error
+   * that ended the subscription.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await stomp.send("/queue/orders", "one");
+   * const stop = new AbortController();
+   * await stomp.consume("/queue/orders", (message) => {
+   *   console.log(message.text()); // one
+   *   stop.abort();
+   * }, { concurrency: 4, signal: stop.signal });
+   * ```
    */
-  async consume(destination: string, handler: MessageHandler, options: ConsumeOptions = {}): Promise<void> {
-    const checked = checkConsume("consume", handler, options);
-    if (options.signal?.aborted) return; // over before it began
-    let subscription: Subscription;
-    try {
-      subscription = await this.#subscriptions.subscribe(destination, forWorker(checked));
-    } catch (error) {
-      if (options.signal?.aborted && error === options.signal.reason) return;
-      throw error;
-    }
-    await new Worker(subscription, handler, checked, this.#subscriptions.refused).run();
+  consume(destination: string, handler: MessageHandler, options: ConsumeOptions = {}): Promise<void> {
+    return this.#core.consume(destination, handler, options);
   }
 
   /**
    * Sends a request and waits for its reply. All requests of a client share one queue for their replies.
    *
+   * @param options as of {@linkcode send}; `timeout` limits the wait for the reply.
    * @throws {RequestError} when the handler of {@linkcode respond} threw.
-   * @throws {TimeoutError} when no reply comes in time; one that comes later is dropped.
+   * @throws {TimeoutError} when no reply comes in time. A later one is dropped.
    * @throws {ConnectionError} when the connection is lost first: whether the request was handled is then unknown.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await stomp.respond("/queue/double", (request) => String(2 * Number(request.text())));
+   * const reply = await stomp.request("/queue/double", "21", { timeout: 5000 });
+   * console.log(reply.text()); // 42
+   * ```
    */
   request(destination: string, body: string | Uint8Array, options: RequestOptions = {}): Promise<Message> {
-    return traced(this.#requests.request(destination, body, options));
+    return traced(this.#core.requests.request(destination, body, options));
   }
 
   /**
-   * Answers requests: what `handler` returns goes back to who asked. Resolves when the subscription is made; ending
-   * that, with `drain` or `unsubscribe`, ends the answering.
+   * Answers requests: sends what `handler` returns to the `reply-to` of the request. Resolves when the broker has
+   * confirmed the subscription. To stop, end that with `drain` or `unsubscribe`.
    *
-   * When `handler` throws, the reply is the first line of the error's message in the header `x-stompy-error`, which
-   * rejects the {@linkcode request}. Without a `reply-to` it is refused as in {@linkcode consume}.
+   * When `handler` throws, the reply has the first line of the error's message in the header `x-stompy-error`, and
+   * {@linkcode request} rejects. A request without `reply-to` is refused as in {@linkcode consume}.
    *
    * @param options as of {@linkcode consume}.
+   * @throws as {@linkcode consume}.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * const answers = await stomp.respond("/queue/upper", (request) => request.text().toUpperCase());
+   * console.log((await stomp.request("/queue/upper", "hello")).text()); // HELLO
+   * await answers.drain();
+   * ```
    */
-  async respond(
+  respond(
     destination: string,
     handler: (request: Message) => Reply | Promise<Reply>,
     options: ConsumeOptions = {},
   ): Promise<Subscription> {
-    const checked = checkConsume("respond", handler, options);
-    const subscription = await this.#subscriptions.subscribe(destination, forWorker(checked));
-    const requests = this.#requests;
-    const work = async (request: Message) => await requests.answer(request, await handler(request));
-    const answerError = (request: Message, error: unknown) => requests.answerError(request, error);
-    const worker = new Worker(subscription, work, checked, this.#subscriptions.refused, answerError);
-    worker.run().catch(nothing); // `closed` of the subscription tells
-    return subscription;
+    return this.#core.respond(destination, handler, options);
   }
 
-  /** Acknowledges a message: the same as `message.ack()`. Resolves to whether it was written. */
+  /**
+   * Acknowledges a message, as `message.ack()`. Resolves to whether the ACK was written.
+   *
+   * @throws as {@linkcode Message.prototype.ack}.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await stomp.send("/queue/orders", "one");
+   * const orders = await stomp.subscribe("/queue/orders", { ack: "client" });
+   * const { value: message } = await orders.next();
+   * if (message) await stomp.ack(message);
+   * ```
+   */
   async ack(message: Frame, options: AcknowledgeOptions = {}): Promise<boolean> {
     return await receivedMessage(message, "ACK").ack(options);
   }
 
-  /** Says that a message was not consumed: the same as `message.nack()`. Resolves to whether it was written. */
+  /**
+   * Refuses a message, as `message.nack()`. Resolves to whether the NACK was written.
+   *
+   * @throws as {@linkcode Message.prototype.nack}.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await stomp.send("/queue/orders", "one");
+   * const orders = await stomp.subscribe("/queue/orders", { ack: "client-individual" });
+   * const { value: message } = await orders.next();
+   * if (message) await stomp.nack(message);
+   * ```
+   */
   async nack(message: Frame, options: AcknowledgeOptions = {}): Promise<boolean> {
     return await receivedMessage(message, "NACK").nack(options);
   }
 
   /**
-   * Takes the next message of the subscriptions that were made by a conf, and hands it to `callback`, if there is one.
+   * Takes the next message of the subscriptions by conf, as in stompy, and passes it to `callback` if there is one.
    *
-   * @param options `true`, or `nb`: do not wait, and give `undefined` when nothing is there.
+   * @param options `true`, or `nb: true`: do not wait, and resolve to `undefined` when no message is queued.
+   * @throws {NotConnectedError} when the client was never connected, or is closed.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await stomp.subscribe({ destination: "/queue/orders", ack: "client" });
+   * await stomp.send({ destination: "/queue/orders", body: "one" });
+   * const message = await stomp.receiveFrame();
+   * await message?.ack();
+   * ```
    */
-  async receiveFrame(
+  receiveFrame(
     callback?: ((message: Message) => unknown) | null,
     options: boolean | ReadOptions = {},
   ): Promise<Message | undefined> {
-    const read = typeof options === "boolean" ? { nb: options } : options;
-    this.#reconnector.check("receive");
-    const note = (message: Message) => consumerOf(message).noteTaken(message);
-    const message = await this.#frames.take(read, "a message", note);
-    if (message === undefined && !read.nb) throw new NotConnectedError("Cannot receive: the client is closed");
-    if (message === undefined) return undefined;
-    await callback?.(message);
-    return message;
+    return this.#core.stompy.receive(callback, typeof options === "boolean" ? { nb: options } : options);
   }
 
-  /** Takes the next message if one is waiting; else `undefined`. */
+  /**
+   * Takes the next message of the subscriptions by conf if one is queued; otherwise resolves to `undefined`.
+   *
+   * @throws as {@linkcode receiveFrame}.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await stomp.subscribe({ destination: "/queue/orders" });
+   * console.log(await stomp.poll()); // undefined
+   * ```
+   */
   poll(callback?: ((message: Message) => unknown) | null): Promise<Message | undefined> {
     return this.receiveFrame(callback, true);
   }
 
   /**
-   * Sends a frame that was made by hand, over the connection that is open now or opens next. Resolves to its RECEIPT
-   * when it asks for one. SUBSCRIBE and UNSUBSCRIBE do what {@linkcode subscribe} and {@linkcode unsubscribe} do with a
-   * conf: the messages are for {@linkcode receiveFrame}.
+   * Sends a frame that was made by hand, over the open connection or the next one. Resolves to its RECEIPT when it has a
+   * `receipt` header. SUBSCRIBE and UNSUBSCRIBE work as {@linkcode subscribe} and {@linkcode unsubscribe} with a conf.
    *
-   * @throws {TypeError} for CONNECT and DISCONNECT, which are the client's to say.
+   * @throws {TypeError} when it is CONNECT or DISCONNECT, which only the client sends.
+   *
+   * @example
+   * ```ts
+   * import { Frame, Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * const headers = { destination: "/queue/orders", receipt: "r1" };
+   * const receipt = await stomp.sendFrame(new Frame().buildFrame({ command: "SEND", headers, body: "one" }));
+   * console.log(receipt?.headers["receipt-id"]); // r1
+   * ```
    */
-  async sendFrame(frame: Frame, options: WaitOptions = {}): Promise<Frame | undefined> {
-    const { timeout } = this.#dialer;
-    const owner = { reconnector: this.#reconnector, subscriptions: this.#subscriptions, inbox: this.#frames, timeout };
-    return await sendRawFrame(frame, options, owner);
+  sendFrame(frame: Frame, options: WaitOptions = {}): Promise<Frame | undefined> {
+    return this.#core.stompy.sendFrame(frame, options);
   }
 
   /**
-   * Ends in order: waits until what was sent is confirmed, says DISCONNECT, and waits for its receipt. Nothing new can
-   * be sent meanwhile. Messages that were not taken from their subscriptions are dropped; see {@linkcode drain}.
-   * Idempotent.
+   * Disconnects in order: waits until all sent messages are confirmed, sends DISCONNECT, and waits for its receipt.
+   * Nothing can be sent meanwhile. Messages that were not taken from their subscriptions are dropped; see
+   * {@linkcode drain}. Idempotent.
    *
-   * @param conf `timeout`: milliseconds after which the connection is given up, default 10,000; `signal`: gives it up
-   * at once. Anything else is a header of DISCONNECT.
+   * @param conf `timeout`: milliseconds after which the connection is dropped, 10,000 by default; `signal`: drops it at
+   * once. The rest are headers of DISCONNECT.
    * @returns a promise that resolves however the client ends: `closed` tells how.
-   * @throws {TypeError} when a header cannot be encoded, or the signal is none; a `RangeError` when the timeout is no
-   * time. Nothing has begun then.
+   * @throws {TypeError} when a header cannot be encoded, or the signal is invalid; a `RangeError` when the timeout is.
+   * Nothing has begun then.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * const stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await stomp.disconnect({ timeout: 2000 });
+   * console.log(await stomp.closed); // undefined
+   * ```
    */
   async disconnect(conf: DisconnectOptions = {}): Promise<void> {
     const { headers, wait } = readConf(conf);
-    encodeHead("DISCONNECT", headers, 0, false, this.#reconnector.session?.version ?? "1.2"); // may throw
-    await this.#end(false, headers, wait);
+    encodeHead("DISCONNECT", headers, 0, false, this.#core.reconnector.session?.version ?? "1.2"); // may throw
+    await this.#core.shutdown.begin(false, headers, wait);
   }
 
   /**
-   * Ends in order, and loses nothing that was received: no new messages are asked for, those that wait in the
-   * subscriptions can still be taken and acknowledged, and when all were taken it goes on as {@linkcode disconnect}.
-   * Idempotent. A handler that calls it minds what {@linkcode Subscription.drain} says.
+   * Disconnects in order, without losing what was received: asks for no new messages, waits until those that were
+   * received are taken and acknowledged, and goes on as {@linkcode disconnect}. Idempotent. A handler that calls it has
+   * to mind what {@linkcode Subscription.prototype.drain} says.
    *
-   * @param options `timeout`: milliseconds after which it ends all the same, default 10,000; `signal`: ends it at once.
+   * @param options `timeout`: milliseconds after which it ends all the same, 10,000 by default; `signal`: ends it at once.
+   * @throws as {@linkcode disconnect}.
+   *
+   * @example
+   * ```ts
+   * import { Stomp } from "@x/stompy";
+   *
+   * const stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * const working = stomp.consume("/queue/orders", (message) => console.log(message.text()));
+   * await stomp.drain();
+   * await working;
+   * ```
    */
   async drain(options: WaitOptions = {}): Promise<void> {
-    await this.#end(true, {}, options);
+    await this.#core.shutdown.begin(true, {}, options);
   }
 
-  /** Disconnects. */
+  /** Disconnects, as {@linkcode disconnect}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.disconnect();
-  }
-
-  get #requests(): PendingRequests {
-    return this.#madeRequests ??= new PendingRequests(this.#owner);
-  }
-
-  /** The messages of the subscriptions that were made by a conf. */
-  get #frames(): BoundedQueue<Message> {
-    return this.#madeFrames ??= new BoundedQueue<Message>(this.#subscriptions.backlog, (fill, message) => {
-      const { session } = this.#reconnector;
-      if (fill === "room") session?.gate.open(this.#frames);
-      else session?.gate.close(this.#frames, fill === "blocked");
-      if (message) consumerOf(message).reportSlow(fill === "blocked");
-    });
-  }
-
-  #end(drain: boolean, headers: Readonly<Record<string, string>>, wait: WaitOptions): Promise<void> {
-    this.#ending ??= new Shutdown({
-      drain: (wait) => Promise.all(this.#subscriptions.list().map((one) => one.drain(wait).catch(nothing))),
-      hurry: () => this.#subscriptions.list().forEach((one) => one.unsubscribe().catch(nothing)),
-      leave: () => this.#reconnector.leave(),
-      idle: () => this.#outbox.idle(),
-      disconnect: (headers, wait) => this.#reconnector.disconnect(headers, wait),
-    });
-    return this.#ending.begin(drain, headers, wait);
-  }
-
-  /** In this order: a reply must find its subscription. */
-  #onOpen(session: Session): void {
-    this.#subscriptions.open(session);
-    const fill = this.#madeFrames?.fill ?? "room";
-    if (fill !== "room") session.gate.close(this.#frames, fill === "blocked");
-    this.#outbox.flush();
-  }
-
-  #onLost(reason: StompError): void {
-    this.#madeRequests?.failAll(reason);
-    this.#transactions.clear();
-    this.#subscriptions.lost();
-  }
-
-  #onClosed(reason: StompError | undefined): void {
-    this.#madeRequests?.failAll(reason ?? new NotConnectedError("the client is closed"));
-    this.#transactions.clear();
-    this.#subscriptions.end(reason);
-    this.#madeFrames?.end(reason);
-    this.#outbox.failAll(reason ?? new NotConnectedError("the client is closed"));
   }
 }
 
@@ -486,5 +611,3 @@ setInspect(Stomp, (stomp) => ({
   version: stomp.version,
   pending: stomp.pending,
 }));
-
-function nothing(): void {}

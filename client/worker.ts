@@ -120,8 +120,8 @@ export function checkConsume(what: string, handler: unknown, options: ConsumeOpt
   checkInteger(what, "concurrency", concurrency, 1);
   if (ack === "client" && concurrency > 1) {
     throw new RangeError(
-      `Cannot consume: with ack "client" a message that is done acknowledges those before it that are not, so ` +
-        `concurrency has to be 1 instead of ${concurrency}; or use ack "client-individual"`,
+      `Cannot ${what}: concurrency is ${concurrency}, and has to be 1 with ack "client", where each ACK also ` +
+        `acknowledges all messages before it; or use ack "client-individual"`,
     );
   }
   return nackHeaders === undefined ? options : { ...options, nackHeaders: toHeaders(nackHeaders) };

@@ -1,5 +1,5 @@
 /**
- * `openSocket`: a connection that frames are written to and read from one by one, as stompy's `Frame` does it.
+ * `openSocket`: a connection whose frames are written and read one by one, as by stompy's `Frame`.
  *
  * @module
  */
@@ -19,8 +19,12 @@ import type { Transport } from "../transport/transport.ts";
 export interface OpenSocketOptions extends OpenTransportOptions, DecoderLimits {}
 
 /**
- * Opens a connection without saying CONNECT: that is for `frame.connect(sock)` to do.
+ * Opens a connection without sending CONNECT, which `frame.connect(sock)` does.
  *
+ * @throws {TypeError} when the URL or an option is invalid.
+ * @throws {ConnectionError} when the connection cannot be made; a `ConnectionTimeoutError` when the time is over.
+ *
+ * @example
  * ```ts
  * import { Frame, openSocket } from "@x/stompy";
  *
@@ -30,9 +34,6 @@ export interface OpenSocketOptions extends OpenTransportOptions, DecoderLimits {
  * await frame.sendFrame(new Frame().buildFrame({ command: "DISCONNECT" }));
  * await sock.close();
  * ```
- *
- * @throws {TypeError} when the URL makes no sense.
- * @throws {ConnectionError} when the connection cannot be made.
  */
 export async function openSocket(url: string | URL, options: OpenSocketOptions = {}): Promise<FrameSocket> {
   const address = parseUrl(url);
@@ -42,18 +43,18 @@ export async function openSocket(url: string | URL, options: OpenSocketOptions =
 class RawSocket implements FrameSocket {
   readonly host: string;
   readonly #socket: FrameConnection;
-  readonly #inbox: BoundedQueue<Frame>;
+  readonly #queue: BoundedQueue<Frame>;
 
   constructor(transport: Transport, address: ParsedAddress, limits: DecoderLimits) {
     this.host = address.host;
     this.#socket = new FrameConnection(transport, limits);
-    this.#inbox = new BoundedQueue<Frame>(new Backlog(), (fill) => {
+    this.#queue = new BoundedQueue<Frame>(new Backlog(), (fill) => {
       if (fill === "room") this.#socket.resume();
       else this.#socket.pause();
     });
     this.#socket.start({
       onFrame: (frame) => this.#onFrame(frame),
-      onEnd: (error) => this.#inbox.end(error ?? closedByBroker(this.#socket.peer)),
+      onEnd: (error) => this.#queue.end(error ?? closedByBroker(this.#socket.peer)),
     });
   }
 
@@ -66,27 +67,27 @@ class RawSocket implements FrameSocket {
   }
 
   readFrame(options: ReadOptions = {}): Promise<Frame | undefined> {
-    return this.#inbox.take(options, "a frame");
+    return this.#queue.take(options, "a frame");
   }
 
   close(): Promise<void> {
-    this.#inbox.end(new NotConnectedError("Cannot read frame: the socket is closed"));
+    this.#queue.end(new NotConnectedError("Cannot read frame: the socket is closed"));
     return this.#socket.end();
   }
 
   #onFrame(frame: Frame): void {
     if (frame.command === "CONNECTED") {
-      // No version means 1.0 ("Protocol Negotiation" in the 1.2 text), whose brokers pad values with spaces.
+      // Without a version it is 1.0 ("Protocol Negotiation" in the 1.2 text), whose brokers pad values with spaces.
       const version = frame.headers["version"]?.trim() ?? "1.0";
       if (!isVersion(version)) {
         const what = `the broker chose version ${JSON.stringify(version)}`;
-        this.#inbox.end(new UnknownBrokerResponseError(`Cannot go on with ${this.#socket.peer}: ${what}`, { frame }));
+        this.#queue.end(new UnknownBrokerResponseError(`Cannot go on with ${this.#socket.peer}: ${what}`, { frame }));
         this.#socket.close();
         return;
       }
       this.#socket.version = version;
     }
-    this.#inbox.put(frame);
+    this.#queue.put(frame);
   }
 }
 

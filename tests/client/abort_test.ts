@@ -29,7 +29,7 @@ interface Scene {
 
 let begun = 0;
 
-/** A BEGIN with a receipt of its own. */
+/** A BEGIN with a receipt id of the test. */
 function begin(): Frame {
   const id = `own-${++begun}`;
   return frame("BEGIN", { transaction: id, receipt: id });
@@ -124,7 +124,7 @@ async function soon(name: string, work: Promise<unknown>): Promise<unknown> {
   }
 }
 
-clientTest("a signal that has aborted already: nothing begins", async (rig) => {
+clientTest("no call begins when its signal has aborted already", async (rig) => {
   const scene = await setScene(rig);
   const reason = new Error("before");
   for (const [name, call] of [...WAITING, ...AT_ONCE]) {
@@ -144,7 +144,7 @@ clientTest("a signal that has aborted already: nothing begins", async (rig) => {
   assertEquals([scene.stomp.pending, scene.tx.isOpen, scene.stomp.subscribed], [0, true, "/conf"]);
 });
 
-clientTest("a signal that aborts while it waits", async (rig) => {
+clientTest("each call rejects with the reason of a signal that aborts while it waits", async (rig) => {
   const scene = await setScene(rig);
   for (const [name, call] of WAITING) {
     const abort = new AbortController();
@@ -157,7 +157,7 @@ clientTest("a signal that aborts while it waits", async (rig) => {
   await goesOn(scene);
 });
 
-clientTest("a signal that aborts a microtask later, at each point on the way", async (rig) => {
+clientTest("each call rejects when its signal aborts at any microtask", async (rig) => {
   const scene = await setScene(rig);
   for (const [name, call] of WAITING.slice(0, -4)) {
     for (let steps = 0; steps < 12; steps++) {
@@ -172,7 +172,7 @@ clientTest("a signal that aborts a microtask later, at each point on the way", a
   await goesOn(scene);
 });
 
-clientTest("a time that is over while it waits", async (rig) => {
+clientTest("each call times out while it waits", async (rig) => {
   const scene = await setScene(rig);
   for (const [name, call] of WAITING) {
     const start = performance.now();
@@ -184,7 +184,7 @@ clientTest("a time that is over while it waits", async (rig) => {
   await goesOn(scene);
 });
 
-clientTest("a signal that aborts afterwards changes nothing", async (rig) => {
+clientTest("a signal that aborts after a call changes nothing", async (rig) => {
   const { stomp, peer, subscription, tx } = await setScene(rig);
   const abort = new AbortController();
   const { signal } = abort;
@@ -203,7 +203,7 @@ clientTest("a signal that aborts afterwards changes nothing", async (rig) => {
   assertEquals(stomp.connected, true);
 });
 
-clientTest("without room to write: a far end that does not read", async (rig) => {
+clientTest("each call that waits to write times out when the peer does not read", async (rig) => {
   const { stomp, peer, sock, received, tx } = await setScene(rig);
   const body = new Uint8Array(1 << 20);
   const fill = async (write: () => Promise<unknown>) => {
@@ -246,7 +246,7 @@ async function goesOn({ stomp, simple, peer, simplePeer }: Scene): Promise<void>
   assertEquals([stomp.connected, stomp.pending], [true, 0]);
 }
 
-test("a timeout that is none is a RangeError everywhere", async () => {
+test("each call rejects with a RangeError for an invalid timeout", async () => {
   const stomp = new Stomp("stomp://localhost");
   for (const timeout of [NaN, -1, "5" as unknown as number]) {
     for (

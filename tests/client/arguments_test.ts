@@ -1,4 +1,4 @@
-/** What callers give that can never work: refused at once, by name, before anything is written. */
+/** Invalid arguments: refused at once, with their name, before anything is written. */
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "#assert";
 import { Frame, FrameDecoder, type Message, openSocket, Simple, Stomp, StompError } from "../../mod.ts";
 import { type ClientHarness, clientTest, subscribed } from "../support/client_harness.ts";
@@ -62,7 +62,7 @@ clientTest("`send()` refuses numbers that are out of range", async (rig) => {
   ]);
 });
 
-clientTest("`send()` takes the numbers at the ends of the ranges", async (rig) => {
+clientTest("`send()` accepts the numbers at the ends of the ranges", async (rig) => {
   const { stomp, peer } = await rig.pair({}, "1.2", "server:ActiveMQ/5.17\n");
   for (
     const [options, line] of [
@@ -106,7 +106,7 @@ clientTest("`subscribe()`, `consume()` and `respond()` refuse numbers that are o
   ]);
 });
 
-test("`new Stomp()` refuses numbers that are out of range, by their names", () => {
+test("`new Stomp()` refuses numbers that are out of range, and names the option", () => {
   for (
     const [options, words] of [
       [{ timeout: NaN }, "Cannot connect: timeout is NaN, but must be 0 or more milliseconds, or Infinity"],
@@ -121,7 +121,7 @@ test("`new Stomp()` refuses numbers that are out of range, by their names", () =
   }
 });
 
-clientTest("`timeout: 0` is no limit as a setting, and no time in a call", async (rig) => {
+clientTest("`timeout: 0` is no limit as an option of the client, and no time in a call", async (rig) => {
   const broker = await rig.broker();
   const stomp = await rig.connect(broker.url, { timeout: 0, connectTimeout: 0 });
   const sock = await openSocket(broker.url, { timeout: 0 });
@@ -136,7 +136,7 @@ clientTest("`timeout: 0` is no limit as a setting, and no time in a call", async
   await other.disconnect();
 });
 
-clientTest("`send()` refuses what is no body, and says what to do", async (rig) => {
+clientTest("`send()` refuses an invalid body, and says what to do", async (rig) => {
   const body = (value: unknown) => (stomp: Stomp) => stomp.send("/q", given(value));
   const missing = "and has to be a string or a Uint8Array";
   await refusesAll(rig, [
@@ -153,14 +153,14 @@ clientTest("`send()` refuses what is no body, and says what to do", async (rig) 
   ]);
 });
 
-clientTest("`send()` by conf without a body has an empty one", async (rig) => {
+clientTest("`send()` by conf without a body sends an empty one", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const sending = stomp.send({ destination: "/q" });
   assertEquals((await confirm(peer, "SEND")).body, "");
   await sending;
 });
 
-clientTest("arguments of the wrong type are named", async (rig) => {
+clientTest("each call refuses arguments of the wrong type, and names them", async (rig) => {
   await refusesAll(rig, [
     [(stomp) => stomp.send(given(7)), TypeError, "Cannot read conf: it is of type number"],
     [(stomp) => stomp.request(given(7), "x"), TypeError, "the destination is of type number, and has to be text"],
@@ -197,7 +197,7 @@ clientTest("arguments of the wrong type are named", async (rig) => {
   ]);
 });
 
-clientTest("`respond()` refuses what is no reply, and both sides are told", async (rig) => {
+clientTest("`respond()` refuses an invalid reply, and both sides get an error", async (rig) => {
   const stomp = await rig.connect((await rig.broker()).url);
   const errors: unknown[] = [];
   const replies: unknown[] = [{ ok: true }, 7, null];
@@ -231,7 +231,7 @@ const SHAPES: [string, () => Options][] = [
 ];
 
 for (const [shape, make] of SHAPES) {
-  clientTest(`headers may be ${shape}, in every call that takes headers`, async (rig) => {
+  clientTest(`each call with headers accepts ${shape}`, async (rig) => {
     const { stomp, peer, server } = await rig.pair({ headers: given(make()), reconnect: { delay: 1 } });
     const check = async (command: string, call: Promise<unknown> | undefined, hasReceipt = true) => {
       const frame = hasReceipt ? await confirm(peer, command) : await peer.frame(command);
@@ -268,7 +268,7 @@ for (const [shape, make] of SHAPES) {
   });
 }
 
-clientTest("a Map of headers with a receipt and a content-length is read as an object is", async (rig) => {
+clientTest("`send()` reads receipt and content-length from a Map of headers", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const headers = new Map([["receipt", "mine"], ["content-length", "99"], ["content-type", "a/b"]]);
   const sending = stomp.send("/q", "xy", { headers });
@@ -277,7 +277,7 @@ clientTest("a Map of headers with a receipt and a content-length is read as an o
   await sending;
 });
 
-clientTest("`consume()` takes nackHeaders as a Map", async (rig) => {
+clientTest("`consume()` accepts `nackHeaders` as a Map", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const over = new AbortController();
   const options = { nackHeaders: new Map([["requeue", "false"]]), signal: over.signal };
@@ -292,7 +292,7 @@ clientTest("`consume()` takes nackHeaders as a Map", async (rig) => {
   await consuming;
 });
 
-clientTest("text is sent in the charset that is said, or refused", async (rig) => {
+clientTest("`send()` refuses text whose UTF-8 is not valid in the charset of its `contentType`", async (rig) => {
   const type = (contentType: string, text = "é") => (stomp: Stomp) => stomp.send("/q", text, { contentType });
   const words = "encode it and pass the bytes, or leave the charset out";
   await refusesAll(rig, [
@@ -326,18 +326,21 @@ clientTest("text is sent in the charset that is said, or refused", async (rig) =
   assertThrows(build, TypeError, words);
 });
 
-clientTest("a message in an unknown charset is a StompError of text(), and its body has the octets", async (rig) => {
-  const { stomp, peer } = await rig.pair();
-  const subscription = await subscribed(stomp, peer);
-  await peer.write(message(subscription.id, "hi", "content-type:text/plain;charset=nonsense\n"));
-  const received = (await subscription.take())!;
-  const error = assertThrows(() => received.text(), StompError, "the charset nonsense is unknown here");
-  assertInstanceOf(error.cause, RangeError);
-  assertEquals([...received.body], [104, 105]);
-  assertEquals(await new Blob([received.body]).text(), "hi");
-});
+clientTest(
+  "`text()` of a message in an unknown charset throws a StompError, and `body` has the octets",
+  async (rig) => {
+    const { stomp, peer } = await rig.pair();
+    const subscription = await subscribed(stomp, peer);
+    await peer.write(message(subscription.id, "hi", "content-type:text/plain;charset=nonsense\n"));
+    const received = (await subscription.take())!;
+    const error = assertThrows(() => received.text(), StompError, "the charset nonsense is unknown here");
+    assertInstanceOf(error.cause, RangeError);
+    assertEquals([...received.body], [104, 105]);
+    assertEquals(await new Blob([received.body]).text(), "hi");
+  },
+);
 
-test("bytes in shared memory are copied, to be sent and when they are received", () => {
+test("bytes in shared memory are copied when they are sent and received", () => {
   const wire = new TextEncoder().encode("MESSAGE\ncontent-length:2\n\né\0");
   const chunk = new Uint8Array(new SharedArrayBuffer(wire.length));
   chunk.set(wire);

@@ -38,7 +38,7 @@ async function refused(
   return error;
 }
 
-clientTest("nothing listens", async (rig) => {
+clientTest("`connect()` rejects when nothing listens", async (rig) => {
   const server = await rig.server();
   const { port, url } = server;
   await server.close();
@@ -48,11 +48,11 @@ clientTest("nothing listens", async (rig) => {
   await assertRejects(() => openSocket(url), ConnectionError, "connection refused");
 });
 
-clientTest("a host that does not exist", async (rig) => {
+clientTest("`connect()` rejects when the host does not exist", async (rig) => {
   await refused(rig, "stomp://no-such-host.invalid:61613", ConnectionError, "no-such-host.invalid:61613");
 });
 
-clientTest("a host that does not answer", async (rig) => {
+clientTest("`connect()` times out when the host does not answer", async (rig) => {
   const silent = await silentPort();
   rig.atEnd(() => silent.close());
   const url = `stomp://127.0.0.1:${silent.port}`;
@@ -66,7 +66,7 @@ clientTest("a host that does not answer", async (rig) => {
   await assertRejects(() => stomp.connect({ signal: AbortSignal.timeout(50) }), Error);
 });
 
-clientTest("a port that speaks HTTP", async (rig) => {
+clientTest("`connect()` rejects when the port speaks HTTP", async (rig) => {
   const server = await rig.server();
   const connecting = refused(rig, server.url, UnknownBrokerResponseError, "HTTP");
   const peer = await server.accept();
@@ -74,7 +74,7 @@ clientTest("a port that speaks HTTP", async (rig) => {
   await connecting;
 });
 
-clientTest("a port that speaks TLS", async (rig) => {
+clientTest("`connect()` rejects when the port speaks TLS", async (rig) => {
   const server = await rig.server();
   const connecting = refused(
     rig,
@@ -90,19 +90,19 @@ clientTest("a port that speaks TLS", async (rig) => {
   await refused(rig, `stomp://127.0.0.1:${peer.port}`, StompError, "Cannot");
 });
 
-clientTest("a port that speaks STOMP where TLS was expected", async (rig) => {
+clientTest("`connect()` rejects when a port for TLS speaks STOMP", async (rig) => {
   const broker = await rig.broker();
   await refused(rig, `stomp+ssl://127.0.0.1:${broker.port}`, ConnectionError, "Cannot connect to 127.0.0.1");
 });
 
-clientTest("a port that speaks AMQP", async (rig) => {
+clientTest("`connect()` rejects when the port speaks AMQP", async (rig) => {
   const server = await rig.server();
   const connecting = refused(rig, server.url, UnknownBrokerResponseError, "AMQP");
   await (await server.accept()).write(new Uint8Array([65, 77, 81, 80, 0, 0, 9, 1]));
   await connecting;
 });
 
-clientTest("a broker that accepts and stays silent", async (rig) => {
+clientTest("`connect()` times out when the broker accepts and stays silent", async (rig) => {
   const server = await rig.server();
   const options = { connectTimeout: 50 };
   await refused(rig, server.url, ConnectionTimeoutError, "no CONNECTED within 50 ms", options);
@@ -111,7 +111,7 @@ clientTest("a broker that accepts and stays silent", async (rig) => {
   await peer.ended(); // the client has hung up
 });
 
-clientTest("a broker that closes before CONNECTED", async (rig) => {
+clientTest("`connect()` rejects when the broker closes before CONNECTED", async (rig) => {
   for (const end of ["finish", "close"] as const) {
     const server = await rig.server();
     const connecting = refused(rig, server.url, ConnectionError, "Cannot");
@@ -120,7 +120,7 @@ clientTest("a broker that closes before CONNECTED", async (rig) => {
   }
 });
 
-clientTest("a broker that answers ERROR", async (rig) => {
+clientTest("`connect()` rejects when the broker answers ERROR", async (rig) => {
   const server = await rig.server();
   const connecting = refused(rig, server.url, BrokerErrorResponse, "Bad CONNECT (Virtual host 'x' access denied)");
   const peer = await server.accept();
@@ -131,7 +131,7 @@ clientTest("a broker that answers ERROR", async (rig) => {
   await peer.ended();
 });
 
-clientTest("a broker that offers a version never asked for", async (rig) => {
+clientTest("`connect()` rejects when the broker chooses a version that was not offered", async (rig) => {
   const server = await rig.server();
   const connecting = refused(
     rig,
@@ -162,7 +162,7 @@ const MALFORMED: [name: string, bytes: string, text: string][] = [
 ];
 
 for (const [name, bytes, text] of MALFORMED) {
-  clientTest(`instead of CONNECTED: ${name}`, async (rig) => {
+  clientTest(`\`connect()\` rejects when the answer is malformed: ${name}`, async (rig) => {
     const server = await rig.server();
     const connecting = refused(rig, server.url, UnknownBrokerResponseError, text);
     const peer = await server.accept();
@@ -171,7 +171,7 @@ for (const [name, bytes, text] of MALFORMED) {
     await peer.rest();
   });
 
-  clientTest(`behind CONNECTED: ${name}`, async (rig) => {
+  clientTest(`the client ends when a frame after CONNECTED is malformed: ${name}`, async (rig) => {
     const { stomp, peer } = await rig.pair({ reconnect: false });
     const sending = stomp.send("/q", "x");
     await peer.frame("SEND");
@@ -185,13 +185,13 @@ for (const [name, bytes, text] of MALFORMED) {
   });
 }
 
-clientTest("a body that is larger than allowed is refused before it comes", async (rig) => {
+clientTest("a body above `maxBodyBytes` ends the connection before it is received", async (rig) => {
   const { stomp, peer } = await rig.pair({ reconnect: false, maxBodyBytes: 10 });
   await peer.write("MESSAGE\ncontent-length:11\n\n");
   assertInstanceOf(await stomp.closed, UnknownBrokerResponseError);
 });
 
-clientTest("limits of the client's own are checked when it is made", () => {
+clientTest("`new Stomp()` refuses invalid options", () => {
   const wrong: [StompOptions, ErrorType][] = [
     [{ maxBodyBytes: -1 }, RangeError],
     [{ maxHeaders: NaN }, RangeError],
@@ -221,7 +221,7 @@ clientTest("limits of the client's own are checked when it is made", () => {
   return Promise.resolve();
 });
 
-clientTest("a URL that makes no sense", () => {
+clientTest("`new Stomp()` refuses an invalid URL", () => {
   for (
     const url of ["", "http://localhost", "stomp://", "stomp://a:b:c", "stomp://localhost:99999", "failover:()", []]
   ) {
@@ -237,7 +237,7 @@ const ENDINGS: [name: string, end: (peer: RawPeer) => Promise<void>, text: strin
 ];
 
 for (const [name, end, text] of ENDINGS) {
-  clientTest(`a broker that closes in the middle of a frame, ${name}`, async (rig) => {
+  clientTest(`\`closed\` has an error when the broker closes within a frame, ${name}`, async (rig) => {
     for (
       const half of ["MESS", "MESSAGE\nfoo:b", "MESSAGE\nsubscription:sub-1\n\nhal", "MESSAGE\ncontent-length:9\n\nhal"]
     ) {

@@ -1,4 +1,4 @@
-/** How much memory a client needs that is sent more than it takes: 32 MiB at most, in a process of its own. */
+/** The memory of a client that is sent more than it takes: at most 32 MiB, measured in a separate process. */
 import { assert, assertEquals, assertGreater, assertLess } from "#assert";
 import { test } from "#test";
 import { createServer, type Server, type Socket } from "node:net";
@@ -14,7 +14,7 @@ const MIB = 2 ** 20;
 /** Bytes that may be needed beside what an idle process needs. */
 const MOST = 32 * MIB;
 
-/** Writes the next part as long as the far end reads; `next` says what, and `undefined` that it is all. */
+/** Writes what `next` returns while the peer reads, until that is `undefined`. */
 function pour(socket: Socket, next: () => Uint8Array | undefined): void {
   const on = () => {
     for (let i = 0; i < 16; i++) {
@@ -23,7 +23,7 @@ function pour(socket: Socket, next: () => Uint8Array | undefined): void {
       if (bytes === undefined) return;
       if (!socket.write(bytes)) return void socket.once("drain", on);
     }
-    setImmediate(on); // so that what the far end says is heard as well
+    setImmediate(on); // so that what the peer sends is read as well
   };
   on();
 }
@@ -61,7 +61,7 @@ async function flooding(octet: number): Promise<{ server: Server; url: string }>
   return { server, url: `stomp://127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
 
-/** Has a client in a process of its own do something, and measures it. */
+/** Measures a client that does something in a separate process. */
 async function measure(what: string, octet = 120): Promise<Bounds> {
   const { server, url } = await flooding(octet);
   const flags = {

@@ -1,4 +1,4 @@
-/** The client behind the fault proxy: whatever the network does, what was confirmed arrives. */
+/** The client behind the fault proxy: whatever the network does, confirmed messages arrive. */
 import { assertEquals, assertGreater } from "#assert";
 import { test } from "#test";
 import { Broker } from "../../broker/broker.ts";
@@ -14,7 +14,7 @@ function urlOf(proxy: FaultProxy): string {
   return `stomp://127.0.0.1:${proxy.port}`;
 }
 
-test("frames that arrive byte by byte are the same frames", async () => {
+test("frames that arrive byte by byte are decoded the same", async () => {
   await using broker = await Broker.listen();
   await using proxy = await FaultProxy.listen({ port: broker.port }, () => ({ singleBytes: true }));
   await using stomp = await Stomp.connect(urlOf(proxy));
@@ -27,7 +27,7 @@ test("frames that arrive byte by byte are the same frames", async () => {
 
 for (const how of ["fin", "rst"] as const) {
   for (const direction of ["up", "down"] as const) {
-    test(`nothing is lost when connections are cut ${direction} with ${how} at any byte`, async () => {
+    test(`no confirmed message is lost when connections are cut ${direction} with ${how} at any byte`, async () => {
       await using broker = await Broker.listen();
       // Each connection lives a little longer than the one before it, so that the cut moves through the frames.
       await using proxy = await FaultProxy.listen(
@@ -50,7 +50,7 @@ for (const how of ["fin", "rst"] as const) {
   }
 }
 
-test("a broker that has gone silent is found out, and another connection is made", async () => {
+test("a broker that has gone silent is detected, and the client reconnects", async () => {
   await using broker = await Broker.listen();
   await using proxy = await FaultProxy.listen({ port: broker.port });
   await using stomp = await Stomp.connect(urlOf(proxy), HASTY);
@@ -67,7 +67,7 @@ test("a broker that has gone silent is found out, and another connection is made
   assertEquals(seen, ["disconnected", "reconnecting", "connected"]);
 });
 
-test("a client follows when the address leads to another broker", async () => {
+test("the client reconnects to another broker at the same address", async () => {
   await using first = await Broker.listen();
   await using second = await Broker.listen();
   await using proxy = await FaultProxy.listen({ port: first.port });
@@ -80,7 +80,7 @@ test("a client follows when the address leads to another broker", async () => {
   assertEquals((await subscription.take())?.text(), "from the second");
 });
 
-test("slow links and late chunks lose nothing", async () => {
+test("no confirmed message is lost on slow links with late chunks", async () => {
   await using broker = await Broker.listen();
   await using proxy = await FaultProxy.listen({ port: broker.port }, () => ({ delay: 5, rate: 200_000 }));
   const report = await run({
@@ -94,7 +94,7 @@ test("slow links and late chunks lose nothing", async () => {
 });
 
 test({
-  name: "nothing that was confirmed is lost behind a proxy that misbehaves at random",
+  name: "no confirmed message is lost behind a proxy with random faults",
   timeout: 60_000,
   fn: async () => {
     const seed = Math.floor(Math.random() * 2 ** 32);

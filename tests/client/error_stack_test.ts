@@ -1,4 +1,4 @@
-/** An error tells who called, although most errors are made in the callback of a socket or of a timer. */
+/** Errors have the caller in their stack, although most are created in the callback of a socket or a timer. */
 import { assert, assertEquals, assertRejects } from "#assert";
 import { BrokerErrorResponse, ConnectionError, type Stomp, StompError, TimeoutError } from "../../mod.ts";
 import { type ClientHarness, clientTest, subscribed } from "../support/client_harness.ts";
@@ -102,7 +102,7 @@ clientTest("errors of `connect()` have the caller in their stack", async (rig) =
   await fails(() => rig.client(server.url, { connectTimeout: 20 }).connect(), ConnectionError);
 });
 
-clientTest("a reason of the caller's own is left as it is", async (rig) => {
+clientTest("the reason of a caller's signal keeps its stack", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const reason = new Error("mine");
   const { stack } = reason;

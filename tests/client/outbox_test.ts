@@ -1,16 +1,17 @@
-/** What becomes of messages that are not confirmed: given up, refused by an ERROR that names none, or in the way. */
+/** Unconfirmed messages: given up, refused by an ERROR that names none, or blocked by others. */
 import { test } from "#test";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { BrokerErrorResponse, ConnectionError, OutboxFullError, TimeoutError } from "../../base/errors.ts";
-import { noteSuspicion, type Suspect, Trial } from "../../client/pending_send.ts";
+import { Isolation, noteSuspicion, type Suspect } from "../../client/pending_send.ts";
 import { breakOff, type ClientHarness, clientTest, settle, Watcher } from "../support/client_harness.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, receiptFor } from "../support/raw_server.ts";
 
 const HASTY = { reconnect: { delay: 1, maxDelay: 10 } };
 const REFUSAL = "ERROR\nmessage:not_found\n\nno exchange\0";
 
-/** What a broker has seen that handles frames in order, and refuses the body "bad". */
+/** What a broker saw that handles frames in order and refuses the body "bad". */
 interface Seen {
   /** How often it accepted each body. */
   accepted: Map<string, number>;
@@ -18,10 +19,10 @@ interface Seen {
 }
 
 /**
- * Plays such a broker until it has confirmed and refused so often.
+ * Plays such a broker until it has confirmed and refused that often.
  *
  * @param refuse refuses; returns whether the connection stays open
- * @param confirms whether what is accepted is confirmed, after so many refusals
+ * @param confirms whether accepted messages are confirmed, by the number of refusals so far
  */
 async function play(
   { server, peer }: Awaited<ReturnType<ClientHarness["pair"]>>,
@@ -51,9 +52,14 @@ async function play(
 
 const BODIES = ["1", "2", "3", "bad", "4", "5", "6"];
 
-/** Sends all, one of which is refused, and none of the others. */
-async function sendAll(pair: Awaited<ReturnType<ClientHarness["pair"]>>, playing: () => Promise<Seen>) {
+/** Sends all bodies. "bad" is refused; `onOthersConfirmed` is called when the others are confirmed. */
+async function sendAll(
+  pair: Awaited<ReturnType<ClientHarness["pair"]>>,
+  playing: () => Promise<Seen>,
+  onOthersConfirmed: () => void = () => {},
+) {
   const sends = BODIES.map((body) => pair.stomp.send("/queue/a", body));
+  Promise.all(sends.filter((_, i) => BODIES[i] !== "bad")).then(onOthersConfirmed, () => {});
   const results = Promise.allSettled(sends);
   const seen = await playing();
   assertEquals((await results).map(({ status }) => status === "rejected"), BODIES.map((body) => body === "bad"));
@@ -61,7 +67,7 @@ async function sendAll(pair: Awaited<ReturnType<ClientHarness["pair"]>>, playing
   return { copies, connections: seen.connections, error: await assertRejects(() => sends[3]!) as Error };
 }
 
-clientTest("send() is refused alone when an ERROR that names no frame ends the connection", async (rig) => {
+clientTest("`send()` alone rejects when an ERROR that names no frame ends the connection", async (rig) => {
   const pair = await rig.pair(HASTY);
   const { copies, connections, error } = await sendAll(pair, () => {
     const refuse = (peer: RawPeer) => peer.write(REFUSAL).then(() => false);
@@ -74,17 +80,20 @@ clientTest("send() is refused alone when an ERROR that names no frame ends the c
   assertEquals(connections, 3);
 });
 
-clientTest("send() is refused alone when an ERROR that names no frame leaves the connection open", async (rig) => {
-  const pair = await rig.pair(HASTY);
-  const { copies, connections, error } = await sendAll(pair, () => {
+clientTest("`send()` alone rejects when an ERROR that names no frame leaves the connection open", async (rig) => {
+  const clock = new FakeClock();
+  const pair = await rig.pair({ ...HASTY, clock });
+  const playing = () => {
     return play(pair, { confirmations: 6, refusals: 2 }, (peer) => peer.write(REFUSAL).then(() => true));
-  });
+  };
+  // The connection has survived the ERROR.
+  const { copies, connections, error } = await sendAll(pair, playing, () => clock.pass(500));
   assertInstanceOf(error, BrokerErrorResponse);
   assertEquals(copies, [1, 1, 1, 1, 1, 1]);
   assertEquals(connections, 1);
 });
 
-clientTest("send() of a message that ends the connection without a word is refused; the others pass", async (rig) => {
+clientTest("`send()` alone rejects when its message ends the connection without an ERROR", async (rig) => {
   const pair = await rig.pair(HASTY);
   const { copies, connections, error } = await sendAll(pair, () => {
     return play(pair, { confirmations: 6, refusals: 5 }, () => Promise.resolve(false));
@@ -96,7 +105,7 @@ clientTest("send() of a message that ends the connection without a word is refus
   assertEquals(connections, 6);
 });
 
-clientTest("send() of many messages that are refused: the wait before each new connection stays short", async (rig) => {
+clientTest("`send()` of many refused messages keeps the wait before each new connection short", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 5 } });
   const waits: number[] = [];
   (async () => {
@@ -115,57 +124,64 @@ clientTest("send() of many messages that are refused: the wait before each new c
   assert(waits.length >= 16 && Math.max(...waits) <= 5, waits.join());
 });
 
-test("Trial: suspects are sent one at a time, then more, but never many", () => {
+test("`Isolation` admits one suspect at a time, then more, but at most 64", () => {
   const suspects: Suspect[] = Array.from(
     { length: 2000 },
     () => ({ suspicion: undefined, size: 1, describe: () => "SEND" }),
   );
   for (const suspect of suspects) noteSuspicion(suspect, new ConnectionError("lost"), "doubt");
-  const trial = Trial.of(suspects, () => 0)!;
+  const isolation = Isolation.of(suspects, new FakeClock())!;
   const sizes: number[] = [];
   for (let sent = 0; sent < suspects.length;) {
     const first = sent;
-    while (sent < suspects.length && trial.admit(suspects[sent]!)) sent++;
+    while (sent < suspects.length && isolation.admit(suspects[sent]!)) sent++;
     sizes.push(sent - first);
-    for (const suspect of suspects.slice(first, sent)) trial.release(suspect);
+    for (const suspect of suspects.slice(first, sent)) isolation.remove(suspect);
   }
   assertEquals(sizes.slice(0, 256), Array<number>(256).fill(1));
   assertEquals(Math.max(...sizes), 64);
 });
 
-clientTest("subscribe() is not refused for a bad message beside it, nor the other way round", async (rig) => {
-  const { stomp, peer, server } = await rig.pair(HASTY);
-  const good = stomp.send("/queue/a", "good");
-  const subscribing = stomp.subscribe("/queue/b");
-  subscribing.catch(() => {});
-  const [, subscribe] = await peer.frames(2);
-  // As RabbitMQ does it: ERROR, and RECEIPT for the frame that it has refused, and the end.
-  await peer.write(REFUSAL + receiptFor(subscribe!));
-  await peer.finish();
-  const next = await server.welcome();
-  const frames = await next.frames(2);
-  assertEquals(frames.map(({ command }) => command).sort(), ["SEND", "SUBSCRIBE"]);
-  await next.write(REFUSAL + receiptFor(frames.find(({ command }) => command === "SUBSCRIBE")!));
-  await next.finish();
-  await assertRejects(() => subscribing, BrokerErrorResponse, "not_found");
-  assertEquals((await confirm(await server.welcome(), "SEND")).body, "good");
-  await good;
-});
+clientTest(
+  "`subscribe()` does not reject for a refused message beside it, nor `send()` for a refused SUBSCRIBE",
+  async (rig) => {
+    const { stomp, peer, server } = await rig.pair(HASTY);
+    const good = stomp.send("/queue/a", "good");
+    const subscribing = stomp.subscribe("/queue/b");
+    subscribing.catch(() => {});
+    const [, subscribe] = await peer.frames(2);
+    // As RabbitMQ does it: ERROR, and RECEIPT for the frame that it has refused, and the end.
+    await peer.write(REFUSAL + receiptFor(subscribe!));
+    await peer.finish();
+    const next = await server.welcome();
+    const frames = await next.frames(2);
+    assertEquals(frames.map(({ command }) => command).sort(), ["SEND", "SUBSCRIBE"]);
+    await next.write(REFUSAL + receiptFor(frames.find(({ command }) => command === "SUBSCRIBE")!));
+    await next.finish();
+    await assertRejects(() => subscribing, BrokerErrorResponse, "not_found");
+    assertEquals((await confirm(await server.welcome(), "SEND")).body, "good");
+    await good;
+  },
+);
 
 clientTest(
-  "send() without a receipt may be to blame for an ERROR: the one with a receipt is sent again",
+  "`send()` with a receipt is sent again when an ERROR may be about one without a receipt",
   async (rig) => {
-    const { stomp, peer } = await rig.pair(HASTY);
+    const clock = new FakeClock();
+    const { stomp, peer } = await rig.pair({ ...HASTY, clock });
+    const watcher = new Watcher(stomp);
     await stomp.send("/queue/forbidden", "bad", { receipt: false });
     const good = stomp.send("/queue/a", "good");
     await peer.frames(2);
     await peer.write(REFUSAL);
+    await watcher.until("error");
+    clock.pass(500); // the connection survives it
     await confirm(peer, "SEND");
     await good;
   },
 );
 
-clientTest("send() without a receipt is not to blame any more once a later frame is confirmed", async (rig) => {
+clientTest("`send()` without a receipt is not a suspect after a later frame was confirmed", async (rig) => {
   const { stomp, peer } = await rig.pair(HASTY);
   await stomp.send("/queue/a", "fine", { receipt: false });
   await peer.frame("SEND");
@@ -177,7 +193,7 @@ clientTest("send() without a receipt is not to blame any more once a later frame
   await Promise.all([stomp.send("/queue/a", "next"), confirm(peer, "SEND")]);
 });
 
-clientTest("send() that is aborted before it was written is never written", async (rig) => {
+clientTest("`send()` that is aborted before it was written is never written", async (rig) => {
   const broker = await rig.broker();
   const stomp = await rig.connect(broker.url, { outbox: { messages: 10 } });
   const abort = new AbortController();
@@ -190,8 +206,8 @@ clientTest("send() that is aborted before it was written is never written", asyn
 });
 
 for (const options of [{}, { timeout: 60 }]) {
-  const name = options.timeout ? "of its own" : "of the client";
-  clientTest(`send() that times out before it was written is never written: a timeout ${name}`, async (rig) => {
+  const name = options.timeout ? "of the call" : "of the client";
+  clientTest(`\`send()\` that times out before it was written is never written: a timeout ${name}`, async (rig) => {
     const { stomp, peer } = await rig.pair({ timeout: options.timeout ? 30_000 : 60, outbox: { messages: 10 } });
     const sends = Array.from({ length: 1000 }, (_, i) => stomp.send("/queue/a", `${i}`, options));
     const results = await Promise.allSettled(sends);
@@ -210,7 +226,7 @@ for (const options of [{}, { timeout: 60 }]) {
   });
 }
 
-clientTest("send() to a broker that does not read: what times out meanwhile does not arrive later", async (rig) => {
+clientTest("`send()` that times out while the broker does not read does not arrive later", async (rig) => {
   const { stomp, peer } = await rig.pair({ timeout: 200, heartbeat: false });
   const body = new Uint8Array(1 << 18);
   const sends = Array.from({ length: 100 }, () => stomp.send("/queue/a", body));
@@ -232,7 +248,7 @@ clientTest("send() to a broker that does not read: what times out meanwhile does
   assert(arrived <= maybe, `${arrived} arrived, and ${maybe} were said to be possible`);
 });
 
-clientTest("send() with `wait: false` never waits: not for a connection, with or without a receipt", async (rig) => {
+clientTest("`send()` with `wait: false` rejects without a connection, with or without a receipt", async (rig) => {
   const { stomp, peer, server } = await rig.pair(HASTY);
   const watcher = new Watcher(stomp);
   await peer.close();
@@ -250,29 +266,42 @@ clientTest("send() with `wait: false` never waits: not for a connection, with or
   assertEquals((await next.frame("SEND")).body, "y");
 });
 
-clientTest("send() without a receipt waits for room, counts towards `outbox`, and stays in order", async (rig) => {
-  const { stomp, peer } = await rig.pair({ heartbeat: false, outbox: { bytes: 1 << 20 } });
-  const watcher = new Watcher(stomp);
-  const body = "x".repeat(1 << 16);
-  const sends = Array.from({ length: 400 }, (_, i) => stomp.send("/queue/a", `${i} ${body}`, { receipt: false }));
-  await watcher.until("stalled");
-  await assertRejects(() => stomp.send("/queue/a", "x", { receipt: false, wait: false }), OutboxFullError);
-  for (let i = 0; i < 400; i++) assertEquals((await peer.frame("SEND")).body.split(" ")[0], `${i}`);
-  await Promise.all(sends);
-  assertEquals(stomp.pending, 0);
-});
+clientTest(
+  "`send()` without a receipt waits for the connection, counts towards `outbox`, and stays in order",
+  async (rig) => {
+    const { stomp, peer } = await rig.pair({ heartbeat: false, outbox: { bytes: 1 << 20 } });
+    const watcher = new Watcher(stomp);
+    const body = "x".repeat(1 << 16);
+    const sends = Array.from({ length: 400 }, (_, i) => stomp.send("/queue/a", `${i} ${body}`, { receipt: false }));
+    await watcher.until("stalled");
+    await assertRejects(() => stomp.send("/queue/a", "x", { receipt: false, wait: false }), OutboxFullError);
+    for (let i = 0; i < 400; i++) assertEquals((await peer.frame("SEND")).body.split(" ")[0], `${i}`);
+    await Promise.all(sends);
+    assertEquals(stomp.pending, 0);
+  },
+);
 
-clientTest("send() does not time out for a process that was too busy to read the RECEIPT", async (rig) => {
-  const { stomp, peer } = await rig.pair({ timeout: 150, heartbeat: false });
-  const calls = [stomp.send("/queue/a", "common"), stomp.send("/queue/a", "own", { timeout: 150 }), stomp.begin()];
-  const frames = await peer.frames(3);
+clientTest("`send()` does not time out when the process was too busy to read the RECEIPT", async (rig) => {
+  const clock = new FakeClock();
+  const { stomp, peer } = await rig.pair({ timeout: 150, clock });
+  const sends = [stomp.send("/queue/a", "common"), stomp.send("/queue/a", "own", { timeout: 150 })];
+  const frames = await peer.frames(2);
+  clock.sleep(400); // the timers fire late, before the sockets are read
   await peer.write(frames.map(receiptFor).join(""));
-  const until = performance.now() + 400;
-  while (performance.now() < until);
-  await Promise.all(calls);
+  await Promise.all(sends);
+  clock.pass(100);
 });
 
-clientTest("send() of a frame that RabbitMQ 4 hangs up on is refused before it is written", async (rig) => {
+clientTest("`begin()` does not time out when the process was too busy to read the RECEIPT", async (rig) => {
+  const { stomp, peer } = await rig.pair({ timeout: 50 });
+  const begun = stomp.begin();
+  await peer.write(receiptFor(await peer.frame("BEGIN")));
+  const until = performance.now() + 150;
+  while (performance.now() < until);
+  await begun;
+});
+
+clientTest("`send()` refuses a frame that RabbitMQ 4 hangs up on before it is written", async (rig) => {
   const pair = async (server: string, options = {}) => await rig.pair(options, "1.2", `server:${server}\n`);
   const large = new Uint8Array(1 << 22);
   const many = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`h${i}`, "v"]));
@@ -300,42 +329,57 @@ clientTest("send() of a frame that RabbitMQ 4 hangs up on is refused before it i
   }
 });
 
-clientTest("send() says why nothing gets through when it times out without a connection", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ ...HASTY, timeout: 300 });
+clientTest("`send()` that times out without a connection has the reason as its cause", async (rig) => {
+  const clock = new FakeClock();
+  const { stomp, peer, server } = await rig.pair({ ...HASTY, timeout: 300, clock });
   await server.deafen();
   await breakOff(stomp, peer);
-  const error = await assertRejects(() => stomp.send("/queue/a", "x"), TimeoutError, "it was never written");
+  const sending = assertRejects(() => stomp.send("/queue/a", "x"), TimeoutError, "it was never written");
+  clock.pass(300);
+  const error = await sending;
   assertInstanceOf((error as Error).cause, ConnectionError);
 });
 
-clientTest("send() that is refused because a part of the broker is down is tried again later", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ ...HASTY, timeout: 20_000 }, "1.2", "server:RabbitMQ/3.10.8\n");
+clientTest("`send()` is tried again later when a part of the broker is down", async (rig) => {
+  const clock = new FakeClock();
+  const options = { reconnect: { delay: 0 }, timeout: 20_000, clock };
+  const { stomp, peer, server } = await rig.pair(options, "1.2", "server:RabbitMQ/3.10.8\n");
+  const watcher = new Watcher(stomp);
   const sending = stomp.send("/queue/down", "a");
   await peer.frame("SEND");
   const words = "NOT_FOUND - home node 'rabbit@b' of durable queue 'down' in vhost '/' is down or inaccessible";
   await peer.write(`ERROR\nmessage:not_found\n\n${words}\0`);
   await peer.finish();
+  await watcher.until("reconnecting");
+  clock.pass(0);
   const next = await server.welcome();
   const other = stomp.send("/queue/up", "b");
   assertEquals((await confirm(next, "SEND")).body, "b");
   await other;
+  clock.pass(3000);
   assertEquals((await confirm(next, "SEND")).body, "a");
   await sending;
 });
 
-clientTest("a message that waits for the end of an outage does not stand in the way of a trial", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ ...HASTY, timeout: 20_000 }, "1.2", "server:RabbitMQ/3.10.8\n");
+clientTest("`send()` that waits for the end of an outage does not stop the isolation of others", async (rig) => {
+  const clock = new FakeClock();
+  const options = { reconnect: { delay: 0 }, timeout: 20_000, clock };
+  const { stomp, peer, server } = await rig.pair(options, "1.2", "server:RabbitMQ/3.10.8\n");
+  const watcher = new Watcher(stomp);
   const down = stomp.send("/queue/down", "x");
   await peer.frame("SEND");
   const words = "NOT_FOUND - home node 'rabbit@b' of durable queue 'down' in vhost '/' is down or inaccessible";
   await peer.write(`ERROR\nmessage:not_found\n\n${words}\0`);
   await peer.finish();
+  await watcher.until("reconnecting");
+  clock.pass(0);
   const second = await server.welcome();
   const up = [stomp.send("/queue/up", "1"), stomp.send("/queue/up", "2")];
   await second.frames(2, "SEND");
   await second.write(REFUSAL);
   await second.finish();
-  await new Promise((resolve) => setTimeout(resolve, 3500)); // the wait of "x" ends while there is no connection
+  await watcher.until("reconnecting");
+  clock.pass(3000); // the wait of "x" ends while there is no connection
   const third = await server.welcome();
   for (const body of ["1", "2", "x"]) assertEquals((await confirm(third, "SEND")).body, body);
   await Promise.all([...up, down]);

@@ -1,4 +1,4 @@
-/** A connection that breaks: what is made anew, what is sent again, and what is not. */
+/** What a client restores, sends again and drops when its connection breaks. */
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import {
   AcknowledgeError,
@@ -26,7 +26,7 @@ async function confirmAll(peer: RawPeer, count: number): Promise<string[]> {
   return said;
 }
 
-clientTest("the state flips at once, and it is told what happens", async (rig) => {
+clientTest("`connected` changes at once, and `status()` emits what happens", async (rig) => {
   const { stomp, peer, server } = await rig.pair(AT_ONCE);
   const watcher = new Watcher(stomp);
   await peer.close();
@@ -41,7 +41,7 @@ clientTest("the state flips at once, and it is told what happens", async (rig) =
   assertEquals([stomp.connected, stomp.version], [true, "1.1"]);
 });
 
-clientTest("subscriptions first, then what is not confirmed, in order", async (rig) => {
+clientTest("a reconnect subscribes first, then sends unconfirmed messages in order", async (rig) => {
   const { stomp, peer, server } = await rig.pair(AT_ONCE);
   const one = await subscribed(stomp, peer, "/queue/a", { ...INDIVIDUAL, headers: { "x-a": "1" } });
   const conf = stomp.subscribe({ destination: "/queue/b", ack: "client", id: "b" });
@@ -72,7 +72,7 @@ clientTest("subscriptions first, then what is not confirmed, in order", async (r
 });
 
 clientTest(
-  "the iterator lives on; what was queued is dropped and comes again, and a stale ack writes nothing",
+  "a subscription outlives its connection; queued messages are dropped, and `ack()` of a stale one writes nothing",
   async (rig) => {
     for (const ack of ["client", "client-individual"] as const) {
       const { stomp, peer, server } = await rig.pair(AT_ONCE);
@@ -98,19 +98,22 @@ clientTest(
   },
 );
 
-clientTest("in mode auto what was queued is still taken: the broker will not send it again", async (rig) => {
-  const { stomp, peer, server } = await rig.pair(AT_ONCE);
-  const subscription = await subscribed(stomp, peer);
-  await peer.write(message("sub-1", "m1") + message("sub-1", "m2"));
-  assertEquals((await subscription.take())?.id, "m1");
-  await peer.close();
-  const next = await server.welcome();
-  await confirm(next, "SUBSCRIBE");
-  await next.write(message("sub-1", "m3"));
-  assertEquals([(await subscription.take())?.id, (await subscription.take())?.id], ["m2", "m3"]);
-});
+clientTest(
+  "in mode `auto` queued messages outlive the connection, because the broker does not send them again",
+  async (rig) => {
+    const { stomp, peer, server } = await rig.pair(AT_ONCE);
+    const subscription = await subscribed(stomp, peer);
+    await peer.write(message("sub-1", "m1") + message("sub-1", "m2"));
+    assertEquals((await subscription.take())?.id, "m1");
+    await peer.close();
+    const next = await server.welcome();
+    await confirm(next, "SUBSCRIBE");
+    await next.write(message("sub-1", "m3"));
+    assertEquals([(await subscription.take())?.id, (await subscription.take())?.id], ["m2", "m3"]);
+  },
+);
 
-clientTest("a loop goes on over a break, and its break unsubscribes on the new connection", async (rig) => {
+clientTest("a `for await` loop outlives the connection, and `break` unsubscribes on the new one", async (rig) => {
   const { stomp, peer, server } = await rig.pair(AT_ONCE);
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(message("sub-1", "m1"));
@@ -133,7 +136,7 @@ clientTest("a loop goes on over a break, and its break unsubscribes on the new c
   assertEquals(seen, ["m1", "m2"]);
 });
 
-clientTest("a SUBSCRIBE that is lost with its connection is said again, and the call waits for that", async (rig) => {
+clientTest("`subscribe()` whose connection is lost subscribes on the next one", async (rig) => {
   const { stomp, peer, server } = await rig.pair(AT_ONCE);
   const subscribing = stomp.subscribe("/queue/a");
   await peer.frame("SUBSCRIBE");
@@ -145,7 +148,7 @@ clientTest("a SUBSCRIBE that is lost with its connection is said again, and the 
   assertEquals((await subscription.take())?.id, "m1");
 });
 
-clientTest("an unsubscribe during a break: it is not made anew", async (rig) => {
+clientTest("`unsubscribe()` without a connection ends the subscription for the next one", async (rig) => {
   const { stomp, peer, server } = await rig.pair(AT_ONCE);
   const subscription = await subscribed(stomp, peer);
   await breakOff(stomp, peer);
@@ -156,7 +159,7 @@ clientTest("an unsubscribe during a break: it is not made anew", async (rig) => 
   await sending;
 });
 
-clientTest("forgetting a durable subscription needs a connection", async (rig) => {
+clientTest("`unsubscribe({ deleteDurable })` rejects without a connection", async (rig) => {
   const { stomp, peer, server } = await rig.pair(AT_ONCE, "1.2", "server:RabbitMQ/3\n");
   const subscription = await subscribed(stomp, peer, "/topic/a", { durable: "d" });
   await breakOff(stomp, peer);
@@ -169,20 +172,23 @@ clientTest("forgetting a durable subscription needs a connection", async (rig) =
   await ending;
 });
 
-clientTest("a broker that comes back with an older version", async (rig) => {
-  const pair = await rig.pair(AT_ONCE);
-  const { stomp, peer } = pair;
-  const single = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
-  const auto = await subscribed(stomp, peer, "/queue/b");
-  await peer.close();
-  const next = await pair.server.welcome("1.0");
-  await confirm(next, "SUBSCRIBE");
-  assertInstanceOf(await single.closed, SubscriptionError);
-  await next.write("MESSAGE\ndestination:/queue/b\nmessage-id:1\n\n\0");
-  assertEquals((await auto.take())?.id, "1");
-});
+clientTest(
+  "a reconnect to STOMP 1.0 ends subscriptions in mode `client-individual`, and keeps the others",
+  async (rig) => {
+    const pair = await rig.pair(AT_ONCE);
+    const { stomp, peer } = pair;
+    const single = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
+    const auto = await subscribed(stomp, peer, "/queue/b");
+    await peer.close();
+    const next = await pair.server.welcome("1.0");
+    await confirm(next, "SUBSCRIBE");
+    assertInstanceOf(await single.closed, SubscriptionError);
+    await next.write("MESSAGE\ndestination:/queue/b\nmessage-id:1\n\n\0");
+    assertEquals((await auto.take())?.id, "1");
+  },
+);
 
-clientTest("a message goes out again in the words of the broker that it goes to", async (rig) => {
+clientTest("`send()` has the headers of the broker that it is sent to again", async (rig) => {
   const pair = await rig.pair(AT_ONCE, "1.2", "server:RabbitMQ/3\n");
   const { stomp, peer, server } = pair;
   const sending = stomp.send("/q", "x", { expires: 60_000 });
@@ -202,7 +208,7 @@ clientTest("a message goes out again in the words of the broker that it goes to"
   await assertRejects(() => unknown, UnsupportedByBrokerError, "Cannot use option expires");
 });
 
-clientTest("a message that goes to another kind of broker has no header of the one before", async (rig) => {
+clientTest("`send()` to another kind of broker has no header of the one before", async (rig) => {
   const [rabbitmq, activemq] = [await rig.server(), await rig.server()];
   const urls = `failover:(${rabbitmq.url},${activemq.url})?randomize=false`;
   const stomp = rig.client(urls, { heartbeat: false, ...AT_ONCE });
@@ -241,7 +247,7 @@ clientTest("`expires` counts from the call of `send()`, however long the message
   await Promise.all(sends);
 });
 
-clientTest("what tells duplicates apart stays the same, however often it is sent", async (rig) => {
+clientTest("`send()` keeps `deduplicationId` however often it is sent", async (rig) => {
   const artemis = "server:ActiveMQ-Artemis/2.28.0\n";
   const { stomp, peer, server } = await rig.pair(AT_ONCE, "1.2", artemis);
   const sending = stomp.send("/q", "x", { deduplicationId: "order-7", headers: { "x-a": "1" } });
@@ -260,7 +266,7 @@ clientTest("what tells duplicates apart stays the same, however often it is sent
   ]);
 });
 
-clientTest("what was sent without a receipt is not sent again", async (rig) => {
+clientTest("`send()` without a receipt is not sent again", async (rig) => {
   const { stomp, peer, server } = await rig.pair(AT_ONCE);
   await stomp.send("/q", "once", { receipt: false });
   await stomp.send("/q", "and once", { receipt: false, headers: { "x-a": "1" } });
@@ -274,7 +280,7 @@ clientTest("what was sent without a receipt is not sent again", async (rig) => {
   await sending;
 });
 
-clientTest("calls that wait for a connection have their time, and what is sent meanwhile waits", async (rig) => {
+clientTest("calls without a connection wait until their timeout", async (rig) => {
   const { stomp, peer } = await rig.pair({ reconnect: { delay: 60_000, maxDelay: 60_000 }, timeout: 40 });
   await breakOff(stomp, peer);
   const calls: (() => Promise<unknown>)[] = [
@@ -292,7 +298,7 @@ clientTest("calls that wait for a connection have their time, and what is sent m
   assertEquals(stomp.pending, 0);
 });
 
-clientTest("the receipt of an old connection confirms nothing on the new one", async (rig) => {
+clientTest("a receipt of an old connection confirms nothing on the new one", async (rig) => {
   const { stomp, peer, server } = await rig.pair(AT_ONCE);
   const sent = ["m1", "m2"].map((body) => stomp.send("/q", body));
   const old = await peer.frames(2);
@@ -301,7 +307,7 @@ clientTest("the receipt of an old connection confirms nothing on the new one", a
   await peer.close();
   const next = await server.welcome();
   const again = await next.frame("SEND");
-  assertEquals([again.body, again.get("receipt")], ["m2", "1"]); // ids begin anew
+  assertEquals([again.body, again.get("receipt")], ["m2", "1"]); // ids start again
   await next.write(receiptFor(again));
   await sent[1];
 });

@@ -1,6 +1,5 @@
-/** When a client connects again, by a clock that the test moves: no test here waits for real time. */
-import { assert, assertEquals, assertGreater, assertInstanceOf, assertLess, assertStrictEquals } from "#assert";
-import { test } from "#test";
+/** When a client connects again, by a clock that the test moves. */
+import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "#assert";
 import {
   BrokerErrorResponse,
   ConnectionError,
@@ -9,7 +8,7 @@ import {
   type StompError,
   UnknownBrokerResponseError,
 } from "../../base/errors.ts";
-import { Backoff, type ReconnectOptions } from "../../base/backoff.ts";
+import type { ReconnectOptions } from "../../base/backoff.ts";
 import type { Dialer, SessionEvents } from "../../client/dialer.ts";
 import { Reconnector } from "../../client/reconnector.ts";
 import { type Status, StatusHub } from "../../client/status.ts";
@@ -20,7 +19,7 @@ import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
 
 /** A reconnector whose attempts succeed, over memory, unless an error was put into `failures`. */
-class KeeperRig {
+class ReconnectorHarness {
   readonly clock = new FakeClock();
   readonly hub = new StatusHub();
   readonly statuses: AsyncIterableIterator<Status> = this.hub.watch();
@@ -95,31 +94,8 @@ const FULL = 1 - Number.EPSILON;
 const refusal = () =>
   new BrokerErrorResponse(frame("ERROR", { message: "Bad CONNECT" }, "Access refused for user 'u'"));
 
-test("Backoff: after 20 s without a broker the next attempt comes within 5 s, whatever the chances", () => {
-  for (const down of [15_000, 20_000]) {
-    const late = Array.from({ length: 1000 }, () => {
-      let now = 0;
-      const backoff = new Backoff({}, Math.random, () => now);
-      while (now < down) now += backoff.next()!;
-      return now - down;
-    }).sort((a, b) => a - b);
-    assertLess(late[999]!, 5001);
-    assertGreater(late[999]! - late[0]!, 2000); // and they do not all come at once
-  }
-});
-
-test("Backoff: `restart()` counts from the beginning, and waits as after that many attempts", () => {
-  let now = 0;
-  const backoff = new Backoff({ attempts: 2, totalTime: 1000 }, () => 1, () => now);
-  assertEquals([backoff.next(), backoff.next(), backoff.next()], [100, 200, undefined]);
-  now = 1000;
-  assertEquals(backoff.left, 0);
-  backoff.restart(2);
-  assertEquals([backoff.left, backoff.attempt, backoff.next(), backoff.attempt], [1000, 0, 400, 1]);
-});
-
-withRandom("a session that lasts a second is followed by short waits", FULL, async (rig) => {
-  const one = new KeeperRig(rig);
+withRandom("`Reconnector` begins with short waits after a session of one second", FULL, async (rig) => {
+  const one = new ReconnectorHarness(rig);
   await one.reconnector.connect({});
   const waits: number[] = [];
   for (const lasts of [0, 0, 0, 0, 0, 0, 0, 0, 1000, 0, 999, 1000]) {
@@ -131,11 +107,11 @@ withRandom("a session that lasts a second is followed by short waits", FULL, asy
 });
 
 withRandom(
-  "so is a short one in which the broker did something, if there are not too many in a row",
+  "`Reconnector` begins with short waits after up to 8 short sessions in which the broker did something",
   FULL,
   async (rig) => {
     for (const proof of ["MESSAGE", "RECEIPT"]) {
-      const one = new KeeperRig(rig);
+      const one = new ReconnectorHarness(rig);
       await one.reconnector.connect({});
       const waits: number[] = [];
       for (let i = 0; i < 12; i++) {
@@ -155,20 +131,24 @@ withRandom(
   },
 );
 
-withRandom("so is each one that has shown which message the broker refuses", FULL, async (rig) => {
-  const one = new KeeperRig(rig);
-  await one.reconnector.connect({});
-  const waits: number[] = [];
-  for (let i = 0; i < 12; i++) {
-    one.session.progress.convicted();
-    waits.push(Math.round(await one.breakAfter(0)));
-    await one.until("connected");
-  }
-  assertEquals(waits, Array<number>(12).fill(100));
-});
+withRandom(
+  "`Reconnector` begins with short waits after each session that has found a refused message",
+  FULL,
+  async (rig) => {
+    const one = new ReconnectorHarness(rig);
+    await one.reconnector.connect({});
+    const waits: number[] = [];
+    for (let i = 0; i < 12; i++) {
+      one.session.progress.convicted();
+      waits.push(Math.round(await one.breakAfter(0)));
+      await one.until("connected");
+    }
+    assertEquals(waits, Array<number>(12).fill(100));
+  },
+);
 
-withRandom("a fixed password: the second attempt comes a second after the refusal, and ends it", 0, async (rig) => {
-  const one = new KeeperRig(rig);
+withRandom("`Reconnector` tries a refused fixed password once more after a second, and closes", 0, async (rig) => {
+  const one = new ReconnectorHarness(rig);
   await one.reconnector.connect({});
   one.failures.push(refusal(), refusal());
   await one.breakAfter(1000);
@@ -183,8 +163,8 @@ withRandom("a fixed password: the second attempt comes a second after the refusa
   assertEquals(one.attempts, [0, 1000, 2000]);
 });
 
-withRandom("`credentials()`: refused logins are tried again until one is let in", 0, async (rig) => {
-  const one = new KeeperRig(rig, {}, true);
+withRandom("`Reconnector` with `credentials()` tries refused logins until one is accepted", 0, async (rig) => {
+  const one = new ReconnectorHarness(rig, {}, true);
   await one.reconnector.connect({});
   for (let i = 0; i < 10; i++) one.failures.push(refusal());
   await one.breakAfter(1000);
@@ -194,9 +174,9 @@ withRandom("`credentials()`: refused logins are tried again until one is let in"
   assertEquals(one.reconnector.trouble, undefined);
 });
 
-withRandom("`credentials()`: the attempts and the time of the policy end it", 0, async (rig) => {
+withRandom("`Reconnector` with `credentials()` ends with `attempts` and `totalTime`", 0, async (rig) => {
   for (const policy of [{ attempts: 3 }, { totalTime: 2500 }]) {
-    const one = new KeeperRig(rig, policy, true);
+    const one = new ReconnectorHarness(rig, policy, true);
     await one.reconnector.connect({});
     for (let i = 0; i < 10; i++) one.failures.push(refusal());
     await one.breakAfter(1000);
@@ -208,9 +188,9 @@ withRandom("`credentials()`: the attempts and the time of the policy end it", 0,
   }
 });
 
-withRandom("HTTP 401 and 403 are refusals of the login, other answers are not", 0, async (rig) => {
+withRandom("`Reconnector` takes HTTP 401 and 403 for refused logins, and no other status", 0, async (rig) => {
   for (const [status, isRefusal] of [[401, true], [403, true], [404, false], [503, false]] as const) {
-    const one = new KeeperRig(rig);
+    const one = new ReconnectorHarness(rig);
     await one.reconnector.connect({});
     for (let i = 0; i < 3; i++) one.failures.push(new HandshakeRefusedError(`answered ${status}`, status));
     await one.breakAfter(1000);
@@ -229,30 +209,34 @@ withRandom("HTTP 401 and 403 are refusals of the login, other answers are not", 
 const unreadable = (what: string, peer = "127.0.0.1:1") =>
   new UnknownBrokerResponseError(`${what}, received from ${peer}`, { cause: new UnknownBrokerResponseError(what) });
 
-withRandom("three sessions in a row that end in the same unreadable bytes end the client", 0, async (rig) => {
-  const one = new KeeperRig(rig);
-  await one.reconnector.connect({});
-  const end = async (error: StompError, lasts = 0) => {
-    await one.breakAfter(lasts, error);
-    await one.until("connected");
-  };
-  // What differs, takes long, or was interrupted is not the same.
-  await end(unreadable("a"));
-  await end(unreadable("a"));
-  await end(unreadable("b"));
-  await end(unreadable("b"));
-  await end(unreadable("b"), 30_001);
-  await end(unreadable("b"));
-  await end(new ConnectionError("broken"));
-  await end(unreadable("b", "127.0.0.1:1"));
-  await end(unreadable("b", "127.0.0.1:2"));
-  const last = unreadable("b", "127.0.0.1:3");
-  one.session.close(last);
-  assertStrictEquals(await one.closed, last);
-});
+withRandom(
+  "`Reconnector` closes after three sessions in a row that end in the same unreadable bytes",
+  0,
+  async (rig) => {
+    const one = new ReconnectorHarness(rig);
+    await one.reconnector.connect({});
+    const end = async (error: StompError, lasts = 0) => {
+      await one.breakAfter(lasts, error);
+      await one.until("connected");
+    };
+    // What differs, takes long, or was interrupted is not the same.
+    await end(unreadable("a"));
+    await end(unreadable("a"));
+    await end(unreadable("b"));
+    await end(unreadable("b"));
+    await end(unreadable("b"), 30_001);
+    await end(unreadable("b"));
+    await end(new ConnectionError("broken"));
+    await end(unreadable("b", "127.0.0.1:1"));
+    await end(unreadable("b", "127.0.0.1:2"));
+    const last = unreadable("b", "127.0.0.1:3");
+    one.session.close(last);
+    assertStrictEquals(await one.closed, last);
+  },
+);
 
-withRandom("`totalTime` ends the wait between two attempts", FULL, async (rig) => {
-  const one = new KeeperRig(rig, { totalTime: 150, delay: 100 });
+withRandom("`Reconnector` ends the wait between two attempts with `totalTime`", FULL, async (rig) => {
+  const one = new ReconnectorHarness(rig, { totalTime: 150, delay: 100 });
   await one.reconnector.connect({});
   for (let i = 0; i < 9; i++) one.failures.push(new ConnectionError("refused"));
   await one.breakAfter(1000);
@@ -261,8 +245,8 @@ withRandom("`totalTime` ends the wait between two attempts", FULL, async (rig) =
   assertEquals((await one.closed)!.message, "Cannot reconnect after 2 attempts: refused");
 });
 
-withRandom("what a call is told in each phase, and why", FULL, async (rig) => {
-  const one = new KeeperRig(rig);
+withRandom("`Reconnector.check()` and `connect()` reject with the phase and its cause", FULL, async (rig) => {
+  const one = new ReconnectorHarness(rig);
   const told = async (call: () => unknown) => {
     try {
       await call();
@@ -297,24 +281,28 @@ withRandom("what a call is told in each phase, and why", FULL, async (rig) => {
   assertEquals((await told(connect)).message, "Cannot connect: the client is closed: broken");
 });
 
-withRandom("a broker that stops answering is told, and when it answers again", 0, async (rig) => {
-  const one = new KeeperRig(rig);
-  await one.reconnector.connect({});
-  await one.until("connected");
-  const confirmed = one.session.request(frame("BEGIN", { transaction: "t" }), { timeout: Infinity });
-  const begin = await one.peer.frame("BEGIN");
-  one.clock.pass(4999);
-  assertEquals(one.reconnector.trouble, undefined);
-  one.clock.pass(1);
-  const { pending, error } = await one.until("blocked");
-  assertEquals(pending, 1);
-  assert(/^The broker at .* has not answered for 5\.0 s while 1 receipt is awaited: it may/.test(error.message));
-  assertStrictEquals(one.reconnector.trouble, error);
-  one.clock.pass(60_000);
-  await one.peer.write(receiptFor(begin));
-  await confirmed;
-  assertEquals((await one.statuses.next()).value!.type, "unblocked"); // and it was told once
-  assertEquals(one.reconnector.trouble, undefined);
-  one.clock.pass(2500);
-  assertEquals(one.clock.timers, 0);
-});
+withRandom(
+  "`Reconnector` emits `blocked` once when the broker stops answering, and `unblocked` when it answers",
+  0,
+  async (rig) => {
+    const one = new ReconnectorHarness(rig);
+    await one.reconnector.connect({});
+    await one.until("connected");
+    const confirmed = one.session.request(frame("BEGIN", { transaction: "t" }), { timeout: Infinity });
+    const begin = await one.peer.frame("BEGIN");
+    one.clock.pass(4999);
+    assertEquals(one.reconnector.trouble, undefined);
+    one.clock.pass(1);
+    const { pending, error } = await one.until("blocked");
+    assertEquals(pending, 1);
+    assert(/^The broker at .* has not answered for 5\.0 s while 1 receipt is awaited: it may/.test(error.message));
+    assertStrictEquals(one.reconnector.trouble, error);
+    one.clock.pass(60_000);
+    await one.peer.write(receiptFor(begin));
+    await confirmed;
+    assertEquals((await one.statuses.next()).value!.type, "unblocked"); // and it was told once
+    assertEquals(one.reconnector.trouble, undefined);
+    one.clock.pass(2500);
+    assertEquals(one.clock.timers, 0);
+  },
+);

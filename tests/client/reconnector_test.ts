@@ -1,16 +1,13 @@
-/** How often and when a client connects: backoff, failover, credentials, refusals, and reconnecting by hand. */
+/** How often a client connects, and to what: attempts, failover, credentials, refusals, and `reconnect()`. */
 import {
   assert,
   assertEquals,
-  assertGreater,
   assertInstanceOf,
   assertLess,
   assertRejects,
   assertStrictEquals,
   assertThrows,
 } from "#assert";
-import { test } from "#test";
-import { Backoff } from "../../base/backoff.ts";
 import {
   BrokerErrorResponse,
   ConnectionError,
@@ -21,49 +18,12 @@ import {
 } from "../../base/errors.ts";
 import { addressesOf, Dialer } from "../../client/dialer.ts";
 import { breakOff, clientTest, subscribed, Watcher } from "../support/client_harness.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { confirm } from "../support/raw_server.ts";
 
 const REFUSAL = "ERROR\nmessage:Bad CONNECT\n\nAccess refused for user 'u'\n\0";
 
-test("backoff: each wait is a random share of a bound that doubles up to a limit", () => {
-  let share = 1;
-  let now = 0;
-  const backoff = new Backoff({ delay: 100, maxDelay: 1000 }, () => share, () => now);
-  assertEquals([1, 2, 3, 4, 5, 6].map(() => backoff.next()), [100, 200, 400, 800, 1000, 1000]);
-  assertEquals(backoff.attempt, 6);
-  share = 0.25;
-  assertEquals(backoff.next(), 250);
-  share = 0;
-  assertEquals(backoff.next(), 0);
-  now = 1e9;
-  assertEquals([backoff.next(), backoff.left], [0, Infinity]);
-  const usual = new Backoff({}, () => 1);
-  const waits = Array.from({ length: 20 }, () => usual.next());
-  assertEquals([waits[0], waits[1], waits[19]], [100, 200, 5000]);
-});
-
-test("backoff: attempts and time have an end", () => {
-  const few = new Backoff({ attempts: 2, delay: 10 }, () => 1);
-  assertEquals([few.next(), few.next(), few.next(), few.next()], [10, 20, undefined, undefined]);
-  let now = 1000;
-  const short = new Backoff({ totalTime: 50, delay: 40 }, () => 1, () => now);
-  assertEquals([short.next(), short.left], [40, 50]);
-  now = 1030;
-  assertEquals([short.next(), short.left], [20, 20]); // no longer than there is time
-  now = 1050;
-  assertEquals([short.next(), short.left], [undefined, 0]);
-  for (const options of [{ attempts: NaN }, { totalTime: -1 }, { delay: -1 }, { maxDelay: NaN }]) {
-    assertThrows(() => new Backoff(options), RangeError);
-  }
-});
-
-test("backoff: a thousand clients whose broker comes back do not knock at once", () => {
-  const waits = Array.from({ length: 1000 }, () => new Backoff({ delay: 1000 }).next()!).sort((a, b) => a - b);
-  assertLess(waits[99]!, 250);
-  assertGreater(waits[900]!, 750);
-});
-
-clientTest("the attempts of reconnecting have an end, and closed says why", async (rig) => {
+clientTest("`reconnect.attempts` ends the client, and `closed` has the reason", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1, maxDelay: 1, attempts: 3 } });
   const watcher = new Watcher(stomp);
   await server.deafen();
@@ -76,7 +36,7 @@ clientTest("the attempts of reconnecting have an end, and closed says why", asyn
   assertEquals((await watcher.until("closed")).error, reason);
 });
 
-clientTest("the time of reconnecting has an end, also in the middle of an attempt", async (rig) => {
+clientTest("`reconnect.totalTime` ends the client, even during an attempt", async (rig) => {
   const { stomp, peer } = await rig.pair({ reconnect: { delay: 0, totalTime: 50 } });
   const start = performance.now();
   await peer.close(); // and the server does not answer any more
@@ -86,7 +46,7 @@ clientTest("the time of reconnecting has an end, also in the middle of an attemp
   assert(reason.message.startsWith("Cannot reconnect after 1 attempts: "), reason.message);
 });
 
-clientTest("the first connect is tried once, unless it is asked for", async (rig) => {
+clientTest("`connect()` makes one attempt, or more with `firstConnect`", async (rig) => {
   const server = await rig.server();
   const once = rig.client(server.url);
   const connecting = once.connect();
@@ -103,27 +63,34 @@ clientTest("the first connect is tried once, unless it is asked for", async (rig
   await sending;
 });
 
-clientTest("the first connect: its attempts and its time have an end", async (rig) => {
-  const server = await rig.server();
-  await server.deafen();
-  const few = rig.client(server.url, { reconnect: { firstConnect: true, delay: 0, attempts: 2 } });
-  const watcher = new Watcher(few);
-  await assertRejects(() => few.connect(), ConnectionError, "connection refused");
-  await few.disconnect();
-  await watcher.until("closed");
-  assertEquals(watcher.events.filter(({ type }) => type === "reconnecting").length, 2);
+clientTest(
+  "`connect()` with `firstConnect` ends with `attempts`, `totalTime`, its timeout and its signal",
+  async (rig) => {
+    const server = await rig.server();
+    await server.deafen();
+    const few = rig.client(server.url, { reconnect: { firstConnect: true, delay: 0, attempts: 2 } });
+    const watcher = new Watcher(few);
+    await assertRejects(() => few.connect(), ConnectionError, "connection refused");
+    await few.disconnect();
+    await watcher.until("closed");
+    assertEquals(watcher.events.filter(({ type }) => type === "reconnecting").length, 2);
 
-  const short = rig.client(server.url, { reconnect: { firstConnect: true, delay: 1, totalTime: 50 } });
-  await assertRejects(() => short.connect(), ConnectionError, "connection refused");
-  const endless = { reconnect: { firstConnect: true, delay: 1, maxDelay: 1 } };
-  await assertRejects(() => rig.client(server.url, endless).connect({ timeout: 30 }), ConnectionTimeoutError, "30 ms");
-  const abort = new AbortController();
-  const connecting = rig.client(server.url, endless).connect({ signal: abort.signal });
-  abort.abort(new Error("enough"));
-  await assertRejects(() => connecting, Error, "enough");
-});
+    const short = rig.client(server.url, { reconnect: { firstConnect: true, delay: 1, totalTime: 50 } });
+    await assertRejects(() => short.connect(), ConnectionError, "connection refused");
+    const endless = { reconnect: { firstConnect: true, delay: 1, maxDelay: 1 } };
+    await assertRejects(
+      () => rig.client(server.url, endless).connect({ timeout: 30 }),
+      ConnectionTimeoutError,
+      "30 ms",
+    );
+    const abort = new AbortController();
+    const connecting = rig.client(server.url, endless).connect({ signal: abort.signal });
+    abort.abort(new Error("enough"));
+    await assertRejects(() => connecting, Error, "enough");
+  },
+);
 
-clientTest("whoever waits for a first connect that fails is told why", async (rig) => {
+clientTest("`subscribe()` that waits for `connect()` rejects with its error", async (rig) => {
   const server = await rig.server();
   const stomp = rig.client(server.url);
   const connecting = stomp.connect();
@@ -136,7 +103,7 @@ clientTest("whoever waits for a first connect that fails is told why", async (ri
   assertEquals(stomp.connected, true);
 });
 
-clientTest("a list of brokers: the next one is tried, on the first connect too", async (rig) => {
+clientTest("`connect()` and each reconnect try the next broker of a list", async (rig) => {
   const [dead, refusing, alive] = await Promise.all([rig.server(), rig.server(), rig.server()]);
   await dead.deafen();
   const stomp = rig.client([dead.url, refusing.url, alive.url], { ...{ heartbeat: false }, reconnect: { delay: 0 } });
@@ -150,7 +117,7 @@ clientTest("a list of brokers: the next one is tried, on the first connect too",
   assertEquals((await watcher.until("connected")).peer, `127.0.0.1:${refusing.port}`);
 });
 
-clientTest("a list of brokers of which none is there: one error with all of theirs", async (rig) => {
+clientTest("`connect()` rejects with the errors of all brokers of a list", async (rig) => {
   const [one, two] = await Promise.all([rig.server(), rig.server()]);
   await Promise.all([one.deafen(), two.deafen()]);
   const stomp = rig.client(`failover:(${one.url},${two.url})?randomize=true`);
@@ -160,7 +127,7 @@ clientTest("a list of brokers of which none is there: one error with all of thei
   for (const { port } of [one, two]) assert(error.message.includes(`127.0.0.1:${port}`), error.message);
 });
 
-clientTest("connectTimeout is for each broker of a list", async (rig) => {
+clientTest("`connectTimeout` limits the attempt at each broker of a list", async (rig) => {
   const [silent, alive] = await Promise.all([rig.server(), rig.server()]);
   const stomp = rig.client([silent.url, alive.url], { connectTimeout: 60 });
   await Promise.all([stomp.connect(), alive.welcome()]);
@@ -168,7 +135,7 @@ clientTest("connectTimeout is for each broker of a list", async (rig) => {
 });
 
 clientTest(
-  "user and password: `connect()` wins over `credentials()`, that over options, and those over the URL",
+  "user and password of `connect()` win over `credentials()`, those over options, and those over the URL",
   async (rig) => {
     const all = { u: "url", o: "option", a: "asked", c: "connect" };
     type Source = keyof typeof all;
@@ -199,7 +166,7 @@ clientTest(
   },
 );
 
-clientTest("credentials are asked for at each attempt", async (rig) => {
+clientTest("`credentials()` is called for each attempt", async (rig) => {
   const server = await rig.server();
   let count = 0;
   const stomp = rig.client(server.url, {
@@ -219,7 +186,7 @@ clientTest("credentials are asked for at each attempt", async (rig) => {
   assertEquals([said.get("login"), said.get("passcode")], ["me", "token 2"]);
 });
 
-clientTest("credentials that cannot be had are one more failed attempt", async (rig) => {
+clientTest("`credentials()` that throws fails the attempt, and the next one follows", async (rig) => {
   const server = await rig.server();
   let count = 0;
   const credentials = () => {
@@ -233,15 +200,15 @@ clientTest("credentials that cannot be had are one more failed attempt", async (
   await watcher.until("reconnecting");
   const failed = await watcher.until("reconnecting");
   assertInstanceOf(failed.error, ConnectionError);
-  assert(failed.error.message.endsWith("there were no credentials: fetch failed"), failed.error.message);
+  assert(failed.error.message.endsWith("credentials() failed: fetch failed"), failed.error.message);
   await server.welcome();
   await watcher.until("connected");
 });
 
-clientTest("credentials that never come have the time of the attempt", async (rig) => {
+clientTest("`credentials()` that never resolves ends with `connectTimeout` or the signal", async (rig) => {
   const server = await rig.server();
   const stomp = rig.client(server.url, { credentials: () => new Promise(() => {}), connectTimeout: 30 });
-  await assertRejects(() => stomp.connect(), ConnectionTimeoutError, "there were no credentials");
+  await assertRejects(() => stomp.connect(), ConnectionTimeoutError, "credentials() failed");
   const abort = new AbortController();
   const connecting = stomp.connect({ signal: abort.signal });
   abort.abort(new Error("enough"));
@@ -249,13 +216,17 @@ clientTest("credentials that never come have the time of the attempt", async (ri
   assertEquals(server.count, 0);
 });
 
-clientTest("two refusals of user and password that are the same end it", async (rig) => {
+clientTest("two equal refusals of user and password end the client", async (rig) => {
   for (const brokers of [1, 2]) {
     const servers = await Promise.all(Array.from({ length: brokers }, () => rig.server()));
-    const stomp = rig.client(servers.map(({ url }) => url), { reconnect: { delay: 0 }, heartbeat: false });
+    const clock = new FakeClock();
+    const options = { reconnect: { delay: 0 }, heartbeat: false, clock } as const;
+    const stomp = rig.client(servers.map(({ url }) => url), options);
     const [peer] = await Promise.all([servers[0]!.welcome(), stomp.connect()]);
+    const watcher = new Watcher(stomp);
     await peer.close();
     for (let attempt = 0; attempt < 2; attempt++) {
+      clock.pass((await watcher.until("reconnecting")).delay);
       for (const server of servers) await (await server.accept()).write(REFUSAL);
     }
     const reason = await stomp.closed;
@@ -265,30 +236,38 @@ clientTest("two refusals of user and password that are the same end it", async (
   }
 });
 
-clientTest("and so they do on the first connect", async (rig) => {
+clientTest("two equal refusals of user and password end `connect()` with `firstConnect`", async (rig) => {
   const server = await rig.server();
-  const stomp = rig.client(server.url, { reconnect: { delay: 0, firstConnect: true }, heartbeat: false });
+  const clock = new FakeClock();
+  const stomp = rig.client(server.url, { reconnect: { delay: 0, firstConnect: true }, heartbeat: false, clock });
+  const watcher = new Watcher(stomp);
   const connecting = stomp.connect();
   connecting.catch(() => {}); // awaited below
-  for (let attempt = 0; attempt < 2; attempt++) await (await server.accept()).write(REFUSAL);
+  await (await server.accept()).write(REFUSAL);
+  clock.pass((await watcher.until("reconnecting")).delay);
+  await (await server.accept()).write(REFUSAL);
   await assertRejects(() => connecting, BrokerErrorResponse, "Access refused for user 'u'");
   assertEquals([server.count, stomp.connected], [2, false]);
 });
 
 clientTest(
-  "`credentials()` is asked again after each refusal, a fixed password is not tried a third time",
+  "`credentials()` is called again after each refusal; `renewsCredentials` is false with a fixed password",
   async (rig) => {
     const server = await rig.server();
     let count = 0;
     const credentials = () => ({ username: "me", password: `token ${++count}` });
-    const stomp = rig.client(server.url, { credentials, reconnect: { delay: 0 }, heartbeat: false });
+    const clock = new FakeClock();
+    const stomp = rig.client(server.url, { credentials, reconnect: { delay: 0 }, heartbeat: false, clock });
     const [peer] = await Promise.all([server.welcome(), stomp.connect()]);
+    const watcher = new Watcher(stomp);
     await peer.close();
     for (let i = 2; i <= 3; i++) {
+      clock.pass((await watcher.until("reconnecting")).delay);
       const refusing = await server.accept();
       assertEquals((await refusing.frame("CONNECT")).get("passcode"), `token ${i}`);
       await refusing.write(REFUSAL);
     }
+    clock.pass((await watcher.until("reconnecting")).delay);
     const sending = stomp.send("/queue/a", "x");
     await confirm(await server.welcome(), "SEND");
     await sending;
@@ -302,7 +281,7 @@ clientTest(
   },
 );
 
-clientTest("a message that cannot be read, and comes again on each connection, ends the client", async (rig) => {
+clientTest("an unreadable message that comes on three connections ends the client", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
   const subscription = await subscribed(stomp, peer, "/queue/a", { ack: "client-individual" });
   const watcher = new Watcher(stomp);
@@ -319,7 +298,7 @@ clientTest("a message that cannot be read, and comes again on each connection, e
   assertEquals(server.count, 3);
 });
 
-clientTest("other refusals pass: they end nothing", async (rig) => {
+clientTest("ERRORs to CONNECT that are not about the login do not end the client", async (rig) => {
   const server = await rig.server();
   const stomp = rig.client(server.url, { reconnect: { delay: 0 }, heartbeat: false });
   const [peer] = await Promise.all([server.welcome(), stomp.connect()]);
@@ -333,51 +312,54 @@ clientTest("other refusals pass: they end nothing", async (rig) => {
   await watcher.until("connected");
 });
 
-clientTest("a broker that accepts and drops is asked more and more seldom", async (rig) => {
+clientTest("a broker that drops each session at once gets longer waits", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1, maxDelay: 4 } });
   const watcher = new Watcher(stomp);
   await peer.close();
   for (let attempt = 1; attempt <= 6; attempt++) {
-    assertEquals((await watcher.until("reconnecting")).attempt, attempt); // it does not begin anew
+    assertEquals((await watcher.until("reconnecting")).attempt, attempt); // it does not start again
     const next = await server.welcome();
     await watcher.until("connected");
     await next.close();
   }
 });
 
-clientTest("reconnect() by hand: at once, while it waits, and where nothing else would", async (rig) => {
-  const slow = { delay: 60_000, maxDelay: 60_000 };
-  const { stomp, peer, server } = await rig.pair({ reconnect: slow });
-  const subscription = await subscribed(stomp, peer);
-  const watcher = new Watcher(stomp);
-  stomp.reconnect();
-  assertEquals(stomp.connected, false);
-  const lost = await watcher.until("disconnected");
-  assertEquals(lost.error.message, "Connection given up: reconnect was asked for");
-  let next = await server.welcome();
-  assertEquals((await confirm(next, "SUBSCRIBE")).get("id"), subscription.id);
-  await watcher.until("connected");
-  await peer.ended();
+clientTest(
+  "`reconnect()` reconnects at once: while connected, while waiting, and with `reconnect: false`",
+  async (rig) => {
+    const slow = { delay: 60_000, maxDelay: 60_000 };
+    const { stomp, peer, server } = await rig.pair({ reconnect: slow });
+    const subscription = await subscribed(stomp, peer);
+    const watcher = new Watcher(stomp);
+    stomp.reconnect();
+    assertEquals(stomp.connected, false);
+    const lost = await watcher.until("disconnected");
+    assertEquals(lost.error.message, "Connection dropped: reconnect() was called");
+    let next = await server.welcome();
+    assertEquals((await confirm(next, "SUBSCRIBE")).get("id"), subscription.id);
+    await watcher.until("connected");
+    await peer.ended();
 
-  await next.close();
-  await watcher.until("reconnecting"); // in up to a minute
-  stomp.reconnect();
-  next = await server.welcome();
-  await watcher.until("connected");
+    await next.close();
+    await watcher.until("reconnecting"); // in up to a minute
+    stomp.reconnect();
+    next = await server.welcome();
+    await watcher.until("connected");
 
-  const other = await rig.pair({ reconnect: false });
-  const events = new Watcher(other.stomp);
-  other.stomp.reconnect();
-  next = await other.server.welcome();
-  await events.until("connected");
-  // Once: it is still a client that does not reconnect by itself.
-  await other.server.deafen();
-  other.stomp.reconnect();
-  assertInstanceOf(await other.stomp.closed, StompError);
-  assertThrows(() => other.stomp.reconnect(), NotConnectedError, "Cannot reconnect: the client is closed");
-});
+    const other = await rig.pair({ reconnect: false });
+    const events = new Watcher(other.stomp);
+    other.stomp.reconnect();
+    next = await other.server.welcome();
+    await events.until("connected");
+    // Once: it is still a client that does not reconnect by itself.
+    await other.server.deafen();
+    other.stomp.reconnect();
+    assertInstanceOf(await other.stomp.closed, StompError);
+    assertThrows(() => other.stomp.reconnect(), NotConnectedError, "Cannot reconnect: the client is closed");
+  },
+);
 
-clientTest("a broker that falls silent is left", async (rig) => {
+clientTest("a broker that falls silent is reconnected to", async (rig) => {
   const options = {
     heartbeat: { send: 0, receive: 20 },
     heartbeatTolerance: { factor: 1, floor: 20 },

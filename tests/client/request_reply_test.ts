@@ -14,7 +14,7 @@ import {
 import { clientTest } from "../support/client_harness.ts";
 import { confirm, errorFor, message } from "../support/raw_server.ts";
 
-test("a request gets its reply", async () => {
+test("`request()` resolves to its reply", async () => {
   await using broker = await Broker.listen();
   await using server = await Stomp.connect(broker.url);
   await using client = await Stomp.connect(broker.url);
@@ -23,7 +23,7 @@ test("a request gets its reply", async () => {
   assertEquals(reply.text(), "HELLO");
 });
 
-test("many requests share one queue, and each gets its own reply", async () => {
+test("`request()` many times shares one queue, and each call gets its own reply", async () => {
   await using broker = await Broker.listen();
   await using server = await Stomp.connect(broker.url);
   await using client = await Stomp.connect(broker.url);
@@ -35,7 +35,7 @@ test("many requests share one queue, and each gets its own reply", async () => {
   assertEquals(replies.map((reply) => Number(reply.text())), numbers.map((n) => n * 2));
 });
 
-test("a reply may be bytes, and have options of its own", async () => {
+test("`respond()` sends bytes, and options of a reply", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   await using _serving = await stomp.respond("/queue/a", () => ({
@@ -47,7 +47,7 @@ test("a reply may be bytes, and have options of its own", async () => {
   assertEquals([reply.headers["content-type"], reply.headers["extra"]], ["application/x-three", "yes"]);
 });
 
-test("a request that nobody answers ends with its time, and a late reply is dropped", async () => {
+test("`request()` times out without a reply, and a late reply is dropped", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   const requests = await stomp.subscribe("/queue/a");
@@ -62,7 +62,7 @@ test("a request that nobody answers ends with its time, and a late reply is drop
   await answering;
 });
 
-test("a signal ends a request with its own reason", async () => {
+test("`request()` rejects with the reason of its signal", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   const reason = new Error("never mind");
@@ -72,7 +72,7 @@ test("a signal ends a request with its own reason", async () => {
   assertEquals(await request.catch((error) => error), reason);
 });
 
-test("a message without reply-to is handled, and nothing is sent", async () => {
+test("`respond()` handles a message without reply-to, and sends no reply", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   const handled = Promise.withResolvers<string>();
@@ -86,7 +86,7 @@ test("a message without reply-to is handled, and nothing is sent", async () => {
   assertEquals(broker.stats.messages, 0);
 });
 
-test("a lost connection rejects what was waiting, and the next request works", async () => {
+test("`request()` rejects when the connection is lost, and the next one works", async () => {
   await using broker = await Broker.listen();
   await using server = await Stomp.connect(broker.url);
   await using client = await Stomp.connect(broker.url, { reconnect: { delay: 1, maxDelay: 10 } });
@@ -107,7 +107,7 @@ test("a lost connection rejects what was waiting, and the next request works", a
 });
 
 clientTest(
-  "a SUBSCRIBE for replies that is refused fails its request, and the next request tries again",
+  "`request()` rejects when the queue for replies is refused, and the next one tries again",
   async (rig) => {
     const { stomp, peer } = await rig.pair();
     const refused = assertRejects(() => stomp.request("/queue/a", "one"), BrokerErrorResponse, "not now");
@@ -122,7 +122,7 @@ clientTest(
   },
 );
 
-test("a closed client rejects requests", async () => {
+test("`request()` of a closed client rejects", async () => {
   await using broker = await Broker.listen();
   const stomp = await Stomp.connect(broker.url);
   const requests = await stomp.subscribe("/queue/a");
@@ -133,7 +133,7 @@ test("a closed client rejects requests", async () => {
   await assertRejects(() => stomp.request("/queue/a", "?"), NotConnectedError);
 });
 
-test("a handler that throws rejects the request at once, with the first line of what it says", async () => {
+test("`request()` rejects at once with the first line of the error that the handler throws", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   const thrown: [unknown, string][] = [
@@ -159,7 +159,7 @@ test("a handler that throws rejects the request at once, with the first line of 
   assertEquals(broker.stats.messages, 1);
 });
 
-test("a handler of requests is tried as often as `retry` says before the request is rejected", async () => {
+test("`respond()` runs a handler as often as `retry` says before `request()` rejects", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   let runs = 0;
@@ -171,7 +171,7 @@ test("a handler of requests is tried as often as `retry` says before the request
   await assertRejects(() => stomp.request("/queue/a", "bad"), RequestError, "run 6");
 });
 
-test("a reply that cannot be sent rejects the request as well", async () => {
+test("`request()` rejects when its reply cannot be sent", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   await using _serving = await stomp.respond("/queue/a", () => 7 as unknown as string);
@@ -179,7 +179,7 @@ test("a reply that cannot be sent rejects the request as well", async () => {
 });
 
 clientTest(
-  "a failed request without reply-to is refused, and one of a loop that ends is left to the broker",
+  "`respond()` refuses a failed request without reply-to, and leaves it to the broker while it ends",
   async (rig) => {
     const { stomp, peer } = await rig.pair();
     const [serving] = await Promise.all([
@@ -197,7 +197,7 @@ clientTest(
   },
 );
 
-clientTest("an answer that fails leaves the failed request to the rules of the worker", async (rig) => {
+clientTest("`respond()` refuses a failed request when its error reply fails", async (rig) => {
   const { stomp, peer } = await rig.pair({ timeout: 50 });
   const serving = stomp.respond("/queue/a", () => {
     throw new Error("no");
@@ -209,7 +209,7 @@ clientTest("an answer that fails leaves the failed request to the rules of the w
   assertEquals((await peer.frame("NACK")).get("id"), "m1");
 });
 
-clientTest("in mode auto a handler that throws answers, too", async (rig) => {
+clientTest("`respond()` in mode `auto` sends the error of a handler, too", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const serving = stomp.respond("/queue/a", () => {
     throw new Error("no");
@@ -220,7 +220,7 @@ clientTest("in mode auto a handler that throws answers, too", async (rig) => {
   assertEquals((await confirm(peer, "SEND")).get("x-stompy-error"), "no");
 });
 
-test("what a reply says of an error is bounded and one line, whoever sent it", async () => {
+test("`x-stompy-error` is one line of at most 200 characters, whoever sent it", async () => {
   await using broker = await Broker.listen();
   await using stomp = await Stomp.connect(broker.url);
   await using _serving = await stomp.respond("/queue/a", () => {

@@ -1,4 +1,4 @@
-/** A password is nowhere to be read: not in errors, statuses or what a log shows of a client. */
+/** Passwords never appear: not in errors, statuses or what a log shows of a client. */
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "#assert";
 import { inspect } from "node:util";
 import { type ErrorFrame, Frame, openSocket, Simple, Stomp, StompError, type StompOptions } from "../../mod.ts";
@@ -45,7 +45,7 @@ function connecting(stomp: Stomp, options: StompOptions): [Stomp, () => Promise<
 }
 
 for (const [way, open] of WAYS) {
-  clientTest(`a password from ${way}`, async (rig) => {
+  clientTest(`no error, status or inspection shows a password from ${way}`, async (rig) => {
     const server = await rig.server();
     const [stomp, connect] = open(server.url);
     rig.atEnd(() => stomp.disconnect({ signal: AbortSignal.abort() }));
@@ -84,7 +84,7 @@ for (const [way, open] of WAYS) {
   });
 }
 
-clientTest("options and URLs that make no sense", () => {
+clientTest("no error about invalid options and URLs shows a password", () => {
   const wrong: (() => unknown)[] = [
     () => new Stomp(`stomp://me:${SECRET}@localhost:99999`),
     () => new Stomp(`stomp://me:${SECRET}@`),
@@ -99,7 +99,7 @@ clientTest("options and URLs that make no sense", () => {
   return Promise.resolve();
 });
 
-clientTest("a password that CONNECT cannot carry", async (rig) => {
+clientTest("no error about a password that CONNECT cannot carry shows it", async (rig) => {
   const server = await rig.server();
   const stomp = rig.client(server.url, { username: "me", password: `${SECRET}\nx:y` });
   const error = await stomp.connect().catch((error) => error);
@@ -107,7 +107,7 @@ clientTest("a password that CONNECT cannot carry", async (rig) => {
   hides("the refusal to encode it", error);
 });
 
-clientTest("Simple, and openSocket", async (rig) => {
+clientTest("`Simple` and `openSocket()` show no password", async (rig) => {
   const broker = await rig.broker({ login: "me", passcode: SECRET });
   const simple = new Simple(broker.url, { username: "me", password: SECRET });
   await simple.connect();
@@ -132,7 +132,7 @@ const ECHOES: [name: string, answer: string][] = [
 ];
 
 for (const [name, answer] of ECHOES) {
-  clientTest(`a password that the broker echoes ${name}`, async (rig) => {
+  clientTest(`no error shows a password that the broker echoes ${name}`, async (rig) => {
     const server = await rig.server();
     const stomp = rig.client(server.url, { username: "me", password: SECRET, reconnect: false });
     const refused = stomp.connect().catch((error) => error);

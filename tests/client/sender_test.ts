@@ -1,11 +1,11 @@
-/** What a message looks like on the wire, whatever is said of it. */
+/** SEND on the wire, for all ways to give a message and its options. */
 import { assertEquals } from "#assert";
 import type { SendOptions } from "../../client/options.ts";
 import { clientTest } from "../support/client_harness.ts";
 import { confirm } from "../support/raw_server.ts";
 
 clientTest(
-  "C12-26 F12-22 F12-24 SEND has destination, content-type and content-length; the promise is for the RECEIPT",
+  "C12-26 F12-22 F12-24 `send()` writes destination, content-type and content-length, and resolves to the RECEIPT",
   async (rig) => {
     const { stomp, peer } = await rig.pair();
     const sending = stomp.send("//q a/../b", "hé");
@@ -27,7 +27,7 @@ clientTest(
   },
 );
 
-clientTest("C12-27 options and headers, in the order given", async (rig) => {
+clientTest("C12-27 `send()` writes options and headers in the order given", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const sending = stomp.send("/q", "{}", {
     contentType: "application/json",
@@ -51,7 +51,7 @@ clientTest("C12-27 options and headers, in the order given", async (rig) => {
   assertEquals((await sending)?.headers["receipt-id"], "mine");
 });
 
-clientTest("a message is written the same way, however little or much is said of it", async (rig) => {
+clientTest("`send()` writes the same frame with few and with many options", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const bodies = ["", "plain", "hé€\u{1f600}", "x".repeat(70_000), "é".repeat(40_000), new Uint8Array([0, 1, 255])];
   for (const body of bodies) {
@@ -73,7 +73,7 @@ clientTest("a message is written the same way, however little or much is said of
 });
 
 clientTest(
-  "headers and options are written the same way, whether or not the receipt has an id of one's own",
+  "`send()` writes the same headers with and without a receipt id of the caller",
   async (rig) => {
     const { stomp, peer } = await rig.pair();
     const given = (options: unknown) => options as SendOptions; // what types do not allow
@@ -136,7 +136,7 @@ clientTest(
   },
 );
 
-clientTest("stompy's conf does the same, and is left as it was", async (rig) => {
+clientTest("`send()` by conf writes the same frame, and leaves the conf unchanged", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const conf = { destination: "/q", body: "x", persistent: true, "x-n": 7, "x-no": undefined };
   const before = structuredClone(conf);
@@ -147,7 +147,7 @@ clientTest("stompy's conf does the same, and is left as it was", async (rig) => 
   assertEquals(conf, before);
 });
 
-clientTest("send() with a receipt is persistent unless the caller says otherwise", async (rig) => {
+clientTest("`send()` with a receipt is persistent unless the caller says otherwise", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const cases: [SendOptions, string | undefined][] = [
     [{}, "true"],
@@ -169,7 +169,7 @@ clientTest("send() with a receipt is persistent unless the caller says otherwise
   }
 });
 
-clientTest("send() asks the embedded broker for no persistence that it does not have", async (rig) => {
+clientTest("`send()` does not ask the embedded broker for persistence", async (rig) => {
   const stomp = await rig.connect((await rig.broker()).url);
   const subscription = await stomp.subscribe("/queue/a");
   await stomp.send("/queue/a", "x");

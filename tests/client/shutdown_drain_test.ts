@@ -1,4 +1,4 @@
-/** Draining: nothing that was received is lost or done twice, and it always ends. */
+/** `drain()`: no received message is lost or handled twice, and it always ends. */
 import { assertEquals, assertLess, assertRejects } from "#assert";
 import { BrokerErrorResponse, NotConnectedError } from "../../base/errors.ts";
 import { clientTest, settle, subscribed } from "../support/client_harness.ts";
@@ -7,7 +7,7 @@ import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts
 const INDIVIDUAL = { ack: "client-individual" } as const;
 const DONE = { done: true, value: undefined } as const;
 
-clientTest("auto: it unsubscribes, and what waits or is under way is still taken", async (rig) => {
+clientTest("`drain()` in mode `auto` unsubscribes, and queued and arriving messages are still taken", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer);
   await peer.write(message("sub-1", "m1") + message("sub-1", "m2"));
@@ -22,30 +22,33 @@ clientTest("auto: it unsubscribes, and what waits or is under way is still taken
   assertEquals(await subscription.closed, undefined);
 });
 
-clientTest("client modes: the loop ends at once, and UNSUBSCRIBE waits for the last acknowledgement", async (rig) => {
-  for (const ack of ["client", "client-individual"] as const) {
-    const { stomp, peer } = await rig.pair();
-    const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
-    await peer.write(message("sub-1", "m1") + message("sub-1", "m2") + message("sub-1", "m3"));
-    const one = (await subscription.take())!;
-    const two = (await subscription.take())!;
-    const draining = subscription.drain();
-    assertEquals(await subscription.next(), DONE); // m3 is somebody else's
-    if (ack === "client-individual") await one.ack();
-    await settle();
-    await two.ack();
-    const frames = await peer.frames(ack === "client" ? 2 : 3);
-    assertEquals(
-      frames.map((frame) => frame.command).join(),
-      ack === "client" ? "ACK,UNSUBSCRIBE" : "ACK,ACK,UNSUBSCRIBE",
-    );
-    await peer.write(message("sub-1", "late") + receiptFor(frames.at(-1)!));
-    await draining;
-    assertEquals(await subscription.closed, undefined);
-  }
-});
+clientTest(
+  "`drain()` in the client modes ends the loop at once, and sends UNSUBSCRIBE after the last acknowledgement",
+  async (rig) => {
+    for (const ack of ["client", "client-individual"] as const) {
+      const { stomp, peer } = await rig.pair();
+      const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
+      await peer.write(message("sub-1", "m1") + message("sub-1", "m2") + message("sub-1", "m3"));
+      const one = (await subscription.take())!;
+      const two = (await subscription.take())!;
+      const draining = subscription.drain();
+      assertEquals(await subscription.next(), DONE); // m3 goes to another consumer
+      if (ack === "client-individual") await one.ack();
+      await settle();
+      await two.ack();
+      const frames = await peer.frames(ack === "client" ? 2 : 3);
+      assertEquals(
+        frames.map((frame) => frame.command).join(),
+        ack === "client" ? "ACK,UNSUBSCRIBE" : "ACK,ACK,UNSUBSCRIBE",
+      );
+      await peer.write(message("sub-1", "late") + receiptFor(frames.at(-1)!));
+      await draining;
+      assertEquals(await subscription.closed, undefined);
+    }
+  },
+);
 
-clientTest("a message that was handed over in the very moment of the drain is waited for", async (rig) => {
+clientTest("`drain()` waits for a message that was taken at the moment of the call", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const first = await subscribed(stomp, peer, "/queue/a");
   const second = await subscribed(stomp, peer, "/queue/b", INDIVIDUAL);
@@ -60,7 +63,7 @@ clientTest("a message that was handed over in the very moment of the drain is wa
   await draining;
 });
 
-clientTest("an acknowledgement in a transaction counts once that is committed", async (rig) => {
+clientTest("`drain()` waits for the commit of an acknowledgement in a transaction", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(message("sub-1", "m1"));
@@ -75,7 +78,7 @@ clientTest("an acknowledgement in a transaction counts once that is committed", 
   await Promise.all([committing, draining]);
 });
 
-clientTest("nothing was taken: it is over at once", async (rig) => {
+clientTest("`drain()` ends at once when no message was taken", async (rig) => {
   const { stomp, peer } = await rig.pair();
   for (const ack of ["auto", "client", "client-individual"] as const) {
     const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
@@ -85,7 +88,7 @@ clientTest("nothing was taken: it is over at once", async (rig) => {
   }
 });
 
-clientTest("a message that is never acknowledged holds it up no longer than its timeout", async (rig) => {
+clientTest("`drain()` ends at its timeout when a message is never acknowledged", async (rig) => {
   for (const options of [{ timeout: 30 }, { signal: AbortSignal.timeout(30) }, { signal: AbortSignal.abort() }]) {
     const { stomp, peer } = await rig.pair();
     const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
@@ -99,7 +102,7 @@ clientTest("a message that is never acknowledged holds it up no longer than its 
 });
 
 clientTest(
-  "messages that nobody takes hold it up no longer than its timeout, and can be taken after it",
+  "`drain()` ends at its timeout when queued messages are not taken, and they can be taken after it",
   async (rig) => {
     const { stomp, peer } = await rig.pair();
     const subscription = await subscribed(stomp, peer);
@@ -112,7 +115,7 @@ clientTest(
   },
 );
 
-clientTest("a broker that does not answer UNSUBSCRIBE holds it up no longer than its timeout", async (rig) => {
+clientTest("`drain()` ends at its timeout when the broker does not answer UNSUBSCRIBE", async (rig) => {
   for (const ack of ["auto", "client"] as const) {
     const { stomp, peer } = await rig.pair();
     const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
@@ -122,7 +125,7 @@ clientTest("a broker that does not answer UNSUBSCRIBE holds it up no longer than
   }
 });
 
-clientTest("an UNSUBSCRIBE that is refused rejects", async (rig) => {
+clientTest("`drain()` rejects when the broker refuses UNSUBSCRIBE", async (rig) => {
   for (const ack of ["auto", "client"] as const) {
     const { stomp, peer } = await rig.pair();
     const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
@@ -133,7 +136,7 @@ clientTest("an UNSUBSCRIBE that is refused rejects", async (rig) => {
   }
 });
 
-clientTest("leaving the loop cuts a drain short", async (rig) => {
+clientTest("`drain()` ends when the loop is left", async (rig) => {
   for (const ack of ["auto", "client-individual"] as const) {
     const { stomp, peer } = await rig.pair();
     const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
@@ -150,7 +153,7 @@ clientTest("leaving the loop cuts a drain short", async (rig) => {
   }
 });
 
-clientTest("a connection that is lost ends the wait for acknowledgements", async (rig) => {
+clientTest("`drain()` ends when the connection is lost", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(message("sub-1", "m1"));
@@ -160,11 +163,11 @@ clientTest("a connection that is lost ends the wait for acknowledgements", async
   await draining;
   const next = await server.welcome();
   const sending = stomp.send("/q", "x");
-  await confirm(next, "SEND"); // it is not made anew
+  await confirm(next, "SEND"); // it is not subscribed again
   await sending;
 });
 
-clientTest("a message of a lost connection that is still in hand does not hold up a later drain", async (rig) => {
+clientTest("`drain()` does not wait for a message of a lost connection", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(message("sub-1", "m1"));
@@ -181,7 +184,7 @@ clientTest("a message of a lost connection that is still in hand does not hold u
   assertLess(performance.now() - start, 5000);
 });
 
-clientTest("drain and drain again, on client and subscription", async (rig) => {
+clientTest("`drain()` is idempotent, on client and subscription", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const conf = stomp.subscribe({ destination: "/queue/c" });
@@ -207,7 +210,7 @@ clientTest("drain and drain again, on client and subscription", async (rig) => {
   await assertRejects(() => stomp.send("/q", "x"), NotConnectedError, "the client is closed");
 });
 
-clientTest("disconnect cuts a drain short", async (rig) => {
+clientTest("`disconnect()` ends a drain at once", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(message("sub-1", "m1"));
@@ -221,7 +224,7 @@ clientTest("disconnect cuts a drain short", async (rig) => {
   await Promise.all([draining, ending]);
 });
 
-clientTest("a drain whose time is over disconnects all the same", async (rig) => {
+clientTest("`drain()` of a client disconnects at its timeout", async (rig) => {
   for (const options of [{ timeout: 50 }, { signal: AbortSignal.abort() }]) {
     const { stomp, peer } = await rig.pair();
     const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);

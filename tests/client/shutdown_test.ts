@@ -1,4 +1,4 @@
-/** How a client ends: in order, once, and in its time whatever the broker does. */
+/** How a client ends: in order, once, and before its deadline, whatever the broker does. */
 import { assertEquals, assertInstanceOf, assertLess, assertRejects } from "#assert";
 import { ConnectionError, NotConnectedError } from "../../base/errors.ts";
 import { Stomp } from "../../client/stomp.ts";
@@ -12,26 +12,29 @@ async function timed(work: Promise<unknown>): Promise<number> {
   return performance.now() - start;
 }
 
-clientTest("C12-50 DISCONNECT has a receipt, and the socket is closed when that has come", async (rig) => {
-  const { stomp, peer } = await rig.pair();
-  const watcher = new Watcher(stomp);
-  const ending = stomp.disconnect({ "x-why": "done" });
-  const said = await peer.frame("DISCONNECT");
-  assertEquals(said.get("x-why"), "done");
-  let isClosed = false;
-  stomp.closed.then(() => isClosed = true);
-  await settle();
-  assertEquals([isClosed, stomp.connected, stomp.sock], [false, false, undefined]);
-  await peer.write(receiptFor(said));
-  await peer.ended();
-  await peer.finish();
-  await ending;
-  assertEquals(await stomp.closed, undefined);
-  assertEquals(await watcher.until("closed"), { type: "closed", error: undefined });
-  assertEquals(watcher.events.length, 1); // it was neither lost nor tried again
-});
+clientTest(
+  "C12-50 `disconnect()` sends DISCONNECT with a receipt, and closes the socket when that comes",
+  async (rig) => {
+    const { stomp, peer } = await rig.pair();
+    const watcher = new Watcher(stomp);
+    const ending = stomp.disconnect({ "x-why": "done" });
+    const said = await peer.frame("DISCONNECT");
+    assertEquals(said.get("x-why"), "done");
+    let isClosed = false;
+    stomp.closed.then(() => isClosed = true);
+    await settle();
+    assertEquals([isClosed, stomp.connected, stomp.sock], [false, false, undefined]);
+    await peer.write(receiptFor(said));
+    await peer.ended();
+    await peer.finish();
+    await ending;
+    assertEquals(await stomp.closed, undefined);
+    assertEquals(await watcher.until("closed"), { type: "closed", error: undefined });
+    assertEquals(watcher.events.length, 1); // it was neither lost nor tried again
+  },
+);
 
-clientTest("C12-51 nothing is said after DISCONNECT, and whoever tries is told", async (rig) => {
+clientTest("C12-51 calls after `disconnect()` reject, and nothing is written after DISCONNECT", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", { ack: "client" });
   await peer.write(message(subscription.id, "1"));
@@ -58,7 +61,7 @@ clientTest("C12-51 nothing is said after DISCONNECT, and whoever tries is told",
   await ending;
 });
 
-clientTest("C12-52 a broker that closes instead of answering ends it as well", async (rig) => {
+clientTest("C12-52 `disconnect()` resolves when the broker closes instead of answering", async (rig) => {
   for (const end of ["finish", "close"] as const) {
     const { stomp, peer } = await rig.pair();
     const ending = stomp.disconnect();
@@ -69,7 +72,7 @@ clientTest("C12-52 a broker that closes instead of answering ends it as well", a
   }
 });
 
-clientTest("C12-52 a broker that answers ERROR ends it as well", async (rig) => {
+clientTest("C12-52 `disconnect()` resolves when the broker answers ERROR", async (rig) => {
   for (const named of [true, false]) {
     const { stomp, peer } = await rig.pair();
     const ending = stomp.disconnect();
@@ -82,7 +85,7 @@ clientTest("C12-52 a broker that answers ERROR ends it as well", async (rig) => 
   }
 });
 
-clientTest("C12-52 a broker that never answers has until the deadline", async (rig) => {
+clientTest("C12-52 `disconnect()` resolves at its timeout when the broker never answers", async (rig) => {
   const { stomp, peer } = await rig.pair();
   assertLess(await timed(stomp.disconnect({ timeout: 50 })), 1000);
   assertEquals(await stomp.closed, undefined);
@@ -90,14 +93,14 @@ clientTest("C12-52 a broker that never answers has until the deadline", async (r
   await peer.rest();
 });
 
-clientTest("a broker that answers and does not close has until the deadline", async (rig) => {
+clientTest("`disconnect()` resolves at its timeout when the broker answers and does not close", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const ending = stomp.disconnect({ timeout: 100 });
   await confirm(peer, "DISCONNECT");
   assertLess(await timed(ending), 900);
 });
 
-clientTest("a signal gives it up at once: before, and while it waits", async (rig) => {
+clientTest("`disconnect()` drops the connection when its signal aborts, before and during the call", async (rig) => {
   const first = await rig.pair();
   assertLess(await timed(first.stomp.disconnect({ signal: AbortSignal.abort() })), 1000);
   assertEquals(await first.stomp.closed, undefined);
@@ -112,7 +115,7 @@ clientTest("a signal gives it up at once: before, and while it waits", async (ri
   await peer.rest();
 });
 
-clientTest("C12-54 messages that come before the receipt are dropped", async (rig) => {
+clientTest("C12-54 `disconnect()` drops messages that come before the receipt", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscription = await subscribed(stomp, peer);
   const ending = stomp.disconnect();
@@ -124,7 +127,7 @@ clientTest("C12-54 messages that come before the receipt are dropped", async (ri
   assertEquals([subscription.received, await subscription.next()], [0, { done: true, value: undefined }]);
 });
 
-clientTest("disconnect is idempotent, and a second call can only make it sooner", async (rig) => {
+clientTest("`disconnect()` is idempotent, and a second call can only end it sooner", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const slow = stomp.disconnect({ timeout: 60_000 });
   const again = stomp.disconnect();
@@ -134,7 +137,7 @@ clientTest("disconnect is idempotent, and a second call can only make it sooner"
   assertEquals(await peer.rest(), []); // DISCONNECT went out once
 });
 
-clientTest("disposing of a client disconnects", async (rig) => {
+clientTest("`Symbol.asyncDispose` disconnects", async (rig) => {
   const server = await rig.server();
   const [stomp, peer] = await Promise.all([Stomp.connect(server.url), server.welcome()]);
   const ending = stomp[Symbol.asyncDispose](); // as `await using` does, which Node 22 cannot read
@@ -144,7 +147,7 @@ clientTest("disposing of a client disconnects", async (rig) => {
   assertEquals([stomp.connected, await stomp.closed], [false, undefined]);
 });
 
-clientTest("a conf that makes no sense rejects, and the client goes on", async (rig) => {
+clientTest("`disconnect()` rejects for an invalid conf, and the client goes on", async (rig) => {
   const { stomp, peer } = await rig.pair();
   await assertRejects(() => stomp.disconnect({ "x-a": {} }), TypeError, '"x-a" has to be a string');
   await assertRejects(() => stomp.disconnect({ timeout: NaN }), RangeError);
@@ -154,14 +157,14 @@ clientTest("a conf that makes no sense rejects, and the client goes on", async (
   await sending;
 });
 
-clientTest("disconnect of a client that was never connected closes it", async (rig) => {
+clientTest("`disconnect()` closes a client that was never connected", async (rig) => {
   const stomp = rig.client("stomp://127.0.0.1:1");
   await stomp.disconnect();
   assertEquals(await stomp.closed, undefined);
   await assertRejects(() => stomp.connect(), NotConnectedError, "Cannot connect: the client is closed");
 });
 
-clientTest("disconnect while connecting: connect rejects, and no socket is left", async (rig) => {
+clientTest("`disconnect()` during `connect()` rejects that, and leaves no socket", async (rig) => {
   const server = await rig.server();
   const stomp = rig.client(server.url);
   const connecting = stomp.connect();
@@ -173,7 +176,7 @@ clientTest("disconnect while connecting: connect rejects, and no socket is left"
   assertEquals(await peer.rest(), []);
 });
 
-clientTest("disconnect while credentials are awaited that never come", async (rig) => {
+clientTest("`disconnect()` during `credentials()` that never resolves ends the client", async (rig) => {
   const server = await rig.server();
   const asked = Promise.withResolvers<void>();
   const stomp = rig.client(server.url, {
@@ -190,7 +193,7 @@ clientTest("disconnect while credentials are awaited that never come", async (ri
   assertEquals(server.count, 0);
 });
 
-clientTest("disconnect while it waits for the next attempt, and while one is under way", async (rig) => {
+clientTest("`disconnect()` while reconnecting ends the client, between and during attempts", async (rig) => {
   for (const during of ["wait", "attempt"] as const) {
     const delay = during === "wait" ? 60_000 : 0;
     const { stomp, peer, server } = await rig.pair({ reconnect: { delay, maxDelay: delay } });
@@ -205,7 +208,7 @@ clientTest("disconnect while it waits for the next attempt, and while one is und
   }
 });
 
-clientTest("disconnect waits for what is not confirmed, also over the next connection", async (rig) => {
+clientTest("`disconnect()` waits for unconfirmed messages, even over the next connection", async (rig) => {
   const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
   const sending = stomp.send("/queue/a", "x");
   await peer.frame("SEND");
@@ -221,7 +224,7 @@ clientTest("disconnect waits for what is not confirmed, also over the next conne
   await ending;
 });
 
-clientTest("what is not confirmed when the time is over rejects", async (rig) => {
+clientTest("`send()` rejects when it is not confirmed at the timeout of `disconnect()`", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const sending = stomp.send("/queue/a", "x");
   sending.catch(() => {});
@@ -235,7 +238,7 @@ clientTest("what is not confirmed when the time is over rejects", async (rig) =>
   assertEquals(stomp.pending, 0);
 });
 
-clientTest("a connection that is lost while it disconnects ends in order all the same", async (rig) => {
+clientTest("`disconnect()` resolves when the connection is lost meanwhile", async (rig) => {
   const { stomp, peer } = await rig.pair({ reconnect: false });
   const watcher = new Watcher(stomp);
   const ending = stomp.disconnect();
@@ -247,7 +250,7 @@ clientTest("a connection that is lost while it disconnects ends in order all the
   await watcher.until("closed");
 });
 
-clientTest("closed tells what ended a client that does not reconnect", async (rig) => {
+clientTest("`closed` resolves to what ended a client that does not reconnect", async (rig) => {
   const { stomp, peer } = await rig.pair({ reconnect: false });
   const watcher = new Watcher(stomp);
   const subscription = await subscribed(stomp, peer);
@@ -269,7 +272,7 @@ clientTest("closed tells what ended a client that does not reconnect", async (ri
   await peer.rest();
 });
 
-clientTest("CONNECTED and the end in one chunk", async (rig) => {
+clientTest("CONNECTED and the end of the connection in one chunk end the client", async (rig) => {
   const server = await rig.server();
   const stomp = rig.client(server.url, { reconnect: false });
   const connecting = stomp.connect();

@@ -40,7 +40,7 @@ clientTest("Client(host, port), connect(username, password, clientid), disconnec
   await assertRejects(() => client.put("x", "/q"), NotConnectedError, "the client is closed");
 });
 
-clientTest("a URL, and options behind it", async (rig) => {
+clientTest("`new Simple()` takes a URL and options", async (rig) => {
   const broker = await rig.broker({ login: "guest", passcode: "secret" });
   for (
     const client of [
@@ -54,7 +54,7 @@ clientTest("a URL, and options behind it", async (rig) => {
 });
 
 clientTest(
-  "put(item, destination, persistent, conf) and get(): persistent by default, confs left as they were",
+  "put(item, destination, persistent, conf) and get(): persistent by default, confs stay unchanged",
   async (rig) => {
     const client = await connected(rig);
     const confs = {
@@ -82,7 +82,7 @@ clientTest(
 
 clientTest("get(block, callback), get_nowait(), Empty", async (rig) => {
   const client = await connected(rig);
-  await assertRejects(() => client.get({ block: false }), Empty, "Cannot get a message: none is waiting");
+  await assertRejects(() => client.get({ block: false }), Empty, "Cannot get a message: none is queued");
   await assertRejects(() => client.getNowait(), Simple.Empty);
   await client.subscribe("/queue/a");
   await assertRejects(() => client.getNowait(), Empty);
@@ -98,7 +98,7 @@ clientTest("get(block, callback), get_nowait(), Empty", async (rig) => {
   assertEquals((await client.getNowait()).text(), "two");
 });
 
-clientTest("a callback that throws is the caller's", async (rig) => {
+clientTest("`get()` rejects with what its callback throws", async (rig) => {
   const client = await connected(rig);
   await client.subscribe("/queue/a");
   await client.put("one", "/queue/a");
@@ -110,7 +110,7 @@ clientTest("a callback that throws is the caller's", async (rig) => {
   assertEquals((await client.get()).text(), "two");
 });
 
-clientTest("begin, commit, abort: put and ack are part of it", async (rig) => {
+clientTest("begin, commit, abort: `put()` and `ack()` belong to the transaction", async (rig) => {
   const client = await connected(rig);
   await client.subscribe("/queue/a", { ack: "client-individual" });
   await client.begin();
@@ -133,7 +133,7 @@ clientTest("begin, commit, abort: put and ack are part of it", async (rig) => {
   assertEquals((await client.put("last", "/queue/a"))?.command, "RECEIPT");
 });
 
-clientTest("TransactionError: twice, and none", async (rig) => {
+clientTest("TransactionError: a second `begin()`, and `commit()` and `abort()` without a transaction", async (rig) => {
   const client = await connected(rig);
   await assertRejects(
     () => client.commit(),
@@ -150,7 +150,7 @@ clientTest("TransactionError: twice, and none", async (rig) => {
   await client.abort();
 });
 
-clientTest("a call that may not begin leaves the transaction open", async (rig) => {
+clientTest("`commit()` and `abort()` that fail before they write leave the transaction open", async (rig) => {
   const client = await connected(rig);
   const aborted = { signal: AbortSignal.abort(new Error("no time")) };
   await assertRejects(() => client.begin(aborted), Error, "no time");
@@ -162,7 +162,7 @@ clientTest("a call that may not begin leaves the transaction open", async (rig) 
   assertEquals((await client.get()).text(), "x");
 });
 
-clientTest("a transaction that died with its connection: everything says so until it is ended", async (rig) => {
+clientTest("a transaction that died with its connection rejects every call until it is ended", async (rig) => {
   const server = await rig.server();
   const client = new Simple(server.url, { heartbeat: false, reconnect: { delay: 0 } });
   rig.atEnd(() => client.disconnect({ signal: AbortSignal.abort() }));
@@ -178,7 +178,7 @@ clientTest("a transaction that died with its connection: everything says so unti
   await Promise.all([client.commit(), confirm(next, "COMMIT")]);
 });
 
-clientTest("a client that is not connected says so", async () => {
+clientTest("a call of a client that is not connected rejects", async () => {
   const client = new Simple();
   const calls = [
     () => client.put("x", "/q"),
@@ -194,7 +194,7 @@ clientTest("a client that is not connected says so", async () => {
   await client.disconnect();
 });
 
-clientTest("disposing of it disconnects", async (rig) => {
+clientTest("`Symbol.asyncDispose` disconnects", async (rig) => {
   const broker = await rig.broker();
   const client = new Simple("127.0.0.1", broker.port);
   await client.connect();

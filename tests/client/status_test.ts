@@ -1,4 +1,4 @@
-/** `status()`: whoever watches sees what happens, and a forgotten watcher costs nothing. */
+/** `status()`: each watcher sees all events, and a forgotten one costs nothing. */
 import v8 from "node:v8";
 import vm from "node:vm";
 import { assert, assertEquals, assertLess, assertStrictEquals } from "#assert";
@@ -17,9 +17,9 @@ async function next(watcher: AsyncIterator<Status>): Promise<number | string> {
   return result.done ? "end" : result.value.type === "stalled" ? result.value.pending : result.value.type;
 }
 
-test("StatusHub: each watcher sees all events from its beginning on, in order, whenever it asks", async () => {
+test("`StatusHub` gives each watcher all events from its beginning, in order", async () => {
   const hub = new StatusHub();
-  hub.emit(event(0)); // nobody watches yet
+  hub.emit(event(0)); // there is no watcher yet
   const one = hub.watch();
   hub.emit(event(1));
   const two = hub.watch();
@@ -35,7 +35,7 @@ test("StatusHub: each watcher sees all events from its beginning on, in order, w
   assertEquals(await next(hub.watch()), "end");
 });
 
-test("StatusHub: who does not keep up loses the oldest events, and keeps a hundred", async () => {
+test("`StatusHub` keeps the last hundred events for a slow watcher", async () => {
   const hub = new StatusHub();
   const watcher = hub.watch();
   for (let i = 0; i < 250; i++) hub.emit(event(i));
@@ -44,7 +44,7 @@ test("StatusHub: who does not keep up loses the oldest events, and keeps a hundr
   assertEquals(await next(watcher), 152);
 });
 
-test("StatusHub: a second `next()` ends the first, and `return()` ends the watcher", async () => {
+test("`StatusHub`: a second `next()` ends the first, and `return()` ends the watcher", async () => {
   const hub = new StatusHub();
   const watcher = hub.watch();
   const first = watcher.next();
@@ -66,7 +66,7 @@ function collectGarbage(): void {
   vm.runInNewContext("gc")();
 }
 
-test("StatusHub: forgotten watchers cost nothing, neither memory nor time", async () => {
+test("`StatusHub` spends no memory and no time on forgotten watchers", async () => {
   const hub = new StatusHub();
   let oldest: WeakRef<object> | undefined;
   (() => {
@@ -81,7 +81,7 @@ test("StatusHub: forgotten watchers cost nothing, neither memory nor time", asyn
 });
 
 clientTest(
-  "`status()`: a watcher that nobody reads keeps the last hundred events, and more than one may watch",
+  "`status()` keeps the last hundred events for each of several watchers",
   async (rig) => {
     const { stomp, peer } = await rig.pair();
     const idle = stomp.status();

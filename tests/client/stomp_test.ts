@@ -12,7 +12,7 @@ import { Stomp } from "../../client/stomp.ts";
 import { clientTest, frame, settle, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
-clientTest("what cannot be sent is refused before anything is written", async (rig) => {
+clientTest("`send()` refuses what cannot be sent before anything is written", async (rig) => {
   const { stomp, peer } = await rig.pair();
   await assertRejects(() => stomp.send("", "x"), TypeError, "the destination is missing");
   await assertRejects(() => stomp.send({ body: "x" } as unknown as { destination: string }), TypeError, "destination");
@@ -43,7 +43,7 @@ clientTest("what cannot be sent is refused before anything is written", async (r
   assertEquals(stomp.pending, 0);
 });
 
-clientTest("receipt: false resolves without one", async (rig) => {
+clientTest("`send()` with `receipt: false` resolves to `undefined`", async (rig) => {
   const { stomp, peer } = await rig.pair();
   assertEquals(await stomp.send("/q", "x", { receipt: false }), undefined);
   assertEquals(await stomp.send("/q", "y", { receipt: false, headers: { "x-a": "1" } }), undefined);
@@ -52,7 +52,7 @@ clientTest("receipt: false resolves without one", async (rig) => {
   assertEquals(stomp.pending, 0);
 });
 
-clientTest("C12-60 an ERROR with receipt-id rejects that send alone, and the client goes on", async (rig) => {
+clientTest("C12-60 `send()` alone rejects when an ERROR names its receipt, and the client goes on", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const watcher = new Watcher(stomp);
   const calls = ["a", "b", "c"].map((body) => stomp.send("/q", body));
@@ -64,7 +64,7 @@ clientTest("C12-60 an ERROR with receipt-id rejects that send alone, and the cli
   assert(stomp.connected);
 });
 
-clientTest("an ERROR that names another frame is not about a request that waits for its reply", async (rig) => {
+clientTest("`request()` does not reject when an ERROR names another frame", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const asking = stomp.request("/q", "question");
   const queue = await confirm(peer, "SUBSCRIBE");
@@ -78,7 +78,7 @@ clientTest("an ERROR that names another frame is not about a request that waits 
 });
 
 clientTest(
-  "an ERROR without receipt-id rejects what is not confirmed all the same; a send is sent again, alone, for proof",
+  "an ERROR without receipt-id rejects unconfirmed calls, but `send()` only after a second ERROR",
   async (rig) => {
     const { stomp, peer } = await rig.pair();
     const calls: Promise<unknown>[] = [
@@ -102,7 +102,7 @@ clientTest(
   },
 );
 
-clientTest("a send that is not confirmed in time rejects; its receipt may come later", async (rig) => {
+clientTest("`send()` that is not confirmed in time rejects, and its later receipt is ignored", async (rig) => {
   const { stomp, peer } = await rig.pair({ timeout: 30 });
   const start = performance.now();
   await Promise.all([
@@ -122,7 +122,7 @@ clientTest("a send that is not confirmed in time rejects; its receipt may come l
   await next;
 });
 
-clientTest("timeouts of many messages: each in its time", async (rig) => {
+clientTest("`send()` times out for each of many messages when its own timeout is over", async (rig) => {
   const { stomp } = await rig.pair({ timeout: 60 });
   const start = performance.now();
   const calls: Promise<unknown>[] = [];
@@ -135,32 +135,35 @@ clientTest("timeouts of many messages: each in its time", async (rig) => {
   assertEquals(stomp.pending, 0);
 });
 
-clientTest("outbox: who does not want to wait is told, who waits is sent in order", async (rig) => {
-  for (const outbox of [{ messages: 2 }, { bytes: 2 }]) {
-    const { stomp, peer } = await rig.pair({ outbox });
-    const watcher = new Watcher(stomp);
-    const calls = ["a", "b", "c", "d"].map((body) => stomp.send("/q", body));
-    await assertRejects(
-      () => stomp.send("/q", "e", { wait: false }),
-      OutboxFullError,
-      "2 messages of 2 bytes are not confirmed",
-    );
-    assertEquals(await watcher.until("stalled"), { type: "stalled", pending: 2 });
-    const [a, b] = await peer.frames(2);
-    assertEquals([a!.body, b!.body, stomp.pending], ["a", "b", 2]);
-    await peer.write(receiptFor(b!));
-    assertEquals((await confirm(peer)).body, "c");
-    assertEquals((await confirm(peer)).body, "d");
-    await peer.write(receiptFor(a!));
-    await Promise.all(calls);
-    const last = stomp.send("/q", "e", { wait: false });
-    await confirm(peer);
-    await last;
-  }
-});
+clientTest(
+  "`send()` beyond `outbox` rejects with `wait: false`; otherwise it waits, and stays in order",
+  async (rig) => {
+    for (const outbox of [{ messages: 2 }, { bytes: 2 }]) {
+      const { stomp, peer } = await rig.pair({ outbox });
+      const watcher = new Watcher(stomp);
+      const calls = ["a", "b", "c", "d"].map((body) => stomp.send("/q", body));
+      await assertRejects(
+        () => stomp.send("/q", "e", { wait: false }),
+        OutboxFullError,
+        "2 messages of 2 bytes are not confirmed",
+      );
+      assertEquals(await watcher.until("stalled"), { type: "stalled", pending: 2 });
+      const [a, b] = await peer.frames(2);
+      assertEquals([a!.body, b!.body, stomp.pending], ["a", "b", 2]);
+      await peer.write(receiptFor(b!));
+      assertEquals((await confirm(peer)).body, "c");
+      assertEquals((await confirm(peer)).body, "d");
+      await peer.write(receiptFor(a!));
+      await Promise.all(calls);
+      const last = stomp.send("/q", "e", { wait: false });
+      await confirm(peer);
+      await last;
+    }
+  },
+);
 
 clientTest(
-  "outbox: a wait for a place ends with its signal or its time, and leaves nothing behind",
+  "`send()` that waits for `outbox` ends with its signal or timeout, and leaves nothing behind",
   async (rig) => {
     const { stomp, peer } = await rig.pair({ outbox: { messages: 1 }, timeout: 40 });
     const abort = new AbortController();
@@ -179,7 +182,7 @@ clientTest(
   },
 );
 
-clientTest("outbox: messages that cannot be sent do not hold up those behind them", async (rig) => {
+clientTest("`send()` of a message that cannot be sent does not stop those behind it", async (rig) => {
   const { stomp, peer } = await rig.pair({ outbox: { messages: 1 } });
   const first = stomp.send("/q", "a");
   const bad = Array.from({ length: 20_000 }, () => stomp.send("/q", "x", { delay: 5 }).catch((error) => error));
@@ -190,14 +193,14 @@ clientTest("outbox: messages that cannot be sent do not hold up those behind the
   for (const error of await Promise.all(bad)) assertInstanceOf(error, UnsupportedByBrokerError);
 });
 
-clientTest("limits that leave no room are refused", () => {
+clientTest("`new Stomp()` refuses limits of the outbox below 1", () => {
   for (const outbox of [{ messages: 0 }, { bytes: 0 }, { messages: NaN }, { bytes: -1 }]) {
     assertThrows(() => new Stomp("stomp://localhost", { outbox }), RangeError);
   }
   return Promise.resolve();
 });
 
-clientTest("a client that is not connected says so", async (rig) => {
+clientTest("a call of a client that is not connected rejects with what to do", async (rig) => {
   const stomp = rig.client("stomp://127.0.0.1:1");
   const calls: [string, () => Promise<unknown>][] = [
     ["send to /q", () => stomp.send("/q", "x")],
@@ -228,17 +231,17 @@ clientTest("a client that is not connected says so", async (rig) => {
   ]);
 });
 
-clientTest("connect is for once", async (rig) => {
+clientTest("`connect()` of a connected client rejects", async (rig) => {
   const { stomp } = await rig.pair();
   await assertRejects(() => stomp.connect(), NotConnectedError, "Cannot connect: the client is connected already");
 });
 
-clientTest("what connected tells", async (rig) => {
+clientTest("`connected`, `version` and `server` tell what CONNECTED told", async (rig) => {
   const { stomp } = await rig.pair({}, "1.1", "server:Foo/1\n");
   assertEquals([stomp.connected, stomp.version, stomp.server], [true, "1.1", "Foo/1"]);
 });
 
-clientTest("messages for a callback that throws: it is the caller's, and nothing else breaks", async (rig) => {
+clientTest("`receiveFrame()` rejects with what its callback throws, and nothing else breaks", async (rig) => {
   const { stomp, peer } = await rig.pair();
   const subscribing = stomp.subscribe({ destination: "/queue/a" });
   const id = (await confirm(peer, "SUBSCRIBE")).get("id")!;

@@ -1,6 +1,6 @@
 /**
  * Everything that stompy documents, one test for each row of the table in README.md, against a broker over TCP.
- * stompy's `Simple` has a file of its own.
+ * stompy's `Simple` is tested in simple_test.ts.
  */
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals, assertThrows } from "#assert";
 import {
@@ -61,7 +61,7 @@ clientTest("Frame(sock), connect(sock, username, password, clientid), session", 
   assert(error.frame!.text() !== ""); // stompy loses it
 });
 
-clientTest("build_frame(args, want_receipt), as_string(): the caller's object is left as it was", async (rig) => {
+clientTest("build_frame(args, want_receipt), as_string(): the caller's object stays unchanged", async (rig) => {
   const frame = await connectedFrame(rig, "openSocket");
   const parts = { command: "SEND", headers: { destination: "/queue/a", "x-a": "b:c\n" }, body: "hi" };
   const before = structuredClone(parts);
@@ -111,7 +111,7 @@ for (const by of ["openSocket", "Stomp"] as const) {
     await say(frame, "UNSUBSCRIBE", { id: "0" });
   });
 
-  clientTest(`an ERROR is thrown whole, over ${by}`, async (rig) => {
+  clientTest(`get_reply throws an ERROR with its frame, over ${by}`, async (rig) => {
     const frame = await connectedFrame(rig, by);
     const error = await assertRejects(
       () => say(frame, "COMMIT", { transaction: "nosuch" }),
@@ -123,7 +123,7 @@ for (const by of ["openSocket", "Stomp"] as const) {
   });
 }
 
-clientTest("Frame over the socket of a Stomp: ids in use and frames that are the client's to say", async (rig) => {
+clientTest("Frame over the socket of a Stomp: refuses subscription ids in use, CONNECT and DISCONNECT", async (rig) => {
   const broker = await rig.broker();
   const stomp = await rig.connect(broker.url);
   await stomp.subscribe("/queue/a", { id: "0" });
@@ -143,7 +143,7 @@ clientTest("parse_command, parse_headers", async (rig) => {
   assertEquals({ ...frame.parseHeaders("foo:bar\na\\cb:c\\nd\n") }, { foo: "bar", "a:b": "c\nd" });
 });
 
-clientTest("Frame without a socket", async () => {
+clientTest("Frame without a socket: its verbs reject", async () => {
   const calls = (frame: Frame) => [frame.getMessage(), frame.getReply(), frame.parseFrame(), frame.sendFrame(frame)];
   for (const call of calls(new Frame())) await assertRejects(() => call, NotConnectedError, "it has no socket");
 });
@@ -178,7 +178,7 @@ clientTest("BrokerErrorResponse and UnknownBrokerResponseError", async (rig) => 
   }
 });
 
-clientTest("a version that nobody offered, over openSocket", async (rig) => {
+clientTest("`openSocket()`: `frame.connect()` rejects when the broker chooses an unknown version", async (rig) => {
   const server = await rig.server();
   const sock = await openSocket(server.url);
   rig.atEnd(() => sock.close());
@@ -203,11 +203,11 @@ clientTest("Stomp(hostname, port), connect(username, password, clientid), connec
   await wrong.connect({ username: "guest", password: "secret" }); // a failed connect can be tried again
   assertEquals(wrong.connected, true);
   assertThrows(() => new Stomp("127.0.0.1", 0), TypeError, "Cannot use port 0");
-  assertThrows(() => new Stomp("localhost:61613", 61613), TypeError, "has a port");
+  assertThrows(() => new Stomp("localhost:61613", 61613), TypeError, "includes a port");
 });
 
 clientTest(
-  "send, subscribe, receive_frame, poll, ack, unsubscribe, subscribed; confs are left as they were",
+  "send, subscribe, receive_frame, poll, ack, unsubscribe, subscribed; confs stay unchanged",
   async (rig) => {
     const broker = await rig.broker();
     const stomp = await rig.connect(broker.url);
@@ -250,7 +250,7 @@ clientTest(
   },
 );
 
-clientTest("several subscriptions by conf share one queue, and typed ones have their own", async (rig) => {
+clientTest("`subscribe()` by conf shares one queue; with options each subscription has its own", async (rig) => {
   const broker = await rig.broker();
   const stomp = await rig.connect(broker.url);
   const typed = await stomp.subscribe("/queue/c");
@@ -277,7 +277,7 @@ clientTest("begin, commit, abort by conf", async (rig) => {
   assertEquals([message?.text(), message?.headers["transaction"], conf], ["commit", undefined, { transaction: "t1" }]);
 });
 
-clientTest("send_frame of a client", async (rig) => {
+clientTest("send_frame(frame): receipts, SUBSCRIBE and UNSUBSCRIBE by hand", async (rig) => {
   const broker = await rig.broker();
   const stomp = await rig.connect(broker.url);
   const made = (command: string, headers: Record<string, string>, body?: string) =>

@@ -107,7 +107,7 @@ withBroker("a transaction, NACK, and the faces of stompy", async ({ connect, url
 });
 
 withBroker(
-  "a connection that breaks is made anew, and what was not confirmed is sent again",
+  "the client reconnects, and sends unconfirmed messages again",
   async ({ connect, breakAll }) => {
     const stomp = await connect();
     const messages = await stomp.subscribe("/queue/a", { ack: "client-individual" });
@@ -123,7 +123,7 @@ withBroker(
   },
 );
 
-test("heart-beats are received by default, and sent where they are asked for", async () => {
+test("heart-beats are received by default, and sent when `heartbeat` asks for them", async () => {
   const peer = await WebSocketPeer.listen();
   for (const [heartbeat, offered] of [[undefined, "0,10000"], [5000, "5000,5000"], [false, "0,0"]] as const) {
     const connecting = Stomp.connect(`ws://127.0.0.1:${peer.port}/`, { heartbeat, reconnect: false });
@@ -145,7 +145,7 @@ type StompServerClass = new (options: object) => {
   subscribe(destination: string, callback: (body: string, headers: Record<string, string>) => void): string;
 };
 
-test("on stomp-broker-js, where receipts never come, every call ends, by its timeout at the latest", async () => {
+test("each call on stomp-broker-js, which sends no receipts, ends by its timeout at the latest", async () => {
   const name: string = "stomp-broker-js"; // not a literal, as it has no types
   const { default: StompServer } = await import(name) as { default: StompServerClass };
   const http = createServer();
@@ -165,10 +165,10 @@ test("on stomp-broker-js, where receipts never come, every call ends, by its tim
     await client.send("/queue/there", "žluťoučký kůň", { receipt: false });
     await client.send("/queue/there", "a second frame", { receipt: false });
 
-    // What asks for one is told that it did not come.
+    // Calls that wait for a receipt reject.
     const late: [string, () => Promise<unknown>][] = [
       ["send", () => client.send("/queue/there", "confirmed?")],
-      ["send with a timeout of its own", () => client.send("/queue/there", "confirmed?", { timeout: 50 })],
+      ["send with a timeout", () => client.send("/queue/there", "confirmed?", { timeout: 50 })],
       ["subscribe", () => client.subscribe("/queue/here")],
       ["begin", () => client.transaction((tx) => tx.send("/queue/there", "x"))],
     ];
@@ -188,7 +188,7 @@ test("on stomp-broker-js, where receipts never come, every call ends, by its tim
     let waiting = true;
     message.finally(() => waiting = false).catch(() => {});
     while (waiting) { // it says nothing of when the subscription is there
-      // It adds no destination of its own, and counts characters for content-length, so the text is ASCII.
+      // It adds no destination, and counts characters for content-length, so the text is ASCII.
       server.send("/queue/here", { destination: "/queue/here" }, "from there");
       await delay(20);
     }
@@ -219,7 +219,7 @@ test({
   },
 });
 
-test("what is unread ends the connection, also while an answer is awaited", async () => {
+test("unread data above `maxUnread` ends the connection, even while an answer is awaited", async () => {
   const server = await WebSocketPeer.listen();
   try {
     const [transport, far] = await Promise.all([

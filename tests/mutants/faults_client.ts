@@ -10,7 +10,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/sender.ts",
     name: "a message has headers of the broker before",
-    from: "for (const name of this.#named) delete headers[name];",
+    from: "for (const name of this.#dialectHeaders) delete headers[name];",
     to: "",
     tests: ["client/reconnect"],
   },
@@ -81,8 +81,8 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/outbox.ts",
     name: "a message that was aborted is sent",
-    from: "if (outgoing.settled || outgoing.signal?.aborted) return true;",
-    to: "if (outgoing.settled) return true;",
+    from: "if (send.settled || send.signal?.aborted) return true;",
+    to: "if (send.settled) return true;",
     tests: ["client/outbox"],
   },
   {
@@ -123,8 +123,8 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/reconnector.ts",
     name: "short sessions begin the waits from the start for ever",
-    from: "lasted >= STABLE || session.progress.hasConvicted ? 0 : this.#short + 1;",
-    to: "lasted >= STABLE || session.progress.hasConvicted ? 0 : 1;",
+    from: "lasted >= STABLE_SESSION_MS || session.progress.hasConvicted ? 0 : this.#shortSessions + 1;",
+    to: "lasted >= STABLE_SESSION_MS || session.progress.hasConvicted ? 0 : 1;",
     tests: ["client/reconnector_clock", "client/reconnector"],
   },
   {
@@ -151,7 +151,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/status.ts",
     name: "a watcher that is slow sees events that are gone",
-    from: "const first = Math.max(number, this.#count - KEPT);",
+    from: "const first = Math.max(number, this.#count - MAX_KEPT_EVENTS);",
     to: "const first = number;",
     tests: ["client/status"],
   },
@@ -170,10 +170,10 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     tests: ["client/ack_tracker"],
   },
   {
-    file: "client/shutdown.ts",
+    file: "client/core.ts",
     name: "`disconnect()` waits for a drain that has begun",
-    from: "if (!drain) this.#steps.hurry();",
-    to: "if (!drain) { /* waits */ }",
+    from: "if (!drains) this.#abortDrain();",
+    to: "if (!drains) { /* waits */ }",
     tests: ["client/shutdown_drain", "client/shutdown"],
   },
   {
@@ -249,15 +249,15 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/reconnector.ts",
     name: "`reconnect()` waits",
-    from: "this.#pauseEnd?.abort();",
+    from: "this.#wait?.abort();",
     to: "",
     tests: ["client/reconnector", "client/reconnect"],
   },
   {
     file: "client/request_reply.ts",
     name: "a late reply is given to nobody it is for",
-    from: "      replied();\n      this.#waiting.delete(id);",
-    to: "      this.#waiting.delete(id);",
+    from: "      replied();\n      this.#pending.delete(id);",
+    to: "      this.#pending.delete(id);",
     tests: ["session/read_gate"],
   },
 ];

@@ -45,10 +45,7 @@ interface Debt {
 }
 
 /** The modules that break a rule today. An entry that is no longer needed fails the tests. */
-const DEBTS: Record<string, Debt> = {
-  "client/outbox.ts": { lines: 411 },
-  "client/stomp.ts": { lines: 500 },
-};
+const DEBTS: Record<string, Debt> = {};
 
 /** The folders that each folder may import from: those that it stands on, directly or through others. */
 type Layers = ReadonlyMap<string, ReadonlySet<string>>;
@@ -126,6 +123,11 @@ interface Context {
   debts: Readonly<Record<string, Debt>>;
 }
 
+/** Returns the source without the examples in its docstrings, which do not count towards the limit of lines. */
+function withoutExamples(source: string): string {
+  return source.replace(/^ *\*\n *\* @example\n *\* ```ts\n(?: *\*.*\n)*? *\* ```\n/gm, "");
+}
+
 /** Returns the rules that a module breaks, one line each. */
 function findViolations(
   path: string,
@@ -165,7 +167,12 @@ function findViolations(
   limit(timers.length, 0, debt.timers, `starts timers, line ${timers}`);
   limit(internal.length, 0, debt.internal, `has \`@internal\` members in a public class, line ${internal}`);
   limit(families.length, 0, debt.families, `tells one broker from another, line ${families}`);
-  limit(source.split("\n").length - 1, MAX_LINES, debt.lines, `is longer than ${debt.lines ?? MAX_LINES} lines`);
+  limit(
+    withoutExamples(source).split("\n").length - 1,
+    MAX_LINES,
+    debt.lines,
+    `is longer than ${debt.lines ?? MAX_LINES} lines`,
+  );
   return broken;
 }
 
@@ -277,6 +284,12 @@ const PLANTED: [path: string, source: string, violations: number][] = [
   ["other/other.ts", "", 1],
   ["base/long.ts", "\n".repeat(401), 1],
   ["base/short.ts", "\n".repeat(400), 0],
+  [
+    "base/example.ts",
+    `/**\n * A.\n *\n * @example\n * \`\`\`ts\n${" * a();\n".repeat(99)} * \`\`\`\n */\n` + "\n".repeat(397),
+    0,
+  ],
+  ["base/no_example.ts", `/**\n * A.\n *\n${" * a();\n".repeat(99)} */\n` + "\n".repeat(397), 1],
   // Runtime names and timers have their places.
   ["base/errors.ts", 'import { a } from "npm:a"; import { b } from "jsr:@b/b"; import { c } from "c";', 3],
   ["base/errors.ts", 'import { connect } from "node:net";', 1],

@@ -11,7 +11,6 @@ const TEST_FOLDERS: Record<string, string> = { broker: "embedded_broker" };
 
 /** The modules without a test file of the same name: the test files that cover them, below `tests/`, and why these. */
 const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
-  "base/backoff.ts": { by: ["client/reconnector_clock", "client/reconnector"], why: "waits show between attempts" },
   "base/checks.ts": { by: ["client/arguments"], why: "what counts is that each call uses them" },
   "base/errors.ts": { by: ["base/inspect", "client/secrets"], why: "classes with no logic except how they print" },
   "broker/core.ts": {
@@ -22,6 +21,10 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "broker/store.ts": { by: ["embedded_broker/send", "embedded_broker/disconnect"], why: "seen as routing and limits" },
   "broker/stored_message.ts": { by: ["embedded_broker/queue", "embedded_broker/send"], why: "seen in queues" },
   "client/consumer.ts": { by: ["client/subscription", "client/ack_tracker"], why: "the inside of a subscription" },
+  "client/core.ts": {
+    by: ["client/stomp", "client/shutdown", "client/shutdown_drain"],
+    why: "`Stomp` is its only user",
+  },
   "client/dialer.ts": { by: ["client/reconnector"], why: "one attempt to connect is part of reconnecting" },
   "client/message.ts": { by: ["client/subscription", "client/ack_tracker"], why: "messages come from subscriptions" },
   "client/options.ts": { by: ["client/arguments"], why: "types and defaults" },

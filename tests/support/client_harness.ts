@@ -4,18 +4,25 @@
  * @module
  */
 import { test } from "#test";
+import { type Clock, systemClock } from "../../base/timers.ts";
 import { Broker, type BrokerOptions } from "../../broker/broker.ts";
 import { Frame } from "../../codec/frame.ts";
 import { Message } from "../../client/message.ts";
 import { Session, type SessionOptions } from "../../session/session.ts";
 import type { Status } from "../../client/status.ts";
-import { Stomp } from "../../client/stomp.ts";
+import { type Stomp, stompWithClock } from "../../client/stomp.ts";
 import type { StompOptions, SubscribeOptions } from "../../client/options.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import { memoryPair } from "./memory_transport.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { RawPeer } from "./raw_peer.ts";
 import { confirm, connected, RawServer } from "./raw_server.ts";
+
+/** Options of a client, and its clock. */
+export interface ClientOptions extends StompOptions {
+  /** The clock; the real one by default. */
+  clock?: Clock;
+}
 
 /** What a test receives. */
 export interface ClientHarness {
@@ -24,11 +31,11 @@ export interface ClientHarness {
   /** Starts a scripted broker, on a free port by default. */
   server(port?: number): Promise<RawServer>;
   /** Makes a client that is not connected. */
-  client(target: string | readonly string[], options?: StompOptions): Stomp;
+  client(target: string | readonly string[], options?: ClientOptions): Stomp;
   /** Makes a client and connects it. */
-  connect(target: string | readonly string[], options?: StompOptions): Promise<Stomp>;
+  connect(target: string | readonly string[], options?: ClientOptions): Promise<Stomp>;
   /** Connects a client to a scripted broker, and returns that broker's end of the connection as `peer`. */
-  pair(options?: StompOptions, version?: string, lines?: string): Promise<{
+  pair(options?: ClientOptions, version?: string, lines?: string): Promise<{
     stomp: Stomp;
     peer: RawPeer;
     server: RawServer;
@@ -70,8 +77,8 @@ function makeHarness(cleanUps: (() => unknown)[]): ClientHarness {
       cleanUps.push(() => server.close());
       return server;
     },
-    client(target, options) {
-      const stomp = new Stomp(target, options);
+    client(target, options = {}) {
+      const stomp = stompWithClock(target, options, options.clock ?? systemClock);
       cleanUps.push(() => stomp.disconnect({ signal: AbortSignal.abort() }));
       return stomp;
     },

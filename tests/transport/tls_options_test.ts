@@ -80,8 +80,8 @@ test("wrong arguments of a client are a TypeError that says what to write", () =
   const CASES: [args: unknown[], message: string][] = [
     [[{ brokerURL: "ws://h", reconnectDelay: 5 }], 'options are the second argument; write the URL first: ("stomp://'],
     [[5], "write the URL first"],
-    [["localhost:61613", 61613], "the host has a port behind it already"],
-    [["stomp://localhost", 61613], "the broker's URL has its port behind the host"],
+    [["localhost:61613", 61613], "the host includes a port already"],
+    [["stomp://localhost", 61613], "a URL includes its port"],
     [["localhost", "61613"], "has to be a port number or options"],
     [["u:s3cret@localhost:61613"], "scheme://host:port, such as stomp://localhost:61613"],
     [["localhost:http"], "its port is not a number"],

@@ -1,0 +1,212 @@
+/**
+ * `ClientCore`: the parts of a client, in the order in which they build on each other, and what they do when the
+ * connection opens, breaks, or ends for good. `Shutdown`: how a client ends in order.
+ *
+ * @module
+ */
+import {
+  beginSteps,
+  checkWaitOptions,
+  type Clock,
+  onGiveUp,
+  type StepOptions,
+  type WaitOptions,
+  within,
+} from "../base/timers.ts";
+import { NotConnectedError, type StompError } from "../base/errors.ts";
+import type { Session } from "../session/session.ts";
+import { addressesOf, Dialer } from "./dialer.ts";
+import type { Message } from "./message.ts";
+import type { StompOptions } from "./options.ts";
+import { Outbox } from "./outbox.ts";
+import { Reconnector, type ReconnectorEvents } from "./reconnector.ts";
+import { PendingRequests, type Reply } from "./request_reply.ts";
+import { Sender } from "./sender.ts";
+import { type Status, StatusHub } from "./status.ts";
+import { StompyApi } from "./stompy_api.ts";
+import type { Subscription } from "./subscription.ts";
+import { SubscriptionRegistry } from "./subscription_registry.ts";
+import { Transactions } from "./transaction_registry.ts";
+import { checkConsume, type ConsumeOptions, forWorker, type MessageHandler, Worker } from "./worker.ts";
+
+/** What a client connects to: a URL, several, or `failover:(…)`. */
+export type Target = string | URL | readonly (string | URL)[];
+
+/** Milliseconds that a shutdown may take, where the call says nothing else. */
+const SHUTDOWN_TIMEOUT_MS = 10_000;
+
+/**
+ * Drains the subscriptions if asked to, waits until all sends are confirmed, and disconnects. A step that fails or takes
+ * too long does not keep the next one from being done.
+ */
+export class Shutdown {
+  readonly #subscriptions: SubscriptionRegistry;
+  readonly #outbox: Outbox;
+  readonly #reconnector: Reconnector;
+  #abort: AbortController | undefined; // since it has begun; ends the wait of each step
+  #ending: Promise<void> | undefined;
+
+  /** Creates a shutdown that has not begun. */
+  constructor(subscriptions: SubscriptionRegistry, outbox: Outbox, reconnector: Reconnector) {
+    this.#subscriptions = subscriptions;
+    this.#outbox = outbox;
+    this.#reconnector = reconnector;
+  }
+
+  /**
+   * Begins to end the client. A second call can only make it end sooner: when its time is over, when its signal aborts,
+   * and at once where the first one drains and this one does not.
+   *
+   * @throws {TypeError} when the signal is invalid, and {RangeError} when the timeout is. Nothing has begun then.
+   */
+  begin(drains: boolean, headers: Readonly<Record<string, string>>, wait: WaitOptions): Promise<void> {
+    const { signal, timeout = SHUTDOWN_TIMEOUT_MS } = wait;
+    checkWaitOptions(wait);
+    if (!this.#ending) return this.#ending = this.#end(drains, headers, { signal, timeout });
+    if (!drains) this.#abortDrain();
+    else this.#drain({ signal, timeout }); // so that a worker knows which handler has called it
+    const stop = this.#abortAfter({ signal, timeout });
+    return this.#ending.finally(stop);
+  }
+
+  async #end(drains: boolean, headers: Readonly<Record<string, string>>, wait: WaitOptions): Promise<void> {
+    const { signal } = this.#abort = new AbortController();
+    const steps = beginSteps({ timeout: wait.timeout }, Infinity, this.#reconnector.clock);
+    const stop = this.#abortAfter({ signal: wait.signal });
+    const left = () => ({ ...steps(), signal });
+    if (drains) await this.#drain(left());
+    this.#reconnector.leave();
+    await within(this.#outbox.idle(), left(), "the messages that are not confirmed").catch(() => {});
+    await this.#reconnector.disconnect(headers, left());
+    stop();
+  }
+
+  /** Lets the consumers finish. Never rejects. */
+  async #drain(wait: StepOptions): Promise<void> {
+    await Promise.all(this.#subscriptions.list().map((one) => one.drain(wait).catch(() => {})));
+  }
+
+  /** Ends the subscriptions that drain, at once. */
+  #abortDrain(): void {
+    for (const subscription of this.#subscriptions.list()) subscription.unsubscribe().catch(() => {});
+  }
+
+  #abortAfter(wait: WaitOptions): () => void {
+    return onGiveUp({ ...wait, clock: this.#reconnector.clock }, "the end", () => this.#abort!.abort());
+  }
+}
+
+/** The parts of one client. */
+export class ClientCore implements ReconnectorEvents {
+  /** Opens sessions. */
+  readonly dialer: Dialer;
+  /** Keeps a session open. */
+  readonly reconnector: Reconnector;
+  /** Emits lifecycle events. */
+  readonly status: StatusHub = new StatusHub();
+  /** Keeps unconfirmed messages. */
+  readonly outbox: Outbox;
+  /** Sends messages. */
+  readonly sender: Sender;
+  /** Keeps open transactions. */
+  readonly transactions: Transactions;
+  /** Keeps subscriptions. */
+  readonly subscriptions: SubscriptionRegistry;
+  /** Keeps requests that wait for their replies. */
+  readonly requests: PendingRequests;
+  /** Does the calls that are as in stompy. */
+  readonly stompy: StompyApi;
+  /** Ends the client in order. */
+  readonly shutdown: Shutdown;
+  /** Resolves when the client is closed for good: to the error that ended it, or to `undefined`. Never rejects. */
+  readonly closed: Promise<StompError | undefined>;
+  #resolveClosed!: (error: StompError | undefined) => void;
+
+  /**
+   * Creates the parts of a client. Nothing is connected yet.
+   *
+   * @throws {TypeError} when the target or an option is invalid; a `RangeError` when a number is out of its range.
+   */
+  constructor(target: Target, port: number | undefined, options: StompOptions, clock: Clock) {
+    const dialer = this.dialer = new Dialer(addressesOf(target, port), options, clock);
+    const { timeout } = dialer;
+    const { status } = this;
+    const reconnector = this.reconnector = new Reconnector(dialer, options.reconnect ?? {}, this, clock);
+    const outbox = this.outbox = new Outbox(options.outbox ?? {}, timeout, reconnector, status, clock);
+    const sender = this.sender = new Sender(reconnector, outbox, options.contentLength ?? true);
+    const transactions = this.transactions = new Transactions(reconnector, sender, timeout);
+    const subscriptions = new SubscriptionRegistry(reconnector, transactions, status, timeout);
+    this.subscriptions = subscriptions;
+    this.requests = new PendingRequests(reconnector, sender, timeout);
+    this.stompy = new StompyApi(reconnector, sender, transactions, subscriptions, timeout);
+    this.shutdown = new Shutdown(subscriptions, outbox, reconnector);
+    this.closed = new Promise((resolve) => this.#resolveClosed = resolve);
+  }
+
+  /** Runs a handler for each message of a destination. Resolves when the loop has ended. */
+  async consume(destination: string, handler: MessageHandler, options: ConsumeOptions): Promise<void> {
+    const checked = checkConsume("consume", handler, options);
+    if (options.signal?.aborted) return; // over before it began
+    let subscription: Subscription;
+    try {
+      subscription = await this.subscriptions.subscribe(destination, forWorker(checked));
+    } catch (error) {
+      if (options.signal?.aborted && error === options.signal.reason) return;
+      throw error;
+    }
+    await new Worker(subscription, handler, checked, this.subscriptions.refused).run();
+  }
+
+  /** Answers requests with what a handler returns. Resolves when the broker has confirmed the subscription. */
+  async respond(
+    destination: string,
+    handler: (request: Message) => Reply | Promise<Reply>,
+    options: ConsumeOptions,
+  ): Promise<Subscription> {
+    const checked = checkConsume("respond", handler, options);
+    const subscription = await this.subscriptions.subscribe(destination, forWorker(checked));
+    const { requests } = this;
+    const work = async (request: Message) => await requests.answer(request, await handler(request));
+    const answerError = (request: Message, error: unknown) => requests.answerError(request, error);
+    const worker = new Worker(subscription, work, checked, this.subscriptions.refused, answerError);
+    worker.run().catch(() => {}); // `closed` of the subscription has the error
+    return subscription;
+  }
+
+  /** Subscribes on a new session, then sends what is not confirmed, so that a reply finds its subscription. */
+  onOpen(session: Session): void {
+    this.subscriptions.open(session);
+    this.stompy.open(session);
+    this.outbox.flush();
+  }
+
+  /** Fails what does not outlive a session. */
+  onLost(reason: StompError): void {
+    this.requests.failAll(reason);
+    this.transactions.clear();
+    this.subscriptions.lost();
+  }
+
+  /** Fails everything that waits. */
+  onClosed(reason: StompError | undefined): void {
+    const error = reason ?? new NotConnectedError("the client is closed");
+    this.requests.failAll(error);
+    this.transactions.clear();
+    this.subscriptions.end(reason);
+    this.stompy.end(reason);
+    this.outbox.failAll(error);
+  }
+
+  /** Resolves `closed`. */
+  onEnded(reason: StompError | undefined): void {
+    this.#resolveClosed(reason);
+  }
+
+  /** Emits a status. */
+  onStatus(status: Status): void {
+    // An ERROR that names no frame may be about any request.
+    const isVague = status.type === "error" && status.error.frame?.headers["receipt-id"] === undefined;
+    if (isVague) this.requests.failAll(status.error);
+    this.status.emit(status);
+  }
+}
