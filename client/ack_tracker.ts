@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Clock } from "../base/timers.ts";
 import type { AckMode } from "../codec/protocol.ts";
 import { Frame } from "../codec/frame.ts";
 import { countedDeliveries, identityOf, isFirstDelivery } from "../dialects/redelivery.ts";
@@ -192,7 +193,13 @@ const MAX_REFUSED_MESSAGES = 1000;
 
 /** The messages that a client refused, for brokers that do not count deliveries. */
 export class RefusedMessages {
+  readonly #clock: Clock;
   readonly #refused = new Map<string, { count: number; at: number }>();
+
+  /** Creates an empty record. */
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
 
   /** Notes that a message was refused. */
   note(message: Message): void {
@@ -200,7 +207,7 @@ export class RefusedMessages {
     // A first delivery is another message, though it may look like one that was refused before.
     const count = isFirstDelivery(message) ? 1 : (this.#refused.get(id)?.count ?? 0) + 1;
     this.#refused.delete(id); // it moves to the end
-    this.#refused.set(id, { count, at: performance.now() });
+    this.#refused.set(id, { count, at: this.#clock.now() });
     if (this.#refused.size > MAX_REFUSED_MESSAGES) this.#refused.delete(this.#refused.keys().next().value!);
   }
 
@@ -213,7 +220,7 @@ export class RefusedMessages {
     return Math.max(refusals + 1, message.redelivered ? 2 : 1);
   }
 
-  /** Returns when this client last refused a message, by `performance.now()`; `undefined` when it never did. */
+  /** Returns when this client last refused a message, by the client's clock; `undefined` when it never did. */
   lastRefused(message: Message): number | undefined {
     return isFirstDelivery(message) ? undefined : this.#refused.get(identityOf(message))?.at;
   }

@@ -5,7 +5,7 @@
  * @module
  */
 import { BoundedQueue, type QueueFill, type QueueLimits, type QueueWaiter } from "../base/bounded_queue.ts";
-import { beginSteps, checkWait, type WaitOptions, within } from "../base/timers.ts";
+import { beginSteps, checkWait, type Clock, type WaitOptions, within } from "../base/timers.ts";
 import {
   AcknowledgeError,
   NotConnectedError,
@@ -47,6 +47,8 @@ export interface ConsumerContext {
   readonly refused: RefusedMessages;
   /** Counts what waits in the queues of all consumers. */
   readonly backlog: Backlog;
+  /** The clock of the client. */
+  readonly clock: Clock;
   /** Milliseconds that a call may take by default. */
   readonly timeout: number;
   /** Called when UNSUBSCRIBE is sent, or need not be sent. */
@@ -94,7 +96,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   /** What the program has of the consumer. */
   subscription!: MessageSubscription & { unsubscribe(): Promise<void> };
   readonly ackMode: AckMode;
-  readonly #context: ConsumerContext;
+  readonly context: ConsumerContext;
   readonly #durable: string | undefined;
   readonly #sharesQueue: boolean;
   #isUnsubscribed = false;
@@ -106,7 +108,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     this.destination = destination;
     this.ackMode = ack;
     this.tracker = ack === "auto" ? undefined : new AckTracker(ack);
-    this.#context = context;
+    this.context = context;
     this.#durable = durable;
     this.#sharesQueue = queue !== undefined;
     this.#queue = queue ?? new BoundedQueue<Message>(context.backlog, (fill, news) => this.#onFill(fill, news), limits);
@@ -166,7 +168,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   /** Ends because the broker has ended the subscription by itself. */
   cancelled(cause: StompError): void {
     const message = `Cannot receive from ${this.destination}: the broker has cancelled the subscription`;
-    this.#context.onCancelled(this, new SubscriptionError(message, { cause, frame: cause.frame }));
+    this.context.onCancelled(this, new SubscriptionError(message, { cause, frame: cause.frame }));
   }
 
   #onFill(fill: QueueFill, news: Message | undefined): void {
@@ -178,7 +180,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   /** Emits the status `slow-consumer`. */
   reportSlow(blocked: boolean): void {
     const { id, destination, queued } = this;
-    this.#context.status.emit({ type: "slow-consumer", subscription: id, destination, queued, blocked });
+    this.context.status.emit({ type: "slow-consumer", subscription: id, destination, queued, blocked });
   }
 
   /** Takes the next message, for `for await`. */
@@ -263,7 +265,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     }
     const before = settledBy(message);
     if (before !== undefined) throw new AcknowledgeError(`Cannot ${what}: it was sent ${before} already`);
-    const transaction = reference === undefined ? undefined : this.#context.transactions.find(reference, what);
+    const transaction = reference === undefined ? undefined : this.context.transactions.find(reference, what);
     const session = transaction ? sessionOf(transaction, what) : this.#session;
     if (session === undefined || !session.isOpen || message.epoch !== session.epoch) {
       if (transaction) throw new StaleMessageError(`Cannot ${what}: the message came over a connection that is gone`);
@@ -279,7 +281,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     const ready = write(session, transaction, command, message, headers);
     const participant = tracker.settle(message, command, transaction !== undefined);
     if (participant) joinTransaction(transaction!, participant);
-    if (command === "NACK" && headers?.["requeue"] !== "false") this.#context.refused.note(message);
+    if (command === "NACK" && headers?.["requeue"] !== "false") this.context.refused.note(message);
     if (ready === undefined) return WRITTEN;
     const written = ready.then(() => true, (cause) => {
       // The connection broke before the frame was written. When the broker has not read it, it delivers again.
@@ -292,12 +294,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
 
   /** Returns how often a message was delivered. */
   attempts(message: Message): number {
-    return this.#context.refused.attempts(message);
-  }
-
-  /** Notes that the program will not settle a message. */
-  abandon(message: Message): void {
-    this.tracker?.abandon(message);
+    return this.context.refused.attempts(message);
   }
 
   /** Returns a signal that aborts when the connection of a message is lost. */
@@ -349,7 +346,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
       const deleted = deleteDurable ? deleteDurableHeaders(durable, dialect) : {};
       const named = unsubscribeHeaders(this, session.version);
       const atOnce = deleteDurable && dialect.deletesActiveDurable;
-      const left = beginSteps(wait, this.#context.timeout);
+      const left = beginSteps(wait, this.context.timeout, this.context.clock);
       const frame = unsubscribeFrame({ ...named, ...(atOnce && deleted), ...headers });
       const first = session.subscriptions.unsubscribe(this, frame, left, !atOnce); // what is deleted has no other consumer
       const all = deleteDurable && !atOnce
@@ -360,7 +357,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
       });
     }
     this.#isUnsubscribed = true;
-    this.#context.onUnsubscribed(this);
+    this.context.onUnsubscribed(this);
     return unsubscribed;
   }
 

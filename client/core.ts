@@ -154,7 +154,7 @@ export class ClientCore implements ReconnectorEvents {
       if (options.signal?.aborted && error === options.signal.reason) return;
       throw error;
     }
-    await new Worker(subscription, handler, checked, this.subscriptions.refused).run();
+    await new Worker(subscription, handler, checked).run();
   }
 
   /** Answers requests with what a handler returns. Resolves when the broker has confirmed the subscription. */
@@ -168,7 +168,7 @@ export class ClientCore implements ReconnectorEvents {
     const { requests } = this;
     const work = async (request: Message) => await requests.answer(request, await handler(request));
     const answerError = (request: Message, error: unknown) => requests.answerError(request, error);
-    const worker = new Worker(subscription, work, checked, this.subscriptions.refused, answerError);
+    const worker = new Worker(subscription, work, checked, answerError);
     worker.run().catch(() => {}); // `closed` of the subscription has the error
     return subscription;
   }

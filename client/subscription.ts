@@ -346,7 +346,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
 
   async #drain({ signal, timeout = DRAIN_TIMEOUT_MS }: WaitOptions): Promise<void> {
     const consumer = this.#consumer;
-    const left = beginSteps({ timeout });
+    const left = beginSteps({ timeout }, Infinity, consumer.context.clock);
     const aborted = this.#drainAborted = Promise.withResolvers<void>();
     // A drain has to end: when the time is over it goes on with the next step.
     const until = (done: Promise<void>, what: string) => within(done, { ...left(), signal }, what).catch(() => {});

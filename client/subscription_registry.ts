@@ -84,8 +84,6 @@ const DEFAULT_PREFETCH = 1024;
 
 /** All subscriptions of one client. */
 export class SubscriptionRegistry {
-  /** The messages that the client refused. */
-  readonly refused: RefusedMessages = new RefusedMessages();
   /** Counts what waits in the queues of all subscriptions. */
   readonly backlog: Backlog;
   readonly #reconnector: Reconnector;
@@ -115,8 +113,9 @@ export class SubscriptionRegistry {
     this.#context = {
       transactions,
       status,
-      refused: this.refused,
+      refused: new RefusedMessages(reconnector.clock),
       backlog,
+      clock: reconnector.clock,
       timeout,
       onUnsubscribed: ({ id }) => void this.#entries.delete(id),
       onCancelled: ({ subscription }, error) => this.dismiss(subscription as Subscription, error),
@@ -151,7 +150,7 @@ export class SubscriptionRegistry {
   ): Promise<Subscription> {
     checkSubscribe(destination, options);
     const what = `subscribe to ${destination}`;
-    const left = beginSteps(options, this.#timeout);
+    const left = beginSteps(options, this.#timeout, this.#reconnector.clock);
     const ack = readAckMode(options.ack);
     this.#reconnector.check(what);
     const { durable, maxQueuedMessages: items, maxQueuedBytes: bytes } = options;

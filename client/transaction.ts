@@ -339,7 +339,7 @@ export class Transaction {
     const what = command.toLowerCase();
     const headers = toHeaders(given);
     const session = this.#sessionFor(what);
-    const left = beginSteps(wait, this.#timeout);
+    const left = beginSteps(wait, this.#timeout, this.#reconnector.clock);
     const refused = command === "COMMIT" ? this.#receipts.failure : undefined;
     this.#receipts.isPostponed = false;
     const answered = session.transactions.end(refused ? "ABORT" : command, this.id, headers, left()); // may throw

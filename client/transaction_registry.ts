@@ -62,7 +62,8 @@ export class Transactions {
   async run<T>(work: (tx: Transaction) => T | Promise<T>, options: WaitOptions): Promise<T> {
     checkType("run transaction", "work", work ?? null, "function");
     // A timeout covers all of it; without one the broker's answers have the client's.
-    const left = options.timeout === undefined ? () => options : beginSteps(options);
+    const { clock } = this.#reconnector;
+    const left = options.timeout === undefined ? () => options : beginSteps(options, Infinity, clock);
     const tx = await this.#begin(undefined, {}, left());
     try {
       const result = await within((async () => await work(tx))(), left(), "the work of the transaction");
@@ -81,7 +82,7 @@ export class Transactions {
   }
 
   async #begin(given: string | undefined, headers: Record<string, string>, wait: WaitOptions): Promise<Transaction> {
-    const left = beginSteps(wait, this.#timeout);
+    const left = beginSteps(wait, this.#timeout, this.#reconnector.clock);
     const id = given ?? this.#freeId();
     const session = await this.#beginOnSession(id, headers, left);
     const transaction = new Transaction(id, session, this.#reconnector, this.#sender, this.#timeout, this.#onEnd);

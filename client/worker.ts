@@ -7,7 +7,6 @@ import { checkDelay, checkInteger, checkTime, checkType, describeType } from "..
 import { afterMacrotask, checkWaitOptions, delay, onGiveUp, type WaitOptions } from "../base/timers.ts";
 import { AcknowledgeError } from "../base/errors.ts";
 import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
-import type { RefusedMessages } from "./ack_tracker.ts";
 import type { Consumer } from "./consumer.ts";
 import { type Message, settledBy } from "./message.ts";
 import type { SubscribeOptions } from "./options.ts";
@@ -142,7 +141,6 @@ export class Worker {
   readonly #subscription: Subscription;
   readonly #handler: MessageHandler;
   readonly #options: ConsumeOptions;
-  readonly #refusedMessages: RefusedMessages;
   readonly #onFailed: ((message: Message, error: unknown) => Promise<boolean>) | undefined;
   readonly #access: WorkerAccess;
   readonly #consumer: Consumer;
@@ -164,13 +162,11 @@ export class Worker {
     subscription: Subscription,
     handler: MessageHandler,
     options: ConsumeOptions,
-    refusedMessages: RefusedMessages,
     onFailed?: (message: Message, error: unknown) => Promise<boolean>,
   ) {
     this.#subscription = subscription;
     this.#handler = handler;
     this.#options = options;
-    this.#refusedMessages = refusedMessages;
     this.#onFailed = onFailed;
     this.#access = accessForWorker(subscription);
     this.#consumer = this.#access.consumer;
@@ -223,7 +219,8 @@ export class Worker {
   /** Waits for the handlers no longer than `drainTimeout` from now on. */
   #limitHandlers(): void {
     const timeout = this.#drainTimeout;
-    this.#cancelDrainTimeout ??= onGiveUp({ timeout }, "its handlers", () => this.#abandon.abort());
+    const { clock } = this.#consumer.context;
+    this.#cancelDrainTimeout ??= onGiveUp({ timeout, clock }, "its handlers", () => this.#abandon.abort());
   }
 
   #drain(): void {
@@ -269,7 +266,7 @@ export class Worker {
     const done = (async () => await result)().finally(() => isDone = true);
     await Promise.race([done, new Promise<void>((resolve) => afterMacrotask(resolve))]);
     if (!isDone) {
-      this.#consumer.abandon(message);
+      this.#consumer.tracker?.abandon(message);
       // In mode auto a drain waits for the queue to be empty, and no handler is left that could empty it.
       if (++this.#drainingHandlers === (this.#options.concurrency ?? 1)) this.#access.abortDrain();
     }
@@ -288,7 +285,7 @@ export class Worker {
 
   /** Leaves a message to the broker, which gets it back with the end of the subscription or of the connection. */
   #leave(message: Message, error: unknown): void {
-    this.#consumer.abandon(message);
+    this.#consumer.tracker?.abandon(message);
     this.#options.onError?.(error, message);
   }
 
@@ -321,7 +318,7 @@ export class Worker {
     message.detach(); // it may wait for long
     try {
       if (await this.#wait(message, milliseconds)) await this.#nack(message);
-      else this.#consumer.abandon(message);
+      else this.#consumer.tracker?.abandon(message);
     } catch (error) {
       this.#failure.reject(error);
     } finally {
@@ -332,18 +329,19 @@ export class Worker {
   /** Returns the milliseconds before a message is refused, so that it does not come again at once for ever. */
   #nackDelay(message: Message): number {
     if (toHeaders(this.#options.nackHeaders)["requeue"] === "false") return 0; // it does not come again
-    const refusals = this.#refusedMessages.attempts(message) - 1;
+    const { clock, refused } = this.#consumer.context;
+    const refusals = refused.attempts(message) - 1;
     if (refusals < 1) return 0;
     const milliseconds = Math.min(MIN_NACK_DELAY_MS * 2 ** (refusals - 1), MAX_NACK_DELAY_MS);
-    const last = this.#refusedMessages.lastRefused(message);
-    return last === undefined ? milliseconds : Math.max(0, last + milliseconds - performance.now());
+    const last = refused.lastRefused(message);
+    return last === undefined ? milliseconds : Math.max(0, last + milliseconds - clock.now());
   }
 
   /** Waits, unless the loop ends or the connection of the message is lost. Resolves to whether the time has passed. */
   #wait(message: Message, milliseconds: number): Promise<boolean> {
     const signals = [this.#access.endSignal, this.#abandon.signal];
     if (this.#acknowledges) signals.push(this.#consumer.lossSignal(message));
-    return delay(milliseconds, signals);
+    return delay(milliseconds, signals, this.#consumer.context.clock);
   }
 
   #isLost(message: Message): boolean {
@@ -364,7 +362,7 @@ export class Worker {
     } catch (error) {
       const isHarmless = this.#isEnding || this.#subscription.ackMode !== "client";
       if (!isHarmless || !(error instanceof AcknowledgeError)) throw error;
-      this.#consumer.abandon(message);
+      this.#consumer.tracker?.abandon(message);
     }
   }
 }
