@@ -10,31 +10,31 @@ export interface ReconnectOptions {
   /**
    * Attempts in a row before the client gives up, not counting the first one of `connect`.
    *
-   * @default Infinity
+   * @default {Infinity}
    */
   attempts?: number | undefined;
   /**
    * Milliseconds without a connection before the client gives up.
    *
-   * @default Infinity
+   * @default {Infinity}
    */
   totalTime?: number | undefined;
   /**
    * Maximum milliseconds of the wait before the second attempt. The maximum doubles with each further attempt.
    *
-   * @default 100
+   * @default {100}
    */
   delay?: number | undefined;
   /**
    * Maximum milliseconds of any wait. With the default a send, whose default timeout is 30 s, survives an outage of 20 s.
    *
-   * @default 5000
+   * @default {5000}
    */
   maxDelay?: number | undefined;
   /**
    * Whether to retry the first connect, too, when it fails.
    *
-   * @default false
+   * @default {false}
    */
   firstConnect?: boolean | undefined;
 }

@@ -13,13 +13,13 @@ export interface QueueLimits {
   /**
    * Items, 1 or more.
    *
-   * @default 1024
+   * @default {1024}
    */
   items?: number | undefined;
   /**
    * Bytes, 1 or more.
    *
-   * @default 4194304 (4 MiB)
+   * @default {4194304 (4 MiB)}
    */
   bytes?: number | undefined;
 }

@@ -40,7 +40,7 @@ export interface WaitOptions {
    * Milliseconds after which the call rejects with a `TimeoutError`; `Infinity` for no limit. With 0 the call gets only
    * what is available at once.
    *
-   * @default what the client or the call says, often `Infinity`
+   * @default {what the client or the call says, often `Infinity`}
    */
   timeout?: number | undefined;
 }
@@ -50,7 +50,7 @@ export interface ReadOptions extends WaitOptions {
   /**
    * "Not blocking": return `undefined` at once when nothing is available.
    *
-   * @default false
+   * @default {false}
    */
   nb?: boolean | undefined;
 }
@@ -62,7 +62,7 @@ export interface StepOptions extends WaitOptions {
   /**
    * The clock that measures the timeout.
    *
-   * @default systemClock
+   * @default {systemClock}
    */
   readonly clock?: Clock | undefined;
 }

@@ -14,13 +14,13 @@ export interface AcknowledgeOptions extends WaitOptions {
    * The transaction that the acknowledgement is part of: its id, or the `Transaction` itself. It takes effect with the
    * commit.
    *
-   * @default undefined
+   * @default {undefined}
    */
   transaction?: string | { readonly id: string } | undefined;
   /**
    * Additional headers of the ACK or NACK, for example `{ requeue: "false" }` for a NACK on RabbitMQ.
    *
-   * @default {}
+   * @default {{}}
    */
   headers?: FrameHeadersInit | undefined;
 }

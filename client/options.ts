@@ -19,13 +19,13 @@ export interface Credentials {
   /**
    * The user name.
    *
-   * @default the user name in the URL, if any
+   * @default {the user name in the URL, if any}
    */
   username?: string | undefined;
   /**
    * The password.
    *
-   * @default the password in the URL, if any
+   * @default {the password in the URL, if any}
    */
   password?: string | undefined;
 }
@@ -35,7 +35,7 @@ export interface ConnectOptions extends Credentials, WaitOptions {
   /**
    * The `client-id` header of CONNECT, which ActiveMQ and Artemis need for durable subscriptions.
    *
-   * @default the client's
+   * @default {the client's}
    */
   clientId?: string | undefined;
 }
@@ -51,13 +51,13 @@ export interface OutboxLimits {
   /**
    * How many messages.
    *
-   * @default 10000
+   * @default {10000}
    */
   messages?: number | undefined;
   /**
    * How many bytes of bodies; a body that is text counts with its length. One message is always accepted.
    *
-   * @default 67108864 (64 MiB)
+   * @default {67108864 (64 MiB)}
    */
   bytes?: number | undefined;
 }
@@ -69,94 +69,96 @@ export interface StompOptions extends Credentials, DecoderLimits {
    * as long as `reconnect` allows, after 1 s or more. With a fixed password, the second refusal in the same words ends
    * the client.
    *
-   * @default undefined: `username` and `password`
+   * @default {undefined} `username` and `password`
    */
   credentials?: (() => Credentials | Promise<Credentials>) | undefined;
   /**
    * The `client-id` header of CONNECT, which ActiveMQ and Artemis need for durable subscriptions.
    *
-   * @default undefined: none
+   * @default {undefined} none
    */
   clientId?: string | undefined;
   /**
    * The virtual host, as the `host` header of CONNECT.
    *
-   * @default the path of the URL, else "/"
+   * @default {the path of the URL, else "/"}
    */
   host?: string | undefined;
   /**
    * The versions of STOMP to offer.
    *
-   * @default ["1.0", "1.1", "1.2"]
+   * @default {["1.0", "1.1", "1.2"]}
    */
   versions?: readonly Version[] | undefined;
   /**
    * Heart-beat intervals in milliseconds: a number for both directions, or each direction. With `false` there are none,
    * and a connection that has died silently goes unnoticed.
    *
-   * @default 10000; over WebSocket `{ send: 0, receive: 10000 }`, because RabbitMQ's Web STOMP fails in a burst of
-   * messages when it gets heart-beats
+   * Over WebSocket the default is `{ send: 0, receive: 10000 }`, because RabbitMQ's Web STOMP fails in a burst of messages
+   * when it gets heart-beats.
+   *
+   * @default {10000}
    */
   heartbeat?: number | HeartbeatOffer | false | undefined;
   /**
    * How late the broker's heart-beats may be, and its answer after the machine has slept.
    *
-   * @default { factor: 2, floor: 1000, probe: 5000 }
+   * @default {{ factor: 2, floor: 1000, probe: 5000 }}
    */
   heartbeatTolerance?: HeartbeatTolerance | undefined;
   /**
    * TLS options for `stomp+ssl://` and `wss://`.
    *
-   * @default {}: the certificate authorities of the system, no client certificate
+   * @default {{}} the system's certificate authorities, no client certificate
    */
   tls?: TlsOptions | undefined;
   /**
    * Which broker it is, where its `server` header does not tell.
    *
-   * @default what the `server` header of CONNECTED tells
+   * @default {what the `server` header of CONNECTED tells}
    */
   broker?: BrokerFamily | undefined;
   /**
    * Additional headers of CONNECT.
    *
-   * @default {}
+   * @default {{}}
    */
   headers?: FrameHeadersInit | undefined;
   /**
    * The largest message that the broker accepts, in bytes and header lines. A larger one is refused with a `RangeError`
    * before it is written, because the broker would end the connection. `Infinity` lifts a limit.
    *
-   * @default what the broker in CONNECTED is known to accept: 4194304 bytes on RabbitMQ 4, and 100 headers from 4.3 on
+   * @default {what the broker in CONNECTED is known to accept: 4194304 bytes on RabbitMQ 4, and 100 headers from 4.3 on}
    */
   frameLimits?: Partial<FrameLimits> | undefined;
   /**
    * Milliseconds that one attempt to connect may take, including CONNECTED; 0 and `Infinity` are no limit.
    *
-   * @default 10000
+   * @default {10000}
    */
   connectTimeout?: number | undefined;
   /**
    * Milliseconds that a call without a `timeout` waits for the broker's answer; 0 and `Infinity` are no limit.
    *
-   * @default 30000
+   * @default {30000}
    */
   timeout?: number | undefined;
   /**
    * How to reconnect; `false` for not at all.
    *
-   * @default {}: as long as it takes, after waits of up to 100 ms that grow to up to 5000 ms
+   * @default {{}} as long as it takes, after waits of up to 100 ms that grow to up to 5000 ms
    */
   reconnect?: ReconnectOptions | false | undefined;
   /**
    * Limits on unconfirmed messages, beyond which `send` waits.
    *
-   * @default { messages: 10000, bytes: 67108864 }
+   * @default {{ messages: 10000, bytes: 67108864 }}
    */
   outbox?: OutboxLimits | undefined;
   /**
    * Whether text is sent with a `content-length` header, where a send says nothing else.
    *
-   * @default true
+   * @default {true}
    */
   contentLength?: boolean | undefined;
 }
@@ -167,38 +169,38 @@ export interface SendOptions extends PortableSendOptions, WaitOptions {
    * Whether to wait for the broker's receipt. Without one a message can be lost, and is not sent again when the
    * connection breaks. In a transaction only `false` is possible: the receipt of the commit confirms all.
    *
-   * @default true; `false` in a transaction
+   * @default {true; `false` in a transaction}
    */
   receipt?: boolean | undefined;
   /**
    * The transaction that the message belongs to: its id, or what `begin` returned.
    *
-   * @default undefined: none
+   * @default {undefined} none
    */
   transaction?: string | { readonly id: string } | undefined;
   /**
    * MIME type of the body.
    *
-   * @default "text/plain" for a string, none for bytes
+   * @default {"text/plain" for a string, none for bytes}
    */
   contentType?: string | undefined;
   /**
    * `false` omits `content-length`, so that ActiveMQ delivers a text message to JMS consumers.
    *
-   * @default `contentLength` of the client
+   * @default {`contentLength` of the client}
    */
   contentLength?: boolean | undefined;
   /**
    * `false` rejects with an `OutboxFullError` where the message would have to wait, because the limits of `outbox` are
    * reached or there is no connection.
    *
-   * @default true
+   * @default {true}
    */
   wait?: boolean | undefined;
   /**
    * Additional headers.
    *
-   * @default {}
+   * @default {{}}
    */
   headers?: FrameHeadersInit | undefined;
 }
@@ -208,33 +210,33 @@ export interface SubscribeOptions extends PortableSubscribeOptions, WaitOptions 
   /**
    * How messages are acknowledged. In mode `auto` the broker considers a message delivered when it has sent it.
    *
-   * @default "auto"
+   * @default {"auto"}
    */
   ack?: AckMode | undefined;
   /**
    * The subscription's id, unique in the client.
    *
-   * @default the name of the durable subscription, else a generated id
+   * @default {the name of the durable subscription, else a generated id}
    */
   id?: string | undefined;
   /**
    * Messages that the subscription's queue holds before reading stops, 1 or more. While an answer of the broker is
    * awaited, reading goes on until eight times as many wait.
    *
-   * @default 1024
+   * @default {1024}
    */
   maxQueuedMessages?: number | undefined;
   /**
    * Bytes of headers and bodies that the queue holds before reading stops, 1 or more. While an answer of the broker is
    * awaited, reading goes on until eight times as many wait, but not beyond 64 MiB.
    *
-   * @default 4194304 (4 MiB)
+   * @default {4194304 (4 MiB)}
    */
   maxQueuedBytes?: number | undefined;
   /**
    * Additional headers, for example arguments of the queue on RabbitMQ.
    *
-   * @default {}
+   * @default {{}}
    */
   headers?: FrameHeadersInit | undefined;
 }
@@ -244,13 +246,13 @@ export interface UnsubscribeOptions extends WaitOptions {
   /**
    * Whether to delete a durable subscription on the broker. Otherwise it stays and goes on collecting messages.
    *
-   * @default false
+   * @default {false}
    */
   deleteDurable?: boolean | undefined;
   /**
    * Additional headers of UNSUBSCRIBE.
    *
-   * @default {}
+   * @default {{}}
    */
   headers?: FrameHeadersInit | undefined;
 }
@@ -263,7 +265,7 @@ export interface Conf extends WaitOptions {
   /**
    * The body, for `send`.
    *
-   * @default ""
+   * @default {""}
    */
   body?: string | Uint8Array | undefined;
   /** A header: a string, number or boolean. */

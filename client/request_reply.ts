@@ -25,7 +25,7 @@ export type Reply = string | Uint8Array | undefined | void | {
   /**
    * Options of the send, for example `contentType`.
    *
-   * @default { persistent: false }
+   * @default {{ persistent: false }}
    */
   options?: Omit<SendOptions, "correlationId" | "transaction">;
 };

@@ -18,13 +18,13 @@ export interface PutOptions extends WaitOptions {
   /**
    * Whether the message survives a restart of the broker.
    *
-   * @default true
+   * @default {true}
    */
   persistent?: boolean | undefined;
   /**
    * Additional headers.
    *
-   * @default {}
+   * @default {{}}
    */
   conf?: Conf | undefined;
 }
@@ -34,13 +34,13 @@ export interface GetOptions extends WaitOptions {
   /**
    * Whether to wait for a message.
    *
-   * @default true
+   * @default {true}
    */
   block?: boolean | undefined;
   /**
    * Called with the message before `get` resolves.
    *
-   * @default undefined: none
+   * @default {undefined} none
    */
   callback?: ((message: Message) => unknown) | undefined;
 }
@@ -50,13 +50,13 @@ export interface SimpleSubscribeOptions extends WaitOptions {
   /**
    * How messages are acknowledged. In mode `auto` the broker considers a message delivered when it has sent it.
    *
-   * @default "auto"
+   * @default {"auto"}
    */
   ack?: AckMode | undefined;
   /**
    * Additional headers.
    *
-   * @default {}
+   * @default {{}}
    */
   conf?: Conf | undefined;
 }
@@ -66,7 +66,7 @@ export interface SimpleUnsubscribeOptions extends WaitOptions {
   /**
    * Additional headers.
    *
-   * @default {}
+   * @default {{}}
    */
   conf?: Conf | undefined;
 }

@@ -26,7 +26,7 @@ export interface TransactionEndOptions extends WaitOptions {
   /**
    * Additional headers of COMMIT or ABORT.
    *
-   * @default {}
+   * @default {{}}
    */
   headers?: FrameHeadersInit | undefined;
 }

@@ -24,13 +24,13 @@ export interface RetryOptions {
   /**
    * How often the handler runs for one delivery of a message before the message is refused: 1 or more.
    *
-   * @default 1
+   * @default {1}
    */
   attempts?: number | undefined;
   /**
    * Milliseconds before the second attempt, 0 or more; doubles with each further one.
    *
-   * @default 100
+   * @default {100}
    */
   delay?: number | undefined;
 }
@@ -41,20 +41,20 @@ export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions
    * Ends the loop in order: no new messages are handled, handlers finish, their messages are acknowledged, and then it
    * unsubscribes.
    *
-   * @default undefined
+   * @default {undefined}
    */
   signal?: AbortSignal | undefined;
   /**
    * How many messages are handled at the same time: 1 or more. 1 keeps their order, except for a message that is refused.
    * In mode `client` it has to be 1, because there each ACK also acknowledges all messages before it.
    *
-   * @default 1
+   * @default {1}
    */
   concurrency?: number | undefined;
   /**
    * When a handler that throws is run again before the message is refused with NACK. By default it is not.
    *
-   * @default { attempts: 1 }
+   * @default {{ attempts: 1 }}
    */
   retry?: RetryOptions | undefined;
   /**
@@ -64,21 +64,21 @@ export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions
    * delay: 100 ms, doubling up to 30 s. A delayed message does not count against the concurrency, except in mode `client`,
    * but it counts against the prefetch. So when more messages fail than `prefetch` allows, the others wait.
    *
-   * @default {}
+   * @default {{}}
    */
   nackHeaders?: FrameHeadersInit | undefined;
   /**
    * Called with what a handler threw, when it is not run again for this delivery: the message is refused, or left to the
    * broker because the loop ends or the connection is lost. An error that this throws ends the loop.
    *
-   * @default undefined
+   * @default {undefined}
    */
   onError?: ((error: unknown, message: Message) => void) | undefined;
   /**
    * Milliseconds that handlers may take to finish when the loop ends, for whatever reason. After that their signal aborts,
    * the loop no longer waits for them, and the broker delivers their messages again.
    *
-   * @default 10_000
+   * @default {10_000}
    */
   drainTimeout?: number | undefined;
 }

@@ -19,7 +19,7 @@ export interface FrameDecoderOptions extends DecoderLimits {
   /**
    * The version whose rules apply. CONNECT and CONNECTED are read the same way in all.
    *
-   * @default "1.2"
+   * @default {"1.2"}
    */
   version?: Version | undefined;
   /** Called with each frame, while `push` runs. */
@@ -31,13 +31,13 @@ export interface FrameDecoderOptions extends DecoderLimits {
    * then end all its lines so, also in 1.0 and 1.1, where the CR is otherwise a part of the line. Servers allow it to
    * people who type frames by hand.
    *
-   * @default false
+   * @default {false}
    */
   followsCrlf?: boolean | undefined;
   /**
    * The class of MESSAGE frames; a subclass can add to `Frame`.
    *
-   * @default Frame
+   * @default {Frame}
    */
   messageType?: (new () => Frame) | undefined;
 }

@@ -24,14 +24,14 @@ export interface BuildFrameOptions {
   /**
    * Whether to add a `receipt` header with a new id, unless there is one.
    *
-   * @default false
+   * @default {false}
    */
   wantReceipt?: boolean | undefined;
   /**
    * Whether to write `content-length`. ActiveMQ takes a message without it as a text message. A body without it must not
    * hold a NUL.
    *
-   * @default true
+   * @default {true}
    */
   contentLength?: boolean | undefined;
 }

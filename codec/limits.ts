@@ -11,19 +11,19 @@ export interface DecoderLimits {
   /**
    * Bytes of command line and header lines of one frame, the empty line included.
    *
-   * @default 65_536 (64 KiB)
+   * @default {65_536 (64 KiB)}
    */
   maxHeaderBytes?: number | undefined;
   /**
    * Header lines of one frame.
    *
-   * @default 1_000
+   * @default {1_000}
    */
   maxHeaders?: number | undefined;
   /**
    * Bytes of one body.
    *
-   * @default 134_217_728 (128 MiB)
+   * @default {134_217_728 (128 MiB)}
    */
   maxBodyBytes?: number | undefined;
 }

@@ -44,19 +44,19 @@ export interface FrameConnectionOptions extends DecoderLimits {
   /**
    * The version to begin with.
    *
-   * @default "1.2"
+   * @default {"1.2"}
    */
   version?: Version | undefined;
   /**
    * Whether the peer may continue with CRLF in all versions, see {@linkcode FrameDecoderOptions}.
    *
-   * @default false
+   * @default {false}
    */
   followsCrlf?: boolean | undefined;
   /**
    * The class of MESSAGE frames.
    *
-   * @default Frame
+   * @default {Frame}
    */
   messageType?: (new () => Frame) | undefined;
   /** The clock of `lastReceived` and `lastSent`. By default the system's. */

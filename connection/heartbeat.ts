@@ -69,20 +69,20 @@ export interface HeartbeatTolerance {
   /**
    * How many intervals may pass without a byte.
    *
-   * @default 2
+   * @default {2}
    */
   factor?: number | undefined;
   /**
    * Milliseconds beyond the interval that are allowed in any case.
    *
-   * @default 1_000
+   * @default {1_000}
    */
   floor?: number | undefined;
   /**
    * Milliseconds within which a broker must answer a probe. It is probed when the machine seems to have slept for 5 s or
    * more.
    *
-   * @default 5_000
+   * @default {5_000}
    */
   probe?: number | undefined;
 }
@@ -94,7 +94,7 @@ export interface ProbeOptions {
   /**
    * Milliseconds within which something must come.
    *
-   * @default 5_000
+   * @default {5_000}
    */
   timeout?: number | undefined;
 }

@@ -15,25 +15,25 @@ export interface PortableSendOptions {
   /**
    * Whether the message survives a restart of the broker. Its RECEIPT then means that the message is on disk.
    *
-   * @default true with a receipt or in a transaction, otherwise what the broker does
+   * @default {true with a receipt or in a transaction, otherwise what the broker does}
    */
   persistent?: boolean | undefined;
   /**
    * When the broker may drop the message: milliseconds from now, 0 or more, or a `Date` in the future.
    *
-   * @default never
+   * @default {never}
    */
   expires?: number | Date | undefined;
   /**
    * A whole number from 0 (lowest) to 9 (highest). RabbitMQ needs a queue with `x-max-priority`.
    *
-   * @default the broker's default, usually 4
+   * @default {the broker's default, usually 4}
    */
   priority?: number | undefined;
   /**
    * Milliseconds that the broker waits before it delivers the message, 0 or more.
    *
-   * @default 0
+   * @default {0}
    */
   delay?: number | undefined;
   /** The destination for replies. */
@@ -50,7 +50,7 @@ export interface PortableSubscribeOptions {
    * How many messages, 1 or more, the broker sends before it waits for acknowledgements. Not for ack mode `auto`: in that
    * mode brokers count a message as acknowledged when they send it.
    *
-   * @default `maxQueuedMessages`, where the mode acknowledges and the broker knows a prefetch
+   * @default {`maxQueuedMessages`, where the mode acknowledges and the broker knows a prefetch}
    */
   prefetch?: number | undefined;
   /**
@@ -63,7 +63,7 @@ export interface PortableSubscribeOptions {
   /**
    * Whether one consumer gets all messages while the others stand by.
    *
-   * @default false
+   * @default {false}
    */
   exclusive?: boolean | undefined;
 }

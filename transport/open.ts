@@ -55,13 +55,13 @@ export interface OpenTransportOptions {
   /**
    * Milliseconds for name, TCP and TLS together; 0 and `Infinity` mean no limit.
    *
-   * @default 10_000
+   * @default {10_000}
    */
   timeout?: number | undefined;
   /**
    * The versions to offer: a WebSocket names them in its handshake.
    *
-   * @default ["1.0", "1.1", "1.2"]
+   * @default {["1.0", "1.1", "1.2"]}
    */
   versions?: readonly Version[] | undefined;
 }

@@ -42,13 +42,13 @@ export interface DirectIo {
   /**
    * Whether no two chunks share memory, so that keeping one keeps no other alive.
    *
-   * @default false
+   * @default {false}
    */
   readonly ownChunks?: boolean | undefined;
   /**
    * Whether {@linkcode DirectIo.write} needs to know where frames end, because the transport puts each into a message.
    *
-   * @default false
+   * @default {false}
    */
   readonly wantsFrameEnds?: boolean | undefined;
   /** Begins to read. Call it once. */

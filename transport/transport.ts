@@ -41,7 +41,7 @@ export interface TlsOptions {
   /**
    * The certificate authorities to trust, PEM. They replace those of the system where the runtime allows it.
    *
-   * @default the authorities of the runtime
+   * @default {the authorities of the runtime}
    */
   caCerts?: string[];
   /** The client's certificate chain, PEM, for brokers that ask for one. */
@@ -51,13 +51,13 @@ export interface TlsOptions {
   /**
    * The name that the broker's certificate must have, and that is sent as SNI.
    *
-   * @default the host connected to
+   * @default {the host connected to}
    */
   serverName?: string;
   /**
    * Accepts a certificate of a trusted authority that was made for another host. The chain is still verified.
    *
-   * @default false
+   * @default {false}
    */
   unsafelyDisableHostnameVerification?: boolean;
 }

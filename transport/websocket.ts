@@ -26,25 +26,25 @@ export interface WebSocketAddress extends SocketAddress {
   /**
    * Path and query as they go on the wire.
    *
-   * @default "/"
+   * @default {"/"}
    */
   path?: string | undefined;
   /**
    * The versions to offer, as subprotocols.
    *
-   * @default ["1.0", "1.1", "1.2"]
+   * @default {["1.0", "1.1", "1.2"]}
    */
   versions?: readonly Version[] | undefined;
   /**
    * Bytes that may be unread.
    *
-   * @default MAX_UNREAD_BYTES
+   * @default {MAX_UNREAD_BYTES}
    */
   maxUnread?: number | undefined;
   /**
    * Milliseconds between checks whether anything was sent.
    *
-   * @default KEEP_ALIVE_MS
+   * @default {KEEP_ALIVE_MS}
    */
   keepAlive?: number | undefined;
 }

@@ -3,7 +3,7 @@ import { assertEquals, assertRejects, assertThrows } from "#assert";
 import { StompError } from "../../base/errors.ts";
 import { BoundedQueue, type Meter, type QueueFill } from "../../base/bounded_queue.ts";
 import { test } from "#test";
-import { settle } from "../support/client_harness.ts";
+import { flushMicrotasks } from "../support/client_harness.ts";
 
 interface Item {
   size: number;
@@ -30,7 +30,7 @@ test("`BoundedQueue` reports that it is full at its limits, and that it has room
   let empty = false;
   const waiting = queue.whenEmpty().then(() => empty = true);
   queue.drop(() => false);
-  await settle();
+  await flushMicrotasks();
   assertEquals([empty, queue.length], [false, 2]);
   queue.drop(() => true);
   await waiting;

@@ -6,7 +6,7 @@ import { run } from "../chaos/ledger.ts";
 import { drawFault } from "../chaos/proxy.ts";
 import { type Fault, FaultProxy, seededRandom } from "../support/fault_proxy.ts";
 import { Watcher } from "../support/client_harness.ts";
-import { onSleepyMachine } from "../support/sleep.ts";
+import { withSleepingMachine } from "../support/sleep.ts";
 import { delay, everywhere, type Harness, takeTextsUntilMark } from "./support.ts";
 
 /** Not TLS, because the certificate is not valid for the proxy's address. */
@@ -120,7 +120,7 @@ everywhere("after the machine slept, the broker answers the probe, and open tran
     const { proxy, through } = await behindProxy(harness);
     await using _ = proxy;
     const destination = harness.queue();
-    await onSleepyMachine(async (sleep) => {
+    await withSleepingMachine(async (sleep) => {
       // With these heart-beats only the probe can detect a dead connection within a minute.
       const stomp = await harness.connect({
         url: through,

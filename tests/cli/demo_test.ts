@@ -44,8 +44,8 @@ const DELIVERIES: [what: string, deliver: Deliver, code: number, counts: [number
 ];
 
 for (const [what, deliver, code, [duplicated, disorder, foreign]] of DELIVERIES) {
-  clientTest(`\`demo\` exits with ${code} and counts when a broker delivers ${what}`, async (rig) => {
-    const server = await rig.server();
+  clientTest(`\`demo\` exits with ${code} and counts when a broker delivers ${what}`, async (harness) => {
+    const server = await harness.server();
     const printed: string[] = [];
     const complaints: string[] = [];
     const playing = play(server, deliver);

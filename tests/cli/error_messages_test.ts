@@ -36,9 +36,9 @@ const ANSWERS: [name: string, answer: string][] = [
 ];
 
 for (const [name, answer] of ANSWERS) {
-  clientTest(`control characters in ${name} reach neither an error's message nor the command line`, async (rig) => {
-    const server = await rig.server();
-    const refused = rig.client(server.url, { reconnect: false }).connect().catch((error) => error);
+  clientTest(`control characters in ${name} reach neither an error's message nor the command line`, async (harness) => {
+    const server = await harness.server();
+    const refused = harness.client(server.url, { reconnect: false }).connect().catch((error) => error);
     await (await server.accept()).write(answer);
     const error = await refused;
     assertInstanceOf(error, StompError);
@@ -55,8 +55,8 @@ for (const [name, answer] of ANSWERS) {
   });
 }
 
-clientTest("`demo` prints the name of a server without control characters", async (rig) => {
-  const server = await rig.server();
+clientTest("`demo` prints the name of a server without control characters", async (harness) => {
+  const server = await harness.server();
   const lines: string[] = [];
   const note = (line: string) => void lines.push(line);
   const code = main(["demo", "--url", server.url, "--count", "1"], { print: note, printError: note });

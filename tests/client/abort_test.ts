@@ -95,11 +95,11 @@ const AT_ONCE: Call[] = [
   ["openSocket", ({ silentUrl }, wait) => openSocket(silentUrl, wait)],
 ];
 
-async function setScene(rig: ClientHarness): Promise<Scene> {
-  const { stomp, peer } = await rig.pair({ timeout: 20_000 });
-  const server = await rig.server();
+async function setScene(harness: ClientHarness): Promise<Scene> {
+  const { stomp, peer } = await harness.pair({ timeout: 20_000 });
+  const server = await harness.server();
   const simple = new Simple(server.url, { heartbeat: false, timeout: 20_000 });
-  rig.atEnd(() => simple.disconnect({ signal: AbortSignal.abort() }));
+  harness.atEnd(() => simple.disconnect({ signal: AbortSignal.abort() }));
   const [simplePeer] = await Promise.all([server.welcome(), simple.connect()]);
   await Promise.all([simple.subscribe("/conf"), confirm(simplePeer)]);
   await Promise.all([stomp.subscribe({ destination: "/conf" }), confirm(peer)]);
@@ -107,8 +107,8 @@ async function setScene(rig: ClientHarness): Promise<Scene> {
   await peer.write(message(subscription.id, "m1"));
   const received = (await subscription.take())!;
   const [tx] = await Promise.all([stomp.begin({ transaction: "tx" }), confirm(peer)]);
-  rig.atEnd(() => sock.close());
-  const silent = await rig.server();
+  harness.atEnd(() => sock.close());
+  const silent = await harness.server();
   const sock = await openSocket(silent.url);
   return { stomp, simple, peer, simplePeer, tx, subscription, received, sock, silentUrl: silent.url };
 }
@@ -124,8 +124,8 @@ async function soon(name: string, work: Promise<unknown>): Promise<unknown> {
   }
 }
 
-clientTest("no call begins when its signal has aborted already", async (rig) => {
-  const scene = await setScene(rig);
+clientTest("no call begins when its signal has aborted already", async (harness) => {
+  const scene = await setScene(harness);
   const reason = new Error("before");
   for (const [name, call] of [...WAITING, ...AT_ONCE]) {
     const signal = AbortSignal.abort(reason);
@@ -144,8 +144,8 @@ clientTest("no call begins when its signal has aborted already", async (rig) => 
   assertEquals([scene.stomp.pending, scene.tx.isOpen, scene.stomp.subscribed], [0, true, "/conf"]);
 });
 
-clientTest("each call rejects with the reason of a signal that aborts while it waits", async (rig) => {
-  const scene = await setScene(rig);
+clientTest("each call rejects with the reason of a signal that aborts while it waits", async (harness) => {
+  const scene = await setScene(harness);
   for (const [name, call] of WAITING) {
     const abort = new AbortController();
     const reason = new Error("during");
@@ -157,8 +157,8 @@ clientTest("each call rejects with the reason of a signal that aborts while it w
   await goesOn(scene);
 });
 
-clientTest("each call rejects when its signal aborts at any microtask", async (rig) => {
-  const scene = await setScene(rig);
+clientTest("each call rejects when its signal aborts at any microtask", async (harness) => {
+  const scene = await setScene(harness);
   for (const [name, call] of WAITING.slice(0, -4)) {
     for (let steps = 0; steps < 12; steps++) {
       const abort = new AbortController();
@@ -172,8 +172,8 @@ clientTest("each call rejects when its signal aborts at any microtask", async (r
   await goesOn(scene);
 });
 
-clientTest("each call times out while it waits", async (rig) => {
-  const scene = await setScene(rig);
+clientTest("each call times out while it waits", async (harness) => {
+  const scene = await setScene(harness);
   for (const [name, call] of WAITING) {
     const start = performance.now();
     const error = await soon(name, call(scene, { timeout: 10 }).then(() => "resolved", (error) => error));
@@ -184,8 +184,8 @@ clientTest("each call times out while it waits", async (rig) => {
   await goesOn(scene);
 });
 
-clientTest("a signal that aborts after a call changes nothing", async (rig) => {
-  const { stomp, peer, subscription, tx } = await setScene(rig);
+clientTest("a signal that aborts after a call changes nothing", async (harness) => {
+  const { stomp, peer, subscription, tx } = await setScene(harness);
   const abort = new AbortController();
   const { signal } = abort;
   const wait = { signal };
@@ -203,8 +203,8 @@ clientTest("a signal that aborts after a call changes nothing", async (rig) => {
   assertEquals(stomp.connected, true);
 });
 
-clientTest("each call that waits to write times out when the peer does not read", async (rig) => {
-  const { stomp, peer, sock, received, tx } = await setScene(rig);
+clientTest("each call that waits to write times out when the peer does not read", async (harness) => {
+  const { stomp, peer, sock, received, tx } = await setScene(harness);
   const body = new Uint8Array(1 << 20);
   const fill = async (write: () => Promise<unknown>) => {
     for (;;) {

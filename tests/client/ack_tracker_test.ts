@@ -11,7 +11,7 @@ import {
 import type { Message } from "../../client/message.ts";
 import { Simple } from "../../client/simple.ts";
 import type { Subscription } from "../../client/subscription.ts";
-import { breakOff, clientTest, settle, subscribed } from "../support/client_harness.ts";
+import { clientTest, dropConnection, flushMicrotasks, subscribed } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, errorFor, message } from "../support/raw_server.ts";
 
@@ -27,8 +27,8 @@ async function deliver(peer: RawPeer, subscription: Subscription, ...ids: string
   return messages;
 }
 
-clientTest("`ack()` resolves to false after the client is closed, and rejects in a transaction", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`ack()` resolves to false after the client is closed, and rejects in a transaction", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const [one, two] = await deliver(peer, subscription, "m1", "m2");
   assertEquals([await stomp.ack(one!), subscription.stale], [true, 0]);
@@ -43,13 +43,13 @@ clientTest("`ack()` resolves to false after the client is closed, and rejects in
   await assertRejects(() => one!.ack(), AcknowledgeError, "it was sent ACK already");
 });
 
-clientTest("`ack()` after a lost connection resolves to false, and rejects in a transaction", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+clientTest("`ack()` after a lost connection resolves to false, and rejects in a transaction", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const [one] = await deliver(peer, subscription, "m1");
   const [old] = await Promise.all([stomp.begin(), confirm(peer, "BEGIN")]);
   assertEquals(await old.ack(one!), true);
-  await breakOff(stomp, peer);
+  await dropConnection(stomp, peer);
   const next = await server.welcome();
   await confirm(next, "SUBSCRIBE");
   const [tx] = await Promise.all([stomp.begin(), confirm(next, "BEGIN")]);
@@ -59,26 +59,26 @@ clientTest("`ack()` after a lost connection resolves to false, and rejects in a 
   assertEquals(subscription.stale, 1);
 });
 
-clientTest("`ack()` resolves to false when the connection breaks before it is written", async (rig) => {
-  const { stomp, peer } = await rig.pair({ reconnect: false });
+clientTest("`ack()` resolves to false when the connection breaks before it is written", async (harness) => {
+  const { stomp, peer } = await harness.pair({ reconnect: false });
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const [one] = await deliver(peer, subscription, "m1");
   const sending = stomp.send("/queue/b", new Uint8Array(1 << 26), { receipt: false }).catch(() => {}); // nobody reads it
-  await settle();
+  await flushMicrotasks();
   const acknowledging = one!.ack();
   await peer.close();
   assertEquals([await acknowledging, subscription.stale], [false, 1]);
   await sending;
 });
 
-clientTest("`for await` goes on when the connection breaks while a message is handled", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+clientTest("`for await` goes on when the connection breaks while a message is handled", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
   const jobs = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(message("sub-1", "m1"));
   const seen: unknown[] = [];
   const loop = (async () => {
     for await (const job of jobs) {
-      if (seen.length === 0) await breakOff(stomp, peer);
+      if (seen.length === 0) await dropConnection(stomp, peer);
       seen.push(job.id, await job.ack());
       if (seen.length === 4) break;
     }
@@ -92,24 +92,24 @@ clientTest("`for await` goes on when the connection breaks while a message is ha
   assertEquals(seen, ["m1", false, "m1", true]);
 });
 
-clientTest("`Simple.ack()` resolves to whether the ACK was written", async (rig) => {
-  const server = await rig.server();
+clientTest("`Simple.ack()` resolves to whether the ACK was written", async (harness) => {
+  const server = await harness.server();
   const client = new Simple(server.url, { heartbeat: false, reconnect: { delay: 0 } });
-  rig.atEnd(() => client.stomp.disconnect({ signal: AbortSignal.abort() }));
+  harness.atEnd(() => client.stomp.disconnect({ signal: AbortSignal.abort() }));
   const [peer] = await Promise.all([server.welcome(), client.connect()]);
   await Promise.all([client.subscribe("/queue/a", CUMULATIVE), confirm(peer, "SUBSCRIBE")]);
   await peer.write(message("sub-1", "m1") + message("sub-1", "m2"));
   assertEquals(await client.ack(await client.get()), true);
   const two = await client.get();
-  await breakOff(client.stomp, peer);
+  await dropConnection(client.stomp, peer);
   assertEquals(await client.ack(two), false);
 });
 
 for (const version of ["1.0", "1.1", "1.2"]) {
   clientTest(
     `\`ack()\` in mode client on RabbitMQ sends an ACK for each earlier message, STOMP ${version}`,
-    async (rig) => {
-      const { stomp, peer } = await rig.pair({}, version, RABBITMQ);
+    async (harness) => {
+      const { stomp, peer } = await harness.pair({}, version, RABBITMQ);
       const [subscription, said] = await Promise.all([
         stomp.subscribe("/queue/a", CUMULATIVE),
         confirm(peer, "SUBSCRIBE"),
@@ -133,8 +133,8 @@ for (const version of ["1.0", "1.1", "1.2"]) {
 
 clientTest(
   "`ack()` in mode client on RabbitMQ sends an ACK for each earlier message in a transaction, too",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
+  async (harness) => {
+    const { stomp, peer } = await harness.pair({}, "1.2", RABBITMQ);
     const subscription = await subscribed(stomp, peer, "/queue/a", CUMULATIVE);
     const [, two, three] = await deliver(peer, subscription, "m1", "m2", "m3");
     const [tx] = await Promise.all([stomp.begin(), confirm(peer, "BEGIN")]);
@@ -151,8 +151,8 @@ clientTest(
   },
 );
 
-clientTest("`ack()` in mode client on ActiveMQ sends one ACK for all earlier messages", async (rig) => {
-  const { stomp, peer } = await rig.pair({}, "1.2", "server:ActiveMQ/5.17.2\n");
+clientTest("`ack()` in mode client on ActiveMQ sends one ACK for all earlier messages", async (harness) => {
+  const { stomp, peer } = await harness.pair({}, "1.2", "server:ActiveMQ/5.17.2\n");
   const [subscription, said] = await Promise.all([
     stomp.subscribe("/queue/a", CUMULATIVE),
     confirm(peer, "SUBSCRIBE"),
@@ -166,33 +166,36 @@ clientTest("`ack()` in mode client on ActiveMQ sends one ACK for all earlier mes
 
 for (const ack of ["client", "client-individual"] as const) {
   for (const how of ["aborted", "refused"] as const) {
-    clientTest(`\`drain()\` in mode ${ack} does not wait for messages whose transaction was ${how}`, async (rig) => {
-      const { stomp, peer } = await rig.pair();
-      const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
-      const [one] = await deliver(peer, subscription, "m1");
-      const [tx] = await Promise.all([stomp.begin(), confirm(peer, "BEGIN")]);
-      await tx.ack(one!);
-      await peer.frame("ACK");
-      const draining = how === "refused" ? subscription.drain() : undefined; // a drain may begin before the refusal
-      if (how === "aborted") await Promise.all([tx.abort(), confirm(peer, "ABORT")]);
-      else {
-        const committing = assertRejects(() => tx.commit(), BrokerErrorResponse, "no");
-        await peer.write(errorFor(await peer.frame("COMMIT"), "no"));
-        await committing;
-      }
-      const start = performance.now();
-      const ending = draining ?? subscription.drain();
-      await confirm(peer, "UNSUBSCRIBE");
-      await ending;
-      assertLess(performance.now() - start, 5000);
-    });
+    clientTest(
+      `\`drain()\` in mode ${ack} does not wait for messages whose transaction was ${how}`,
+      async (harness) => {
+        const { stomp, peer } = await harness.pair();
+        const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
+        const [one] = await deliver(peer, subscription, "m1");
+        const [tx] = await Promise.all([stomp.begin(), confirm(peer, "BEGIN")]);
+        await tx.ack(one!);
+        await peer.frame("ACK");
+        const draining = how === "refused" ? subscription.drain() : undefined; // a drain may begin before the refusal
+        if (how === "aborted") await Promise.all([tx.abort(), confirm(peer, "ABORT")]);
+        else {
+          const committing = assertRejects(() => tx.commit(), BrokerErrorResponse, "no");
+          await peer.write(errorFor(await peer.frame("COMMIT"), "no"));
+          await committing;
+        }
+        const start = performance.now();
+        const ending = draining ?? subscription.drain();
+        await confirm(peer, "UNSUBSCRIBE");
+        await ending;
+        assertLess(performance.now() - start, 5000);
+      },
+    );
   }
 }
 
 clientTest(
   "`drain()` waits for messages outside an aborted transaction, whose own can be acknowledged again",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair();
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
     const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
     const [one, two] = await deliver(peer, subscription, "m1", "m2");
     const [tx] = await Promise.all([stomp.begin(), confirm(peer, "BEGIN")]);
@@ -202,7 +205,7 @@ clientTest(
     assertEquals(await one!.ack(), true);
     await peer.frame("ACK");
     const draining = subscription.drain();
-    await settle();
+    await flushMicrotasks();
     await two!.ack();
     await peer.frame("ACK"); // and no UNSUBSCRIBE before it
     await confirm(peer, "UNSUBSCRIBE");
@@ -213,16 +216,16 @@ clientTest(
 for (const ack of ["client", "client-individual"] as const) {
   clientTest(
     `\`drain()\` in mode ${ack} ends at once when the connection of an open transaction is lost`,
-    async (rig) => {
-      const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+    async (harness) => {
+      const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
       const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
       const [one] = await deliver(peer, subscription, "m1");
       const [tx] = await Promise.all([stomp.begin(), confirm(peer, "BEGIN")]);
       await tx.ack(one!);
       await peer.frame("ACK");
       const before = subscription.drain({ timeout: 20_000 }); // while the transaction is open, and after it
-      await settle();
-      await breakOff(stomp, peer);
+      await flushMicrotasks();
+      await dropConnection(stomp, peer);
       const start = performance.now();
       await before;
       const next = await server.welcome();
@@ -231,7 +234,7 @@ for (const ack of ["client", "client-individual"] as const) {
       const [last] = await Promise.all([stomp.begin(), confirm(next, "BEGIN")]);
       await last.ack(two!);
       await next.frame("ACK");
-      await breakOff(stomp, next);
+      await dropConnection(stomp, next);
       const third = await server.welcome();
       await confirm(third, "SUBSCRIBE");
       const after = other.drain({ timeout: 20_000 });
@@ -242,8 +245,8 @@ for (const ack of ["client", "client-individual"] as const) {
   );
 }
 
-clientTest("`ack()` in mode client rejects while an open transaction acknowledges a later message", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`ack()` in mode client rejects while an open transaction acknowledges a later message", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", CUMULATIVE);
   const [one, two, three] = await deliver(peer, subscription, "m1", "m2", "m3");
   const [tx] = await Promise.all([stomp.begin(), confirm(peer, "BEGIN")]);
@@ -256,8 +259,8 @@ clientTest("`ack()` in mode client rejects while an open transaction acknowledge
 
 for (const [server, isSettled] of [["ActiveMQ/5.17.2", true], ["RabbitMQ/4.0.5", false]] as const) {
   const what = isSettled ? "stays settled" : "can be acknowledged again, as no ACK was sent";
-  clientTest(`\`commit()\` that times out on ${server}: its message ${what}`, async (rig) => {
-    const { stomp, peer } = await rig.pair({}, "1.2", `server:${server}\n`);
+  clientTest(`\`commit()\` that times out on ${server}: its message ${what}`, async (harness) => {
+    const { stomp, peer } = await harness.pair({}, "1.2", `server:${server}\n`);
     const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
     const [one] = await deliver(peer, subscription, "m1");
     const [tx] = await Promise.all([stomp.begin(), confirm(peer, "BEGIN")]);

@@ -20,8 +20,8 @@ async function assertNothingWritten(stomp: Stomp, peer: RawPeer): Promise<void> 
 /** A call that must be refused with an error of that type which says this. */
 type Refusal = [call: (stomp: Stomp) => Promise<unknown>, type: new (message?: string) => Error, words: string];
 
-async function refusesAll(rig: ClientHarness, refusals: Refusal[]): Promise<void> {
-  const { stomp, peer } = await rig.pair({}, "1.2", "server:ActiveMQ/5.17\n");
+async function refusesAll(harness: ClientHarness, refusals: Refusal[]): Promise<void> {
+  const { stomp, peer } = await harness.pair({}, "1.2", "server:ActiveMQ/5.17\n");
   for (const [call, type, words] of refusals) {
     const error = await assertRejects(() => call(stomp), type, words, words);
     assertEquals(error instanceof StompError, false, words);
@@ -33,8 +33,8 @@ const send = (options: Options) => (stomp: Stomp) => stomp.send("/q", "x", optio
 const subscribe = (options: Options) => (stomp: Stomp) => stomp.subscribe("/q", { ack: "client", ...options });
 const consume = (options: Options) => (stomp: Stomp) => stomp.consume("/q", () => {}, options);
 
-clientTest("`send()` refuses numbers that are out of range", async (rig) => {
-  await refusesAll(rig, [
+clientTest("`send()` refuses numbers that are out of range", async (harness) => {
+  await refusesAll(harness, [
     [send({ priority: -1 }), RangeError, "Cannot send: priority is -1, the minimum is 0"],
     ...[10, Infinity].map((priority): Refusal => [
       send({ priority }),
@@ -62,8 +62,8 @@ clientTest("`send()` refuses numbers that are out of range", async (rig) => {
   ]);
 });
 
-clientTest("`send()` accepts the numbers at the ends of the ranges", async (rig) => {
-  const { stomp, peer } = await rig.pair({}, "1.2", "server:ActiveMQ/5.17\n");
+clientTest("`send()` accepts the numbers at the ends of the ranges", async (harness) => {
+  const { stomp, peer } = await harness.pair({}, "1.2", "server:ActiveMQ/5.17\n");
   for (
     const [options, line] of [
       [{ priority: 0 }, "priority:0"],
@@ -78,8 +78,8 @@ clientTest("`send()` accepts the numbers at the ends of the ranges", async (rig)
   }
 });
 
-clientTest("`subscribe()`, `consume()` and `respond()` refuse numbers that are out of range", async (rig) => {
-  await refusesAll(rig, [
+clientTest("`subscribe()`, `consume()` and `respond()` refuse numbers that are out of range", async (harness) => {
+  await refusesAll(harness, [
     ...[0, -1].map((prefetch): Refusal => [
       subscribe({ prefetch }),
       RangeError,
@@ -121,9 +121,9 @@ test("`new Stomp()` refuses numbers that are out of range, and names the option"
   }
 });
 
-clientTest("`timeout: 0` is no limit as an option of the client, and no time in a call", async (rig) => {
-  const broker = await rig.broker();
-  const stomp = await rig.connect(broker.url, { timeout: 0, connectTimeout: 0 });
+clientTest("`timeout: 0` is no limit as an option of the client, and no time in a call", async (harness) => {
+  const broker = await harness.broker();
+  const stomp = await harness.connect(broker.url, { timeout: 0, connectTimeout: 0 });
   const sock = await openSocket(broker.url, { timeout: 0 });
   await sock.close();
   const subscription = await stomp.subscribe("/queue/a");
@@ -136,10 +136,10 @@ clientTest("`timeout: 0` is no limit as an option of the client, and no time in 
   await other.disconnect();
 });
 
-clientTest("`send()` refuses an invalid body, and says what to do", async (rig) => {
+clientTest("`send()` refuses an invalid body, and says what to do", async (harness) => {
   const body = (value: unknown) => (stomp: Stomp) => stomp.send("/q", given(value));
   const missing = "and has to be a string or a Uint8Array";
-  await refusesAll(rig, [
+  await refusesAll(harness, [
     [body(undefined), TypeError, `Cannot send: the body is undefined, ${missing}; "" is an empty one`],
     [body(null), TypeError, `Cannot send: the body is null, ${missing}`],
     [(stomp) => given(stomp).send("/q"), TypeError, "the body is undefined"],
@@ -153,15 +153,15 @@ clientTest("`send()` refuses an invalid body, and says what to do", async (rig) 
   ]);
 });
 
-clientTest("`send()` by conf without a body sends an empty one", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`send()` by conf without a body sends an empty one", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const sending = stomp.send({ destination: "/q" });
   assertEquals((await confirm(peer, "SEND")).body, "");
   await sending;
 });
 
-clientTest("each call refuses arguments of the wrong type, and names them", async (rig) => {
-  await refusesAll(rig, [
+clientTest("each call refuses arguments of the wrong type, and names them", async (harness) => {
+  await refusesAll(harness, [
     [(stomp) => stomp.send(given(7)), TypeError, "Cannot read conf: it is of type number"],
     [(stomp) => stomp.request(given(7), "x"), TypeError, "the destination is of type number, and has to be text"],
     [(stomp) => stomp.subscribe("", {}), TypeError, "the destination is missing"],
@@ -197,8 +197,8 @@ clientTest("each call refuses arguments of the wrong type, and names them", asyn
   ]);
 });
 
-clientTest("`respond()` refuses an invalid reply, and both sides get an error", async (rig) => {
-  const stomp = await rig.connect((await rig.broker()).url);
+clientTest("`respond()` refuses an invalid reply, and both sides get an error", async (harness) => {
+  const stomp = await harness.connect((await harness.broker()).url);
   const errors: unknown[] = [];
   const replies: unknown[] = [{ ok: true }, 7, null];
   await stomp.respond("/queue/a", () => given(replies.shift()), { onError: (error) => void errors.push(error) });
@@ -209,8 +209,8 @@ clientTest("`respond()` refuses an invalid reply, and both sides get an error", 
   }
 });
 
-clientTest("`disconnect()` refuses a header that cannot be encoded, and the client goes on", async (rig) => {
-  const { stomp, peer } = await rig.pair({}, "1.1");
+clientTest("`disconnect()` refuses a header that cannot be encoded, and the client goes on", async (harness) => {
+  const { stomp, peer } = await harness.pair({}, "1.1");
   for (const conf of [{ "x-a": "1\r2" }, { "": "1" }, { "x-a": "\ud800" }]) {
     await assertRejects(() => stomp.disconnect(conf), TypeError, "Cannot encode header");
   }
@@ -231,8 +231,8 @@ const SHAPES: [string, () => Options][] = [
 ];
 
 for (const [shape, make] of SHAPES) {
-  clientTest(`each call with headers accepts ${shape}`, async (rig) => {
-    const { stomp, peer, server } = await rig.pair({ headers: given(make()), reconnect: { delay: 1 } });
+  clientTest(`each call with headers accepts ${shape}`, async (harness) => {
+    const { stomp, peer, server } = await harness.pair({ headers: given(make()), reconnect: { delay: 1 } });
     const check = async (command: string, call: Promise<unknown> | undefined, hasReceipt = true) => {
       const frame = hasReceipt ? await confirm(peer, command) : await peer.frame(command);
       assertEquals([frame.get("x-a"), frame.get("x-b"), frame.get("x-no")], ["1", "2", undefined], command);
@@ -268,8 +268,8 @@ for (const [shape, make] of SHAPES) {
   });
 }
 
-clientTest("`send()` reads receipt and content-length from a Map of headers", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`send()` reads receipt and content-length from a Map of headers", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const headers = new Map([["receipt", "mine"], ["content-length", "99"], ["content-type", "a/b"]]);
   const sending = stomp.send("/q", "xy", { headers });
   const said = await confirm(peer, "SEND");
@@ -277,8 +277,8 @@ clientTest("`send()` reads receipt and content-length from a Map of headers", as
   await sending;
 });
 
-clientTest("`consume()` accepts `nackHeaders` as a Map", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`consume()` accepts `nackHeaders` as a Map", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const over = new AbortController();
   const options = { nackHeaders: new Map([["requeue", "false"]]), signal: over.signal };
   const consuming = stomp.consume("/q", () => Promise.reject(new Error("no")), options);
@@ -292,10 +292,10 @@ clientTest("`consume()` accepts `nackHeaders` as a Map", async (rig) => {
   await consuming;
 });
 
-clientTest("`send()` refuses text whose UTF-8 is not valid in the charset of its `contentType`", async (rig) => {
+clientTest("`send()` refuses text whose UTF-8 is not valid in the charset of its `contentType`", async (harness) => {
   const type = (contentType: string, text = "é") => (stomp: Stomp) => stomp.send("/q", text, { contentType });
   const words = "encode it and pass the bytes, or leave the charset out";
-  await refusesAll(rig, [
+  await refusesAll(harness, [
     [type("text/plain;charset=ISO-8859-1"), TypeError, words],
     [type("text/plain; charset=utf-16le", "abc"), TypeError, words],
     [type("text/plain;charset=nonsense", "abc"), TypeError, "content-type says nonsense"],
@@ -307,7 +307,7 @@ clientTest("`send()` refuses text whose UTF-8 is not valid in the charset of its
     ],
     [(stomp) => stomp.send({ destination: "/q", body: "é", "content-type": "a/b;charset=latin1" }), TypeError, words],
   ]);
-  const { stomp, peer } = await rig.pair();
+  const { stomp, peer } = await harness.pair();
   for (
     const [contentType, body] of [
       ["text/plain;charset=UTF-8", "é"],
@@ -328,8 +328,8 @@ clientTest("`send()` refuses text whose UTF-8 is not valid in the charset of its
 
 clientTest(
   "`text()` of a message in an unknown charset throws a StompError, and `body` has the octets",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair();
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
     const subscription = await subscribed(stomp, peer);
     await peer.write(message(subscription.id, "hi", "content-type:text/plain;charset=nonsense\n"));
     const received = (await subscription.take())!;

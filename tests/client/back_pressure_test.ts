@@ -2,12 +2,12 @@
 import { assert, assertEquals, assertLess, assertRejects } from "#assert";
 import { StompError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
-import { clientTest, frame, openSession, settle, subscribed, Watcher } from "../support/client_harness.ts";
+import { clientTest, flushMicrotasks, frame, openSession, subscribed, Watcher } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
 
-clientTest("a full queue stops reading for all subscriptions, until half of it is taken", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("a full queue stops reading for all subscriptions, until half of it is taken", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const watcher = new Watcher(stomp);
   const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 4 });
   const other = await subscribed(stomp, peer, "/queue/b");
@@ -33,8 +33,8 @@ clientTest("a full queue stops reading for all subscriptions, until half of it i
 
 clientTest(
   { name: "large bodies arrive whole, however they are split, while a full queue pauses reading", timeout: 60_000 },
-  async (rig) => {
-    const { stomp, peer } = await rig.pair();
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
     const inbox = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 2 });
     // Some as text, some as bytes, some without content-length; one after the other, so that memory is reused.
     const bodies = [300_000, 1_000_000, 70_000, 1_048_576, 2_500_000, 900_000, 65_535, 1_000_000, 5].map((size, i) => {
@@ -66,9 +66,9 @@ clientTest(
   },
 );
 
-clientTest("a slow subscription with `prefetch` and acknowledgements does not stop the others", async (rig) => {
-  const broker = await rig.broker();
-  const stomp = await rig.connect(broker.url);
+clientTest("a slow subscription with `prefetch` and acknowledgements does not stop the others", async (harness) => {
+  const broker = await harness.broker();
+  const stomp = await harness.connect(broker.url);
   const watcher = new Watcher(stomp);
   const slow = await stomp.subscribe("/queue/slow", { ack: "client-individual", prefetch: 10, maxQueuedMessages: 20 });
   const quick = await stomp.subscribe("/queue/quick", { ack: "client-individual", prefetch: 10 });
@@ -90,8 +90,8 @@ clientTest("a slow subscription with `prefetch` and acknowledgements does not st
   assertEquals(watcher.events.map(({ type }) => type), ["closed"]);
 });
 
-clientTest("`maxQueuedBytes` stops reading, until half of the bytes are taken", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`maxQueuedBytes` stops reading, until half of the bytes are taken", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const watcher = new Watcher(stomp);
   const one = message("sub-1", "m01").length - "MESSAGE".length - 2; // without the ends of head and frame
   const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedBytes: one * 2 });
@@ -104,8 +104,8 @@ clientTest("`maxQueuedBytes` stops reading, until half of the bytes are taken", 
 
 clientTest(
   "calls of the consumer of a full queue get their answers, behind more messages than its limit",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair({ timeout: 5000 });
+  async (harness) => {
+    const { stomp, peer } = await harness.pair({ timeout: 5000 });
     const watcher = new Watcher(stomp);
     const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 2, ack: "client-individual" });
     await peer.write(message(slow.id, "m1") + message(slow.id, "m2"));
@@ -137,8 +137,8 @@ clientTest(
   },
 );
 
-clientTest("an aborted call no longer keeps a full queue reading", async (rig) => {
-  const { session, peer } = await openSession(rig);
+clientTest("an aborted call no longer keeps a full queue reading", async (harness) => {
+  const { session, peer } = await openSession(harness);
   const consumer = {};
   session.gate.close(consumer);
   assertEquals(session.paused, true);
@@ -162,9 +162,9 @@ clientTest("an aborted call no longer keeps a full queue reading", async (rig) =
   assertEquals(session.paused, true); // the other consumer is still full
 });
 
-clientTest("the end of a full subscription resumes reading for the others", async (rig) => {
+clientTest("the end of a full subscription resumes reading for the others", async (harness) => {
   for (const how of ["unsubscribe", "drain", "return"] as const) {
-    const { stomp, peer } = await rig.pair();
+    const { stomp, peer } = await harness.pair();
     const watcher = new Watcher(stomp);
     const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 1, ack: "client" });
     const other = await subscribed(stomp, peer, "/queue/b");
@@ -178,9 +178,9 @@ clientTest("the end of a full subscription resumes reading for the others", asyn
   }
 });
 
-clientTest("a queue that is full when the connection breaks does not stop the next connection", async (rig) => {
+clientTest("a queue that is full when the connection breaks does not stop the next connection", async (harness) => {
   for (const ack of ["client", "auto"] as const) {
-    const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 }, heartbeat: false });
+    const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 }, heartbeat: false });
     const watcher = new Watcher(stomp);
     const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 1, ack });
     await peer.write(message(slow.id, "m1"));
@@ -194,8 +194,8 @@ clientTest("a queue that is full when the connection breaks does not stop the ne
   }
 });
 
-clientTest("messages of subscriptions by conf stop reading at 4 MiB", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("messages of subscriptions by conf stop reading at 4 MiB", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscribing = stomp.subscribe({ destination: "/queue/a" });
   const id = (await confirm(peer, "SUBSCRIBE")).get("id")!;
   await subscribing;
@@ -212,10 +212,10 @@ clientTest("messages of subscriptions by conf stop reading at 4 MiB", async (rig
   for (let taken = 0; taken <= written; taken++) assertEquals((await stomp.receiveFrame())?.id, `m${taken}`);
 });
 
-clientTest("a paused connection sends heart-beats and does not time out", async (rig) => {
+clientTest("a paused connection sends heart-beats and does not time out", async (harness) => {
   const clock = new FakeClock();
   const { session, peer } = await openSession(
-    rig,
+    harness,
     { heartbeat: { send: 1000, receive: 1000 }, clock },
     "1.2",
     "heart-beat:1000,1000\n",
@@ -223,17 +223,17 @@ clientTest("a paused connection sends heart-beats and does not time out", async 
   session.gate.close({});
   for (let second = 0; second < 60; second++) {
     clock.pass(1000);
-    await settle();
+    await flushMicrotasks();
   }
   assertEquals(session.isOpen, true);
   await peer.bytes();
   assert(session.paused);
 });
 
-clientTest("a connection without the broker's heart-beats ends, and its calls reject", async (rig) => {
+clientTest("a connection without the broker's heart-beats ends, and its calls reject", async (harness) => {
   const clock = new FakeClock();
   const lines = "heart-beat:1000,1000\n";
-  const { session } = await openSession(rig, { heartbeat: { send: 1000, receive: 1000 }, clock }, "1.2", lines);
+  const { session } = await openSession(harness, { heartbeat: { send: 1000, receive: 1000 }, clock }, "1.2", lines);
   const call = session.request(frame("BEGIN", { transaction: "a" }));
   call.catch(() => {});
   clock.pass(1900);

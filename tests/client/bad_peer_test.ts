@@ -22,13 +22,13 @@ type ErrorType = abstract new (...args: never[]) => Error;
 
 /** A connect that must fail, with an error of that type which says this, soon. */
 async function refused(
-  rig: ClientHarness,
+  harness: ClientHarness,
   url: string,
   expected: ErrorType,
   text: string,
   options: StompOptions = {},
 ): Promise<StompError> {
-  const stomp = rig.client(url, { connectTimeout: 5000, ...options });
+  const stomp = harness.client(url, { connectTimeout: 5000, ...options });
   const start = performance.now();
   const error = await assertRejects(() => stomp.connect(), expected as ErrorType & (abstract new () => Error), text);
   assertLess(performance.now() - start, 4000);
@@ -38,26 +38,26 @@ async function refused(
   return error;
 }
 
-clientTest("`connect()` rejects when nothing listens", async (rig) => {
-  const server = await rig.server();
+clientTest("`connect()` rejects when nothing listens", async (harness) => {
+  const server = await harness.server();
   const { port, url } = server;
   await server.close();
-  const error = await refused(rig, url, ConnectionError, `Cannot connect to 127.0.0.1:${port}: connection refused`);
+  const error = await refused(harness, url, ConnectionError, `Cannot connect to 127.0.0.1:${port}: connection refused`);
   assert(error.cause !== undefined);
   await assertRejects(() => Stomp.connect(url), ConnectionError, "connection refused");
   await assertRejects(() => openSocket(url), ConnectionError, "connection refused");
 });
 
-clientTest("`connect()` rejects when the host does not exist", async (rig) => {
-  await refused(rig, "stomp://no-such-host.invalid:61613", ConnectionError, "no-such-host.invalid:61613");
+clientTest("`connect()` rejects when the host does not exist", async (harness) => {
+  await refused(harness, "stomp://no-such-host.invalid:61613", ConnectionError, "no-such-host.invalid:61613");
 });
 
-clientTest("`connect()` times out when the host does not answer", async (rig) => {
+clientTest("`connect()` times out when the host does not answer", async (harness) => {
   const silent = await silentPort();
-  rig.atEnd(() => silent.close());
+  harness.atEnd(() => silent.close());
   const url = `stomp://127.0.0.1:${silent.port}`;
-  await refused(rig, url, ConnectionTimeoutError, "no answer within 100 ms", { connectTimeout: 100 });
-  const stomp = rig.client(url);
+  await refused(harness, url, ConnectionTimeoutError, "no answer within 100 ms", { connectTimeout: 100 });
+  const stomp = harness.client(url);
   await assertRejects(
     () => stomp.connect({ timeout: 100 }),
     ConnectionTimeoutError,
@@ -66,18 +66,18 @@ clientTest("`connect()` times out when the host does not answer", async (rig) =>
   await assertRejects(() => stomp.connect({ signal: AbortSignal.timeout(50) }), Error);
 });
 
-clientTest("`connect()` rejects when the port speaks HTTP", async (rig) => {
-  const server = await rig.server();
-  const connecting = refused(rig, server.url, UnknownBrokerResponseError, "HTTP");
+clientTest("`connect()` rejects when the port speaks HTTP", async (harness) => {
+  const server = await harness.server();
+  const connecting = refused(harness, server.url, UnknownBrokerResponseError, "HTTP");
   const peer = await server.accept();
   await peer.write("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
   await connecting;
 });
 
-clientTest("`connect()` rejects when the port speaks TLS", async (rig) => {
-  const server = await rig.server();
+clientTest("`connect()` rejects when the port speaks TLS", async (harness) => {
+  const server = await harness.server();
   const connecting = refused(
-    rig,
+    harness,
     server.url,
     UnknownBrokerResponseError,
     "it does not speak STOMP: it speaks TLS; use stomp+ssl://",
@@ -86,43 +86,43 @@ clientTest("`connect()` rejects when the port speaks TLS", async (rig) => {
   await connecting;
   // Some say nothing, and hang up.
   const peer = await Peer.listen({ cert: pem("localhost.pem"), key: pem("localhost.key") });
-  rig.atEnd(() => peer.close());
-  await refused(rig, `stomp://127.0.0.1:${peer.port}`, StompError, "Cannot");
+  harness.atEnd(() => peer.close());
+  await refused(harness, `stomp://127.0.0.1:${peer.port}`, StompError, "Cannot");
 });
 
-clientTest("`connect()` rejects when a port for TLS speaks STOMP", async (rig) => {
-  const broker = await rig.broker();
-  await refused(rig, `stomp+ssl://127.0.0.1:${broker.port}`, ConnectionError, "Cannot connect to 127.0.0.1");
+clientTest("`connect()` rejects when a port for TLS speaks STOMP", async (harness) => {
+  const broker = await harness.broker();
+  await refused(harness, `stomp+ssl://127.0.0.1:${broker.port}`, ConnectionError, "Cannot connect to 127.0.0.1");
 });
 
-clientTest("`connect()` rejects when the port speaks AMQP", async (rig) => {
-  const server = await rig.server();
-  const connecting = refused(rig, server.url, UnknownBrokerResponseError, "AMQP");
+clientTest("`connect()` rejects when the port speaks AMQP", async (harness) => {
+  const server = await harness.server();
+  const connecting = refused(harness, server.url, UnknownBrokerResponseError, "AMQP");
   await (await server.accept()).write(new Uint8Array([65, 77, 81, 80, 0, 0, 9, 1]));
   await connecting;
 });
 
-clientTest("`connect()` times out when the broker accepts and stays silent", async (rig) => {
-  const server = await rig.server();
+clientTest("`connect()` times out when the broker accepts and stays silent", async (harness) => {
+  const server = await harness.server();
   const options = { connectTimeout: 50 };
-  await refused(rig, server.url, ConnectionTimeoutError, "no CONNECTED within 50 ms", options);
+  await refused(harness, server.url, ConnectionTimeoutError, "no CONNECTED within 50 ms", options);
   const peer = await server.accept();
   await peer.frame("CONNECT");
   await peer.ended(); // the client has hung up
 });
 
-clientTest("`connect()` rejects when the broker closes before CONNECTED", async (rig) => {
+clientTest("`connect()` rejects when the broker closes before CONNECTED", async (harness) => {
   for (const end of ["finish", "close"] as const) {
-    const server = await rig.server();
-    const connecting = refused(rig, server.url, ConnectionError, "Cannot");
+    const server = await harness.server();
+    const connecting = refused(harness, server.url, ConnectionError, "Cannot");
     await (await server.accept())[end]();
     await connecting;
   }
 });
 
-clientTest("`connect()` rejects when the broker answers ERROR", async (rig) => {
-  const server = await rig.server();
-  const connecting = refused(rig, server.url, BrokerErrorResponse, "Bad CONNECT (Virtual host 'x' access denied)");
+clientTest("`connect()` rejects when the broker answers ERROR", async (harness) => {
+  const server = await harness.server();
+  const connecting = refused(harness, server.url, BrokerErrorResponse, "Bad CONNECT (Virtual host 'x' access denied)");
   const peer = await server.accept();
   await peer.write("ERROR\nmessage:Bad CONNECT\nx-a:1\n\nVirtual host 'x' access denied\n\0");
   const error = await connecting;
@@ -131,10 +131,10 @@ clientTest("`connect()` rejects when the broker answers ERROR", async (rig) => {
   await peer.ended();
 });
 
-clientTest("`connect()` rejects when the broker chooses a version that was not offered", async (rig) => {
-  const server = await rig.server();
+clientTest("`connect()` rejects when the broker chooses a version that was not offered", async (harness) => {
+  const server = await harness.server();
   const connecting = refused(
-    rig,
+    harness,
     server.url,
     UnknownBrokerResponseError,
     'chose version "1.1", which was not offered',
@@ -162,17 +162,17 @@ const MALFORMED: [name: string, bytes: string, text: string][] = [
 ];
 
 for (const [name, bytes, text] of MALFORMED) {
-  clientTest(`\`connect()\` rejects when the answer is malformed: ${name}`, async (rig) => {
-    const server = await rig.server();
-    const connecting = refused(rig, server.url, UnknownBrokerResponseError, text);
+  clientTest(`\`connect()\` rejects when the answer is malformed: ${name}`, async (harness) => {
+    const server = await harness.server();
+    const connecting = refused(harness, server.url, UnknownBrokerResponseError, text);
     const peer = await server.accept();
     await peer.write(Uint8Array.from(bytes, (char) => char.charCodeAt(0))).catch(() => {});
     await connecting;
     await peer.rest();
   });
 
-  clientTest(`the client ends when a frame after CONNECTED is malformed: ${name}`, async (rig) => {
-    const { stomp, peer } = await rig.pair({ reconnect: false });
+  clientTest(`the client ends when a frame after CONNECTED is malformed: ${name}`, async (harness) => {
+    const { stomp, peer } = await harness.pair({ reconnect: false });
     const sending = stomp.send("/q", "x");
     await peer.frame("SEND");
     const wire = bytes.replace(/^CONNECTED/, "MESSAGE");
@@ -185,8 +185,8 @@ for (const [name, bytes, text] of MALFORMED) {
   });
 }
 
-clientTest("a body above `maxBodyBytes` ends the connection before it is received", async (rig) => {
-  const { stomp, peer } = await rig.pair({ reconnect: false, maxBodyBytes: 10 });
+clientTest("a body above `maxBodyBytes` ends the connection before it is received", async (harness) => {
+  const { stomp, peer } = await harness.pair({ reconnect: false, maxBodyBytes: 10 });
   await peer.write("MESSAGE\ncontent-length:11\n\n");
   assertInstanceOf(await stomp.closed, UnknownBrokerResponseError);
 });
@@ -237,11 +237,11 @@ const ENDINGS: [name: string, end: (peer: RawPeer) => Promise<void>, text: strin
 ];
 
 for (const [name, end, text] of ENDINGS) {
-  clientTest(`\`closed\` has an error when the broker closes within a frame, ${name}`, async (rig) => {
+  clientTest(`\`closed\` has an error when the broker closes within a frame, ${name}`, async (harness) => {
     for (
       const half of ["MESS", "MESSAGE\nfoo:b", "MESSAGE\nsubscription:sub-1\n\nhal", "MESSAGE\ncontent-length:9\n\nhal"]
     ) {
-      const { stomp, peer } = await rig.pair({ reconnect: false });
+      const { stomp, peer } = await harness.pair({ reconnect: false });
       const subscription = await subscribed(stomp, peer);
       const taking = subscription.take();
       await peer.write(half);

@@ -25,11 +25,11 @@ async function fails(call: () => Promise<unknown>, type: new (...all: never[]) =
 
 // JavaScriptCore does not look through a promise that another one is resolved with, and `send()` has nothing else: to
 // make an async function of it would cost every send.
-const sendTest = (name: string, fn: (rig: ClientHarness) => Promise<void>) =>
+const sendTest = (name: string, fn: (harness: ClientHarness) => Promise<void>) =>
   clientTest({ name, ignore: runtime === "bun" }, fn);
 
-sendTest("errors of `send()` have the caller in their stack", async (rig) => {
-  const { stomp, peer } = await rig.pair({ reconnect: false });
+sendTest("errors of `send()` have the caller in their stack", async (harness) => {
+  const { stomp, peer } = await harness.pair({ reconnect: false });
   await fails(() => stomp.send("/q", "x", { timeout: 5 }), TimeoutError);
   await peer.frame("SEND");
   await fails(async () => await stomp.send("/q", "x", { timeout: 5 }), TimeoutError);
@@ -45,14 +45,14 @@ sendTest("errors of `send()` have the caller in their stack", async (rig) => {
 
 sendTest(
   "errors of `send()` with the common timeout have the caller in their stack",
-  async (rig) => {
-    const { stomp } = await rig.pair({ timeout: 20 });
+  async (harness) => {
+    const { stomp } = await harness.pair({ timeout: 20 });
     await fails(() => stomp.send("/q", "x"), TimeoutError);
   },
 );
 
-sendTest("errors of many sends have the caller in the stack of each", async (rig) => {
-  const { stomp } = await rig.pair({ timeout: 20 });
+sendTest("errors of many sends have the caller in the stack of each", async (harness) => {
+  const { stomp } = await harness.pair({ timeout: 20 });
   async function theBatch(stomp: Stomp): Promise<unknown[]> {
     const errors = [1, 2, 3].map(async () => {
       try {
@@ -66,8 +66,8 @@ sendTest("errors of many sends have the caller in the stack of each", async (rig
   for (const error of await theBatch(stomp)) assertEquals(count(error as Error, "theBatch"), 1, (error as Error).stack);
 });
 
-clientTest("errors of `subscribe()` have the caller in their stack", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("errors of `subscribe()` have the caller in their stack", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   await fails(() => stomp.subscribe("/q", { timeout: 5 }), TimeoutError);
   await peer.frames(2); // SUBSCRIBE, and what takes it back
   const refused = fails(() => stomp.subscribe("/q"), BrokerErrorResponse);
@@ -75,13 +75,13 @@ clientTest("errors of `subscribe()` have the caller in their stack", async (rig)
   await refused;
 });
 
-clientTest("errors of `request()` have the caller in their stack", async (rig) => {
-  const stomp = await rig.connect((await rig.broker()).url);
+clientTest("errors of `request()` have the caller in their stack", async (harness) => {
+  const stomp = await harness.connect((await harness.broker()).url);
   await fails(() => stomp.request("/queue/nobody", "x", { timeout: 20 }), TimeoutError);
 });
 
-clientTest("errors of `take()` have the caller in their stack", async (rig) => {
-  const { stomp, peer } = await rig.pair({ reconnect: false });
+clientTest("errors of `take()` have the caller in their stack", async (harness) => {
+  const { stomp, peer } = await harness.pair({ reconnect: false });
   const subscription = await subscribed(stomp, peer);
   await fails(() => subscription.take({ timeout: 5 }), TimeoutError);
   const waiting = fails(() => subscription.take(), ConnectionError);
@@ -89,21 +89,21 @@ clientTest("errors of `take()` have the caller in their stack", async (rig) => {
   await waiting;
 });
 
-clientTest("errors of `take()` after the end have the caller in their stack", async (rig) => {
-  const { stomp, peer } = await rig.pair({ reconnect: false });
+clientTest("errors of `take()` after the end have the caller in their stack", async (harness) => {
+  const { stomp, peer } = await harness.pair({ reconnect: false });
   const subscription = await subscribed(stomp, peer);
   await peer.close();
   await stomp.closed;
   await fails(() => subscription.take(), ConnectionError);
 });
 
-clientTest("errors of `connect()` have the caller in their stack", async (rig) => {
-  const server = await rig.server();
-  await fails(() => rig.client(server.url, { connectTimeout: 20 }).connect(), ConnectionError);
+clientTest("errors of `connect()` have the caller in their stack", async (harness) => {
+  const server = await harness.server();
+  await fails(() => harness.client(server.url, { connectTimeout: 20 }).connect(), ConnectionError);
 });
 
-clientTest("the reason of a caller's signal keeps its stack", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("the reason of a caller's signal keeps its stack", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const reason = new Error("mine");
   const { stack } = reason;
   const giveUp = new AbortController();

@@ -3,7 +3,7 @@ import { test } from "#test";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { BrokerErrorResponse, ConnectionError, OutboxFullError, TimeoutError } from "../../base/errors.ts";
 import { Isolation, noteSuspicion, type Suspect } from "../../client/pending_send.ts";
-import { breakOff, type ClientHarness, clientTest, settle, Watcher } from "../support/client_harness.ts";
+import { type ClientHarness, clientTest, dropConnection, flushMicrotasks, Watcher } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, receiptFor } from "../support/raw_server.ts";
@@ -67,8 +67,8 @@ async function sendAll(
   return { copies, connections: seen.connections, error: await assertRejects(() => sends[3]!) as Error };
 }
 
-clientTest("`send()` alone rejects when an ERROR that names no frame ends the connection", async (rig) => {
-  const pair = await rig.pair(HASTY);
+clientTest("`send()` alone rejects when an ERROR that names no frame ends the connection", async (harness) => {
+  const pair = await harness.pair(HASTY);
   const { copies, connections, error } = await sendAll(pair, () => {
     const refuse = (peer: RawPeer) => peer.write(REFUSAL).then(() => false);
     // What was accepted before is not confirmed, as by a broker that was about to sync its disk.
@@ -80,9 +80,9 @@ clientTest("`send()` alone rejects when an ERROR that names no frame ends the co
   assertEquals(connections, 3);
 });
 
-clientTest("`send()` alone rejects when an ERROR that names no frame leaves the connection open", async (rig) => {
+clientTest("`send()` alone rejects when an ERROR that names no frame leaves the connection open", async (harness) => {
   const clock = new FakeClock();
-  const pair = await rig.pair({ ...HASTY, clock });
+  const pair = await harness.pair({ ...HASTY, clock });
   const playing = () => {
     return play(pair, { confirmations: 6, refusals: 2 }, (peer) => peer.write(REFUSAL).then(() => true));
   };
@@ -93,8 +93,8 @@ clientTest("`send()` alone rejects when an ERROR that names no frame leaves the 
   assertEquals(connections, 1);
 });
 
-clientTest("`send()` alone rejects when its message ends the connection without an ERROR", async (rig) => {
-  const pair = await rig.pair(HASTY);
+clientTest("`send()` alone rejects when its message ends the connection without an ERROR", async (harness) => {
+  const pair = await harness.pair(HASTY);
   const { copies, connections, error } = await sendAll(pair, () => {
     return play(pair, { confirmations: 6, refusals: 5 }, () => Promise.resolve(false));
   });
@@ -105,8 +105,8 @@ clientTest("`send()` alone rejects when its message ends the connection without 
   assertEquals(connections, 6);
 });
 
-clientTest("`send()` of many refused messages keeps the wait before each new connection short", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 5 } });
+clientTest("`send()` of many refused messages keeps the wait before each new connection short", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 5 } });
   const waits: number[] = [];
   (async () => {
     for await (const status of stomp.status()) if (status.type === "reconnecting") waits.push(status.delay);
@@ -118,7 +118,7 @@ clientTest("`send()` of many refused messages keeps the wait before each new con
     await next.frame("SEND");
     await next.write(REFUSAL);
     await next.close();
-    await settle();
+    await flushMicrotasks();
   }
   assert((await results).every((result) => result.status === "rejected"));
   assert(waits.length >= 16 && Math.max(...waits) <= 5, waits.join());
@@ -144,8 +144,8 @@ test("`Isolation` admits one suspect at a time, then more, but at most 64", () =
 
 clientTest(
   "`subscribe()` does not reject for a refused message beside it, nor `send()` for a refused SUBSCRIBE",
-  async (rig) => {
-    const { stomp, peer, server } = await rig.pair(HASTY);
+  async (harness) => {
+    const { stomp, peer, server } = await harness.pair(HASTY);
     const good = stomp.send("/queue/a", "good");
     const subscribing = stomp.subscribe("/queue/b");
     subscribing.catch(() => {});
@@ -166,9 +166,9 @@ clientTest(
 
 clientTest(
   "`send()` with a receipt is sent again when an ERROR may be about one without a receipt",
-  async (rig) => {
+  async (harness) => {
     const clock = new FakeClock();
-    const { stomp, peer } = await rig.pair({ ...HASTY, clock });
+    const { stomp, peer } = await harness.pair({ ...HASTY, clock });
     const watcher = new Watcher(stomp);
     await stomp.send("/queue/forbidden", "bad", { receipt: false });
     const good = stomp.send("/queue/a", "good");
@@ -181,8 +181,8 @@ clientTest(
   },
 );
 
-clientTest("`send()` without a receipt is not a suspect after a later frame was confirmed", async (rig) => {
-  const { stomp, peer } = await rig.pair(HASTY);
+clientTest("`send()` without a receipt is not a suspect after a later frame was confirmed", async (harness) => {
+  const { stomp, peer } = await harness.pair(HASTY);
   await stomp.send("/queue/a", "fine", { receipt: false });
   await peer.frame("SEND");
   await Promise.all([stomp.send("/queue/a", "confirmed"), confirm(peer, "SEND")]);
@@ -193,9 +193,9 @@ clientTest("`send()` without a receipt is not a suspect after a later frame was 
   await Promise.all([stomp.send("/queue/a", "next"), confirm(peer, "SEND")]);
 });
 
-clientTest("`send()` that is aborted before it was written is never written", async (rig) => {
-  const broker = await rig.broker();
-  const stomp = await rig.connect(broker.url, { outbox: { messages: 10 } });
+clientTest("`send()` that is aborted before it was written is never written", async (harness) => {
+  const broker = await harness.broker();
+  const stomp = await harness.connect(broker.url, { outbox: { messages: 10 } });
   const abort = new AbortController();
   const sends = Array.from({ length: 1000 }, (_, i) => stomp.send("/queue/a", `${i}`, { signal: abort.signal }));
   abort.abort();
@@ -207,8 +207,8 @@ clientTest("`send()` that is aborted before it was written is never written", as
 
 for (const options of [{}, { timeout: 60 }]) {
   const name = options.timeout ? "of the call" : "of the client";
-  clientTest(`\`send()\` that times out before it was written is never written: a timeout ${name}`, async (rig) => {
-    const { stomp, peer } = await rig.pair({ timeout: options.timeout ? 30_000 : 60, outbox: { messages: 10 } });
+  clientTest(`\`send()\` that times out before it was written is never written: a timeout ${name}`, async (harness) => {
+    const { stomp, peer } = await harness.pair({ timeout: options.timeout ? 30_000 : 60, outbox: { messages: 10 } });
     const sends = Array.from({ length: 1000 }, (_, i) => stomp.send("/queue/a", `${i}`, options));
     const results = await Promise.allSettled(sends);
     const errors = results.map((result) => result.status === "rejected" && result.reason as Error);
@@ -226,8 +226,8 @@ for (const options of [{}, { timeout: 60 }]) {
   });
 }
 
-clientTest("`send()` that times out while the broker does not read does not arrive later", async (rig) => {
-  const { stomp, peer } = await rig.pair({ timeout: 200, heartbeat: false });
+clientTest("`send()` that times out while the broker does not read does not arrive later", async (harness) => {
+  const { stomp, peer } = await harness.pair({ timeout: 200, heartbeat: false });
   const body = new Uint8Array(1 << 18);
   const sends = Array.from({ length: 100 }, () => stomp.send("/queue/a", body));
   const results = await Promise.allSettled(sends);
@@ -248,8 +248,8 @@ clientTest("`send()` that times out while the broker does not read does not arri
   assert(arrived <= maybe, `${arrived} arrived, and ${maybe} were said to be possible`);
 });
 
-clientTest("`send()` with `wait: false` rejects without a connection, with or without a receipt", async (rig) => {
-  const { stomp, peer, server } = await rig.pair(HASTY);
+clientTest("`send()` with `wait: false` rejects without a connection, with or without a receipt", async (harness) => {
+  const { stomp, peer, server } = await harness.pair(HASTY);
   const watcher = new Watcher(stomp);
   await peer.close();
   await watcher.until("disconnected");
@@ -268,8 +268,8 @@ clientTest("`send()` with `wait: false` rejects without a connection, with or wi
 
 clientTest(
   "`send()` without a receipt waits for the connection, counts towards `outbox`, and stays in order",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair({ heartbeat: false, outbox: { bytes: 1 << 20 } });
+  async (harness) => {
+    const { stomp, peer } = await harness.pair({ heartbeat: false, outbox: { bytes: 1 << 20 } });
     const watcher = new Watcher(stomp);
     const body = "x".repeat(1 << 16);
     const sends = Array.from({ length: 400 }, (_, i) => stomp.send("/queue/a", `${i} ${body}`, { receipt: false }));
@@ -281,9 +281,9 @@ clientTest(
   },
 );
 
-clientTest("`send()` does not time out when the process was too busy to read the RECEIPT", async (rig) => {
+clientTest("`send()` does not time out when the process was too busy to read the RECEIPT", async (harness) => {
   const clock = new FakeClock();
-  const { stomp, peer } = await rig.pair({ timeout: 150, clock });
+  const { stomp, peer } = await harness.pair({ timeout: 150, clock });
   const sends = [stomp.send("/queue/a", "common"), stomp.send("/queue/a", "own", { timeout: 150 })];
   const frames = await peer.frames(2);
   clock.sleep(400); // the timers fire late, before the sockets are read
@@ -292,8 +292,8 @@ clientTest("`send()` does not time out when the process was too busy to read the
   clock.pass(100);
 });
 
-clientTest("`begin()` does not time out when the process was too busy to read the RECEIPT", async (rig) => {
-  const { stomp, peer } = await rig.pair({ timeout: 50 });
+clientTest("`begin()` does not time out when the process was too busy to read the RECEIPT", async (harness) => {
+  const { stomp, peer } = await harness.pair({ timeout: 50 });
   const begun = stomp.begin();
   await peer.write(receiptFor(await peer.frame("BEGIN")));
   const until = performance.now() + 150;
@@ -301,8 +301,8 @@ clientTest("`begin()` does not time out when the process was too busy to read th
   await begun;
 });
 
-clientTest("`send()` refuses a frame that RabbitMQ 4 hangs up on before it is written", async (rig) => {
-  const pair = async (server: string, options = {}) => await rig.pair(options, "1.2", `server:${server}\n`);
+clientTest("`send()` refuses a frame that RabbitMQ 4 hangs up on before it is written", async (harness) => {
+  const pair = async (server: string, options = {}) => await harness.pair(options, "1.2", `server:${server}\n`);
   const large = new Uint8Array(1 << 22);
   const many = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`h${i}`, "v"]));
   const { stomp } = await pair("RabbitMQ/4.3.6");
@@ -329,21 +329,21 @@ clientTest("`send()` refuses a frame that RabbitMQ 4 hangs up on before it is wr
   }
 });
 
-clientTest("`send()` that times out without a connection has the reason as its cause", async (rig) => {
+clientTest("`send()` that times out without a connection has the reason as its cause", async (harness) => {
   const clock = new FakeClock();
-  const { stomp, peer, server } = await rig.pair({ ...HASTY, timeout: 300, clock });
-  await server.deafen();
-  await breakOff(stomp, peer);
+  const { stomp, peer, server } = await harness.pair({ ...HASTY, timeout: 300, clock });
+  await server.stopListening();
+  await dropConnection(stomp, peer);
   const sending = assertRejects(() => stomp.send("/queue/a", "x"), TimeoutError, "it was never written");
   clock.pass(300);
   const error = await sending;
   assertInstanceOf((error as Error).cause, ConnectionError);
 });
 
-clientTest("`send()` is tried again later when a part of the broker is down", async (rig) => {
+clientTest("`send()` is tried again later when a part of the broker is down", async (harness) => {
   const clock = new FakeClock();
   const options = { reconnect: { delay: 0 }, timeout: 20_000, clock };
-  const { stomp, peer, server } = await rig.pair(options, "1.2", "server:RabbitMQ/3.10.8\n");
+  const { stomp, peer, server } = await harness.pair(options, "1.2", "server:RabbitMQ/3.10.8\n");
   const watcher = new Watcher(stomp);
   const sending = stomp.send("/queue/down", "a");
   await peer.frame("SEND");
@@ -361,10 +361,10 @@ clientTest("`send()` is tried again later when a part of the broker is down", as
   await sending;
 });
 
-clientTest("`send()` that waits for the end of an outage does not stop the isolation of others", async (rig) => {
+clientTest("`send()` that waits for the end of an outage does not stop the isolation of others", async (harness) => {
   const clock = new FakeClock();
   const options = { reconnect: { delay: 0 }, timeout: 20_000, clock };
-  const { stomp, peer, server } = await rig.pair(options, "1.2", "server:RabbitMQ/3.10.8\n");
+  const { stomp, peer, server } = await harness.pair(options, "1.2", "server:RabbitMQ/3.10.8\n");
   const watcher = new Watcher(stomp);
   const down = stomp.send("/queue/down", "x");
   await peer.frame("SEND");

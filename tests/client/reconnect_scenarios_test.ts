@@ -21,9 +21,9 @@ const HASTY = { reconnect: { delay: 1, maxDelay: 20 } };
 
 clientTest(
   "a broker that returns with another version and heart-beat gets frames of that version",
-  async (rig) => {
+  async (harness) => {
     const offer = { heartbeat: { send: 60_000, receive: 60_000 } };
-    const { stomp, peer, server } = await rig.pair({ ...HASTY, ...offer }, "1.2", "heart-beat:60000,60000\n");
+    const { stomp, peer, server } = await harness.pair({ ...HASTY, ...offer }, "1.2", "heart-beat:60000,60000\n");
     const subscription = await subscribed(stomp, peer, "/queue/a", { ack: "client-individual" });
     await peer.write(message(subscription.id, "first"));
     await (await subscription.take())!.ack();
@@ -50,8 +50,8 @@ clientTest(
   },
 );
 
-clientTest("a broker that returns without a queue ends its subscription, and nothing else", async (rig) => {
-  const { stomp, peer, server } = await rig.pair(HASTY);
+clientTest("a broker that returns without a queue ends its subscription, and nothing else", async (harness) => {
+  const { stomp, peer, server } = await harness.pair(HASTY);
   const gone = await subscribed(stomp, peer, "/queue/gone");
   const kept = await subscribed(stomp, peer, "/queue/kept");
   await peer.finish();
@@ -172,8 +172,8 @@ test({
   },
 });
 
-clientTest("`send()` beyond `outbox` waits, or rejects with `wait: false`", async (rig) => {
-  const { stomp, peer } = await rig.pair({ ...HASTY, outbox: { messages: 2, bytes: 100 } });
+clientTest("`send()` beyond `outbox` waits, or rejects with `wait: false`", async (harness) => {
+  const { stomp, peer } = await harness.pair({ ...HASTY, outbox: { messages: 2, bytes: 100 } });
   const watcher = new Watcher(stomp);
   const order: string[] = [];
   const send = (body: string) => stomp.send("/queue/a", body).then(() => order.push(body));
@@ -199,8 +199,8 @@ clientTest("`send()` beyond `outbox` waits, or rejects with `wait: false`", asyn
   await large;
 });
 
-clientTest("`send()` beyond `outbox` without a connection is sent in order on the next one", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ ...HASTY, outbox: { messages: 2 } });
+clientTest("`send()` beyond `outbox` without a connection is sent in order on the next one", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ ...HASTY, outbox: { messages: 2 } });
   const lost = new Watcher(stomp);
   await peer.finish();
   await lost.until("disconnected");

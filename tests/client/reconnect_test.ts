@@ -9,7 +9,7 @@ import {
   UnsupportedByBrokerError,
 } from "../../base/errors.ts";
 import type { StompOptions } from "../../client/options.ts";
-import { breakOff, clientTest, frame, subscribed, Watcher } from "../support/client_harness.ts";
+import { clientTest, dropConnection, frame, subscribed, Watcher } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
 
@@ -26,8 +26,8 @@ async function confirmAll(peer: RawPeer, count: number): Promise<string[]> {
   return said;
 }
 
-clientTest("`connected` changes at once, and `status()` emits what happens", async (rig) => {
-  const { stomp, peer, server } = await rig.pair(AT_ONCE);
+clientTest("`connected` changes at once, and `status()` emits what happens", async (harness) => {
+  const { stomp, peer, server } = await harness.pair(AT_ONCE);
   const watcher = new Watcher(stomp);
   await peer.close();
   const lost = await watcher.until("disconnected");
@@ -41,8 +41,8 @@ clientTest("`connected` changes at once, and `status()` emits what happens", asy
   assertEquals([stomp.connected, stomp.version], [true, "1.1"]);
 });
 
-clientTest("a reconnect subscribes first, then sends unconfirmed messages in order", async (rig) => {
-  const { stomp, peer, server } = await rig.pair(AT_ONCE);
+clientTest("a reconnect subscribes first, then sends unconfirmed messages in order", async (harness) => {
+  const { stomp, peer, server } = await harness.pair(AT_ONCE);
   const one = await subscribed(stomp, peer, "/queue/a", { ...INDIVIDUAL, headers: { "x-a": "1" } });
   const conf = stomp.subscribe({ destination: "/queue/b", ack: "client", id: "b" });
   await confirm(peer);
@@ -53,7 +53,7 @@ clientTest("a reconnect subscribes first, then sends unconfirmed messages in ord
   await sent[1];
   await stomp.send("/q", "in doubt", { receipt: false });
   await peer.frame("SEND");
-  await breakOff(stomp, peer);
+  await dropConnection(stomp, peer);
   const later = ["m4", "m5"].map((body) => stomp.send("/q", body, { persistent: true }));
   const third = stomp.subscribe("/queue/c");
 
@@ -73,16 +73,16 @@ clientTest("a reconnect subscribes first, then sends unconfirmed messages in ord
 
 clientTest(
   "a subscription outlives its connection; queued messages are dropped, and `ack()` of a stale one writes nothing",
-  async (rig) => {
+  async (harness) => {
     for (const ack of ["client", "client-individual"] as const) {
-      const { stomp, peer, server } = await rig.pair(AT_ONCE);
+      const { stomp, peer, server } = await harness.pair(AT_ONCE);
       const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
       await peer.write(message("sub-1", "m1") + message("sub-1", "m2") + message("sub-1", "m3"));
       const one = (await subscription.take())!;
       assertEquals(await one.ack(), true);
       const two = (await subscription.take())!;
       await peer.frame("ACK");
-      await breakOff(stomp, peer);
+      await dropConnection(stomp, peer);
       assertEquals(await two.ack(), false);
       const next = await server.welcome();
       await confirm(next, "SUBSCRIBE");
@@ -100,8 +100,8 @@ clientTest(
 
 clientTest(
   "in mode `auto` queued messages outlive the connection, because the broker does not send them again",
-  async (rig) => {
-    const { stomp, peer, server } = await rig.pair(AT_ONCE);
+  async (harness) => {
+    const { stomp, peer, server } = await harness.pair(AT_ONCE);
     const subscription = await subscribed(stomp, peer);
     await peer.write(message("sub-1", "m1") + message("sub-1", "m2"));
     assertEquals((await subscription.take())?.id, "m1");
@@ -113,8 +113,8 @@ clientTest(
   },
 );
 
-clientTest("a `for await` loop outlives the connection, and `break` unsubscribes on the new one", async (rig) => {
-  const { stomp, peer, server } = await rig.pair(AT_ONCE);
+clientTest("a `for await` loop outlives the connection, and `break` unsubscribes on the new one", async (harness) => {
+  const { stomp, peer, server } = await harness.pair(AT_ONCE);
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(message("sub-1", "m1"));
   const seen: string[] = [];
@@ -136,8 +136,8 @@ clientTest("a `for await` loop outlives the connection, and `break` unsubscribes
   assertEquals(seen, ["m1", "m2"]);
 });
 
-clientTest("`subscribe()` whose connection is lost subscribes on the next one", async (rig) => {
-  const { stomp, peer, server } = await rig.pair(AT_ONCE);
+clientTest("`subscribe()` whose connection is lost subscribes on the next one", async (harness) => {
+  const { stomp, peer, server } = await harness.pair(AT_ONCE);
   const subscribing = stomp.subscribe("/queue/a");
   await peer.frame("SUBSCRIBE");
   await peer.close();
@@ -148,10 +148,10 @@ clientTest("`subscribe()` whose connection is lost subscribes on the next one", 
   assertEquals((await subscription.take())?.id, "m1");
 });
 
-clientTest("`unsubscribe()` without a connection ends the subscription for the next one", async (rig) => {
-  const { stomp, peer, server } = await rig.pair(AT_ONCE);
+clientTest("`unsubscribe()` without a connection ends the subscription for the next one", async (harness) => {
+  const { stomp, peer, server } = await harness.pair(AT_ONCE);
   const subscription = await subscribed(stomp, peer);
-  await breakOff(stomp, peer);
+  await dropConnection(stomp, peer);
   await subscription.unsubscribe();
   const next = await server.welcome();
   const sending = stomp.send("/q", "x");
@@ -159,10 +159,10 @@ clientTest("`unsubscribe()` without a connection ends the subscription for the n
   await sending;
 });
 
-clientTest("`unsubscribe({ deleteDurable })` rejects without a connection", async (rig) => {
-  const { stomp, peer, server } = await rig.pair(AT_ONCE, "1.2", "server:RabbitMQ/3\n");
+clientTest("`unsubscribe({ deleteDurable })` rejects without a connection", async (harness) => {
+  const { stomp, peer, server } = await harness.pair(AT_ONCE, "1.2", "server:RabbitMQ/3\n");
   const subscription = await subscribed(stomp, peer, "/topic/a", { durable: "d" });
-  await breakOff(stomp, peer);
+  await dropConnection(stomp, peer);
   await assertRejects(() => subscription.unsubscribe({ deleteDurable: true }), NotConnectedError, "Cannot delete");
   const next = await server.welcome("1.2", "server:RabbitMQ/3\n");
   await confirm(next, "SUBSCRIBE");
@@ -174,8 +174,8 @@ clientTest("`unsubscribe({ deleteDurable })` rejects without a connection", asyn
 
 clientTest(
   "a reconnect to STOMP 1.0 ends subscriptions in mode `client-individual`, and keeps the others",
-  async (rig) => {
-    const pair = await rig.pair(AT_ONCE);
+  async (harness) => {
+    const pair = await harness.pair(AT_ONCE);
     const { stomp, peer } = pair;
     const single = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
     const auto = await subscribed(stomp, peer, "/queue/b");
@@ -188,8 +188,8 @@ clientTest(
   },
 );
 
-clientTest("`send()` has the headers of the broker that it is sent to again", async (rig) => {
-  const pair = await rig.pair(AT_ONCE, "1.2", "server:RabbitMQ/3\n");
+clientTest("`send()` has the headers of the broker that it is sent to again", async (harness) => {
+  const pair = await harness.pair(AT_ONCE, "1.2", "server:RabbitMQ/3\n");
   const { stomp, peer, server } = pair;
   const sending = stomp.send("/q", "x", { expires: 60_000 });
   const unknown = stomp.send("/q", "y", { expires: 60_000, headers: { "x-a": "1" } });
@@ -208,10 +208,10 @@ clientTest("`send()` has the headers of the broker that it is sent to again", as
   await assertRejects(() => unknown, UnsupportedByBrokerError, "Cannot use option expires");
 });
 
-clientTest("`send()` to another kind of broker has no header of the one before", async (rig) => {
-  const [rabbitmq, activemq] = [await rig.server(), await rig.server()];
+clientTest("`send()` to another kind of broker has no header of the one before", async (harness) => {
+  const [rabbitmq, activemq] = [await harness.server(), await harness.server()];
   const urls = `failover:(${rabbitmq.url},${activemq.url})?randomize=false`;
-  const stomp = rig.client(urls, { heartbeat: false, ...AT_ONCE });
+  const stomp = harness.client(urls, { heartbeat: false, ...AT_ONCE });
   const [peer] = await Promise.all([rabbitmq.welcome("1.2", "server:RabbitMQ/4.0.5\n"), stomp.connect()]);
   const options = { expires: 60_000, priority: 3, headers: { "x-a": "1" } };
   // Without content-length it is another path through the client.
@@ -220,16 +220,16 @@ clientTest("`send()` to another kind of broker has no header of the one before",
     lines.map((line) => line.slice(0, line.indexOf(":"))).filter((name) => name !== "content-length").sort();
   const common = ["content-type", "destination", "persistent", "priority", "receipt", "x-a"];
   for (const said of await peer.frames(2, "SEND")) assertEquals(names(said), [...common, "expiration"].sort());
-  await rabbitmq.deafen();
+  await rabbitmq.stopListening();
   await peer.close();
   const next = await activemq.welcome("1.2", "server:ActiveMQ/5.17.2\n");
   for (let i = 0; i < 2; i++) assertEquals(names(await confirm(next, "SEND")), [...common, "expires"].sort());
   await Promise.all(sends);
 });
 
-clientTest("`expires` counts from the call of `send()`, however long the message waits", async (rig) => {
-  const { stomp, peer, server } = await rig.pair(AT_ONCE);
-  await breakOff(stomp, peer);
+clientTest("`expires` counts from the call of `send()`, however long the message waits", async (harness) => {
+  const { stomp, peer, server } = await harness.pair(AT_ONCE);
+  await dropConnection(stomp, peer);
   const sends = [{}, { contentLength: false }].map((options) =>
     stomp.send("/q", "x", { ...options, expires: 60_000, timeout: Infinity })
   );
@@ -247,9 +247,9 @@ clientTest("`expires` counts from the call of `send()`, however long the message
   await Promise.all(sends);
 });
 
-clientTest("`send()` keeps `deduplicationId` however often it is sent", async (rig) => {
+clientTest("`send()` keeps `deduplicationId` however often it is sent", async (harness) => {
   const artemis = "server:ActiveMQ-Artemis/2.28.0\n";
-  const { stomp, peer, server } = await rig.pair(AT_ONCE, "1.2", artemis);
+  const { stomp, peer, server } = await harness.pair(AT_ONCE, "1.2", artemis);
   const sending = stomp.send("/q", "x", { deduplicationId: "order-7", headers: { "x-a": "1" } });
   const said = [await peer.frame("SEND")];
   await peer.close();
@@ -266,8 +266,8 @@ clientTest("`send()` keeps `deduplicationId` however often it is sent", async (r
   ]);
 });
 
-clientTest("`send()` without a receipt is not sent again", async (rig) => {
-  const { stomp, peer, server } = await rig.pair(AT_ONCE);
+clientTest("`send()` without a receipt is not sent again", async (harness) => {
+  const { stomp, peer, server } = await harness.pair(AT_ONCE);
   await stomp.send("/q", "once", { receipt: false });
   await stomp.send("/q", "and once", { receipt: false, headers: { "x-a": "1" } });
   await peer.frames(2, "SEND");
@@ -280,9 +280,9 @@ clientTest("`send()` without a receipt is not sent again", async (rig) => {
   await sending;
 });
 
-clientTest("calls without a connection wait until their timeout", async (rig) => {
-  const { stomp, peer } = await rig.pair({ reconnect: { delay: 60_000, maxDelay: 60_000 }, timeout: 40 });
-  await breakOff(stomp, peer);
+clientTest("calls without a connection wait until their timeout", async (harness) => {
+  const { stomp, peer } = await harness.pair({ reconnect: { delay: 60_000, maxDelay: 60_000 }, timeout: 40 });
+  await dropConnection(stomp, peer);
   const calls: (() => Promise<unknown>)[] = [
     () => stomp.subscribe("/q"),
     () => stomp.subscribe({ destination: "/q" }),
@@ -298,8 +298,8 @@ clientTest("calls without a connection wait until their timeout", async (rig) =>
   assertEquals(stomp.pending, 0);
 });
 
-clientTest("a receipt of an old connection confirms nothing on the new one", async (rig) => {
-  const { stomp, peer, server } = await rig.pair(AT_ONCE);
+clientTest("a receipt of an old connection confirms nothing on the new one", async (harness) => {
+  const { stomp, peer, server } = await harness.pair(AT_ONCE);
   const sent = ["m1", "m2"].map((body) => stomp.send("/q", body));
   const old = await peer.frames(2);
   await peer.write(receiptFor(old[0]!));

@@ -33,14 +33,14 @@ class ReconnectorHarness {
   peer!: RawPeer;
   session!: Session;
 
-  constructor(rig: ClientHarness, policy: ReconnectOptions | false = {}, renewsCredentials = false) {
+  constructor(harness: ClientHarness, policy: ReconnectOptions | false = {}, renewsCredentials = false) {
     const dialer = {
       renewsCredentials,
       dial: async (events: SessionEvents) => {
         this.attempts.push(this.clock.now());
         const failure = this.failures.shift();
         if (failure) throw failure;
-        const made = await openSession(rig, { ...events, clock: this.clock });
+        const made = await openSession(harness, { ...events, clock: this.clock });
         ({ peer: this.peer, session: this.session } = made);
         return this.session;
       },
@@ -54,7 +54,7 @@ class ReconnectorHarness {
       onEnded: resolve,
       onStatus: (status) => this.hub.emit(status),
     }, this.clock);
-    rig.atEnd(() => this.reconnector.close(undefined));
+    harness.atEnd(() => this.reconnector.close(undefined));
   }
 
   /** The next event of that type. */
@@ -77,12 +77,12 @@ class ReconnectorHarness {
 }
 
 /** Each wait is as long as it can be, or as short. */
-function withRandom(name: string, share: number, fn: (rig: ClientHarness) => Promise<void>): void {
-  clientTest(name, async (rig) => {
+function withRandom(name: string, share: number, fn: (harness: ClientHarness) => Promise<void>): void {
+  clientTest(name, async (harness) => {
     const { random } = Math;
     Math.random = () => share;
     try {
-      await fn(rig);
+      await fn(harness);
     } finally {
       Math.random = random;
     }
@@ -94,8 +94,8 @@ const FULL = 1 - Number.EPSILON;
 const refusal = () =>
   new BrokerErrorResponse(frame("ERROR", { message: "Bad CONNECT" }, "Access refused for user 'u'"));
 
-withRandom("`Reconnector` begins with short waits after a session of one second", FULL, async (rig) => {
-  const one = new ReconnectorHarness(rig);
+withRandom("`Reconnector` begins with short waits after a session of one second", FULL, async (harness) => {
+  const one = new ReconnectorHarness(harness);
   await one.reconnector.connect({});
   const waits: number[] = [];
   for (const lasts of [0, 0, 0, 0, 0, 0, 0, 0, 1000, 0, 999, 1000]) {
@@ -109,9 +109,9 @@ withRandom("`Reconnector` begins with short waits after a session of one second"
 withRandom(
   "`Reconnector` begins with short waits after up to 8 short sessions in which the broker did something",
   FULL,
-  async (rig) => {
+  async (harness) => {
     for (const proof of ["MESSAGE", "RECEIPT"]) {
-      const one = new ReconnectorHarness(rig);
+      const one = new ReconnectorHarness(harness);
       await one.reconnector.connect({});
       const waits: number[] = [];
       for (let i = 0; i < 12; i++) {
@@ -134,8 +134,8 @@ withRandom(
 withRandom(
   "`Reconnector` begins with short waits after each session that has found a refused message",
   FULL,
-  async (rig) => {
-    const one = new ReconnectorHarness(rig);
+  async (harness) => {
+    const one = new ReconnectorHarness(harness);
     await one.reconnector.connect({});
     const waits: number[] = [];
     for (let i = 0; i < 12; i++) {
@@ -147,8 +147,8 @@ withRandom(
   },
 );
 
-withRandom("`Reconnector` tries a refused fixed password once more after a second, and closes", 0, async (rig) => {
-  const one = new ReconnectorHarness(rig);
+withRandom("`Reconnector` tries a refused fixed password once more after a second, and closes", 0, async (harness) => {
+  const one = new ReconnectorHarness(harness);
   await one.reconnector.connect({});
   one.failures.push(refusal(), refusal());
   await one.breakAfter(1000);
@@ -163,8 +163,8 @@ withRandom("`Reconnector` tries a refused fixed password once more after a secon
   assertEquals(one.attempts, [0, 1000, 2000]);
 });
 
-withRandom("`Reconnector` with `credentials()` tries refused logins until one is accepted", 0, async (rig) => {
-  const one = new ReconnectorHarness(rig, {}, true);
+withRandom("`Reconnector` with `credentials()` tries refused logins until one is accepted", 0, async (harness) => {
+  const one = new ReconnectorHarness(harness, {}, true);
   await one.reconnector.connect({});
   for (let i = 0; i < 10; i++) one.failures.push(refusal());
   await one.breakAfter(1000);
@@ -174,9 +174,9 @@ withRandom("`Reconnector` with `credentials()` tries refused logins until one is
   assertEquals(one.reconnector.trouble, undefined);
 });
 
-withRandom("`Reconnector` with `credentials()` ends with `attempts` and `totalTime`", 0, async (rig) => {
+withRandom("`Reconnector` with `credentials()` ends with `attempts` and `totalTime`", 0, async (harness) => {
   for (const policy of [{ attempts: 3 }, { totalTime: 2500 }]) {
-    const one = new ReconnectorHarness(rig, policy, true);
+    const one = new ReconnectorHarness(harness, policy, true);
     await one.reconnector.connect({});
     for (let i = 0; i < 10; i++) one.failures.push(refusal());
     await one.breakAfter(1000);
@@ -188,9 +188,9 @@ withRandom("`Reconnector` with `credentials()` ends with `attempts` and `totalTi
   }
 });
 
-withRandom("`Reconnector` takes HTTP 401 and 403 for refused logins, and no other status", 0, async (rig) => {
+withRandom("`Reconnector` takes HTTP 401 and 403 for refused logins, and no other status", 0, async (harness) => {
   for (const [status, isRefusal] of [[401, true], [403, true], [404, false], [503, false]] as const) {
-    const one = new ReconnectorHarness(rig);
+    const one = new ReconnectorHarness(harness);
     await one.reconnector.connect({});
     for (let i = 0; i < 3; i++) one.failures.push(new HandshakeRefusedError(`answered ${status}`, status));
     await one.breakAfter(1000);
@@ -212,8 +212,8 @@ const unreadable = (what: string, peer = "127.0.0.1:1") =>
 withRandom(
   "`Reconnector` closes after three sessions in a row that end in the same unreadable bytes",
   0,
-  async (rig) => {
-    const one = new ReconnectorHarness(rig);
+  async (harness) => {
+    const one = new ReconnectorHarness(harness);
     await one.reconnector.connect({});
     const end = async (error: StompError, lasts = 0) => {
       await one.breakAfter(lasts, error);
@@ -235,8 +235,8 @@ withRandom(
   },
 );
 
-withRandom("`Reconnector` ends the wait between two attempts with `totalTime`", FULL, async (rig) => {
-  const one = new ReconnectorHarness(rig, { totalTime: 150, delay: 100 });
+withRandom("`Reconnector` ends the wait between two attempts with `totalTime`", FULL, async (harness) => {
+  const one = new ReconnectorHarness(harness, { totalTime: 150, delay: 100 });
   await one.reconnector.connect({});
   for (let i = 0; i < 9; i++) one.failures.push(new ConnectionError("refused"));
   await one.breakAfter(1000);
@@ -245,8 +245,8 @@ withRandom("`Reconnector` ends the wait between two attempts with `totalTime`", 
   assertEquals((await one.closed)!.message, "Cannot reconnect after 2 attempts: refused");
 });
 
-withRandom("`Reconnector.check()` and `connect()` reject with the phase and its cause", FULL, async (rig) => {
-  const one = new ReconnectorHarness(rig);
+withRandom("`Reconnector.check()` and `connect()` reject with the phase and its cause", FULL, async (harness) => {
+  const one = new ReconnectorHarness(harness);
   const told = async (call: () => unknown) => {
     try {
       await call();
@@ -284,8 +284,8 @@ withRandom("`Reconnector.check()` and `connect()` reject with the phase and its 
 withRandom(
   "`Reconnector` emits `blocked` once when the broker stops answering, and `unblocked` when it answers",
   0,
-  async (rig) => {
-    const one = new ReconnectorHarness(rig);
+  async (harness) => {
+    const one = new ReconnectorHarness(harness);
     await one.reconnector.connect({});
     await one.until("connected");
     const confirmed = one.session.request(frame("BEGIN", { transaction: "t" }), { timeout: Infinity });

@@ -17,16 +17,16 @@ import {
   UnknownBrokerResponseError,
 } from "../../base/errors.ts";
 import { addressesOf, Dialer } from "../../client/dialer.ts";
-import { breakOff, clientTest, subscribed, Watcher } from "../support/client_harness.ts";
+import { clientTest, dropConnection, subscribed, Watcher } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { confirm } from "../support/raw_server.ts";
 
 const REFUSAL = "ERROR\nmessage:Bad CONNECT\n\nAccess refused for user 'u'\n\0";
 
-clientTest("`reconnect.attempts` ends the client, and `closed` has the reason", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1, maxDelay: 1, attempts: 3 } });
+clientTest("`reconnect.attempts` ends the client, and `closed` has the reason", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 1, maxDelay: 1, attempts: 3 } });
   const watcher = new Watcher(stomp);
-  await server.deafen();
+  await server.stopListening();
   await peer.close();
   for (const attempt of [1, 2, 3]) assertEquals((await watcher.until("reconnecting")).attempt, attempt);
   const reason = await stomp.closed;
@@ -36,8 +36,8 @@ clientTest("`reconnect.attempts` ends the client, and `closed` has the reason", 
   assertEquals((await watcher.until("closed")).error, reason);
 });
 
-clientTest("`reconnect.totalTime` ends the client, even during an attempt", async (rig) => {
-  const { stomp, peer } = await rig.pair({ reconnect: { delay: 0, totalTime: 50 } });
+clientTest("`reconnect.totalTime` ends the client, even during an attempt", async (harness) => {
+  const { stomp, peer } = await harness.pair({ reconnect: { delay: 0, totalTime: 50 } });
   const start = performance.now();
   await peer.close(); // and the server does not answer any more
   const reason = await stomp.closed;
@@ -46,15 +46,15 @@ clientTest("`reconnect.totalTime` ends the client, even during an attempt", asyn
   assert(reason.message.startsWith("Cannot reconnect after 1 attempts: "), reason.message);
 });
 
-clientTest("`connect()` makes one attempt, or more with `firstConnect`", async (rig) => {
-  const server = await rig.server();
-  const once = rig.client(server.url);
+clientTest("`connect()` makes one attempt, or more with `firstConnect`", async (harness) => {
+  const server = await harness.server();
+  const once = harness.client(server.url);
   const connecting = once.connect();
   await (await server.accept()).finish();
   await assertRejects(() => connecting, ConnectionError, "before CONNECTED");
   assertEquals(server.count, 1);
 
-  const again = rig.client(server.url, { reconnect: { firstConnect: true, delay: 0 } });
+  const again = harness.client(server.url, { reconnect: { firstConnect: true, delay: 0 } });
   const persistent = again.connect();
   const sending = again.send("/q", "x"); // which waits for it
   for (let i = 0; i < 3; i++) await (await server.accept()).finish();
@@ -65,34 +65,34 @@ clientTest("`connect()` makes one attempt, or more with `firstConnect`", async (
 
 clientTest(
   "`connect()` with `firstConnect` ends with `attempts`, `totalTime`, its timeout and its signal",
-  async (rig) => {
-    const server = await rig.server();
-    await server.deafen();
-    const few = rig.client(server.url, { reconnect: { firstConnect: true, delay: 0, attempts: 2 } });
+  async (harness) => {
+    const server = await harness.server();
+    await server.stopListening();
+    const few = harness.client(server.url, { reconnect: { firstConnect: true, delay: 0, attempts: 2 } });
     const watcher = new Watcher(few);
     await assertRejects(() => few.connect(), ConnectionError, "connection refused");
     await few.disconnect();
     await watcher.until("closed");
     assertEquals(watcher.events.filter(({ type }) => type === "reconnecting").length, 2);
 
-    const short = rig.client(server.url, { reconnect: { firstConnect: true, delay: 1, totalTime: 50 } });
+    const short = harness.client(server.url, { reconnect: { firstConnect: true, delay: 1, totalTime: 50 } });
     await assertRejects(() => short.connect(), ConnectionError, "connection refused");
     const endless = { reconnect: { firstConnect: true, delay: 1, maxDelay: 1 } };
     await assertRejects(
-      () => rig.client(server.url, endless).connect({ timeout: 30 }),
+      () => harness.client(server.url, endless).connect({ timeout: 30 }),
       ConnectionTimeoutError,
       "30 ms",
     );
     const abort = new AbortController();
-    const connecting = rig.client(server.url, endless).connect({ signal: abort.signal });
+    const connecting = harness.client(server.url, endless).connect({ signal: abort.signal });
     abort.abort(new Error("enough"));
     await assertRejects(() => connecting, Error, "enough");
   },
 );
 
-clientTest("`subscribe()` that waits for `connect()` rejects with its error", async (rig) => {
-  const server = await rig.server();
-  const stomp = rig.client(server.url);
+clientTest("`subscribe()` that waits for `connect()` rejects with its error", async (harness) => {
+  const server = await harness.server();
+  const stomp = harness.client(server.url);
   const connecting = stomp.connect();
   const subscribing = stomp.subscribe("/q");
   await (await server.accept()).finish();
@@ -103,10 +103,13 @@ clientTest("`subscribe()` that waits for `connect()` rejects with its error", as
   assertEquals(stomp.connected, true);
 });
 
-clientTest("`connect()` and each reconnect try the next broker of a list", async (rig) => {
-  const [dead, refusing, alive] = await Promise.all([rig.server(), rig.server(), rig.server()]);
-  await dead.deafen();
-  const stomp = rig.client([dead.url, refusing.url, alive.url], { ...{ heartbeat: false }, reconnect: { delay: 0 } });
+clientTest("`connect()` and each reconnect try the next broker of a list", async (harness) => {
+  const [dead, refusing, alive] = await Promise.all([harness.server(), harness.server(), harness.server()]);
+  await dead.stopListening();
+  const stomp = harness.client([dead.url, refusing.url, alive.url], {
+    ...{ heartbeat: false },
+    reconnect: { delay: 0 },
+  });
   const connecting = stomp.connect();
   await (await refusing.accept()).write(REFUSAL);
   const peer = await alive.welcome();
@@ -117,38 +120,38 @@ clientTest("`connect()` and each reconnect try the next broker of a list", async
   assertEquals((await watcher.until("connected")).peer, `127.0.0.1:${refusing.port}`);
 });
 
-clientTest("`connect()` rejects with the errors of all brokers of a list", async (rig) => {
-  const [one, two] = await Promise.all([rig.server(), rig.server()]);
-  await Promise.all([one.deafen(), two.deafen()]);
-  const stomp = rig.client(`failover:(${one.url},${two.url})?randomize=true`);
+clientTest("`connect()` rejects with the errors of all brokers of a list", async (harness) => {
+  const [one, two] = await Promise.all([harness.server(), harness.server()]);
+  await Promise.all([one.stopListening(), two.stopListening()]);
+  const stomp = harness.client(`failover:(${one.url},${two.url})?randomize=true`);
   const error = await assertRejects(() => stomp.connect(), ConnectionError, "Cannot connect to any of 2 addresses: ");
   assertInstanceOf(error.cause, AggregateError);
   assertEquals(error.cause.errors.length, 2);
   for (const { port } of [one, two]) assert(error.message.includes(`127.0.0.1:${port}`), error.message);
 });
 
-clientTest("`connectTimeout` limits the attempt at each broker of a list", async (rig) => {
-  const [silent, alive] = await Promise.all([rig.server(), rig.server()]);
-  const stomp = rig.client([silent.url, alive.url], { connectTimeout: 60 });
+clientTest("`connectTimeout` limits the attempt at each broker of a list", async (harness) => {
+  const [silent, alive] = await Promise.all([harness.server(), harness.server()]);
+  const stomp = harness.client([silent.url, alive.url], { connectTimeout: 60 });
   await Promise.all([stomp.connect(), alive.welcome()]);
   assertEquals([silent.count, stomp.connected], [1, true]);
 });
 
 clientTest(
   "user and password of `connect()` win over `credentials()`, those over options, and those over the URL",
-  async (rig) => {
+  async (harness) => {
     const all = { u: "url", o: "option", a: "asked", c: "connect" };
     type Source = keyof typeof all;
     /** User and password, each given in these places. */
     const login = async (users: Source[], passwords: Source[]) => {
-      const server = await rig.server();
+      const server = await harness.server();
       const of = (source: Source) => ({
         ...(users.includes(source) && { username: all[source] }),
         ...(passwords.includes(source) && { password: all[source] }),
       });
       const url = of("u");
       const target = server.url.replace("//", `//${url.username ?? ""}${url.password ? `:${url.password}` : ""}@`);
-      const stomp = rig.client(target, { ...of("o"), credentials: () => of("a"), heartbeat: false });
+      const stomp = harness.client(target, { ...of("o"), credentials: () => of("a"), heartbeat: false });
       const connecting = stomp.connect(of("c"));
       const peer = await server.accept();
       const said = await peer.frame("CONNECT");
@@ -166,10 +169,10 @@ clientTest(
   },
 );
 
-clientTest("`credentials()` is called for each attempt", async (rig) => {
-  const server = await rig.server();
+clientTest("`credentials()` is called for each attempt", async (harness) => {
+  const server = await harness.server();
   let count = 0;
-  const stomp = rig.client(server.url, {
+  const stomp = harness.client(server.url, {
     credentials: () => Promise.resolve({ username: "me", password: `token ${++count}` }),
     username: "not me",
     reconnect: { delay: 0 },
@@ -180,20 +183,20 @@ clientTest("`credentials()` is called for each attempt", async (rig) => {
   assertEquals([said.get("login"), said.get("passcode")], ["me", "token 1"]);
   await peer.write("CONNECTED\nversion:1.2\n\n\0");
   await connecting;
-  await breakOff(stomp, peer);
+  await dropConnection(stomp, peer);
   peer = await server.accept();
   said = await peer.frame("CONNECT");
   assertEquals([said.get("login"), said.get("passcode")], ["me", "token 2"]);
 });
 
-clientTest("`credentials()` that throws fails the attempt, and the next one follows", async (rig) => {
-  const server = await rig.server();
+clientTest("`credentials()` that throws fails the attempt, and the next one follows", async (harness) => {
+  const server = await harness.server();
   let count = 0;
   const credentials = () => {
     if (++count % 2 === 0) throw new TypeError("fetch failed");
     return {};
   };
-  const stomp = rig.client(server.url, { credentials, reconnect: { delay: 0 }, heartbeat: false });
+  const stomp = harness.client(server.url, { credentials, reconnect: { delay: 0 }, heartbeat: false });
   const [peer] = await Promise.all([server.welcome(), stomp.connect()]);
   const watcher = new Watcher(stomp);
   await peer.close();
@@ -205,9 +208,9 @@ clientTest("`credentials()` that throws fails the attempt, and the next one foll
   await watcher.until("connected");
 });
 
-clientTest("`credentials()` that never resolves ends with `connectTimeout` or the signal", async (rig) => {
-  const server = await rig.server();
-  const stomp = rig.client(server.url, { credentials: () => new Promise(() => {}), connectTimeout: 30 });
+clientTest("`credentials()` that never resolves ends with `connectTimeout` or the signal", async (harness) => {
+  const server = await harness.server();
+  const stomp = harness.client(server.url, { credentials: () => new Promise(() => {}), connectTimeout: 30 });
   await assertRejects(() => stomp.connect(), ConnectionTimeoutError, "credentials() failed");
   const abort = new AbortController();
   const connecting = stomp.connect({ signal: abort.signal });
@@ -216,12 +219,12 @@ clientTest("`credentials()` that never resolves ends with `connectTimeout` or th
   assertEquals(server.count, 0);
 });
 
-clientTest("two equal refusals of user and password end the client", async (rig) => {
+clientTest("two equal refusals of user and password end the client", async (harness) => {
   for (const brokers of [1, 2]) {
-    const servers = await Promise.all(Array.from({ length: brokers }, () => rig.server()));
+    const servers = await Promise.all(Array.from({ length: brokers }, () => harness.server()));
     const clock = new FakeClock();
     const options = { reconnect: { delay: 0 }, heartbeat: false, clock } as const;
-    const stomp = rig.client(servers.map(({ url }) => url), options);
+    const stomp = harness.client(servers.map(({ url }) => url), options);
     const [peer] = await Promise.all([servers[0]!.welcome(), stomp.connect()]);
     const watcher = new Watcher(stomp);
     await peer.close();
@@ -236,10 +239,10 @@ clientTest("two equal refusals of user and password end the client", async (rig)
   }
 });
 
-clientTest("two equal refusals of user and password end `connect()` with `firstConnect`", async (rig) => {
-  const server = await rig.server();
+clientTest("two equal refusals of user and password end `connect()` with `firstConnect`", async (harness) => {
+  const server = await harness.server();
   const clock = new FakeClock();
-  const stomp = rig.client(server.url, { reconnect: { delay: 0, firstConnect: true }, heartbeat: false, clock });
+  const stomp = harness.client(server.url, { reconnect: { delay: 0, firstConnect: true }, heartbeat: false, clock });
   const watcher = new Watcher(stomp);
   const connecting = stomp.connect();
   connecting.catch(() => {}); // awaited below
@@ -252,12 +255,12 @@ clientTest("two equal refusals of user and password end `connect()` with `firstC
 
 clientTest(
   "`credentials()` is called again after each refusal; `renewsCredentials` is false with a fixed password",
-  async (rig) => {
-    const server = await rig.server();
+  async (harness) => {
+    const server = await harness.server();
     let count = 0;
     const credentials = () => ({ username: "me", password: `token ${++count}` });
     const clock = new FakeClock();
-    const stomp = rig.client(server.url, { credentials, reconnect: { delay: 0 }, heartbeat: false, clock });
+    const stomp = harness.client(server.url, { credentials, reconnect: { delay: 0 }, heartbeat: false, clock });
     const [peer] = await Promise.all([server.welcome(), stomp.connect()]);
     const watcher = new Watcher(stomp);
     await peer.close();
@@ -281,8 +284,8 @@ clientTest(
   },
 );
 
-clientTest("an unreadable message that comes on three connections ends the client", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+clientTest("an unreadable message that comes on three connections ends the client", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
   const subscription = await subscribed(stomp, peer, "/queue/a", { ack: "client-individual" });
   const watcher = new Watcher(stomp);
   let now = peer;
@@ -298,9 +301,9 @@ clientTest("an unreadable message that comes on three connections ends the clien
   assertEquals(server.count, 3);
 });
 
-clientTest("ERRORs to CONNECT that are not about the login do not end the client", async (rig) => {
-  const server = await rig.server();
-  const stomp = rig.client(server.url, { reconnect: { delay: 0 }, heartbeat: false });
+clientTest("ERRORs to CONNECT that are not about the login do not end the client", async (harness) => {
+  const server = await harness.server();
+  const stomp = harness.client(server.url, { reconnect: { delay: 0 }, heartbeat: false });
   const [peer] = await Promise.all([server.welcome(), stomp.connect()]);
   await peer.close();
   // As ActiveMQ says while it holds the connection that was lost for alive.
@@ -312,8 +315,8 @@ clientTest("ERRORs to CONNECT that are not about the login do not end the client
   await watcher.until("connected");
 });
 
-clientTest("a broker that drops each session at once gets longer waits", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1, maxDelay: 4 } });
+clientTest("a broker that drops each session at once gets longer waits", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 1, maxDelay: 4 } });
   const watcher = new Watcher(stomp);
   await peer.close();
   for (let attempt = 1; attempt <= 6; attempt++) {
@@ -326,9 +329,9 @@ clientTest("a broker that drops each session at once gets longer waits", async (
 
 clientTest(
   "`reconnect()` reconnects at once: while connected, while waiting, and with `reconnect: false`",
-  async (rig) => {
+  async (harness) => {
     const slow = { delay: 60_000, maxDelay: 60_000 };
-    const { stomp, peer, server } = await rig.pair({ reconnect: slow });
+    const { stomp, peer, server } = await harness.pair({ reconnect: slow });
     const subscription = await subscribed(stomp, peer);
     const watcher = new Watcher(stomp);
     stomp.reconnect();
@@ -346,26 +349,26 @@ clientTest(
     next = await server.welcome();
     await watcher.until("connected");
 
-    const other = await rig.pair({ reconnect: false });
+    const other = await harness.pair({ reconnect: false });
     const events = new Watcher(other.stomp);
     other.stomp.reconnect();
     next = await other.server.welcome();
     await events.until("connected");
     // Once: it is still a client that does not reconnect by itself.
-    await other.server.deafen();
+    await other.server.stopListening();
     other.stomp.reconnect();
     assertInstanceOf(await other.stomp.closed, StompError);
     assertThrows(() => other.stomp.reconnect(), NotConnectedError, "Cannot reconnect: the client is closed");
   },
 );
 
-clientTest("a broker that falls silent is reconnected to", async (rig) => {
+clientTest("a broker that falls silent is reconnected to", async (harness) => {
   const options = {
     heartbeat: { send: 0, receive: 20 },
     heartbeatTolerance: { factor: 1, floor: 20 },
     reconnect: { delay: 0 },
   };
-  const { stomp, server } = await rig.pair(options, "1.2", "heart-beat:20,0\n");
+  const { stomp, server } = await harness.pair(options, "1.2", "heart-beat:20,0\n");
   const watcher = new Watcher(stomp);
   const lost = await watcher.until("disconnected");
   assert(/nothing came for 0\.\d s$/.test(lost.error.message), lost.error.message);

@@ -108,8 +108,8 @@ test("`request()` rejects when the connection is lost, and the next one works", 
 
 clientTest(
   "`request()` rejects when the queue for replies is refused, and the next one tries again",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair();
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
     const refused = assertRejects(() => stomp.request("/queue/a", "one"), BrokerErrorResponse, "not now");
     await peer.write(errorFor(await peer.frame("SUBSCRIBE"), "not now"));
     await refused;
@@ -180,8 +180,8 @@ test("`request()` rejects when its reply cannot be sent", async () => {
 
 clientTest(
   "`respond()` refuses a failed request without reply-to, and leaves it to the broker while it ends",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair();
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
     const [serving] = await Promise.all([
       stomp.respond("/queue/a", async (request) => {
         if (request.id === "m2") serving.drain();
@@ -197,8 +197,8 @@ clientTest(
   },
 );
 
-clientTest("`respond()` refuses a failed request when its error reply fails", async (rig) => {
-  const { stomp, peer } = await rig.pair({ timeout: 50 });
+clientTest("`respond()` refuses a failed request when its error reply fails", async (harness) => {
+  const { stomp, peer } = await harness.pair({ timeout: 50 });
   const serving = stomp.respond("/queue/a", () => {
     throw new Error("no");
   });
@@ -209,8 +209,8 @@ clientTest("`respond()` refuses a failed request when its error reply fails", as
   assertEquals((await peer.frame("NACK")).get("id"), "m1");
 });
 
-clientTest("`respond()` in mode `auto` sends the error of a handler, too", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`respond()` in mode `auto` sends the error of a handler, too", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const serving = stomp.respond("/queue/a", () => {
     throw new Error("no");
   }, { ack: "auto" });

@@ -45,10 +45,10 @@ function connecting(stomp: Stomp, options: StompOptions): [Stomp, () => Promise<
 }
 
 for (const [way, open] of WAYS) {
-  clientTest(`no error, status or inspection shows a password from ${way}`, async (rig) => {
-    const server = await rig.server();
+  clientTest(`no error, status or inspection shows a password from ${way}`, async (harness) => {
+    const server = await harness.server();
     const [stomp, connect] = open(server.url);
-    rig.atEnd(() => stomp.disconnect({ signal: AbortSignal.abort() }));
+    harness.atEnd(() => stomp.disconnect({ signal: AbortSignal.abort() }));
     hides("a client that is not connected", stomp);
     const watcher = new Watcher(stomp);
 
@@ -99,16 +99,16 @@ clientTest("no error about invalid options and URLs shows a password", () => {
   return Promise.resolve();
 });
 
-clientTest("no error about a password that CONNECT cannot carry shows it", async (rig) => {
-  const server = await rig.server();
-  const stomp = rig.client(server.url, { username: "me", password: `${SECRET}\nx:y` });
+clientTest("no error about a password that CONNECT cannot carry shows it", async (harness) => {
+  const server = await harness.server();
+  const stomp = harness.client(server.url, { username: "me", password: `${SECRET}\nx:y` });
   const error = await stomp.connect().catch((error) => error);
   assertInstanceOf(error, TypeError);
   hides("the refusal to encode it", error);
 });
 
-clientTest("`Simple` and `openSocket()` show no password", async (rig) => {
-  const broker = await rig.broker({ login: "me", passcode: SECRET });
+clientTest("`Simple` and `openSocket()` show no password", async (harness) => {
+  const broker = await harness.broker({ login: "me", passcode: SECRET });
   const simple = new Simple(broker.url, { username: "me", password: SECRET });
   await simple.connect();
   hides("a simple client", simple);
@@ -132,9 +132,9 @@ const ECHOES: [name: string, answer: string][] = [
 ];
 
 for (const [name, answer] of ECHOES) {
-  clientTest(`no error shows a password that the broker echoes ${name}`, async (rig) => {
-    const server = await rig.server();
-    const stomp = rig.client(server.url, { username: "me", password: SECRET, reconnect: false });
+  clientTest(`no error shows a password that the broker echoes ${name}`, async (harness) => {
+    const server = await harness.server();
+    const stomp = harness.client(server.url, { username: "me", password: SECRET, reconnect: false });
     const refused = stomp.connect().catch((error) => error);
     await (await server.accept()).write(answer);
     const error = await refused;
@@ -147,7 +147,7 @@ for (const [name, answer] of ECHOES) {
 
     // The verbs of a frame, as stompy has them.
     const sock = await openSocket(server.url);
-    rig.atEnd(() => sock.close());
+    harness.atEnd(() => sock.close());
     const byFrame = new Frame().connect(sock, { username: "me", password: SECRET }).catch((error) => error);
     await (await server.accept()).write(answer);
     const other = await byFrame;
@@ -165,8 +165,8 @@ function textOf(frame: ErrorFrame): string {
   }
 }
 
-clientTest("a short password is masked where it stands alone, and the login stays", async (rig) => {
-  const server = await rig.server();
+clientTest("a short password is masked where it stands alone, and the login stays", async (harness) => {
+  const server = await harness.server();
   for (
     const [username, password, said, expected] of [
       ["me", "a", "Access refused for me with a, and 'a'", "Access refused for me with ***, and '***'"],
@@ -175,7 +175,7 @@ clientTest("a short password is masked where it stands alone, and the login stay
       ["me", ".*", "Access refused for me with .*", "Access refused for me with ***"],
     ] as const
   ) {
-    const stomp = rig.client(server.url, { username, password, reconnect: false });
+    const stomp = harness.client(server.url, { username, password, reconnect: false });
     const refused = stomp.connect().catch((error) => error);
     await (await server.accept()).write(`ERROR\nmessage:${said}\n\n\0`);
     assertEquals((await refused).message.split(": ").at(-1), expected);

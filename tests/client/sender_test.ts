@@ -6,8 +6,8 @@ import { confirm } from "../support/raw_server.ts";
 
 clientTest(
   "C12-26 F12-22 F12-24 `send()` writes destination, content-type and content-length, and resolves to the RECEIPT",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair();
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
     const sending = stomp.send("//q a/../b", "hé");
     const said = await confirm(peer, "SEND");
     assertEquals([said.get("destination"), said.get("content-type"), said.get("content-length"), said.body], [
@@ -27,8 +27,8 @@ clientTest(
   },
 );
 
-clientTest("C12-27 `send()` writes options and headers in the order given", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("C12-27 `send()` writes options and headers in the order given", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const sending = stomp.send("/q", "{}", {
     contentType: "application/json",
     contentLength: false,
@@ -51,8 +51,8 @@ clientTest("C12-27 `send()` writes options and headers in the order given", asyn
   assertEquals((await sending)?.headers["receipt-id"], "mine");
 });
 
-clientTest("`send()` writes the same frame with few and with many options", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`send()` writes the same frame with few and with many options", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const bodies = ["", "plain", "hé€\u{1f600}", "x".repeat(70_000), "é".repeat(40_000), new Uint8Array([0, 1, 255])];
   for (const body of bodies) {
     for (const contentType of [undefined, "application/json", "text/plain;charset=utf-8", "a:\u00e9"]) {
@@ -74,8 +74,8 @@ clientTest("`send()` writes the same frame with few and with many options", asyn
 
 clientTest(
   "`send()` writes the same headers with and without a receipt id of the caller",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair();
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
     const given = (options: unknown) => options as SendOptions; // what types do not allow
     class Options {
       get persistent() {
@@ -136,8 +136,8 @@ clientTest(
   },
 );
 
-clientTest("`send()` by conf writes the same frame, and leaves the conf unchanged", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`send()` by conf writes the same frame, and leaves the conf unchanged", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const conf = { destination: "/q", body: "x", persistent: true, "x-n": 7, "x-no": undefined };
   const before = structuredClone(conf);
   const sending = stomp.send(conf);
@@ -147,8 +147,8 @@ clientTest("`send()` by conf writes the same frame, and leaves the conf unchange
   assertEquals(conf, before);
 });
 
-clientTest("`send()` with a receipt is persistent unless the caller says otherwise", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`send()` with a receipt is persistent unless the caller says otherwise", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const cases: [SendOptions, string | undefined][] = [
     [{}, "true"],
     [{ correlationId: "1" }, "true"],
@@ -169,8 +169,8 @@ clientTest("`send()` with a receipt is persistent unless the caller says otherwi
   }
 });
 
-clientTest("`send()` does not ask the embedded broker for persistence", async (rig) => {
-  const stomp = await rig.connect((await rig.broker()).url);
+clientTest("`send()` does not ask the embedded broker for persistence", async (harness) => {
+  const stomp = await harness.connect((await harness.broker()).url);
   const subscription = await stomp.subscribe("/queue/a");
   await stomp.send("/queue/a", "x");
   assertEquals((await subscription.take())?.headers["persistent"], undefined);

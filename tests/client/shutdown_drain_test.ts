@@ -1,32 +1,35 @@
 /** `drain()`: no received message is lost or handled twice, and it always ends. */
 import { assertEquals, assertLess, assertRejects } from "#assert";
 import { BrokerErrorResponse, NotConnectedError } from "../../base/errors.ts";
-import { clientTest, settle, subscribed } from "../support/client_harness.ts";
+import { clientTest, flushMicrotasks, subscribed } from "../support/client_harness.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
 const INDIVIDUAL = { ack: "client-individual" } as const;
 const DONE = { done: true, value: undefined } as const;
 
-clientTest("`drain()` in mode `auto` unsubscribes, and queued and arriving messages are still taken", async (rig) => {
-  const { stomp, peer } = await rig.pair();
-  const subscription = await subscribed(stomp, peer);
-  await peer.write(message("sub-1", "m1") + message("sub-1", "m2"));
-  const draining = subscription.drain();
-  const said = await peer.frame("UNSUBSCRIBE");
-  // The broker holds this for delivered; it had not read UNSUBSCRIBE when it sent it.
-  await peer.write(message("sub-1", "m3") + receiptFor(said));
-  const seen: string[] = [];
-  for await (const one of subscription) seen.push(one.id);
-  await draining;
-  assertEquals(seen, ["m1", "m2", "m3"]);
-  assertEquals(await subscription.closed, undefined);
-});
+clientTest(
+  "`drain()` in mode `auto` unsubscribes, and queued and arriving messages are still taken",
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
+    const subscription = await subscribed(stomp, peer);
+    await peer.write(message("sub-1", "m1") + message("sub-1", "m2"));
+    const draining = subscription.drain();
+    const said = await peer.frame("UNSUBSCRIBE");
+    // The broker holds this for delivered; it had not read UNSUBSCRIBE when it sent it.
+    await peer.write(message("sub-1", "m3") + receiptFor(said));
+    const seen: string[] = [];
+    for await (const one of subscription) seen.push(one.id);
+    await draining;
+    assertEquals(seen, ["m1", "m2", "m3"]);
+    assertEquals(await subscription.closed, undefined);
+  },
+);
 
 clientTest(
   "`drain()` in the client modes ends the loop at once, and sends UNSUBSCRIBE after the last acknowledgement",
-  async (rig) => {
+  async (harness) => {
     for (const ack of ["client", "client-individual"] as const) {
-      const { stomp, peer } = await rig.pair();
+      const { stomp, peer } = await harness.pair();
       const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
       await peer.write(message("sub-1", "m1") + message("sub-1", "m2") + message("sub-1", "m3"));
       const one = (await subscription.take())!;
@@ -34,7 +37,7 @@ clientTest(
       const draining = subscription.drain();
       assertEquals(await subscription.next(), DONE); // m3 goes to another consumer
       if (ack === "client-individual") await one.ack();
-      await settle();
+      await flushMicrotasks();
       await two.ack();
       const frames = await peer.frames(ack === "client" ? 2 : 3);
       assertEquals(
@@ -48,23 +51,23 @@ clientTest(
   },
 );
 
-clientTest("`drain()` waits for a message that was taken at the moment of the call", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`drain()` waits for a message that was taken at the moment of the call", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const first = await subscribed(stomp, peer, "/queue/a");
   const second = await subscribed(stomp, peer, "/queue/b", INDIVIDUAL);
   const draining = first.next().then(() => second.drain());
   const taking = second.take();
   await peer.write(message("sub-1", "m1") + message("sub-2", "m2"));
   const taken = (await taking)!;
-  await settle();
+  await flushMicrotasks();
   await taken.ack();
   await peer.frame("ACK");
   await confirm(peer, "UNSUBSCRIBE");
   await draining;
 });
 
-clientTest("`drain()` waits for the commit of an acknowledgement in a transaction", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`drain()` waits for the commit of an acknowledgement in a transaction", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(message("sub-1", "m1"));
   const one = (await subscription.take())!;
@@ -78,8 +81,8 @@ clientTest("`drain()` waits for the commit of an acknowledgement in a transactio
   await Promise.all([committing, draining]);
 });
 
-clientTest("`drain()` ends at once when no message was taken", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`drain()` ends at once when no message was taken", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   for (const ack of ["auto", "client", "client-individual"] as const) {
     const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
     const draining = subscription.drain();
@@ -88,9 +91,9 @@ clientTest("`drain()` ends at once when no message was taken", async (rig) => {
   }
 });
 
-clientTest("`drain()` ends at its timeout when a message is never acknowledged", async (rig) => {
+clientTest("`drain()` ends at its timeout when a message is never acknowledged", async (harness) => {
   for (const options of [{ timeout: 30 }, { signal: AbortSignal.timeout(30) }, { signal: AbortSignal.abort() }]) {
-    const { stomp, peer } = await rig.pair();
+    const { stomp, peer } = await harness.pair();
     const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
     await peer.write(message("sub-1", "m1"));
     await subscription.take();
@@ -103,8 +106,8 @@ clientTest("`drain()` ends at its timeout when a message is never acknowledged",
 
 clientTest(
   "`drain()` ends at its timeout when queued messages are not taken, and they can be taken after it",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair();
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
     const subscription = await subscribed(stomp, peer);
     await peer.write(message("sub-1", "m1"));
     const draining = subscription.drain({ timeout: 30 });
@@ -115,9 +118,9 @@ clientTest(
   },
 );
 
-clientTest("`drain()` ends at its timeout when the broker does not answer UNSUBSCRIBE", async (rig) => {
+clientTest("`drain()` ends at its timeout when the broker does not answer UNSUBSCRIBE", async (harness) => {
   for (const ack of ["auto", "client"] as const) {
-    const { stomp, peer } = await rig.pair();
+    const { stomp, peer } = await harness.pair();
     const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
     await subscription.drain({ timeout: 30 });
     await peer.frame("UNSUBSCRIBE");
@@ -125,9 +128,9 @@ clientTest("`drain()` ends at its timeout when the broker does not answer UNSUBS
   }
 });
 
-clientTest("`drain()` rejects when the broker refuses UNSUBSCRIBE", async (rig) => {
+clientTest("`drain()` rejects when the broker refuses UNSUBSCRIBE", async (harness) => {
   for (const ack of ["auto", "client"] as const) {
-    const { stomp, peer } = await rig.pair();
+    const { stomp, peer } = await harness.pair();
     const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
     const draining = subscription.drain();
     await peer.write(errorFor(await peer.frame("UNSUBSCRIBE"), "no"));
@@ -136,9 +139,9 @@ clientTest("`drain()` rejects when the broker refuses UNSUBSCRIBE", async (rig) 
   }
 });
 
-clientTest("`drain()` ends when the loop is left", async (rig) => {
+clientTest("`drain()` ends when the loop is left", async (harness) => {
   for (const ack of ["auto", "client-individual"] as const) {
-    const { stomp, peer } = await rig.pair();
+    const { stomp, peer } = await harness.pair();
     const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
     await peer.write(message("sub-1", "m1") + message("sub-1", "m2"));
     let draining: Promise<void> | undefined;
@@ -153,8 +156,8 @@ clientTest("`drain()` ends when the loop is left", async (rig) => {
   }
 });
 
-clientTest("`drain()` ends when the connection is lost", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+clientTest("`drain()` ends when the connection is lost", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(message("sub-1", "m1"));
   await subscription.take();
@@ -167,8 +170,8 @@ clientTest("`drain()` ends when the connection is lost", async (rig) => {
   await sending;
 });
 
-clientTest("`drain()` does not wait for a message of a lost connection", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+clientTest("`drain()` does not wait for a message of a lost connection", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(message("sub-1", "m1"));
   await subscription.take();
@@ -184,8 +187,8 @@ clientTest("`drain()` does not wait for a message of a lost connection", async (
   assertLess(performance.now() - start, 5000);
 });
 
-clientTest("`drain()` is idempotent, on client and subscription", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`drain()` is idempotent, on client and subscription", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const conf = stomp.subscribe({ destination: "/queue/c" });
   await confirm(peer, "SUBSCRIBE");
@@ -210,13 +213,13 @@ clientTest("`drain()` is idempotent, on client and subscription", async (rig) =>
   await assertRejects(() => stomp.send("/q", "x"), NotConnectedError, "the client is closed");
 });
 
-clientTest("`disconnect()` ends a drain at once", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`disconnect()` ends a drain at once", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(message("sub-1", "m1"));
   await subscription.take();
   const draining = stomp.drain({ timeout: 60_000 });
-  await settle();
+  await flushMicrotasks();
   const ending = stomp.disconnect();
   await confirm(peer, "UNSUBSCRIBE");
   await confirm(peer, "DISCONNECT");
@@ -224,9 +227,9 @@ clientTest("`disconnect()` ends a drain at once", async (rig) => {
   await Promise.all([draining, ending]);
 });
 
-clientTest("`drain()` of a client disconnects at its timeout", async (rig) => {
+clientTest("`drain()` of a client disconnects at its timeout", async (harness) => {
   for (const options of [{ timeout: 50 }, { signal: AbortSignal.abort() }]) {
-    const { stomp, peer } = await rig.pair();
+    const { stomp, peer } = await harness.pair();
     const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
     await peer.write(message("sub-1", "m1"));
     await subscription.take();

@@ -2,7 +2,7 @@
 import { assertEquals, assertInstanceOf, assertLess, assertRejects } from "#assert";
 import { ConnectionError, NotConnectedError } from "../../base/errors.ts";
 import { Stomp } from "../../client/stomp.ts";
-import { clientTest, settle, subscribed, Watcher } from "../support/client_harness.ts";
+import { clientTest, flushMicrotasks, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm, connected, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
 /** Milliseconds that something takes. */
@@ -14,15 +14,15 @@ async function timed(work: Promise<unknown>): Promise<number> {
 
 clientTest(
   "C12-50 `disconnect()` sends DISCONNECT with a receipt, and closes the socket when that comes",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair();
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
     const watcher = new Watcher(stomp);
     const ending = stomp.disconnect({ "x-why": "done" });
     const said = await peer.frame("DISCONNECT");
     assertEquals(said.get("x-why"), "done");
     let isClosed = false;
     stomp.closed.then(() => isClosed = true);
-    await settle();
+    await flushMicrotasks();
     assertEquals([isClosed, stomp.connected, stomp.sock], [false, false, undefined]);
     await peer.write(receiptFor(said));
     await peer.ended();
@@ -34,8 +34,8 @@ clientTest(
   },
 );
 
-clientTest("C12-51 calls after `disconnect()` reject, and nothing is written after DISCONNECT", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("C12-51 calls after `disconnect()` reject, and nothing is written after DISCONNECT", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", { ack: "client" });
   await peer.write(message(subscription.id, "1"));
   const received = await subscription.take();
@@ -61,9 +61,9 @@ clientTest("C12-51 calls after `disconnect()` reject, and nothing is written aft
   await ending;
 });
 
-clientTest("C12-52 `disconnect()` resolves when the broker closes instead of answering", async (rig) => {
+clientTest("C12-52 `disconnect()` resolves when the broker closes instead of answering", async (harness) => {
   for (const end of ["finish", "close"] as const) {
-    const { stomp, peer } = await rig.pair();
+    const { stomp, peer } = await harness.pair();
     const ending = stomp.disconnect();
     await peer.frame("DISCONNECT");
     await peer[end]();
@@ -72,9 +72,9 @@ clientTest("C12-52 `disconnect()` resolves when the broker closes instead of ans
   }
 });
 
-clientTest("C12-52 `disconnect()` resolves when the broker answers ERROR", async (rig) => {
+clientTest("C12-52 `disconnect()` resolves when the broker answers ERROR", async (harness) => {
   for (const named of [true, false]) {
-    const { stomp, peer } = await rig.pair();
+    const { stomp, peer } = await harness.pair();
     const ending = stomp.disconnect();
     const said = await peer.frame("DISCONNECT");
     await peer.write(named ? errorFor(said, "no") : "ERROR\n\n\0");
@@ -85,38 +85,41 @@ clientTest("C12-52 `disconnect()` resolves when the broker answers ERROR", async
   }
 });
 
-clientTest("C12-52 `disconnect()` resolves at its timeout when the broker never answers", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("C12-52 `disconnect()` resolves at its timeout when the broker never answers", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   assertLess(await timed(stomp.disconnect({ timeout: 50 })), 1000);
   assertEquals(await stomp.closed, undefined);
   await peer.frame("DISCONNECT");
   await peer.rest();
 });
 
-clientTest("`disconnect()` resolves at its timeout when the broker answers and does not close", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`disconnect()` resolves at its timeout when the broker answers and does not close", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const ending = stomp.disconnect({ timeout: 100 });
   await confirm(peer, "DISCONNECT");
   assertLess(await timed(ending), 900);
 });
 
-clientTest("`disconnect()` drops the connection when its signal aborts, before and during the call", async (rig) => {
-  const first = await rig.pair();
-  assertLess(await timed(first.stomp.disconnect({ signal: AbortSignal.abort() })), 1000);
-  assertEquals(await first.stomp.closed, undefined);
-  assertEquals(await first.peer.rest(), []);
+clientTest(
+  "`disconnect()` drops the connection when its signal aborts, before and during the call",
+  async (harness) => {
+    const first = await harness.pair();
+    assertLess(await timed(first.stomp.disconnect({ signal: AbortSignal.abort() })), 1000);
+    assertEquals(await first.stomp.closed, undefined);
+    assertEquals(await first.peer.rest(), []);
 
-  const { stomp, peer } = await rig.pair();
-  const abort = new AbortController();
-  const ending = stomp.disconnect({ signal: abort.signal });
-  await peer.frame("DISCONNECT");
-  abort.abort();
-  assertLess(await timed(ending), 1000);
-  await peer.rest();
-});
+    const { stomp, peer } = await harness.pair();
+    const abort = new AbortController();
+    const ending = stomp.disconnect({ signal: abort.signal });
+    await peer.frame("DISCONNECT");
+    abort.abort();
+    assertLess(await timed(ending), 1000);
+    await peer.rest();
+  },
+);
 
-clientTest("C12-54 `disconnect()` drops messages that come before the receipt", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("C12-54 `disconnect()` drops messages that come before the receipt", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer);
   const ending = stomp.disconnect();
   const said = await peer.frame("DISCONNECT");
@@ -127,8 +130,8 @@ clientTest("C12-54 `disconnect()` drops messages that come before the receipt", 
   assertEquals([subscription.received, await subscription.next()], [0, { done: true, value: undefined }]);
 });
 
-clientTest("`disconnect()` is idempotent, and a second call can only end it sooner", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`disconnect()` is idempotent, and a second call can only end it sooner", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const slow = stomp.disconnect({ timeout: 60_000 });
   const again = stomp.disconnect();
   await peer.frame("DISCONNECT");
@@ -137,8 +140,8 @@ clientTest("`disconnect()` is idempotent, and a second call can only end it soon
   assertEquals(await peer.rest(), []); // DISCONNECT went out once
 });
 
-clientTest("`Symbol.asyncDispose` disconnects", async (rig) => {
-  const server = await rig.server();
+clientTest("`Symbol.asyncDispose` disconnects", async (harness) => {
+  const server = await harness.server();
   const [stomp, peer] = await Promise.all([Stomp.connect(server.url), server.welcome()]);
   const ending = stomp[Symbol.asyncDispose](); // as `await using` does, which Node 22 cannot read
   await confirm(peer, "DISCONNECT");
@@ -147,8 +150,8 @@ clientTest("`Symbol.asyncDispose` disconnects", async (rig) => {
   assertEquals([stomp.connected, await stomp.closed], [false, undefined]);
 });
 
-clientTest("`disconnect()` rejects for an invalid conf, and the client goes on", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`disconnect()` rejects for an invalid conf, and the client goes on", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   await assertRejects(() => stomp.disconnect({ "x-a": {} }), TypeError, '"x-a" has to be a string');
   await assertRejects(() => stomp.disconnect({ timeout: NaN }), RangeError);
   await assertRejects(() => stomp.drain({ timeout: -1 }), RangeError);
@@ -157,16 +160,16 @@ clientTest("`disconnect()` rejects for an invalid conf, and the client goes on",
   await sending;
 });
 
-clientTest("`disconnect()` closes a client that was never connected", async (rig) => {
-  const stomp = rig.client("stomp://127.0.0.1:1");
+clientTest("`disconnect()` closes a client that was never connected", async (harness) => {
+  const stomp = harness.client("stomp://127.0.0.1:1");
   await stomp.disconnect();
   assertEquals(await stomp.closed, undefined);
   await assertRejects(() => stomp.connect(), NotConnectedError, "Cannot connect: the client is closed");
 });
 
-clientTest("`disconnect()` during `connect()` rejects that, and leaves no socket", async (rig) => {
-  const server = await rig.server();
-  const stomp = rig.client(server.url);
+clientTest("`disconnect()` during `connect()` rejects that, and leaves no socket", async (harness) => {
+  const server = await harness.server();
+  const stomp = harness.client(server.url);
   const connecting = stomp.connect();
   const peer = await server.accept();
   await peer.frame("CONNECT");
@@ -176,10 +179,10 @@ clientTest("`disconnect()` during `connect()` rejects that, and leaves no socket
   assertEquals(await peer.rest(), []);
 });
 
-clientTest("`disconnect()` during `credentials()` that never resolves ends the client", async (rig) => {
-  const server = await rig.server();
+clientTest("`disconnect()` during `credentials()` that never resolves ends the client", async (harness) => {
+  const server = await harness.server();
   const asked = Promise.withResolvers<void>();
-  const stomp = rig.client(server.url, {
+  const stomp = harness.client(server.url, {
     credentials: () => {
       asked.resolve();
       return new Promise(() => {});
@@ -193,10 +196,10 @@ clientTest("`disconnect()` during `credentials()` that never resolves ends the c
   assertEquals(server.count, 0);
 });
 
-clientTest("`disconnect()` while reconnecting ends the client, between and during attempts", async (rig) => {
+clientTest("`disconnect()` while reconnecting ends the client, between and during attempts", async (harness) => {
   for (const during of ["wait", "attempt"] as const) {
     const delay = during === "wait" ? 60_000 : 0;
-    const { stomp, peer, server } = await rig.pair({ reconnect: { delay, maxDelay: delay } });
+    const { stomp, peer, server } = await harness.pair({ reconnect: { delay, maxDelay: delay } });
     const watcher = new Watcher(stomp);
     await peer.close();
     await watcher.until("reconnecting");
@@ -208,8 +211,8 @@ clientTest("`disconnect()` while reconnecting ends the client, between and durin
   }
 });
 
-clientTest("`disconnect()` waits for unconfirmed messages, even over the next connection", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+clientTest("`disconnect()` waits for unconfirmed messages, even over the next connection", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
   const sending = stomp.send("/queue/a", "x");
   await peer.frame("SEND");
   const ending = stomp.disconnect();
@@ -224,8 +227,8 @@ clientTest("`disconnect()` waits for unconfirmed messages, even over the next co
   await ending;
 });
 
-clientTest("`send()` rejects when it is not confirmed at the timeout of `disconnect()`", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`send()` rejects when it is not confirmed at the timeout of `disconnect()`", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const sending = stomp.send("/queue/a", "x");
   sending.catch(() => {});
   await peer.frame("SEND");
@@ -238,8 +241,8 @@ clientTest("`send()` rejects when it is not confirmed at the timeout of `disconn
   assertEquals(stomp.pending, 0);
 });
 
-clientTest("`disconnect()` resolves when the connection is lost meanwhile", async (rig) => {
-  const { stomp, peer } = await rig.pair({ reconnect: false });
+clientTest("`disconnect()` resolves when the connection is lost meanwhile", async (harness) => {
+  const { stomp, peer } = await harness.pair({ reconnect: false });
   const watcher = new Watcher(stomp);
   const ending = stomp.disconnect();
   await peer.frame("DISCONNECT");
@@ -250,8 +253,8 @@ clientTest("`disconnect()` resolves when the connection is lost meanwhile", asyn
   await watcher.until("closed");
 });
 
-clientTest("`closed` resolves to what ended a client that does not reconnect", async (rig) => {
-  const { stomp, peer } = await rig.pair({ reconnect: false });
+clientTest("`closed` resolves to what ended a client that does not reconnect", async (harness) => {
+  const { stomp, peer } = await harness.pair({ reconnect: false });
   const watcher = new Watcher(stomp);
   const subscription = await subscribed(stomp, peer);
   const next = subscription.next();
@@ -272,9 +275,9 @@ clientTest("`closed` resolves to what ended a client that does not reconnect", a
   await peer.rest();
 });
 
-clientTest("CONNECTED and the end of the connection in one chunk end the client", async (rig) => {
-  const server = await rig.server();
-  const stomp = rig.client(server.url, { reconnect: false });
+clientTest("CONNECTED and the end of the connection in one chunk end the client", async (harness) => {
+  const server = await harness.server();
+  const stomp = harness.client(server.url, { reconnect: false });
   const connecting = stomp.connect();
   const peer = await server.accept();
   await peer.frame("CONNECT");

@@ -18,17 +18,17 @@ import { type ClientHarness, clientTest, Watcher } from "../support/client_harne
 import { confirm } from "../support/raw_server.ts";
 
 /** A client of a broker. */
-async function connected(rig: ClientHarness, options?: BrokerOptions): Promise<Simple> {
-  const broker = await rig.broker(options);
+async function connected(harness: ClientHarness, options?: BrokerOptions): Promise<Simple> {
+  const broker = await harness.broker(options);
   const client = new Simple("127.0.0.1", broker.port);
-  rig.atEnd(() => client.disconnect({ signal: AbortSignal.abort() }));
+  harness.atEnd(() => client.disconnect({ signal: AbortSignal.abort() }));
   await client.connect();
   return client;
 }
 
-clientTest("Client(host, port), connect(username, password, clientid), disconnect(conf)", async (rig) => {
+clientTest("Client(host, port), connect(username, password, clientid), disconnect(conf)", async (harness) => {
   assertStrictEquals(Client, Simple);
-  const broker = await rig.broker({ login: "guest", passcode: "secret" });
+  const broker = await harness.broker({ login: "guest", passcode: "secret" });
   const client = new Client("127.0.0.1", broker.port);
   await assertRejects(() => client.connect("guest", "wrong"), BrokerErrorResponse, "login refused");
   await client.connect("guest", "secret", "me");
@@ -40,8 +40,8 @@ clientTest("Client(host, port), connect(username, password, clientid), disconnec
   await assertRejects(() => client.put("x", "/q"), NotConnectedError, "the client is closed");
 });
 
-clientTest("`new Simple()` takes a URL and options", async (rig) => {
-  const broker = await rig.broker({ login: "guest", passcode: "secret" });
+clientTest("`new Simple()` takes a URL and options", async (harness) => {
+  const broker = await harness.broker({ login: "guest", passcode: "secret" });
   for (
     const client of [
       new Simple(`stomp://guest:secret@127.0.0.1:${broker.port}`),
@@ -55,8 +55,8 @@ clientTest("`new Simple()` takes a URL and options", async (rig) => {
 
 clientTest(
   "put(item, destination, persistent, conf) and get(): persistent by default, confs stay unchanged",
-  async (rig) => {
-    const client = await connected(rig);
+  async (harness) => {
+    const client = await connected(harness);
     const confs = {
       put: { "x-a": "1", persistent: "maybe" },
       subscribe: { "x-b": "2", id: "0" },
@@ -80,8 +80,8 @@ clientTest(
   },
 );
 
-clientTest("get(block, callback), get_nowait(), Empty", async (rig) => {
-  const client = await connected(rig);
+clientTest("get(block, callback), get_nowait(), Empty", async (harness) => {
+  const client = await connected(harness);
   await assertRejects(() => client.get({ block: false }), Empty, "Cannot get a message: none is queued");
   await assertRejects(() => client.getNowait(), Simple.Empty);
   await client.subscribe("/queue/a");
@@ -98,8 +98,8 @@ clientTest("get(block, callback), get_nowait(), Empty", async (rig) => {
   assertEquals((await client.getNowait()).text(), "two");
 });
 
-clientTest("`get()` rejects with what its callback throws", async (rig) => {
-  const client = await connected(rig);
+clientTest("`get()` rejects with what its callback throws", async (harness) => {
+  const client = await connected(harness);
   await client.subscribe("/queue/a");
   await client.put("one", "/queue/a");
   await client.put("two", "/queue/a");
@@ -110,8 +110,8 @@ clientTest("`get()` rejects with what its callback throws", async (rig) => {
   assertEquals((await client.get()).text(), "two");
 });
 
-clientTest("begin, commit, abort: `put()` and `ack()` belong to the transaction", async (rig) => {
-  const client = await connected(rig);
+clientTest("begin, commit, abort: `put()` and `ack()` belong to the transaction", async (harness) => {
+  const client = await connected(harness);
   await client.subscribe("/queue/a", { ack: "client-individual" });
   await client.begin();
   assertEquals(await client.put("dropped", "/queue/a"), undefined);
@@ -133,25 +133,28 @@ clientTest("begin, commit, abort: `put()` and `ack()` belong to the transaction"
   assertEquals((await client.put("last", "/queue/a"))?.command, "RECEIPT");
 });
 
-clientTest("TransactionError: a second `begin()`, and `commit()` and `abort()` without a transaction", async (rig) => {
-  const client = await connected(rig);
-  await assertRejects(
-    () => client.commit(),
-    TransactionError,
-    "Cannot commit: there is no transaction, call begin first",
-  );
-  await assertRejects(() => client.abort(), Simple.TransactionError, "Cannot abort: there is no transaction");
-  const beginning = client.begin();
-  await assertRejects(() => client.begin(), TransactionError, "there is a transaction already");
-  await beginning;
-  await assertRejects(() => client.begin(), TransactionError, "Cannot begin: there is a transaction already");
-  await client.commit();
-  await client.begin();
-  await client.abort();
-});
+clientTest(
+  "TransactionError: a second `begin()`, and `commit()` and `abort()` without a transaction",
+  async (harness) => {
+    const client = await connected(harness);
+    await assertRejects(
+      () => client.commit(),
+      TransactionError,
+      "Cannot commit: there is no transaction, call begin first",
+    );
+    await assertRejects(() => client.abort(), Simple.TransactionError, "Cannot abort: there is no transaction");
+    const beginning = client.begin();
+    await assertRejects(() => client.begin(), TransactionError, "there is a transaction already");
+    await beginning;
+    await assertRejects(() => client.begin(), TransactionError, "Cannot begin: there is a transaction already");
+    await client.commit();
+    await client.begin();
+    await client.abort();
+  },
+);
 
-clientTest("`commit()` and `abort()` that fail before they write leave the transaction open", async (rig) => {
-  const client = await connected(rig);
+clientTest("`commit()` and `abort()` that fail before they write leave the transaction open", async (harness) => {
+  const client = await connected(harness);
   const aborted = { signal: AbortSignal.abort(new Error("no time")) };
   await assertRejects(() => client.begin(aborted), Error, "no time");
   await client.begin();
@@ -162,10 +165,10 @@ clientTest("`commit()` and `abort()` that fail before they write leave the trans
   assertEquals((await client.get()).text(), "x");
 });
 
-clientTest("a transaction that died with its connection rejects every call until it is ended", async (rig) => {
-  const server = await rig.server();
+clientTest("a transaction that died with its connection rejects every call until it is ended", async (harness) => {
+  const server = await harness.server();
   const client = new Simple(server.url, { heartbeat: false, reconnect: { delay: 0 } });
-  rig.atEnd(() => client.disconnect({ signal: AbortSignal.abort() }));
+  harness.atEnd(() => client.disconnect({ signal: AbortSignal.abort() }));
   const [peer] = await Promise.all([server.welcome(), client.connect()]);
   await Promise.all([client.begin(), confirm(peer, "BEGIN")]);
   const watcher = new Watcher(client.stomp);
@@ -194,8 +197,8 @@ clientTest("a call of a client that is not connected rejects", async () => {
   await client.disconnect();
 });
 
-clientTest("`Symbol.asyncDispose` disconnects", async (rig) => {
-  const broker = await rig.broker();
+clientTest("`Symbol.asyncDispose` disconnects", async (harness) => {
+  const broker = await harness.broker();
   const client = new Simple("127.0.0.1", broker.port);
   await client.connect();
   await client[Symbol.asyncDispose](); // as `await using` does, which Node 22 cannot read

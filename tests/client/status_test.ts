@@ -82,8 +82,8 @@ test("`StatusHub` spends no memory and no time on forgotten watchers", async () 
 
 clientTest(
   "`status()` keeps the last hundred events for each of several watchers",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair();
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
     const idle = stomp.status();
     const watcher = new Watcher(stomp);
     for (let i = 0; i < 150; i++) await peer.write(`ERROR\nmessage:${i}\n\n\0`);

@@ -9,11 +9,11 @@ import {
   UnsupportedByBrokerError,
 } from "../../base/errors.ts";
 import { Stomp } from "../../client/stomp.ts";
-import { clientTest, frame, settle, subscribed, Watcher } from "../support/client_harness.ts";
+import { clientTest, flushMicrotasks, frame, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
-clientTest("`send()` refuses what cannot be sent before anything is written", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`send()` refuses what cannot be sent before anything is written", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   await assertRejects(() => stomp.send("", "x"), TypeError, "the destination is missing");
   await assertRejects(() => stomp.send({ body: "x" } as unknown as { destination: string }), TypeError, "destination");
   for (const body of [7, {}, [1], true, new ArrayBuffer(2)]) {
@@ -43,8 +43,8 @@ clientTest("`send()` refuses what cannot be sent before anything is written", as
   assertEquals(stomp.pending, 0);
 });
 
-clientTest("`send()` with `receipt: false` resolves to `undefined`", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`send()` with `receipt: false` resolves to `undefined`", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   assertEquals(await stomp.send("/q", "x", { receipt: false }), undefined);
   assertEquals(await stomp.send("/q", "y", { receipt: false, headers: { "x-a": "1" } }), undefined);
   const frames = await peer.frames(2, "SEND");
@@ -52,8 +52,8 @@ clientTest("`send()` with `receipt: false` resolves to `undefined`", async (rig)
   assertEquals(stomp.pending, 0);
 });
 
-clientTest("C12-60 `send()` alone rejects when an ERROR names its receipt, and the client goes on", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("C12-60 `send()` alone rejects when an ERROR names its receipt, and the client goes on", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const watcher = new Watcher(stomp);
   const calls = ["a", "b", "c"].map((body) => stomp.send("/q", body));
   const [a, b, c] = await peer.frames(3);
@@ -64,8 +64,8 @@ clientTest("C12-60 `send()` alone rejects when an ERROR names its receipt, and t
   assert(stomp.connected);
 });
 
-clientTest("`request()` does not reject when an ERROR names another frame", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`request()` does not reject when an ERROR names another frame", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const asking = stomp.request("/q", "question");
   const queue = await confirm(peer, "SUBSCRIBE");
   const asked = await peer.frame("SEND");
@@ -79,8 +79,8 @@ clientTest("`request()` does not reject when an ERROR names another frame", asyn
 
 clientTest(
   "an ERROR without receipt-id rejects unconfirmed calls, but `send()` only after a second ERROR",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair();
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
     const calls: Promise<unknown>[] = [
       stomp.send("/q", "a"),
       stomp.send("/q", "b"),
@@ -102,8 +102,8 @@ clientTest(
   },
 );
 
-clientTest("`send()` that is not confirmed in time rejects, and its later receipt is ignored", async (rig) => {
-  const { stomp, peer } = await rig.pair({ timeout: 30 });
+clientTest("`send()` that is not confirmed in time rejects, and its later receipt is ignored", async (harness) => {
+  const { stomp, peer } = await harness.pair({ timeout: 30 });
   const start = performance.now();
   await Promise.all([
     assertRejects(
@@ -122,8 +122,8 @@ clientTest("`send()` that is not confirmed in time rejects, and its later receip
   await next;
 });
 
-clientTest("`send()` times out for each of many messages when its own timeout is over", async (rig) => {
-  const { stomp } = await rig.pair({ timeout: 60 });
+clientTest("`send()` times out for each of many messages when its own timeout is over", async (harness) => {
+  const { stomp } = await harness.pair({ timeout: 60 });
   const start = performance.now();
   const calls: Promise<unknown>[] = [];
   for (let i = 0; i < 50; i++) {
@@ -137,9 +137,9 @@ clientTest("`send()` times out for each of many messages when its own timeout is
 
 clientTest(
   "`send()` beyond `outbox` rejects with `wait: false`; otherwise it waits, and stays in order",
-  async (rig) => {
+  async (harness) => {
     for (const outbox of [{ messages: 2 }, { bytes: 2 }]) {
-      const { stomp, peer } = await rig.pair({ outbox });
+      const { stomp, peer } = await harness.pair({ outbox });
       const watcher = new Watcher(stomp);
       const calls = ["a", "b", "c", "d"].map((body) => stomp.send("/q", body));
       await assertRejects(
@@ -164,8 +164,8 @@ clientTest(
 
 clientTest(
   "`send()` that waits for `outbox` ends with its signal or timeout, and leaves nothing behind",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair({ outbox: { messages: 1 }, timeout: 40 });
+  async (harness) => {
+    const { stomp, peer } = await harness.pair({ outbox: { messages: 1 }, timeout: 40 });
     const abort = new AbortController();
     const first = stomp.send("/q", "a", { timeout: 5000 });
     const second = stomp.send("/q", "b", { signal: abort.signal });
@@ -182,8 +182,8 @@ clientTest(
   },
 );
 
-clientTest("`send()` of a message that cannot be sent does not stop those behind it", async (rig) => {
-  const { stomp, peer } = await rig.pair({ outbox: { messages: 1 } });
+clientTest("`send()` of a message that cannot be sent does not stop those behind it", async (harness) => {
+  const { stomp, peer } = await harness.pair({ outbox: { messages: 1 } });
   const first = stomp.send("/q", "a");
   const bad = Array.from({ length: 20_000 }, () => stomp.send("/q", "x", { delay: 5 }).catch((error) => error));
   const last = stomp.send("/q", "b");
@@ -200,8 +200,8 @@ clientTest("`new Stomp()` refuses limits of the outbox below 1", () => {
   return Promise.resolve();
 });
 
-clientTest("a call of a client that is not connected rejects with what to do", async (rig) => {
-  const stomp = rig.client("stomp://127.0.0.1:1");
+clientTest("a call of a client that is not connected rejects with what to do", async (harness) => {
+  const stomp = harness.client("stomp://127.0.0.1:1");
   const calls: [string, () => Promise<unknown>][] = [
     ["send to /q", () => stomp.send("/q", "x")],
     ["send to /q", () => stomp.send("/q", "x", { receipt: false })],
@@ -231,18 +231,18 @@ clientTest("a call of a client that is not connected rejects with what to do", a
   ]);
 });
 
-clientTest("`connect()` of a connected client rejects", async (rig) => {
-  const { stomp } = await rig.pair();
+clientTest("`connect()` of a connected client rejects", async (harness) => {
+  const { stomp } = await harness.pair();
   await assertRejects(() => stomp.connect(), NotConnectedError, "Cannot connect: the client is connected already");
 });
 
-clientTest("`connected`, `version` and `server` tell what CONNECTED told", async (rig) => {
-  const { stomp } = await rig.pair({}, "1.1", "server:Foo/1\n");
+clientTest("`connected`, `version` and `server` tell what CONNECTED told", async (harness) => {
+  const { stomp } = await harness.pair({}, "1.1", "server:Foo/1\n");
   assertEquals([stomp.connected, stomp.version, stomp.server], [true, "1.1", "Foo/1"]);
 });
 
-clientTest("`receiveFrame()` rejects with what its callback throws, and nothing else breaks", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`receiveFrame()` rejects with what its callback throws, and nothing else breaks", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscribing = stomp.subscribe({ destination: "/queue/a" });
   const id = (await confirm(peer, "SUBSCRIBE")).get("id")!;
   await subscribing;
@@ -254,7 +254,7 @@ clientTest("`receiveFrame()` rejects with what its callback throws, and nothing 
   for (const callback of thrown) await assertRejects(() => stomp.receiveFrame(callback), Error, "mine");
   assertEquals((await stomp.receiveFrame())?.id, "m3");
   const other = await subscribed(stomp, peer, "/queue/b");
-  await settle();
+  await flushMicrotasks();
   assertEquals(other.queued, 0);
   assertInstanceOf(new StompError("x"), Error);
 });

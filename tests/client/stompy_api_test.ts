@@ -21,14 +21,14 @@ import type { FrameSocket } from "../../codec/frame.ts";
 import { type ClientHarness, clientTest } from "../support/client_harness.ts";
 
 /** A frame on a socket that is connected to a broker: its own, or that of a `Stomp`. */
-async function connectedFrame(rig: ClientHarness, by: "openSocket" | "Stomp"): Promise<Frame> {
-  const broker = await rig.broker({ login: "guest", passcode: "secret" });
+async function connectedFrame(harness: ClientHarness, by: "openSocket" | "Stomp"): Promise<Frame> {
+  const broker = await harness.broker({ login: "guest", passcode: "secret" });
   if (by === "Stomp") {
-    const stomp = await rig.connect(broker.url, { username: "guest", password: "secret" });
+    const stomp = await harness.connect(broker.url, { username: "guest", password: "secret" });
     return new Frame(stomp.sock);
   }
   const sock = await openSocket(broker.url);
-  rig.atEnd(() => sock.close());
+  harness.atEnd(() => sock.close());
   const frame = new Frame();
   await frame.connect(sock, { username: "guest", password: "secret" });
   return frame;
@@ -40,10 +40,10 @@ async function say(frame: Frame, command: string, headers: Record<string, string
   return (await frame.sendFrame(made))!;
 }
 
-clientTest("Frame(sock), connect(sock, username, password, clientid), session", async (rig) => {
-  const broker = await rig.broker({ login: "guest", passcode: "secret" });
+clientTest("Frame(sock), connect(sock, username, password, clientid), session", async (harness) => {
+  const broker = await harness.broker({ login: "guest", passcode: "secret" });
   const sock = await openSocket(broker.url);
-  rig.atEnd(() => sock.close());
+  harness.atEnd(() => sock.close());
   assertEquals(sock.host, "/");
   const frame = new Frame(sock);
   assertStrictEquals(frame.sock, sock);
@@ -52,7 +52,7 @@ clientTest("Frame(sock), connect(sock, username, password, clientid), session", 
   assertEquals([frame.session?.["version"], sock.version], ["1.2", "1.2"]);
 
   const refused = await openSocket(broker.url);
-  rig.atEnd(() => refused.close());
+  harness.atEnd(() => refused.close());
   const error = await assertRejects(
     () => new Frame().connect(refused, { username: "guest", password: "wrong" }),
     BrokerErrorResponse,
@@ -61,8 +61,8 @@ clientTest("Frame(sock), connect(sock, username, password, clientid), session", 
   assert(error.frame!.text() !== ""); // stompy loses it
 });
 
-clientTest("build_frame(args, want_receipt), as_string(): the caller's object stays unchanged", async (rig) => {
-  const frame = await connectedFrame(rig, "openSocket");
+clientTest("build_frame(args, want_receipt), as_string(): the caller's object stays unchanged", async (harness) => {
+  const frame = await connectedFrame(harness, "openSocket");
   const parts = { command: "SEND", headers: { destination: "/queue/a", "x-a": "b:c\n" }, body: "hi" };
   const before = structuredClone(parts);
   const made = new Frame(frame.sock);
@@ -76,8 +76,8 @@ clientTest("build_frame(args, want_receipt), as_string(): the caller's object st
 });
 
 for (const by of ["openSocket", "Stomp"] as const) {
-  clientTest(`send_frame, get_message, get_reply, parse_frame, over ${by}`, async (rig) => {
-    const frame = await connectedFrame(rig, by);
+  clientTest(`send_frame, get_message, get_reply, parse_frame, over ${by}`, async (harness) => {
+    const frame = await connectedFrame(harness, by);
     assertEquals(await frame.getMessage({ nb: true }), undefined);
     assertEquals(await frame.getReply({ nb: true }), undefined);
     assertEquals(await frame.parseFrame({ nb: true }), undefined);
@@ -111,8 +111,8 @@ for (const by of ["openSocket", "Stomp"] as const) {
     await say(frame, "UNSUBSCRIBE", { id: "0" });
   });
 
-  clientTest(`get_reply throws an ERROR with its frame, over ${by}`, async (rig) => {
-    const frame = await connectedFrame(rig, by);
+  clientTest(`get_reply throws an ERROR with its frame, over ${by}`, async (harness) => {
+    const frame = await connectedFrame(harness, by);
     const error = await assertRejects(
       () => say(frame, "COMMIT", { transaction: "nosuch" }),
       BrokerErrorResponse,
@@ -123,22 +123,29 @@ for (const by of ["openSocket", "Stomp"] as const) {
   });
 }
 
-clientTest("Frame over the socket of a Stomp: refuses subscription ids in use, CONNECT and DISCONNECT", async (rig) => {
-  const broker = await rig.broker();
-  const stomp = await rig.connect(broker.url);
-  await stomp.subscribe("/queue/a", { id: "0" });
-  const frame = new Frame(stomp.sock);
-  await assertRejects(() => say(frame, "SUBSCRIBE", { destination: "/queue/b", id: "0" }), SubscriptionError, "in use");
-  await assertRejects(() => frame.connect(stomp.sock!), TypeError, "connected already");
-  await assertRejects(() => say(frame, "DISCONNECT"), TypeError, "call its disconnect()");
-  await stomp.send("/queue/x", "both live on");
-  await stomp.disconnect();
-  await assertRejects(() => frame.getMessage(), NotConnectedError);
-  await assertRejects(() => say(frame, "BEGIN", { transaction: "t" }), NotConnectedError);
-});
+clientTest(
+  "Frame over the socket of a Stomp: refuses subscription ids in use, CONNECT and DISCONNECT",
+  async (harness) => {
+    const broker = await harness.broker();
+    const stomp = await harness.connect(broker.url);
+    await stomp.subscribe("/queue/a", { id: "0" });
+    const frame = new Frame(stomp.sock);
+    await assertRejects(
+      () => say(frame, "SUBSCRIBE", { destination: "/queue/b", id: "0" }),
+      SubscriptionError,
+      "in use",
+    );
+    await assertRejects(() => frame.connect(stomp.sock!), TypeError, "connected already");
+    await assertRejects(() => say(frame, "DISCONNECT"), TypeError, "call its disconnect()");
+    await stomp.send("/queue/x", "both live on");
+    await stomp.disconnect();
+    await assertRejects(() => frame.getMessage(), NotConnectedError);
+    await assertRejects(() => say(frame, "BEGIN", { transaction: "t" }), NotConnectedError);
+  },
+);
 
-clientTest("parse_command, parse_headers", async (rig) => {
-  const frame = await connectedFrame(rig, "openSocket");
+clientTest("parse_command, parse_headers", async (harness) => {
+  const frame = await connectedFrame(harness, "openSocket");
   assertEquals(frame.parseCommand("MESSAGE\nfoo:bar\n\n"), "MESSAGE");
   assertEquals({ ...frame.parseHeaders("foo:bar\na\\cb:c\\nd\n") }, { foo: "bar", "a:b": "c\nd" });
 });
@@ -148,8 +155,8 @@ clientTest("Frame without a socket: its verbs reject", async () => {
   for (const call of calls(new Frame())) await assertRejects(() => call, NotConnectedError, "it has no socket");
 });
 
-clientTest("IntermediateMessageQueue.put(frame), .get(frame, nb)", async (rig) => {
-  const frame = await connectedFrame(rig, "openSocket");
+clientTest("IntermediateMessageQueue.put(frame), .get(frame, nb)", async (harness) => {
+  const frame = await connectedFrame(harness, "openSocket");
   const queue = new IntermediateMessageQueue<Frame>();
   const kept = new Frame().buildFrame({ command: "MESSAGE", headers: { destination: "/queue/a" } });
   queue.put(kept);
@@ -161,8 +168,8 @@ clientTest("IntermediateMessageQueue.put(frame), .get(frame, nb)", async (rig) =
   assertEquals((await queue.get(frame))?.text(), "x"); // pulled from the socket
 });
 
-clientTest("BrokerErrorResponse and UnknownBrokerResponseError", async (rig) => {
-  const server = await rig.server();
+clientTest("BrokerErrorResponse and UnknownBrokerResponseError", async (harness) => {
+  const server = await harness.server();
   for (
     const [answer, expected] of [["ERROR\n\n\0", BrokerErrorResponse], [
       "FOO\n\n\0",
@@ -170,7 +177,7 @@ clientTest("BrokerErrorResponse and UnknownBrokerResponseError", async (rig) => 
     ]] as const
   ) {
     const sock: FrameSocket = await openSocket(server.url);
-    rig.atEnd(() => sock.close());
+    harness.atEnd(() => sock.close());
     const peer = await server.accept();
     const connecting = new Frame().connect(sock);
     await peer.write(answer);
@@ -178,39 +185,42 @@ clientTest("BrokerErrorResponse and UnknownBrokerResponseError", async (rig) => 
   }
 });
 
-clientTest("`openSocket()`: `frame.connect()` rejects when the broker chooses an unknown version", async (rig) => {
-  const server = await rig.server();
+clientTest("`openSocket()`: `frame.connect()` rejects when the broker chooses an unknown version", async (harness) => {
+  const server = await harness.server();
   const sock = await openSocket(server.url);
-  rig.atEnd(() => sock.close());
+  harness.atEnd(() => sock.close());
   const peer = await server.accept();
   const connecting = new Frame().connect(sock);
   await peer.write("CONNECTED\nversion:9.9\n\n\0");
   await assertRejects(() => connecting, UnknownBrokerResponseError, 'the broker chose version "9.9"');
 });
 
-clientTest("Stomp(hostname, port), connect(username, password, clientid), connected, disconnect(conf)", async (rig) => {
-  const broker = await rig.broker({ login: "guest", passcode: "secret" });
-  const stomp = new Stomp("127.0.0.1", broker.port);
-  assertEquals(stomp.connected, false);
-  await stomp.connect("guest", "secret", "me");
-  assertEquals(stomp.connected, true);
-  const conf = { "x-why": "done", timeout: 5000 };
-  await stomp.disconnect(conf);
-  assertEquals([stomp.connected, conf], [false, { "x-why": "done", timeout: 5000 }]);
+clientTest(
+  "Stomp(hostname, port), connect(username, password, clientid), connected, disconnect(conf)",
+  async (harness) => {
+    const broker = await harness.broker({ login: "guest", passcode: "secret" });
+    const stomp = new Stomp("127.0.0.1", broker.port);
+    assertEquals(stomp.connected, false);
+    await stomp.connect("guest", "secret", "me");
+    assertEquals(stomp.connected, true);
+    const conf = { "x-why": "done", timeout: 5000 };
+    await stomp.disconnect(conf);
+    assertEquals([stomp.connected, conf], [false, { "x-why": "done", timeout: 5000 }]);
 
-  const wrong = rig.client(broker.url);
-  await assertRejects(() => wrong.connect("guest", "wrong"), BrokerErrorResponse, "login refused");
-  await wrong.connect({ username: "guest", password: "secret" }); // a failed connect can be tried again
-  assertEquals(wrong.connected, true);
-  assertThrows(() => new Stomp("127.0.0.1", 0), TypeError, "Cannot use port 0");
-  assertThrows(() => new Stomp("localhost:61613", 61613), TypeError, "includes a port");
-});
+    const wrong = harness.client(broker.url);
+    await assertRejects(() => wrong.connect("guest", "wrong"), BrokerErrorResponse, "login refused");
+    await wrong.connect({ username: "guest", password: "secret" }); // a failed connect can be tried again
+    assertEquals(wrong.connected, true);
+    assertThrows(() => new Stomp("127.0.0.1", 0), TypeError, "Cannot use port 0");
+    assertThrows(() => new Stomp("localhost:61613", 61613), TypeError, "includes a port");
+  },
+);
 
 clientTest(
   "send, subscribe, receive_frame, poll, ack, unsubscribe, subscribed; confs stay unchanged",
-  async (rig) => {
-    const broker = await rig.broker();
-    const stomp = await rig.connect(broker.url);
+  async (harness) => {
+    const broker = await harness.broker();
+    const stomp = await harness.connect(broker.url);
     const destination = { destination: "/queue/a" };
     const confs = {
       subscribe: { ...destination, ack: "client", "x-a": "1" },
@@ -250,9 +260,9 @@ clientTest(
   },
 );
 
-clientTest("`subscribe()` by conf shares one queue; with options each subscription has its own", async (rig) => {
-  const broker = await rig.broker();
-  const stomp = await rig.connect(broker.url);
+clientTest("`subscribe()` by conf shares one queue; with options each subscription has its own", async (harness) => {
+  const broker = await harness.broker();
+  const stomp = await harness.connect(broker.url);
   const typed = await stomp.subscribe("/queue/c");
   await stomp.subscribe({ destination: "/queue/a" });
   await stomp.subscribe({ destination: "/queue/b", id: "b" });
@@ -262,9 +272,9 @@ clientTest("`subscribe()` by conf shares one queue; with options each subscripti
   assertEquals((await typed.take())?.text(), "c");
 });
 
-clientTest("begin, commit, abort by conf", async (rig) => {
-  const broker = await rig.broker();
-  const stomp = await rig.connect(broker.url);
+clientTest("begin, commit, abort by conf", async (harness) => {
+  const broker = await harness.broker();
+  const stomp = await harness.connect(broker.url);
   await stomp.subscribe({ destination: "/queue/a", ack: "client" });
   const conf = { transaction: "t1" };
   for (const how of ["abort", "commit"] as const) {
@@ -277,9 +287,9 @@ clientTest("begin, commit, abort by conf", async (rig) => {
   assertEquals([message?.text(), message?.headers["transaction"], conf], ["commit", undefined, { transaction: "t1" }]);
 });
 
-clientTest("send_frame(frame): receipts, SUBSCRIBE and UNSUBSCRIBE by hand", async (rig) => {
-  const broker = await rig.broker();
-  const stomp = await rig.connect(broker.url);
+clientTest("send_frame(frame): receipts, SUBSCRIBE and UNSUBSCRIBE by hand", async (harness) => {
+  const broker = await harness.broker();
+  const stomp = await harness.connect(broker.url);
   const made = (command: string, headers: Record<string, string>, body?: string) =>
     new Frame().buildFrame({ command, headers, body });
   const subscribe = made("SUBSCRIBE", { destination: "/queue/a", receipt: "r1" });
@@ -302,10 +312,10 @@ clientTest("send_frame(frame): receipts, SUBSCRIBE and UNSUBSCRIBE by hand", asy
   );
 });
 
-clientTest("ConnectionError, ConnectionTimeoutError, NotConnectedError", async (rig) => {
-  const server = await rig.server();
+clientTest("ConnectionError, ConnectionTimeoutError, NotConnectedError", async (harness) => {
+  const server = await harness.server();
   const { port } = server;
-  const silent = rig.client(server.url, { connectTimeout: 20 });
+  const silent = harness.client(server.url, { connectTimeout: 20 });
   assertInstanceOf(await assertRejects(() => silent.connect(), ConnectionTimeoutError), ConnectionError);
   await server.close();
   const stomp = new Stomp("127.0.0.1", port);

@@ -4,7 +4,14 @@ import { test } from "#test";
 import { BrokerErrorResponse, NotConnectedError, TimeoutError } from "../../base/errors.ts";
 import type { StompOptions } from "../../client/options.ts";
 import { isOutageError } from "../../dialects/registry.ts";
-import { type ClientHarness, clientTest, frame, settle, subscribed, Watcher } from "../support/client_harness.ts";
+import {
+  type ClientHarness,
+  clientTest,
+  flushMicrotasks,
+  frame,
+  subscribed,
+  Watcher,
+} from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
@@ -62,8 +69,8 @@ test("`isOutageError()` recognizes brokers that are partly out of order", () => 
 
 clientTest(
   "a resubscription is tried five times, and then the subscription ends while others go on",
-  async (rig) => {
-    const pair = await rig.pair(AT_ONCE);
+  async (harness) => {
+    const pair = await harness.pair(AT_ONCE);
     const { stomp, peer } = pair;
     const bad = await subscribed(stomp, peer, "/queue/bad");
     const good = await subscribed(stomp, peer, "/queue/good");
@@ -93,8 +100,8 @@ clientTest(
 
 for (const names of ["the SUBSCRIBE", "no frame"]) {
   const name = `a resubscription that is refused for a while by an ERROR that names ${names}`;
-  clientTest(`${name} goes on, and starts its count anew`, async (rig) => {
-    const pair = await rig.pair(AT_ONCE);
+  clientTest(`${name} goes on, and starts its count anew`, async (harness) => {
+    const pair = await harness.pair(AT_ONCE);
     const subscription = await subscribed(pair.stomp, pair.peer);
     let peer = pair.peer;
     for (let round = 0; round < 3; round++) {
@@ -110,8 +117,8 @@ for (const names of ["the SUBSCRIBE", "no frame"]) {
   });
 }
 
-clientTest("a resubscription is tried without limit in an outage that breaks the connection", async (rig) => {
-  const pair = await rig.pair(AT_ONCE, "1.2", "server:RabbitMQ/3.10.8\n");
+clientTest("a resubscription is tried without limit in an outage that breaks the connection", async (harness) => {
+  const pair = await harness.pair(AT_ONCE, "1.2", "server:RabbitMQ/3.10.8\n");
   const subscription = await subscribed(pair.stomp, pair.peer);
   let { peer } = pair;
   for (let i = 0; i < 12; i++) {
@@ -126,8 +133,8 @@ clientTest("a resubscription is tried without limit in an outage that breaks the
   assertEquals((await subscription.take())?.id, "m1");
 });
 
-clientTest("a resubscription is tried without limit in an outage that leaves the connection open", async (rig) => {
-  const pair = await rig.pair(AT_ONCE);
+clientTest("a resubscription is tried without limit in an outage that leaves the connection open", async (harness) => {
+  const pair = await harness.pair(AT_ONCE);
   const subscription = await subscribed(pair.stomp, pair.peer);
   const peer = await breakAndWelcome(pair);
   for (let i = 0; i < 12; i++) {
@@ -139,8 +146,8 @@ clientTest("a resubscription is tried without limit in an outage that leaves the
   assertEquals((await subscription.take())?.id, "m1");
 });
 
-clientTest("a resubscription in an outage ends with the broker's ERROR after `reconnect.attempts`", async (rig) => {
-  const pair = await rig.pair({ reconnect: { delay: 0, attempts: 2 } });
+clientTest("a resubscription in an outage ends with the broker's ERROR after `reconnect.attempts`", async (harness) => {
+  const pair = await harness.pair({ reconnect: { delay: 0, attempts: 2 } });
   const subscription = await subscribed(pair.stomp, pair.peer);
   const peer = await breakAndWelcome(pair);
   for (let i = 0; i < 3; i++) await peer.write(errorFor(await peer.frame("SUBSCRIBE"), DOWN));
@@ -149,8 +156,8 @@ clientTest("a resubscription in an outage ends with the broker's ERROR after `re
   assert(reason.message.includes("is down or inaccessible"), reason.message);
 });
 
-clientTest("a queue that is down does not keep other subscriptions from receiving", async (rig) => {
-  const pair = await rig.pair({ reconnect: { delay: 1, maxDelay: 50 } }, "1.2", "server:RabbitMQ/3.10.8\n");
+clientTest("a queue that is down does not keep other subscriptions from receiving", async (harness) => {
+  const pair = await harness.pair({ reconnect: { delay: 1, maxDelay: 50 } }, "1.2", "server:RabbitMQ/3.10.8\n");
   const { stomp, server } = pair;
   await subscribed(stomp, pair.peer, "/queue/down");
   const good = await subscribed(stomp, pair.peer, "/queue/good");
@@ -185,8 +192,8 @@ const SLOW: StompOptions = { reconnect: { delay: 3_600_000, maxDelay: 3_600_000 
 
 clientTest(
   "a resubscription receives messages after an ERROR that names no frame",
-  async (rig) => {
-    const pair = await rig.pair(SLOW);
+  async (harness) => {
+    const pair = await harness.pair(SLOW);
     const { stomp } = pair;
     const subscription = await subscribed(stomp, pair.peer);
     stomp.reconnect();
@@ -195,14 +202,14 @@ clientTest(
     const watcher = new Watcher(stomp);
     await peer.write("ERROR\nmessage:something else\n\n\0");
     await watcher.until("error");
-    await settle();
+    await flushMicrotasks();
     await peer.write(message(subscription.id, "m1"));
     assertEquals((await subscription.take())?.id, "m1");
   },
 );
 
-clientTest("a resubscription that receives after an ERROR that names no frame is not sent again", async (rig) => {
-  const pair = await rig.pair(AT_ONCE);
+clientTest("a resubscription that receives after an ERROR that names no frame is not sent again", async (harness) => {
+  const pair = await harness.pair(AT_ONCE);
   const { stomp } = pair;
   const subscription = await subscribed(stomp, pair.peer);
   const peer = await breakAndWelcome(pair);
@@ -214,8 +221,8 @@ clientTest("a resubscription that receives after an ERROR that names no frame is
   await sending;
 });
 
-clientTest("a resubscription that waits for its retry goes on waiting on the next connection", async (rig) => {
-  const pair = await rig.pair(SLOW);
+clientTest("a resubscription that waits for its retry goes on waiting on the next connection", async (harness) => {
+  const pair = await harness.pair(SLOW);
   const { stomp } = pair;
   await subscribed(stomp, pair.peer, "/queue/down");
   await subscribed(stomp, pair.peer, "/queue/good");
@@ -228,7 +235,7 @@ clientTest("a resubscription that waits for its retry goes on waiting on the nex
   const late = stomp.subscribe("/queue/new");
   await peer.write(errorFor(await peer.frame("SUBSCRIBE"), DOWN));
   await watcher.until("error");
-  await settle();
+  await flushMicrotasks();
   stomp.reconnect();
   peer = await pair.server.welcome();
   assertEquals((await confirm(peer, "SUBSCRIBE")).get("destination"), "/queue/good");
@@ -241,8 +248,8 @@ clientTest("a resubscription that waits for its retry goes on waiting on the nex
   await told;
 });
 
-clientTest("`unsubscribe()` sends nothing while a resubscription waits for its retry", async (rig) => {
-  const pair = await rig.pair(SLOW);
+clientTest("`unsubscribe()` sends nothing while a resubscription waits for its retry", async (harness) => {
+  const pair = await harness.pair(SLOW);
   const { stomp } = pair;
   const subscription = await subscribed(stomp, pair.peer, "/queue/a", { ack: "client-individual" });
   await pair.peer.write(message(subscription.id, "m1"));
@@ -252,7 +259,7 @@ clientTest("`unsubscribe()` sends nothing while a resubscription waits for its r
   const watcher = new Watcher(stomp);
   await peer.write(errorFor(await peer.frame("SUBSCRIBE"), DOWN));
   await watcher.until("error");
-  await settle();
+  await flushMicrotasks();
   assertEquals([await one!.ack(), subscription.stale], [false, 1]);
   await subscription.unsubscribe();
   assertEquals(await subscription.closed, undefined);
@@ -261,8 +268,8 @@ clientTest("`unsubscribe()` sends nothing while a resubscription waits for its r
   await sending;
 });
 
-clientTest("a refusal that may be about another subscription does not count", async (rig) => {
-  const pair = await rig.pair(AT_ONCE);
+clientTest("a refusal that may be about another subscription does not count", async (harness) => {
+  const pair = await harness.pair(AT_ONCE);
   const { stomp } = pair;
   const bad = await subscribed(stomp, pair.peer, "/queue/bad");
   await subscribed(stomp, pair.peer, "/queue/good");
@@ -281,14 +288,14 @@ clientTest("a refusal that may be about another subscription does not count", as
 
 clientTest(
   "`subscribe()` retries in an outage until its timeout, whose error has the ERROR as its cause",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair(AT_ONCE);
+  async (harness) => {
+    const { stomp, peer } = await harness.pair(AT_ONCE);
     const subscribing = stomp.subscribe("/queue/a");
     for (let i = 0; i < 7; i++) await peer.write(errorFor(await peer.frame("SUBSCRIBE"), DOWN));
     await confirm(peer, "SUBSCRIBE");
     assertEquals((await subscribing).destination, "/queue/a");
 
-    const other = await rig.pair({ reconnect: { delay: 60_000, maxDelay: 60_000 } });
+    const other = await harness.pair({ reconnect: { delay: 60_000, maxDelay: 60_000 } });
     const late = other.stomp.subscribe("/queue/a", { timeout: 100 });
     late.catch(() => {});
     await other.peer.write(errorFor(await other.peer.frame("SUBSCRIBE"), DOWN));
@@ -298,8 +305,8 @@ clientTest(
   },
 );
 
-clientTest("`subscribe()` rejects at once when the ERROR is no outage", async (rig) => {
-  const { stomp, peer } = await rig.pair(AT_ONCE);
+clientTest("`subscribe()` rejects at once when the ERROR is no outage", async (harness) => {
+  const { stomp, peer } = await harness.pair(AT_ONCE);
   const subscribing = stomp.subscribe("/queue/a");
   subscribing.catch(() => {});
   await peer.write(errorFor(await peer.frame("SUBSCRIBE"), "access refused"));

@@ -9,7 +9,7 @@ import {
 } from "../../base/errors.ts";
 import type { Message } from "../../client/message.ts";
 import type { Subscription } from "../../client/subscription.ts";
-import { clientTest, settle, subscribed, Watcher } from "../support/client_harness.ts";
+import { clientTest, flushMicrotasks, subscribed, Watcher } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
@@ -28,27 +28,30 @@ async function deliver(peer: RawPeer, subscription: Subscription, ...ids: string
   return messages;
 }
 
-clientTest("C12-32 C12-33 `subscribe()` sends id, destination and ack, and resolves on the receipt", async (rig) => {
-  const { stomp, peer } = await rig.pair();
-  let done = false;
-  const subscribing = stomp.subscribe("//a b/../c", { ...INDIVIDUAL, headers: { "x-a": "1" } }).then((one) => {
-    done = true;
-    return one;
-  });
-  const said = await peer.frame("SUBSCRIBE");
-  assertEquals(said.lines.slice(0, -1), ["id:sub-1", "destination://a b/../c", "ack:client-individual", "x-a:1"]);
-  await settle();
-  assertEquals(done, false);
-  await peer.write(receiptFor(said));
-  const subscription = await subscribing;
-  assertEquals(
-    [subscription.id, subscription.destination, subscription.ackMode],
-    ["sub-1", "//a b/../c", "client-individual"],
-  );
-});
+clientTest(
+  "C12-32 C12-33 `subscribe()` sends id, destination and ack, and resolves on the receipt",
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
+    let done = false;
+    const subscribing = stomp.subscribe("//a b/../c", { ...INDIVIDUAL, headers: { "x-a": "1" } }).then((one) => {
+      done = true;
+      return one;
+    });
+    const said = await peer.frame("SUBSCRIBE");
+    assertEquals(said.lines.slice(0, -1), ["id:sub-1", "destination://a b/../c", "ack:client-individual", "x-a:1"]);
+    await flushMicrotasks();
+    assertEquals(done, false);
+    await peer.write(receiptFor(said));
+    const subscription = await subscribing;
+    assertEquals(
+      [subscription.id, subscription.destination, subscription.ackMode],
+      ["sub-1", "//a b/../c", "client-individual"],
+    );
+  },
+);
 
-clientTest("C12-57 `Message` has all headers, the body, and its subscription", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("C12-57 `Message` has all headers, the body, and its subscription", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(
     `MESSAGE\nsubscription:sub-1\nmessage-id:7\ndestination:/queue/a\nx-any:a\\cb\nredelivered:true\n\n{"n":1}\0`,
@@ -60,8 +63,8 @@ clientTest("C12-57 `Message` has all headers, the body, and its subscription", a
   assertEquals([subscription.received, subscription.queued, subscription.acknowledged], [1, 0, 0]);
 });
 
-clientTest("C12-34 `subscribe()` rejects an id in use, and accepts it after `unsubscribe()`", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("C12-34 `subscribe()` rejects an id in use, and accepts it after `unsubscribe()`", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const first = await subscribed(stomp, peer, "/queue/a", { id: "x" });
   await assertRejects(() => stomp.subscribe("/queue/b", { id: "x" }), SubscriptionError, "the id x is in use");
   const pending = stomp.subscribe("/queue/c", { id: "y" });
@@ -74,16 +77,16 @@ clientTest("C12-34 `subscribe()` rejects an id in use, and accepts it after `uns
   await subscribed(stomp, peer, "/queue/b", { id: "x" });
 });
 
-clientTest("`subscribe()` rejects with the broker's ERROR, and leaves no subscription behind", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`subscribe()` rejects with the broker's ERROR, and leaves no subscription behind", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscribing = stomp.subscribe("/queue/a", { id: "x" });
   await peer.write(errorFor(await peer.frame("SUBSCRIBE"), "no such queue"));
   await assertRejects(() => subscribing, BrokerErrorResponse, "no such queue");
   await subscribed(stomp, peer, "/queue/b", { id: "x" });
 });
 
-clientTest("`subscribe()` does not try again when the connection ends after the ERROR", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+clientTest("`subscribe()` does not try again when the connection ends after the ERROR", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
   const watcher = new Watcher(stomp);
   const subscribing = stomp.subscribe("/queue/a");
   await peer.write(errorFor(await peer.frame("SUBSCRIBE"), "no such queue"));
@@ -96,8 +99,8 @@ clientTest("`subscribe()` does not try again when the connection ends after the 
   await sending;
 });
 
-clientTest("`subscribe()` rejects invalid options before anything is sent", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`subscribe()` rejects invalid options before anything is sent", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   await assertRejects(() => stomp.subscribe(""), TypeError, "the destination is missing");
   await assertRejects(() => stomp.subscribe("/q", { ack: "maybe" as "auto" }), TypeError, 'ack is "maybe"');
   await assertRejects(() => stomp.subscribe("/q", { maxQueuedMessages: 0 }), RangeError);
@@ -110,13 +113,13 @@ clientTest("`subscribe()` rejects invalid options before anything is sent", asyn
   await sending;
 });
 
-clientTest("C12-35 `subscribe()` rejects mode client-individual on STOMP 1.0", async (rig) => {
-  const { stomp } = await rig.pair({}, "1.0");
+clientTest("C12-35 `subscribe()` rejects mode client-individual on STOMP 1.0", async (harness) => {
+  const { stomp } = await harness.pair({}, "1.0");
   await assertRejects(() => stomp.subscribe("/queue/a", INDIVIDUAL), SubscriptionError, "1.0");
 });
 
-clientTest("C12-38 C12-40 `ack()` and `nack()` in mode client-individual name one message", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("C12-38 C12-40 `ack()` and `nack()` in mode client-individual name one message", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const [one, two, three] = await deliver(peer, subscription, "m1", "m2", "m3");
   await two!.ack();
@@ -128,8 +131,8 @@ clientTest("C12-38 C12-40 `ack()` and `nack()` in mode client-individual name on
   assertEquals(subscription.acknowledged, 3);
 });
 
-clientTest("C12-36 `ack()` in mode client rules out acknowledging an earlier message", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("C12-36 `ack()` in mode client rules out acknowledging an earlier message", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", CUMULATIVE);
   const [one, two, three, four] = await deliver(peer, subscription, "m1", "m2", "m3", "m4");
   await three!.ack();
@@ -140,8 +143,8 @@ clientTest("C12-36 `ack()` in mode client rules out acknowledging an earlier mes
   assertEquals((await peer.frame("NACK")).lines, ["id:m4"]);
 });
 
-clientTest("`ack()` and `nack()` reject a second time, and in mode auto", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`ack()` and `nack()` reject a second time, and in mode auto", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const careful = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const auto = await subscribed(stomp, peer, "/queue/b");
   const [one, two] = await deliver(peer, careful, "m1", "m2");
@@ -161,8 +164,8 @@ clientTest("`ack()` and `nack()` reject a second time, and in mode auto", async 
   assertInstanceOf(error, AcknowledgeError);
 });
 
-clientTest("`ack()` rejects after the subscription has ended", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`ack()` rejects after the subscription has ended", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const [one] = await deliver(peer, subscription, "m1");
   const ending = subscription.unsubscribe();
@@ -171,17 +174,17 @@ clientTest("`ack()` rejects after the subscription has ended", async (rig) => {
   await assertRejects(() => one!.ack(), AcknowledgeError, "the subscription to /queue/a has ended");
 });
 
-clientTest("`stomp.ack()` rejects a frame that no subscription received", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`stomp.ack()` rejects a frame that no subscription received", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const sending = stomp.send("/q", "x");
   await confirm(peer, "SEND");
   const receipt = await sending;
   await assertRejects(() => stomp.ack(receipt!), AcknowledgeError, "was not received by a subscription");
 });
 
-clientTest("`for await` unsubscribes when the loop is left", async (rig) => {
+clientTest("`for await` unsubscribes when the loop is left", async (harness) => {
   for (const leave of ["break", "throw"] as const) {
-    const { stomp, peer } = await rig.pair();
+    const { stomp, peer } = await harness.pair();
     const subscription = await subscribed(stomp, peer);
     await peer.write(message("sub-1", "m1") + message("sub-1", "m2") + message("sub-1", "m3"));
     const said = confirm(peer, "UNSUBSCRIBE");
@@ -202,8 +205,8 @@ clientTest("`for await` unsubscribes when the loop is left", async (rig) => {
   }
 });
 
-clientTest("`unsubscribe()` ends the loop and pending calls before the broker answers", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`unsubscribe()` ends the loop and pending calls before the broker answers", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer);
   const waiting = [subscription.next(), subscription.next()];
   const taking = subscription.take();
@@ -217,8 +220,8 @@ clientTest("`unsubscribe()` ends the loop and pending calls before the broker an
   assertEquals(await subscription.closed, undefined);
 });
 
-clientTest("`unsubscribe()` rejects with the broker's ERROR, and the subscription has ended", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`unsubscribe()` rejects with the broker's ERROR, and the subscription has ended", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer);
   const ending = subscription.unsubscribe();
   await peer.write(errorFor(await peer.frame("UNSUBSCRIBE"), "no"));
@@ -226,8 +229,8 @@ clientTest("`unsubscribe()` rejects with the broker's ERROR, and the subscriptio
   assertEquals(await subscription.closed, undefined);
 });
 
-clientTest("`unsubscribe()` with invalid options rejects, and the subscription goes on", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`unsubscribe()` with invalid options rejects, and the subscription goes on", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const [one] = await deliver(peer, subscription, "m1");
   const aborted = { signal: AbortSignal.abort(new Error("no time")) };
@@ -243,8 +246,8 @@ clientTest("`unsubscribe()` with invalid options rejects, and the subscription g
   await ending;
 });
 
-clientTest("`poll()` does not wait; `take()` waits until its timeout or signal", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`poll()` does not wait; `take()` waits until its timeout or signal", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer);
   assertEquals(await subscription.poll(), undefined);
   await assertRejects(() => subscription.take({ timeout: 10 }), TimeoutError, "a message from /queue/a");
@@ -256,8 +259,8 @@ clientTest("`poll()` does not wait; `take()` waits until its timeout or signal",
   await deliver(peer, subscription, "m1"); // the calls that gave up took nothing
 });
 
-clientTest("`readable` yields the messages, and unsubscribes when it is cancelled", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`readable` yields the messages, and unsubscribes when it is cancelled", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer);
   const { readable } = subscription;
   assert(readable === subscription.readable);
@@ -278,8 +281,8 @@ clientTest("`readable` yields the messages, and unsubscribes when it is cancelle
   assertEquals([done, value], [true, undefined]);
 });
 
-clientTest("`next()` calls at the same time resolve in order", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`next()` calls at the same time resolve in order", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const sub = await subscribed(stomp, peer);
   const order: string[] = [];
   const ask = () => sub.next().then(({ value }) => order.push(value!.text()));
@@ -293,8 +296,8 @@ clientTest("`next()` calls at the same time resolve in order", async (rig) => {
   assertEquals(order, ["1", "2", "3"]);
 });
 
-clientTest("`subscribe()` sends UNSUBSCRIBE when it times out", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`subscribe()` sends UNSUBSCRIBE when it times out", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   await assertRejects(() => stomp.subscribe("/queue/a", { timeout: 20 }), TimeoutError);
   const [said, undone] = await peer.frames(2);
   assertEquals([said!.command, undone!.command, undone!.get("id")], ["SUBSCRIBE", "UNSUBSCRIBE", said!.get("id")]);

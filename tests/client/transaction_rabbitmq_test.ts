@@ -4,7 +4,7 @@ import { BrokerErrorResponse, TransactionError } from "../../base/errors.ts";
 import type { Message } from "../../client/message.ts";
 import type { Stomp } from "../../client/stomp.ts";
 import type { Transaction } from "../../client/transaction.ts";
-import { clientTest, settle, subscribed } from "../support/client_harness.ts";
+import { clientTest, flushMicrotasks, subscribed } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
 
@@ -24,8 +24,8 @@ async function received(stomp: Stomp, peer: RawPeer, ...ids: string[]): Promise<
 
 const RABBITMQ = "server:RabbitMQ/3.10.8\n";
 
-clientTest("`commit()` on RabbitMQ acknowledges after all sends are confirmed", async (rig) => {
-  const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
+clientTest("`commit()` on RabbitMQ acknowledges after all sends are confirmed", async (harness) => {
+  const { stomp, peer } = await harness.pair({}, "1.2", RABBITMQ);
   const [one, two] = await received(stomp, peer, "m1", "m2");
   const tx = await begun(stomp, peer);
   await tx.send("/queue/b", "moved");
@@ -35,7 +35,7 @@ clientTest("`commit()` on RabbitMQ acknowledges after all sends are confirmed", 
   const [send, commit] = await peer.frames(2);
   assertEquals([send!.command, commit!.command], ["SEND", "COMMIT"]);
   await peer.write(receiptFor(commit!));
-  await settle();
+  await flushMicrotasks();
   // The message is not confirmed yet, so what is sent now comes before the acknowledgements.
   const other = stomp.send("/queue/c", "x", { receipt: false });
   assertEquals((await peer.frame()).get("destination"), "/queue/c");
@@ -46,14 +46,14 @@ clientTest("`commit()` on RabbitMQ acknowledges after all sends are confirmed", 
   assertEquals([nack!.command, nack!.get("requeue"), nack!.get("id")], ["NACK", "false", "m2"]);
   let committed = false;
   committing.then(() => committed = true);
-  await settle();
+  await flushMicrotasks();
   assertEquals(committed, false); // the last acknowledgement has a receipt: then the broker has read them all
   await peer.write(receiptFor(nack!));
   await committing;
 });
 
-clientTest("`commit()` on RabbitMQ acknowledges nothing when a send is refused", async (rig) => {
-  const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
+clientTest("`commit()` on RabbitMQ acknowledges nothing when a send is refused", async (harness) => {
+  const { stomp, peer } = await harness.pair({}, "1.2", RABBITMQ);
   const [one] = await received(stomp, peer, "m1");
   const tx = await begun(stomp, peer);
   await tx.send("/queue/b", "moved");
@@ -61,15 +61,15 @@ clientTest("`commit()` on RabbitMQ acknowledges nothing when a send is refused",
   const committing = tx.commit();
   const [send] = await peer.frames(2);
   await peer.write(`RECEIPT\nreceipt-id:${Number(send!.get("receipt")) + 1}\n\n\0`); // of the COMMIT
-  await settle();
+  await flushMicrotasks();
   await peer.write("ERROR\nmessage:not_found\n\nno such exchange\0");
   await assertRejects(() => committing, BrokerErrorResponse, "not_found");
   await one!.ack(); // it was not acknowledged, so it can be
   assertEquals((await peer.frame()).command, "ACK");
 });
 
-clientTest("`commit()` on RabbitMQ succeeds after a message outside the transaction was refused", async (rig) => {
-  const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
+clientTest("`commit()` on RabbitMQ succeeds after a message outside the transaction was refused", async (harness) => {
+  const { stomp, peer } = await harness.pair({}, "1.2", RABBITMQ);
   const tx = await begun(stomp, peer);
   await tx.send("/queue/b", "good");
   const good = await peer.frame("SEND");
@@ -85,8 +85,8 @@ clientTest("`commit()` on RabbitMQ succeeds after a message outside the transact
   await committing;
 });
 
-clientTest("`begin()` on RabbitMQ succeeds beside any number of refused messages", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1 } }, "1.2", RABBITMQ);
+clientTest("`begin()` on RabbitMQ succeeds beside any number of refused messages", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 1 } }, "1.2", RABBITMQ);
   const sends = [1, 2, 3].map((n) => assertRejects(() => stomp.send("/nowhere", `bad ${n}`), BrokerErrorResponse));
   const beginning = stomp.begin();
   let settled = false;
@@ -97,15 +97,15 @@ clientTest("`begin()` on RabbitMQ succeeds beside any number of refused messages
     await next.write("ERROR\nmessage:not_found\n\nno exchange\0");
     await next.close();
     next = await server.welcome("1.2", RABBITMQ);
-    await settle();
+    await flushMicrotasks();
   }
   await settling;
   await confirm(next, "BEGIN");
   assertEquals((await beginning).isOpen, true);
 });
 
-clientTest("`abort()` on RabbitMQ drops the acknowledgements and waits for no SEND", async (rig) => {
-  const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
+clientTest("`abort()` on RabbitMQ drops the acknowledgements and waits for no SEND", async (harness) => {
+  const { stomp, peer } = await harness.pair({}, "1.2", RABBITMQ);
   const [one] = await received(stomp, peer, "m1");
   const tx = await begun(stomp, peer);
   await tx.send("/queue/b", "moved");
@@ -116,8 +116,8 @@ clientTest("`abort()` on RabbitMQ drops the acknowledgements and waits for no SE
   assertEquals((await peer.frame()).command, "ACK");
 });
 
-clientTest("`commit()` on RabbitMQ beside a refused message rejects with an unknown outcome", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 1 } }, "1.2", RABBITMQ);
+clientTest("`commit()` on RabbitMQ beside a refused message rejects with an unknown outcome", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 1 } }, "1.2", RABBITMQ);
   const tx = await begun(stomp, peer);
   await tx.send("/queue/b", "x");
   const committing = tx.commit();

@@ -10,7 +10,7 @@ import {
 import type { Message } from "../../client/message.ts";
 import type { Stomp } from "../../client/stomp.ts";
 import type { Transaction } from "../../client/transaction.ts";
-import { clientTest, settle, subscribed, Watcher } from "../support/client_harness.ts";
+import { clientTest, flushMicrotasks, subscribed, Watcher } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
@@ -35,8 +35,8 @@ async function received(
 
 clientTest(
   "C12-27 C12-43 C12-47 `Transaction` marks SEND, ACK and NACK, and `commit()` waits for all receipts",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair();
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
     const [one, two] = await received(stomp, peer, "client-individual", "m1", "m2");
     const tx = await begun(stomp, peer);
     assertEquals([tx.id, tx.isOpen, tx.ended], ["tx-1", true, false]);
@@ -63,7 +63,7 @@ clientTest(
     let committed = false;
     committing.then(() => committed = true);
     for (const frame of frames.slice(0, 3)) {
-      await settle();
+      await flushMicrotasks();
       assertEquals(committed, false);
       await peer.write(receiptFor(frame));
     }
@@ -72,8 +72,8 @@ clientTest(
   },
 );
 
-clientTest("`send()` in a transaction rejects `receipt: true`", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`send()` in a transaction rejects `receipt: true`", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const tx = await begun(stomp, peer);
   await assertRejects(
     () => stomp.send("/q", "x", { transaction: tx, receipt: true }),
@@ -82,8 +82,8 @@ clientTest("`send()` in a transaction rejects `receipt: true`", async (rig) => {
   );
 });
 
-clientTest("`commit()` and `abort()` accept a transaction or a conf with its id", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`commit()` and `abort()` accept a transaction or a conf with its id", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   for (const how of ["commit", "abort"] as const) {
     for (const by of ["itself", "id"] as const) {
       const beginning = stomp.begin({ transaction: "mine", "x-a": 1 });
@@ -107,8 +107,8 @@ function receiptCount(by: string, how: string): number {
   return 1 + (how === "commit" ? 0 : 4) + (by === "itself" ? 0 : 2);
 }
 
-clientTest("C12-48 `begin()` rejects an id that is open, and avoids it for new ids", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("C12-48 `begin()` rejects an id that is open, and avoids it for new ids", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const beginning = stomp.begin({ transaction: "t" });
   await assertRejects(() => stomp.begin({ transaction: "t" }), TransactionError, "it is open already");
   await confirm(peer, "BEGIN");
@@ -123,8 +123,8 @@ clientTest("C12-48 `begin()` rejects an id that is open, and avoids it for new i
   assertEquals((await next).id, "tx-2");
 });
 
-clientTest("a transaction that is unknown or has ended is refused, and nothing is sent", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("a transaction that is unknown or has ended is refused, and nothing is sent", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const [one] = await received(stomp, peer, "client", "m1");
   const unknown = { transaction: "nosuch" };
   await assertRejects(
@@ -164,9 +164,9 @@ clientTest("a transaction that is unknown or has ended is refused, and nothing i
   await peer.frame("ACK");
 });
 
-clientTest("`abort()` lets its messages be acknowledged again", async (rig) => {
+clientTest("`abort()` lets its messages be acknowledged again", async (harness) => {
   for (const ack of ["client", "client-individual"] as const) {
-    const { stomp, peer } = await rig.pair();
+    const { stomp, peer } = await harness.pair();
     const [one, two] = await received(stomp, peer, ack, "m1", "m2");
     const tx = await begun(stomp, peer);
     await tx.ack(two!);
@@ -181,8 +181,8 @@ clientTest("`abort()` lets its messages be acknowledged again", async (rig) => {
   }
 });
 
-clientTest("`abort()` does not undo acknowledgements outside the transaction", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`abort()` does not undo acknowledgements outside the transaction", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const [one, two, three] = await received(stomp, peer, "client", "m1", "m2", "m3");
   const tx = await begun(stomp, peer);
   await tx.ack(one!);
@@ -195,8 +195,8 @@ clientTest("`abort()` does not undo acknowledgements outside the transaction", a
   await assertRejects(() => one!.ack(), AcknowledgeError, "a later message was acknowledged");
 });
 
-clientTest("`commit()` that the broker refuses lets its messages be acknowledged again", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`commit()` that the broker refuses lets its messages be acknowledged again", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const [one] = await received(stomp, peer, "client-individual", "m1");
   const tx = await begun(stomp, peer);
   await tx.ack(one!);
@@ -209,8 +209,8 @@ clientTest("`commit()` that the broker refuses lets its messages be acknowledged
   await peer.frame("ACK");
 });
 
-clientTest("`commit()` with invalid options leaves the transaction open, a timeout ends it", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`commit()` with invalid options leaves the transaction open, a timeout ends it", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const tx = await begun(stomp, peer);
   await assertRejects(() => tx.commit({ signal: AbortSignal.abort(new Error("no time")) }), Error, "no time");
   await assertRejects(() => tx.commit({ timeout: NaN }), RangeError);
@@ -226,8 +226,8 @@ clientTest("`commit()` with invalid options leaves the transaction open, a timeo
   await assertRejects(() => tx.abort(), TransactionError, "it has ended");
 });
 
-clientTest("`transaction()` commits when the work returns, and resolves to its result", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`transaction()` commits when the work returns, and resolves to its result", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const running = stomp.transaction(async (tx) => {
     await tx.send("/queue/a", "x");
     return 7;
@@ -238,8 +238,8 @@ clientTest("`transaction()` commits when the work returns, and resolves to its r
   assertEquals(await running, 7);
 });
 
-clientTest("`transaction()` aborts when the work throws, and rejects with that error", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`transaction()` aborts when the work throws, and rejects with that error", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const reason = new Error("mine");
   for (
     const work of [() => Promise.reject(reason), () => {
@@ -258,8 +258,8 @@ clientTest("`transaction()` aborts when the work throws, and rejects with that e
   assertStrictEquals(await assertRejects(() => running), reason);
 });
 
-clientTest("`transaction()` sends nothing more when the work has ended the transaction", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`transaction()` sends nothing more when the work has ended the transaction", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   for (const how of ["commit", "abort"] as const) {
     const running = stomp.transaction(async (tx) => {
       await tx[how]();
@@ -274,8 +274,8 @@ clientTest("`transaction()` sends nothing more when the work has ended the trans
   await sending;
 });
 
-clientTest("`transaction()` aborts when its signal or timeout ends the work", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`transaction()` aborts when its signal or timeout ends the work", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const abort = new AbortController();
   const started = Promise.withResolvers<Transaction>();
   const forever = (tx: Transaction) => {
@@ -303,8 +303,8 @@ clientTest("`transaction()` aborts when its signal or timeout ends the work", as
   await confirm(peer, "ABORT");
 });
 
-clientTest("C12-49 a transaction is lost with its connection, and nothing of it is sent again", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+clientTest("C12-49 a transaction is lost with its connection, and nothing of it is sent again", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
   const watcher = new Watcher(stomp);
   const [one] = await received(stomp, peer, "client-individual", "m1");
   const tx = await begun(stomp, peer);
@@ -316,7 +316,7 @@ clientTest("C12-49 a transaction is lost with its connection, and nothing of it 
   running.catch(() => {});
   await peer.frames(2);
   await confirm(peer, "BEGIN");
-  await settle();
+  await flushMicrotasks();
   await peer.close();
   const next = await server.welcome();
   await confirm(next, "SUBSCRIBE");
@@ -330,8 +330,8 @@ clientTest("C12-49 a transaction is lost with its connection, and nothing of it 
   await again;
 });
 
-clientTest("`commit()` rejects with a TransactionError and its cause when the connection is lost", async (rig) => {
-  const { stomp, peer } = await rig.pair({ reconnect: false });
+clientTest("`commit()` rejects with a TransactionError and its cause when the connection is lost", async (harness) => {
+  const { stomp, peer } = await harness.pair({ reconnect: false });
   const tx = await begun(stomp, peer);
   const committing = tx.commit();
   await peer.frame("COMMIT");
@@ -346,8 +346,8 @@ clientTest("`commit()` rejects with a TransactionError and its cause when the co
   );
 });
 
-clientTest("`commit()` aborts when the broker has refused a message of the transaction", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`commit()` aborts when the broker has refused a message of the transaction", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const watcher = new Watcher(stomp);
   const tx = await begun(stomp, peer);
   await tx.send("/queue/forbidden", "x");
@@ -359,21 +359,21 @@ clientTest("`commit()` aborts when the broker has refused a message of the trans
   await assertRejects(() => committing, BrokerErrorResponse, "not authorized");
 });
 
-clientTest("`commit()` rejects when the connection is lost before all receipts have come", async (rig) => {
-  const { stomp, peer } = await rig.pair({ reconnect: false });
+clientTest("`commit()` rejects when the connection is lost before all receipts have come", async (harness) => {
+  const { stomp, peer } = await harness.pair({ reconnect: false });
   const tx = await begun(stomp, peer);
   await tx.send("/queue/b", "x");
   const committing = tx.commit();
   committing.catch(() => {});
   await peer.frame("SEND");
   await confirm(peer, "COMMIT");
-  await settle();
+  await flushMicrotasks();
   await peer.close();
   await assertRejects(() => committing, TransactionError, "Cannot commit transaction tx-1");
 });
 
-clientTest("`begin()` sends BEGIN again when the connection is lost", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+clientTest("`begin()` sends BEGIN again when the connection is lost", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
   const beginning = stomp.begin();
   await peer.frame("BEGIN");
   await peer.close();

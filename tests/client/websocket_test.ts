@@ -32,7 +32,7 @@ interface Rig {
   connect(options?: StompOptions): Promise<Stomp>;
 }
 
-function withBroker(title: string, fn: (rig: Rig) => Promise<void>): void {
+function withBroker(title: string, fn: (harness: Rig) => Promise<void>): void {
   test(title, async () => {
     const broker = await Broker.listen();
     const bridge = await bridgeTo(broker);

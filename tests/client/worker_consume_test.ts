@@ -3,7 +3,7 @@ import { assertEquals, assertRejects } from "#assert";
 import { test } from "#test";
 import { Broker } from "../../broker/broker.ts";
 import { Stomp } from "../../mod.ts";
-import { breakOff, clientTest, settle } from "../support/client_harness.ts";
+import { clientTest, dropConnection, flushMicrotasks } from "../support/client_harness.ts";
 
 test("`consume()` acknowledges when the handler returns, and drains on its signal", async () => {
   await using broker = await Broker.listen();
@@ -149,7 +149,7 @@ test("`consume()` aborts the handler's signal after `drainTimeout`, and resolves
     // It goes to another consumer. A handler that ends on its signal may still be in time.
     if (!listens) assertEquals(broker.stats.messages, 1);
     handled.resolve();
-    await settle();
+    await flushMicrotasks();
     assertEquals([told, stomp.connected], [true, true]);
   }
 });
@@ -183,8 +183,8 @@ test("`consume()` in mode auto waits for its handler after the drain", async () 
   assertEquals(seen, ["x", false]);
 });
 
-clientTest("`consume()` whose signal aborts before the receipt unsubscribes, and resolves", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+clientTest("`consume()` whose signal aborts before the receipt unsubscribes, and resolves", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
   const over = new AbortController();
   let loop = stomp.consume("/queue/a", () => {}, { signal: over.signal });
   await peer.frame("SUBSCRIBE");
@@ -192,8 +192,8 @@ clientTest("`consume()` whose signal aborts before the receipt unsubscribes, and
   await loop;
   await peer.frame("UNSUBSCRIBE");
   // Also while there is no connection.
-  await server.deafen();
-  await breakOff(stomp, peer);
+  await server.stopListening();
+  await dropConnection(stomp, peer);
   const again = new AbortController();
   loop = stomp.consume("/queue/a", () => {}, { signal: again.signal });
   again.abort();

@@ -5,9 +5,9 @@ import type { ConsumeOptions, MessageHandler } from "../../client/worker.ts";
 import type { Message } from "../../client/message.ts";
 import type { Stomp } from "../../client/stomp.ts";
 import type { Subscription } from "../../client/subscription.ts";
-import { type ClientHarness, clientTest, settle } from "../support/client_harness.ts";
+import { type ClientHarness, clientTest, flushMicrotasks } from "../support/client_harness.ts";
 import type { RawFrame, RawPeer } from "../support/raw_peer.ts";
-import { confirm, message, takeBack } from "../support/raw_server.ts";
+import { answerRequeue, confirm, message } from "../support/raw_server.ts";
 
 const RABBITMQ = "server:RabbitMQ/4.0.5\n";
 
@@ -25,12 +25,12 @@ interface Work {
 
 /** Begins to consume. */
 async function begin(
-  rig: ClientHarness,
+  harness: ClientHarness,
   handler: MessageHandler,
   options: ConsumeOptions = {},
   server = RABBITMQ,
 ): Promise<Work> {
-  const { stomp, peer } = await rig.pair({}, "1.2", server);
+  const { stomp, peer } = await harness.pair({}, "1.2", server);
   const over = new AbortController();
   const loop = stomp.consume("/queue/a", handler, { signal: over.signal, ...options });
   loop.catch(() => {});
@@ -58,7 +58,7 @@ async function frames(peer: RawPeer, loop: Promise<void>, givesBack = false): Pr
     seen.push(frame.command);
     if (frame.command === "UNSUBSCRIBE") await peer.write(`RECEIPT\nreceipt-id:${frame.get("receipt")}\n\n\0`);
   }
-  if (givesBack) await takeBack(peer);
+  if (givesBack) await answerRequeue(peer);
   await loop;
   assertLess(performance.now() - start, 5000);
   return seen;
@@ -66,7 +66,7 @@ async function frames(peer: RawPeer, loop: Promise<void>, givesBack = false): Pr
 
 clientTest(
   "`consume()` sets a prefetch of twice its concurrency, at least 10, where the broker has one",
-  async (rig) => {
+  async (harness) => {
     const activemq = "server:ActiveMQ/5.17.2\n";
     const artemis = "server:ActiveMQ-Artemis/2.31.2 ActiveMQ Artemis Messaging Engine\n";
     for (
@@ -82,15 +82,15 @@ clientTest(
         ["", {}, "prefetch-count", undefined],
       ] as const
     ) {
-      const work = await begin(rig, () => {}, options, server);
+      const work = await begin(harness, () => {}, options, server);
       assertEquals(work.subscribe.get(header), value, `${server} ${JSON.stringify(options)}`);
       await work.end();
     }
   },
 );
 
-clientTest("`respond()` and `subscribe()` with acknowledgements set a prefetch", async (rig) => {
-  const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
+clientTest("`respond()` and `subscribe()` with acknowledgements set a prefetch", async (harness) => {
+  const { stomp, peer } = await harness.pair({}, "1.2", RABBITMQ);
   const [, asked] = await Promise.all([stomp.respond("/queue/a", () => {}), confirm(peer, "SUBSCRIBE")]);
   const options = { ack: "client-individual" } as const;
   const [, plain] = await Promise.all([stomp.subscribe("/queue/b", options), confirm(peer, "SUBSCRIBE")]);
@@ -99,8 +99,8 @@ clientTest("`respond()` and `subscribe()` with acknowledgements set a prefetch",
 
 clientTest(
   "`consume()` rejects mode client with a concurrency above 1, and invalid numbers",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair();
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
     for (const call of ["consume", "respond"] as const) {
       await assertRejects(
         () => stomp[call]("/queue/a", () => {}, { ack: "client", concurrency: 2 }) as Promise<unknown>,
@@ -125,10 +125,10 @@ clientTest(
 
 clientTest(
   "`consume()` delays each refusal of a message for longer, and handles others meanwhile",
-  async (rig) => {
+  async (harness) => {
     const attempts: number[] = [];
     const seen: string[] = [];
-    const work = await begin(rig, (message) => {
+    const work = await begin(harness, (message) => {
       seen.push(message.id);
       if (message.id !== "bad") return;
       attempts.push(message.attempts);
@@ -152,18 +152,18 @@ clientTest(
   },
 );
 
-clientTest("`consume()` does not delay a refusal that drops the message, or after a slow handler", async (rig) => {
+clientTest("`consume()` does not delay a refusal that drops the message, or after a slow handler", async (harness) => {
   const fail = () => {
     throw new Error("bad");
   };
-  const dropped = await begin(rig, fail, { nackHeaders: { requeue: "false" } });
+  const dropped = await begin(harness, fail, { nackHeaders: { requeue: "false" } });
   const start = performance.now();
   await dropped.deliver("m1", "redelivered:true\nx-delivery-count:12\n");
   await dropped.peer.frame("NACK");
   assertLess(performance.now() - start, 5000);
   await dropped.end();
   // The handler itself takes longer than the pause.
-  const slow = await begin(rig, ({ attempts }) => {
+  const slow = await begin(harness, ({ attempts }) => {
     return new Promise((resolve) => setTimeout(resolve, attempts === 1 ? 0 : 850)).then(fail);
   });
   await slow.deliver("m1");
@@ -175,9 +175,9 @@ clientTest("`consume()` does not delay a refusal that drops the message, or afte
   await slow.end();
 });
 
-clientTest("`consume()` in mode client handles nothing while a refusal is delayed", async (rig) => {
+clientTest("`consume()` in mode client handles nothing while a refusal is delayed", async (harness) => {
   const seen: string[] = [];
-  const work = await begin(rig, (message) => {
+  const work = await begin(harness, (message) => {
     seen.push(message.id);
     if (message.id === "bad") throw new Error("bad");
   }, { ack: "client" });
@@ -188,9 +188,9 @@ clientTest("`consume()` in mode client handles nothing while a refusal is delaye
   await work.end();
 });
 
-clientTest("`consume()` in mode client on STOMP 1.0 rejects when a handler throws", async (rig) => {
+clientTest("`consume()` in mode client on STOMP 1.0 rejects when a handler throws", async (harness) => {
   for (const lines of ["redelivered:false\n", "redelivered:true\n"]) {
-    const { stomp, peer } = await rig.pair({}, "1.0", RABBITMQ);
+    const { stomp, peer } = await harness.pair({}, "1.0", RABBITMQ);
     const loop = stomp.consume("/queue/a", (message) => {
       if (message.id === "bad") throw new Error("bad");
     }, { ack: "client" });
@@ -198,22 +198,22 @@ clientTest("`consume()` in mode client on STOMP 1.0 rejects when a handler throw
     await confirm(peer, "SUBSCRIBE");
     await peer.write(message("sub-1", "bad", lines) + message("sub-1", "good"));
     await confirm(peer, "UNSUBSCRIBE"); // and no ACK before it
-    await takeBack(peer);
+    await answerRequeue(peer);
     await rejected;
   }
 });
 
-clientTest("`consume()` leaves delayed messages to the broker when it ends", async (rig) => {
+clientTest("`consume()` leaves delayed messages to the broker when it ends", async (harness) => {
   for (const options of [{}, { retry: { attempts: 5, delay: 60_000 } }]) {
     for (const how of ["signal", "drain", "unsubscribe"] as const) {
       const failed = Promise.withResolvers<Message>();
-      const work = await begin(rig, (message) => {
+      const work = await begin(harness, (message) => {
         failed.resolve(message);
         throw new Error("bad");
       }, { ...options, nackHeaders: { "x-delay": "1" } });
       await work.deliver("m1", "redelivered:true\nx-delivery-count:20\n");
       const subscription = (await failed.promise).subscription as Subscription;
-      await settle();
+      await flushMicrotasks();
       if (how === "signal") assertEquals(await work.end(), ["UNSUBSCRIBE"]);
       else {
         const ending = subscription[how]();
@@ -225,21 +225,24 @@ clientTest("`consume()` leaves delayed messages to the broker when it ends", asy
   }
 });
 
-clientTest("`consume()` leaves a message to the broker when its handler throws while the loop ends", async (rig) => {
-  const errors: string[] = [];
-  const over = new AbortController();
-  const work = await begin(rig, async () => {
-    over.abort();
-    await settle();
-    throw new Error("interrupted");
-  }, { signal: over.signal, onError: (error, message) => errors.push(`${message.id}: ${(error as Error).message}`) });
-  await work.deliver("m1");
-  assertEquals(await frames(work.peer, work.loop, true), ["UNSUBSCRIBE"]);
-  assertEquals(errors, ["m1: interrupted"]);
-});
+clientTest(
+  "`consume()` leaves a message to the broker when its handler throws while the loop ends",
+  async (harness) => {
+    const errors: string[] = [];
+    const over = new AbortController();
+    const work = await begin(harness, async () => {
+      over.abort();
+      await flushMicrotasks();
+      throw new Error("interrupted");
+    }, { signal: over.signal, onError: (error, message) => errors.push(`${message.id}: ${(error as Error).message}`) });
+    await work.deliver("m1");
+    assertEquals(await frames(work.peer, work.loop, true), ["UNSUBSCRIBE"]);
+    assertEquals(errors, ["m1: interrupted"]);
+  },
+);
 
-clientTest("`consume()` does not retry a message whose connection is lost", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+clientTest("`consume()` does not retry a message whose connection is lost", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
   const over = new AbortController();
   const runs: number[] = [];
   const loop = stomp.consume("/queue/a", (message) => {
@@ -257,8 +260,8 @@ clientTest("`consume()` does not retry a message whose connection is lost", asyn
   assertEquals([runs.length, runs[0]! < runs[1]!, runs[1] === runs[2]], [3, true, true]);
 });
 
-clientTest("`consume()` stops waiting for a retry when the connection is lost", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+clientTest("`consume()` stops waiting for a retry when the connection is lost", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
   const over = new AbortController();
   const loop = stomp.consume("/queue/a", (message) => {
     if (!message.redelivered) throw new Error("bad");
@@ -266,7 +269,7 @@ clientTest("`consume()` stops waiting for a retry when the connection is lost", 
   }, { signal: over.signal, retry: { attempts: 2, delay: 60_000 } });
   await confirm(peer, "SUBSCRIBE");
   await peer.write(message("sub-1", "m1"));
-  await settle();
+  await flushMicrotasks();
   await peer.close();
   const next = await server.welcome();
   await confirm(next, "SUBSCRIBE");
@@ -274,14 +277,14 @@ clientTest("`consume()` stops waiting for a retry when the connection is lost", 
   assertEquals(await frames(next, loop), ["ACK", "UNSUBSCRIBE"]); // the concurrency of 1 is free
 });
 
-clientTest("`drain()` and `disconnect()` in a handler do not wait for that handler", async (rig) => {
+clientTest("`drain()` and `disconnect()` in a handler do not wait for that handler", async (harness) => {
   const drains: Record<string, (stomp: Stomp, message: Message) => Promise<void>> = {
     "stomp.drain": (stomp) => stomp.drain(),
     "stomp.drain, a second time": (stomp) => (stomp.drain(), stomp.drain()),
     "stomp.disconnect": (stomp) => stomp.disconnect(),
     "subscription.drain": (_, message) => (message.subscription as Subscription).drain(),
     "acknowledged, then drained": async (stomp, message) => {
-      await settle();
+      await flushMicrotasks();
       await message.ack();
       await stomp.drain();
     },
@@ -289,8 +292,8 @@ clientTest("`drain()` and `disconnect()` in a handler do not wait for that handl
   for (const ack of ["client-individual", "client", "auto"] as const) {
     for (const [name, drain] of Object.entries(drains)) {
       if (ack === "auto" && name.startsWith("acknowledged")) continue;
-      const broker = await rig.broker();
-      const stomp = await rig.connect(broker.url);
+      const broker = await harness.broker();
+      const stomp = await harness.connect(broker.url);
       for (const text of ["quit", "more"]) await stomp.send("/queue/a", text);
       const start = performance.now();
       await stomp.consume("/queue/a", async (message) => {
@@ -303,9 +306,9 @@ clientTest("`drain()` and `disconnect()` in a handler do not wait for that handl
 
 clientTest(
   "`drain()` in a handler waits for other handlers, and for its own when that does not await it",
-  async (rig) => {
-    const broker = await rig.broker();
-    const stomp = await rig.connect(broker.url);
+  async (harness) => {
+    const broker = await harness.broker();
+    const stomp = await harness.connect(broker.url);
     for (const text of ["slow", "quit"]) await stomp.send("/queue/a", text);
     await stomp.consume("/queue/a", async (message) => {
       if (message.text() === "slow") await new Promise((resolve) => setTimeout(resolve, 100));

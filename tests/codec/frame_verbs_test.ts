@@ -92,25 +92,28 @@ test("`Frame.getReply()` takes the receipt of a `sendFrame()` that was aborted",
   assertEquals((await frame.getReply())?.headers["receipt-id"], "b");
 });
 
-clientTest("`Frame.getReply()` takes the receipt of a `sendFrame()` that timed out on a real socket", async (rig) => {
-  const server = await rig.server();
-  const [peer, sock] = await Promise.all([server.accept(), openSocket(server.url)]);
-  rig.atEnd(() => sock.close());
-  const frame = new Frame();
-  const connecting = frame.connect(sock);
-  await peer.frame("CONNECT");
-  await peer.write("CONNECTED\nversion:1.2\n\n\0");
-  await connecting;
-  await assertRejects(() => frame.sendFrame(send("a"), { timeout: 20 }), TimeoutError);
-  await confirm(peer, "SEND");
-  assertEquals((await frame.getReply())?.headers["receipt-id"], "a");
-});
+clientTest(
+  "`Frame.getReply()` takes the receipt of a `sendFrame()` that timed out on a real socket",
+  async (harness) => {
+    const server = await harness.server();
+    const [peer, sock] = await Promise.all([server.accept(), openSocket(server.url)]);
+    harness.atEnd(() => sock.close());
+    const frame = new Frame();
+    const connecting = frame.connect(sock);
+    await peer.frame("CONNECT");
+    await peer.write("CONNECTED\nversion:1.2\n\n\0");
+    await connecting;
+    await assertRejects(() => frame.sendFrame(send("a"), { timeout: 20 }), TimeoutError);
+    await confirm(peer, "SEND");
+    assertEquals((await frame.getReply())?.headers["receipt-id"], "a");
+  },
+);
 
-clientTest("`openSocket()` stops reading while no frame is taken, and loses none", async (rig) => {
-  const server = await rig.server();
+clientTest("`openSocket()` stops reading while no frame is taken, and loses none", async (harness) => {
+  const server = await harness.server();
   const connect = async () => {
     const [peer, sock] = await Promise.all([server.accept(), openSocket(server.url)]);
-    rig.atEnd(() => sock.close());
+    harness.atEnd(() => sock.close());
     return { peer, sock };
   };
   const [idle, busy] = [await connect(), await connect()];

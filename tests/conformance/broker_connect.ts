@@ -15,7 +15,7 @@ brokerRow("S12-01", "STOMP is treated as CONNECT", async ({ open }) => {
     const peer = open();
     await peer.write(`STOMP\naccept-version:${version}\nhost:h\n\n\0`);
     assertEquals((await peer.frame("CONNECTED")).get("version"), version);
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
   }
 });
 
@@ -122,7 +122,7 @@ brokerRow("S12-14", "a missing heart-beat header disables heart-beats", async ({
     const peer = await connect(version);
     assertEquals(clock.timers, 0);
     clock.pass(1_000_000);
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
     assertEquals(peer.heartbeats, 0);
   }
 }, { heartbeat: { send: 10_000, receive: 10_000 } });
@@ -156,7 +156,7 @@ brokerRow("S12-17", "the broker sends an LF within each interval", async ({ cloc
       clock.pass(1000);
       await peer.bytes();
     }
-    assertEquals(await peer.settled(), []); // fails on anything but line ends
+    assertEquals(await peer.framesBeforeReceipt(), []); // fails on anything but line ends
     assert(peer.heartbeats >= 5);
   }
 }, { heartbeat: { send: 1000, receive: 0 } });
@@ -168,7 +168,7 @@ brokerRow("S12-18", "late bytes are tolerated, and every byte counts", async ({ 
     await peer.write(octet);
     await arrived();
   }
-  assertEquals(await peer.settled(), []);
+  assertEquals(await peer.framesBeforeReceipt(), []);
 }, { heartbeat: { send: 0, receive: 1000 } });
 
 brokerRow("S12-53", "DISCONNECT is answered, then the connection ends", async ({ broker, connect }) => {
@@ -257,7 +257,7 @@ brokerRow("S12-60", "clients that come and go leave nothing behind", async ({ br
     await peer.close();
   }
   const last = await connect();
-  assertEquals(await last.settled(), []);
+  assertEquals(await last.framesBeforeReceipt(), []);
   await last.close();
   while (broker.stats.peers > 0) await arrived();
   assertEquals([broker.stats.destinations, broker.stats.messages, clock.timers], [0, 0, 0]);

@@ -56,7 +56,7 @@ brokerRow("S12-21", "headers are encoded again for each receiver", async ({ conn
   for (const [index, peer] of receivers.entries()) {
     const { lines, body } = await peer.frame("MESSAGE");
     assertEquals([lines.slice(3, -1), body], [expected[index]!, "x"]);
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
   }
 });
 
@@ -68,7 +68,7 @@ brokerRow("S12-22", "the first of repeated headers decides", async ({ broker, co
     assertEquals((await peer.frame("RECEIPT")).get("receipt-id"), "1");
     assertEquals((await peer.frame("MESSAGE")).get("subscription"), "0");
     await peer.write("UNSUBSCRIBE\nid:0\n\n\0");
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
   }
   assertEquals(broker.stats.destinations, 0);
 });
@@ -135,7 +135,7 @@ brokerRow("S12-29", "receipt and transaction are not passed on", async ({ connec
     const { get } = await peer.frame("MESSAGE");
     assertEquals([get("receipt"), get("transaction")], [undefined, undefined]);
     await peer.write("UNSUBSCRIBE\nid:0\n\n\0");
-    await peer.settled();
+    await peer.framesBeforeReceipt();
   }
 });
 
@@ -149,7 +149,7 @@ brokerRow("S12-45", "each receipt is answered once, with the same text", async (
     await peer.write(frames(id));
     const receipts = await peer.frames(7, "RECEIPT");
     assertEquals(receipts.map(({ get }) => get("receipt-id")), [id, "", "3", "4", "5", "6", "7"]);
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
   }
 });
 
@@ -185,9 +185,9 @@ brokerRow("S12-49", "the content of a transaction takes effect at COMMIT, all of
     const name = `/queue/${version}`;
     const one = (body: string, lines = "") => `SEND\ndestination:${name}\n${lines}\n${body}\0`;
     await peer.write(BEGIN + one("1", "transaction:t\n") + one("2") + one("3", "transaction:t\n"));
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
     await reader.write(`SUBSCRIBE\nid:0\ndestination:${name}\n\n\0`);
-    assertEquals(bodies(await reader.settled()), "2");
+    assertEquals(bodies(await reader.framesBeforeReceipt()), "2");
     await peer.write("COMMIT\ntransaction:t\n\n\0");
     assertEquals(bodies(await reader.frames(2, "MESSAGE")), "1 3");
   }
@@ -195,9 +195,9 @@ brokerRow("S12-49", "the content of a transaction takes effect at COMMIT, all of
   await peer.write(INDIVIDUAL + send("x"));
   const ack = (await peer.frame("MESSAGE")).get("ack");
   await peer.write(`${BEGIN}ACK\nid:${ack}\ntransaction:t\n\n\0`);
-  assertEquals([await peer.settled(), broker.stats.messages], [[], 1]);
+  assertEquals([await peer.framesBeforeReceipt(), broker.stats.messages], [[], 1]);
   await peer.write("COMMIT\ntransaction:t\n\n\0");
-  assertEquals([await peer.settled(), broker.stats.messages], [[], 0]);
+  assertEquals([await peer.framesBeforeReceipt(), broker.stats.messages], [[], 0]);
 });
 
 brokerRow(
@@ -210,9 +210,9 @@ brokerRow(
     await peer.write(
       `${BEGIN}ACK\nid:${ack}\ntransaction:t\n\n\0${send("y", "transaction:t\n")}ABORT\ntransaction:t\n\n\0`,
     );
-    assertEquals([await peer.settled(), broker.stats.messages], [[], 1]);
+    assertEquals([await peer.framesBeforeReceipt(), broker.stats.messages], [[], 1]);
     await peer.write(`ACK\nid:${ack}\n\n\0`);
-    assertEquals([await peer.settled(), broker.stats.messages], [[], 0]);
+    assertEquals([await peer.framesBeforeReceipt(), broker.stats.messages], [[], 0]);
   },
 );
 
@@ -252,7 +252,7 @@ brokerRow("S12-52", "the end of a connection aborts its transactions", async ({ 
   }
   const reader = await connect();
   await reader.write(SUBSCRIBE);
-  assertEquals([await reader.settled(), broker.stats.messages], [[], 0]);
+  assertEquals([await reader.framesBeforeReceipt(), broker.stats.messages], [[], 0]);
 });
 
 brokerRow("S12-63", "any name is a destination, and only /topic/ is special", async ({ connect }) => {

@@ -32,7 +32,7 @@ async function disconnect({ broker }: BrokerRow, peer: RawPeer): Promise<void> {
 async function remaining({ connect }: BrokerRow, name: string): Promise<string> {
   const peer = await connect();
   await peer.write(subscribe(name));
-  return bodies(await peer.settled());
+  return bodies(await peer.framesBeforeReceipt());
 }
 
 brokerRow("S12-30", "a SUBSCRIBE without destination or id is answered with ERROR", async ({ connect }) => {
@@ -52,7 +52,7 @@ brokerRow("S12-31", "an id that is open is refused, and is free again afterwards
     assertEquals(error.get("message"), "subscription is already open");
     const peer = await connect(version);
     await peer.write(`${subscribe("/a")}UNSUBSCRIBE\nid:0\n\n\0${subscribe("/b")}`);
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
   }
 });
 
@@ -87,7 +87,7 @@ brokerRow("S12-34", "client: ACK settles the earlier messages of its own subscri
     await peer.write(send(one, "m1") + send(two, "m2") + send(one, "m3", "m4"));
     const messages = await peer.frames(4, "MESSAGE");
     await peer.write(answer("ACK", version, messages[2]!));
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
     await disconnect(harness, peer);
     assertEquals([await remaining(harness, one), await remaining(harness, two)], ["m4", "m2"]);
   }
@@ -100,7 +100,7 @@ brokerRow("S12-35", "client-individual: ACK and NACK settle one message", async 
     const messages = await peer.frames(4, "MESSAGE");
     await peer.write(answer("ACK", version, messages[1]!));
     await peer.write(answer("NACK", version, messages[2]!).replace("\n\n", "\nrequeue:false\n\n"));
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
     await disconnect(harness, peer);
     assertEquals(await remaining(harness, version), "m1 m4");
   }
@@ -113,7 +113,7 @@ brokerRow("S12-36", "the messages of a lost connection go to another, marked as 
     await peer.frames(2, "MESSAGE");
     const heir = await harness.connect(version);
     await heir.write(subscribe(version));
-    assertEquals(await heir.settled(), []);
+    assertEquals(await heir.framesBeforeReceipt(), []);
     await disconnect(harness, peer);
     const messages = await heir.frames(2, "MESSAGE");
     assertEquals(messages.map(({ body, get }) => [body, get("redelivered")]), [["m1", "true"], ["m2", "true"]]);
@@ -128,7 +128,7 @@ brokerRow("S12-37", "NACK returns one message, or in mode client all earlier one
       await peer.write(subscribe(name, mode) + send(name, "m1", "m2", "m3"));
       const messages = await peer.frames(3, "MESSAGE");
       await peer.write(answer("NACK", version, messages[1]!));
-      assertEquals(bodies(await peer.settled()), again);
+      assertEquals(bodies(await peer.framesBeforeReceipt()), again);
     }
   }
 });
@@ -159,7 +159,7 @@ brokerRow("S10-40", "1.0: ACK is read from message-id, and NACK is unknown", asy
   const peer = await connect("1.0");
   await peer.write(subscribe("/queue/a", "client") + send("/queue/a", "x"));
   await peer.write(answer("ACK", "1.0", await peer.frame("MESSAGE")));
-  assertEquals([await peer.settled(), broker.stats.messages], [[], 0]);
+  assertEquals([await peer.framesBeforeReceipt(), broker.stats.messages], [[], 0]);
   assertEquals((await refused(peer, "NACK\nmessage-id:1\n\n\0")).get("message"), "NACK is unknown");
 });
 
@@ -180,7 +180,7 @@ brokerRow("S12-42", "after UNSUBSCRIBE there are no more messages", async (harne
     const peer = await harness.connect(version);
     await peer.write(`${subscribe(version)}UNSUBSCRIBE\nid:0\nreceipt:1\n\n\0${send(version, "x")}`);
     await peer.frame("RECEIPT");
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
     assertEquals(await remaining(harness, version), "x");
   }
 });
@@ -206,7 +206,7 @@ brokerRow("S10-44", "1.0: UNSUBSCRIBE takes destination or id", async ({ broker,
     await peer.write(`SUBSCRIBE\n${made}destination:/q\n\n\0${send("/q", "x")}`);
     await peer.frame("MESSAGE");
     await peer.write(`UNSUBSCRIBE\n${ended}\n\n\0`);
-    assertEquals([await peer.settled(), broker.stats.destinations], [[], 0]);
+    assertEquals([await peer.framesBeforeReceipt(), broker.stats.destinations], [[], 0]);
   }
 });
 

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncl
 import { BrokerErrorResponse, ConnectionError, UnknownBrokerResponseError } from "../../base/errors.ts";
 import type { HeartbeatOffer } from "../../connection/heartbeat.ts";
 import { Stomp } from "../../client/stomp.ts";
-import { type ClientHarness, settle } from "../support/client_harness.ts";
+import { type ClientHarness, flushMicrotasks } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { connected, receiptFor } from "../support/raw_server.ts";
 import { clientRow, dial, ESCAPING, frame, listen, type Listener, message } from "./harness.ts";
@@ -11,7 +11,7 @@ import { clientRow, dial, ESCAPING, frame, listen, type Listener, message } from
 clientRow("C12-01", "CONNECT is the first frame, and nothing follows before CONNECTED", async (harness) => {
   const { connect, opening, peer } = await dial(harness);
   assertEquals(connect.command, "CONNECT");
-  await settle();
+  await flushMicrotasks();
   await peer.write(connected());
   const session = await opening;
   await session.close();
@@ -222,7 +222,7 @@ clientRow("C12-23", "every byte of a slow message counts", async (harness) => {
   for (const octet of message("", "slow")) {
     clock.pass(1900);
     await peer.write(octet);
-    await settle();
+    await flushMicrotasks();
   }
   assertEquals((await next()).text(), "slow");
   assert(session.isOpen);
@@ -244,7 +244,7 @@ clientRow("C12-25", "a late heart-beat is tolerated", async (harness) => {
   for (let i = 0; i < 20; i++) {
     clock.pass(1100);
     await peer.write("\n");
-    await settle();
+    await flushMicrotasks();
   }
   const sync = session.request(frame("BEGIN", { transaction: "t" }));
   await peer.write(receiptFor(await peer.frame("BEGIN")));

@@ -9,7 +9,7 @@ import {
   UnknownBrokerResponseError,
 } from "../../base/errors.ts";
 import type { Frame } from "../../codec/frame.ts";
-import { type ClientHarness, settle, subscribed } from "../support/client_harness.ts";
+import { type ClientHarness, flushMicrotasks, subscribed } from "../support/client_harness.ts";
 import { confirm, errorFor, receiptFor } from "../support/raw_server.ts";
 import { ALL, clientRow, ESCAPING, frame, listen, message, sent } from "./harness.ts";
 
@@ -76,7 +76,7 @@ clientRow("C12-31", "a RECEIPT leaves earlier receipts open", async (harness) =>
   const [a, b] = await peer.frames(2, "SEND");
   await peer.write(receiptFor(b!));
   await second;
-  await settle();
+  await flushMicrotasks();
   assertEquals([confirmed, stomp.pending], [false, 1]);
   await peer.write(receiptFor(a!));
   await first;
@@ -125,7 +125,7 @@ clientRow("C12-50", "an orderly end is DISCONNECT with a receipt, its RECEIPT, a
     const ending = stomp.disconnect().then(() => ended = true);
     const { get } = await peer.frame("DISCONNECT");
     assert(get("receipt"));
-    await settle();
+    await flushMicrotasks();
     assertEquals(ended, false);
     await peer.write(`RECEIPT\nreceipt-id:${get("receipt")}\n\n\0`);
     await peer.ended();

@@ -1,7 +1,7 @@
 /** Part F for the client: what it reads. What it writes is in `framing_client_written.ts`. */
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "#assert";
 import { UnknownBrokerResponseError } from "../../base/errors.ts";
-import { settle } from "../support/client_harness.ts";
+import { flushMicrotasks } from "../support/client_harness.ts";
 import { receiptFor } from "../support/raw_server.ts";
 import {
   ALL,
@@ -303,7 +303,7 @@ clientRow("F12-46", "the rules change with the frame after CONNECTED, in the sam
       await peer.write(data.slice(0, cut));
       await peer.write(data.slice(cut));
       const session = await opening;
-      await settle();
+      await flushMicrotasks();
       // \r is an escape in 1.2 only, data in 1.0, and an error in 1.1.
       if (told[version] === undefined) assertInstanceOf(session.reason, UnknownBrokerResponseError);
       else assertEquals(messages, [told[version]]);

@@ -10,11 +10,11 @@ import type { RawPeer } from "../support/raw_peer.ts";
 import { WebSocketPeer } from "../support/websocket_peer.ts";
 
 /** A connection whose peer reads nothing, so full that a write is pending. */
-async function stalled(rig: ClientHarness): Promise<{ socket: FrameConnection; peer: RawPeer; frames: number }> {
-  const server = await rig.server();
+async function stalled(harness: ClientHarness): Promise<{ socket: FrameConnection; peer: RawPeer; frames: number }> {
+  const server = await harness.server();
   const [transport, peer] = await Promise.all([openTransport(parseUrl(server.url)), server.accept()]);
   const socket = new FrameConnection(transport);
-  rig.atEnd(() => socket.close());
+  harness.atEnd(() => socket.close());
   socket.start({ onFrame() {}, onEnd() {} });
   const body = "x".repeat(1 << 18);
   let frames = 0;
@@ -28,8 +28,8 @@ async function stalled(rig: ClientHarness): Promise<{ socket: FrameConnection; p
   return { socket, peer, frames };
 }
 
-clientTest("`beat()` sends nothing while other bytes wait to be taken", async (rig) => {
-  const { socket, peer, frames } = await stalled(rig);
+clientTest("`beat()` sends nothing while other bytes wait to be taken", async (harness) => {
+  const { socket, peer, frames } = await stalled(harness);
   const { buffered } = socket;
   for (let i = 0; i < 1000; i++) socket.beat();
   await new Promise((resolve) => setTimeout(resolve, 20));
@@ -44,9 +44,9 @@ clientTest("`beat()` sends nothing while other bytes wait to be taken", async (r
 
 clientTest(
   "the promises of `send()` and `flush()` reject when the connection is closed, and when it breaks",
-  async (rig) => {
+  async (harness) => {
     for (const how of ["close", "break"] as const) {
-      const { socket, peer } = await stalled(rig);
+      const { socket, peer } = await stalled(harness);
       const waiting = socket.send(frame("SEND", { destination: "/queue/a" }));
       assert(waiting !== undefined);
       const flushing = socket.flush();
@@ -62,11 +62,11 @@ clientTest(
 
 clientTest(
   "`retract()` takes a frame back in STOMP 1.1 and 1.2, and not in 1.0",
-  async (rig) => {
+  async (harness) => {
     for (const [version, isTakenBack] of [["1.0", false], ["1.1", true], ["1.2", true]] as const) {
-      const [transport, peer] = rig.memory();
+      const [transport, peer] = harness.memory();
       const socket = new FrameConnection(transport, { version });
-      rig.atEnd(() => socket.close());
+      harness.atEnd(() => socket.close());
       socket.start({ onFrame() {}, onEnd() {} });
       const start = socket.position;
       socket.send(frame("SEND", { destination: "/queue/a" }, "one"));
@@ -77,9 +77,9 @@ clientTest(
   },
 );
 
-clientTest("`end()` gives up a peer that does not end within the time by the clock", async (rig) => {
+clientTest("`end()` gives up a peer that does not end within the time by the clock", async (harness) => {
   const clock = new FakeClock();
-  const [transport] = rig.memory();
+  const [transport] = harness.memory();
   const socket = new FrameConnection(transport, { clock });
   socket.start({ onFrame() {}, onEnd() {} });
   let over = false;
@@ -91,9 +91,9 @@ clientTest("`end()` gives up a peer that does not end within the time by the clo
   assertEquals(clock.timers, 0);
 });
 
-clientTest("`end()` leaves no timer behind when the peer ends", async (rig) => {
+clientTest("`end()` leaves no timer behind when the peer ends", async (harness) => {
   const clock = new FakeClock();
-  const [transport, peer] = rig.memory();
+  const [transport, peer] = harness.memory();
   const socket = new FrameConnection(transport, { clock });
   socket.start({ onFrame() {}, onEnd() {} });
   const ended = socket.end(1000);
@@ -102,28 +102,28 @@ clientTest("`end()` leaves no timer behind when the peer ends", async (rig) => {
   assertEquals(clock.timers, 0);
 });
 
-clientTest("the promise of `session.send()` rejects when the session is closed", async (rig) => {
-  const { session } = await openSession(rig);
+clientTest("the promise of `session.send()` rejects when the session is closed", async (harness) => {
+  const { session } = await openSession(harness);
   let ready: Promise<void> | undefined;
   while (ready === undefined) ready = session.send(frame("SEND", { destination: "/queue/a" }, "x".repeat(1 << 16)));
   session.close();
   assertInstanceOf(await assertRejects(() => ready!), ConnectionError);
 });
 
-clientTest("`start()` throws when it was called before, and does nothing after `close()`", async (rig) => {
+clientTest("`start()` throws when it was called before, and does nothing after `close()`", async (harness) => {
   const sink = { onFrame() {}, onEnd() {} };
-  const [transport] = rig.memory();
+  const [transport] = harness.memory();
   const socket = new FrameConnection(transport);
   socket.start(sink);
   assertThrows(() => socket.start(sink), TypeError, "was started already");
-  const closed = new FrameConnection(rig.memory()[0]);
+  const closed = new FrameConnection(harness.memory()[0]);
   await Promise.all([socket.close(), closed.close()]);
   closed.start(sink);
 });
 
-clientTest("`end()` reads on after bytes that are not STOMP, until the peer ends", async (rig) => {
+clientTest("`end()` reads on after bytes that are not STOMP, until the peer ends", async (harness) => {
   const clock = new FakeClock();
-  const [transport, peer] = rig.memory();
+  const [transport, peer] = harness.memory();
   const socket = new FrameConnection(transport, { clock });
   const reason = new Promise<unknown>((resolve) => socket.start({ onFrame() {}, onEnd: resolve }));
   await peer.write("HTTP/1.1 400 Bad Request\r\n\r\n");
@@ -135,9 +135,9 @@ clientTest("`end()` reads on after bytes that are not STOMP, until the peer ends
   assertEquals(clock.timers, 0);
 });
 
-clientTest("`send()` over a WebSocket sends each frame as a message, whatever its size", async (rig) => {
+clientTest("`send()` over a WebSocket sends each frame as a message, whatever its size", async (harness) => {
   const server = await WebSocketPeer.listen();
-  rig.atEnd(() => server.close());
+  harness.atEnd(() => server.close());
   const [transport, peer] = await Promise.all([
     openTransport(parseUrl(`ws://127.0.0.1:${server.port}/`)),
     server.accept(),

@@ -181,8 +181,8 @@ test("`deleteDurableHeaders()` deletes by name or by destination, or refuses", (
   }
 });
 
-clientTest("the option `broker` overrides the `server` header", async (rig) => {
-  const { stomp, peer } = await rig.pair({ broker: "artemis" }, "1.2", "server:RabbitMQ/3\n");
+clientTest("the option `broker` overrides the `server` header", async (harness) => {
+  const { stomp, peer } = await harness.pair({ broker: "artemis" }, "1.2", "server:RabbitMQ/3\n");
   const sending = stomp.send("/q", "x", { deduplicationId: "d", expires: 1000 });
   const said = await confirm(peer, "SEND");
   assertEquals([said.get("_AMQ_DUPL_ID"), said.get("expiration")], ["d", undefined]);
@@ -194,8 +194,8 @@ clientTest("the option `broker` overrides the `server` header", async (rig) => {
   assertEquals([error.option, error.broker], ["prefetch", "artemis"]);
 });
 
-clientTest("the option `broker` decides how ERRORs are read", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ broker: "rabbitmq", reconnect: { delay: 0 } });
+clientTest("the option `broker` decides how ERRORs are read", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ broker: "rabbitmq", reconnect: { delay: 0 } });
   const sending = stomp.send("/q", "x");
   await peer.frame("SEND");
   // About the connection and not about a frame, so that the frames are sent again.
@@ -205,8 +205,8 @@ clientTest("the option `broker` decides how ERRORs are read", async (rig) => {
   await sending;
 });
 
-clientTest("an option that the broker cannot honour is refused, and nothing is sent", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("an option that the broker cannot honour is refused, and nothing is sent", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   await assertRejects(() => stomp.send("/q", "x", { expires: 5 }), UnsupportedByBrokerError, "set the option broker");
   await assertRejects(() => stomp.send("/q", "x", { expires: 5, receipt: false }), UnsupportedByBrokerError);
   await assertRejects(() => stomp.subscribe("/q", { durable: "d" }), UnsupportedByBrokerError);
@@ -215,20 +215,23 @@ clientTest("an option that the broker cannot honour is refused, and nothing is s
   await sending;
 });
 
-clientTest("`unsubscribe({ deleteDurable })` takes two UNSUBSCRIBEs on ActiveMQ, and one on RabbitMQ", async (rig) => {
-  for (const [server, steps] of [["ActiveMQ/5", 2], ["RabbitMQ/3", 1]] as const) {
-    const { stomp, peer } = await rig.pair({ clientId: "me" }, "1.2", `server:${server}\n`);
-    const [subscription] = await Promise.all([stomp.subscribe("/topic/a", { durable: "d" }), confirm(peer)]);
-    assertEquals(subscription.id, "d");
-    const ending = subscription.unsubscribe({ deleteDurable: true });
-    const frames = [];
-    while (frames.length < steps) frames.push(await confirm(peer, "UNSUBSCRIBE"));
-    await ending;
-    assertEquals(frames.map((one) => one.get("id")), Array(steps).fill("d"));
-    const last = frames.at(-1)!;
-    assertEquals(
-      [last.get("activemq.subscriptionName"), last.get("durable")],
-      steps === 2 ? ["d", undefined] : [undefined, "true"],
-    );
-  }
-});
+clientTest(
+  "`unsubscribe({ deleteDurable })` takes two UNSUBSCRIBEs on ActiveMQ, and one on RabbitMQ",
+  async (harness) => {
+    for (const [server, steps] of [["ActiveMQ/5", 2], ["RabbitMQ/3", 1]] as const) {
+      const { stomp, peer } = await harness.pair({ clientId: "me" }, "1.2", `server:${server}\n`);
+      const [subscription] = await Promise.all([stomp.subscribe("/topic/a", { durable: "d" }), confirm(peer)]);
+      assertEquals(subscription.id, "d");
+      const ending = subscription.unsubscribe({ deleteDurable: true });
+      const frames = [];
+      while (frames.length < steps) frames.push(await confirm(peer, "UNSUBSCRIBE"));
+      await ending;
+      assertEquals(frames.map((one) => one.get("id")), Array(steps).fill("d"));
+      const last = frames.at(-1)!;
+      assertEquals(
+        [last.get("activemq.subscriptionName"), last.get("durable")],
+        steps === 2 ? ["d", undefined] : [undefined, "true"],
+      );
+    }
+  },
+);

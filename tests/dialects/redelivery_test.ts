@@ -14,8 +14,8 @@ function delivery(tag: number, body: string, lines = ""): string {
   return `MESSAGE\nsubscription:sub-1\nmessage-id:${id}\nack:${id}\ndestination:/queue/a\n${lines}\n${body}\0`;
 }
 
-clientTest("`Message.attempts` follows the larger of the broker's two counters", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`Message.attempts` follows the larger of the broker's two counters", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   for (
     const [lines, attempts] of [
@@ -33,8 +33,8 @@ clientTest("`Message.attempts` follows the larger of the broker's two counters",
   }
 });
 
-clientTest("`Message.attempts` recognizes a message by its contents where its id changes", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`Message.attempts` recognizes a message by its contents where its id changes", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const deliver = async (tag: number, body: string, redelivered: boolean) => {
     await peer.write(delivery(tag, body, `redelivered:${redelivered}\nx-a:1\n`));
@@ -52,8 +52,8 @@ clientTest("`Message.attempts` recognizes a message by its contents where its id
 
 clientTest(
   "`Message.attempts` is 2 for a redelivery that the client has not refused, or has refused for good",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair();
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
     const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
     for (const requeue of ["false", "true"]) {
       await peer.write(message("sub-1", "m1", "redelivered:true\n"));
@@ -80,8 +80,8 @@ test("`Message.attempts` rises with each NACK, across the subscriptions of a cli
   }
 });
 
-clientTest("`Message.attempts` tells messages with changing ids apart by their bodies", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`Message.attempts` tells messages with changing ids apart by their bodies", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   await peer.write(delivery(1, "one"));
   await (await subscription.take())!.nack();

@@ -72,7 +72,7 @@ test("`broker.close()` is idempotent and closes connections in every state", asy
   const busy = await RawPeer.tcp(broker.port);
   await busy.connect("1.2");
   for (let i = 0; i < 64; i++) await busy.write(`SEND\ndestination:/queue/b\n\n${"x".repeat(1 << 20)}\0`);
-  await busy.settled();
+  await busy.framesBeforeReceipt();
   // …and one that was refused and does not close its side.
   const refused = await RawPeer.tcp(broker.port);
   await refused.write("FOO\n\n\0");

@@ -116,7 +116,7 @@ brokerTest("S12-12 RECEIPT, MESSAGE, ERROR and CONNECTED from a client are refus
 brokerTest("CONNECT with a receipt gets no RECEIPT", async ({ open }) => {
   const peer = await open();
   await peer.connect("1.2", "receipt:1\n");
-  assertEquals(await peer.settled(), []);
+  assertEquals(await peer.framesBeforeReceipt(), []);
 });
 
 brokerTest("CONNECT is accepted after line ends and with CRLF lines", async ({ open }) => {
@@ -159,7 +159,7 @@ test("S12-14 CONNECT without heart-beat turns heart-beats off in both directions
   await withHeartbeats({ send: 10_000, receive: 10_000 }, undefined, async (peer, clock) => {
     assertEquals(clock.timers, 0);
     clock.pass(1_000_000);
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
     assertEquals(peer.heartbeats, 0);
   });
 });
@@ -168,12 +168,12 @@ test("S12-15 S12-17 heart-beats use the longer interval of the two sides in each
   await withHeartbeats({ send: 1000, receive: 5000 }, "4000,700", async (peer, clock) => {
     clock.pass(1000);
     await peer.bytes();
-    await peer.settled();
+    await peer.framesBeforeReceipt();
     assert(peer.heartbeats > 0);
     // The other direction has 5000 ms, and the peer is not disconnected within twice that.
     const { heartbeats } = peer;
     clock.pass(9000);
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
     assert(peer.heartbeats > heartbeats);
     clock.pass(20_000);
     assertEquals((await peer.refusal()).get("message"), "heart-beat missed");
@@ -184,7 +184,7 @@ brokerTest("S12-17 heart-beats arrive over TCP in real time", async ({ open }) =
   const peer = await open();
   await peer.connect("1.1", "heart-beat:0,100\n");
   for (let i = 0; i < 3; i++) await peer.bytes();
-  assertEquals(await peer.settled(), []);
+  assertEquals(await peer.framesBeforeReceipt(), []);
   assert(peer.heartbeats >= 3);
 }, { heartbeat: { send: 100, receive: 0 } });
 
@@ -192,7 +192,7 @@ test("S12-15 heart-beat with a zero turns one direction off", async () => {
   await withHeartbeats({ send: 1000, receive: 0 }, "1000,1000", async (peer, clock) => {
     assertEquals(clock.timers, 1);
     clock.pass(100_000);
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
   });
 });
 
@@ -203,7 +203,7 @@ test("S12-18 any octet counts as a heart-beat, even a little late", async () => 
       await peer.write(octets);
       await delivered();
     }
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
   });
 });
 
@@ -245,7 +245,7 @@ for (const version of ["1.0", "1.1", "1.2"]) {
       await peer.write("SEND\ndestination:/queue/a\nfoo:d\r\n\ne\0");
       // 1.0 and 1.1 cannot carry the CR to the receiver, so the header is left out.
       assertEquals((await peer.frame("MESSAGE")).get("foo"), version === "1.2" ? "d" : undefined);
-      assertEquals(await peer.settled(), []);
+      assertEquals(await peer.framesBeforeReceipt(), []);
     },
   );
 }

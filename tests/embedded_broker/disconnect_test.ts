@@ -113,27 +113,27 @@ brokerTest("S12-59 a frame over a decoder limit is refused before its end arrive
   }
   const peer = await connected();
   await peer.write(`SEND\ndestination:/topic/a\n${header(9)}\n${"x".repeat(1000)}\0`);
-  assertEquals(await peer.settled(), []);
+  assertEquals(await peer.framesBeforeReceipt(), []);
 }, LIMITS);
 
-brokerTest("S12-59 SEND beyond `maxStoredBytes` is refused, in a transaction as well", async (rig) => {
+brokerTest("S12-59 SEND beyond `maxStoredBytes` is refused, in a transaction as well", async (harness) => {
   const message = `SEND\ndestination:/queue/a\n\n${"x".repeat(4000)}\0`;
-  const peer = await rig.connected();
+  const peer = await harness.connected();
   await peer.write(message.repeat(3));
   assertEquals((await peer.refusal()).get("message"), "no room for the message");
-  assertEquals(rig.broker.stats.messages, 2);
-  const other = await rig.connected();
+  assertEquals(harness.broker.stats.messages, 2);
+  const other = await harness.connected();
   await other.write("BEGIN\ntransaction:t\n\n\0" + message.replace("\n\n", "\ntransaction:t\n\n"));
   assertEquals((await other.refusal()).get("message"), "no room for the message");
   // Consumed messages free their bytes, and so do aborted transactions.
-  const consumer = await rig.connected();
+  const consumer = await harness.connected();
   await consumer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
   await consumer.frames(2, "MESSAGE");
   for (let i = 0; i < 5; i++) {
     const frames = message.replace("\n\n", "\ntransaction:t\n\n").repeat(2);
     await consumer.write(`BEGIN\ntransaction:t\n\n\0${frames}ABORT\ntransaction:t\n\n\0`);
   }
-  assertEquals(await consumer.settled(), []);
+  assertEquals(await consumer.framesBeforeReceipt(), []);
 }, { maxStoredBytes: 10_000 });
 
 const LONG = "n".repeat(30_000);
@@ -193,7 +193,7 @@ brokerTest(
       assertEquals((await peer.frame("MESSAGE")).body, "x");
       await peer.write(`UNSUBSCRIBE\nid:${i}\n\n\0`);
     }
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
     assertEquals(broker.stats.destinations, 0);
   },
   { maxStoredBytes: 1_000_000 },
@@ -203,13 +203,13 @@ brokerTest("`maxBacklogBytes` disconnects a slow subscriber of a topic and no ot
   const [slow, quick, sender] = [await connected(), await connected(), await connected()];
   for (const [peer, mode] of [[slow, "client"], [quick, "auto"]] as const) {
     await peer.write(`SUBSCRIBE\nid:0\ndestination:/topic/a\nack:${mode}\nprefetch-count:1\n\n\0`);
-    await peer.settled();
+    await peer.framesBeforeReceipt();
   }
   for (let i = 0; i < 20; i++) await sender.write(`SEND\ndestination:/topic/a\n\n${"x".repeat(1000)}\0`);
-  assertEquals(await sender.settled(), []);
+  assertEquals(await sender.framesBeforeReceipt(), []);
   await slow.frame("MESSAGE");
   assertEquals((await slow.refusal()).get("message"), "subscriber is too slow");
-  assertEquals((await quick.settled()).length, 20);
+  assertEquals((await quick.framesBeforeReceipt()).length, 20);
 }, { maxBacklogBytes: 10_000 });
 
 test({
@@ -239,7 +239,7 @@ test({
       await peer.connect("1.2");
       await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0SEND\ndestination:/queue/a\n\nx\0");
       // The broker may still be handling the last of them, and one of those may get the message.
-      await peer.settled();
+      await peer.framesBeforeReceipt();
       await peer.write("DISCONNECT\nreceipt:bye\n\n\0");
       await peer.frame("RECEIPT");
       await peer.ended();

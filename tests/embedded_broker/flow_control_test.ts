@@ -8,19 +8,19 @@ const KIB = "x".repeat(1024);
 
 brokerTest(
   "a subscriber that does not read gets what its connection buffers, and the queue keeps the rest",
-  async (rig) => {
-    const slow = rig.openMemory();
+  async (harness) => {
+    const slow = harness.openMemory();
     await slow.connect("1.2");
     await slow.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
-    await slow.settled();
-    const sender = await rig.connected();
+    await slow.framesBeforeReceipt();
+    const sender = await harness.connected();
     for (let i = 0; i < 2000; i++) await sender.write(`SEND\ndestination:/queue/a\n\n${i} ${KIB}\0`);
-    await sender.settled();
+    await sender.framesBeforeReceipt();
     // Of the 2 MiB, 64 KiB are in transit and 256 KiB in the buffer of the socket.
-    assertGreater(rig.broker.stats.messages, 1500);
+    assertGreater(harness.broker.stats.messages, 1500);
     const messages = await slow.frames(2000, "MESSAGE");
     assertEquals(messages.map(({ body }) => Number.parseInt(body)), Array.from({ length: 2000 }, (_, i) => i));
-    assertEquals(rig.broker.stats.messages, 0);
+    assertEquals(harness.broker.stats.messages, 0);
   },
 );
 
@@ -32,15 +32,15 @@ brokerTest(
     const quick = await connected();
     for (const peer of [slow, quick]) {
       await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
-      await peer.settled();
+      await peer.framesBeforeReceipt();
     }
     const sender = await connected();
     for (let i = 0; i < 2000; i++) await sender.write(`SEND\ndestination:/queue/a\n\n${i} ${KIB}\0`);
-    assertEquals(await sender.settled(), []);
+    assertEquals(await sender.framesBeforeReceipt(), []);
     // A receipt overtakes messages that wait in the queue; once the queue is empty, the next receipt comes after them.
     let count = 0;
-    do count += (await quick.settled()).length; while (broker.stats.messages > 0);
-    count += (await quick.settled()).length;
+    do count += (await quick.framesBeforeReceipt()).length; while (broker.stats.messages > 0);
+    count += (await quick.framesBeforeReceipt()).length;
     assertGreater(count, 1000);
   },
 );
@@ -50,7 +50,7 @@ brokerTest("two subscriptions of a slow connection share its output", async ({ o
   for (let i = 0; i < 1500; i++) {
     for (const name of "ab") await sender.write(`SEND\ndestination:/queue/${name}\n\n${i} ${KIB}\0`);
   }
-  await sender.settled();
+  await sender.framesBeforeReceipt();
   const slow = openMemory();
   await slow.connect("1.2");
   await slow.write("SUBSCRIBE\nid:a\ndestination:/queue/a\n\n\0SUBSCRIBE\nid:b\ndestination:/queue/b\n\n\0");
@@ -79,7 +79,7 @@ brokerTest("SEND of 20,000 messages delivers each once, in order and with a RECE
     assertEquals(message.body, String(i));
     await receiver.write(`ACK\nid:${message.get("ack")}\n\n\0`);
   }
-  assertEquals(await receiver.settled(), []);
+  assertEquals(await receiver.framesBeforeReceipt(), []);
   assertEquals(broker.stats.messages, 0);
 });
 
@@ -89,7 +89,7 @@ brokerTest("SEND of a 20 MiB body does not delay other connections", async ({ co
   const size = 20 << 20;
   await sender.write(`SEND\ndestination:/queue/a\ncontent-length:${size}\n\n`);
   const writing = sender.write(new Uint8Array(size + 1));
-  assertEquals((await (await connected()).settled()).length, 0);
+  assertEquals((await (await connected()).framesBeforeReceipt()).length, 0);
   await writing;
   assertEquals((await receiver.frame("MESSAGE")).get("content-length"), String(size));
 });

@@ -52,7 +52,7 @@ brokerTest("S12-21 MESSAGE headers are encoded for the version of each receiver"
   assertEquals(await lines(middle), ["lf:a\\nb", "colon\\c:c\\cd", "back:a\\\\b", "plain:p"]);
   assertEquals(await lines(old), ["back:a\\b", "plain:p"]);
   // No receiver gets anything else.
-  for (const peer of receivers) assertEquals(await peer.settled(), []);
+  for (const peer of receivers) assertEquals(await peer.framesBeforeReceipt(), []);
 });
 
 brokerTest("S12-21 MESSAGE keeps the backslash and colon of a 1.0 sender", async ({ connected }) => {
@@ -71,7 +71,7 @@ brokerTest("S12-22 SEND with a repeated header uses the first value", async ({ c
   const message = await peer.frame("MESSAGE");
   assertEquals(message.get("destination"), "/queue/a");
   assertEquals(message.get("x"), "1");
-  assertEquals(await peer.settled(), []);
+  assertEquals(await peer.framesBeforeReceipt(), []);
 });
 
 brokerTest(
@@ -155,7 +155,7 @@ brokerTest(
     const receipts = await peer.frames(7, "RECEIPT");
     assertEquals(receipts.map(({ get }) => get("receipt-id")), ["a\\cb", "", "3", "4", "5", "6", "7"]);
     for (const { lines, body } of receipts) assertEquals([lines.length, body], [1, ""]);
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
   },
 );
 
@@ -182,7 +182,7 @@ brokerTest("S12-63 SEND accepts any destination, and only /topic/ is special", a
 brokerTest("a queue keeps messages in order until they are consumed", async ({ broker, connected }) => {
   const sender = await connected();
   for (let i = 0; i < 100; i++) await sender.write(`SEND\ndestination:/queue/a\n\n${i}\0`);
-  await sender.settled();
+  await sender.framesBeforeReceipt();
   assertEquals(broker.stats, { peers: 1, destinations: 1, messages: 100 });
   const receiver = await connected();
   await subscribe(receiver, "/queue/a");
@@ -190,7 +190,7 @@ brokerTest("a queue keeps messages in order until they are consumed", async ({ b
   assertEquals(messages.map(({ body }) => Number(body)), Array.from({ length: 100 }, (_, i) => i));
   // The queue is deleted after its last message and its last subscriber.
   await receiver.write("UNSUBSCRIBE\nid:0\n\n\0");
-  await receiver.settled();
+  await receiver.framesBeforeReceipt();
   assertEquals(broker.stats, { peers: 2, destinations: 0, messages: 0 });
 });
 
@@ -199,28 +199,28 @@ brokerTest("a queue delivers each message to one subscriber, in turn", async ({ 
   for (const peer of receivers) await subscribe(peer, "/queue/a");
   const sender = await connected();
   for (let i = 0; i < 9; i++) await sender.write(`SEND\ndestination:/queue/a\n\n${i}\0`);
-  await sender.settled();
+  await sender.framesBeforeReceipt();
   const bodies = [];
-  for (const peer of receivers) bodies.push((await peer.settled()).map(({ body }) => body));
+  for (const peer of receivers) bodies.push((await peer.framesBeforeReceipt()).map(({ body }) => body));
   assertEquals(bodies, [["0", "3", "6"], ["1", "4", "7"], ["2", "5", "8"]]);
 });
 
 brokerTest("a topic delivers each message to the current subscribers only", async ({ broker, connected }) => {
   const sender = await connected();
   await sender.write("SEND\ndestination:/topic/a\n\nearly\0");
-  await sender.settled();
+  await sender.framesBeforeReceipt();
   assertEquals(broker.stats.destinations, 0);
   const receivers = [await connected(), await connected()];
   for (const peer of receivers) {
     await subscribe(peer, "/topic/a");
     // A second subscription of the same connection is another subscriber.
     await peer.write("SUBSCRIBE\nid:1\ndestination:/topic/a\n\n\0");
-    await peer.settled();
+    await peer.framesBeforeReceipt();
   }
   await sender.write("SEND\ndestination:/topic/a\n\nnow\0");
-  await sender.settled();
+  await sender.framesBeforeReceipt();
   for (const peer of receivers) {
-    const messages = await peer.settled();
+    const messages = await peer.framesBeforeReceipt();
     assertEquals(messages.map(({ get, body }) => [get("subscription"), body]), [["0", "now"], ["1", "now"]]);
   }
 });

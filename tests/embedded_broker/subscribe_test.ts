@@ -11,7 +11,7 @@ const bodies = (frames: readonly RawFrame[]) => frames.map(({ body }) => body).j
 /** Sends messages with these bodies, and waits until the broker has them. */
 async function send(peer: RawPeer, destination: string, texts: string): Promise<void> {
   for (const text of texts.split(" ")) await peer.write(`SEND\ndestination:${destination}\n\n${text}\0`);
-  const other = await peer.settled();
+  const other = await peer.framesBeforeReceipt();
   assertEquals(other, []);
 }
 
@@ -48,7 +48,7 @@ brokerTest("S12-31 SUBSCRIBE with an id in use is refused", async ({ connected }
   for (let i = 0; i < 3; i++) {
     await other.write("SUBSCRIBE\nid:0\ndestination:/queue/b\n\n\0UNSUBSCRIBE\nid:0\n\n\0");
   }
-  assertEquals(await other.settled(), []);
+  assertEquals(await other.framesBeforeReceipt(), []);
 });
 
 brokerTest("S12-32 SUBSCRIBE with an unknown ack mode is refused", async ({ connected }) => {
@@ -69,26 +69,26 @@ brokerTest("S12-33 MESSAGE in mode auto is not redelivered", async ({ broker, co
   }
   const peer = await connected();
   await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
-  assertEquals(await peer.settled(), []);
+  assertEquals(await peer.framesBeforeReceipt(), []);
   assertEquals(broker.stats.messages, 0);
 });
 
 for (const version of ["1.0", "1.1", "1.2"]) {
   brokerTest(
     `S12-34 ACK in mode client settles earlier deliveries of the same subscription only (${version})`,
-    async (rig) => {
-      const peer = await rig.connected(version);
+    async (harness) => {
+      const peer = await harness.connected(version);
       for (const id of [1, 2]) await peer.write(`SUBSCRIBE\nid:${id}\ndestination:/queue/${id}\nack:client\n\n\0`);
       for (const text of ["1 a", "2 b", "1 c", "1 d"]) {
         await peer.write(`SEND\ndestination:/queue/${text[0]}\n\n${text}\0`);
       }
       const messages = await peer.frames(4, "MESSAGE");
       await peer.write(`ACK\n${ackLines(messages[2]!, version)}\n\0`);
-      assertEquals(await peer.settled(), []);
-      assertEquals(rig.broker.stats.messages, 2);
+      assertEquals(await peer.framesBeforeReceipt(), []);
+      assertEquals(harness.broker.stats.messages, 2);
       await peer.close();
 
-      const heir = await rig.connected();
+      const heir = await harness.connected();
       await heir.write("SUBSCRIBE\nid:1\ndestination:/queue/1\n\n\0SUBSCRIBE\nid:2\ndestination:/queue/2\n\n\0");
       const inherited = await heir.frames(2, "MESSAGE");
       assertEquals(inherited.map(({ body, get }) => [body, get("redelivered")]).toSorted(), [
@@ -109,7 +109,7 @@ for (const version of ["1.0", "1.1", "1.2"]) {
     const heir = await connected();
     await heir.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
     assertEquals(bodies(await heir.frames(2, "MESSAGE")), "m1 m3");
-    assertEquals(await heir.settled(), []);
+    assertEquals(await heir.framesBeforeReceipt(), []);
   });
 }
 
@@ -119,12 +119,12 @@ brokerTest(
     const sender = await connected();
     const first = await connected();
     await first.write("SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client\nprefetch-count:3\n\n\0");
-    await first.settled();
+    await first.framesBeforeReceipt();
     await send(sender, "/queue/a", "1 2 3 4 5");
-    assertEquals(bodies(await first.settled()), "1 2 3");
+    assertEquals(bodies(await first.framesBeforeReceipt()), "1 2 3");
     const second = await connected();
     await second.write("SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client\nprefetch-count:1\n\n\0");
-    assertEquals(bodies(await second.settled()), "4");
+    assertEquals(bodies(await second.framesBeforeReceipt()), "4");
     // RST or FIN: the messages are requeued as soon as the broker sees it.
     await first.close();
     const third = await connected();
@@ -142,13 +142,13 @@ brokerTest(
       const peer = await connected();
       await peer.write(`SUBSCRIBE\nid:0\ndestination:/queue/${mode}\nack:${mode}\nprefetch-count:2\n\n\0`);
       for (const text of "123") await peer.write(`SEND\ndestination:/queue/${mode}\n\n${text}\0`);
-      const messages = await peer.settled();
+      const messages = await peer.framesBeforeReceipt();
       assertEquals(bodies(messages), "1 2");
       await peer.write(`NACK\nid:${messages[1]!.get("ack")}\n\n\0`);
-      const redelivered = await peer.settled();
+      const redelivered = await peer.framesBeforeReceipt();
       assertEquals(redelivered[0]!.get("redelivered"), "true");
       await peer.write(`UNSUBSCRIBE\nid:0\n\n\0SUBSCRIBE\nid:1\ndestination:/queue/${mode}\n\n\0`);
-      const rest = await peer.settled();
+      const rest = await peer.framesBeforeReceipt();
       assertEquals(bodies(rest), mode === "client" ? again : `1 ${again}`);
     }
   },
@@ -158,13 +158,13 @@ brokerTest("NACK gives the message to another subscriber first", async ({ connec
   const [one, other, sender] = [await connected("1.1"), await connected(), await connected()];
   for (const peer of [one, other]) {
     await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client-individual\n\n\0");
-    await peer.settled();
+    await peer.framesBeforeReceipt();
   }
   await send(sender, "/queue/a", "x");
-  const [message] = await one.settled();
+  const [message] = await one.framesBeforeReceipt();
   await one.write(`NACK\n${ackLines(message!, "1.1")}\n\0`);
-  assertEquals(await one.settled(), []);
-  const [again] = await other.settled();
+  assertEquals(await one.framesBeforeReceipt(), []);
+  const [again] = await other.framesBeforeReceipt();
   assertEquals(again!.get("message-id"), message!.get("message-id"));
   assertEquals(again!.get("redelivered"), "true");
 });
@@ -175,7 +175,7 @@ brokerTest("NACK drops a message after five redeliveries", async ({ broker, conn
     "SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client-individual\n\n\0SEND\ndestination:/queue/a\n\nx\0",
   );
   for (let i = 0; i < 6; i++) await peer.write(`NACK\nid:${(await peer.frame("MESSAGE")).get("ack")}\n\n\0`);
-  assertEquals(await peer.settled(), []);
+  assertEquals(await peer.framesBeforeReceipt(), []);
   assertEquals(broker.stats.messages, 0);
 });
 
@@ -184,7 +184,7 @@ for (const value of ["False", "FALSE"]) {
     const peer = await connected();
     await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client\n\n\0SEND\ndestination:/queue/a\n\nx\0");
     await peer.write(`NACK\nid:${(await peer.frame("MESSAGE")).get("ack")}\nrequeue:${value}\n\n\0`);
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
     assertEquals(broker.stats.messages, 0);
   });
 }
@@ -195,7 +195,7 @@ brokerTest("NACK with requeue:false drops the message at once", async ({ broker,
     "SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client-individual\n\n\0SEND\ndestination:/queue/a\n\nx\0",
   );
   await peer.write(`NACK\nid:${(await peer.frame("MESSAGE")).get("ack")}\nrequeue:false\n\n\0`);
-  assertEquals(await peer.settled(), []);
+  assertEquals(await peer.framesBeforeReceipt(), []);
   assertEquals(broker.stats.messages, 0);
 });
 
@@ -253,15 +253,15 @@ brokerTest("S12-42 UNSUBSCRIBE ends deliveries and requeues unacknowledged messa
   const peer = await connected();
   const sender = await connected();
   await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client\n\n\0");
-  await peer.settled();
+  await peer.framesBeforeReceipt();
   await send(sender, "/queue/a", "1 2");
   await peer.frames(2, "MESSAGE");
   await peer.write("UNSUBSCRIBE\nid:0\nreceipt:1\n\n\0");
   await peer.frame("RECEIPT");
   await send(sender, "/queue/a", "3");
-  assertEquals(await peer.settled(), []);
+  assertEquals(await peer.framesBeforeReceipt(), []);
   await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\n\n\0");
-  assertEquals(bodies(await peer.settled()), "1 2 3");
+  assertEquals(bodies(await peer.framesBeforeReceipt()), "1 2 3");
 });
 
 brokerTest("S12-43 UNSUBSCRIBE without id or with an unknown id is refused", async ({ connected }) => {
@@ -290,19 +290,19 @@ brokerTest("S10-44 UNSUBSCRIBE in 1.0 accepts a destination or an id", async ({ 
     const message = await peer.frame("MESSAGE");
     assertEquals(message.get("subscription"), subscribe!.startsWith("id") ? "0" : undefined);
     await peer.write(`UNSUBSCRIBE\n${unsubscribe}\n\n\0`);
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
     assertEquals(broker.stats.destinations, 0);
   }
   assertEquals(await refused(peer, "UNSUBSCRIBE\n\n\0"), "UNSUBSCRIBE has no id");
 });
 
-brokerTest("ACK in 1.0 settles a message of a topic on one subscription at a time", async (rig) => {
-  const peer = await rig.connected("1.0");
+brokerTest("ACK in 1.0 settles a message of a topic on one subscription at a time", async (harness) => {
+  const peer = await harness.connected("1.0");
   for (const id of [1, 2]) await peer.write(`SUBSCRIBE\nid:${id}\ndestination:/topic/a\nack:client\n\n\0`);
   await peer.write("SEND\ndestination:/topic/a\n\nx\0");
   for (const message of await peer.frames(2, "MESSAGE")) await peer.write(`ACK\n${ackLines(message, "1.0")}\n\0`);
-  assertEquals(await peer.settled(), []);
-  assertEquals(rig.broker.stats.messages, 0);
+  assertEquals(await peer.framesBeforeReceipt(), []);
+  assertEquals(harness.broker.stats.messages, 0);
 });
 
 brokerTest("S10-64 SUBSCRIBE with a selector is refused", async ({ connected }) => {
@@ -326,14 +326,14 @@ brokerTest(
     const peer = await connected();
     await peer.write("SUBSCRIBE\nid:0\ndestination:/queue/a\nack:client-individual\nprefetch-count:2\n\n\0");
     for (const text of "12345") await peer.write(`SEND\ndestination:/queue/a\n\n${text}\0`);
-    const messages = await peer.settled();
+    const messages = await peer.framesBeforeReceipt();
     assertEquals(bodies(messages), "1 2");
     await peer.write(`ACK\nid:${messages[0]!.get("ack")}\n\n\0`);
-    assertEquals(bodies(await peer.settled()), "3");
+    assertEquals(bodies(await peer.framesBeforeReceipt()), "3");
     await peer.write(`NACK\nid:${messages[1]!.get("ack")}\n\n\0`);
-    assertEquals(bodies(await peer.settled()), "2");
+    assertEquals(bodies(await peer.framesBeforeReceipt()), "2");
     await peer.write("UNSUBSCRIBE\nid:0\n\n\0");
-    assertEquals(await peer.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
   },
 );
 

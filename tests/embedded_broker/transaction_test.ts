@@ -14,7 +14,7 @@ const send = (text: string, lines = "") => `SEND\ndestination:/queue/a\n${lines}
 async function receiveUnacknowledged(peer: RawPeer, texts: string, mode = "client-individual"): Promise<string[]> {
   await peer.write(SUBSCRIBE.replace("client-individual", mode));
   for (const text of texts) await peer.write(send(text));
-  const messages = await peer.settled();
+  const messages = await peer.framesBeforeReceipt();
   assertEquals(bodies(messages), [...texts].join(" "));
   return messages.map(({ get }) => get("ack")!);
 }
@@ -25,9 +25,9 @@ brokerTest("S12-49 SEND in a transaction takes effect at COMMIT, together and in
   await peer.write(
     `BEGIN\ntransaction:t\n\n\0${send("1", "transaction:t\n")}${send("2", "transaction:t\n")}${send("3")}`,
   );
-  assertEquals(bodies(await peer.settled()), "3");
+  assertEquals(bodies(await peer.framesBeforeReceipt()), "3");
   await peer.write("COMMIT\ntransaction:t\n\n\0");
-  assertEquals(bodies(await peer.settled()), "1 2");
+  assertEquals(bodies(await peer.framesBeforeReceipt()), "1 2");
 });
 
 brokerTest("S12-49 SEND in a transaction gets its RECEIPT at once", async ({ connected }) => {
@@ -42,13 +42,13 @@ brokerTest("S12-49 ACK in a transaction takes effect at COMMIT", async ({ broker
   await peer.write(
     `BEGIN\ntransaction:t\n\n\0ACK\nid:${one}\ntransaction:t\n\n\0ACK\nid:${three}\ntransaction:t\n\n\0`,
   );
-  assertEquals(await peer.settled(), []);
+  assertEquals(await peer.framesBeforeReceipt(), []);
   assertEquals(broker.stats.messages, 3);
   await peer.write("COMMIT\ntransaction:t\n\n\0");
-  assertEquals(await peer.settled(), []);
+  assertEquals(await peer.framesBeforeReceipt(), []);
   assertEquals(broker.stats.messages, 1);
   await peer.write(`ACK\nid:${two}\n\n\0`);
-  await peer.settled();
+  await peer.framesBeforeReceipt();
   assertEquals(broker.stats.messages, 0);
 });
 
@@ -56,7 +56,7 @@ brokerTest("S12-49 NACK in a transaction takes effect at COMMIT", async ({ conne
   const peer = await connected();
   const [one] = await receiveUnacknowledged(peer, "1");
   await peer.write(`BEGIN\ntransaction:t\n\n\0NACK\nid:${one}\ntransaction:t\n\n\0`);
-  assertEquals(await peer.settled(), []);
+  assertEquals(await peer.framesBeforeReceipt(), []);
   await peer.write("COMMIT\ntransaction:t\n\n\0");
   assertEquals((await peer.frame("MESSAGE")).get("redelivered"), "true");
 });
@@ -65,11 +65,11 @@ brokerTest("S12-49 ACK in a transaction does not free the prefetch before COMMIT
   const peer = await connected();
   await peer.write(SUBSCRIBE.replace("\n\n", "\nprefetch-count:1\n\n"));
   await peer.write(send("1") + send("2"));
-  const [one] = await peer.settled();
+  const [one] = await peer.framesBeforeReceipt();
   await peer.write(`BEGIN\ntransaction:t\n\n\0ACK\nid:${one!.get("ack")}\ntransaction:t\n\n\0`);
-  assertEquals(await peer.settled(), []);
+  assertEquals(await peer.framesBeforeReceipt(), []);
   await peer.write("COMMIT\ntransaction:t\n\n\0");
-  assertEquals(bodies(await peer.settled()), "2");
+  assertEquals(bodies(await peer.framesBeforeReceipt()), "2");
 });
 
 brokerTest("S12-50 ABORT drops messages and reopens deliveries", async ({ broker, connected }) => {
@@ -77,14 +77,14 @@ brokerTest("S12-50 ABORT drops messages and reopens deliveries", async ({ broker
   const acks = await receiveUnacknowledged(peer, "1234", "client");
   await peer.write(`BEGIN\ntransaction:t\n\n\0ACK\nid:${acks[1]}\ntransaction:t\n\n\0${send("x", "transaction:t\n")}`);
   await peer.write("ABORT\ntransaction:t\n\n\0");
-  assertEquals(await peer.settled(), []);
+  assertEquals(await peer.framesBeforeReceipt(), []);
   assertEquals(broker.stats.messages, 4);
   // The deliveries keep their order: the third covers the first three.
   await peer.write(`ACK\nid:${acks[2]}\n\n\0`);
-  assertEquals(await peer.settled(), []);
+  assertEquals(await peer.framesBeforeReceipt(), []);
   assertEquals(broker.stats.messages, 1);
   await peer.write(`ACK\nid:${acks[3]}\n\n\0`);
-  await peer.settled();
+  await peer.framesBeforeReceipt();
   assertEquals(broker.stats.destinations, 1);
   assertEquals(broker.stats.messages, 0);
 });
@@ -99,12 +99,12 @@ for (const mode of ["client", "client-individual"]) {
         await peer.write(send(`${round}`) + send("next"));
         const id = (await peer.frame("MESSAGE")).get("ack");
         await peer.write(`BEGIN\ntransaction:t\n\n\0ACK\nid:${id}\ntransaction:t\n\n\0ABORT\ntransaction:t\n\n\0`);
-        assertEquals(await peer.settled(), []); // the transaction holds it, and it counts towards the prefetch
+        assertEquals(await peer.framesBeforeReceipt(), []); // the transaction holds it, and it counts towards the prefetch
         await peer.write(`ACK\nid:${id}\n\n\0`);
         const next = await peer.frame("MESSAGE");
         assertEquals([next.body, next.get("redelivered")], ["next", undefined]);
         await peer.write(`ACK\nid:${next.get("ack")}\n\n\0`);
-        await peer.settled();
+        await peer.framesBeforeReceipt();
         assertEquals(broker.stats.messages, 0);
       }
     },
@@ -118,11 +118,11 @@ brokerTest("S12-50 ABORT after UNSUBSCRIBE requeues the messages", async ({ conn
   const other = await connected();
   await other.write(SUBSCRIBE);
   // The second was requeued at once, the first stays with the transaction.
-  await peer.settled();
-  assertEquals(bodies(await other.settled()), "2");
+  await peer.framesBeforeReceipt();
+  assertEquals(bodies(await other.framesBeforeReceipt()), "2");
   await peer.write("ABORT\ntransaction:t\n\n\0");
-  await peer.settled();
-  assertEquals(bodies(await other.settled()), "1");
+  await peer.framesBeforeReceipt();
+  assertEquals(bodies(await other.framesBeforeReceipt()), "1");
 });
 
 brokerTest("S12-51 a transaction that is unnamed, already open or not open is refused", async ({ connected }) => {
@@ -153,8 +153,8 @@ brokerTest(
     for (const end of ["COMMIT", "ABORT", "COMMIT"]) {
       await peer.write(`${end}\ntransaction:a\n\n\0BEGIN\ntransaction:a\n\n\0`);
     }
-    assertEquals(await peer.settled(), []);
-    assertEquals(await other.settled(), []);
+    assertEquals(await peer.framesBeforeReceipt(), []);
+    assertEquals(await other.framesBeforeReceipt(), []);
   },
 );
 
@@ -172,12 +172,12 @@ for (
     await peer.write(
       `BEGIN\ntransaction:t\n\n\0${send("x", "transaction:t\n")}ACK\nid:${acks[0]}\ntransaction:t\n\n\0`,
     );
-    await peer.settled();
+    await peer.framesBeforeReceipt();
     await leave(peer);
     const heir = await connected();
     await heir.write(SUBSCRIBE);
     const messages = await heir.frames(2, "MESSAGE");
     assertEquals(bodies(messages), "1 2");
-    assertEquals(await heir.settled(), []);
+    assertEquals(await heir.framesBeforeReceipt(), []);
   });
 }

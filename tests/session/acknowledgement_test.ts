@@ -62,8 +62,8 @@ const ACKS: [version: string, headers: string, expected: string[]][] = [
 for (const [version, headers, expected] of ACKS) {
   clientTest(
     `C12-40 C11-41 C10-42 \`acknowledge()\` writes ACK for a message with ${headers} in ${version}`,
-    async (rig) => {
-      const { session, peer } = await openSession(rig, {}, version);
+    async (harness) => {
+      const { session, peer } = await openSession(harness, {}, version);
       const one = { id: "0", destination: "/q", deliver: (message: Frame) => void session.acknowledge("ACK", message) };
       session.subscriptions.expect(one);
       const id = version === "1.0" ? "7:7" : "7\\c7";
@@ -73,7 +73,7 @@ for (const [version, headers, expected] of ACKS) {
   );
 }
 
-clientTest("C10-42 `acknowledge()` refuses NACK in 1.0", async (rig) => {
-  const { session } = await openSession(rig, {}, "1.0");
+clientTest("C10-42 `acknowledge()` refuses NACK in 1.0", async (harness) => {
+  const { session } = await openSession(harness, {}, "1.0");
   assertThrows(() => session.acknowledge("NACK", frame("MESSAGE")), AcknowledgeError, "1.0");
 });

@@ -77,29 +77,32 @@ function sink(
   return { id, destination, got, deliver: (message) => got.push(message.text()) };
 }
 
-clientTest("C12-55 C12-65 `Session` delivers messages by subscription, and drops those without a sink", async (rig) => {
-  const { session, peer } = await openSession(rig);
-  const [a, b] = [sink("a"), sink("b")];
-  const subscribing = [a, b].map((one) =>
-    session.subscriptions.subscribe(one, frame("SUBSCRIBE", { id: one.id, destination: "/queue/a" }))
-  );
-  await peer.write(message("b", "early"));
-  await confirm(peer);
-  await confirm(peer);
-  await Promise.all(subscribing);
-  const gone = session.subscriptions.unsubscribe(b, frame("UNSUBSCRIBE", { id: "b" }));
-  const asked = await peer.frame("UNSUBSCRIBE");
-  await peer.write(message("b", "under way") + receiptFor(asked));
-  await gone;
-  await peer.write(message("b", "late") + message("a", "1"));
-  const sync = session.request(begin("t"));
-  await confirm(peer);
-  await sync;
-  assertEquals([a.got, b.got], [["1"], ["early", "under way"]]);
-});
+clientTest(
+  "C12-55 C12-65 `Session` delivers messages by subscription, and drops those without a sink",
+  async (harness) => {
+    const { session, peer } = await openSession(harness);
+    const [a, b] = [sink("a"), sink("b")];
+    const subscribing = [a, b].map((one) =>
+      session.subscriptions.subscribe(one, frame("SUBSCRIBE", { id: one.id, destination: "/queue/a" }))
+    );
+    await peer.write(message("b", "early"));
+    await confirm(peer);
+    await confirm(peer);
+    await Promise.all(subscribing);
+    const gone = session.subscriptions.unsubscribe(b, frame("UNSUBSCRIBE", { id: "b" }));
+    const asked = await peer.frame("UNSUBSCRIBE");
+    await peer.write(message("b", "under way") + receiptFor(asked));
+    await gone;
+    await peer.write(message("b", "late") + message("a", "1"));
+    const sync = session.request(begin("t"));
+    await confirm(peer);
+    await sync;
+    assertEquals([a.got, b.got], [["1"], ["early", "under way"]]);
+  },
+);
 
-clientTest("C10-56 `Session` delivers a message without subscription by destination", async (rig) => {
-  const { session, peer } = await openSession(rig, {}, "1.0");
+clientTest("C10-56 `Session` delivers a message without subscription by destination", async (harness) => {
+  const { session, peer } = await openSession(harness, {}, "1.0");
   const [a, b] = [sink("a", "/queue/a"), sink("b", "/queue/b")];
   for (const one of [a, b]) {
     const made = session.subscriptions.subscribe(one, frame("SUBSCRIBE", { id: one.id, destination: one.destination }));

@@ -56,8 +56,8 @@ test("`errorScope()` knows the words of each broker", () => {
   assertEquals(errorScope(new Frame().buildFrame({ command: "ERROR" }), dialectFor(undefined, "rabbitmq")), "frame");
 });
 
-clientTest("an ERROR about the connection: unconfirmed messages are sent again", async (rig) => {
-  const { stomp, peer, server } = await rig.pair(HASTY, "1.2", AS_RABBITMQ);
+clientTest("an ERROR about the connection: unconfirmed messages are sent again", async (harness) => {
+  const { stomp, peer, server } = await harness.pair(HASTY, "1.2", AS_RABBITMQ);
   const watcher = new Watcher(stomp);
   const sent = ["a", "b"].map((body) => stomp.send("/queue/a", body));
   await peer.frames(2, "SEND");
@@ -71,8 +71,8 @@ clientTest("an ERROR about the connection: unconfirmed messages are sent again",
   assert(errors.every((error) => error instanceof BrokerErrorResponse));
 });
 
-clientTest("an unclear ERROR is about the connection when that ends soon", async (rig) => {
-  const { stomp, peer, server } = await rig.pair(HASTY, "1.2", AS_RABBITMQ);
+clientTest("an unclear ERROR is about the connection when that ends soon", async (harness) => {
+  const { stomp, peer, server } = await harness.pair(HASTY, "1.2", AS_RABBITMQ);
   const sent = stomp.send("/queue/a", "a");
   await peer.frame("SEND");
   await peer.write(PROCESSING + FORCED);
@@ -86,8 +86,8 @@ clientTest("an unclear ERROR is about the connection when that ends soon", async
   await Promise.all([sent, again]);
 });
 
-clientTest("an unclear ERROR rejects unconfirmed calls when the connection goes on", async (rig) => {
-  const { stomp, peer } = await rig.pair(HASTY, "1.2", AS_RABBITMQ);
+clientTest("an unclear ERROR rejects unconfirmed calls when the connection goes on", async (harness) => {
+  const { stomp, peer } = await harness.pair(HASTY, "1.2", AS_RABBITMQ);
   const bad = stomp.send("/queue/a", "bad", { headers: { priority: "none" } });
   const good = stomp.send("/queue/a", "good");
   await peer.frame("SEND");
@@ -104,8 +104,8 @@ clientTest("an unclear ERROR rejects unconfirmed calls when the connection goes 
   await assertRejects(() => bad, BrokerErrorResponse, "Cannot confirm SEND to /queue/a: Processing error");
 });
 
-clientTest("an unclear ERROR leaves no timer behind when the connection ends", async (rig) => {
-  const { stomp, peer } = await rig.pair({ reconnect: false }, "1.2", AS_RABBITMQ);
+clientTest("an unclear ERROR leaves no timer behind when the connection ends", async (harness) => {
+  const { stomp, peer } = await harness.pair({ reconnect: false }, "1.2", AS_RABBITMQ);
   const sent = stomp.send("/queue/a", "a");
   sent.catch(() => {});
   await peer.frame("SEND");
@@ -116,8 +116,8 @@ clientTest("an unclear ERROR leaves no timer behind when the connection ends", a
   // The sanitizer of timers says whether it does.
 });
 
-clientTest("an ERROR about a subscription ends that subscription alone", async (rig) => {
-  const { stomp, peer } = await rig.pair(HASTY, "1.2", AS_RABBITMQ);
+clientTest("an ERROR about a subscription ends that subscription alone", async (harness) => {
+  const { stomp, peer } = await harness.pair(HASTY, "1.2", AS_RABBITMQ);
   const subscription = await subscribed(stomp, peer);
   const other = await subscribed(stomp, peer, "/queue/b");
   const taken = subscription.take();
@@ -156,9 +156,9 @@ test("`BrokerErrorResponse` quotes the reason from an Erlang term", () => {
 
 const begin = (id: string) => frame("BEGIN", { transaction: id });
 
-clientTest("C12-60 an ERROR with receipt-id rejects that call alone", async (rig) => {
+clientTest("C12-60 an ERROR with receipt-id rejects that call alone", async (harness) => {
   const errors: string[] = [];
-  const { session, peer } = await openSession(rig, { onError: (error) => errors.push(error.message) });
+  const { session, peer } = await openSession(harness, { onError: (error) => errors.push(error.message) });
   const [bad, good] = ["a", "b"].map((id) => session.request(begin(id)));
   const [first, second] = await peer.frames(2);
   await peer.write(errorFor(first!, "no") + receiptFor(second!));
@@ -169,8 +169,8 @@ clientTest("C12-60 an ERROR with receipt-id rejects that call alone", async (rig
   assert(session.isOpen);
 });
 
-clientTest("an ERROR without receipt-id rejects the open calls and names their frames", async (rig) => {
-  const { session, peer } = await openSession(rig);
+clientTest("an ERROR without receipt-id rejects the open calls and names their frames", async (harness) => {
+  const { session, peer } = await openSession(harness);
   const calls = ["a", "b"].map((id) => session.request(begin(id)));
   const frames = await peer.frames(2);
   await peer.write("ERROR\nmessage:no\n\n\0");
@@ -186,9 +186,9 @@ clientTest("an ERROR without receipt-id rejects the open calls and names their f
 
 clientTest(
   "C12-58 a connection that ends after an ERROR is reported with it, even after a RECEIPT for the same frame",
-  async (rig) => {
+  async (harness) => {
     const { promise, resolve } = Promise.withResolvers<StompError | undefined>();
-    const { session, peer } = await openSession(rig, { onEnd: (_, reason) => resolve(reason) });
+    const { session, peer } = await openSession(harness, { onEnd: (_, reason) => resolve(reason) });
     const call = session.request(begin("a"));
     const asked = await peer.frame();
     await peer.write(`ERROR\nmessage:no\n\n\0${receiptFor(asked)}`);
@@ -199,12 +199,12 @@ clientTest(
   },
 );
 
-clientTest("C11-59 an ERROR that the connection survived does not explain its later end", async (rig) => {
+clientTest("C11-59 an ERROR that the connection survived does not explain its later end", async (harness) => {
   for (const survived of ["by an answer", "by time"]) {
     const clock = new FakeClock();
     const ended = Promise.withResolvers<StompError | undefined>();
     const failed = Promise.withResolvers<BrokerErrorResponse>();
-    const { session, peer } = await openSession(rig, {
+    const { session, peer } = await openSession(harness, {
       onEnd: (_, reason) => ended.resolve(reason),
       onError: (error) => failed.resolve(error),
       clock,

@@ -20,13 +20,13 @@ const DETAILS: SessionOptions = { host: "/", heartbeat: OFF, timeout: 5000 };
 
 /** Says CONNECT; the other end has taken it. */
 async function begin(
-  rig: ClientHarness,
+  harness: ClientHarness,
   options: Partial<SessionOptions> = {},
 ): Promise<{ opening: Promise<Session>; peer: RawPeer; transport: Transport; lines: string[] }> {
-  const [transport, peer] = rig.memory();
+  const [transport, peer] = harness.memory();
   const opening = Session.open(transport, { ...DETAILS, ...options });
   opening.catch(() => {});
-  rig.atEnd(async () => {
+  harness.atEnd(async () => {
     await transport.close();
     await opening.then((session) => session.close(), () => {});
   });
@@ -36,8 +36,8 @@ async function begin(
 
 clientTest(
   "C12-01 C12-02 C12-04 C12-05 C12-06 `handshake()` sends CONNECT first and alone, with versions and host",
-  async (rig) => {
-    const [transport, peer] = rig.memory();
+  async (harness) => {
+    const [transport, peer] = harness.memory();
     const opening = Session.open(transport, { ...DETAILS, host: "a b" });
     const connect = await peer.frame("CONNECT");
     assertEquals(connect.lines, ["accept-version:1.0,1.1,1.2", "host:a b", "heart-beat:0,0"]);
@@ -50,13 +50,18 @@ clientTest(
   },
 );
 
-clientTest("C12-05 `handshake()` offers versions in rising order", async (rig) => {
-  const { lines } = await begin(rig, { versions: ["1.2", "1.0"] });
+clientTest("C12-05 `handshake()` offers versions in rising order", async (harness) => {
+  const { lines } = await begin(harness, { versions: ["1.2", "1.0"] });
   assertEquals(lines[0], "accept-version:1.0,1.2");
 });
 
-clientTest("C12-08 `handshake()` sends login and passcode without escapes, and only when given", async (rig) => {
-  const { lines } = await begin(rig, { login: "me:you", passcode: "a\\cb", clientId: "c", headers: { "x-a": "1" } });
+clientTest("C12-08 `handshake()` sends login and passcode without escapes, and only when given", async (harness) => {
+  const { lines } = await begin(harness, {
+    login: "me:you",
+    passcode: "a\\cb",
+    clientId: "c",
+    headers: { "x-a": "1" },
+  });
   assertEquals(lines, [
     "x-a:1",
     "accept-version:1.0,1.1,1.2",
@@ -68,16 +73,16 @@ clientTest("C12-08 `handshake()` sends login and passcode without escapes, and o
   ]);
 });
 
-clientTest("C12-09 `handshake()` offers heart-beats as two whole numbers", async (rig) => {
-  const { lines } = await begin(rig, { heartbeat: { send: 10_000, receive: 5000 } });
+clientTest("C12-09 `handshake()` offers heart-beats as two whole numbers", async (harness) => {
+  const { lines } = await begin(harness, { heartbeat: { send: 10_000, receive: 5000 } });
   assertEquals(lines[2], "heart-beat:10000,5000");
 });
 
 for (const secret of ["a\nheart-beat:1,1", "a\rb"]) {
   clientTest(
     `F12-42 a login that cannot be carried is a TypeError and nothing is written: ${JSON.stringify(secret)}`,
-    async (rig) => {
-      const [transport, peer] = rig.memory();
+    async (harness) => {
+      const [transport, peer] = harness.memory();
       const error = await assertRejects(() => Session.open(transport, { ...DETAILS, login: secret }), TypeError);
       assertEquals(error.message.includes(secret), false);
       assertEquals(await peer.rest(), []);
@@ -85,25 +90,25 @@ for (const secret of ["a\nheart-beat:1,1", "a\rb"]) {
   );
 }
 
-clientTest("C12-10 `handshake()` takes a CONNECTED without version for 1.0", async (rig) => {
-  const { opening, peer } = await begin(rig);
+clientTest("C12-10 `handshake()` takes a CONNECTED without version for 1.0", async (harness) => {
+  const { opening, peer } = await begin(harness);
   await peer.write("CONNECTED\nsession: 7\n\n\0");
   assertEquals((await opening).version, "1.0");
 });
 
 for (const [given, version] of [["1.0", "1.0"], ["1.1", "1.1"], ["1.2", "1.2"], [" 1.1", "1.1"]]) {
-  clientTest(`C12-11 \`handshake()\` uses the version of CONNECTED: ${JSON.stringify(given)}`, async (rig) => {
-    const { opening, peer } = await begin(rig);
+  clientTest(`C12-11 \`handshake()\` uses the version of CONNECTED: ${JSON.stringify(given)}`, async (harness) => {
+    const { opening, peer } = await begin(harness);
     await peer.write(`CONNECTED\nversion:${given}\n\n\0`);
     assertEquals((await opening).version, version);
   });
 }
 
-clientTest("C12-11 `handshake()` rejects a version that was not offered", async (rig) => {
+clientTest("C12-11 `handshake()` rejects a version that was not offered", async (harness) => {
   for (
     const [offered, answer] of [[["1.2"], "1.1"], [["1.1", "1.2"], undefined], [["1.2"], "9.9"], [["1.2"], ""]] as const
   ) {
-    const { opening, peer } = await begin(rig, { versions: offered });
+    const { opening, peer } = await begin(harness, { versions: offered });
     await peer.write(answer === undefined ? "CONNECTED\n\n\0" : `CONNECTED\nversion:${answer}\n\n\0`);
     const error = await assertRejects(() => opening, UnknownBrokerResponseError, "which was not offered");
     assertEquals(error.frame?.command, "CONNECTED");
@@ -111,8 +116,8 @@ clientTest("C12-11 `handshake()` rejects a version that was not offered", async 
   }
 });
 
-clientTest("C12-12 `handshake()` rejects with the broker's words when it answers ERROR", async (rig) => {
-  const { opening, peer } = await begin(rig);
+clientTest("C12-12 `handshake()` rejects with the broker's words when it answers ERROR", async (harness) => {
+  const { opening, peer } = await begin(harness);
   await peer.write("ERROR\nversion:1.2,2.1\ncontent-type:text/plain\n\nSupported protocol versions are 1.2 2.1\0");
   const error = await assertRejects(
     () => opening,
@@ -123,27 +128,27 @@ clientTest("C12-12 `handshake()` rejects with the broker's words when it answers
   await peer.ended(); // the client hung up: RabbitMQ would keep the connection for ten seconds
 });
 
-clientTest("C12-12 `handshake()` rejects when the broker answers with an empty ERROR", async (rig) => {
-  const { opening, peer } = await begin(rig);
+clientTest("C12-12 `handshake()` rejects when the broker answers with an empty ERROR", async (harness) => {
+  const { opening, peer } = await begin(harness);
   await peer.write("ERROR\n\n\0");
   await assertRejects(() => opening, BrokerErrorResponse, "it gave no reason");
 });
 
-clientTest("C12-13 `handshake()` rejects when the broker closes before CONNECTED", async (rig) => {
-  const { opening, peer } = await begin(rig);
+clientTest("C12-13 `handshake()` rejects when the broker closes before CONNECTED", async (harness) => {
+  const { opening, peer } = await begin(harness);
   await peer.finish();
   await assertRejects(() => opening, ConnectionError, "the broker closed the connection before CONNECTED");
   await peer.ended();
 });
 
-clientTest("C12-15 `handshake()` does not unescape CONNECTED", async (rig) => {
-  const { opening, peer } = await begin(rig);
+clientTest("C12-15 `handshake()` does not unescape CONNECTED", async (harness) => {
+  const { opening, peer } = await begin(harness);
   await peer.write("CONNECTED\nversion:1.2\nsession:a\\nb\n\n\0");
   assertEquals((await opening).connected["session"], "a\\nb");
 });
 
-clientTest("C12-16 `handshake()` accepts unknown headers in CONNECTED", async (rig) => {
-  const { opening, peer } = await begin(rig);
+clientTest("C12-16 `handshake()` accepts unknown headers in CONNECTED", async (harness) => {
+  const { opening, peer } = await begin(harness);
   await peer.write(connected("1.2", "server:RabbitMQ/3.10.8 (a comment)\nfoo:bar\n"));
   const session = await opening;
   assertEquals([session.dialect.family, session.connected["foo"]], ["rabbitmq", "bar"]);
@@ -151,29 +156,29 @@ clientTest("C12-16 `handshake()` accepts unknown headers in CONNECTED", async (r
 
 for (const answer of [message("0", "1"), "RECEIPT\nreceipt-id:1\n\n\0"]) {
   const command = answer.split("\n")[0];
-  clientTest(`\`handshake()\` rejects ${command} in place of CONNECTED`, async (rig) => {
-    const { opening, peer } = await begin(rig);
+  clientTest(`\`handshake()\` rejects ${command} in place of CONNECTED`, async (harness) => {
+    const { opening, peer } = await begin(harness);
     await peer.write(answer);
     await assertRejects(() => opening, UnknownBrokerResponseError, `answered CONNECT with ${command}`);
     await peer.ended();
   });
 }
 
-clientTest("`handshake()` rejects a malformed heart-beat header", async (rig) => {
-  const { opening, peer } = await begin(rig);
+clientTest("`handshake()` rejects a malformed heart-beat header", async (harness) => {
+  const { opening, peer } = await begin(harness);
   await peer.write(connected("1.2", "heart-beat:soon\n"));
   await assertRejects(() => opening, UnknownBrokerResponseError, 'sent the heart-beat "soon"');
   await peer.ended();
 });
 
-clientTest("`handshake()` ignores line ends before CONNECTED", async (rig) => {
-  const { opening, peer } = await begin(rig);
+clientTest("`handshake()` ignores line ends before CONNECTED", async (harness) => {
+  const { opening, peer } = await begin(harness);
   await peer.write(`\n\n${connected()}\n\n`);
   assert((await opening).isOpen);
 });
 
-clientTest("`handshake()` leaves frames after CONNECTED in the same chunk to the session", async (rig) => {
-  const { opening, peer } = await begin(rig);
+clientTest("`handshake()` leaves frames after CONNECTED in the same chunk to the session", async (harness) => {
+  const { opening, peer } = await begin(harness);
   await peer.write(`${connected("1.1")}ERROR\nmessage:a\\cb\n\n\0`);
   await peer.finish();
   const session = await opening;
@@ -183,8 +188,8 @@ clientTest("`handshake()` leaves frames after CONNECTED in the same chunk to the
   assertEquals(session.reason.message, "Broker answered ERROR: a:b");
 });
 
-clientTest("`handshake()` times out without CONNECTED, and closes the transport", async (rig) => {
-  const [transport, peer] = rig.memory();
+clientTest("`handshake()` times out without CONNECTED, and closes the transport", async (harness) => {
+  const [transport, peer] = harness.memory();
   await assertRejects(
     () => Session.open(transport, DETAILS, { timeout: 20 }),
     ConnectionTimeoutError,
@@ -194,8 +199,8 @@ clientTest("`handshake()` times out without CONNECTED, and closes the transport"
   await peer.ended();
 });
 
-clientTest("`handshake()` rejects with the signal's reason, and closes the transport", async (rig) => {
-  const [transport, peer] = rig.memory();
+clientTest("`handshake()` rejects with the signal's reason, and closes the transport", async (harness) => {
+  const [transport, peer] = harness.memory();
   const abort = new AbortController();
   const opening = Session.open(transport, DETAILS, { signal: abort.signal });
   await peer.frame("CONNECT");
@@ -205,8 +210,8 @@ clientTest("`handshake()` rejects with the signal's reason, and closes the trans
   await peer.ended();
 });
 
-clientTest("`handshake()` writes nothing when the signal has aborted already", async (rig) => {
-  const [transport, peer] = rig.memory();
+clientTest("`handshake()` writes nothing when the signal has aborted already", async (harness) => {
+  const [transport, peer] = harness.memory();
   await assertRejects(
     () => Session.open(transport, DETAILS, { signal: AbortSignal.abort(new Error("no")) }),
     Error,
@@ -215,13 +220,13 @@ clientTest("`handshake()` writes nothing when the signal has aborted already", a
   assertEquals(await peer.rest(), []);
 });
 
-clientTest("`Session.open()` closes the transport when an option is invalid", async (rig) => {
+clientTest("`Session.open()` closes the transport when an option is invalid", async (harness) => {
   for (const options of [{ maxHeaders: NaN }, { maxBodyBytes: -1 }]) {
-    const [transport, peer] = rig.memory();
+    const [transport, peer] = harness.memory();
     await assertRejects(() => Session.open(transport, { ...DETAILS, ...options }), RangeError);
     assertEquals(await peer.rest(), []);
   }
-  const [transport, peer] = rig.memory();
+  const [transport, peer] = harness.memory();
   await assertRejects(() => Session.open(transport, DETAILS, { timeout: NaN }), RangeError);
   assertEquals(await peer.rest(), []);
 });
@@ -236,9 +241,9 @@ const HEARTBEATS: [name: string, own: HeartbeatOffer, far: string | undefined, t
 ];
 
 for (const [name, own, far, timers, sends] of HEARTBEATS) {
-  clientTest(`\`Session\` sends and expects heart-beats: ${name}`, async (rig) => {
+  clientTest(`\`Session\` sends and expects heart-beats: ${name}`, async (harness) => {
     const clock = new FakeClock();
-    const { opening, peer } = await begin(rig, { heartbeat: own, clock });
+    const { opening, peer } = await begin(harness, { heartbeat: own, clock });
     await peer.write(connected("1.2", far === undefined ? "" : `heart-beat:${far}\n`));
     const session = await opening;
     assertEquals(clock.timers, timers);
@@ -253,9 +258,9 @@ for (const [name, own, far, timers, sends] of HEARTBEATS) {
   });
 }
 
-clientTest("`Session` has no heart-beats in 1.0, whatever the broker says", async (rig) => {
+clientTest("`Session` has no heart-beats in 1.0, whatever the broker says", async (harness) => {
   const clock = new FakeClock();
-  const { opening, peer } = await begin(rig, { heartbeat: { send: 10, receive: 10 }, clock });
+  const { opening, peer } = await begin(harness, { heartbeat: { send: 10, receive: 10 }, clock });
   await peer.write("CONNECTED\nheart-beat:10,10\n\n\0");
   await opening;
   assertEquals(clock.timers, 0);
@@ -263,8 +268,8 @@ clientTest("`Session` has no heart-beats in 1.0, whatever the broker says", asyn
 
 clientTest(
   "`handshake()` rejects a CONNECT that cannot be encoded, and nothing else rejects while the socket closes",
-  async (rig) => {
-    const [transport] = rig.memory();
+  async (harness) => {
+    const [transport] = harness.memory();
     // Closing takes longer than the connecting may.
     const slow: Transport = {
       readable: transport.readable,

@@ -7,19 +7,26 @@ import { Frame } from "../../codec/frame.ts";
 import { Stomp } from "../../mod.ts";
 import { LivenessProbe } from "../../session/liveness_probe.ts";
 import { FaultProxy } from "../support/fault_proxy.ts";
-import { type ClientHarness, clientTest, frame, openSession, settle, Watcher } from "../support/client_harness.ts";
+import {
+  type ClientHarness,
+  clientTest,
+  flushMicrotasks,
+  frame,
+  openSession,
+  Watcher,
+} from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { confirm, errorFor, receiptFor } from "../support/raw_server.ts";
-import { onSleepyMachine } from "../support/sleep.ts";
+import { withSleepingMachine } from "../support/sleep.ts";
 
 const HOUR = 3_600_000;
 
 /** A session with heart-beats over a connection in memory, on a clock that the test moves. */
-async function watched(rig: ClientHarness, lines = "heart-beat:10000,10000\n", version = "1.2") {
+async function watched(harness: ClientHarness, lines = "heart-beat:10000,10000\n", version = "1.2") {
   const clock = new FakeClock();
   const ended = Promise.withResolvers<StompError | undefined>();
   const made = await openSession(
-    rig,
+    harness,
     {
       heartbeat: { send: 10_000, receive: 10_000 },
       onEnd: (_, reason) => ended.resolve(reason),
@@ -55,8 +62,8 @@ test("`LivenessProbe.send()` begins a transaction and aborts it at once", () => 
   assertEquals(sent.map(({ headers }) => headers["receipt"] !== undefined), [true, false, true, false]);
 });
 
-clientTest("`OpenTransactions.begin()` opens no transaction when the broker refuses", async (rig) => {
-  const { session, peer } = await openSession(rig);
+clientTest("`OpenTransactions.begin()` opens no transaction when the broker refuses", async (harness) => {
+  const { session, peer } = await openSession(harness);
   const begun = session.transactions.begin("t");
   const [begin] = await peer.frames(1, "BEGIN");
   assertEquals(session.transactions.any, true);
@@ -85,8 +92,8 @@ test("`LivenessProbe.send()` does not abort while another transaction is open, f
 
 // Each way by itself as well: over WebSocket beats are only received.
 for (const lines of ["heart-beat:10000,10000\n", "heart-beat:10000,0\n", "heart-beat:0,10000\n"]) {
-  clientTest(`after a sleep, a broker that does not answer the probe is lost: ${lines.trim()}`, async (rig) => {
-    const { session, peer, clock, ended } = await watched(rig, lines);
+  clientTest(`after a sleep, a broker that does not answer the probe is lost: ${lines.trim()}`, async (harness) => {
+    const { session, peer, clock, ended } = await watched(harness, lines);
     const call = session.request(frame("BEGIN", { transaction: "a" }), { timeout: Infinity });
     await peer.frame("BEGIN");
     clock.suspend(HOUR);
@@ -108,9 +115,9 @@ for (const lines of ["heart-beat:10000,10000\n", "heart-beat:10000,0\n", "heart-
 
 clientTest(
   "after a sleep, a broker that answers the probe stays connected, and no caller sees the answer",
-  async (rig) => {
+  async (harness) => {
     for (const version of ["1.1", "1.2"]) {
-      const { session, peer, clock } = await watched(rig, undefined, version);
+      const { session, peer, clock } = await watched(harness, undefined, version);
       clock.suspend(HOUR);
       clock.pass(5000);
       const asked = await peer.frame("BEGIN");
@@ -130,19 +137,19 @@ clientTest(
   },
 );
 
-clientTest("after a sleep, a heart-beat answers the probe as well", async (rig) => {
-  const { session, peer, clock } = await watched(rig);
+clientTest("after a sleep, a heart-beat answers the probe as well", async (harness) => {
+  const { session, peer, clock } = await watched(harness);
   clock.suspend(HOUR);
   clock.pass(5000);
   await peer.frame("BEGIN");
   await peer.write("\n");
-  await settle();
+  await flushMicrotasks();
   clock.pass(6000);
   assert(session.isOpen);
 });
 
-clientTest("a probe leaves open transactions alone, raw ones among them", async (rig) => {
-  const { session, peer, clock } = await watched(rig);
+clientTest("a probe leaves open transactions alone, raw ones among them", async (harness) => {
+  const { session, peer, clock } = await watched(harness);
   const begun = session.transactions.begin("t");
   await confirm(peer);
   await begun;
@@ -168,8 +175,8 @@ clientTest("a probe leaves open transactions alone, raw ones among them", async 
   assertEquals(aborted.map((one) => one.get("transaction")), ["stompy-probe-1", "stompy-probe-2", "stompy-probe-3"]);
 });
 
-clientTest("no probe is sent while reading is paused; it is sent after that", async (rig) => {
-  const { session, peer, clock } = await watched(rig);
+clientTest("no probe is sent while reading is paused; it is sent after that", async (harness) => {
+  const { session, peer, clock } = await watched(harness);
   const consumer = {};
   session.gate.close(consumer);
   clock.suspend(HOUR);
@@ -185,8 +192,8 @@ clientTest("no probe is sent while reading is paused; it is sent after that", as
   session.gate.open(consumer);
 });
 
-clientTest("no probe is sent after DISCONNECT", async (rig) => {
-  const { session, peer, clock } = await watched(rig);
+clientTest("no probe is sent after DISCONNECT", async (harness) => {
+  const { session, peer, clock } = await watched(harness);
   const left = session.disconnect();
   const bye = await peer.frame("DISCONNECT");
   clock.suspend(HOUR);
@@ -214,7 +221,7 @@ for (const version of ["1.0", "1.1", "1.2"] as const) {
 test("a client that wakes up stays connected, or reconnects", async () => {
   await using broker = await Broker.listen();
   await using proxy = await FaultProxy.listen({ port: broker.port });
-  await onSleepyMachine(async (sleep) => {
+  await withSleepingMachine(async (sleep) => {
     // A silence as such would not be found out for two minutes.
     await using stomp = await Stomp.connect(`stomp://127.0.0.1:${proxy.port}`, {
       heartbeat: { send: 1000, receive: 60_000 },

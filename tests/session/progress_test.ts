@@ -1,6 +1,6 @@
 /** A broker that stops answering, and how that is told from one that is slow, idle, or not read by us. */
 import { assertEquals } from "#assert";
-import { type ClientHarness, clientTest, frame, openSession, settle } from "../support/client_harness.ts";
+import { type ClientHarness, clientTest, flushMicrotasks, frame, openSession } from "../support/client_harness.ts";
 import type { SessionOptions } from "../../session/session.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
@@ -15,11 +15,11 @@ const LARGE = {
   body: new Uint8Array(1 << 20),
 };
 
-async function watched(rig: ClientHarness, options: Partial<SessionOptions> = {}, lines = "") {
+async function watched(harness: ClientHarness, options: Partial<SessionOptions> = {}, lines = "") {
   const clock = new FakeClock();
   const told: (number | "answers")[] = [];
   const { session, peer } = await openSession(
-    rig,
+    harness,
     {
       clock,
       timeout: Infinity,
@@ -37,8 +37,8 @@ async function watched(rig: ClientHarness, options: Partial<SessionOptions> = {}
   return { session, peer, clock, told, request };
 }
 
-clientTest("`Progress` reports a blockage when no receipt has come for 5 s", async (rig) => {
-  const { session, peer, clock, told, request } = await watched(rig);
+clientTest("`Progress` reports a blockage when no receipt has come for 5 s", async (harness) => {
+  const { session, peer, clock, told, request } = await watched(harness);
   const first = request();
   request();
   request();
@@ -59,8 +59,8 @@ clientTest("`Progress` reports a blockage when no receipt has come for 5 s", asy
 
 clientTest(
   "`Progress` has no timer on an idle connection, and a late receipt without a waiter counts",
-  async (rig) => {
-    const { session, peer, clock, told } = await watched(rig);
+  async (harness) => {
+    const { session, peer, clock, told } = await watched(harness);
     assertEquals(clock.timers, 0);
     const abort = new AbortController();
     const given = session.request(frame("BEGIN", { transaction: "t" }), { signal: abort.signal });
@@ -84,8 +84,8 @@ function sink(onMessage: () => void) {
   return { id: "s", destination: "/queue/a", deliver: onMessage };
 }
 
-clientTest("`Progress` reports nothing after a busy process, and nothing while reading is paused", async (rig) => {
-  const { session, peer, clock, told, request } = await watched(rig);
+clientTest("`Progress` reports nothing after a busy process, and nothing while reading is paused", async (harness) => {
+  const { session, peer, clock, told, request } = await watched(harness);
   const first = request();
   // The timer is late, and the receipt lies in the socket.
   clock.sleep(20_000);
@@ -108,27 +108,27 @@ clientTest("`Progress` reports nothing after a busy process, and nothing while r
   await room;
 });
 
-clientTest("`Progress` ignores heart-beats", async (rig) => {
+clientTest("`Progress` ignores heart-beats", async (harness) => {
   const heartbeat = { send: 1000, receive: 1000 };
-  const { peer, clock, told, request } = await watched(rig, { heartbeat }, "heart-beat:1000,1000\n");
+  const { peer, clock, told, request } = await watched(harness, { heartbeat }, "heart-beat:1000,1000\n");
   request();
   await peer.frame("BEGIN");
   for (let i = 0; i < 5; i++) {
     await peer.write("\n");
-    await settle();
+    await flushMicrotasks();
     clock.pass(1000);
   }
   assertEquals(told, [1]);
 });
 
-clientTest("`Progress` reports nothing while the peer takes bytes slowly", async (rig) => {
-  const { session, peer, clock, told, request } = await watched(rig);
+clientTest("`Progress` reports nothing while the peer takes bytes slowly", async (harness) => {
+  const { session, peer, clock, told, request } = await watched(harness);
   const rooms = [1, 2, 3, 4].map(() => session.sendFast(LARGE));
   request();
   for (let i = 0; i < rooms.length; i++) {
     clock.pass(2500);
     await peer.frame("SEND");
-    await settle();
+    await flushMicrotasks();
   }
   await Promise.all(rooms);
   assertEquals(told, []);
@@ -136,8 +136,8 @@ clientTest("`Progress` reports nothing while the peer takes bytes slowly", async
   assertEquals(told, [1]);
 });
 
-clientTest("`Progress` reports a blockage when bytes are no longer taken", async (rig) => {
-  const { session, peer, clock, told } = await watched(rig);
+clientTest("`Progress` reports a blockage when bytes are no longer taken", async (harness) => {
+  const { session, peer, clock, told } = await watched(harness);
   const rooms = [session.sendFast(LARGE), session.sendFast(LARGE)];
   rooms.forEach((room) => room?.catch(() => {}));
   clock.pass(5000);

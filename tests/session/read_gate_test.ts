@@ -12,8 +12,8 @@ function messages(subscription: string, from: number, count: number): string {
 
 clientTest(
   "`ReadGate`: a blocked queue stops reading although an answer is awaited, and status() reports it",
-  async (rig) => {
-    const { stomp, peer } = await rig.pair();
+  async (harness) => {
+    const { stomp, peer } = await harness.pair();
     const watcher = new Watcher(stomp);
     const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 4 });
     const sent = stomp.send("/q", "x");
@@ -36,8 +36,8 @@ clientTest(
   },
 );
 
-clientTest("status() reports a blocked queue once until it has capacity", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("status() reports a blocked queue once until it has capacity", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const watcher = new Watcher(stomp);
   const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 2 });
   stomp.send("/q", "x").catch(() => {});
@@ -57,11 +57,11 @@ clientTest("status() reports a blocked queue once until it has capacity", async 
   assertEquals(seen, [false, true, false, true, "closed"]);
 });
 
-clientTest("`ReadGate`: a request counts as an awaited answer, even inside a worker", async (rig) => {
-  const broker = await rig.broker();
-  const service = await rig.connect(broker.url);
+clientTest("`ReadGate`: a request counts as an awaited answer, even inside a worker", async (harness) => {
+  const broker = await harness.broker();
+  const service = await harness.connect(broker.url);
   await service.respond("/queue/upper", (request) => request.text().toUpperCase());
-  const stomp = await rig.connect(broker.url, { timeout: 5000 });
+  const stomp = await harness.connect(broker.url, { timeout: 5000 });
   // So many that they fill the queue before the first reply.
   await Promise.all(Array.from({ length: 3000 }, (_, i) => service.send("/queue/jobs", `job ${i}`)));
   const over = new AbortController();
@@ -73,8 +73,8 @@ clientTest("`ReadGate`: a request counts as an awaited answer, even inside a wor
   assertEquals(replies, Array.from({ length: 10 }, (_, i) => `JOB ${i}`));
 });
 
-clientTest("`ReadGate`: a request that ended in any way no longer counts", async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest("`ReadGate`: a request that ended in any way no longer counts", async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 1 });
   const asking = stomp.request("/queue/service", "hello", { timeout: 50 });
   await confirm(peer, "SUBSCRIBE");
@@ -90,8 +90,8 @@ clientTest("`ReadGate`: a request that ended in any way no longer counts", async
   assertEquals(slow.queued, queued);
 });
 
-clientTest("`ReadGate`: reading goes on for an awaited reply only", async (rig) => {
-  const { session } = await openSession(rig);
+clientTest("`ReadGate`: reading goes on for an awaited reply only", async (harness) => {
+  const { session } = await openSession(harness);
   session.gate.close({});
   const over = [session.gate.awaitReply(), session.gate.awaitReply()];
   assertEquals(session.paused, false);
@@ -101,8 +101,8 @@ clientTest("`ReadGate`: reading goes on for an awaited reply only", async (rig) 
   assertEquals(session.paused, true);
 });
 
-clientTest("`ReadGate`: one blocked consumer stops reading for all", async (rig) => {
-  const { session } = await openSession(rig);
+clientTest("`ReadGate`: one blocked consumer stops reading for all", async (harness) => {
+  const { session } = await openSession(harness);
   const [full, blocked] = [{}, {}];
   session.gate.awaitReply();
   session.gate.close(full);
@@ -117,8 +117,8 @@ clientTest("`ReadGate`: one blocked consumer stops reading for all", async (rig)
   assertEquals(session.paused, false);
 });
 
-clientTest({ name: "all queues of a client together hold at most 64 MiB", timeout: 60_000 }, async (rig) => {
-  const { stomp, peer } = await rig.pair();
+clientTest({ name: "all queues of a client together hold at most 64 MiB", timeout: 60_000 }, async (harness) => {
+  const { stomp, peer } = await harness.pair();
   const watcher = new Watcher(stomp);
   const all = [];
   for (let i = 0; i < 10; i++) all.push(await subscribed(stomp, peer, `/queue/${i}`, { maxQueuedBytes: 2 ** 23 }));
@@ -139,8 +139,8 @@ clientTest({ name: "all queues of a client together hold at most 64 MiB", timeou
   assertEquals(taken, 70);
 });
 
-clientTest("a reconnect with 64 MiB queued in mode auto reads nothing, not even answers", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+clientTest("a reconnect with 64 MiB queued in mode auto reads nothing, not even answers", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
   const watcher = new Watcher(stomp);
   const limits = { maxQueuedBytes: 2 ** 25 };
   const all = [await subscribed(stomp, peer, "/queue/a", limits), await subscribed(stomp, peer, "/queue/b", limits)];
@@ -169,9 +169,9 @@ clientTest("a reconnect with 64 MiB queued in mode auto reads nothing, not even 
   await sent;
 });
 
-clientTest("subscribing by conf while the shared queue is full does not stop reading forever", async (rig) => {
+clientTest("subscribing by conf while the shared queue is full does not stop reading forever", async (harness) => {
   for (const how of ["subscribe", "reconnect"] as const) {
-    const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+    const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
     const watcher = new Watcher(stomp);
     const subscribing = stomp.subscribe({ destination: "/queue/a" });
     const id = (await confirm(peer, "SUBSCRIBE")).get("id")!;
@@ -202,8 +202,8 @@ clientTest("subscribing by conf while the shared queue is full does not stop rea
   }
 });
 
-clientTest("a reconnect with a full queue in mode auto reads nothing until there is capacity", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+clientTest("a reconnect with a full queue in mode auto reads nothing until there is capacity", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
   const watcher = new Watcher(stomp);
   const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 2 });
   await peer.write(messages(slow.id, 1, 2));
@@ -218,8 +218,8 @@ clientTest("a reconnect with a full queue in mode auto reads nothing until there
   for (const id of ["m1", "m2", "m3"]) assertEquals((await slow.take())?.id, id);
 });
 
-clientTest("a reconnect with a blocked queue in mode auto reads nothing, not even answers", async (rig) => {
-  const { stomp, peer, server } = await rig.pair({ reconnect: { delay: 0 } });
+clientTest("a reconnect with a blocked queue in mode auto reads nothing, not even answers", async (harness) => {
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0 } });
   const watcher = new Watcher(stomp);
   const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 2 });
   const sent = stomp.send("/q", "x");
@@ -240,9 +240,9 @@ clientTest("a reconnect with a blocked queue in mode auto reads nothing, not eve
   await sent;
 });
 
-clientTest("a full subscription that is cancelled or drained no longer stops reading", async (rig) => {
+clientTest("a full subscription that is cancelled or drained no longer stops reading", async (harness) => {
   for (const how of ["cancel", "drain", "unsubscribe"] as const) {
-    const { stomp, peer } = await rig.pair({}, "1.2", "server:RabbitMQ/4.0.5\n");
+    const { stomp, peer } = await harness.pair({}, "1.2", "server:RabbitMQ/4.0.5\n");
     const watcher = new Watcher(stomp);
     const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 2 });
     const other = await subscribed(stomp, peer, "/queue/b");

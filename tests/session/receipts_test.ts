@@ -1,13 +1,13 @@
 /** Receipts over a connection in memory: ids, waits, and what happens to them when the connection ends. */
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "#assert";
 import { ConnectionError, NotConnectedError, StompError, TimeoutError } from "../../base/errors.ts";
-import { clientTest, frame, openSession, settle } from "../support/client_harness.ts";
+import { clientTest, flushMicrotasks, frame, openSession } from "../support/client_harness.ts";
 import { receiptFor } from "../support/raw_server.ts";
 
 const begin = (id: string) => frame("BEGIN", { transaction: id });
 
-clientTest("C12-29 C12-30 `request()` matches receipts by id, in any order", async (rig) => {
-  const { session, peer } = await openSession(rig);
+clientTest("C12-29 C12-30 `request()` matches receipts by id, in any order", async (harness) => {
+  const { session, peer } = await openSession(harness);
   const answers = ["a", "b"].map((id) => session.request(begin(id)));
   const mine = session.request(frame("BEGIN", { transaction: "c", receipt: "r:1" }));
   const [first, second, third] = await peer.frames(3, "BEGIN");
@@ -17,22 +17,22 @@ clientTest("C12-29 C12-30 `request()` matches receipts by id, in any order", asy
   assertEquals((await Promise.all(answers)).map((one) => one.headers["receipt-id"]), ["1", "2"]);
 });
 
-clientTest("C12-31 a RECEIPT confirms its own frame alone", async (rig) => {
-  const { session, peer } = await openSession(rig);
+clientTest("C12-31 a RECEIPT confirms its own frame alone", async (harness) => {
+  const { session, peer } = await openSession(harness);
   let confirmed = false;
   const first = session.request(begin("a")).then(() => confirmed = true);
   const second = session.request(begin("b"));
   const [a, b] = await peer.frames(2);
   await peer.write(receiptFor(b!));
   await second;
-  await settle();
+  await flushMicrotasks();
   assertEquals(confirmed, false);
   await peer.write(receiptFor(a!));
   await first;
 });
 
-clientTest("`request()` refuses a receipt id that is in use", async (rig) => {
-  const { session, peer } = await openSession(rig);
+clientTest("`request()` refuses a receipt id that is in use", async (harness) => {
+  const { session, peer } = await openSession(harness);
   const first = session.request(frame("BEGIN", { transaction: "a", receipt: "1" }));
   const again = frame("BEGIN", { transaction: "b", receipt: "1" });
   assertThrows(() => session.request(again), StompError, "Cannot ask for receipt 1: it is awaited already");
@@ -44,9 +44,9 @@ clientTest("`request()` refuses a receipt id that is in use", async (rig) => {
   await Promise.all([first, own]);
 });
 
-clientTest("`request()` skips ids that a caller chose", async (rig) => {
+clientTest("`request()` skips ids that a caller chose", async (harness) => {
   for (const byHand of ["request", "writeFrame"] as const) {
-    const { session, peer } = await openSession(rig);
+    const { session, peer } = await openSession(harness);
     const first = session[byHand](frame("BEGIN", { transaction: "a", receipt: "1" }));
     const made = [session.request(begin("b")), session.request(begin("c"))];
     const frames = await peer.frames(3);
@@ -57,8 +57,8 @@ clientTest("`request()` skips ids that a caller chose", async (rig) => {
   }
 });
 
-clientTest("`writeFrame()` can use a receipt id again after an ERROR without receipt-id", async (rig) => {
-  const { session, peer } = await openSession(rig);
+clientTest("`writeFrame()` can use a receipt id again after an ERROR without receipt-id", async (harness) => {
+  const { session, peer } = await openSession(harness);
   const made = frame("BEGIN", { transaction: "a", receipt: "mine" });
   await session.writeFrame(made);
   await assertRejects(() => session.writeFrame(made), StompError, "awaited already");
@@ -70,8 +70,8 @@ clientTest("`writeFrame()` can use a receipt id again after an ERROR without rec
 
 clientTest(
   "`request()` times out without an answer, ignores a late receipt, and leaves no timer",
-  async (rig) => {
-    const { session, peer } = await openSession(rig, { timeout: 20 });
+  async (harness) => {
+    const { session, peer } = await openSession(harness, { timeout: 20 });
     await assertRejects(
       () => session.request(begin("a")),
       TimeoutError,
@@ -85,8 +85,8 @@ clientTest(
   },
 );
 
-clientTest("`request()` rejects with the reason when the connection ends", async (rig) => {
-  const { session, peer } = await openSession(rig);
+clientTest("`request()` rejects with the reason when the connection ends", async (harness) => {
+  const { session, peer } = await openSession(harness);
   const call = session.request(begin("a"));
   await peer.frame();
   await peer.finish();

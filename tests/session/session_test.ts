@@ -13,8 +13,8 @@ for (
     ["an undefined escape", "MESSAGE\na:\\t\n\n\0", UnknownBrokerResponseError],
   ] as const
 ) {
-  clientTest(`\`Session\` closes the connection on ${name}`, async (rig) => {
-    const { session, peer } = await openSession(rig);
+  clientTest(`\`Session\` closes the connection on ${name}`, async (harness) => {
+    const { session, peer } = await openSession(harness);
     const call = session.request(begin("a"));
     await peer.frame();
     await peer.write(bytes);
@@ -25,8 +25,8 @@ for (
   });
 }
 
-clientTest("`Session` reports an end inside a frame", async (rig) => {
-  const { session, peer } = await openSession(rig);
+clientTest("`Session` reports an end inside a frame", async (harness) => {
+  const { session, peer } = await openSession(harness);
   const call = session.request(begin("a"));
   await peer.write("MESSAGE\nfoo");
   await peer.finish();

@@ -1,6 +1,13 @@
 /** Messages that were delivered and not taken, or not acknowledged, go to others while the client stays connected. */
 import { assertEquals, assertRejects } from "#assert";
-import { type ClientHarness, clientTest, frame, openSession, settle, subscribed } from "../support/client_harness.ts";
+import {
+  type ClientHarness,
+  clientTest,
+  flushMicrotasks,
+  frame,
+  openSession,
+  subscribed,
+} from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message } from "../support/raw_server.ts";
 import { SubscriptionError } from "../../base/errors.ts";
@@ -11,8 +18,8 @@ const RABBITMQ = "server:RabbitMQ/4.3.6\n";
 const PARKED = "/amq/queue/amq.rabbitmq.reply-to";
 
 /** A subscription that has taken "m1", acknowledged it, and taken "m2"; "m3" waits in its queue. */
-async function consumer(rig: ClientHarness, ack: AckMode = "client-individual", version = "1.2") {
-  const { stomp, peer } = await rig.pair({}, version, RABBITMQ);
+async function consumer(harness: ClientHarness, ack: AckMode = "client-individual", version = "1.2") {
+  const { stomp, peer } = await harness.pair({}, version, RABBITMQ);
   const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
   await peer.write(["m1", "m2", "m3"].map((id) => message(subscription.id, id)).join(""));
   await (await subscription.take())!.ack();
@@ -48,8 +55,8 @@ async function giveBack(peer: RawPeer, id: string, late: boolean): Promise<strin
 for (const late of [false, true]) {
   clientTest(
     `\`unsubscribe()\` on RabbitMQ requeues what is not acknowledged${late ? ", late messages as well" : ""}`,
-    async (rig) => {
-      const { peer, subscription } = await consumer(rig);
+    async (harness) => {
+      const { peer, subscription } = await consumer(harness);
       const ending = subscription.unsubscribe();
       const refused = await giveBack(peer, subscription.id, late);
       await ending;
@@ -58,32 +65,35 @@ for (const late of [false, true]) {
   );
 }
 
-clientTest("`unsubscribe()` on RabbitMQ requeues what is not acknowledged in mode client, and in 1.0", async (rig) => {
-  const client = await consumer(rig, "client");
-  const ending = client.subscription.unsubscribe();
-  assertEquals(await giveBack(client.peer, client.subscription.id, false), ["m2", "m3"]);
-  await ending;
-  const old = await consumer(rig, "client", "1.0");
-  const oldEnding = old.subscription.unsubscribe();
-  assertEquals(await giveBack(old.peer, old.subscription.id, false), ["m2", "m3"]);
-  await oldEnding;
-});
+clientTest(
+  "`unsubscribe()` on RabbitMQ requeues what is not acknowledged in mode client, and in 1.0",
+  async (harness) => {
+    const client = await consumer(harness, "client");
+    const ending = client.subscription.unsubscribe();
+    assertEquals(await giveBack(client.peer, client.subscription.id, false), ["m2", "m3"]);
+    await ending;
+    const old = await consumer(harness, "client", "1.0");
+    const oldEnding = old.subscription.unsubscribe();
+    assertEquals(await giveBack(old.peer, old.subscription.id, false), ["m2", "m3"]);
+    await oldEnding;
+  },
+);
 
-clientTest("`drain()` on RabbitMQ requeues queued messages, and waits for those in work", async (rig) => {
-  const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
+clientTest("`drain()` on RabbitMQ requeues queued messages, and waits for those in work", async (harness) => {
+  const { stomp, peer } = await harness.pair({}, "1.2", RABBITMQ);
   const subscription = await subscribed(stomp, peer, "/queue/a", { ack: "client-individual" });
   await peer.write(message(subscription.id, "m1") + message(subscription.id, "m2"));
   const taken = (await subscription.take())!;
   const draining = subscription.drain();
-  await settle();
+  await flushMicrotasks();
   await taken.ack();
   await peer.frame("ACK");
   assertEquals(await giveBack(peer, subscription.id, false), ["m2"]);
   await draining;
 });
 
-clientTest("`unsubscribe()` on RabbitMQ requeues one subscription after the other", async (rig) => {
-  const { stomp, peer } = await rig.pair({}, "1.2", RABBITMQ);
+clientTest("`unsubscribe()` on RabbitMQ requeues one subscription after the other", async (harness) => {
+  const { stomp, peer } = await harness.pair({}, "1.2", RABBITMQ);
   const one = await subscribed(stomp, peer, "/queue/a", { ack: "client-individual" });
   const two = await subscribed(stomp, peer, "/queue/b", { ack: "client-individual" });
   await peer.write(message(one.id, "m1") + message(two.id, "m2"));
@@ -93,9 +103,9 @@ clientTest("`unsubscribe()` on RabbitMQ requeues one subscription after the othe
   await ending;
 });
 
-clientTest("`unsubscribe()` is one frame in mode auto, and on other brokers", async (rig) => {
+clientTest("`unsubscribe()` is one frame in mode auto, and on other brokers", async (harness) => {
   for (const [ack, server] of [["auto", RABBITMQ], ["client-individual", "server:ActiveMQ/5.17.2\n"]] as const) {
-    const { stomp, peer } = await rig.pair({}, "1.2", server);
+    const { stomp, peer } = await harness.pair({}, "1.2", server);
     const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
     await peer.write(message(subscription.id, "m1"));
     await Promise.all([subscription.unsubscribe(), confirm(peer, "UNSUBSCRIBE")]);
@@ -105,8 +115,8 @@ clientTest("`unsubscribe()` is one frame in mode auto, and on other brokers", as
   }
 });
 
-clientTest("`unsubscribe()` on RabbitMQ ends when the connection breaks meanwhile", async (rig) => {
-  const { peer, subscription } = await consumer(rig);
+clientTest("`unsubscribe()` on RabbitMQ ends when the connection breaks meanwhile", async (harness) => {
+  const { peer, subscription } = await consumer(harness);
   const ending = subscription.unsubscribe();
   await confirm(peer, "UNSUBSCRIBE");
   await peer.close();
@@ -124,8 +134,8 @@ function sink(
   return { id, destination, got, deliver: (message) => got.push(message.text()) };
 }
 
-clientTest("C12-34 `subscribe()` refuses an id in use, and the first subscription goes on", async (rig) => {
-  const { session, peer } = await openSession(rig);
+clientTest("C12-34 `subscribe()` refuses an id in use, and the first subscription goes on", async (harness) => {
+  const { session, peer } = await openSession(harness);
   const [first, second] = [sink("0"), sink("0")];
   const made = session.subscriptions.subscribe(first, frame("SUBSCRIBE", { id: "0", destination: "/queue/a" }));
   await confirm(peer);
@@ -140,9 +150,9 @@ clientTest("C12-34 `subscribe()` refuses an id in use, and the first subscriptio
   assertEquals([first.got, second.got], [["1"], []]);
 });
 
-clientTest("`subscribe()` sends UNSUBSCRIBE when the wait is aborted", async (rig) => {
+clientTest("`subscribe()` sends UNSUBSCRIBE when the wait is aborted", async (harness) => {
   for (const version of ["1.2", "1.0"]) {
-    const { session, peer } = await openSession(rig, {}, version);
+    const { session, peer } = await openSession(harness, {}, version);
     const abort = new AbortController();
     const one = sink("0");
     const subscribing = session.subscriptions.subscribe(one, frame("SUBSCRIBE", { id: "0", destination: "/queue/a" }), {

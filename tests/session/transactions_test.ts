@@ -4,8 +4,8 @@ import { TransactionError } from "../../base/errors.ts";
 import { clientTest, openSession } from "../support/client_harness.ts";
 import { confirm } from "../support/raw_server.ts";
 
-clientTest("C12-47 C12-48 C12-49 `transactions` sends BEGIN, COMMIT and ABORT for open ids only", async (rig) => {
-  const { session, peer } = await openSession(rig);
+clientTest("C12-47 C12-48 C12-49 `transactions` sends BEGIN, COMMIT and ABORT for open ids only", async (harness) => {
+  const { session, peer } = await openSession(harness);
   const begun = session.transactions.begin("t");
   await assertRejects(
     () => session.transactions.begin("t"),
@@ -24,8 +24,8 @@ clientTest("C12-47 C12-48 C12-49 `transactions` sends BEGIN, COMMIT and ABORT fo
   assertThrows(() => session.transactions.end("ABORT", "t"), TransactionError, "transaction t is not open");
 });
 
-clientTest("`transactions.begin()` sends ABORT when the wait is aborted", async (rig) => {
-  const { session, peer } = await openSession(rig);
+clientTest("`transactions.begin()` sends ABORT when the wait is aborted", async (harness) => {
+  const { session, peer } = await openSession(harness);
   const abort = new AbortController();
   const beginning = session.transactions.begin("t", {}, { signal: abort.signal });
   await peer.frame("BEGIN");

@@ -138,14 +138,14 @@ export class Watcher {
 }
 
 /** Closes the connection as the peer, and resolves when the client has noticed. */
-export async function breakOff(stomp: Stomp, peer: RawPeer): Promise<void> {
+export async function dropConnection(stomp: Stomp, peer: RawPeer): Promise<void> {
   const watcher = new Watcher(stomp);
   await peer.close();
   await watcher.until("disconnected");
 }
 
 /** Runs all microtasks: everything that waits neither for a socket nor for a timer. */
-export async function settle(): Promise<void> {
+export async function flushMicrotasks(): Promise<void> {
   for (let i = 0; i < 50; i++) await Promise.resolve();
 }
 

@@ -106,7 +106,7 @@ export class RawPeer {
   }
 
   /** Returns all frames that the broker sends before the RECEIPT for a SEND that goes out now. */
-  async settled(): Promise<RawFrame[]> {
+  async framesBeforeReceipt(): Promise<RawFrame[]> {
     await this.write("SEND\ndestination:/topic/nobody\nreceipt:settled\n\n\0");
     const frames: RawFrame[] = [];
     for (;;) {

@@ -63,7 +63,7 @@ export class RawServer {
   }
 
   /** Stops listening. Open connections stay. */
-  async deafen(): Promise<void> {
+  async stopListening(): Promise<void> {
     await this.#listener?.close();
   }
 
@@ -113,7 +113,7 @@ export async function confirm(peer: RawPeer, command?: string): Promise<RawFrame
 }
 
 /** Plays RabbitMQ after an UNSUBSCRIBE: returns the ids of the messages that the client requeues by NACK. */
-export async function takeBack(peer: RawPeer): Promise<string[]> {
+export async function answerRequeue(peer: RawPeer): Promise<string[]> {
   await confirm(peer, "SUBSCRIBE");
   const ids: string[] = [];
   for (let frame = await peer.frame();; frame = await peer.frame()) {

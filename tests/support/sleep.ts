@@ -8,7 +8,7 @@
  * Runs `work` with a function that suspends the machine for an hour: `Date.now()` jumps and the monotonic clock does not,
  * as on Linux and macOS.
  */
-export async function onSleepyMachine(work: (sleep: () => void) => Promise<void>): Promise<void> {
+export async function withSleepingMachine(work: (sleep: () => void) => Promise<void>): Promise<void> {
   const { now } = Date;
   let slept = 0;
   Date.now = () => now() + slept;

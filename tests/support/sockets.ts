@@ -144,7 +144,7 @@ export function pattern(length: number, seed = 0): Uint8Array {
 }
 
 /** Resolves to the count once it has stayed the same for 200 ms. */
-export async function standstill(count: () => number): Promise<number> {
+export async function untilStable(count: () => number): Promise<number> {
   let last = -1;
   let since = 0;
   while (since < 10) {

@@ -7,7 +7,7 @@ import { openTransport } from "../../transport/open.ts";
 import { ConnectionError } from "../../base/errors.ts";
 import { directIo, type TlsOptions } from "../../transport/transport.ts";
 import { runtime } from "../support/runtime.ts";
-import { Peer, pem, relay, silentPort, socketsTo, standstill } from "../support/sockets.ts";
+import { Peer, pem, relay, silentPort, socketsTo, untilStable } from "../support/sockets.ts";
 import { WebSocketPeer } from "../support/websocket_peer.ts";
 
 const SERVER = { cert: pem("localhost.pem"), key: pem("localhost.key") };
@@ -153,7 +153,7 @@ for (const scheme of ["stomp", "stomp+ssl", "ws", "wss"]) {
         })();
         writing.catch(() => {});
         // Closes at once, and after the write has stalled.
-        if (i >= 2) await standstill(() => taken);
+        if (i >= 2) await untilStable(() => taken);
         assertEquals(socketsTo(way.port), 1);
         await near.close();
         await assertRejects(() => writing, ConnectionError);

@@ -13,7 +13,7 @@ import {
   readSocket,
   readTransport,
   silentPort,
-  standstill,
+  untilStable,
   writeSocket,
 } from "../support/sockets.ts";
 
@@ -116,7 +116,7 @@ withPeer("a reset rejects a pending write", async (near, far) => {
     }
   })();
   pending.catch(() => {});
-  await standstill(() => taken);
+  await untilStable(() => taken);
   far.resetAndDestroy();
   messageOf(await assertRejects(() => pending));
 });
@@ -130,7 +130,7 @@ withPeer("`readable` that is not read holds the peer back, and loses nothing", a
     for (; taken < total; taken += chunk.length) await writeSocket(far, chunk);
     far.end();
   })();
-  assertLess(await standstill(() => taken), total / 2);
+  assertLess(await untilStable(() => taken), total / 2);
   let received = 0;
   for await (const bytes of near.readable) received += bytes.length;
   await writing;
@@ -157,7 +157,7 @@ withPeer("a sink that returns `false` holds the peer back until `resume()`", asy
       done,
     });
   });
-  assertLess(await standstill(() => taken), total / 2);
+  assertLess(await untilStable(() => taken), total / 2);
   open = true;
   io.resume();
   assertEquals(await over, undefined);

@@ -14,7 +14,7 @@ import {
   readSocket,
   readTransport,
   relay,
-  standstill,
+  untilStable,
   writeSocket,
 } from "../support/sockets.ts";
 
@@ -197,7 +197,7 @@ for (const [how, tls] of [["", withCa], [", with a client certificate", withClie
       for (; taken < 64 * 1024 * 1024; taken += 65536) await writer.write(new Uint8Array(65536));
     })();
     pending.catch(() => {});
-    assertLess(await standstill(() => taken), 32 * 1024 * 1024);
+    assertLess(await untilStable(() => taken), 32 * 1024 * 1024);
     const read = near.readable.getReader().read();
     await near.close();
     assertEquals((await read).done, true);
@@ -230,7 +230,7 @@ for (const [how, tls] of [["", withCa], [", with a client certificate", withClie
         done,
       });
     });
-    assertLess(await standstill(() => taken), total / 2);
+    assertLess(await untilStable(() => taken), total / 2);
     open = true;
     io.resume();
     assertEquals(await over, undefined);

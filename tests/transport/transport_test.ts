@@ -19,7 +19,7 @@ import { memoryPair } from "../support/memory_transport.ts";
 import { directIo, type SocketAdapter, type Transport } from "../../transport/transport.ts";
 import { nodeAdapter } from "../../transport/node.ts";
 import { runtime } from "../support/runtime.ts";
-import { concat, ownAdapter, pattern, readTransport, standstill } from "../support/sockets.ts";
+import { concat, ownAdapter, pattern, readTransport, untilStable } from "../support/sockets.ts";
 
 /** Two ends of one connection. */
 interface Pair {
@@ -69,7 +69,7 @@ async function fill(transport: Transport): Promise<{ taken: number; pending: Pro
     }
   })();
   pending.catch(() => {}); // the test looks at it later
-  return { taken: await standstill(() => taken), pending };
+  return { taken: await untilStable(() => taken), pending };
 }
 
 for (const [name, ways] of Object.entries(PAIRS)) {

@@ -6,7 +6,7 @@ import type { SocketTransport } from "../../transport/socket_transport.ts";
 import { directIo, type Transport } from "../../transport/transport.ts";
 import { connectWebSocket, type WebSocketAddress } from "../../transport/websocket.ts";
 import { runtime } from "../support/runtime.ts";
-import { concat, pattern, readTransport, standstill } from "../support/sockets.ts";
+import { concat, pattern, readTransport, untilStable } from "../support/sockets.ts";
 import { OPCODES, type WebSocketEnd, WebSocketPeer, type WebSocketPeerOptions } from "../support/websocket_peer.ts";
 
 const encoder = new TextEncoder();
@@ -175,7 +175,7 @@ test({
       for (; taken < total; taken += chunk.length) await writer.write(chunk);
       await writer.close();
     })();
-    assertLess(await standstill(() => taken), total / 2);
+    assertLess(await untilStable(() => taken), total / 2);
     far.socket.resume();
     await writing;
     assertEquals(await far.rest(), new Uint8Array(total));
@@ -282,7 +282,7 @@ withPair("`close()` rejects a pending write although the peer does not read", as
     for (; taken < 64 * 1024 * 1024; taken += 65_536) await writer.write(new Uint8Array(65_536));
   })();
   writing.catch(() => {});
-  await standstill(() => taken);
+  await untilStable(() => taken);
   const begun = performance.now();
   await near.close();
   assertLess(performance.now() - begun, 3000);
