@@ -58,7 +58,7 @@ export class Backoff {
   #step = 0;
 
   /**
-   * Starts to count attempts and time.
+   * Starts counting attempts and time.
    *
    * @throws {RangeError} when an option is not a number of 0 or more.
    */

@@ -26,9 +26,9 @@ export interface QueueLimits {
 
 /** Measures items. One meter can serve many queues, and then knows the total of all. */
 export interface Meter<T> {
-  /** Starts to count the items of a queue, which is blocked at this many bytes. */
+  /** Starts counting the items of a queue, which is blocked at this many bytes. */
   enter(queue: Iterable<T>, bytes: number): void;
-  /** Stops to count the items of a queue, including those that it still holds. */
+  /** Stops counting the items of a queue, including those that it still holds. */
   leave(queue: Iterable<T>): void;
   /** Counts an item that is about to be queued. Returns its bytes. */
   add(item: T): number;
@@ -37,10 +37,10 @@ export interface Meter<T> {
 }
 
 /**
- * How full a queue is. `room`: below its limits. `full`: reading should stop, as far as this queue is concerned.
+ * How full a queue is. `free`: below its limits. `full`: reading should stop, as far as this queue is concerned.
  * `blocked`: far above its limits, because reading went on for others, so that all reading should stop.
  */
-export type QueueFill = "room" | "full" | "blocked";
+export type QueueFill = "free" | "full" | "blocked";
 
 /** A queue is blocked at this many times its limits. */
 const BLOCKED_FACTOR = 8;
@@ -58,9 +58,9 @@ export interface QueueWaiter<T> {
 
 /**
  * A queue of items, or of waiters when there are no items. It reports when its limits are reached, when eight times as much
- * is queued, and when it has room again. It keeps whatever is put in meanwhile: the limits say where to stop reading, and
- * lose nothing. A full queue has room again when it is half empty. A blocked queue counts as full as soon as it is below
- * eight times its limits, so that a call that awaits an answer is delayed no longer than necessary.
+ * is queued, and when it is free again. Beyond the limits it still takes every item: they only say when to stop reading.
+ * A full queue is free again when it is half empty. A blocked queue counts as full as soon as it is below eight times its
+ * limits, so that a call that awaits an answer is delayed no longer than necessary.
  */
 export class BoundedQueue<T> {
   // The fields that each message uses come first: with thousands of queues they then share one load from memory.
@@ -70,8 +70,8 @@ export class BoundedQueue<T> {
   #ended = false;
   #error: StompError | undefined;
   #bytes = 0;
-  #fill: QueueFill = "room";
-  #reported: QueueFill = "room"; // the last fill for which `onFill` got an item, since there was room
+  #fill: QueueFill = "free";
+  #reported: QueueFill = "free"; // the last fill for which `onFill` got an item, since it was free
   readonly #meter: Meter<T>;
   readonly #onFill: (fill: QueueFill, item: T | undefined) => void;
   readonly #maxItems: number;
@@ -82,7 +82,7 @@ export class BoundedQueue<T> {
    * Creates an empty queue.
    *
    * @param onFill Called when the fill changes. Gets the last item when the queue reaches this fill for the first time
-   * since it had room.
+   * since it was free.
    * @throws {RangeError} when a limit is below 1.
    */
   constructor(meter: Meter<T>, onFill: (fill: QueueFill, item: T | undefined) => void, limits: QueueLimits = {}) {
@@ -150,7 +150,7 @@ export class BoundedQueue<T> {
     return new Promise((resolve) => (this.#onEmpty ??= []).push(resolve));
   }
 
-  /** Waits for the next item, when the queue is empty. The cheapest way while thousands wait. */
+  /** Waits for the next item, when the queue is empty. Cheaper than `take` while thousands wait. */
   wait(waiter: QueueWaiter<T>): void {
     if (this.#error) waiter.onError(this.#error);
     else if (this.#ended) waiter.onItem(undefined);
@@ -213,7 +213,7 @@ export class BoundedQueue<T> {
     this.#error = error;
     if (this.#items !== undefined) this.#meter.leave(this.#items);
     this.#bytes = 0;
-    this.#setFill("room");
+    this.#setFill("free");
     for (let waiter = this.#waiter; waiter; waiter = this.#waiters?.shift()) {
       if (error) waiter.onError(error);
       else waiter.onItem(undefined);
@@ -262,7 +262,7 @@ export class BoundedQueue<T> {
   #updateAfterPut(item: T): void {
     if (this.#fill === "blocked") return;
     if (this.#isBlocked) this.#setFill("blocked", item);
-    else if (this.#fill === "room") this.#setFill("full", item);
+    else if (this.#fill === "free") this.#setFill("full", item);
   }
 
   #updateAfterTake(): void {
@@ -270,8 +270,8 @@ export class BoundedQueue<T> {
     if (length === 0 && this.#onEmpty !== undefined) {
       for (const resolve of this.#onEmpty.splice(0)) resolve();
     }
-    if (this.#fill === "room") return;
-    if (length * 2 <= this.#maxItems && this.#bytes * 2 <= this.#maxBytes) this.#setFill("room");
+    if (this.#fill === "free") return;
+    if (length * 2 <= this.#maxItems && this.#bytes * 2 <= this.#maxBytes) this.#setFill("free");
     else if (this.#fill === "blocked" && !this.#isBlocked) this.#setFill("full");
   }
 
@@ -279,7 +279,7 @@ export class BoundedQueue<T> {
     if (fill === this.#fill) return;
     this.#fill = fill;
     const isFirst = item !== undefined && this.#reported !== fill;
-    if (isFirst || fill === "room") this.#reported = fill;
+    if (isFirst || fill === "free") this.#reported = fill;
     this.#onFill(fill, isFirst ? item : undefined);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Values by number.
+ * `SequenceMap`: a map whose keys are consecutive numbers.
  *
  * @module
  */
@@ -29,7 +29,7 @@ export class SequenceMap<T extends object> {
     return this.#next;
   }
 
-  /** Leaves the next number out. */
+  /** Skips the next number. */
   skip(): void {
     this.#reserve();
     this.#next++;

@@ -95,7 +95,7 @@ export class Queue {
     this.#owner.schedule(this);
   }
 
-  /** Forgets a delivered message that is settled. */
+  /** Drops a delivered message that is settled. */
   remove(entry: Entry): void {
     this.#drop(entry);
     if (this.isUnused) this.#owner.schedule(this);

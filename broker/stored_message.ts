@@ -28,7 +28,7 @@ export function textBytes(text: string): number {
   return /[^\0-\xff]/.test(text) ? 2 * text.length : text.length;
 }
 
-/** A message that waits for its consumers. It owns its memory and is no view on a received chunk. */
+/** A message that waits for its consumers. It owns its memory and is not a view on a received chunk. */
 export class StoredMessage {
   /** The `message-id`, unique within the broker. */
   readonly id: string;

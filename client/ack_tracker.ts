@@ -101,7 +101,7 @@ export class AckTracker {
     return message.number <= to ? "a later message was acknowledged" : undefined;
   }
 
-  /** Notes that ACK or NACK was sent for a message. Returns what has to hear how the transaction ends, in one. */
+  /** Notes that ACK or NACK was sent for a message. In a transaction, returns whom to notify when that ends. */
   settle(message: Message, command: "ACK" | "NACK", inTransaction: boolean): TransactionParticipant | undefined {
     setSettledBy(message, command);
     this.count++;
@@ -132,7 +132,7 @@ export class AckTracker {
     };
   }
 
-  /** Notes that the program will not settle a message: a drain does not wait for it, and its end gives it back. */
+  /** Notes that the program will not settle a message: drains do not wait for it, and the broker requeues it later. */
   abandon(message: Message): void {
     if (settledBy(message) !== undefined) return;
     if (this.#mode === "client") {

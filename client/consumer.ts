@@ -92,8 +92,8 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   #discarded: Message[] | undefined; // of this session
   /** Which messages are settled; `undefined` in mode `auto`, which acknowledges nothing. */
   readonly tracker: AckTracker | undefined;
-  #session: Session | undefined; // which was asked for it last
-  /** What the program has of the consumer. */
+  #session: Session | undefined; // of the last `attach`, while attached
+  /** The subscription that the program holds. */
   subscription!: MessageSubscription & { unsubscribe(): Promise<void> };
   readonly ackMode: AckMode;
   readonly context: ConsumerContext;
@@ -111,7 +111,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     this.context = context;
     this.#durable = durable;
     this.#sharesQueue = queue !== undefined;
-    this.#queue = queue ?? new BoundedQueue<Message>(context.backlog, (fill, news) => this.#onFill(fill, news), limits);
+    this.#queue = queue ?? new BoundedQueue<Message>(context.backlog, (fill, item) => this.#onFill(fill, item), limits);
   }
 
   /** Messages in the queue. */
@@ -130,7 +130,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     this.#epoch = session.epoch;
     this.tracker?.attach(broker);
     // A shared queue stops reading by itself.
-    if (this.fill !== "room" && !this.#sharesQueue) session.gate.close(this, this.fill === "blocked");
+    if (this.fill !== "free" && !this.#sharesQueue) session.gate.close(this, this.fill === "blocked");
   }
 
   /**
@@ -171,10 +171,10 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     this.context.onCancelled(this, new SubscriptionError(message, { cause, frame: cause.frame }));
   }
 
-  #onFill(fill: QueueFill, news: Message | undefined): void {
-    if (fill === "room") this.#session?.gate.open(this);
+  #onFill(fill: QueueFill, message: Message | undefined): void {
+    if (fill === "free") this.#session?.gate.open(this);
     else this.#session?.gate.close(this, fill === "blocked");
-    if (news) this.reportSlow(fill === "blocked");
+    if (message) this.reportSlow(fill === "blocked");
   }
 
   /** Emits the status `slow-consumer`. */
@@ -272,8 +272,8 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
       tracker.stale++;
       return Promise.resolve(false);
     }
-    const obstacle = tracker.whyNot(message);
-    if (obstacle !== undefined) throw new AcknowledgeError(`Cannot ${what}: ${obstacle}`);
+    const reason = tracker.whyNot(message);
+    if (reason !== undefined) throw new AcknowledgeError(`Cannot ${what}: ${reason}`);
     if (this.#isUnsubscribed) {
       throw new AcknowledgeError(`Cannot ${what}: the subscription to ${this.destination} has ended`);
     }
@@ -325,12 +325,12 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     this.endQueue(error);
   }
 
-  /** Has the session deliver nothing more. */
+  /** Stops deliveries from the session. */
   forget(): void {
     this.#session?.subscriptions.forget(this);
   }
 
-  /** Sends UNSUBSCRIBE, unless there is no connection. What throws at once has ended nothing. */
+  /** Sends UNSUBSCRIBE if there is a connection. The subscription goes on when this throws at once. */
   unsubscribe({ deleteDurable, headers: given, ...wait }: UnsubscribeOptions): Promise<void> {
     checkWait(wait);
     const headers = toHeaders(given);
@@ -366,7 +366,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   }
 
   #discard(message: Message): boolean {
-    if (this.tracker !== undefined) (this.#discarded ??= []).push(message); // in mode auto it is not given back
+    if (this.tracker !== undefined) (this.#discarded ??= []).push(message); // in mode auto nothing is requeued
     return true;
   }
 }

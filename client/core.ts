@@ -54,7 +54,7 @@ export class Shutdown {
   }
 
   /**
-   * Begins to end the client. A second call can only make it end sooner: when its time is over, when its signal aborts,
+   * Starts ending the client. A second call can only make it end sooner: when its time is over, when its signal aborts,
    * and at once where the first one drains and this one does not.
    *
    * @throws {TypeError} when the signal is invalid, and {RangeError} when the timeout is. Nothing has begun then.
@@ -114,7 +114,7 @@ export class ClientCore implements ReconnectorEvents {
   readonly subscriptions: SubscriptionRegistry;
   /** Keeps requests that wait for their replies. */
   readonly requests: PendingRequests;
-  /** Does the calls that are as in stompy. */
+  /** The calls that work as in stompy. */
   readonly stompy: StompyApi;
   /** Ends the client in order. */
   readonly shutdown: Shutdown;

@@ -180,7 +180,7 @@ export class Message extends Frame {
 }
 
 /**
- * Returns a frame as the message that it is.
+ * Returns a received frame as a `Message`.
  *
  * @throws {AcknowledgeError} when no subscription of a client received it.
  */

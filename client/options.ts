@@ -8,7 +8,7 @@ import type { ReconnectOptions } from "../base/backoff.ts";
 import { checkLimit, checkSignal, checkType, describeType } from "../base/checks.ts";
 import type { WaitOptions } from "../base/timers.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
-import { checkConsumerOptions } from "../dialects/checks.ts";
+import { checkSubscribeOptions } from "../dialects/checks.ts";
 import type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "../dialects/dialect.ts";
 import type { FrameHeadersInit } from "../codec/encoder.ts";
 import type { HeartbeatOffer, HeartbeatTolerance } from "../connection/heartbeat.ts";
@@ -113,9 +113,9 @@ export interface StompOptions extends Credentials, DecoderLimits {
    */
   tls?: TlsOptions | undefined;
   /**
-   * Which broker it is, where its `server` header does not tell.
+   * Which broker it is, where its `server` header does not say.
    *
-   * @default {what the `server` header of CONNECTED tells}
+   * @default {what the `server` header of CONNECTED says}
    */
   broker?: BrokerFamily | undefined;
   /**
@@ -258,8 +258,8 @@ export interface UnsubscribeOptions extends WaitOptions {
 }
 
 /**
- * The contents of a frame as in stompy: headers by name, and `body`. `signal` and `timeout` are no headers, but limit how
- * long the call waits.
+ * The contents of a frame as in stompy: headers by name, and `body`. `signal` and `timeout` are not headers: they limit
+ * how long the call waits.
  */
 export interface Conf extends WaitOptions {
   /**
@@ -285,7 +285,7 @@ export interface TransactionConf extends Conf {
 }
 
 /**
- * Tells the port and the options of a client apart, which are the same argument of `new Stomp()`.
+ * Reads the second argument of `new Stomp()`, which is a port or options.
  *
  * @throws {TypeError} when it is neither.
  */
@@ -317,7 +317,7 @@ export function checkSubscribe(destination: unknown, options: SubscribeOptions):
   checkType(what, "id", options.id, "string");
   checkLimit(what, "maxQueuedMessages", options.maxQueuedMessages);
   checkLimit(what, "maxQueuedBytes", options.maxQueuedBytes);
-  checkConsumerOptions(options);
+  checkSubscribeOptions(options);
 }
 
 /** The contents of a conf. */

@@ -171,7 +171,7 @@ export class Outbox implements SendEvents {
     if (refusal !== undefined) {
       this.#isolation?.clear();
       this.#isolation = undefined;
-      this.#reconnector.session?.progress.convicted();
+      this.#reconnector.session?.progress.foundCulprit();
       return send.fail(refusal);
     }
     // After an ERROR that the connection survived, there is no new session on which everything is sent again.

@@ -119,12 +119,12 @@ export class PendingSend implements ReceiptWaiter {
     return this.message.size;
   }
 
-  /** What it is, for errors. */
+  /** Names it, for error messages. */
   describe(): string {
     return `SEND to ${this.message.destination}`;
   }
 
-  /** Says whether the broker may have it after it was given up, for errors. */
+  /** Says whether the broker may have it after it was given up, for error messages. */
   whetherWritten(): string {
     return this.written ? "it was written, so the broker may have it" : "it was never written";
   }
@@ -168,7 +168,7 @@ export class PendingSend implements ReceiptWaiter {
   }
 }
 
-/** What isolating takes of a send. */
+/** What `Isolation` needs of a send. */
 export type Suspect = Pick<PendingSend, "suspicion" | "size" | "describe">;
 
 /** A body of this size may be more than a broker takes. */
@@ -268,7 +268,7 @@ export class Isolation {
     });
   }
 
-  /** Clears all suspects, after the refused message was found. */
+  /** Clears the suspicion of all suspects, after the refused message was found. */
   clear(): void {
     for (const message of this.#suspects) message.suspicion = undefined;
   }

@@ -62,7 +62,7 @@ const MAX_UNREADABLE_SESSION_MS = 30_000;
 
 const DONE: Promise<void> = Promise.resolve();
 
-/** Keeps a session open, one after the other. */
+/** Keeps one session open, and opens the next one when it is lost. */
 export class Reconnector {
   readonly #dialer: Dialer;
   readonly #policy: ReconnectOptions | false;
@@ -323,7 +323,7 @@ export class Reconnector {
 
   /** Begins with short waits again after a good session, but not for a broker that goes on dropping new sessions. */
   #easeBackoff(session: Session, lasted: number): void {
-    this.#shortSessions = lasted >= STABLE_SESSION_MS || session.progress.hasConvicted ? 0 : this.#shortSessions + 1;
+    this.#shortSessions = lasted >= STABLE_SESSION_MS || session.progress.hasFoundCulprit ? 0 : this.#shortSessions + 1;
     if (this.#shortSessions === 0) this.#backoff = undefined;
     else if (session.progress.isProven) this.#backoff?.restart(Math.max(0, this.#shortSessions - MAX_SHORT_SESSIONS));
   }

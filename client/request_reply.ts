@@ -33,7 +33,7 @@ export type Reply = string | Uint8Array | undefined | void | {
 /** The header of a reply whose handler threw: the first line of the error's message. */
 const ERROR_HEADER = "x-stompy-error";
 
-/** In characters. */
+/** Characters of an error that a reply carries at most. */
 const MAX_ERROR_LENGTH = 200;
 
 interface PendingRequest {
@@ -62,7 +62,7 @@ export class PendingRequests {
   #queue: ReplyQueue | undefined;
 
   /**
-   * Creates it without requests.
+   * Creates a registry without requests.
    *
    * @param timeout milliseconds that a request without a timeout may take.
    */
@@ -99,7 +99,7 @@ export class PendingRequests {
         correlationId: id,
       });
       const answered = sent.then(() => reply);
-      return await within(answered, left(), `the reply of ${destination}`);
+      return await within(answered, left(), `the reply from ${destination}`);
     } finally {
       replied();
       this.#pending.delete(id);
@@ -169,7 +169,7 @@ export class PendingRequests {
     if (request === undefined) return;
     const error = message.header(ERROR_HEADER);
     if (error === undefined) return request.resolve(message);
-    const context = `Cannot get a reply of ${request.destination}: its handler failed`;
+    const context = `Cannot get a reply from ${request.destination}: its handler failed`;
     request.reject(new RequestError(`${context}: ${firstLine(error)}`, { frame: message })); // anyone may have sent it
   }
 }
@@ -177,7 +177,7 @@ export class PendingRequests {
 /**
  * Reads what a handler returned.
  *
- * @throws {TypeError} when it is no reply.
+ * @throws {TypeError} when it is not a reply.
  */
 function readReply(reply: Exclude<Reply, undefined | void>): Exclude<Reply, string | Uint8Array | undefined | void> {
   if (typeof reply === "string" || isBytes(reply)) return { body: reply };

@@ -60,7 +60,7 @@ export class Stomp implements AsyncDisposable {
    * Creates a client and connects it.
    *
    * @param target a URL, several of which each attempt tries in order, or `failover:(…)`.
-   * @param options those of the client. `signal` and `timeout` also limit the connecting.
+   * @param options those of the client. `signal` and `timeout` also limit how long connecting takes.
    * @throws {TypeError} when a URL or an option is invalid; a `RangeError` when a number is out of its range.
    * @throws {ConnectionError} when no connection can be made; a `ConnectionTimeoutError` when the time is over.
    * @throws {BrokerErrorResponse} when the broker refuses, for example because of a wrong password.
@@ -197,7 +197,7 @@ export class Stomp implements AsyncDisposable {
     this.#core.reconnector.reconnect();
   }
 
-  /** Sends a message, as in stompy: `{ destination, body, …headers }`. Resolves and throws as the other form. */
+  /** Sends a message, as in stompy: `{ destination, body, …headers }`. Resolves and throws as the other form does. */
   send(conf: DestinationConf): Promise<Frame | undefined>;
   /**
    * Sends a message. Resolves to the broker's RECEIPT, which makes the broker responsible for the message. With
@@ -533,7 +533,7 @@ export class Stomp implements AsyncDisposable {
   }
 
   /**
-   * Sends a frame that was made by hand, over the open connection or the next one. Resolves to its RECEIPT when it has a
+   * Sends a frame that the program made, over the open connection or the next one. Resolves to its RECEIPT when it has a
    * `receipt` header. SUBSCRIBE and UNSUBSCRIBE work as {@linkcode subscribe} and {@linkcode unsubscribe} with a conf.
    *
    * @throws {TypeError} when it is CONNECT or DISCONNECT, which only the client sends.

@@ -1,6 +1,6 @@
 /**
- * `StompyApi`: the calls that are as in stompy. A conf, `{ destination, body, …headers }`, says what a frame holds, frames
- * can be made by hand, and the messages of all subscriptions wait in one queue.
+ * `StompyApi`: the calls that work as in stompy. A conf, `{ destination, body, …headers }`, says what a frame holds, the
+ * program can send its own frames, and the messages of all subscriptions wait in one queue.
  *
  * @module
  */
@@ -19,7 +19,7 @@ import type { Sender } from "./sender.ts";
 import type { SubscriptionRegistry } from "./subscription_registry.ts";
 import type { Transactions } from "./transaction_registry.ts";
 
-/** The calls of one client that are as in stompy. */
+/** The calls of one client that work as in stompy. */
 export class StompyApi {
   readonly #reconnector: Reconnector;
   readonly #sender: Sender;
@@ -50,7 +50,7 @@ export class StompyApi {
   /** Stops reading from a new session while the queue is full. */
   open(session: Session): void {
     const queue = this.#createdQueue;
-    if (queue !== undefined && queue.fill !== "room") session.gate.close(queue, queue.fill === "blocked");
+    if (queue !== undefined && queue.fill !== "free") session.gate.close(queue, queue.fill === "blocked");
   }
 
   /** Ends the queue, because the client is closed. */
@@ -102,7 +102,7 @@ export class StompyApi {
   }
 
   /**
-   * Sends a frame that was made by hand. Resolves to its RECEIPT when it asks for one.
+   * Sends a raw frame. Resolves to its RECEIPT when it asks for one.
    *
    * @throws {TypeError} when it is CONNECT or DISCONNECT.
    */
@@ -134,7 +134,7 @@ export class StompyApi {
   get #queue(): BoundedQueue<Message> {
     return this.#createdQueue ??= new BoundedQueue<Message>(this.#subscriptions.backlog, (fill, message) => {
       const { session } = this.#reconnector;
-      if (fill === "room") session?.gate.open(this.#queue);
+      if (fill === "free") session?.gate.open(this.#queue);
       else session?.gate.close(this.#queue, fill === "blocked");
       if (message) consumerOf(message).reportSlow(fill === "blocked");
     });

@@ -15,15 +15,15 @@ const DRAIN_TIMEOUT_MS = 10_000;
 
 const DONE: Promise<void> = Promise.resolve();
 
-/** What the worker loop does with a subscription beside what every program can. */
+/** What the worker loop can do with a subscription, beyond its public members. */
 export interface WorkerAccess {
   /** The inside of the subscription. */
   readonly consumer: Consumer;
-  /** Aborts when the subscription begins to end, for whatever reason. */
+  /** Aborts when the subscription starts ending, for whatever reason. */
   readonly endSignal: AbortSignal;
   /** Returns how often `drain` was called. */
   drainCalls(): number;
-  /** Has a drain wait no longer for messages to be taken or acknowledged. */
+  /** Stops a drain from waiting for messages to be taken or acknowledged. */
   abortDrain(): void;
 }
 
@@ -109,7 +109,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
 
   /** Whether the queue is full, so that the client reads on only for answers that it awaits. */
   get full(): boolean {
-    return this.#consumer.fill !== "room";
+    return this.#consumer.fill !== "free";
   }
 
   /** Whether so many messages wait that the client reads nothing at all. */

@@ -39,7 +39,7 @@ interface Entry {
   readonly options: TunedSubscribeOptions & { readonly headers: FrameHeaders };
   /** Whether a conf made it, so that its messages go to `receiveFrame`. */
   readonly byConf: boolean;
-  /** `new` until a broker confirms it for the first time: until then the caller of `subscribe` hears what happens. */
+  /** `new` until a broker confirms it for the first time: until then the caller of `subscribe` gets the errors. */
   phase: "new" | "confirmed";
   /** The SUBSCRIBE that was sent last. */
   attempt: Attempt | undefined;
@@ -171,7 +171,7 @@ export class SubscriptionRegistry {
       await this.#confirm(entry, what, left);
     } catch (error) {
       if (this.#entries.get(id) === entry) this.#entries.delete(id);
-      entry.attempt?.abort?.abort(); // the broker may still do it, and then its messages are given back
+      entry.attempt?.abort?.abort(); // the broker may still do it, and then its messages are requeued
       endSubscription(entry.subscription);
       throw error;
     }
@@ -224,14 +224,14 @@ export class SubscriptionRegistry {
     }
   }
 
-  /** Has all leave a session that is lost. */
+  /** Detaches all from a lost session. */
   lost(): void {
     for (const { consumer } of this.#entries.values()) consumer.detach();
   }
 
   /** Ends all, because the client is closed. */
   end(reason: StompError | undefined): void {
-    for (const endWait of [...this.#endWaits]) endWait(); // a caller of `subscribe` hears of it
+    for (const endWait of [...this.#endWaits]) endWait(); // a caller of `subscribe` gets the error
     for (const entry of this.#entries.values()) endSubscription(entry.subscription, reason);
     this.#entries.clear();
   }
@@ -292,7 +292,7 @@ export class SubscriptionRegistry {
     }
   }
 
-  /** Subscribes again on a session, and deals with a refusal. Never rejects. */
+  /** Subscribes again on a session, and handles a refusal. Never rejects. */
   #resubscribe(entry: Entry, session: Session): Promise<void> {
     return this.#attempt(entry, session).then(
       () => void (entry.retry = undefined),

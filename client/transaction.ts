@@ -31,7 +31,7 @@ export interface TransactionEndOptions extends WaitOptions {
   headers?: FrameHeadersInit | undefined;
 }
 
-/** What has to hear how a transaction ends. */
+/** Is notified when a transaction ends. */
 export interface TransactionParticipant {
   /** The transaction was committed. */
   onCommit(): void;
@@ -120,7 +120,7 @@ export let acknowledgeIn: (
   headers: Readonly<Record<string, string>> | undefined,
 ) => Promise<void> | undefined;
 
-/** Has a participant hear how a transaction ends. */
+/** Notifies a participant when a transaction ends. */
 export let joinTransaction: (transaction: Transaction, participant: TransactionParticipant) => void;
 
 /**
@@ -175,7 +175,7 @@ export class Transaction {
     return !this.#ended && this.#session.isOpen;
   }
 
-  /** Whether a commit or an abort was sent; how that went is another question. */
+  /** Whether a commit or an abort was sent, successful or not. */
   get ended(): boolean {
     return this.#ended;
   }

@@ -153,7 +153,7 @@ export class Worker {
   #cancelDrainTimeout: (() => void) | undefined;
 
   /**
-   * Creates a loop that handles nothing before `run`.
+   * Creates a loop. `run` starts it.
    *
    * @param onFailed handles a message instead of refusing it. Resolves to whether it did; then the message is
    * acknowledged.

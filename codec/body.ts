@@ -10,16 +10,16 @@ import { Chunk } from "./chunk.ts";
 import { malformed } from "./headers.ts";
 import { bodyTooLarge } from "./limits.ts";
 
-/** Bytes that are allocated at most for a body that was only announced. */
+/** The most bytes that are allocated for a body before it arrives. */
 const MAX_TRUSTED_BYTES = 1 << 20;
 
 /** Bytes of the first piece, where the size of the body is not known or not believed. */
 const FIRST_PIECE_BYTES = 1 << 12;
 
-/** Smaller memory is not worth using again. */
+/** Smaller buffers are not worth pooling. */
 const MIN_POOLED_BYTES = 1 << 14;
 
-/** A shorter rest of a body is read together with what follows it. */
+/** When fewer bytes of a body are missing, they are read together with what follows it. */
 const MIN_DIRECT_READ_BYTES = 1 << 16;
 
 /** Memory of earlier bodies. Few bodies arrive at a time, and many are of similar size. */
@@ -78,7 +78,7 @@ export class BodyBuilder {
   }
 
   #grow(): void {
-    // Once a quarter has come the announced size is believed, and the rest goes where it stays.
+    // Once a quarter has arrived the announced size is believed, and the rest goes straight into its final place.
     if (this.#expected >= 0 && this.#length * 4 >= this.#expected) return this.#join(this.#expected);
     this.#fullPieces.push(this.#target);
     this.#target = new Uint8Array(Math.min(this.#length, MAX_TRUSTED_BYTES));

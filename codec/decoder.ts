@@ -104,7 +104,7 @@ export class FrameDecoder {
    * Creates a decoder.
    *
    * @throws {TypeError} when the version is unknown.
-   * @throws {RangeError} when a limit is no number of 0 or more.
+   * @throws {RangeError} when a limit is not a number of 0 or more.
    */
   constructor(options: FrameDecoderOptions) {
     const { version = "1.2" } = options;
@@ -141,12 +141,12 @@ export class FrameDecoder {
    *
    * @throws {UnknownBrokerResponseError} when the bytes are not STOMP, or over a limit. The frames before the fault
    * were delivered; later calls throw the same error.
-   * @throws {TypeError} when the chunk is no `Uint8Array`, or the call comes from a callback of this decoder.
+   * @throws {TypeError} when the chunk is not a `Uint8Array`, or the call comes from a callback of this decoder.
    */
   push(chunk: Uint8Array): void {
     if (this.#failure) throw this.#failure.error;
     if (this.#isPushing) throw new TypeError("Cannot push: the decoder is inside a push already");
-    if (!isBytes(chunk)) throw new TypeError("Cannot push: the chunk is no Uint8Array");
+    if (!isBytes(chunk)) throw new TypeError("Cannot push: the chunk is not a Uint8Array");
     this.#isPushing = true;
     try {
       if (chunk.length > 0) this.#decode(plainBytes(chunk));
@@ -290,7 +290,7 @@ export class FrameDecoderStream implements TransformStream<Uint8Array, Frame> {
    * Creates the stream.
    *
    * @throws {TypeError} when the version is unknown.
-   * @throws {RangeError} when a limit is no number of 0 or more.
+   * @throws {RangeError} when a limit is not a number of 0 or more.
    */
   constructor(options: Omit<FrameDecoderOptions, "onFrame"> = {}) {
     const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();

@@ -173,7 +173,7 @@ export function encodeHead(
 ): string {
   assertVersion(version);
   if (!isCommand(command) && !/^[A-Z]+$/.test(command)) {
-    throw new TypeError(`Cannot encode frame: ${JSON.stringify(command)} is no command`);
+    throw new TypeError(`Cannot encode frame: ${JSON.stringify(command)} is not a command`);
   }
   if (bodyLength > 0 && !mayHaveBody(command)) {
     throw new TypeError(`Cannot encode frame: ${command} takes no body, and has one of ${bodyLength} bytes`);

@@ -1,6 +1,6 @@
 /**
- * The verbs of stompy's `Frame`: a frame that sends and receives frames over one socket. Replies are told from messages,
- * and what comes while the other is awaited is kept in a queue.
+ * The verbs of stompy's `Frame`: a frame that sends and receives frames over one socket. Messages and
+ * replies have separate queues for what arrives while the other is awaited.
  *
  * @module
  */
@@ -68,7 +68,7 @@ export class IntermediateMessageQueue<F extends QueuedFrame = QueuedFrame> {
     return this.#queue.length;
   }
 
-  /** Keeps a frame for later. A frame without a `destination` header is no message, and is dropped. */
+  /** Keeps a frame for later. A frame without a `destination` header is not a message, and is dropped. */
   put(frame: F): void {
     if ("destination" in frame.headers) this.#queue.push(frame);
   }
@@ -77,7 +77,7 @@ export class IntermediateMessageQueue<F extends QueuedFrame = QueuedFrame> {
    * Takes the next frame; when none is kept, asks `frame` for the next one off its socket.
    *
    * @param frame what reads the socket
-   * @param options `nb`: whether to resolve to `undefined` and not to wait when no frame is there
+   * @param options `nb`: whether to resolve to `undefined` at once when no frame is waiting
    */
   async get<S extends F>(frame: FrameSource<S>, options: { nb?: boolean | undefined } = {}): Promise<F | undefined> {
     return this.#queue.shift() ?? await frame.parseFrame(options);
@@ -104,7 +104,7 @@ export class FrameVerbs<F extends ErrorFrame> {
     return this.#wait(options, async () => this.iqueue.length > 0 ? await this.iqueue.get(this) : undefined);
   }
 
-  /** Takes the next frame that is no MESSAGE; `undefined` with `nb` when none is waiting. */
+  /** Takes the next frame that is not a MESSAGE; `undefined` with `nb` when none is waiting. */
   getReply(options: ReadOptions): Promise<F | undefined> {
     return this.#wait(options, () => {
       return this.#takeReply((reply) => !this.#awaited.has(reply.headers["receipt-id"] ?? ""));

@@ -282,7 +282,7 @@ function characterStart(own: Uint8Array, i: number): number {
   return i - backslashes % 2;
 }
 
-/** Reads eight bytes a number; the last eight overlap those before them where the size is no multiple of eight. */
+/** Reads eight bytes a number; the last eight overlap those before them where the size is not a multiple of eight. */
 function toWords(bytes: Uint8Array): Float64Array {
   const dataView = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const last = bytes.length - 8;

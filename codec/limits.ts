@@ -36,7 +36,7 @@ const LIMITS = ["maxHeaderBytes", "maxHeaders", "maxBodyBytes"] as const;
 /**
  * Checks limits, and adds the defaults.
  *
- * @throws {RangeError} when one is no number, or negative.
+ * @throws {RangeError} when one is not a number, or is negative.
  */
 export function completeLimits(limits: DecoderLimits): Limits {
   const { maxHeaderBytes = 1 << 16, maxHeaders = 1000, maxBodyBytes = 1 << 27 } = limits;

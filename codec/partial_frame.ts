@@ -13,10 +13,10 @@ import { Chunk } from "./chunk.ts";
 import type { HeadParser } from "./head_parser.ts";
 import type { Limits } from "./limits.ts";
 
-/** Bytes by which a cut head is read on: more than most heads have. */
+/** Bytes of the next chunk that are added to a cut head at a time: more than most heads have. */
 const HEAD_STEP_BYTES = 1 << 10;
 
-/** Smaller frames are collected as a whole; of larger ones the body has memory of its own. */
+/** Smaller frames are collected as a whole; the body of a larger one has separate memory. */
 const MIN_BUILT_BODY_BYTES = 1 << 13;
 
 const MIN_BUFFER_BYTES = 1 << 9;
@@ -88,7 +88,7 @@ type State =
   | "small-body" // of a frame that is collected as a whole
   | "built-body"; // in a BodyBuilder
 
-/** Puts cut frames together, one after the other. */
+/** Reassembles the frames of one connection that chunks cut, one at a time. */
 export class PartialFrame {
   readonly #head: HeadParser;
   readonly #limits: Limits;
@@ -151,7 +151,7 @@ export class PartialFrame {
     return this.#state === "built-body" ? this.#readBody(chunk.bytes, 0) : this.#readSmallBody(chunk.bytes, 0);
   }
 
-  /** Forgets the frame after it was delivered. */
+  /** Drops the frame after it was delivered. */
   clear(): void {
     this.#headChunk = this.#bodyChunk = undefined;
     this.#buffer.release();
@@ -230,7 +230,7 @@ export class PartialFrame {
     return this.#readBody(bytes, start);
   }
 
-  /** Begins to build the body, whose first bytes are at `start`. */
+  /** Starts building the body, whose first bytes are at `start`. */
   #buildBody(bytes: Uint8Array, start: number): number {
     this.#body = new BodyBuilder(this.#head.contentLength);
     this.#state = "built-body";

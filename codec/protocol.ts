@@ -96,18 +96,18 @@ export class OtherProtocolError extends UnknownBrokerResponseError {
 
   /** Creates the error for these bytes. */
   constructor(shown: string, protocol: string) {
-    super(`Cannot decode frame: ${JSON.stringify(shown)} is no STOMP command: the peer speaks ${protocol}`);
+    super(`Cannot decode frame: ${JSON.stringify(shown)} is not a STOMP command: the peer speaks ${protocol}`);
     this.protocol = protocol;
     Object.defineProperty(this, "protocol", { enumerable: false });
   }
 }
 
-/** Creates the error for bytes that are no command; it names the protocol that they look like. */
+/** Creates the error for bytes that are not a command; it names the protocol that they look like. */
 export function unknownCommand(bytes: Uint8Array, start: number, end: number): UnknownBrokerResponseError {
   const shown = decodeLenient(bytes.subarray(start, Math.min(end, start + MAX_SHOWN_BYTES)));
   const protocol = guessProtocol(shown);
   if (protocol !== undefined) return new OtherProtocolError(shown, protocol);
-  return new UnknownBrokerResponseError(`Cannot decode frame: ${JSON.stringify(shown)} is no STOMP command`);
+  return new UnknownBrokerResponseError(`Cannot decode frame: ${JSON.stringify(shown)} is not a STOMP command`);
 }
 
 /** Returns the protocol that begins like that, of those that a wrong port usually speaks. */

@@ -141,7 +141,7 @@ export class FrameConnection implements ByteSink {
     return this.#out.buffered;
   }
 
-  /** Begins to read. */
+  /** Starts reading. */
   start(sink: FrameSink): void {
     if (this.#closing) return;
     if (this.#state !== "idle") throw new TypeError("Cannot start: the connection was started already");

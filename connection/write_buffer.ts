@@ -214,7 +214,7 @@ export class WriteBuffer {
     for (const waiter of this.#flushWaiters.splice(0)) waiter.reject(reason);
   }
 
-  /** Tells that a new turn has begun. The reader knows that first, and may want to answer at once. */
+  /** Notes that a new turn has begun. The reader knows that first, and may want to answer at once. */
   beginTurn(): void {
     if (!this.#hasWrittenInTurn) return;
     this.#cancelTurn?.();
@@ -322,7 +322,7 @@ export class WriteBuffer {
     this.#onTaken(bytes.length);
     let next = this.#queue.shift();
     while (next !== undefined && this.#put(next.bytes, next.frameEnds)) next = this.#queue.shift();
-    // What little was gathered since waits for the next turn, if this one has had a write.
+    // What was gathered meanwhile waits for the next turn, if this one has had a write.
     if (this.#isWriting || this.#used === 0) return;
     if (this.#hasWrittenInTurn) this.#awaitTurn();
     else this.#flush();

@@ -31,7 +31,7 @@ export function checkMessageOptions(options: PortableSendOptions): void {
  * @throws {RangeError} when the prefetch is not a whole number of 1 or more.
  * @throws {TypeError} when an option has another type.
  */
-export function checkConsumerOptions(options: PortableSubscribeOptions): void {
+export function checkSubscribeOptions(options: PortableSubscribeOptions): void {
   const action = "subscribe";
   checkInteger(action, "prefetch", options.prefetch, 1);
   checkType(action, "durable", options.durable, "string", "the name of the subscription, a string");

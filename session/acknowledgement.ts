@@ -61,7 +61,7 @@ export function requeueFrame(message: Frame, version: Version): Frame {
 function headersNaming(message: Frame, version: Version): Record<string, string | undefined> {
   const messageId = message.header("message-id");
   return version === "1.2"
-    // A 1.2 broker that sends no `ack` header is left with the only other name there is.
+    // Where a 1.2 broker sends no `ack` header, the message-id is the only name left.
     ? { id: message.header("ack") ?? messageId }
     : { subscription: message.header("subscription"), "message-id": messageId };
 }

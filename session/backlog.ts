@@ -73,7 +73,7 @@ export class Backlog implements Meter<Frame> {
     for (const frame of queue) this.remove(frame);
   }
 
-  /** Counts a frame that begins to wait. Returns its size in bytes. */
+  /** Counts a frame that is queued. Returns its size in bytes. */
   add(frame: Frame): number {
     const received = viewOf(frame);
     if (received === undefined) return 0;
@@ -89,7 +89,7 @@ export class Backlog implements Meter<Frame> {
     return size;
   }
 
-  /** Counts a frame that no longer waits. Returns its size in bytes. */
+  /** Counts a frame that leaves its queue. Returns its size in bytes. */
   remove(frame: Frame): number {
     const size = viewOf(frame)?.size ?? 0;
     this.#bytes -= size;

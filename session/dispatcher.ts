@@ -35,7 +35,7 @@ const MAX_INDEXED_NUMBER = 1 << 16;
 export class Dispatcher {
   readonly #sinks = new Map<string, MessageSink>();
   // The same sinks by the number in their id, where a client made it. With ten thousand subscriptions each message is for
-  // another one, and this index touches less memory than the map.
+  // a different one, and this index touches less memory than the map.
   readonly #indexed: (MessageSink | undefined)[] = [];
   #last: MessageSink | undefined; // most messages are for the sink of the message before
 

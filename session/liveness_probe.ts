@@ -17,7 +17,7 @@ export class LivenessProbe {
   readonly #open: string[] = [];
   #count = 0;
 
-  /** Sends nothing before `send`. */
+  /** Creates a probe for one connection. */
   constructor(connection: Pick<FrameConnection, "send">, transactions: Pick<OpenTransactions, "any">) {
     this.#connection = connection;
     this.#transactions = transactions;

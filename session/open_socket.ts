@@ -49,7 +49,7 @@ class RawSocket implements FrameSocket {
     this.host = address.host;
     this.#socket = new FrameConnection(transport, limits);
     this.#queue = new BoundedQueue<Frame>(new Backlog(), (fill) => {
-      if (fill === "room") this.#socket.resume();
+      if (fill === "free") this.#socket.resume();
       else this.#socket.pause();
     });
     this.#socket.start({

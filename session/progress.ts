@@ -35,7 +35,7 @@ export class Progress {
   readonly #clock: Clock;
   readonly #onChange: ((blockage: Blockage | undefined) => void) | undefined;
   #isProven = false;
-  #hasConvicted = false;
+  #hasFoundCulprit = false;
   #answers = 0;
   #seenAnswers = 0;
   #seenWrite = 0;
@@ -44,7 +44,7 @@ export class Progress {
   #cancel: (() => void) | undefined;
   #blockage: Blockage | undefined;
 
-  /** Checks nothing before `watch`. */
+  /** Creates a watcher. `watch` starts it. */
   constructor(
     receipts: Receipts,
     connection: FrameConnection,
@@ -62,14 +62,14 @@ export class Progress {
     return this.#isProven;
   }
 
-  /** Whether this session has revealed the message that the broker refuses. */
-  get hasConvicted(): boolean {
-    return this.#hasConvicted;
+  /** Whether this session has shown which message the broker refuses. */
+  get hasFoundCulprit(): boolean {
+    return this.#hasFoundCulprit;
   }
 
   /** Notes that the refused message is known, so that it does not end another session. */
-  convicted(): void {
-    this.#hasConvicted = true;
+  foundCulprit(): void {
+    this.#hasFoundCulprit = true;
   }
 
   /** Why nothing is confirmed any more; `undefined` while the broker answers. */
@@ -89,7 +89,7 @@ export class Progress {
     if (this.#blockage !== undefined) this.#report(undefined);
   }
 
-  /** Starts to check if something is awaited. */
+  /** Starts checking, if something is awaited. */
   watch(): void {
     if (this.#cancel !== undefined || !this.#isWaiting) return;
     this.#remember();

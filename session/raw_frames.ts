@@ -22,7 +22,7 @@ export class RawFrames {
    * Starts without frames.
    *
    * @param onFill called when the queue of frames to read is full, and when it has capacity again
-   * @param onAwait called when a caller begins to wait for a frame
+   * @param onAwait called when a caller starts waiting for a frame
    */
   constructor(dispatcher: Dispatcher, onFill: (fill: QueueFill) => void, onAwait: () => void) {
     this.#dispatcher = dispatcher;

@@ -69,7 +69,7 @@ export class ReadGate {
     return () => change(-1);
   }
 
-  /** Must be called when an answer begins to be awaited, or no longer is. */
+  /** Must be called whenever the client starts or stops awaiting an answer. */
   update(hasOpened: boolean = false): void {
     if (this.#full.size === 0 && !hasOpened) return; // the common case, for each frame with a receipt
     const pause = this.#full.size > 0 && (this.blocked || !this.#awaitsAnswer);

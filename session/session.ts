@@ -317,7 +317,7 @@ export class Session implements FrameSocket, FrameSink {
   #rawFrames(): RawFrames {
     if (this.#raw !== undefined) return this.#raw;
     const onFill = (fill: QueueFill) =>
-      fill === "room" ? this.gate.open(raw) : this.gate.close(raw, fill === "blocked");
+      fill === "free" ? this.gate.open(raw) : this.gate.close(raw, fill === "blocked");
     const raw = new RawFrames(this.#dispatcher, onFill, () => this.#onReceiptsChange());
     this.#receipts.reserve(raw.receipts);
     if (this.#ended !== undefined) raw.end(this.#rawEnd());

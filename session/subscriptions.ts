@@ -1,10 +1,10 @@
 /**
  * Begins and ends the subscriptions of one connection.
  *
- * RabbitMQ keeps delivered messages that were not acknowledged for the connection until that ends, and the consumer is
- * needed to refuse them: a NACK before UNSUBSCRIBE makes the broker deliver them to the same consumer again, a NACK after
- * it is an ERROR. There a subscription is first moved, under the same id, to a destination that never has a message; from
- * there its messages are refused, and then it ends for good. So other consumers get these messages at once.
+ * RabbitMQ keeps delivered and unacknowledged messages for the connection until that ends, and only their consumer can
+ * refuse them: a NACK before UNSUBSCRIBE makes the broker deliver them to the same consumer again, and a NACK after it is
+ * an ERROR. There a subscription is first moved, under the same id, to a destination that never has a message; from there
+ * its messages are refused, and then it ends for good. So other consumers get these messages at once.
  *
  * @module
  */
@@ -23,7 +23,7 @@ export class SessionSubscriptions {
   readonly #sender: FrameSender;
   readonly #dispatcher: Dispatcher;
   readonly #gate: ReadGate;
-  #requeueTurn: Promise<unknown> = Promise.resolve(); // the other destination takes one consumer at a time
+  #requeueTurn: Promise<unknown> = Promise.resolve(); // the requeue destination takes one consumer at a time
 
   /** Starts without subscriptions. */
   constructor(sender: FrameSender, dispatcher: Dispatcher, gate: ReadGate) {
@@ -90,7 +90,7 @@ export class SessionSubscriptions {
     this.#gate.open(sink);
   }
 
-  /** Ends a subscription by way of the other destination. Resolves to the RECEIPT of the UNSUBSCRIBE. */
+  /** Ends a subscription by way of the dialect's requeue destination. Resolves to the RECEIPT of the UNSUBSCRIBE. */
   async #requeue(
     sink: MessageSink,
     unsubscribe: Frame,

@@ -51,12 +51,12 @@ export interface DirectIo {
    * @default {false}
    */
   readonly wantsFrameEnds?: boolean | undefined;
-  /** Begins to read. Call it once. */
+  /** Starts reading. Call it once. */
   read(sink: ByteSink): void;
   /** Reads on after {@linkcode ByteSink.chunk} has returned `false`. */
   resume(): void;
   /**
-   * Tells, inside {@linkcode ByteSink.chunk}, that no view on `bytes` was kept: their memory may be read into again, or
+   * Says, inside {@linkcode ByteSink.chunk}, that no view on `bytes` was kept: their memory may be read into again, or
    * freed, which makes bulk up to a third faster to read. Never necessary.
    */
   release(bytes: Uint8Array): void;

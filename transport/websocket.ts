@@ -210,7 +210,7 @@ class WebSocketDriver implements SocketDriver {
   #sendFrames(bytes: Uint8Array, frameEnds: readonly number[]): void {
     let start = 0;
     for (const end of frameEnds) {
-      // A frame that was taken back is line ends now. One of them is a heart-beat; a message of many is not for all brokers.
+      // A retracted frame is line ends now. One of them is a heart-beat; a message of many is not for all brokers.
       if (bytes[start] === LF) this.#socket.send("\n");
       else this.#sendMessage(bytes.subarray(start, end));
       start = end;

@@ -34,7 +34,7 @@ export interface LinkOptions {
 }
 
 /**
- * Begins to open a WebSocket.
+ * Starts opening a WebSocket.
  *
  * @throws {TypeError} "Cannot …", for a TLS option that this runtime cannot take.
  * @throws anything else that the runtime throws.

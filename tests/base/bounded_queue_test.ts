@@ -13,7 +13,7 @@ interface Item {
 const item = (size: number): Item => ({ size });
 const meter: Meter<Item> = { enter() {}, leave() {}, add: ({ size }) => size, remove: ({ size }) => size };
 
-test("`BoundedQueue` reports that it is full at its limits, and that it has room at half of them", async () => {
+test("`BoundedQueue` reports that it is full at its limits, and that it is free at half of them", async () => {
   const reported: QueueFill[] = [];
   const queue = new BoundedQueue<Item>(meter, (fill) => reported.push(fill), { items: 4, bytes: 100 });
   for (let i = 0; i < 6; i++) queue.put(item(1)); // kept also above the limit
@@ -21,9 +21,9 @@ test("`BoundedQueue` reports that it is full at its limits, and that it has room
   while (queue.length > 3) queue.takeNow();
   assertEquals(reported, ["full"]);
   queue.takeNow();
-  assertEquals([reported, queue.fill], [["full", "room"], "room"]);
+  assertEquals([reported, queue.fill], [["full", "free"], "free"]);
   queue.put(item(98));
-  assertEquals([reported, queue.bytes], [["full", "room", "full"], 100]);
+  assertEquals([reported, queue.bytes], [["full", "free", "full"], 100]);
   queue.drop(({ size }) => size > 1);
   assertEquals([reported.length, queue.length, queue.bytes], [4, 2, 2]);
   // Dropping only some items does not resolve `whenEmpty()`.
@@ -55,7 +55,7 @@ test("`BoundedQueue` is blocked at eight times its limits or 64 MiB, and only fu
     queue.takeNow();
     queue.put(item(size));
     while (queue.length > 0) queue.takeNow();
-    // The item is reported once for each fill, until the queue has room again.
+    // The item is reported once for each fill, until the queue is free again.
     const first = full === blocked ? [] : [`full! ${full}`];
     assertEquals(reported, [
       ...first,
@@ -63,12 +63,12 @@ test("`BoundedQueue` is blocked at eight times its limits or 64 MiB, and only fu
       `full ${blocked - 1}`,
       `blocked ${blocked}`,
       `full ${blocked - 1}`,
-      `room ${full / 2}`,
+      `free ${full / 2}`,
     ]);
   }
 });
 
-test("`BoundedQueue.end()` makes a full queue report room, and counts its items out", () => {
+test("`BoundedQueue.end()` makes a full queue report `free`, and counts its items out", () => {
   const reported: QueueFill[] = [];
   let count = 0;
   const counting: Meter<Item> = {
@@ -81,7 +81,7 @@ test("`BoundedQueue.end()` makes a full queue report room, and counts its items 
   for (let i = 0; i < 3; i++) queue.put(item(1));
   assertEquals([reported, count], [["full"], 3]);
   queue.end();
-  assertEquals([reported, count, queue.length], [["full", "room"], 0, 3]);
+  assertEquals([reported, count, queue.length], [["full", "free"], 0, 3]);
   while (queue.takeNow());
   assertEquals([reported.length, count], [2, 0]);
 });

@@ -112,7 +112,7 @@ once("`request()` rejects when the handler of `respond()` throws", async ({ conn
     throw new Error(`no such order: ${request.text()} – é\nat line 1`);
   });
   const error = await assertRejects(() => asking.request(destination, "7", { timeout: 8000 }), RequestError);
-  assertEquals(error.message, `Cannot get a reply of ${destination}: its handler failed: no such order: 7 – é`);
+  assertEquals(error.message, `Cannot get a reply from ${destination}: its handler failed: no such order: 7 – é`);
   await serving.drain();
   await answering.disconnect();
   assertEquals(await takeTextsUntilMark(asking, await asking.subscribe(destination)), []);

@@ -139,7 +139,7 @@ withRandom(
     await one.reconnector.connect({});
     const waits: number[] = [];
     for (let i = 0; i < 12; i++) {
-      one.session.progress.convicted();
+      one.session.progress.foundCulprit();
       waits.push(Math.round(await one.breakAfter(0)));
       await one.until("connected");
     }

@@ -151,7 +151,7 @@ test("`request()` rejects at once with the first line of the error that the hand
   }, { onError: (error) => told.push(error) });
   for (const [n, [, words]] of thrown.entries()) {
     const error = await assertRejects(() => stomp.request("/queue/a", String(n)), RequestError);
-    assertEquals(error.message, `Cannot get a reply of /queue/a: its handler failed: ${words}`);
+    assertEquals(error.message, `Cannot get a reply from /queue/a: its handler failed: ${words}`);
     assertEquals([error.frame?.headers["x-stompy-error"], error.frame?.text()], [words, ""]);
   }
   await stomp.send("/queue/b", "the last request is acknowledged when this is confirmed");
@@ -227,5 +227,5 @@ test("`x-stompy-error` is one line of at most 200 characters, whoever sent it", 
     return { body: "", options: { headers: { "x-stompy-error": `one\n${"two".repeat(1000)}` } } };
   });
   const error = await assertRejects(() => stomp.request("/queue/a", "?"), RequestError);
-  assertEquals(error.message, "Cannot get a reply of /queue/a: its handler failed: one");
+  assertEquals(error.message, "Cannot get a reply from /queue/a: its handler failed: one");
 });

@@ -152,7 +152,7 @@ test("`FrameDecoderStream` passes cancel to the source and abort to the reader",
   assertStrictEquals(await waiting, reason);
 });
 
-test("`FrameDecoderStream` errors with a TypeError on what is no Uint8Array", async () => {
+test("`FrameDecoderStream` errors with a TypeError on anything but a Uint8Array", async () => {
   const { error } = await drain(
     streamOf(["text" as unknown as Uint8Array]).pipeThrough(new FrameDecoderStream()),
   );

@@ -147,7 +147,7 @@ test("`FrameDecoder.push()` throws a TypeError inside a callback, and goes on", 
   assertEquals([seen, caught.length], [["a", "b", "c"], 3]);
 });
 
-test("`FrameDecoder.push()` throws a TypeError for what is no Uint8Array, and goes on", () => {
+test("`FrameDecoder.push()` throws a TypeError for anything but a Uint8Array, and goes on", () => {
   const { decoder, frames } = pushed("MESSAGE\n");
   for (
     const chunk of [
@@ -324,7 +324,7 @@ test("`FrameDecoder` makes MESSAGE frames, and no others, of `messageType`", () 
 
 test("`FrameDecoder` errors name the fault", () => {
   const cases: [wire: string, words: string, options?: Partial<FrameDecoderOptions>][] = [
-    ["FOO\n\n\0", '"FOO" is no STOMP command'],
+    ["FOO\n\n\0", '"FOO" is not a STOMP command'],
     ["HTTP/1.1 400 Bad Request\r\n", "speaks HTTP"],
     ["\x15\x03\x01\0\x02\x02\x46", "speaks TLS"],
     ["AMQP\0\0\x09\x01", "speaks AMQP"],

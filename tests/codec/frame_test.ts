@@ -112,7 +112,7 @@ test("`Frame.encode()` errors hold no header values", () => {
 });
 
 test("`Frame.encode()` throws a TypeError for an empty frame", () => {
-  assertThrows(() => new Frame().encode(), TypeError, '"" is no command');
+  assertThrows(() => new Frame().encode(), TypeError, '"" is not a command');
   assertEquals([new Frame().text(), new Frame().body.length, new Frame().bodyLength], ["", 0, 0]);
 });
 

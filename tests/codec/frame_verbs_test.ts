@@ -13,12 +13,12 @@ class Scripted implements FrameSocket {
   readonly version = "1.2";
   readonly host = "/";
   readonly #frames = new Fifo<Frame>();
-  readonly #takers = new Fifo<(frame: Frame) => void>();
+  readonly #waiters = new Fifo<(frame: Frame) => void>();
 
   say(command: string, headers: Record<string, string>): void {
     const frame = new Frame().buildFrame({ command, headers });
-    const taker = this.#takers.shift();
-    if (taker) taker(frame);
+    const waiter = this.#waiters.shift();
+    if (waiter) waiter(frame);
     else this.#frames.push(frame);
   }
 
@@ -31,9 +31,9 @@ class Scripted implements FrameSocket {
     const frame = this.#frames.shift();
     if (frame || nb) return Promise.resolve(frame);
     return new Promise((resolve, reject) => {
-      this.#takers.push(resolve);
+      this.#waiters.push(resolve);
       signal?.addEventListener("abort", () => {
-        this.#takers.remove(resolve);
+        this.#waiters.remove(resolve);
         reject(signal.reason);
       });
     });

@@ -108,7 +108,7 @@ export const BASE_FAULTS: readonly Fault[] = [
   {
     file: "base/bounded_queue.ts",
     name: "a full queue that ends still stops reading",
-    from: '    this.#bytes = 0;\n    this.#setFill("room");',
+    from: '    this.#bytes = 0;\n    this.#setFill("free");',
     to: "    this.#bytes = 0;",
     tests: ["base/bounded_queue", "session/read_gate"],
   },

@@ -74,7 +74,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/consumer.ts",
     name: "a subscription that is full at a reconnect does not stop reading",
-    from: `if (this.fill !== "room" && !this.#sharesQueue) session.gate.close(this, this.fill === "blocked");`,
+    from: `if (this.fill !== "free" && !this.#sharesQueue) session.gate.close(this, this.fill === "blocked");`,
     to: "",
     tests: ["session/read_gate"],
   },
@@ -123,8 +123,8 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/reconnector.ts",
     name: "short sessions begin the waits from the start for ever",
-    from: "lasted >= STABLE_SESSION_MS || session.progress.hasConvicted ? 0 : this.#shortSessions + 1;",
-    to: "lasted >= STABLE_SESSION_MS || session.progress.hasConvicted ? 0 : 1;",
+    from: "lasted >= STABLE_SESSION_MS || session.progress.hasFoundCulprit ? 0 : this.#shortSessions + 1;",
+    to: "lasted >= STABLE_SESSION_MS || session.progress.hasFoundCulprit ? 0 : 1;",
     tests: ["client/reconnector_clock", "client/reconnector"],
   },
   {
@@ -144,8 +144,8 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/consumer.ts",
     name: "a shared queue that is full at a SUBSCRIBE stops reading for ever",
-    from: `if (this.fill !== "room" && !this.#sharesQueue) session.gate.close(`,
-    to: `if (this.fill !== "room") session.gate.close(`,
+    from: `if (this.fill !== "free" && !this.#sharesQueue) session.gate.close(`,
+    to: `if (this.fill !== "free") session.gate.close(`,
     tests: ["session/read_gate"],
   },
   {
@@ -207,7 +207,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/subscription_registry.ts",
     name: "a SUBSCRIBE that is given up is awaited on",
-    from: "entry.attempt?.abort?.abort(); // the broker may still do it, and then its messages are given back",
+    from: "entry.attempt?.abort?.abort(); // the broker may still do it, and then its messages are requeued",
     to: "",
     tests: ["client/subscription", "client/abort", "client/stomp"],
   },

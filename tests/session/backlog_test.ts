@@ -11,8 +11,8 @@ const encoder = new TextEncoder();
 const KIB = 1024;
 const SLACK = 1024 * KIB;
 
-/** Inboxes behind one decoder; a message goes into the one whose number its `to` says. */
-function inboxes(count: number, ownsChunks = false) {
+/** Creates queues behind one decoder; a message goes into the queue whose number is in its `to`. */
+function createQueues(count: number, ownsChunks = false) {
   const backlog = new Backlog();
   const all = Array.from({ length: count }, () => new BoundedQueue<Frame>(backlog, () => {}, { items: Infinity }));
   const decoder = createDecoder({ onFrame: (frame) => all[Number(frame.header("to"))]?.put(frame) }, { ownsChunks });
@@ -53,7 +53,7 @@ for (const [fillName, fill] of Object.entries(FILLS)) {
     for (const ownsChunks of [false, true]) {
       const memory = ownsChunks ? "memory of their own" : "memory that is used again";
       test(`\`Backlog\` retains little memory for small messages (${bodyName}) among ${fillName}, in chunks of ${memory}`, () => {
-        const { backlog, all: [inbox], decoder } = inboxes(1, ownsChunks);
+        const { backlog, all: [queue], decoder } = createQueues(1, ownsChunks);
         let most = 0;
         for (let id = 0; id < 300; id++) {
           decoder.push(sparse(message(0, id, body), fill));
@@ -61,24 +61,24 @@ for (const [fillName, fill] of Object.entries(FILLS)) {
         }
         // Half of the slack, so that the next look is not due at once, and the chunk that was read last.
         assertLess(most, SLACK + 1);
-        const frames = Array.from({ length: 300 }, () => inbox!.takeNow()!);
+        const frames = Array.from({ length: 300 }, () => queue!.takeNow()!);
         assertLess(memoryOf(frames), SLACK);
         for (const [id, frame] of frames.entries()) {
           assertEquals([frame.header("id"), frame.body], [String(id), octets(body)]);
           assertEquals([subscriptionOf(frame), frame.headers["to"]], ["some-subscription", "0"]);
         }
-        assertEquals([backlog.bytes, backlog.retained, inbox!.bytes], [0, 0, 0]);
+        assertEquals([backlog.bytes, backlog.retained, queue!.bytes], [0, 0, 0]);
       });
     }
   }
 }
 
 test("`Backlog` counts a chunk that several queues share once", () => {
-  const { backlog, all, decoder } = inboxes(300);
+  const { backlog, all, decoder } = createQueues(300);
   // Each has one message in a chunk of its own.
   for (let to = 0; to < 300; to++) decoder.push(sparse(message(to, to, "x")));
   assertLess(backlog.retained, backlog.bytes * 2 + SLACK + 1);
-  for (const [id, inbox] of all.entries()) assertEquals(inbox.takeNow()?.header("id"), String(id));
+  for (const [id, queue] of all.entries()) assertEquals(queue.takeNow()?.header("id"), String(id));
   // All have one in the same chunk, and nothing is moved.
   decoder.push(octets(all.map((_, to) => message(to, to, "x")).join("")));
   assertEquals(backlog.retained < 2 * backlog.bytes, true);
@@ -87,7 +87,7 @@ test("`Backlog` counts a chunk that several queues share once", () => {
 
 test("`Backlog` moves frames without changing their headers and bodies", () => {
   for (const ownsChunks of [false, true]) {
-    const { all: [inbox], decoder } = inboxes(1, ownsChunks);
+    const { all: [queue], decoder } = createQueues(1, ownsChunks);
     const bodies = [
       "",
       "plain",
@@ -114,9 +114,9 @@ test("`Backlog` moves frames without changing their headers and bodies", () => {
         }
       }
     }
-    const waiting = inbox!.length;
+    const waiting = queue!.length;
     const found: unknown[] = [];
-    for (let frame = inbox!.takeNow(); frame; frame = inbox!.takeNow()) found.push(contentOf(frame));
+    for (let frame = queue!.takeNow(); frame; frame = queue!.takeNow()) found.push(contentOf(frame));
     assertEquals(found, expected);
     assertEquals(waiting, expected.length);
   }
@@ -127,21 +127,21 @@ function contentOf(frame: Frame): unknown {
 }
 
 test("`Backlog` leaves chunks alone that are full of waiting frames", () => {
-  const { backlog, all: [inbox], decoder } = inboxes(1);
+  const { backlog, all: [queue], decoder } = createQueues(1);
   const chunk = encoder.encode(Array.from({ length: 500 }, (_, id) => message(0, id, "x".repeat(50))).join(""));
   for (let i = 0; i < 100; i++) decoder.push(chunk.slice());
   assertLess(backlog.retained, backlog.bytes * 2);
   // Of which some are taken all the time, as a consumer does that keeps up.
   for (let i = 0; i < 200; i++) {
     decoder.push(chunk.slice());
-    for (let taken = 0; taken < 500; taken++) assert(inbox!.takeNow());
+    for (let taken = 0; taken < 500; taken++) assert(queue!.takeNow());
   }
   assertLess(backlog.retained, backlog.bytes * 2 + SLACK + 1);
 });
 
 test("`Backlog` is full at 64 MiB in all queues, without those that ended", () => {
-  const told: [boolean, string | undefined][] = [];
-  const backlog = new Backlog((full, frame) => told.push([full, frame?.header("id")]));
+  const reported: [boolean, string | undefined][] = [];
+  const backlog = new Backlog((full, frame) => reported.push([full, frame?.header("id")]));
   const limits = { items: Infinity, bytes: Infinity };
   const queues = [1, 2, 3].map(() => new BoundedQueue<Frame>(backlog, () => {}, { ...limits, bytes: 2 ** 26 }));
   let id = 0;
@@ -149,11 +149,11 @@ test("`Backlog` is full at 64 MiB in all queues, without those that ended", () =
   const body = "x".repeat(2 ** 20);
   const push = () => decoder.push(encoder.encode(message(0, ++id, body)));
   while (!backlog.full) push();
-  assertEquals([told, id, queues.map(({ fill }) => fill)], [[[true, "64"]], 64, ["room", "room", "room"]]);
+  assertEquals([reported, id, queues.map(({ fill }) => fill)], [[[true, "64"]], 64, ["free", "free", "free"]]);
   queues[0]!.takeNow();
-  assertEquals([backlog.full, told.length], [false, 2]);
+  assertEquals([backlog.full, reported.length], [false, 2]);
   push();
-  assertEquals([backlog.full, told.at(-1)], [true, [true, undefined]]); // no news until half was taken
+  assertEquals([backlog.full, reported.at(-1)], [true, [true, undefined]]); // no news until half was taken
   queues[0]!.end();
   queues[1]!.end();
   assertEquals([backlog.full, backlog.bytes], [false, queues[2]!.bytes]);
@@ -169,5 +169,5 @@ test("`Backlog` allows a queue more than 64 MiB when its own limit is higher", (
   const decoder = new FrameDecoder({ onFrame: (frame) => queue.put(frame) });
   const frame = encoder.encode(message(0, 1, "x".repeat(2 ** 20)));
   for (let i = 0; i < 100; i++) decoder.push(frame.slice());
-  assertEquals([backlog.full, queue.fill], [false, "room"]);
+  assertEquals([backlog.full, queue.fill], [false, "free"]);
 });

@@ -17,13 +17,13 @@ const LARGE = {
 
 async function watched(harness: ClientHarness, options: Partial<SessionOptions> = {}, lines = "") {
   const clock = new FakeClock();
-  const told: (number | "answers")[] = [];
+  const reported: (number | "answers")[] = [];
   const { session, peer } = await openSession(
     harness,
     {
       clock,
       timeout: Infinity,
-      onBlocked: (_session, blockage) => told.push(blockage?.pending ?? "answers"),
+      onBlocked: (_session, blockage) => reported.push(blockage?.pending ?? "answers"),
       ...options,
     },
     "1.2",
@@ -34,11 +34,11 @@ async function watched(harness: ClientHarness, options: Partial<SessionOptions> 
     promise.catch(() => {}); // lost at the end
     return promise;
   };
-  return { session, peer, clock, told, request };
+  return { session, peer, clock, reported, request };
 }
 
 clientTest("`Progress` reports a blockage when no receipt has come for 5 s", async (harness) => {
-  const { session, peer, clock, told, request } = await watched(harness);
+  const { session, peer, clock, reported, request } = await watched(harness);
   const first = request();
   request();
   request();
@@ -46,36 +46,36 @@ clientTest("`Progress` reports a blockage when no receipt has come for 5 s", asy
   await confirm(peer);
   await first;
   clock.pass(5000);
-  assertEquals(told, []); // one had come before the first look
+  assertEquals(reported, []); // one had come before the first look
   clock.pass(1);
-  assertEquals([told, session.progress.blockage?.pending], [[2], 2]);
+  assertEquals([reported, session.progress.blockage?.pending], [[2], 2]);
   clock.pass(100_000);
-  assertEquals(told, [2]);
+  assertEquals(reported, [2]);
   await confirm(peer);
   await confirm(peer);
   await session.request(frame("BEGIN", { transaction: "u" }), { signal: AbortSignal.timeout(1) }).catch(() => {});
-  assertEquals([told, session.progress.blockage], [[2, "answers"], undefined]);
+  assertEquals([reported, session.progress.blockage], [[2, "answers"], undefined]);
 });
 
 clientTest(
   "`Progress` has no timer on an idle connection, and a late receipt without a waiter counts",
   async (harness) => {
-    const { session, peer, clock, told } = await watched(harness);
+    const { session, peer, clock, reported } = await watched(harness);
     assertEquals(clock.timers, 0);
     const abort = new AbortController();
     const given = session.request(frame("BEGIN", { transaction: "t" }), { signal: abort.signal });
     const begin = await peer.frame();
     assertEquals(clock.timers, 1);
     clock.pass(5000);
-    assertEquals(told, [1]);
+    assertEquals(reported, [1]);
     abort.abort();
     await given.catch(() => {});
     clock.pass(60_000);
-    assertEquals([told, clock.timers], [[1], 0]); // nobody waits, and nothing says that it answers
+    assertEquals([reported, clock.timers], [[1], 0]); // nobody waits, and nothing says that it answers
     const arrived = new Promise<void>((resolve) => session.subscriptions.expect(sink(resolve)));
     await peer.write(receiptFor(begin) + message("s", "1"));
     await arrived;
-    assertEquals(told, [1, "answers"]);
+    assertEquals(reported, [1, "answers"]);
   },
 );
 
@@ -85,14 +85,14 @@ function sink(onMessage: () => void) {
 }
 
 clientTest("`Progress` reports nothing after a busy process, and nothing while reading is paused", async (harness) => {
-  const { session, peer, clock, told, request } = await watched(harness);
+  const { session, peer, clock, reported, request } = await watched(harness);
   const first = request();
   // The timer is late, and the receipt lies in the socket.
   clock.sleep(20_000);
   await confirm(peer);
   await first;
   clock.pass(5000);
-  assertEquals(told, []);
+  assertEquals(reported, []);
 
   const consumer = {};
   session.gate.close(consumer);
@@ -100,17 +100,17 @@ clientTest("`Progress` reports nothing after a busy process, and nothing while r
   const room = session.sendFast(LARGE);
   assertEquals(room !== undefined, true);
   clock.pass(60_000);
-  assertEquals(told, []);
+  assertEquals(reported, []);
   session.gate.open(consumer);
   clock.pass(5000);
-  assertEquals(told, [0]);
+  assertEquals(reported, [0]);
   await peer.frame("SEND");
   await room;
 });
 
 clientTest("`Progress` ignores heart-beats", async (harness) => {
   const heartbeat = { send: 1000, receive: 1000 };
-  const { peer, clock, told, request } = await watched(harness, { heartbeat }, "heart-beat:1000,1000\n");
+  const { peer, clock, reported, request } = await watched(harness, { heartbeat }, "heart-beat:1000,1000\n");
   request();
   await peer.frame("BEGIN");
   for (let i = 0; i < 5; i++) {
@@ -118,11 +118,11 @@ clientTest("`Progress` ignores heart-beats", async (harness) => {
     await flushMicrotasks();
     clock.pass(1000);
   }
-  assertEquals(told, [1]);
+  assertEquals(reported, [1]);
 });
 
 clientTest("`Progress` reports nothing while the peer takes bytes slowly", async (harness) => {
-  const { session, peer, clock, told, request } = await watched(harness);
+  const { session, peer, clock, reported, request } = await watched(harness);
   const rooms = [1, 2, 3, 4].map(() => session.sendFast(LARGE));
   request();
   for (let i = 0; i < rooms.length; i++) {
@@ -131,19 +131,19 @@ clientTest("`Progress` reports nothing while the peer takes bytes slowly", async
     await flushMicrotasks();
   }
   await Promise.all(rooms);
-  assertEquals(told, []);
+  assertEquals(reported, []);
   clock.pass(7500);
-  assertEquals(told, [1]);
+  assertEquals(reported, [1]);
 });
 
 clientTest("`Progress` reports a blockage when bytes are no longer taken", async (harness) => {
-  const { session, peer, clock, told } = await watched(harness);
+  const { session, peer, clock, reported } = await watched(harness);
   const rooms = [session.sendFast(LARGE), session.sendFast(LARGE)];
   rooms.forEach((room) => room?.catch(() => {}));
   clock.pass(5000);
-  assertEquals([told, session.progress.blockage?.error.message.includes("it takes no more bytes")], [[0], true]);
+  assertEquals([reported, session.progress.blockage?.error.message.includes("it takes no more bytes")], [[0], true]);
   await peer.frames(2, "SEND");
   await Promise.all(rooms);
   clock.pass(2500);
-  assertEquals([told, clock.timers], [[0, "answers"], 0]);
+  assertEquals([reported, clock.timers], [[0, "answers"], 0]);
 });

@@ -45,15 +45,15 @@ clientTest("`request()` refuses a receipt id that is in use", async (harness) =>
 });
 
 clientTest("`request()` skips ids that a caller chose", async (harness) => {
-  for (const byHand of ["request", "writeFrame"] as const) {
+  for (const method of ["request", "writeFrame"] as const) {
     const { session, peer } = await openSession(harness);
-    const first = session[byHand](frame("BEGIN", { transaction: "a", receipt: "1" }));
+    const first = session[method](frame("BEGIN", { transaction: "a", receipt: "1" }));
     const made = [session.request(begin("b")), session.request(begin("c"))];
     const frames = await peer.frames(3);
-    assertEquals(frames.map((one) => one.get("receipt")), ["1", "2", "3"], byHand);
+    assertEquals(frames.map((one) => one.get("receipt")), ["1", "2", "3"], method);
     await peer.write(frames.map(receiptFor).join(""));
     await Promise.all([first, ...made]);
-    if (byHand === "writeFrame") assertEquals((await session.readFrame())?.headers["receipt-id"], "1");
+    if (method === "writeFrame") assertEquals((await session.readFrame())?.headers["receipt-id"], "1");
   }
 });
 
