@@ -8,7 +8,7 @@
  *
  * Errors are one line on standard error, without passwords. Exit codes: 0 for success, 1 for a failure, 2 for a mistake
  * on the command line, 130 if `demo` was interrupted before its end, 141 if the reader of the output has closed it.
- * Ctrl-C and SIGTERM end a command in order; a second one ends it at once.
+ * Ctrl-C and SIGTERM end a command gracefully; a second one ends it at once.
  *
  * @example The demo from a program
  * ```ts

@@ -58,9 +58,9 @@ export interface QueueWaiter<T> {
 
 /**
  * A queue of items, or of waiters when there are no items. It reports when its limits are reached, when eight times as much
- * is queued, and when it is free again. Beyond the limits it still takes every item: they only say when to stop reading.
- * A full queue is free again when it is half empty. A blocked queue counts as full as soon as it is below eight times its
- * limits, so that a call that awaits an answer is delayed no longer than necessary.
+ * is queued, and when it is free again. Beyond the limits it still takes every item: they only say when to stop
+ * reading. A full queue is free again when it is half empty. A blocked queue counts as full as soon as it is below
+ * eight times its limits, so that a call that awaits an answer is delayed no longer than necessary.
  */
 export class BoundedQueue<T> {
   // The fields that each message uses come first: with thousands of queues they then share one load from memory.

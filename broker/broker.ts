@@ -77,7 +77,7 @@ export interface BrokerOptions extends DecoderLimits {
    */
   connectTimeout?: number | undefined;
   /**
-   * The clock for heart-beats and timeouts, by default that of the system. Tests replace it.
+   * The clock for heart-beats and timeouts, by default the system's. Tests replace it.
    *
    * @default {systemClock}
    */
@@ -151,7 +151,7 @@ export class Broker implements AsyncDisposable {
     const offer = heartbeat === false ? NO_HEARTBEAT : heartbeat ?? { send: 1000, receive: 1000 };
     if (parseHeartbeat(formatHeartbeat(offer)) === undefined) {
       throw new RangeError(
-        `Cannot create a broker: heartbeat is ${formatHeartbeat(offer)}, and needs two whole numbers of 0 or more`,
+        `Cannot create a broker: heartbeat is ${formatHeartbeat(offer)}, but must be two whole numbers of 0 or more`,
       );
     }
     this.#settings = {
@@ -275,7 +275,7 @@ export class Broker implements AsyncDisposable {
 function readNumber(name: string, value: number | undefined, byDefault: number): number {
   if (value === undefined) return byDefault;
   if (typeof value === "number" && value >= 0) return value;
-  throw new RangeError(`Cannot create a broker: ${name} is ${value}, and needs a number of 0 or more, or Infinity`);
+  throw new RangeError(`Cannot create a broker: ${name} is ${value}, but must be a number of 0 or more, or Infinity`);
 }
 
 /** How long a client may take to read the last frame before its socket is closed. */

@@ -237,7 +237,7 @@ export class BrokerCore {
     const { maxRedeliveries } = this.#options;
     const settle = () => {
       consumer.settle(spans, (entry) => {
-        // A message that no consumer can handle must not circulate for ever.
+        // A message that no consumer can handle must not circulate forever.
         if (isFinal || ++entry.nacks > maxRedeliveries) consumer.queue.remove(entry);
         else consumer.queue.requeue(entry);
       });

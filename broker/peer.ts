@@ -24,7 +24,7 @@ export interface PeerWire {
   resume(): void;
   /** Called once, after CONNECTED: heart-beats begin. */
   connected(plan: HeartbeatPlan): void;
-  /** Called once, after the last frame: heart-beats stop, and the connection is closed in order. */
+  /** Called once, after the last frame: heart-beats stop, and the connection is closed gracefully. */
   end(): void;
 }
 
@@ -214,7 +214,7 @@ export class Peer implements ConsumerHost {
     this.close();
   }
 
-  /** Closes the connection in order. Whatever it still sends is ignored. */
+  /** Closes the connection gracefully. Whatever it still sends is ignored. */
   close(): void {
     this.state = "closed";
     this.#wire.end();

@@ -126,7 +126,7 @@ export class AckTracker {
           this.#unsettledNames = [...names, ...this.#unsettledNames ?? []].sort((a, b) => a.number - b.number);
         }
         this.#unsettledMessages?.add(message);
-        // The program may settle it again, but a drain that waited for that could wait for ever.
+        // The program may settle it again, but a drain that waited for that could wait forever.
         this.abandon(message);
       },
     };

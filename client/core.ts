@@ -1,6 +1,6 @@
 /**
  * `ClientCore`: the parts of a client, in the order in which they build on each other, and what they do when the
- * connection opens, breaks, or ends for good. `Shutdown`: how a client ends in order.
+ * connection opens, breaks, or ends for good. `Shutdown`: how a client ends gracefully.
  *
  * @module
  */
@@ -116,7 +116,7 @@ export class ClientCore implements ReconnectorEvents {
   readonly requests: PendingRequests;
   /** The calls that work as in stompy. */
   readonly stompy: StompyApi;
-  /** Ends the client in order. */
+  /** Ends the client gracefully. */
   readonly shutdown: Shutdown;
   /** Resolves when the client is closed for good: to the error that ended it, or to `undefined`. Never rejects. */
   readonly closed: Promise<StompError | undefined>;

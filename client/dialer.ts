@@ -192,7 +192,7 @@ export class Dialer {
 
 function checkConnect(versions: StompOptions["versions"], headers: FrameHeaders): void {
   for (const version of versions ?? []) assertVersion(version);
-  if (versions?.length === 0) throw new TypeError("Cannot connect: versions is empty, and has to name at least one");
+  if (versions?.length === 0) throw new TypeError("Cannot connect: versions is empty, but must name at least one");
   // "receipt" in the 1.2 text: any frame except CONNECT may have one.
   if ("receipt" in headers) {
     throw new TypeError(
@@ -203,7 +203,7 @@ function checkConnect(versions: StompOptions["versions"], headers: FrameHeaders)
 
 function checkTolerance({ factor = 1, floor, probe }: HeartbeatTolerance = {}): void {
   if (!(factor >= 1)) {
-    throw new RangeError(`Cannot connect: heartbeatTolerance.factor is ${factor}, and has to be a number of 1 or more`);
+    throw new RangeError(`Cannot connect: heartbeatTolerance.factor is ${factor}, but must be a number of 1 or more`);
   }
   checkTime("connect", "heartbeatTolerance.floor", floor);
   checkTime("connect", "heartbeatTolerance.probe", probe);

@@ -121,14 +121,14 @@ export class Message extends Frame {
 
   /**
    * Acknowledges the message: only this one in mode `client-individual`, this one and all before it on the subscription
-   * in mode `client`. Brokers do not answer ACK, so the promise resolves as soon as the connection can take more.
+   * in mode `client`. Brokers do not answer ACK, so the promise resolves as soon as the connection accepts more.
    *
    * @returns whether the ACK was written. `false` when the connection of the message is lost or the client is closed:
    * the broker then delivers the message again. `subscription.stale` counts these.
    * @throws {AcknowledgeError} in mode `auto`, when the message was acknowledged before, or when its subscription ended.
    * @throws {StaleMessageError} in a transaction, when the connection of the message is lost.
    * @throws {TransactionError} when the transaction ended, or is unknown.
-   * @throws {TimeoutError} when the connection takes no more within `timeout`; the ACK is still sent.
+   * @throws {TimeoutError} when the connection accepts nothing more within `timeout`; the ACK is still sent.
    *
    * @example
    * ```ts

@@ -221,14 +221,14 @@ export interface SubscribeOptions extends PortableSubscribeOptions, WaitOptions 
   id?: string | undefined;
   /**
    * Messages that the subscription's queue holds before reading stops, 1 or more. While an answer of the broker is
-   * awaited, reading goes on until eight times as many wait.
+   * awaited, reading continues until eight times as many wait.
    *
    * @default {1024}
    */
   maxQueuedMessages?: number | undefined;
   /**
    * Bytes of headers and bodies that the queue holds before reading stops, 1 or more. While an answer of the broker is
-   * awaited, reading goes on until eight times as many wait, but not beyond 64 MiB.
+   * awaited, reading continues until eight times as many wait, but not beyond 64 MiB.
    *
    * @default {4194304 (4 MiB)}
    */
@@ -244,7 +244,7 @@ export interface SubscribeOptions extends PortableSubscribeOptions, WaitOptions 
 /** Options of {@linkcode Subscription.prototype.unsubscribe}. */
 export interface UnsubscribeOptions extends WaitOptions {
   /**
-   * Whether to delete a durable subscription on the broker. Otherwise it stays and goes on collecting messages.
+   * Whether to delete a durable subscription on the broker. Otherwise it stays and collects messages.
    *
    * @default {false}
    */
@@ -293,7 +293,7 @@ export function checkClientArgument(argument: unknown): { port: number | undefin
   if (typeof argument === "number") return { port: argument, options: {} };
   if (typeof argument === "object" && argument !== null) return { port: undefined, options: argument };
   throw new TypeError(
-    `Cannot use the second argument: it is of type ${typeof argument}, and has to be a port number or options`,
+    `Cannot use the second argument: it is of type ${typeof argument}, but must be a port number or options`,
   );
 }
 
@@ -307,7 +307,7 @@ export function checkSubscribe(destination: unknown, options: SubscribeOptions):
   const what = "subscribe";
   if (typeof destination !== "string" || destination === "") {
     const isMissing = destination === undefined || destination === "";
-    const is = isMissing ? "missing" : `${describeType(destination)}, and has to be text`;
+    const is = isMissing ? "missing" : `${describeType(destination)}, but must be text`;
     throw new TypeError(`Cannot subscribe: the destination is ${is}`);
   }
   if (typeof options === "function") {
@@ -337,16 +337,16 @@ export interface ConfParts {
  */
 export function readConf(conf: Conf = {}): ConfParts {
   if (typeof conf !== "object" || conf === null) {
-    throw new TypeError(`Cannot read conf: it is of type ${typeof conf}, and has to be an object`);
+    throw new TypeError(`Cannot read conf: it is of type ${typeof conf}, but must be an object`);
   }
   const { body, signal, timeout, ...rest } = conf;
-  if (body === null) throw new TypeError("Cannot read conf: body is null, and has to be a string or a Uint8Array");
+  if (body === null) throw new TypeError("Cannot read conf: body is null, but must be a string or a Uint8Array");
   checkSignal(signal);
   const headers: Record<string, string> = {};
   for (const [name, value] of Object.entries(rest)) {
     if (value === undefined || value === null) continue;
     if (typeof value === "object" || typeof value === "function" || typeof value === "symbol") {
-      throw new TypeError(`Cannot read conf: ${JSON.stringify(name)} has to be a string, a number or a boolean`);
+      throw new TypeError(`Cannot read conf: ${JSON.stringify(name)} must be a string, a number or a boolean`);
     }
     headers[name] = String(value);
   }
@@ -376,7 +376,7 @@ export function readHeartbeat(option: StompOptions["heartbeat"], overWebSocket =
   for (const interval of [offer.send, offer.receive]) {
     if (!Number.isSafeInteger(interval) || interval < 0) {
       throw new RangeError(
-        `Cannot connect: heartbeat is ${interval}, and has to be a whole number of milliseconds, or false`,
+        `Cannot connect: heartbeat is ${interval}, but must be a whole number of milliseconds, or false`,
       );
     }
   }

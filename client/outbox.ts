@@ -39,7 +39,7 @@ import type { StatusHub } from "./status.ts";
 
 /** Options of a send that concern the outbox. */
 export interface OutgoingOptions extends WaitOptions {
-  /** `false`: fail instead of waiting for the limits, or for a connection that takes more. */
+  /** `false`: fail instead of waiting for the limits, or for a connection that accepts more. */
   wait?: boolean | undefined;
 }
 
@@ -116,7 +116,7 @@ export class Outbox implements SendEvents {
     return send.promise as Promise<Frame>;
   }
 
-  /** Sends a message once, without a receipt. Resolves when the connection takes more. */
+  /** Sends a message once, without a receipt. Resolves when the connection accepts more. */
   sendUnconfirmed(message: OutgoingMessage, options: OutgoingOptions): Promise<undefined> {
     const { session } = this.#reconnector;
     if (session !== undefined && this.#isClear(session)) {

@@ -278,5 +278,5 @@ function likelyReason({ size }: Suspect): string {
   return size >= LARGE_BODY_BYTES
     ? `its body of ${size} bytes may be more than the broker takes`
     : "the broker may not take one of its headers, its queue may be full and reject it, or, where octets go over " +
-      "RabbitMQ's Web STOMP, web_stomp.ws_frame has to be binary";
+      "RabbitMQ's Web STOMP, web_stomp.ws_frame must be binary";
 }

@@ -95,7 +95,7 @@ export function checkSend(destination: string, body: string | Uint8Array, option
   if (typeof destination !== "string" || destination === "") {
     const is = destination === undefined || destination === ""
       ? "missing"
-      : `${describeType(destination)}, and has to be text`;
+      : `${describeType(destination)}, but must be text`;
     throw new TypeError(`Cannot send: the destination is ${is}`);
   }
   assertGivenBody("send", body);
@@ -169,7 +169,7 @@ class FrameMessage implements OutgoingMessage {
     destination: string,
     body: string | Uint8Array,
     options: CheckedSendOptions,
-    isConfirmed: boolean, // by a receipt, or by that of a commit
+    isConfirmed: boolean, // by its own receipt or the commit's
     usualContentLength: boolean,
   ) {
     this.destination = destination;

@@ -131,7 +131,7 @@ export class Simple implements AsyncDisposable {
   }
 
   /**
-   * Disconnects in order: waits until all sent messages are confirmed, sends DISCONNECT, and waits for its receipt.
+   * Disconnects gracefully: waits until all sent messages are confirmed, sends DISCONNECT, and waits for its receipt.
    *
    * @throws as {@linkcode Stomp.prototype.disconnect}.
    *

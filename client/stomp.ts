@@ -201,7 +201,7 @@ export class Stomp implements AsyncDisposable {
   send(conf: DestinationConf): Promise<Frame | undefined>;
   /**
    * Sends a message. Resolves to the broker's RECEIPT, which makes the broker responsible for the message. With
-   * `{ receipt: false }` or in a transaction it resolves to `undefined`, when the connection can take more.
+   * `{ receipt: false }` or in a transaction it resolves to `undefined`, when the connection accepts more.
    *
    * When the connection breaks before the receipt, the message is sent again over the next one: at least once. The body
    * must not change before the promise settles.
@@ -374,7 +374,7 @@ export class Stomp implements AsyncDisposable {
   /**
    * Runs `handler` for each message of a destination, acknowledges the message when it returns, and refuses it with NACK
    * when it throws. A message that fails again after it was refused is held for a while before it is refused once more.
-   * Resolves when the loop has ended. `signal` ends it in order: no new messages come, and the handlers that run have
+   * Resolves when the loop has ended. `signal` ends it gracefully: no new messages come, and the handlers that run have
    * `drainTimeout` milliseconds to finish.
    *
    * @param options as of {@linkcode subscribe}, and of the worker: `concurrency` is how many messages are handled at the
@@ -533,8 +533,9 @@ export class Stomp implements AsyncDisposable {
   }
 
   /**
-   * Sends a frame that the program made, over the open connection or the next one. Resolves to its RECEIPT when it has a
-   * `receipt` header. SUBSCRIBE and UNSUBSCRIBE work as {@linkcode subscribe} and {@linkcode unsubscribe} with a conf.
+   * Sends a frame that the program made, over the open connection or the next one. Resolves to its RECEIPT when it has
+   * a `receipt` header. SUBSCRIBE and UNSUBSCRIBE work as {@linkcode subscribe} and {@linkcode unsubscribe} with a
+   * conf.
    *
    * @throws {TypeError} when it is CONNECT or DISCONNECT, which only the client sends.
    *
@@ -553,7 +554,7 @@ export class Stomp implements AsyncDisposable {
   }
 
   /**
-   * Disconnects in order: waits until all sent messages are confirmed, sends DISCONNECT, and waits for its receipt.
+   * Disconnects gracefully: waits until all sent messages are confirmed, sends DISCONNECT, and waits for its receipt.
    * Nothing can be sent meanwhile. Messages that were not taken from their subscriptions are dropped; see
    * {@linkcode drain}. Idempotent.
    *
@@ -579,9 +580,9 @@ export class Stomp implements AsyncDisposable {
   }
 
   /**
-   * Disconnects in order, without losing what was received: asks for no new messages, waits until those that were
-   * received are taken and acknowledged, and goes on as {@linkcode disconnect}. Idempotent. A handler that calls it has
-   * to mind what {@linkcode Subscription.prototype.drain} says.
+   * Disconnects gracefully, without losing what was received: asks for no new messages, waits until those that were
+   * received are taken and acknowledged, and continues as {@linkcode disconnect}. Idempotent. A handler that calls it
+   * has to mind what {@linkcode Subscription.prototype.drain} says.
    *
    * @param options `timeout`: milliseconds after which it ends all the same, 10,000 by default; `signal`: ends it at once.
    * @throws as {@linkcode disconnect}.

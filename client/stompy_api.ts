@@ -1,6 +1,6 @@
 /**
- * `StompyApi`: the calls that work as in stompy. A conf, `{ destination, body, …headers }`, says what a frame holds, the
- * program can send its own frames, and the messages of all subscriptions wait in one queue.
+ * `StompyApi`: the calls that work as in stompy. A conf, `{ destination, body, …headers }`, says what a frame holds,
+ * the program can send its own frames, and the messages of all subscriptions wait in one queue.
  *
  * @module
  */

@@ -267,7 +267,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
   }
 
   /**
-   * Ends the subscription in order, so that no message is lost or handled twice. Idempotent.
+   * Ends the subscription gracefully, so that no message is lost or handled twice. Idempotent.
    *
    * In mode `auto` it unsubscribes, lets the program take the messages that wait, and then ends the iteration. In the
    * other modes the iteration ends at once, because a message cannot be acknowledged once its subscription is gone:
@@ -348,7 +348,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     const consumer = this.#consumer;
     const left = beginSteps({ timeout }, Infinity, consumer.context.clock);
     const aborted = this.#drainAborted = Promise.withResolvers<void>();
-    // A drain has to end: when the time is over it goes on with the next step.
+    // A drain has to end: when the time is over it continues with the next step.
     const until = (done: Promise<void>, what: string) => within(done, { ...left(), signal }, what).catch(() => {});
     const unlessAborted = (done: Promise<void>) => Promise.race([done, aborted.promise]);
     let refusal: unknown;

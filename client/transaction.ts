@@ -94,7 +94,7 @@ class SendReceipts implements ReceiptWaiter {
   }
 }
 
-/** Sends a message in a transaction, with the options of any send. Resolves when the connection can take more. */
+/** Sends a message in a transaction, with the options of any send. Resolves when the connection accepts more. */
 export let sendIn: (
   transaction: Transaction,
   destination: string,
@@ -181,7 +181,7 @@ export class Transaction {
   }
 
   /**
-   * Sends a message with the commit. Resolves as soon as the connection can take more; `commit()` tells whether the
+   * Sends a message with the commit. Resolves as soon as the connection accepts more; `commit()` tells whether the
    * broker has the message. The message is persistent unless `persistent` is `false`.
    *
    * @throws {TypeError} when an argument or an option is of the wrong type.
@@ -189,7 +189,7 @@ export class Transaction {
    * @throws {TransactionError} when the transaction has ended.
    * @throws {NotConnectedError} when the client is closed.
    * @throws {UnsupportedByBrokerError} when the broker cannot do what an option means.
-   * @throws {TimeoutError} when the connection takes no more within `timeout`.
+   * @throws {TimeoutError} when the connection accepts nothing more within `timeout`.
    *
    * @example
    * ```ts

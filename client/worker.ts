@@ -38,8 +38,8 @@ export interface RetryOptions {
 /** Options of `stomp.consume()` and `stomp.respond()`. */
 export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions> {
   /**
-   * Ends the loop in order: no new messages are handled, handlers finish, their messages are acknowledged, and then it
-   * unsubscribes.
+   * Ends the loop gracefully: no new messages are handled, handlers finish, their messages are acknowledged, and then
+   * it unsubscribes.
    *
    * @default {undefined}
    */
@@ -106,7 +106,7 @@ const MIN_PREFETCH = 10;
  */
 export function checkConsume(what: string, handler: unknown, options: ConsumeOptions): ConsumeOptions {
   if (typeof handler !== "function") {
-    throw new TypeError(`Cannot ${what}: the handler is ${describeType(handler)}, and has to be a function`);
+    throw new TypeError(`Cannot ${what}: the handler is ${describeType(handler)}, but must be a function`);
   }
   checkType(what, "options", options, "object", "an object");
   const { ack, concurrency = 1, drainTimeout, nackHeaders, onError, retry = {}, signal } = options;
@@ -119,7 +119,7 @@ export function checkConsume(what: string, handler: unknown, options: ConsumeOpt
   checkInteger(what, "concurrency", concurrency, 1);
   if (ack === "client" && concurrency > 1) {
     throw new RangeError(
-      `Cannot ${what}: concurrency is ${concurrency}, and has to be 1 with ack "client", where each ACK also ` +
+      `Cannot ${what}: concurrency is ${concurrency}, but must be 1 with ack "client", where each ACK also ` +
         `acknowledges all messages before it; or use ack "client-individual"`,
     );
   }
@@ -326,7 +326,7 @@ export class Worker {
     }
   }
 
-  /** Returns the milliseconds before a message is refused, so that it does not come again at once for ever. */
+  /** Returns the milliseconds before a message is refused, so that it is not redelivered at once forever. */
   #nackDelay(message: Message): number {
     if (toHeaders(this.#options.nackHeaders)["requeue"] === "false") return 0; // it does not come again
     const { clock, refused } = this.#consumer.context;

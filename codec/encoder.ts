@@ -60,7 +60,7 @@ export function toHeaders(given: FrameHeadersInit | null | undefined): FrameHead
   if (isIterable(given)) {
     for (const pair of given) {
       if (!Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== "string") {
-        throw new TypeError("Cannot build frame: headers that are iterable have to give pairs of a name and a value");
+        throw new TypeError("Cannot build frame: iterable headers must give pairs of a name and a value");
       }
       const [name, value] = pair as readonly [string, HeaderValue];
       if (value !== undefined && !(name in headers)) headers[name] = headerText(name, value);
@@ -86,7 +86,7 @@ export function isIterable(
     throw new TypeError(
       `Cannot build frame: headers is ${
         describeType(given)
-      }, and has to be an object, a Map, Headers or an array of pairs`,
+      }, but must be an object, a Map, Headers or an array of pairs`,
     );
   }
   return Symbol.iterator in given;
@@ -101,14 +101,14 @@ export function headerText(name: string, value: unknown): string {
   if (typeof value === "string") return value;
   if (WRITTEN_AS_TEXT.has(typeof value)) return String(value);
   throw new TypeError(
-    `Cannot build frame: header ${JSON.stringify(name)} is ${describeType(value)}, and has to be text`,
+    `Cannot build frame: header ${JSON.stringify(name)} is ${describeType(value)}, but must be text`,
   );
 }
 
 /** Throws a `TypeError` unless the value can be a body, or is left out. */
 export function assertBody(body: unknown): asserts body is FrameParts["body"] | null {
   if (body === undefined || body === null || typeof body === "string" || isBytes(body)) return;
-  const is = `Cannot build frame: the body is ${describeType(body)}, and has to be a string or a Uint8Array`;
+  const is = `Cannot build frame: the body is ${describeType(body)}, but must be a string or a Uint8Array`;
   throw new TypeError(`${is}${adviceFor(body)}`);
 }
 
@@ -120,7 +120,7 @@ export function assertBody(body: unknown): asserts body is FrameParts["body"] | 
 export function assertGivenBody(what: string, body: unknown): asserts body is string | Uint8Array {
   if (body === undefined || body === null) {
     throw new TypeError(
-      `Cannot ${what}: the body is ${body}, and has to be a string or a Uint8Array; "" is an empty one`,
+      `Cannot ${what}: the body is ${body}, but must be a string or a Uint8Array; "" is an empty one`,
     );
   }
   assertBody(body);

@@ -17,7 +17,7 @@ export interface SocketOf<F> {
   readonly version: Version;
   /** The virtual host that CONNECT asks for. */
   readonly host: string;
-  /** Sends a frame. Resolves when the connection takes more. */
+  /** Sends a frame. Resolves when the connection accepts more. */
   writeFrame(frame: F): Promise<void>;
   /** Takes the next frame that no one else awaits. */
   readFrame(options?: ReadOptions): Promise<F | undefined>;

@@ -48,9 +48,9 @@ const NO_HEAD: HeadInfo = {
 const MAX_MATCH_ATTEMPTS = 2;
 
 /**
- * Parses the heads of one connection, one at a time. When a head goes on in the next chunk, that chunk has to begin with
- * the bytes of the head so far: parsing goes on where it stopped, or, for a head that matches a template so far, compares
- * it again from its start.
+ * Parses the heads of one connection, one at a time. When a head continues in the next chunk, that chunk has to begin
+ * with the bytes of the head so far: parsing continues where it stopped, or, for a head that matches a template so far,
+ * compares it again from its start.
  */
 export class HeadParser {
   readonly #limits: Limits;

@@ -33,8 +33,8 @@ export interface FrameSink {
   /** Called for each line end between frames. */
   onHeartbeat?(): void;
   /**
-   * Called once when nothing more comes: with `undefined` when the peer closed in order, else with the reason. Not called
-   * after `end` or `close`.
+   * Called once when nothing more comes: with `undefined` when the peer closed cleanly, else with the reason. Not
+   * called after `end` or `close`.
    */
   onEnd(error: StompError | undefined): void;
 }
@@ -230,8 +230,8 @@ export class FrameConnection implements ByteSink {
   }
 
   /**
-   * Ends in order: writes what is buffered, closes the sending direction, then reads and drops what the peer still sends,
-   * so that it can read the last frame before the connection goes ("Connection Lingering" in the 1.2 text).
+   * Ends gracefully: writes what is buffered, closes the sending direction, then reads and drops what the peer still
+   * sends, so that it can read the last frame before the connection goes ("Connection Lingering" in the 1.2 text).
    *
    * @param linger milliseconds after which the connection is given up.
    * @returns a promise that never rejects.

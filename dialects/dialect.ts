@@ -141,7 +141,7 @@ export interface Dialect {
   readonly replyQueue: ReplyQueue;
   /**
    * What an ERROR without a receipt id is about, by its `message` header and, after a line end, its body. No broker sends
-   * an ERROR when it shuts down in order.
+   * an ERROR when it shuts down cleanly.
    */
   readonly errorScopes: readonly (readonly [RegExp, ErrorScope])[];
   /** Match an ERROR about a part of the broker that is down, by its `message` header and, after a line end, its body. */

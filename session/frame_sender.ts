@@ -86,7 +86,7 @@ export class FrameSender {
   /**
    * Sends a frame without a receipt.
    *
-   * @returns `undefined` when the connection takes more now, else a promise to await.
+   * @returns `undefined` when the connection accepts more now, else a promise to await.
    * @throws {TypeError} when the frame cannot be encoded; nothing was written then.
    * @throws {RangeError} when the broker would close the connection for a frame of this size.
    * @throws {NotConnectedError} when the session is over.

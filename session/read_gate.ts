@@ -18,18 +18,18 @@ export interface Readable {
  * Stops reading while the queue of a consumer is full.
  *
  * An answer from the broker may stand behind that consumer's messages, and the consumer itself may be waiting for it. So
- * reading goes on while an answer is awaited, until a consumer is blocked: then nothing is read.
+ * reading continues while an answer is awaited, until a consumer is blocked: then nothing is read.
  */
 export class ReadGate {
-  readonly #socket: Readable;
+  readonly #connection: Readable;
   readonly #awaitsReceipt: () => boolean;
   readonly #full = new Set<object>();
   readonly #blocked = new Set<object>(); // a subset of `#full`
   #awaitedReplies = 0;
 
   /** Starts open. `awaitsReceipt` tells whether a receipt is awaited. */
-  constructor(socket: Readable, awaitsReceipt: () => boolean) {
-    this.#socket = socket;
+  constructor(connection: Readable, awaitsReceipt: () => boolean) {
+    this.#connection = connection;
     this.#awaitsReceipt = awaitsReceipt;
   }
 
@@ -73,9 +73,9 @@ export class ReadGate {
   update(hasOpened: boolean = false): void {
     if (this.#full.size === 0 && !hasOpened) return; // the common case, for each frame with a receipt
     const pause = this.#full.size > 0 && (this.blocked || !this.#awaitsAnswer);
-    if (pause === this.#socket.paused) return;
-    if (pause) this.#socket.pause();
-    else this.#socket.resume();
+    if (pause === this.#connection.paused) return;
+    if (pause) this.#connection.pause();
+    else this.#connection.resume();
   }
 
   get #awaitsAnswer(): boolean {

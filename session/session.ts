@@ -1,6 +1,5 @@
 /**
- * One live connection: what is true from CONNECTED until the socket ends. A client that reconnects makes a new
- * `Session`; nothing is carried over.
+ * One live connection, from CONNECTED to its end. A client that reconnects makes a new `Session`; nothing is carried over.
  *
  * @module
  */
@@ -194,7 +193,7 @@ export class Session implements FrameSocket, FrameSink {
     return this.#connection.retract(start, end);
   }
 
-  /** Returns a promise to await before sending more; `undefined` when the connection takes more now. */
+  /** Returns a promise to await before sending more; `undefined` when the connection accepts more now. */
   ready(): Promise<void> | undefined {
     return this.#connection.ready();
   }
@@ -231,9 +230,9 @@ export class Session implements FrameSocket, FrameSink {
   }
 
   /**
-   * Ends in order: sends DISCONNECT with a receipt, and closes the socket when the receipt has come, the broker has closed
-   * the connection, or the time is over (default 5 s). Drops messages that arrive meanwhile. Never rejects: signal and
-   * timeout only end the connection sooner.
+   * Ends gracefully: sends DISCONNECT with a receipt, and closes the socket when the receipt has come, the broker has
+   * closed the connection, or the time is over (default 5 s). Drops messages that arrive meanwhile. Never rejects:
+   * signal and timeout only end the connection sooner.
    */
   disconnect(headers: ExtraHeaders = {}, wait: WaitOptions = {}): Promise<void> {
     if (this.#state === "open") this.#disconnected = this.#disconnect(headers, wait);

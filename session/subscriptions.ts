@@ -2,9 +2,9 @@
  * Begins and ends the subscriptions of one connection.
  *
  * RabbitMQ keeps delivered and unacknowledged messages for the connection until that ends, and only their consumer can
- * refuse them: a NACK before UNSUBSCRIBE makes the broker deliver them to the same consumer again, and a NACK after it is
- * an ERROR. There a subscription is first moved, under the same id, to a destination that never has a message; from there
- * its messages are refused, and then it ends for good. So other consumers get these messages at once.
+ * refuse them: a NACK before UNSUBSCRIBE makes the broker deliver them to the same consumer again, and a NACK after it
+ * is an ERROR. There a subscription is first moved, under the same id, to a destination that never has a message; from
+ * there its messages are refused, and then it ends for good. So other consumers get these messages at once.
  *
  * @module
  */

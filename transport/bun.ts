@@ -20,7 +20,7 @@ export interface BunSocket {
   readonly remotePort: number;
   /** Writes as much as the system takes, and returns how much that was; -1 when the socket is closed. Keeps nothing. */
   write(bytes: Uint8Array): number;
-  /** Sends FIN; reading goes on. */
+  /** Sends FIN; reading continues. */
   shutdown(): void;
   /** Closes both directions, with FIN. */
   end(): void;
@@ -177,7 +177,7 @@ function toTransport(socket: BunSocket, peer: string): Transport {
       return new Promise((resolve) => {
         state.closed = resolve;
         socket.end();
-        // If something keeps it from closing in order, for example a peer that does not read.
+        // If something keeps it from closing cleanly, for example a peer that does not read.
         if (socket.readyState > 0) socket.terminate();
       });
     },

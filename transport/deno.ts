@@ -57,7 +57,7 @@ async function connectTcp({ hostname, port, signal }: SocketAddress): Promise<De
 }
 
 /**
- * Connects with TLS by `node:tls`, because Deno's own TLS keeps the sockets of handshakes that were given up, and of
+ * Connects with TLS by `node:tls`, because Deno's own TLS keeps the sockets of abandoned handshakes, and of
  * connections that were closed with data unsent: `docs/decisions.md` has the fault and the figures.
  *
  * Deno's `node:tls` reads on when its socket is paused, so the TCP socket below is stopped and started.
@@ -168,7 +168,7 @@ async function listen(
       try {
         conn = await listener.accept();
       } catch {
-        // Out of file handles, or a peer that gave up while it waited. Accepting goes on; the first would spin.
+        // Out of file handles, or a peer that gave up while it waited. Accepting continues; the first would spin.
         if (open) {
           await new Promise<void>((resolve) => {
             const timer = setTimeout(resolve, ACCEPT_RETRY_MS);

@@ -208,7 +208,7 @@ export function toTransport(socket: net.Socket, peer: string, controls: ReadCont
   return new NodeDriver(socket, peer, controls).transport;
 }
 
-/** How long unsent data may take at the end, in a runtime that would wait for ever. */
+/** How long unsent data may take at the end, in a runtime that would wait forever. */
 const UNSENT_GRACE_MS = 500;
 
 class NodeDriver implements SocketDriver {
@@ -235,7 +235,7 @@ class NodeDriver implements SocketDriver {
       reader.onData = onData;
       reader.readTarget = () => transport.readTarget();
     } else {
-      // Not as a `Buffer`, whose `slice` is a view, and not a copy as that of every other `Uint8Array`.
+      // Not as a `Buffer`, whose `slice` returns a view, unlike the `slice` of any other `Uint8Array`.
       socket.on("data", (chunk: Buffer) => onData(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length)));
     }
     socket.on("end", () => transport.atEnd());

@@ -139,8 +139,8 @@ export async function listen(
 /** Returns what is wrong with an option. Never quotes the value, which may be a key. */
 const CHECKS: { [Name in keyof Required<TlsOptions>]: (value: unknown) => string | undefined } = {
   caCerts(value) {
-    if (typeof value === "string") return "it is a string and must be a list: write caCerts: [pem]";
-    if (!Array.isArray(value)) return `it is ${typeOf(value)} and must be a list of PEM texts`;
+    if (typeof value === "string") return "it is a string, but must be a list: write caCerts: [pem]";
+    if (!Array.isArray(value)) return `it is ${typeOf(value)}, but must be a list of PEM texts`;
     return value.map(notPem).find((problem) => problem !== undefined);
   },
   cert: notPem,
@@ -150,11 +150,11 @@ const CHECKS: { [Name in keyof Required<TlsOptions>]: (value: unknown) => string
     return "it is encrypted with a passphrase; decrypt it first, for example with openssl pkey -in client.key";
   },
   serverName(value) {
-    if (typeof value !== "string") return `it is ${typeOf(value)} and must be a host name`;
-    return value === "" ? "it is empty and must be a host name" : undefined;
+    if (typeof value !== "string") return `it is ${typeOf(value)}, but must be a host name`;
+    return value === "" ? "it is empty, but must be a host name" : undefined;
   },
   unsafelyDisableHostnameVerification(value) {
-    return typeof value === "boolean" ? undefined : `it is ${typeOf(value)} and must be true or false`;
+    return typeof value === "boolean" ? undefined : `it is ${typeOf(value)}, but must be true or false`;
   },
 };
 
@@ -184,7 +184,7 @@ const FOREIGN_OPTIONS: Record<string, string> = {
 function checkTlsOptions(tls: TlsOptions): void {
   if (typeof tls !== "object" || tls === null || Array.isArray(tls)) {
     const what = tls === null ? "null" : typeOf(tls);
-    throw new TypeError(`Cannot use the option tls: it is ${what} and must be an object; stomp+ssl:// asks for TLS`);
+    throw new TypeError(`Cannot use the option tls: it is ${what}, but must be an object; stomp+ssl:// asks for TLS`);
   }
   for (const [name, value] of Object.entries(tls)) {
     if (value === undefined) continue;

@@ -25,7 +25,10 @@ export interface ByteSink {
    * {@linkcode DirectIo.resume}, which slows the peer down.
    */
   chunk(bytes: Uint8Array): boolean;
-  /** Called when nothing more comes: the peer closed in order, or `close` was called; with an error, the connection broke. */
+  /**
+   * Called when nothing more comes: the peer closed cleanly, or `close` was called; with an error, the connection
+   * broke.
+   */
   done(error: ConnectionError | undefined): void;
   /**
    * The memory that the next bytes belong in, and no others, or `undefined` when that is not known. A transport that can
@@ -68,7 +71,7 @@ export interface DirectIo {
    * {@linkcode DirectIo.wantsFrameEnds} is `true`.
    */
   write(bytes: Uint8Array, frameEnds?: readonly number[]): Promise<void> | void;
-  /** Closes the sending direction (FIN); reading goes on. Not to be called while a write is pending. */
+  /** Closes the sending direction (FIN); reading continues. Not to be called while a write is pending. */
   end(): Promise<void>;
 }
 
@@ -95,7 +98,7 @@ export interface SocketDriver {
 
 /**
  * A transport over a {@linkcode SocketDriver}. Cancelling `readable` and aborting `writable` give up both directions, as
- * `close` does. Once both directions have ended in order, the socket frees itself.
+ * `close` does. Once both directions have ended cleanly, the socket frees itself.
  */
 export class SocketTransport implements DirectIo {
   /** The name of the peer, for messages. */
@@ -260,7 +263,7 @@ export class SocketTransport implements DirectIo {
   }
 
   /**
-   * For the driver: a write failed. Returns the error to throw. Reading goes on, because what the peer sent before it
+   * For the driver: a write failed. Returns the error to throw. Reading continues, because what the peer sent before it
    * closed, often the reason, may still have to be read.
    */
   writeFailed(cause: unknown): ConnectionError {

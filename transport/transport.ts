@@ -11,7 +11,7 @@ import { ConnectionError } from "../base/errors.ts";
 /** A two-way byte stream. */
 export interface Transport {
   /**
-   * What the peer sends. Ends when the peer closed its side in order, and errors with a `ConnectionError` when the
+   * What the peer sends. Ends when the peer closed its side cleanly, and errors with a `ConnectionError` when the
    * connection broke. Not reading it is back-pressure: the peer is slowed down after a bounded amount.
    */
   readonly readable: ReadableStream<Uint8Array>;

@@ -160,7 +160,7 @@ async function openInNode({ url, address, protocols }: LinkOptions): Promise<Lin
 
 /**
  * Returns a dispatcher for this connection, with its TLS options. `use` gets the socket as soon as it is made: undici itself
- * keeps a socket that was given up while it connected for ten more seconds.
+ * keeps a socket that was abandoned while it connected for ten more seconds.
  */
 async function dispatcherFor(
   address: SocketAddress,
@@ -303,12 +303,12 @@ function handshakeReason(cause: unknown, text: string, protocols: readonly strin
   return known ?? describeSocketError(cause);
 }
 
-/** The close codes of an end in order: normal, going away, none given. */
-const IN_ORDER: readonly number[] = [1000, 1001, 1005];
+/** The close codes of a clean end: normal, going away, none given. */
+const CLEAN_CODES: readonly number[] = [1000, 1001, 1005];
 
-/** Returns why a connection ended, from its close event and the error event before; `undefined` when in order. */
+/** Returns why a connection ended, from its close event and the error event before; `undefined` after a clean end. */
 export function closeReason({ code, reason }: CloseEvent, error: Event | undefined): Error | undefined {
-  if (IN_ORDER.includes(code)) return undefined;
+  if (CLEAN_CODES.includes(code)) return undefined;
   const cause = error === undefined ? undefined : causeOf(error);
   const text = `${reason} ${cause instanceof Error && cause.message !== UNKNOWN_CAUSE ? cause.message : ""}`.trim();
   if (/utf-?8/i.test(text)) {

@@ -138,7 +138,7 @@ clientTest("`timeout: 0` is no limit as an option of the client, and no time in 
 
 clientTest("`send()` refuses an invalid body, and says what to do", async (harness) => {
   const body = (value: unknown) => (stomp: Stomp) => stomp.send("/q", given(value));
-  const missing = "and has to be a string or a Uint8Array";
+  const missing = "but must be a string or a Uint8Array";
   await refusesAll(harness, [
     [body(undefined), TypeError, `Cannot send: the body is undefined, ${missing}; "" is an empty one`],
     [body(null), TypeError, `Cannot send: the body is null, ${missing}`],
@@ -163,7 +163,7 @@ clientTest("`send()` by conf without a body sends an empty one", async (harness)
 clientTest("each call refuses arguments of the wrong type, and names them", async (harness) => {
   await refusesAll(harness, [
     [(stomp) => stomp.send(given(7)), TypeError, "Cannot read conf: it is of type number"],
-    [(stomp) => stomp.request(given(7), "x"), TypeError, "the destination is of type number, and has to be text"],
+    [(stomp) => stomp.request(given(7), "x"), TypeError, "the destination is of type number, but must be text"],
     [(stomp) => stomp.subscribe("", {}), TypeError, "the destination is missing"],
     [
       (stomp) => stomp.send("/q", "x", given("text/plain")),
@@ -183,13 +183,13 @@ clientTest("each call refuses arguments of the wrong type, and names them", asyn
     [send({ correlationId: {} }), TypeError, "correlationId is an Object"],
     [send({ persistent: "false" }), TypeError, "persistent is of type string, but must be a boolean"],
     [send({ headers: "a:b" }), TypeError, "headers is of type string"],
-    [send({ headers: ["a", "b"] }), TypeError, "have to give pairs of a name and a value"],
+    [send({ headers: ["a", "b"] }), TypeError, "must give pairs of a name and a value"],
     [subscribe({ ack: true }), TypeError, "ack is true, not auto, client or client-individual"],
     [subscribe({ durable: true }), TypeError, "durable is of type boolean"],
     [subscribe({ selector: () => true }), TypeError, "selector is of type function"],
     [subscribe({ id: 7 }), TypeError, "id is of type number"],
     [(stomp) => stomp.subscribe("/q", given(() => {})), TypeError, "or use consume()"],
-    [(stomp) => stomp.consume("/q", given(undefined)), TypeError, "the handler is undefined, and has to be a function"],
+    [(stomp) => stomp.consume("/q", given(undefined)), TypeError, "the handler is undefined, but must be a function"],
     [(stomp) => stomp.respond("/q", given("x")), TypeError, "the handler is of type string"],
     [consume({ onError: true }), TypeError, "onError is of type boolean"],
     [consume({ retry: 3 }), TypeError, "retry is of type number, but must be an object"],

@@ -152,7 +152,7 @@ clientTest("`Symbol.asyncDispose` disconnects", async (harness) => {
 
 clientTest("`disconnect()` rejects for an invalid conf, and the client goes on", async (harness) => {
   const { stomp, peer } = await harness.pair();
-  await assertRejects(() => stomp.disconnect({ "x-a": {} }), TypeError, '"x-a" has to be a string');
+  await assertRejects(() => stomp.disconnect({ "x-a": {} }), TypeError, '"x-a" must be a string');
   await assertRejects(() => stomp.disconnect({ timeout: NaN }), RangeError);
   await assertRejects(() => stomp.drain({ timeout: -1 }), RangeError);
   const sending = stomp.send("/queue/a", "x");

@@ -35,7 +35,7 @@ clientTest("`send()` refuses what cannot be sent before anything is written", as
   await assertRejects(() => stomp.send("/q", "x\0", { contentLength: false }), TypeError, "NUL");
   await assertRejects(() => stomp.send("/q", "x", { timeout: NaN }), RangeError);
   await assertRejects(() => stomp.send("/q", "x", { delay: 5 }), UnsupportedByBrokerError, "Cannot use option delay");
-  await assertRejects(() => stomp.send({ destination: "/q", "x-a": {} }), TypeError, '"x-a" has to be a string');
+  await assertRejects(() => stomp.send({ destination: "/q", "x-a": {} }), TypeError, '"x-a" must be a string');
   await assertRejects(() => stomp.send(null as unknown as { destination: string }), TypeError, "Cannot read conf");
   const sending = stomp.send("/q", "last");
   assertEquals((await confirm(peer, "SEND")).body, "last");

@@ -105,7 +105,7 @@ clientTest(
       await assertRejects(
         () => stomp[call]("/queue/a", () => {}, { ack: "client", concurrency: 2 }) as Promise<unknown>,
         RangeError,
-        "concurrency is 2, and has to be 1",
+        "concurrency is 2, but must be 1",
       );
     }
     await assertRejects(() => stomp.consume("/queue/a", () => {}, { concurrency: 1.5 }), RangeError, "1.5");

@@ -58,7 +58,7 @@ export const CONNECTION_FAULTS: readonly Fault[] = [
   },
   {
     file: "connection/frame_connection.ts",
-    name: "an end inside a frame is an end in order",
+    name: "an end inside a frame counts as a clean end",
     from: "const cutOff = error === undefined && this.#decoder.pending;",
     to: "const cutOff = false;",
     tests: ["session/session"],

@@ -106,7 +106,7 @@ test({
 for (const scheme of ["stomp", "stomp+ssl"]) {
   for (const first of ["near", "far"]) {
     test({
-      name: `a socket of ${scheme}:// frees itself when both sides have ended in order, the ${first} one first`,
+      name: `a socket of ${scheme}:// frees itself when both sides have ended cleanly, the ${first} one first`,
       ignore,
       fn: async () => {
         const tls = TLS[scheme];

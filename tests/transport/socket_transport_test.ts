@@ -2,7 +2,7 @@ import { assertEquals } from "#assert";
 import { test } from "#test";
 import { SocketTransport } from "../../transport/socket_transport.ts";
 
-test("`SocketTransport` frees its socket when both sides have ended in order, whichever ends first", async () => {
+test("`SocketTransport` frees its socket when both sides have ended cleanly, whichever ends first", async () => {
   for (const order of [["end", "atEnd"], ["atEnd", "end"]] as const) {
     let freed = 0;
     const transport = new SocketTransport("peer", {

@@ -21,7 +21,7 @@ const REFUSED: [tls: unknown, message: string][] = [
   [{ checkServerIdentity: () => undefined }, "TLS option checkServerIdentity: serverName is"],
   [{ passphrase: "s3cret" }, "TLS option passphrase: decrypt the key first"],
   [{ toString: 1 }, "TLS option toString: the options are caCerts, cert, key, serverName, unsafely"],
-  [{ caCerts: CA }, "TLS option caCerts: it is a string and must be a list: write caCerts: [pem]"],
+  [{ caCerts: CA }, "TLS option caCerts: it is a string, but must be a list: write caCerts: [pem]"],
   [{ caCerts: [new TextEncoder().encode(CA)] }, "TLS option caCerts: it has bytes where PEM text is wanted"],
   [{ caCerts: ["/etc/ca.pem"] }, "TLS option caCerts: it has no line -----BEGIN"],
   [{ caCerts: {} }, "TLS option caCerts: it is an object"],
@@ -32,8 +32,8 @@ const REFUSED: [tls: unknown, message: string][] = [
   [{ cert, key: pem("client_encrypted.key") }, "TLS option key: it is encrypted with a passphrase; decrypt it first"],
   [{ serverName: 5 }, "TLS option serverName: it is a number"],
   [{ serverName: "" }, "TLS option serverName: it is empty"],
-  [{ unsafelyDisableHostnameVerification: "false" }, "Verification: it is a string and must be true or false"],
-  [true, "option tls: it is a boolean and must be an object; stomp+ssl:// asks for TLS"],
+  [{ unsafelyDisableHostnameVerification: "false" }, "Verification: it is a string, but must be true or false"],
+  [true, "option tls: it is a boolean, but must be an object; stomp+ssl:// asks for TLS"],
   [null, "option tls: it is null"],
   [[CA], "option tls: it is a list"],
 ];
@@ -82,7 +82,7 @@ test("wrong arguments of a client are a TypeError that says what to write", () =
     [[5], "write the URL first"],
     [["localhost:61613", 61613], "the host includes a port already"],
     [["stomp://localhost", 61613], "a URL includes its port"],
-    [["localhost", "61613"], "has to be a port number or options"],
+    [["localhost", "61613"], "must be a port number or options"],
     [["u:s3cret@localhost:61613"], "scheme://host:port, such as stomp://localhost:61613"],
     [["localhost:http"], "its port is not a number"],
   ];
