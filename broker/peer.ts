@@ -58,7 +58,7 @@ export interface Action {
 /** Roughly what a transaction costs beside its name, and an action beside its text. */
 const TRANSACTION_OVERHEAD_BYTES = 256;
 
-/** An open transaction. */
+/** The actions of an open transaction. */
 export class Transaction {
   /** Bytes that count towards the broker's limits, without its actions. */
   readonly size: number;

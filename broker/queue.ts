@@ -41,7 +41,7 @@ export interface QueueConsumer {
   onBacklogFull(): void;
 }
 
-/** The owner of a queue. */
+/** What a queue reports to its store. */
 export interface QueueOwner {
   /** Called when the queue may have something to dispatch, or may no longer be needed. */
   schedule(queue: Queue): void;

@@ -37,7 +37,7 @@ const SHUTDOWN_TIMEOUT_MS = 10_000;
 
 /**
  * Drains the subscriptions if asked to, waits until all sends are confirmed, and disconnects. A step that fails or takes
- * too long does not keep the next one from being done.
+ * too long does not prevent the next one.
  */
 export class Shutdown {
   readonly #subscriptions: SubscriptionRegistry;

@@ -143,7 +143,7 @@ export class PendingSend implements ReceiptWaiter {
     this.#events.onFailed(this, error, verdict);
   }
 
-  /** Rejects it, and takes it back from the connection where that is still possible. */
+  /** Rejects it, and retracts it from the connection where that is still possible. */
   fail(error: unknown): void {
     if (this.settled) return;
     this.withdraw();
@@ -151,7 +151,10 @@ export class PendingSend implements ReceiptWaiter {
     this.#resolve(rejection(error)); // with the caller in its stack
   }
 
-  /** Takes it back from the connection. Afterwards `written` tells whether the broker may have it. */
+  /**
+   * Retracts it from the connection where that is still possible. Afterwards `written` tells whether the broker may
+   * have it.
+   */
   withdraw(): void {
     const session = this.#session;
     if (session === undefined) return;
@@ -171,7 +174,7 @@ export class PendingSend implements ReceiptWaiter {
 /** What `Isolation` needs of a send. */
 export type Suspect = Pick<PendingSend, "suspicion" | "size" | "describe">;
 
-/** A body of this size may be more than a broker takes. */
+/** A body of this size may be more than a broker accepts. */
 const LARGE_BODY_BYTES = 1 << 20;
 
 /** A message becomes a suspect when this many connections ended while its receipt was open. */

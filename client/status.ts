@@ -20,7 +20,7 @@ export type Status =
   | {
     /** The session is over. */
     readonly type: "disconnected";
-    /** Why. */
+    /** Why the session is over. */
     readonly error: StompError;
   }
   | {
@@ -78,7 +78,7 @@ export type Status =
   | {
     /** The client is closed for good. */
     readonly type: "closed";
-    /** Why; `undefined` when the program closed it. */
+    /** Why the client is closed; `undefined` when the program closed it. */
     readonly error: StompError | undefined;
   };
 

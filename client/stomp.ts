@@ -209,7 +209,7 @@ export class Stomp implements AsyncDisposable {
    * @throws {TypeError} when the body is neither a string nor a `Uint8Array`, or a string with a `contentType` of another
    * charset than UTF-8; when an option is of the wrong type, or a header cannot be encoded.
    * @throws {RangeError} when a number is out of its range, the message has expired already, or it is larger than the
-   * broker takes.
+   * broker accepts.
    * @throws {BrokerErrorResponse} when the broker answers ERROR.
    * @throws {TimeoutError} when it does not answer in time; the message says whether it was written.
    * @throws {OutboxFullError} with `wait: false`, when the message would have to wait.

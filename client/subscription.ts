@@ -306,7 +306,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     return this.#ending ?? this.#begin(this.#drain(options));
   }
 
-  /** Unsubscribes. */
+  /** Unsubscribes, as {@linkcode unsubscribe}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.unsubscribe();
   }

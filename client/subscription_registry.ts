@@ -305,7 +305,7 @@ export class SubscriptionRegistry {
     const { consumer, attempt, phase } = entry;
     if (phase === "new" || this.#entries.get(consumer.id) !== entry || attempt?.session !== session) return;
     if (isLoss(error, session) && !isInDoubt(error)) return; // the next connection is another chance
-    // An ERROR that names no frame may have been about another one, and this SUBSCRIBE may have been taken.
+    // An ERROR that names no frame may have been about another one, and this SUBSCRIBE may have been accepted.
     const isVague = error instanceof BrokerErrorResponse && error.frame!.headers["receipt-id"] === undefined;
     const isFinal = !isOutage(error) && (attempt.wasAlone || !isVague);
     if (!(error instanceof BrokerErrorResponse && this.#retryLater(entry, () => this.#retryAlone(entry), isFinal))) {
@@ -358,7 +358,7 @@ export class SubscriptionRegistry {
       if (!session || !retry || retry.isWaiting || this.#entries.get(consumer.id) !== entry) return;
       if (attempt?.session === session) {
         if (!attempt.isRefused) return; // its answer is awaited
-        if (consumer.received > retry.receivedBefore) return void (entry.retry = undefined); // the broker took it
+        if (consumer.received > retry.receivedBefore) return void (entry.retry = undefined); // the broker accepted it
         session.subscriptions.forget(consumer);
       }
       return this.#untilAnswered(this.#resubscribe(entry, session));

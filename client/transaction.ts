@@ -129,8 +129,8 @@ export let joinTransaction: (transaction: Transaction, participant: TransactionP
  * What a transaction is differs between brokers. On ActiveMQ and the embedded broker it is atomic. On RabbitMQ it is a
  * buffer that COMMIT empties: messages are confirmed one by one, and acknowledgements are sent once all messages are
  * confirmed. So when the broker or the connection breaks during the commit, a message that was moved from one queue to
- * another may be in both, and is never in neither. Artemis does not take acknowledgements into its transactions; they are
- * sent after the commit as well.
+ * another may be in both, and is never in neither. Artemis does not include acknowledgements in its transactions; they
+ * are sent after the commit as well.
  */
 export class Transaction {
   /** The id, in the `transaction` header of its frames. */

@@ -84,7 +84,7 @@ export class Chunk {
     return start === 0 && end === bytes!.length ? bytes! : bytes!.subarray(start, end);
   }
 
-  /** Gives the bytes up where the text says the same and no one has a view on them. Returns whether it did. */
+  /** Drops the bytes if the text can replace them and no one has a view on them. Returns whether it did. */
   release(): boolean {
     const isReleasable = this.#kind === "received" || this.#kind === "borrowed";
     if (!isReleasable || this.length > MAX_STRING_BYTES || !this.isAscii) return false;
@@ -94,7 +94,7 @@ export class Chunk {
     return true;
   }
 
-  /** Gives borrowed memory back; what the text does not say is copied first. */
+  /** Returns borrowed memory to its owner. Bytes that the text cannot replace are copied first. */
   moveOut(): void {
     if (this.release()) return;
     this.#kind = "owned";
@@ -178,7 +178,7 @@ export class Chunk {
     return copy;
   }
 
-  /** Gives memory back to the pool, and has other bytes in its place, or only the text. */
+  /** Returns the memory to the pool, and keeps other bytes in its place, or only the text. */
   #returnToPool(kind: ChunkKind, bytes: Bytes | undefined): void {
     this.#pool!.give(new Uint8Array(this.#bytes!.buffer));
     this.#kind = kind;

@@ -51,7 +51,7 @@ const MIN_STRING_COMPARE_BYTES = 1 << 8;
 interface Literal {
   /** Where it begins in the template's head. */
   readonly from: number;
-  /** Bytes. */
+  /** Its size in bytes. */
   readonly size: number;
   /** The bytes, eight to a number; the last number overlaps the one before it. `undefined` for less than eight bytes. */
   readonly words: Float64Array | undefined;

@@ -69,7 +69,7 @@ class ReassemblyBuffer {
     return this.#chunk = new Chunk(this.#buffer.subarray(0, this.#length), "borrowed");
   }
 
-  /** Gives the memory back. The chunk that was returned last keeps its contents. */
+  /** Returns the memory to the pool. The chunk that was returned last keeps its contents. */
   release(): void {
     if (this.#buffer.length <= MAX_POOLED_BYTES) {
       this.#chunk?.moveOut();

@@ -209,7 +209,7 @@ export class FrameConnection implements ByteSink {
   }
 
   /**
-   * Takes back the frame between two positions. Does nothing in STOMP 1.0, whose brokers may take a line end for the
+   * Retracts the frame between two positions. Does nothing in STOMP 1.0, whose brokers may take a line end for the
    * beginning of a command.
    *
    * @returns `false` when the frame is on its way.

@@ -158,7 +158,7 @@ export class WriteBuffer {
   }
 
   /**
-   * Takes back the frame between two positions. Line ends take its place: STOMP 1.1 and 1.2 allow any number of them
+   * Retracts the frame between two positions. Line ends take its place: STOMP 1.1 and 1.2 allow any number of them
    * between frames.
    *
    * @returns `false` when the transport has it already.

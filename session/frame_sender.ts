@@ -175,7 +175,7 @@ export class FrameSender {
     return id;
   }
 
-  /** Forgets a receipt that no one waits for any more. */
+  /** Cancels a receipt that no one awaits any more. */
   giveUp(receipt: string): void {
     this.#receipts.cancel(receipt);
   }

@@ -24,7 +24,7 @@ const MAX_IDLE_CHECKS = 2;
 
 /**
  * Detects a broker that has stopped reading, as RabbitMQ does during a memory or disk alarm: receipts are awaited, or
- * bytes are not taken, and nothing moves for 5 s. Heart-beats may go on meanwhile.
+ * bytes stay unsent, and nothing moves for 5 s. Heart-beats may continue meanwhile.
  *
  * A timer checks while something is awaited. A verdict takes two checks, because what arrived while the process was busy
  * is still in the socket at the first one.

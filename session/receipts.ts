@@ -88,7 +88,7 @@ export class Receipts {
     throw new StompError(`Cannot ask for receipt ${id}: it is awaited already`);
   }
 
-  /** Removes a receipt that no one waits for any more. */
+  /** Cancels a receipt that no one awaits any more. */
   cancel(id: string): void {
     if (this.#remove(id) !== undefined) this.#onChange();
   }

@@ -1,5 +1,6 @@
 /**
- * One live connection, from CONNECTED to its end. A client that reconnects makes a new `Session`; nothing is carried over.
+ * One live connection, from CONNECTED to its end. A client that reconnects makes a new `Session`; nothing is carried
+ * over.
  *
  * @module
  */
@@ -51,7 +52,7 @@ export interface SessionOptions extends ConnectDetails, DecoderLimits {
   timeout: number;
   /** The broker's family. Default: what its CONNECTED says. */
   broker?: BrokerFamily | undefined;
-  /** What the broker takes in one frame. Default: what it is known to take. */
+  /** What the broker accepts in one frame. Default: what it is known to accept. */
   frameLimits?: Partial<FrameLimits> | undefined;
   /** How late heart-beats may be. */
   tolerance?: HeartbeatTolerance | undefined;
@@ -188,7 +189,7 @@ export class Session implements FrameSocket, FrameSink {
     return this.#connection.position;
   }
 
-  /** Takes back the bytes that were sent between two positions. Returns whether none of them was written yet. */
+  /** Retracts the bytes that were sent between two positions. Returns whether none of them was written yet. */
   retract(start: number, end: number): boolean {
     return this.#connection.retract(start, end);
   }
