@@ -289,7 +289,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
       tracker.stale++;
       return false;
     });
-    return within(written, wait, `room to ${what}`);
+    return within(written, wait, `the connection to accept ${command}`);
   }
 
   /** Returns how often a message was delivered. */

@@ -122,7 +122,7 @@ export class Outbox implements SendEvents {
     if (session !== undefined && this.#isClear(session)) {
       const ready = message.write(session);
       this.#awaitReady(ready);
-      return ready === undefined ? DONE : traced(within(ready.then(nothing), options, "the connection to take more"));
+      return ready === undefined ? DONE : traced(within(ready.then(nothing), options, "the connection to accept more"));
     }
     const isFull = this.#isFull();
     if (options.wait === false) throw this.#wouldWait(message, isFull);
@@ -324,7 +324,7 @@ export class Outbox implements SendEvents {
   }
 
   #timedOut(send: PendingSend, timeout: number): TimeoutError {
-    const what = send.confirms ? `the receipt of ${send.describe()}` : `the connection to take ${send.describe()}`;
+    const what = send.confirms ? `the receipt of ${send.describe()}` : `the connection to accept ${send.describe()}`;
     const { trouble } = this.#reconnector;
     return new TimeoutError(
       `Timed out after ${timeout} ms waiting for ${what}: ${send.whetherWritten()}`,

@@ -126,7 +126,7 @@ export class StompyApi {
     }
     const ready = session.send(sent);
     if (ended) subscriptions.dismiss(ended);
-    await within(Promise.resolve(ready), left(), `the connection to take ${frame.command}`);
+    await within(Promise.resolve(ready), left(), `the connection to accept ${frame.command}`);
     return undefined;
   }
 

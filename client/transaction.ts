@@ -310,7 +310,7 @@ export class Transaction {
     frame.headers["transaction"] = this.id;
     this.#receipts.confirm(session, frame);
     const ready = session.ready();
-    if (ready !== undefined) await within(ready, options, "room to send");
+    if (ready !== undefined) await within(ready, options, "the connection to accept more");
     return undefined;
   }
 

@@ -131,7 +131,7 @@ export class FrameVerbs<F extends ErrorFrame> {
     const isConnect = frame.command === "CONNECT" || frame.command === "STOMP";
     if (isConnect) this.#connect = frame.headers;
     // A peer that does not read blocks the write.
-    await within(sock.writeFrame(frame), options, `room to send ${frame.command}`);
+    await within(sock.writeFrame(frame), options, `the connection to accept ${frame.command}`);
     // CONNECT takes no receipt: its reply is CONNECTED ("receipt" in the 1.2 text).
     const receipt = isConnect ? undefined : frame.headers["receipt"];
     if (receipt === undefined) return undefined;
