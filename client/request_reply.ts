@@ -57,7 +57,7 @@ export class PendingRequests {
   readonly #sender: Sender;
   readonly #timeout: number;
   readonly #pending = new Map<string, PendingRequest>();
-  readonly #prefix = crypto.randomUUID();
+  #prefix: string | undefined; // not made before the first request: pages without HTTPS have no `randomUUID`
   #count = 0;
   #queue: ReplyQueue | undefined;
 
@@ -86,7 +86,7 @@ export class PendingRequests {
     const session = await this.#reconnector.ready(`request ${destination}`, left());
     const queue = this.#queueOn(session);
     await within(queue.ready, left(), "the queue for replies");
-    const id = `${this.#prefix}-${++this.#count}`;
+    const id = `${this.#prefix ??= crypto.randomUUID()}-${++this.#count}`;
     const reply = new Promise<Message>((resolve, reject) => this.#pending.set(id, { destination, resolve, reject }));
     reply.catch(() => {}); // it may fail while nothing awaits it
     const replied = session.gate.awaitReply(); // so that the messages before it do not stop reading

@@ -26,6 +26,7 @@ export class ReadGate {
   readonly #full = new Set<object>();
   readonly #blocked = new Set<object>(); // a subset of `#full`
   #awaitedReplies = 0;
+  #isResuming = false;
 
   /** Starts open. `awaitsReceipt` tells whether a receipt is awaited. */
   constructor(connection: Readable, awaitsReceipt: () => boolean) {
@@ -43,20 +44,20 @@ export class ReadGate {
     this.#full.add(consumer);
     if (blocked) this.#blocked.add(consumer);
     else this.#blocked.delete(consumer);
-    this.update();
+    this.#apply();
   }
 
   /** Reads again for a consumer that can take more, or that is gone. */
   open(consumer: object): void {
     this.#blocked.delete(consumer);
-    if (this.#full.delete(consumer)) this.update(true);
+    if (this.#full.delete(consumer)) this.#apply();
   }
 
   /** Reads again for all consumers. */
   openAll(): void {
     this.#full.clear();
     this.#blocked.clear();
-    this.update(true);
+    this.#apply();
   }
 
   /** Counts a message that answers a request as awaited. Returns a function that ends this; call it once. */
@@ -69,13 +70,31 @@ export class ReadGate {
     return () => change(-1);
   }
 
-  /** Must be called whenever the client starts or stops awaiting an answer. */
-  update(hasOpened: boolean = false): void {
-    if (this.#full.size === 0 && !hasOpened) return; // the common case, for each frame with a receipt
-    const pause = this.#full.size > 0 && (this.blocked || !this.#awaitsAnswer);
+  /**
+   * Must be called when an answer begins to be awaited, or no longer is. Reads again in a microtask: received messages,
+   * and the end of the connection, may come as soon as reading goes on, and the caller is still sending what is to be
+   * answered.
+   */
+  update(): void {
+    if (this.#full.size === 0) return; // the common case, for each frame with a receipt
+    if (this.#pauses) return this.#apply();
+    if (this.#isResuming || !this.#connection.paused) return;
+    this.#isResuming = true;
+    queueMicrotask(() => {
+      this.#isResuming = false;
+      this.#apply();
+    });
+  }
+
+  #apply(): void {
+    const pause = this.#pauses;
     if (pause === this.#connection.paused) return;
     if (pause) this.#connection.pause();
     else this.#connection.resume();
+  }
+
+  get #pauses(): boolean {
+    return this.#full.size > 0 && (this.blocked || !this.#awaitsAnswer);
   }
 
   get #awaitsAnswer(): boolean {

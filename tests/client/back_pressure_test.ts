@@ -154,6 +154,7 @@ clientTest("an aborted call no longer keeps a full queue reading", async (harnes
   session.gate.close({});
   assertEquals(session.paused, true);
   const again = session.request(frame("BEGIN", { transaction: "c" }));
+  await Promise.resolve();
   assertEquals(session.paused, false);
   await confirm(peer);
   await again;

@@ -229,3 +229,14 @@ test("`x-stompy-error` is one line of at most 200 characters, whoever sent it", 
   const error = await assertRejects(() => stomp.request("/queue/a", "?"), RequestError);
   assertEquals(error.message, "Cannot get a reply from /queue/a: its handler failed: one");
 });
+
+test("a client without requests needs no `crypto.randomUUID`, which pages without HTTPS do not have", async () => {
+  await using broker = await Broker.listen();
+  Object.defineProperty(crypto, "randomUUID", { value: undefined, configurable: true });
+  try {
+    await using stomp = await Stomp.connect(broker.url);
+    await stomp.send("/queue/a", "x");
+  } finally {
+    delete (crypto as { randomUUID?: unknown }).randomUUID;
+  }
+});

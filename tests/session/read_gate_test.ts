@@ -1,6 +1,7 @@
 /** What is read while an answer is awaited, and that this has an end. */
 import { assertEquals, assertLess, assertRejects } from "#assert";
-import { clientTest, openSession, subscribed, Watcher } from "../support/client_harness.ts";
+import { ConnectionError } from "../../base/errors.ts";
+import { clientTest, frame, openSession, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
 
 const moment = () => new Promise((resolve) => setTimeout(resolve, 20)); // enough for what must not come
@@ -94,6 +95,7 @@ clientTest("`ReadGate`: reading goes on for an awaited reply only", async (harne
   const { session } = await openSession(harness);
   session.gate.close({});
   const over = [session.gate.awaitReply(), session.gate.awaitReply()];
+  await Promise.resolve();
   assertEquals(session.paused, false);
   over[0]!();
   assertEquals(session.paused, false);
@@ -259,3 +261,26 @@ clientTest("a full subscription that is cancelled or drained no longer stops rea
     assertEquals((await other.take({ timeout: 5000 }))?.id, "o2");
   }
 });
+
+for (const what of ["request", "confirm"] as const) {
+  clientTest(`\`${what}()\` fails once when the connection ended while reading was paused`, async (harness) => {
+    const { session, peer } = await openSession(harness);
+    session.gate.close({});
+    await peer.write(message("a", "m1"));
+    await moment();
+    await peer.finish();
+    await moment();
+    assertEquals([session.isOpen, session.paused], [true, true]);
+    const begin = frame("BEGIN", { transaction: "a" });
+    if (what === "request") return void await assertRejects(() => session.request(begin), ConnectionError, "closed it");
+    const verdicts: string[] = [];
+    session.sender.confirm(begin, {
+      describe: () => "BEGIN",
+      confirmed: () => verdicts.push("confirmed"),
+      failed: (_, verdict) => verdicts.push(verdict),
+    });
+    assertEquals(verdicts, []);
+    await moment();
+    assertEquals(verdicts, ["lost"]);
+  });
+}
