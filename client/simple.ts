@@ -374,4 +374,8 @@ export class Simple implements AsyncDisposable {
   }
 }
 
-export { Simple as Client };
+/** The name of {@linkcode Simple} in stompy. */
+export const Client: typeof Simple = Simple;
+
+/** The name of {@linkcode Simple} in stompy. */
+export type Client = Simple;

@@ -4,7 +4,7 @@ import { test } from "#test";
 import { SubscriptionError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
 import { Dispatcher, type MessageSink } from "../../session/dispatcher.ts";
-import { clientTest, frame, openSession } from "../support/client_harness.ts";
+import { clientTest, collectingSink, frame, openSession } from "../support/client_harness.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
 
 const IDS = [
@@ -68,20 +68,11 @@ test("`Dispatcher.deliver()` finds the sink by destination when there is no subs
 
 const begin = (id: string) => frame("BEGIN", { transaction: id });
 
-/** A sink that keeps what is delivered. */
-function sink(
-  id: string,
-  destination = "/queue/a",
-): { id: string; destination: string; got: string[]; deliver(message: Frame): void } {
-  const got: string[] = [];
-  return { id, destination, got, deliver: (message) => got.push(message.text()) };
-}
-
 clientTest(
   "C12-55 C12-65 `Session` delivers messages by subscription, and drops those without a sink",
   async (harness) => {
     const { session, peer } = await openSession(harness);
-    const [a, b] = [sink("a"), sink("b")];
+    const [a, b] = [collectingSink("a"), collectingSink("b")];
     const subscribing = [a, b].map((one) =>
       session.subscriptions.subscribe(one, frame("SUBSCRIBE", { id: one.id, destination: "/queue/a" }))
     );
@@ -103,7 +94,7 @@ clientTest(
 
 clientTest("C10-56 `Session` delivers a message without subscription by destination", async (harness) => {
   const { session, peer } = await openSession(harness, {}, "1.0");
-  const [a, b] = [sink("a", "/queue/a"), sink("b", "/queue/b")];
+  const [a, b] = [collectingSink("a", "/queue/a"), collectingSink("b", "/queue/b")];
   for (const one of [a, b]) {
     const made = session.subscriptions.subscribe(one, frame("SUBSCRIBE", { id: one.id, destination: one.destination }));
     await confirm(peer);

@@ -3,6 +3,7 @@ import { assertEquals, assertRejects } from "#assert";
 import {
   type ClientHarness,
   clientTest,
+  collectingSink,
   flushMicrotasks,
   frame,
   openSession,
@@ -11,7 +12,6 @@ import {
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message } from "../support/raw_server.ts";
 import { SubscriptionError } from "../../base/errors.ts";
-import { type Frame } from "../../codec/frame.ts";
 import type { AckMode } from "../../codec/protocol.ts";
 
 const RABBITMQ = "server:RabbitMQ/4.3.6\n";
@@ -125,18 +125,9 @@ clientTest("`unsubscribe()` on RabbitMQ ends when the connection breaks meanwhil
 
 const begin = (id: string) => frame("BEGIN", { transaction: id });
 
-/** A sink that keeps what is delivered. */
-function sink(
-  id: string,
-  destination = "/queue/a",
-): { id: string; destination: string; got: string[]; deliver(message: Frame): void } {
-  const got: string[] = [];
-  return { id, destination, got, deliver: (message) => got.push(message.text()) };
-}
-
 clientTest("C12-34 `subscribe()` refuses an id in use, and the first subscription goes on", async (harness) => {
   const { session, peer } = await openSession(harness);
-  const [first, second] = [sink("0"), sink("0")];
+  const [first, second] = [collectingSink("0"), collectingSink("0")];
   const made = session.subscriptions.subscribe(first, frame("SUBSCRIBE", { id: "0", destination: "/queue/a" }));
   await confirm(peer);
   await made;
@@ -154,7 +145,7 @@ clientTest("`subscribe()` sends UNSUBSCRIBE when the wait is aborted", async (ha
   for (const version of ["1.2", "1.0"]) {
     const { session, peer } = await openSession(harness, {}, version);
     const abort = new AbortController();
-    const one = sink("0");
+    const one = collectingSink("0");
     const subscribing = session.subscriptions.subscribe(one, frame("SUBSCRIBE", { id: "0", destination: "/queue/a" }), {
       signal: abort.signal,
     });

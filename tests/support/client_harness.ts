@@ -171,6 +171,15 @@ export async function openSession(
   return { session, peer };
 }
 
+/** A sink that keeps the texts that are delivered. */
+export function collectingSink(
+  id: string,
+  destination = "/queue/a",
+): { id: string; destination: string; got: string[]; deliver(message: Frame): void } {
+  const got: string[] = [];
+  return { id, destination, got, deliver: (message) => got.push(message.text()) };
+}
+
 /** Builds a frame. */
 export function frame(command: string, headers: Record<string, string> = {}, body?: string): Frame {
   return new Frame().buildFrame({ command, headers, body });
