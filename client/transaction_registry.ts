@@ -55,6 +55,7 @@ export class Transactions {
 
   /** Sends a message in the transaction that its options name. */
   async send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<undefined> {
+    this.#reconnector.check("send to", destination);
     return await sendIn(this.find(options.transaction, "send"), destination, body, options);
   }
 

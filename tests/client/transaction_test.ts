@@ -381,3 +381,13 @@ clientTest("`begin()` sends BEGIN again when the connection is lost", async (har
   await confirm(next, "BEGIN");
   assertEquals((await beginning).isOpen, true);
 });
+
+clientTest("`send()` in a transaction of a closed client names the destination", async (harness) => {
+  const { stomp, peer } = await harness.pair();
+  const tx = await begun(stomp, peer);
+  await stomp.disconnect({ signal: AbortSignal.abort() });
+  for (const transaction of [tx, tx.id]) {
+    const send = () => stomp.send("/q", "x", { transaction });
+    await assertRejects(send, NotConnectedError, "Cannot send to /q: the client is closed");
+  }
+});
