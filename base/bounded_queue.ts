@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { checkWait, onGiveUp, type ReadOptions } from "./timers.ts";
+import { checkWait, onGiveUp, type ReadOptions, type StepOptions } from "./timers.ts";
 import { checkLimit } from "./checks.ts";
 import { rejection, type StompError, traced } from "./errors.ts";
 import { Fifo } from "./fifo.ts";
@@ -164,7 +164,7 @@ export class BoundedQueue<T> {
    * @returns `undefined` with `nb` when the queue is empty, and after an end without an error.
    * @throws the error of the end, the signal's reason, or a `TimeoutError`.
    */
-  take(options: ReadOptions, what: string, onTaken?: (item: T) => void): Promise<T | undefined> {
+  take(options: ReadOptions & StepOptions, what: string, onTaken?: (item: T) => void): Promise<T | undefined> {
     try {
       checkWait(options);
     } catch (error) {

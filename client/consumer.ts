@@ -218,7 +218,8 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
 
   /** Takes the next message; `nb` as in stompy. */
   take(options: WaitOptions & { nb?: boolean }): Promise<Message | undefined> {
-    return this.#queue.take(options, `a message from ${this.destination}`, (message) => this.noteTaken(message));
+    const timed = options.timeout === undefined ? options : { ...options, clock: this.context.clock };
+    return this.#queue.take(timed, `a message from ${this.destination}`, (message) => this.noteTaken(message));
   }
 
   /** Resolves the pending `next`; without a message, to the end of the iteration. */

@@ -94,7 +94,7 @@ export class StompyApi {
   ): Promise<Message | undefined> {
     this.#reconnector.check("receive");
     const note = (message: Message) => consumerOf(message).noteTaken(message);
-    const message = await this.#queue.take(options, "a message", note);
+    const message = await this.#queue.take({ ...options, clock: this.#reconnector.clock }, "a message", note);
     if (message === undefined && !options.nb) throw new NotConnectedError("Cannot receive: the client is closed");
     if (message === undefined) return undefined;
     await callback?.(message);

@@ -12,10 +12,8 @@ import { showControls } from "../base/errors.ts";
 import { assertVersion, isCommand, mayHaveBody, type Version } from "./protocol.ts";
 import { encodeHeader, type FrameHeaders, headerRules } from "./headers.ts";
 import { charsetOf } from "./text.ts";
-import { isBytes } from "./bytes.ts";
+import { COLON, isBytes, LF } from "./bytes.ts";
 
-const LF = 10;
-const COLON = 58;
 const CONTENT_LENGTH = "content-length:";
 
 /** The most bytes that the line of `content-length`, the empty line and the NUL take. */

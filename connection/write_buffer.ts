@@ -13,6 +13,7 @@
  *
  * @module
  */
+import { LF } from "../codec/bytes.ts";
 import type { DirectIo } from "../transport/socket_transport.ts";
 import { maxFrameBytes, writeAscii, writeFrame } from "../codec/encoder.ts";
 import { BufferPool } from "../base/buffer_pool.ts";
@@ -34,7 +35,6 @@ const MAX_POOLED_BUFFERS = 16;
 /** A write longer ago than this counts as one of an earlier turn. */
 const SAME_TURN_MS = 2;
 
-const LF = 10;
 const NO_BUFFER = new Uint8Array(0);
 const textEncoder = new TextEncoder();
 const pool = new BufferPool(MAX_POOLED_BUFFERS);

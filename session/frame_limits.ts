@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { LF } from "../codec/bytes.ts";
 import type { Frame } from "../codec/frame.ts";
 import type { Dialect, FrameLimits } from "../dialects/dialect.ts";
 
@@ -12,7 +13,6 @@ const USUAL_HEAD_BYTES = 1 << 16;
 /** Header lines that are written beside those that the caller gives: `receipt`, `content-length` and the like. */
 const ADDED_HEADERS = 8;
 
-const LF = 10;
 const textEncoder = new TextEncoder();
 
 /** Checks the messages of one connection. */

@@ -12,6 +12,7 @@
  *
  * @module
  */
+import { LF } from "../codec/bytes.ts";
 import { type SocketDriver, SocketTransport } from "./socket_transport.ts";
 import { ConnectionError } from "../base/errors.ts";
 import { type Version, VERSIONS } from "../codec/protocol.ts";
@@ -73,7 +74,6 @@ const CLOSE_TIMEOUT_MS = 1000;
  */
 export const KEEP_ALIVE_MS: number = 20_000;
 
-const LF = 10;
 const encoder = new TextEncoder();
 
 /**

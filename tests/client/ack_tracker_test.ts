@@ -63,7 +63,7 @@ clientTest("`ack()` resolves to false when the connection breaks before it is wr
   const { stomp, peer } = await harness.pair({ reconnect: false });
   const subscription = await subscribed(stomp, peer, "/queue/a", INDIVIDUAL);
   const [one] = await deliver(peer, subscription, "m1");
-  const sending = stomp.send("/queue/b", new Uint8Array(1 << 26), { receipt: false }).catch(() => {}); // nobody reads it
+  const sending = stomp.send("/queue/b", new Uint8Array(1 << 26), { receipt: false }).catch(() => {}); // the peer does not read it
   await flushMicrotasks();
   const acknowledging = one!.ack();
   await peer.close();

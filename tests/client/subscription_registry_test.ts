@@ -100,7 +100,7 @@ clientTest(
 
 for (const names of ["the SUBSCRIBE", "no frame"]) {
   const name = `a resubscription that is refused for a while by an ERROR that names ${names}`;
-  clientTest(`${name} goes on, and starts its count anew`, async (harness) => {
+  clientTest(`${name} continues, and its count starts again`, async (harness) => {
     const pair = await harness.pair(AT_ONCE);
     const subscription = await subscribed(pair.stomp, pair.peer);
     let peer = pair.peer;

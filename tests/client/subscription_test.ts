@@ -10,6 +10,7 @@ import {
 import type { Message } from "../../client/message.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import { clientTest, flushMicrotasks, subscribed, Watcher } from "../support/client_harness.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
@@ -301,4 +302,17 @@ clientTest("`subscribe()` sends UNSUBSCRIBE when it times out", async (harness) 
   await assertRejects(() => stomp.subscribe("/queue/a", { timeout: 20 }), TimeoutError);
   const [said, undone] = await peer.frames(2);
   assertEquals([said!.command, undone!.command, undone!.get("id")], ["SUBSCRIBE", "UNSUBSCRIBE", said!.get("id")]);
+});
+
+clientTest("`take()` and `receiveFrame()` time out by the client's clock", async (harness) => {
+  const clock = new FakeClock();
+  const { stomp, peer } = await harness.pair({ clock, heartbeat: false });
+  const subscription = await subscribed(stomp, peer, "/queue/a");
+  for (
+    const take of [() => subscription.take({ timeout: 60_000 }), () => stomp.receiveFrame(null, { timeout: 60_000 })]
+  ) {
+    const taken = take();
+    clock.pass(60_000);
+    await assertRejects(() => taken, TimeoutError, "Timed out after 60000 ms waiting for a message");
+  }
 });

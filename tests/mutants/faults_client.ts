@@ -122,7 +122,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   },
   {
     file: "client/reconnector.ts",
-    name: "short sessions begin the waits from the start for ever",
+    name: "short sessions begin the waits from the start forever",
     from: "lasted >= STABLE_SESSION_MS || session.progress.hasFoundCulprit ? 0 : this.#shortSessions + 1;",
     to: "lasted >= STABLE_SESSION_MS || session.progress.hasFoundCulprit ? 0 : 1;",
     tests: ["client/reconnector_clock", "client/reconnector"],
@@ -143,7 +143,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   },
   {
     file: "client/consumer.ts",
-    name: "a shared queue that is full at a SUBSCRIBE stops reading for ever",
+    name: "a shared queue that is full at a SUBSCRIBE stops reading forever",
     from: `if (this.fill !== "free" && !this.#sharesQueue) session.gate.close(`,
     to: `if (this.fill !== "free") session.gate.close(`,
     tests: ["session/read_gate"],
@@ -255,7 +255,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   },
   {
     file: "client/request_reply.ts",
-    name: "a late reply is given to nobody it is for",
+    name: "a request that has ended still counts as awaited",
     from: "      replied();\n      this.#pending.delete(id);",
     to: "      this.#pending.delete(id);",
     tests: ["session/read_gate"],

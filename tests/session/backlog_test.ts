@@ -75,7 +75,7 @@ for (const [fillName, fill] of Object.entries(FILLS)) {
 
 test("`Backlog` counts a chunk that several queues share once", () => {
   const { backlog, all, decoder } = createQueues(300);
-  // Each has one message in a chunk of its own.
+  // Each has one message, in a separate chunk.
   for (let to = 0; to < 300; to++) decoder.push(sparse(message(to, to, "x")));
   assertLess(backlog.retained, backlog.bytes * 2 + SLACK + 1);
   for (const [id, queue] of all.entries()) assertEquals(queue.takeNow()?.header("id"), String(id));

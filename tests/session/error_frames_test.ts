@@ -132,7 +132,7 @@ clientTest("an ERROR about a subscription ends that subscription alone", async (
   await subscription.unsubscribe(); // says nothing: there is nothing to end
   await peer.write(`MESSAGE\nsubscription:${other.id}\nmessage-id:1\ndestination:/queue/b\n\nb\0`);
   assertEquals((await other.take())?.text(), "b");
-  // Its id is free, and it is not made anew.
+  // Its id is free, and the client does not subscribe again.
   const again = await subscribed(stomp, peer, "/queue/a", { id: subscription.id });
   assertEquals(again.id, subscription.id);
 });

@@ -127,7 +127,7 @@ clientTest(
       await assertRejects(() => unread, Error, "50 ms");
       clock.pass(5200);
       assert(session.isOpen);
-      // Its number is nobody's, and takes none away.
+      // The probe takes no receipt id from the session.
       const call = session.request(frame("BEGIN", { transaction: "b" }));
       assertEquals((await confirm(peer)).get("receipt"), "1");
       await call;
@@ -186,7 +186,7 @@ clientTest("no probe is sent while reading is paused; it is sent after that", as
   clock.pass(5000);
   await peer.frame("BEGIN");
   session.gate.close(consumer);
-  assert(session.paused); // nobody waits for the receipt, so it does not have us read
+  assert(session.paused); // the probe's receipt has no waiter, so reading stays paused
   clock.pass(60_000);
   assert(session.isOpen);
   session.gate.open(consumer);

@@ -71,7 +71,7 @@ clientTest(
     abort.abort();
     await given.catch(() => {});
     clock.pass(60_000);
-    assertEquals([reported, clock.timers], [[1], 0]); // nobody waits, and nothing says that it answers
+    assertEquals([reported, clock.timers], [[1], 0]); // no one waits, and nothing shows that the broker answers
     const arrived = new Promise<void>((resolve) => session.subscriptions.expect(sink(resolve)));
     await peer.write(receiptFor(begin) + message("s", "1"));
     await arrived;
