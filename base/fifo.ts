@@ -4,7 +4,7 @@
  * @module
  */
 
-/** A ring of at most this size never shrinks. A longer one shrinks when it is mostly empty. */
+/** A ring of at most this size never shrinks. A longer one shrinks when an eighth of it or less is in use. */
 const MIN_SHRINKING_SIZE = 512;
 
 /** This close to the head, an item is removed by moving the items before it, which is cheaper than an index. */

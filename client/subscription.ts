@@ -112,7 +112,7 @@ export class Subscription implements AsyncIterableIterator<Message>, AsyncDispos
     return this.#consumer.fill !== "free";
   }
 
-  /** Whether so many messages wait that the client reads nothing at all. */
+  /** Whether the queue is so far over its limits that the client stops reading entirely. */
   get blocked(): boolean {
     return this.#consumer.fill === "blocked";
   }

@@ -10,7 +10,7 @@ import { HeadTemplate, type ReadHeaders } from "./head_template.ts";
 import { HeaderLayout } from "./header_layout.ts";
 import { ownText } from "./text.ts";
 
-/** A connection has few kinds of messages, or so many that templates would not help. */
+/** Most connections carry few kinds of messages. For many kinds, templates would not help. */
 const MAX_TEMPLATES = 4;
 
 /** What it costs to build a template, in heads parsed. */

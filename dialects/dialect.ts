@@ -125,7 +125,7 @@ export interface Dialect {
   readonly deletesActiveDurable: boolean;
   /** The headers that make a message survive a restart when its sender does not set `persistent`. */
   readonly persistentByDefault: HeaderEntries;
-  /** Whether an ACK in mode `client` acknowledges the earlier messages of its own subscription, and of no other. */
+  /** Whether an ACK in mode `client` acknowledges earlier messages of the same subscription only. */
   readonly hasCumulativeAck: boolean;
   /**
    * Where a subscription is moved so that its unsettled messages can be refused, on a broker that keeps them for the

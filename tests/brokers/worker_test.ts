@@ -5,7 +5,7 @@ import { assert, assertEquals, assertGreater, assertRejects } from "#assert";
 import { RequestError } from "../../base/errors.ts";
 import { delay, everywhere, once, take, takeTexts, takeTextsUntilMark } from "./support.ts";
 
-everywhere("in mode client, an ACK covers only messages of its own subscription", async ({ connect, queue }) => {
+everywhere("in mode client, an ACK covers only messages of the same subscription", async ({ connect, queue }) => {
   const [a, b] = [queue(), queue()];
   const [worker, sender] = [await connect(), await connect()];
   const first = await worker.subscribe(b, { ack: "client" });

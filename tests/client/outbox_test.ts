@@ -340,7 +340,8 @@ clientTest("`send()` that times out without a connection has the reason as its c
   assertInstanceOf((error as Error).cause, ConnectionError);
 });
 
-clientTest("`send()` is tried again later when a part of the broker is down", async (harness) => {
+/** Sends "a" to a queue whose node is down, as RabbitMQ reports it. The client has not reconnected yet. */
+async function sendToDownQueue(harness: ClientHarness) {
   const clock = new FakeClock();
   const options = { reconnect: { delay: 0 }, timeout: 20_000, clock };
   const { stomp, peer, server } = await harness.pair(options, "1.2", "server:RabbitMQ/3.10.8\n");
@@ -352,6 +353,11 @@ clientTest("`send()` is tried again later when a part of the broker is down", as
   await peer.finish();
   await watcher.until("reconnecting");
   clock.pass(0);
+  return { clock, stomp, server, watcher, sending };
+}
+
+clientTest("`send()` is tried again later when a part of the broker is down", async (harness) => {
+  const { clock, stomp, server, sending } = await sendToDownQueue(harness);
   const next = await server.welcome();
   const other = stomp.send("/queue/up", "b");
   assertEquals((await confirm(next, "SEND")).body, "b");
@@ -362,25 +368,15 @@ clientTest("`send()` is tried again later when a part of the broker is down", as
 });
 
 clientTest("`send()` that waits for the end of an outage does not stop the isolation of others", async (harness) => {
-  const clock = new FakeClock();
-  const options = { reconnect: { delay: 0 }, timeout: 20_000, clock };
-  const { stomp, peer, server } = await harness.pair(options, "1.2", "server:RabbitMQ/3.10.8\n");
-  const watcher = new Watcher(stomp);
-  const down = stomp.send("/queue/down", "x");
-  await peer.frame("SEND");
-  const words = "NOT_FOUND - home node 'rabbit@b' of durable queue 'down' in vhost '/' is down or inaccessible";
-  await peer.write(`ERROR\nmessage:not_found\n\n${words}\0`);
-  await peer.finish();
-  await watcher.until("reconnecting");
-  clock.pass(0);
+  const { clock, stomp, server, watcher, sending: down } = await sendToDownQueue(harness);
   const second = await server.welcome();
   const up = [stomp.send("/queue/up", "1"), stomp.send("/queue/up", "2")];
   await second.frames(2, "SEND");
   await second.write(REFUSAL);
   await second.finish();
   await watcher.until("reconnecting");
-  clock.pass(3000); // the wait of "x" ends while there is no connection
+  clock.pass(3000); // the wait of "a" ends while there is no connection
   const third = await server.welcome();
-  for (const body of ["1", "2", "x"]) assertEquals((await confirm(third, "SEND")).body, body);
+  for (const body of ["1", "2", "a"]) assertEquals((await confirm(third, "SEND")).body, body);
   await Promise.all([...up, down]);
 });

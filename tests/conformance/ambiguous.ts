@@ -44,7 +44,7 @@ AMB-26 | A heart-beat header that is not a pair of numbers | The broker sends ER
 AMB-27 | SUBSCRIBE without id from 1.1 on | ERROR, and the end of the connection. The client always sends one, in 1.0 as well, so that messages come with subscription
 AMB-28 | A subscription id that is already open | The client refuses the call, the broker sends ERROR: the two subscriptions would be indistinguishable
 AMB-29 | An ack mode other than the three | ERROR, and the end of the connection: treating it as auto would lose messages
-AMB-30 | How far a cumulative ACK reaches | To the messages of its own subscription. On RabbitMQ it covers the whole connection: client-individual is safe everywhere
+AMB-30 | How far a cumulative ACK reaches | To the messages of the same subscription. On RabbitMQ it covers the whole connection: client-individual is safe everywhere
 AMB-31 | NACK in mode client | Cumulative, as ACK is. The messages return to their place in the queue, or are dropped with requeue:false
 AMB-32 | What identifies a message in 1.2 | id, with the value of ack. If a broker sent no ack, the client uses message-id
 AMB-33 | ACK for a message that does not wait for one | The client never sends it twice. The broker sends ERROR and closes: one of the two has lost count

@@ -79,7 +79,7 @@ brokerRow("S12-33", "auto: a message that was sent is not sent again", async (ha
   }
 });
 
-brokerRow("S12-34", "client: ACK settles the earlier messages of its own subscription", async (harness) => {
+brokerRow("S12-34", "client: ACK settles the earlier messages of the same subscription", async (harness) => {
   for (const version of ALL) {
     const [one, two] = [`${version} one`, `${version} two`];
     const peer = await harness.connect(version);
