@@ -53,10 +53,10 @@ export {
 } from "./base/errors.ts";
 export { Fifo } from "./base/fifo.ts";
 export type { ReconnectOptions } from "./base/backoff.ts";
-export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/worker.ts";
+export type { ConsumeOptions, MessageHandler, RetryOptions } from "./work/worker.ts";
 export { type AcknowledgeOptions, Message, type MessageSubscription } from "./client/message.ts";
 export { openSocket, type OpenSocketOptions } from "./session/open_socket.ts";
-export type { Reply, RequestOptions } from "./client/request_reply.ts";
+export type { Reply, RequestOptions } from "./work/request_reply.ts";
 export {
   Client,
   type GetOptions,
@@ -64,9 +64,9 @@ export {
   Simple,
   type SimpleSubscribeOptions,
   type SimpleUnsubscribeOptions,
-} from "./client/simple.ts";
+} from "./api/simple.ts";
 export type { Status } from "./client/status.ts";
-export { Stomp } from "./client/stomp.ts";
+export { Stomp } from "./api/stomp.ts";
 export type {
   Conf,
   ConnectOptions,

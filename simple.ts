@@ -22,5 +22,5 @@ export {
   Simple,
   type SimpleSubscribeOptions,
   type SimpleUnsubscribeOptions,
-} from "./client/simple.ts";
+} from "./api/simple.ts";
 export * from "./stomp.ts";

@@ -35,11 +35,11 @@ export {
 } from "./base/errors.ts";
 export { Fifo } from "./base/fifo.ts";
 export type { ReconnectOptions } from "./base/backoff.ts";
-export type { ConsumeOptions, MessageHandler, RetryOptions } from "./client/worker.ts";
+export type { ConsumeOptions, MessageHandler, RetryOptions } from "./work/worker.ts";
 export { type AcknowledgeOptions, Message, type MessageSubscription } from "./client/message.ts";
-export type { Reply, RequestOptions } from "./client/request_reply.ts";
+export type { Reply, RequestOptions } from "./work/request_reply.ts";
 export type { Status } from "./client/status.ts";
-export { Stomp } from "./client/stomp.ts";
+export { Stomp } from "./api/stomp.ts";
 export type {
   Conf,
   ConnectOptions,

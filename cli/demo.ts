@@ -5,7 +5,7 @@
  */
 import type { WaitOptions } from "../base/timers.ts";
 import type { Message } from "../client/message.ts";
-import { Stomp } from "../client/stomp.ts";
+import { Stomp } from "../api/stomp.ts";
 
 /** What the demo sends, and where. */
 export interface DemoOptions extends WaitOptions {

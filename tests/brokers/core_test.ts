@@ -5,7 +5,7 @@ import { assert, assertEquals, assertRejects, assertStrictEquals } from "#assert
 import { AcknowledgeError, NotConnectedError, SubscriptionError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
 import { openSocket } from "../../session/open_socket.ts";
-import { Simple } from "../../client/simple.ts";
+import { Simple } from "../../api/simple.ts";
 import { allAtOnce, delay, eventually, everywhere, take, takeTexts, takeTextsUntilMark } from "./support.ts";
 
 everywhere("`send()` resolves with the RECEIPT, and the message arrives", async ({ connect, queue, version }) => {

@@ -4,7 +4,7 @@
 import { assert, assertEquals, assertGreater, assertRejects } from "#assert";
 import type { PortableSendOptions, PortableSubscribeOptions } from "../../dialects/dialect.ts";
 import { UnsupportedByBrokerError } from "../../base/errors.ts";
-import type { Stomp } from "../../client/stomp.ts";
+import type { Stomp } from "../../api/stomp.ts";
 import type { SendOptions, SubscribeOptions } from "../../client/options.ts";
 import { PRIORITY_QUEUES } from "./harness/activemq.ts";
 import {

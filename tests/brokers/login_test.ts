@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertInstanceOf, assertLess, assertMatch, assertRejects } from "#assert";
 import { inspect } from "node:util";
 import { BrokerErrorResponse, ConnectionError, StompError } from "../../base/errors.ts";
-import { Stomp } from "../../client/stomp.ts";
+import { Stomp } from "../../api/stomp.ts";
 import type { TlsOptions } from "../../transport/transport.ts";
 import { OTHER_HOST } from "./harness/rabbitmq.ts";
 import {

@@ -6,7 +6,7 @@ import { assertEquals, assertMatch, assertRejects } from "#assert";
 import { AcknowledgeError, BrokerErrorResponse, ConnectionError, SubscriptionError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
 import { openSocket } from "../../session/open_socket.ts";
-import { Stomp } from "../../client/stomp.ts";
+import { Stomp } from "../../api/stomp.ts";
 import { type BrokerName, eventually, type Harness, once, take, takeTexts, VERSIONS } from "./support.ts";
 
 /** Whether the broker closes the connection after its ERROR. */

@@ -5,7 +5,7 @@
  */
 import { test } from "#test";
 import process from "node:process";
-import { Stomp } from "../../client/stomp.ts";
+import { Stomp } from "../../api/stomp.ts";
 import type { StompOptions } from "../../client/options.ts";
 import type { Version } from "../../codec/protocol.ts";
 import type { Message } from "../../client/message.ts";

@@ -9,7 +9,7 @@ import {
   TransactionError,
 } from "../../base/errors.ts";
 import type { Message } from "../../client/message.ts";
-import { Simple } from "../../client/simple.ts";
+import { Simple } from "../../api/simple.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import { clientTest, dropConnection, flushMicrotasks, subscribed } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";

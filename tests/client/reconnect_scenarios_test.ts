@@ -10,7 +10,7 @@ import {
   OutboxFullError,
   TimeoutError,
 } from "../../base/errors.ts";
-import { stompWithClock } from "../../client/stomp.ts";
+import { stompWithClock } from "../../api/stomp.ts";
 import { Stomp } from "../../mod.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { FaultProxy } from "../support/fault_proxy.ts";

@@ -2,7 +2,7 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { BrokerErrorResponse, TransactionError } from "../../base/errors.ts";
 import type { Message } from "../../client/message.ts";
-import type { Stomp } from "../../client/stomp.ts";
+import type { Stomp } from "../../api/stomp.ts";
 import type { Transaction } from "../../client/transaction.ts";
 import { clientTest, flushMicrotasks, subscribed } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";

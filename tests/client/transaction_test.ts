@@ -8,7 +8,7 @@ import {
   TransactionError,
 } from "../../base/errors.ts";
 import type { Message } from "../../client/message.ts";
-import type { Stomp } from "../../client/stomp.ts";
+import type { Stomp } from "../../api/stomp.ts";
 import type { Transaction } from "../../client/transaction.ts";
 import { clientTest, flushMicrotasks, subscribed, Watcher } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";

@@ -3,7 +3,7 @@ import { assertEquals } from "#assert";
 import { test } from "#test";
 import { Broker } from "../../broker/broker.ts";
 import { holdsChunk } from "../../codec/decoder.ts";
-import { Stomp } from "../../client/stomp.ts";
+import { Stomp } from "../../api/stomp.ts";
 import { makeDecoder, octets } from "../fixtures/decoding.ts";
 
 const WIRE = "MESSAGE\nfoo:bar\n\nhello\0MESSAGE\nfoo:baz\n\nworld\0";

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStringIncludes, assertThrows } from "#assert";
 import { BrokerErrorResponse, ConnectionError, UnknownBrokerResponseError } from "../../base/errors.ts";
 import type { HeartbeatOffer } from "../../connection/heartbeat.ts";
-import { Stomp } from "../../client/stomp.ts";
+import { Stomp } from "../../api/stomp.ts";
 import { type ClientHarness, flushMicrotasks } from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { connected, receiptFor } from "../support/raw_server.ts";

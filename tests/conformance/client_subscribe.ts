@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects } from "#assert";
 import { AcknowledgeError, SubscriptionError } from "../../base/errors.ts";
 import type { Message } from "../../client/message.ts";
-import type { Stomp } from "../../client/stomp.ts";
+import type { Stomp } from "../../api/stomp.ts";
 import type { AckMode } from "../../codec/protocol.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import { type ClientHarness, subscribed } from "../support/client_harness.ts";

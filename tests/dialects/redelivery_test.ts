@@ -1,7 +1,7 @@
 /** `Message.attempts`: counted by the broker, or by the client. */
 import { assertEquals } from "#assert";
 import { Broker } from "../../broker/broker.ts";
-import { Stomp } from "../../client/stomp.ts";
+import { Stomp } from "../../api/stomp.ts";
 import { test } from "#test";
 import { clientTest, subscribed } from "../support/client_harness.ts";
 import { message } from "../support/raw_server.ts";

@@ -75,7 +75,7 @@ export const BASE_FAULTS: readonly Fault[] = [
     name: "a queue that has ended takes more items",
     from: "if (this.#ended) return;\n    const waiter",
     to: "const waiter",
-    tests: ["base/bounded_queue", "client/shutdown_drain"],
+    tests: ["base/bounded_queue", "api/shutdown_drain"],
   },
   {
     file: "base/fifo.ts",
@@ -96,14 +96,14 @@ export const BASE_FAULTS: readonly Fault[] = [
     name: "a line feed of a broker reaches the terminal",
     from: 'if (char === "\\n") return "\\\\n";',
     to: 'if (char === "\\n") return char;',
-    tests: ["cli/error_messages", "client/secrets", "client/status"],
+    tests: ["cli/error_messages", "api/secrets", "client/status"],
   },
   {
     file: "base/errors.ts",
     name: "printing an error prints the body of its frame",
     from: `Object.defineProperty(this, "frame", { enumerable: false });`,
     to: "",
-    tests: ["base/inspect", "client/secrets"],
+    tests: ["base/inspect", "api/secrets"],
   },
   {
     file: "base/bounded_queue.ts",
@@ -117,7 +117,7 @@ export const BASE_FAULTS: readonly Fault[] = [
     name: "an aborted signal does not end a delay",
     from: "const onAbort = () => end(false);",
     to: "const onAbort = () => {};",
-    tests: ["base/timers", "client/worker", "client/worker_consume"],
+    tests: ["base/timers", "work/worker", "work/worker_consume"],
   },
   {
     file: "base/bounded_queue.ts",

@@ -45,7 +45,7 @@ export const BROKER_FAULTS: readonly Fault[] = [
     name: "a text equals one that repeats it",
     from: "let difference = some.length ^ others.length;",
     to: "let difference = 0;",
-    tests: ["embedded_broker/connect", "client/secrets"],
+    tests: ["embedded_broker/connect", "api/secrets"],
   },
   {
     file: "broker/consumer.ts",

@@ -1,5 +1,5 @@
 /**
- * Faults in `client/`.
+ * Faults in `client/`, `work/` and `api/`.
  *
  * @module
  */
@@ -55,14 +55,14 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     name: "a drain in mode client waits for messages of a lost connection",
     from: "    this.#lastTaken = this.#settledTo;\n",
     to: "",
-    tests: ["client/ack_tracker", "client/shutdown_drain"],
+    tests: ["client/ack_tracker", "api/shutdown_drain"],
   },
   {
-    file: "client/request_reply.ts",
+    file: "work/request_reply.ts",
     name: "a refused queue for replies is used again",
     from: "if (this.#queue?.session === session) this.#queue = undefined; // the next request tries again",
     to: "",
-    tests: ["client/request_reply"],
+    tests: ["work/request_reply"],
   },
   {
     file: "client/subscription_registry.ts",
@@ -90,7 +90,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     name: "the bytes of unconfirmed messages have no limit",
     from: "this.#accepted.size < this.#maxMessages && this.#bytes < this.#maxBytes",
     to: "this.#accepted.size < this.#maxMessages",
-    tests: ["client/outbox", "session/read_gate", "client/stomp"],
+    tests: ["client/outbox", "session/read_gate", "api/stomp"],
   },
   {
     file: "client/pending_send.ts",
@@ -100,18 +100,18 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     tests: ["client/outbox"],
   },
   {
-    file: "client/worker.ts",
+    file: "work/worker.ts",
     name: "in mode client a message is handled while the refusal of another is delayed",
     from: `if (this.#delayed > MAX_DELAYED_MESSAGES || this.#subscription.ackMode === "client") await delayed;`,
     to: "if (this.#delayed > MAX_DELAYED_MESSAGES) await delayed;",
-    tests: ["client/worker", "client/worker_consume"],
+    tests: ["work/worker", "work/worker_consume"],
   },
   {
-    file: "client/worker.ts",
+    file: "work/worker.ts",
     name: "the delays of refusals do not grow",
     from: "MIN_NACK_DELAY_MS * 2 ** (refusals - 1)",
     to: "MIN_NACK_DELAY_MS",
-    tests: ["client/worker", "client/worker_consume"],
+    tests: ["work/worker", "work/worker_consume"],
   },
   {
     file: "client/reconnector.ts",
@@ -135,11 +135,11 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     tests: ["client/reconnect", "client/subscription"],
   },
   {
-    file: "client/stompy_api.ts",
+    file: "api/stompy_api.ts",
     name: "the frame of the caller gets an id",
     from: "return new Frame().buildFrame({ command, headers: { ...headers, id } });",
     to: "return Object.assign(headers, { id }), new Frame().buildFrame({ command, headers });",
-    tests: ["client/stompy_api"],
+    tests: ["api/stompy_api"],
   },
   {
     file: "client/consumer.ts",
@@ -170,32 +170,32 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     tests: ["client/ack_tracker"],
   },
   {
-    file: "client/core.ts",
+    file: "api/core.ts",
     name: "`disconnect()` waits for a drain that has begun",
     from: "if (!drains) this.#abortDrain();",
     to: "if (!drains) { /* waits */ }",
-    tests: ["client/shutdown_drain", "client/shutdown"],
+    tests: ["api/shutdown_drain", "api/shutdown"],
   },
   {
     file: "client/message.ts",
     name: "every message counts as redelivered",
     from: `=== "true";`,
     to: `!== "false";`,
-    tests: ["dialects/redelivery", "client/stomp", "client/subscription"],
+    tests: ["dialects/redelivery", "api/stomp", "client/subscription"],
   },
   {
-    file: "client/simple.ts",
+    file: "api/simple.ts",
     name: "`put()` is not persistent",
     from: "const { persistent = true, conf, ...wait }",
     to: "const { persistent, conf, ...wait }",
-    tests: ["client/simple"],
+    tests: ["api/simple"],
   },
   {
-    file: "client/simple.ts",
+    file: "api/simple.ts",
     name: "a commit that was not begun loses the transaction",
     from: "if (!transaction.isOpen) this.#transaction",
     to: "this.#transaction",
-    tests: ["client/simple", "client/abort"],
+    tests: ["api/simple", "client/abort"],
   },
   {
     file: "client/subscription_registry.ts",
@@ -209,7 +209,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     name: "a SUBSCRIBE that is given up is awaited on",
     from: "entry.attempt?.abort?.abort(); // the broker may still do it, and then its messages are requeued",
     to: "",
-    tests: ["client/subscription", "client/abort", "client/stomp"],
+    tests: ["client/subscription", "client/abort", "api/stomp"],
   },
   {
     file: "client/subscription_registry.ts",
@@ -233,11 +233,11 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     tests: ["session/subscriptions"],
   },
   {
-    file: "client/worker.ts",
+    file: "work/worker.ts",
     name: "a handler that fails while the loop ends refuses its message",
     from: "if (this.#isEnding || this.#isLost(message)) return this.#leave(message, error);",
     to: "if (this.#isLost(message)) return this.#leave(message, error);",
-    tests: ["client/worker", "client/worker_consume", "client/request_reply"],
+    tests: ["work/worker", "work/worker_consume", "work/request_reply"],
   },
   {
     file: "client/transaction.ts",
@@ -254,7 +254,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     tests: ["client/reconnector", "client/reconnect"],
   },
   {
-    file: "client/request_reply.ts",
+    file: "work/request_reply.ts",
     name: "a request that has ended still counts as awaited",
     from: "      replied();\n      this.#pending.delete(id);",
     to: "      this.#pending.delete(id);",

@@ -131,7 +131,7 @@ export const CODEC_FAULTS: readonly Fault[] = [
     name: "an ERROR with a masked passcode keeps its old size",
     from: `delete headers["content-length"];`,
     to: "",
-    tests: ["client/secrets"],
+    tests: ["api/secrets"],
   },
   {
     file: "codec/frame_verbs.ts",

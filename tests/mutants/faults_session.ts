@@ -181,7 +181,7 @@ export const SESSION_FAULTS: readonly Fault[] = [
     name: "a session that disconnects still delivers",
     from: "    this.#dispatcher.clear();\n    this.gate.openAll();",
     to: "    this.#reading?.releaseAll();",
-    tests: ["client/shutdown", "session/session"],
+    tests: ["api/shutdown", "session/session"],
   },
   {
     file: "session/session.ts",
@@ -195,6 +195,6 @@ export const SESSION_FAULTS: readonly Fault[] = [
     name: "an ERROR leaves the receipts of raw frames open",
     from: "if (id === undefined) this.receipts.clear();\n    else",
     to: "if (id !== undefined)",
-    tests: ["session/session", "codec/frame_verbs_socket", "client/stompy_api"],
+    tests: ["session/session", "codec/frame_verbs_socket", "api/stompy_api"],
   },
 ];

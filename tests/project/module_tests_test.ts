@@ -11,8 +11,8 @@ const TEST_FOLDERS: Record<string, string> = { broker: "embedded_broker" };
 
 /** The modules without a test file of the same name: the test files that cover them, below `tests/`, and why these. */
 const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
-  "base/checks.ts": { by: ["client/arguments"], why: "what counts is that each call uses them" },
-  "base/errors.ts": { by: ["base/inspect", "client/secrets"], why: "classes with no logic except how they print" },
+  "base/checks.ts": { by: ["api/arguments"], why: "what counts is that each call uses them" },
+  "base/errors.ts": { by: ["base/inspect", "api/secrets"], why: "classes with no logic except how they print" },
   "broker/core.ts": {
     by: ["connect", "disconnect", "send", "subscribe", "transaction", "model"].map((name) => `embedded_broker/${name}`),
     why: "a file for each group of frames, named as the conformance checklist has them",
@@ -21,13 +21,13 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "broker/store.ts": { by: ["embedded_broker/send", "embedded_broker/disconnect"], why: "seen as routing and limits" },
   "broker/stored_message.ts": { by: ["embedded_broker/queue", "embedded_broker/send"], why: "seen in queues" },
   "client/consumer.ts": { by: ["client/subscription", "client/ack_tracker"], why: "the inside of a subscription" },
-  "client/core.ts": {
-    by: ["client/stomp", "client/shutdown", "client/shutdown_drain"],
+  "api/core.ts": {
+    by: ["api/stomp", "api/shutdown", "api/shutdown_drain"],
     why: "`Stomp` is its only user",
   },
   "client/dialer.ts": { by: ["client/reconnector"], why: "one attempt to connect is part of reconnecting" },
   "client/message.ts": { by: ["client/subscription", "client/ack_tracker"], why: "messages come from subscriptions" },
-  "client/options.ts": { by: ["client/arguments"], why: "types and defaults" },
+  "client/options.ts": { by: ["api/arguments"], why: "types and defaults" },
   "client/pending_send.ts": { by: ["client/outbox"], why: "an entry of the outbox" },
   "client/transaction_registry.ts": { by: ["client/transaction"], why: "transactions come from the registry" },
   "codec/encoder.ts": { by: ["codec/frame", "connection/write_buffer"], why: "they show what is written" },
@@ -36,12 +36,12 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "codec/head_template.ts": { by: ["codec/head_cache"], why: "the cache is the only user" },
   "codec/header_layout.ts": { by: ["codec/head_cache"], why: "shared by the heads of one template" },
   "codec/limits.ts": { by: ["codec/decoder"], why: "options of the decoder" },
-  "codec/mask.ts": { by: ["client/secrets"], why: "secrets count where they could show" },
+  "codec/mask.ts": { by: ["api/secrets"], why: "secrets count where they could show" },
   "codec/partial_frame.ts": { by: ["codec/body", "codec/decoder_splits"], why: "part of the decoder" },
   "codec/protocol.ts": { by: ["codec/decoder", "codec/headers"], why: "constants" },
   "dialects/activemq.ts": { by: ["dialects/dialect"], why: "the same tests for every broker" },
   "dialects/artemis.ts": { by: ["dialects/dialect"], why: "the same tests for every broker" },
-  "dialects/checks.ts": { by: ["client/arguments"], why: "what counts is that each call uses them" },
+  "dialects/checks.ts": { by: ["api/arguments"], why: "what counts is that each call uses them" },
   "dialects/embedded.ts": { by: ["dialects/dialect", "session/error_frames"], why: "the same tests for every broker" },
   "dialects/rabbitmq.ts": { by: ["dialects/dialect", "session/error_frames"], why: "the same tests for every broker" },
   "dialects/unknown.ts": { by: ["dialects/dialect", "dialects/registry"], why: "the same tests for every broker" },

@@ -10,7 +10,7 @@ import { Frame } from "../../codec/frame.ts";
 import { Message } from "../../client/message.ts";
 import { Session, type SessionOptions } from "../../session/session.ts";
 import type { Status } from "../../client/status.ts";
-import { type Stomp, stompWithClock } from "../../client/stomp.ts";
+import { type Stomp, stompWithClock } from "../../api/stomp.ts";
 import type { StompOptions, SubscribeOptions } from "../../client/options.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import { memoryPair } from "./memory_transport.ts";

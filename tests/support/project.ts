@@ -27,7 +27,7 @@ export function inRoot(...path: string[]): string {
 /** The modules that are published, as patterns for {@link files}. */
 export const LIBRARY: readonly string[] = [
   "*.ts",
-  "{base,broker,cli,client,codec,connection,dialects,session,transport}/*.ts",
+  "{api,base,broker,cli,client,codec,connection,dialects,session,transport,work}/*.ts",
 ];
 
 /** Reads a file of the checkout. */

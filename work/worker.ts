@@ -7,11 +7,11 @@ import { checkDelay, checkInteger, checkTime, checkType, describeType } from "..
 import { afterMacrotask, checkWaitOptions, delay, onGiveUp, type WaitOptions } from "../base/timers.ts";
 import { AcknowledgeError } from "../base/errors.ts";
 import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
-import type { Consumer } from "./consumer.ts";
-import { type Message, settledBy } from "./message.ts";
-import type { SubscribeOptions } from "./options.ts";
-import { accessForWorker, type Subscription, type WorkerAccess } from "./subscription.ts";
-import type { TunedSubscribeOptions } from "./subscription_registry.ts";
+import type { Consumer } from "../client/consumer.ts";
+import { type Message, settledBy } from "../client/message.ts";
+import type { SubscribeOptions } from "../client/options.ts";
+import { accessForWorker, type Subscription, type WorkerAccess } from "../client/subscription.ts";
+import type { TunedSubscribeOptions } from "../client/subscription_registry.ts";
 
 /**
  * Handles one message; `message.attempts` tells how often it was delivered. The signal aborts when the loop has ended and

@@ -15,19 +15,19 @@ import {
 } from "../base/timers.ts";
 import { NotConnectedError, type StompError } from "../base/errors.ts";
 import type { Session } from "../session/session.ts";
-import { addressesOf, Dialer } from "./dialer.ts";
-import type { Message } from "./message.ts";
-import type { StompOptions } from "./options.ts";
-import { Outbox } from "./outbox.ts";
-import { Reconnector, type ReconnectorEvents } from "./reconnector.ts";
-import { PendingRequests, type Reply } from "./request_reply.ts";
-import { Sender } from "./sender.ts";
-import { type Status, StatusHub } from "./status.ts";
+import { addressesOf, Dialer } from "../client/dialer.ts";
+import type { Message } from "../client/message.ts";
+import type { StompOptions } from "../client/options.ts";
+import { Outbox } from "../client/outbox.ts";
+import { Reconnector, type ReconnectorEvents } from "../client/reconnector.ts";
+import { PendingRequests, type Reply } from "../work/request_reply.ts";
+import { Sender } from "../client/sender.ts";
+import { type Status, StatusHub } from "../client/status.ts";
 import { StompyApi } from "./stompy_api.ts";
-import type { Subscription } from "./subscription.ts";
-import { SubscriptionRegistry } from "./subscription_registry.ts";
-import { Transactions } from "./transaction_registry.ts";
-import { checkConsume, type ConsumeOptions, forWorker, type MessageHandler, Worker } from "./worker.ts";
+import type { Subscription } from "../client/subscription.ts";
+import { SubscriptionRegistry } from "../client/subscription_registry.ts";
+import { Transactions } from "../client/transaction_registry.ts";
+import { checkConsume, type ConsumeOptions, forWorker, type MessageHandler, Worker } from "../work/worker.ts";
 
 /** What a client connects to: a URL, several, or `failover:(…)`. */
 export type Target = string | URL | readonly (string | URL)[];

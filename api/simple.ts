@@ -7,10 +7,10 @@ import type { ReadOptions, WaitOptions } from "../base/timers.ts";
 import { Empty, TransactionError } from "../base/errors.ts";
 import { assertGivenBody } from "../codec/encoder.ts";
 import type { Frame } from "../codec/frame.ts";
-import type { Message } from "./message.ts";
+import type { Message } from "../client/message.ts";
 import { Stomp } from "./stomp.ts";
-import type { Transaction } from "./transaction.ts";
-import type { Conf, ConnectOptions, DisconnectOptions, StompOptions } from "./options.ts";
+import type { Transaction } from "../client/transaction.ts";
+import type { Conf, ConnectOptions, DisconnectOptions, StompOptions } from "../client/options.ts";
 import type { AckMode } from "../codec/protocol.ts";
 
 /** Options of {@linkcode Simple.prototype.put}. */

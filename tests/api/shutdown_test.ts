@@ -1,7 +1,7 @@
 /** How a client ends: in order, once, and before its deadline, whatever the broker does. */
 import { assertEquals, assertInstanceOf, assertLess, assertRejects } from "#assert";
 import { ConnectionError, NotConnectedError } from "../../base/errors.ts";
-import { Stomp } from "../../client/stomp.ts";
+import { Stomp } from "../../api/stomp.ts";
 import { clientTest, flushMicrotasks, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm, connected, errorFor, message, receiptFor } from "../support/raw_server.ts";
 

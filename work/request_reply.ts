@@ -7,12 +7,12 @@ import { describeType } from "../base/checks.ts";
 import { beginSteps, within } from "../base/timers.ts";
 import { BrokerErrorResponse, ConnectionError, RequestError, type StompError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
-import type { Reconnector } from "./reconnector.ts";
-import { Message } from "./message.ts";
+import type { Reconnector } from "../client/reconnector.ts";
+import { Message } from "../client/message.ts";
 import { checkMessageOptions } from "../dialects/checks.ts";
-import { checkSend, type Sender } from "./sender.ts";
+import { checkSend, type Sender } from "../client/sender.ts";
 import type { Session } from "../session/session.ts";
-import type { SendOptions } from "./options.ts";
+import type { SendOptions } from "../client/options.ts";
 import { isBytes } from "../codec/bytes.ts";
 
 /** Options of `request`: those of `send` that a request does not set itself. `timeout` limits the wait for the reply. */

@@ -1,9 +1,9 @@
 /** The worker loop against a scripted broker: what it subscribes with, how it refuses, and how it ends. */
 import { assertEquals, assertGreaterOrEqual, assertLess, assertRejects } from "#assert";
 import { AcknowledgeError } from "../../base/errors.ts";
-import type { ConsumeOptions, MessageHandler } from "../../client/worker.ts";
+import type { ConsumeOptions, MessageHandler } from "../../work/worker.ts";
 import type { Message } from "../../client/message.ts";
-import type { Stomp } from "../../client/stomp.ts";
+import type { Stomp } from "../../api/stomp.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import { type ClientHarness, clientTest, flushMicrotasks } from "../support/client_harness.ts";
 import type { RawFrame, RawPeer } from "../support/raw_peer.ts";

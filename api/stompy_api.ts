@@ -11,13 +11,13 @@ import { Frame } from "../codec/frame.ts";
 import { BoundedQueue } from "../base/bounded_queue.ts";
 import { checkRawFrame } from "../session/raw_frames.ts";
 import type { Session } from "../session/session.ts";
-import { consumerOf } from "./consumer.ts";
-import type { Message } from "./message.ts";
-import { type Conf, type DestinationConf, readConf, type TransactionConf } from "./options.ts";
-import type { Reconnector } from "./reconnector.ts";
-import type { Sender } from "./sender.ts";
-import type { SubscriptionRegistry } from "./subscription_registry.ts";
-import type { Transactions } from "./transaction_registry.ts";
+import { consumerOf } from "../client/consumer.ts";
+import type { Message } from "../client/message.ts";
+import { type Conf, type DestinationConf, readConf, type TransactionConf } from "../client/options.ts";
+import type { Reconnector } from "../client/reconnector.ts";
+import type { Sender } from "../client/sender.ts";
+import type { SubscriptionRegistry } from "../client/subscription_registry.ts";
+import type { Transactions } from "../client/transaction_registry.ts";
 
 /** The calls of one client that work as in stompy. */
 export class StompyApi {

@@ -10,15 +10,16 @@ import { encodeHead } from "../codec/encoder.ts";
 import type { Frame, FrameSocket } from "../codec/frame.ts";
 import type { Session } from "../session/session.ts";
 import { ClientCore, type Target } from "./core.ts";
-import { type AcknowledgeOptions, type Message, receivedMessage } from "./message.ts";
-import type { Conf, ConnectOptions, DestinationConf, DisconnectOptions, SendOptions, StompOptions } from "./options.ts";
-import { checkClientArgument, readConf, type SubscribeOptions, type TransactionConf } from "./options.ts";
-import type { Reply, RequestOptions } from "./request_reply.ts";
-import { NO_OPTIONS } from "./sender.ts";
-import type { Status } from "./status.ts";
-import type { Subscription } from "./subscription.ts";
-import { Transaction } from "./transaction.ts";
-import type { ConsumeOptions, MessageHandler } from "./worker.ts";
+import { type AcknowledgeOptions, type Message, receivedMessage } from "../client/message.ts";
+import type { Conf, ConnectOptions, DestinationConf, DisconnectOptions, TransactionConf } from "../client/options.ts";
+import { checkClientArgument, readConf } from "../client/options.ts";
+import type { SendOptions, StompOptions, SubscribeOptions } from "../client/options.ts";
+import type { Reply, RequestOptions } from "../work/request_reply.ts";
+import { NO_OPTIONS } from "../client/sender.ts";
+import type { Status } from "../client/status.ts";
+import type { Subscription } from "../client/subscription.ts";
+import { Transaction } from "../client/transaction.ts";
+import type { ConsumeOptions, MessageHandler } from "../work/worker.ts";
 
 /** Creates a client with another clock, for tests. */
 export let stompWithClock: (target: Target, options: StompOptions, clock: Clock) => Stomp;

@@ -8,7 +8,7 @@ import {
   TimeoutError,
   UnsupportedByBrokerError,
 } from "../../base/errors.ts";
-import { Stomp } from "../../client/stomp.ts";
+import { Stomp } from "../../api/stomp.ts";
 import { clientTest, flushMicrotasks, frame, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
