@@ -3,7 +3,14 @@ import { test } from "#test";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { BrokerErrorResponse, ConnectionError, OutboxFullError, TimeoutError } from "../../base/errors.ts";
 import { Isolation, noteSuspicion, type Suspect } from "../../client/pending_send.ts";
-import { type ClientHarness, clientTest, dropConnection, flushMicrotasks, Watcher } from "../support/client_harness.ts";
+import {
+  type ClientHarness,
+  clientTest,
+  dropConnection,
+  flushMicrotasks,
+  skipWaits,
+  Watcher,
+} from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, receiptFor } from "../support/raw_server.ts";
@@ -106,11 +113,9 @@ clientTest("`send()` alone rejects when its message ends the connection without 
 });
 
 clientTest("`send()` of many refused messages keeps the wait before each new connection short", async (harness) => {
-  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 5 } });
-  const waits: number[] = [];
-  (async () => {
-    for await (const status of stomp.status()) if (status.type === "reconnecting") waits.push(status.delay);
-  })();
+  const clock = new FakeClock();
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 5 }, clock });
+  const waits = skipWaits(stomp, clock);
   const results = Promise.allSettled(Array.from({ length: 16 }, (_, i) => stomp.send("/queue/a", `bad ${i}`)));
   let settled = false;
   results.then(() => settled = true);
@@ -208,8 +213,12 @@ clientTest("`send()` that is aborted before it was written is never written", as
 for (const options of [{}, { timeout: 60 }]) {
   const name = options.timeout ? "of the call" : "of the client";
   clientTest(`\`send()\` that times out before it was written is never written: a timeout ${name}`, async (harness) => {
-    const { stomp, peer } = await harness.pair({ timeout: options.timeout ? 30_000 : 60, outbox: { messages: 10 } });
+    const clock = new FakeClock();
+    const timeout = options.timeout ? 30_000 : 60;
+    const { stomp, peer } = await harness.pair({ timeout, outbox: { messages: 10 }, clock });
     const sends = Array.from({ length: 1000 }, (_, i) => stomp.send("/queue/a", `${i}`, options));
+    await peer.frames(10, "SEND");
+    clock.pass(60);
     const results = await Promise.allSettled(sends);
     const errors = results.map((result) => result.status === "rejected" && result.reason as Error);
     assert(errors.every((error) => error instanceof TimeoutError));
@@ -218,7 +227,7 @@ for (const options of [{}, { timeout: 60 }]) {
     assertEquals(written + unwritten, 1000);
     assert(written >= 10 && written < 500, `${written}`);
     const last = stomp.send("/queue/a", "last", { timeout: 10_000 });
-    let arrived = 0;
+    let arrived = 10;
     while ((await peer.frame("SEND")).body !== "last") arrived++;
     assertEquals(arrived, written);
     stomp.disconnect({ signal: AbortSignal.abort() });
@@ -227,9 +236,12 @@ for (const options of [{}, { timeout: 60 }]) {
 }
 
 clientTest("`send()` that times out while the broker does not read does not arrive later", async (harness) => {
-  const { stomp, peer } = await harness.pair({ timeout: 200, heartbeat: false });
+  const clock = new FakeClock();
+  const { stomp, peer } = await harness.pair({ timeout: 200, heartbeat: false, clock });
   const body = new Uint8Array(1 << 18);
   const sends = Array.from({ length: 100 }, () => stomp.send("/queue/a", body));
+  await peer.bytes(); // and reads no more
+  clock.pass(200);
   const results = await Promise.allSettled(sends);
   const reasons = results.map((result) => result.status === "rejected" ? (result.reason as Error).message : "");
   const maybe = reasons.filter((reason) => reason.endsWith("so the broker may have it")).length;
@@ -293,11 +305,12 @@ clientTest("`send()` does not time out when the process was too busy to read the
 });
 
 clientTest("`begin()` does not time out when the process was too busy to read the RECEIPT", async (harness) => {
-  const { stomp, peer } = await harness.pair({ timeout: 50 });
+  const clock = new FakeClock();
+  const { stomp, peer } = await harness.pair({ timeout: 150, clock });
   const begun = stomp.begin();
-  await peer.write(receiptFor(await peer.frame("BEGIN")));
-  const until = performance.now() + 150;
-  while (performance.now() < until);
+  const frame = await peer.frame("BEGIN");
+  clock.sleep(400); // the timer fires late, before the socket is read
+  await peer.write(receiptFor(frame));
   await begun;
 });
 
