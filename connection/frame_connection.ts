@@ -21,7 +21,7 @@ import { OtherProtocolError, type Version } from "../codec/protocol.ts";
 import { createDecoder, type FrameDecoder, holdsChunk, readTargetOf } from "../codec/decoder.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { ConnectionError, NotConnectedError, StompError, UnknownBrokerResponseError } from "../base/errors.ts";
-import { encodeHeadOf, Frame, textToSend } from "../codec/frame.ts";
+import { encodeHeadOf, type Frame, textToSend } from "../codec/frame.ts";
 import { type Clock, systemClock } from "../base/timers.ts";
 import { directIo, type Transport } from "../transport/transport.ts";
 import { WriteBuffer } from "./write_buffer.ts";
@@ -61,12 +61,6 @@ export interface FrameConnectionOptions extends DecoderLimits {
   messageType?: (new () => Frame) | undefined;
   /** The clock of `lastReceived` and `lastSent`. By default the system's. */
   clock?: Clock | undefined;
-}
-
-/** A frame whose head was encoded when it was made, for the version of the connection that it is sent on. */
-export abstract class EncodedFrame extends Frame {
-  /** Command and header lines with `content-length`, without the empty line. */
-  abstract readonly encodedHead: string;
 }
 
 /**
@@ -177,8 +171,7 @@ export class FrameConnection implements ByteSink {
     const text = textToSend(frame);
     if (text !== undefined) return this.#out.write(encodeHeadOf(frame, this.version, 0), NO_HEADERS, text);
     const { body } = frame;
-    const head = frame instanceof EncodedFrame ? frame.encodedHead : encodeHeadOf(frame, this.version, body.length);
-    return this.#out.write(head, NO_HEADERS, body, false);
+    return this.#out.write(encodeHeadOf(frame, this.version, body.length), NO_HEADERS, body, false);
   }
 
   /**
@@ -190,6 +183,12 @@ export class FrameConnection implements ByteSink {
   sendMessage(head: Uint8Array, extraHeaders: readonly string[], body: string | Uint8Array): Promise<void> | undefined {
     this.#checkOpen("SEND");
     return this.#out.write(head, extraHeaders, body);
+  }
+
+  /** Sends a frame whose head is encoded for the version and has its `content-length`. Returns as `send` does. */
+  sendEncoded(head: string, body: Uint8Array): Promise<void> | undefined {
+    this.#checkOpen("frame");
+    return this.#out.write(head, NO_HEADERS, body, false);
   }
 
   /** Sends a frame without a body, given as ASCII text without its NUL. Returns as `send` does. */
