@@ -63,7 +63,7 @@ export class WriteBuffer {
   #hasWrittenInTurn = false;
   #cancelTurn: (() => void) | undefined; // set while something waits for the next turn
   #ready: PromiseWithResolvers<void> | undefined;
-  #flushWaiters: PromiseWithResolvers<void>[] = [];
+  #emptied: PromiseWithResolvers<void> | undefined; // for `flush`
   #failure: unknown;
   #hasFailed = false;
 
@@ -186,9 +186,7 @@ export class WriteBuffer {
     if (this.#hasFailed) return rejected(this.#failure);
     this.#flush();
     if (this.buffered === 0) return Promise.resolve();
-    const waiter = Promise.withResolvers<void>();
-    this.#flushWaiters.push(waiter);
-    return waiter.promise;
+    return (this.#emptied ??= Promise.withResolvers<void>()).promise;
   }
 
   /** Writes everything, then closes this direction. */
@@ -211,7 +209,8 @@ export class WriteBuffer {
     this.#used = this.#writtenInTurn = 0;
     this.#ready?.reject(reason);
     this.#ready = undefined;
-    for (const waiter of this.#flushWaiters.splice(0)) waiter.reject(reason);
+    this.#emptied?.reject(reason);
+    this.#emptied = undefined;
   }
 
   /** Notes that a new turn has begun. The reader knows that first, and may want to answer at once. */
@@ -332,9 +331,9 @@ export class WriteBuffer {
     this.#taken += length;
     if (this.#hasWrittenInTurn) this.#writtenInTurn += length;
     this.#resolveReady();
-    if (this.buffered === 0 && this.#flushWaiters.length > 0) {
-      for (const waiter of this.#flushWaiters.splice(0)) waiter.resolve();
-    }
+    if (this.#emptied === undefined || this.buffered > 0) return;
+    this.#emptied.resolve();
+    this.#emptied = undefined;
   }
 
   #resolveReady(): void {
