@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { WaitOptions } from "../base/timers.ts";
+import { type WaitOptions, within } from "../base/timers.ts";
 import type { Message } from "../client/message.ts";
 import { Stomp } from "../api/stomp.ts";
 
@@ -119,17 +119,9 @@ async function runOn(producer: Stomp, consumer: Stomp, options: DemoOptions): Pr
     }
     result.totalTime = performance.now() - start;
   };
-  await Promise.race([Promise.all([sending, receive()]), aborted(signal)]);
+  await within(Promise.all([sending, receive()]), { signal }, "the messages");
   progress();
   return result;
-}
-
-/** Rejects with the reason of a signal when it aborts. */
-function aborted(signal: AbortSignal | undefined): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal?.aborted) reject(signal.reason);
-    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
 }
 
 function bodyOf(run: string, number: number, size: number): string {

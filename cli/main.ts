@@ -8,6 +8,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { BrokerErrorResponse, ConnectionError, showControls, StompError } from "../base/errors.ts";
+import { onGiveUp } from "../base/timers.ts";
 import { Broker } from "../broker/broker.ts";
 import { type DemoResult, runDemo } from "./demo.ts";
 
@@ -209,10 +210,7 @@ async function broker(args: readonly string[], { print, signal }: CommandEnviron
   const running = await Broker.listen({ port, hostname: options["hostname"] });
   try {
     print(`Listening on ${running.url}; messages are in memory and are lost when the broker ends`);
-    await new Promise<void>((resolve) => {
-      if (signal?.aborted) resolve();
-      signal?.addEventListener("abort", () => resolve(), { once: true });
-    });
+    await new Promise<unknown>((resolve) => onGiveUp({ signal }, "the end", resolve));
   } finally {
     await running.close();
   }
