@@ -339,7 +339,7 @@ const MAX_QUOTED_LENGTH = 500;
 /** Returns the text of an ERROR frame, on one line and of bounded length. */
 function quoteBroker(frame: ErrorFrame): string {
   const header = frame.headers["message"]?.trim();
-  const body = textOf(frame).trim();
+  const body = textOf(frame)?.trim() ?? "";
   // RabbitMQ may send an Erlang term, in which the reason is the quoted text.
   const quoted = /^Reason: \{[^"]*"([^"]+)"/.exec(body)?.[1];
   const firstLine = quoted ?? body.split(/[\r\n]/, 1)[0]!.trim();
@@ -349,11 +349,11 @@ function quoteBroker(frame: ErrorFrame): string {
   return line.length > MAX_QUOTED_LENGTH ? `${line.slice(0, MAX_QUOTED_LENGTH)}…` : line;
 }
 
-/** Returns the body as text, or "" where the broker claims a charset that the runtime does not know. */
-function textOf(frame: ErrorFrame): string {
+/** Returns the body as text; `undefined` where the frame names a charset that the runtime does not know. */
+export function textOf(frame: ErrorFrame): string | undefined {
   try {
     return frame.text();
   } catch {
-    return "";
+    return undefined;
   }
 }

@@ -8,7 +8,6 @@ import type { UnknownBrokerResponseError } from "../base/errors.ts";
 import { type Bytes, NUL } from "./bytes.ts";
 import { Chunk } from "./chunk.ts";
 import { malformed } from "./headers.ts";
-import { bodyTooLarge } from "./limits.ts";
 
 /** The most bytes that are allocated for a body before it arrives. */
 const MAX_TRUSTED_BYTES = 1 << 20;
@@ -130,4 +129,9 @@ export function checkBodySize(size: number, maxBodyBytes: number): void {
 /** Creates the error for a body that goes on where its NUL should be. */
 export function noNul(length: number): UnknownBrokerResponseError {
   return malformed(`no NUL follows its body of ${length} bytes`);
+}
+
+/** Creates the error for a body over the limit. */
+export function bodyTooLarge(size: string, limit: number): UnknownBrokerResponseError {
+  return malformed(`its body of ${size} is over the limit of ${limit} bytes (maxBodyBytes)`);
 }

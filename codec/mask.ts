@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ErrorFrame } from "../base/errors.ts";
+import { type ErrorFrame, textOf } from "../base/errors.ts";
 import type { FrameHeaders } from "./headers.ts";
 import { decodeLenient } from "./text.ts";
 
@@ -60,14 +60,6 @@ function maskText(text: string, passcode: string): string {
   if (passcode.length > MAX_AMBIGUOUS_CHARS) return text.replaceAll(passcode, MASK);
   const literal = passcode.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
   return text.replace(new RegExp(`(?<![\\p{L}\\p{N}])${literal}(?![\\p{L}\\p{N}])`, "gu"), MASK);
-}
-
-function textOf(frame: MaskableFrame): string | undefined {
-  try {
-    return frame.text();
-  } catch {
-    return undefined; // the charset that it names is unknown
-  }
 }
 
 const SECRET_HEADERS = new Set(["passcode"]);
