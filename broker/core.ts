@@ -123,9 +123,9 @@ export class BrokerCore {
     const { headers } = frame;
     const { versions, heartbeat } = this.#options;
     const offered = (headers["accept-version"] ?? "1.0").split(",").map((version) => version.trim());
-    const version = VERSIONS.findLast((known) => versions.includes(known) && offered.includes(known));
+    const spoken = VERSIONS.filter((known) => versions.includes(known));
+    const version = spoken.findLast((known) => offered.includes(known));
     if (version === undefined) {
-      const spoken = VERSIONS.filter((known) => versions.includes(known));
       const detail = `This broker speaks STOMP ${spoken.join(", ")}`;
       throw new Refusal("no common version", detail, { version: spoken.join(",") });
     }
@@ -137,10 +137,8 @@ export class BrokerCore {
     // 1.0 has no heart-beats, so the header has no meaning there.
     const wanted = version === "1.0" ? NO_HEARTBEAT : parseHeartbeat(headers["heart-beat"]);
     if (wanted === undefined) {
-      throw new Refusal(
-        "malformed heart-beat",
-        "The heart-beat header needs two integers, such as heart-beat:10000,10000",
-      );
+      const detail = "The heart-beat header needs two integers, such as heart-beat:10000,10000";
+      throw new Refusal("malformed heart-beat", detail);
     }
     // A client that sends the header may wait for it in any version.
     const offersHeartbeat = version !== "1.0" || headers["heart-beat"] !== undefined;
@@ -207,10 +205,8 @@ export class BrokerCore {
     if (id === undefined && !byDestination) throw lacks(frame, "id", "id:0");
     const consumer = byDestination ? peer.subscriptionTo(destination) : peer.subscription(id);
     if (consumer === undefined) {
-      throw new Refusal(
-        "subscription is not open",
-        "UNSUBSCRIBE names a subscription that this connection does not have",
-      );
+      const detail = "UNSUBSCRIBE names a subscription that this connection does not have";
+      throw new Refusal("subscription is not open", detail);
     }
     peer.unsubscribe(consumer);
   }
@@ -220,10 +216,8 @@ export class BrokerCore {
     const transaction = openTransaction(peer, frame);
     const delivery = findDelivery(peer, frame);
     if (delivery === undefined) {
-      throw new Refusal(
-        "no such message to acknowledge",
-        `${frame.command} names a message that is unknown, already acknowledged, or delivered in ack:auto`,
-      );
+      const detail = "names a message that is unknown, already acknowledged, or delivered in ack:auto";
+      throw new Refusal("no such message to acknowledge", `${frame.command} ${detail}`);
     }
     const { consumer } = delivery;
     const spans = consumer.claim(delivery);
@@ -248,10 +242,8 @@ export class BrokerCore {
       throw new Refusal("transaction is already open", "BEGIN names an open transaction; COMMIT or ABORT ends it");
     }
     if (peer.transactionCount >= MAX_OPEN_PER_CONNECTION) {
-      throw new Refusal(
-        "too many transactions",
-        `One connection may have ${MAX_OPEN_PER_CONNECTION} open transactions`,
-      );
+      const detail = `One connection may have ${MAX_OPEN_PER_CONNECTION} open transactions`;
+      throw new Refusal("too many transactions", detail);
     }
     if (!peer.begin(name)) throw noRoom("transaction");
   }
@@ -294,10 +286,8 @@ function need(frame: Frame, name: string, example: string): string {
 }
 
 function lacks(frame: Frame, name: string, example: string): Refusal {
-  return new Refusal(
-    `${frame.command} has no ${name}`,
-    `${frame.command} needs the header ${name}, for example ${example}`,
-  );
+  const { command } = frame;
+  return new Refusal(`${command} has no ${name}`, `${command} needs the header ${name}, for example ${example}`);
 }
 
 function noRoom(what: string): Refusal {

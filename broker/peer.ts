@@ -200,19 +200,10 @@ export class Peer implements ConsumerHost {
   fail(refusal: Refusal, receipt: string | undefined): void {
     if (this.state === "closed") return;
     this.endAll();
-    const { message, detail, headers } = refusal;
-    this.send(
-      new Frame().buildFrame({
-        command: "ERROR",
-        headers: {
-          message,
-          ...(receipt !== undefined && this.canCarry(receipt) ? { "receipt-id": receipt } : {}),
-          "content-type": "text/plain",
-          ...headers,
-        },
-        body: `${detail}\n`,
-      }),
-    );
+    const { message, detail } = refusal;
+    const id = receipt !== undefined && this.canCarry(receipt) ? receipt : undefined;
+    const headers = { message, "receipt-id": id, "content-type": "text/plain", ...refusal.headers };
+    this.send(new Frame().buildFrame({ command: "ERROR", headers, body: `${detail}\n` }));
     this.close();
   }
 
