@@ -89,7 +89,7 @@ async function runOn(producer: Stomp, consumer: Stomp, options: DemoOptions): Pr
   let next = 0;
   const send = async () => {
     while (next < count) {
-      await producer.send(destination, bodyOf(run, next++, options.size), { signal });
+      await producer.send(destination, `${run} ${next++}`.padEnd(options.size), { signal });
       if (++result.confirmed % PROGRESS_INTERVAL === 0) progress();
     }
   };
@@ -122,10 +122,6 @@ async function runOn(producer: Stomp, consumer: Stomp, options: DemoOptions): Pr
   await within(Promise.all([sending, receive()]), { signal }, "the messages");
   progress();
   return result;
-}
-
-function bodyOf(run: string, number: number, size: number): string {
-  return `${run} ${number}`.padEnd(size);
 }
 
 /** Returns the number of a message; `undefined` if it is not from this run. */
