@@ -73,6 +73,8 @@ const NO_HEADERS: readonly string[] = [];
 
 /** Frames over one transport. */
 export class FrameConnection implements ByteSink {
+  /** When bytes last came, by the clock. */
+  lastReceived: number;
   readonly #transport: Transport;
   readonly #decoder: FrameDecoder;
   readonly #clock: Clock;
@@ -84,13 +86,12 @@ export class FrameConnection implements ByteSink {
   #onPeerEnd: (() => void) | undefined;
   #closing: Promise<void> | undefined;
   #cancelReadAfterFailure: (() => void) | undefined;
-  #lastReceived: number;
 
   /** Takes over a transport. Nothing is read before `start`. */
   constructor(transport: Transport, options: FrameConnectionOptions = {}) {
     this.#transport = transport;
     this.#clock = options.clock ?? systemClock;
-    this.#lastReceived = this.#clock.now();
+    this.lastReceived = this.#clock.now();
     this.#io = directIo(transport);
     this.#decoder = createDecoder({
       ...options,
@@ -113,11 +114,6 @@ export class FrameConnection implements ByteSink {
   /** Changes the version. */
   set version(version: Version) {
     this.#decoder.version = version;
-  }
-
-  /** When bytes last came, by the clock. */
-  get lastReceived(): number {
-    return this.#lastReceived;
   }
 
   /** When bytes last went out, by the clock. */
@@ -286,7 +282,7 @@ export class FrameConnection implements ByteSink {
   /** For the transport: takes bytes. Returns whether more is wanted. */
   chunk(bytes: Uint8Array): boolean {
     if (this.#sink === undefined) return true; // read all the same, so that the peer can send its end
-    this.#lastReceived = this.#clock.now();
+    this.lastReceived = this.#clock.now();
     this.#out.beginTurn();
     try {
       const isInPlace = readTargetOf(this.#decoder)?.buffer === bytes.buffer; // then it is part of a body, and stays one
