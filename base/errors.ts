@@ -324,13 +324,10 @@ function addCaller(error: unknown): void {
   withCallers.add(error);
   const { stack } = error;
   const lines = new Error().stack?.split("\n") ?? [];
-  const callers = lines.filter((line) => /^ +at async /.test(line) && !stack.includes(locationOf(line)));
+  // A line of a stack has file, line and column in parentheses, unless the function has no name.
+  const isNew = (line: string) => !stack.includes(/\((.*)\)$/.exec(line)?.[1] ?? line);
+  const callers = lines.filter((line) => /^ +at async /.test(line) && isNew(line));
   if (callers.length > 0) error.stack = [stack, ...callers].join("\n");
-}
-
-/** Returns the file, line and column in a line of a stack. */
-function locationOf(line: string): string {
-  return /\((.*)\)$/.exec(line)?.[1] ?? line;
 }
 
 /** At most this many characters of an ERROR's text go into an error message. */
