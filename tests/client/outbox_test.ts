@@ -8,6 +8,7 @@ import {
   clientTest,
   dropConnection,
   flushMicrotasks,
+  quickPair,
   skipWaits,
   Watcher,
 } from "../support/client_harness.ts";
@@ -15,7 +16,6 @@ import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, receiptFor } from "../support/raw_server.ts";
 
-const HASTY = { reconnect: { delay: 1, maxDelay: 10 } };
 const REFUSAL = "ERROR\nmessage:not_found\n\nno exchange\0";
 
 /** What a broker saw that handles frames in order and refuses the body "bad". */
@@ -75,7 +75,7 @@ async function sendAll(
 }
 
 clientTest("`send()` alone rejects when an ERROR that names no frame ends the connection", async (harness) => {
-  const pair = await harness.pair(HASTY);
+  const pair = await quickPair(harness);
   const { copies, connections, error } = await sendAll(pair, () => {
     const refuse = (peer: RawPeer) => peer.write(REFUSAL).then(() => false);
     // What was accepted before is not confirmed, as by a broker that was about to sync its disk.
@@ -88,20 +88,19 @@ clientTest("`send()` alone rejects when an ERROR that names no frame ends the co
 });
 
 clientTest("`send()` alone rejects when an ERROR that names no frame leaves the connection open", async (harness) => {
-  const clock = new FakeClock();
-  const pair = await harness.pair({ ...HASTY, clock });
+  const pair = await quickPair(harness);
   const playing = () => {
     return play(pair, { confirmations: 6, refusals: 2 }, (peer) => peer.write(REFUSAL).then(() => true));
   };
   // The connection has survived the ERROR.
-  const { copies, connections, error } = await sendAll(pair, playing, () => clock.pass(500));
+  const { copies, connections, error } = await sendAll(pair, playing, () => pair.clock.pass(500));
   assertInstanceOf(error, BrokerErrorResponse);
   assertEquals(copies, [1, 1, 1, 1, 1, 1]);
   assertEquals(connections, 1);
 });
 
 clientTest("`send()` alone rejects when its message ends the connection without an ERROR", async (harness) => {
-  const pair = await harness.pair(HASTY);
+  const pair = await quickPair(harness);
   const { copies, connections, error } = await sendAll(pair, () => {
     return play(pair, { confirmations: 6, refusals: 5 }, () => Promise.resolve(false));
   });
@@ -150,7 +149,7 @@ test("`Isolation` admits one suspect at a time, then more, but at most 64", () =
 clientTest(
   "`subscribe()` does not reject for a refused message beside it, nor `send()` for a refused SUBSCRIBE",
   async (harness) => {
-    const { stomp, peer, server } = await harness.pair(HASTY);
+    const { stomp, peer, server } = await quickPair(harness);
     const good = stomp.send("/queue/a", "good");
     const subscribing = stomp.subscribe("/queue/b");
     subscribing.catch(() => {});
@@ -172,8 +171,7 @@ clientTest(
 clientTest(
   "`send()` with a receipt is sent again when an ERROR may be about one without a receipt",
   async (harness) => {
-    const clock = new FakeClock();
-    const { stomp, peer } = await harness.pair({ ...HASTY, clock });
+    const { stomp, peer, clock } = await quickPair(harness);
     const watcher = new Watcher(stomp);
     await stomp.send("/queue/forbidden", "bad", { receipt: false });
     const good = stomp.send("/queue/a", "good");
@@ -187,7 +185,7 @@ clientTest(
 );
 
 clientTest("`send()` without a receipt is not a suspect after a later frame was confirmed", async (harness) => {
-  const { stomp, peer } = await harness.pair(HASTY);
+  const { stomp, peer } = await quickPair(harness);
   await stomp.send("/queue/a", "fine", { receipt: false });
   await peer.frame("SEND");
   await Promise.all([stomp.send("/queue/a", "confirmed"), confirm(peer, "SEND")]);
@@ -261,7 +259,7 @@ clientTest("`send()` that times out while the broker does not read does not arri
 });
 
 clientTest("`send()` with `wait: false` rejects without a connection, with or without a receipt", async (harness) => {
-  const { stomp, peer, server } = await harness.pair(HASTY);
+  const { stomp, peer, server } = await quickPair(harness);
   const watcher = new Watcher(stomp);
   await peer.close();
   await watcher.until("disconnected");
@@ -343,8 +341,7 @@ clientTest("`send()` refuses a frame that RabbitMQ 4 hangs up on before it is wr
 });
 
 clientTest("`send()` that times out without a connection has the reason as its cause", async (harness) => {
-  const clock = new FakeClock();
-  const { stomp, peer, server } = await harness.pair({ ...HASTY, timeout: 300, clock });
+  const { stomp, peer, server, clock } = await quickPair(harness, { timeout: 300 });
   await server.stopListening();
   await dropConnection(stomp, peer);
   const sending = assertRejects(() => stomp.send("/queue/a", "x"), TimeoutError, "it was never written");

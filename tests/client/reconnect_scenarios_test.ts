@@ -14,16 +14,14 @@ import { stompWithClock } from "../../api/stomp.ts";
 import { Stomp } from "../../mod.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { FaultProxy } from "../support/fault_proxy.ts";
-import { clientTest, skipWaits, subscribed, Watcher } from "../support/client_harness.ts";
+import { clientTest, quickPair, skipWaits, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
-
-const HASTY = { reconnect: { delay: 1, maxDelay: 20 } };
 
 clientTest(
   "a broker that returns with another version and heart-beat gets frames of that version",
   async (harness) => {
     const offer = { heartbeat: { send: 60_000, receive: 60_000 } };
-    const { stomp, peer, server } = await harness.pair({ ...HASTY, ...offer }, "1.2", "heart-beat:60000,60000\n");
+    const { stomp, peer, server } = await quickPair(harness, offer, "1.2", "heart-beat:60000,60000\n");
     const subscription = await subscribed(stomp, peer, "/queue/a", { ack: "client-individual" });
     await peer.write(message(subscription.id, "first"));
     await (await subscription.take())!.ack();
@@ -51,7 +49,7 @@ clientTest(
 );
 
 clientTest("a broker that returns without a queue ends its subscription, and nothing else", async (harness) => {
-  const { stomp, peer, server } = await harness.pair(HASTY);
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 1, maxDelay: 1 } });
   const gone = await subscribed(stomp, peer, "/queue/gone");
   const kept = await subscribed(stomp, peer, "/queue/kept");
   await peer.finish();
@@ -175,8 +173,7 @@ test({
 });
 
 clientTest("`send()` beyond `outbox` waits, or rejects with `wait: false`", async (harness) => {
-  const clock = new FakeClock();
-  const { stomp, peer } = await harness.pair({ ...HASTY, outbox: { messages: 2, bytes: 100 }, clock });
+  const { stomp, peer, clock } = await quickPair(harness, { outbox: { messages: 2, bytes: 100 } });
   const watcher = new Watcher(stomp);
   const order: string[] = [];
   const send = (body: string) => stomp.send("/queue/a", body).then(() => order.push(body));
@@ -205,7 +202,7 @@ clientTest("`send()` beyond `outbox` waits, or rejects with `wait: false`", asyn
 });
 
 clientTest("`send()` beyond `outbox` without a connection is sent in order on the next one", async (harness) => {
-  const { stomp, peer, server } = await harness.pair({ ...HASTY, outbox: { messages: 2 } });
+  const { stomp, peer, server } = await quickPair(harness, { outbox: { messages: 2 } });
   const lost = new Watcher(stomp);
   await peer.finish();
   await lost.until("disconnected");
