@@ -214,6 +214,14 @@ export interface SubscribeOptions extends PortableSubscribeOptions, WaitOptions 
    */
   ack?: AckMode | undefined;
   /**
+   * Whether to wait for the broker's receipt. Without one, `subscribe` resolves when the connection has taken the
+   * SUBSCRIBE, and `unsubscribe` when it has taken the UNSUBSCRIBE. If the broker refuses the subscription, it ends with a
+   * `SubscriptionError`, which is the error of the loop over its messages.
+   *
+   * @default {true, where the broker gives receipts}
+   */
+  receipt?: boolean | undefined;
+  /**
    * The subscription's id, unique in the client.
    *
    * @default {the name of the durable subscription, else a generated id}
@@ -315,6 +323,7 @@ export function checkSubscribe(destination: unknown, options: SubscribeOptions):
   }
   checkType(what, "options", options, "object", "an object");
   checkType(what, "id", options.id, "string");
+  checkType(what, "receipt", options.receipt, "boolean");
   checkLimit(what, "maxQueuedMessages", options.maxQueuedMessages);
   checkLimit(what, "maxQueuedBytes", options.maxQueuedBytes);
   checkSubscribeOptions(options);
