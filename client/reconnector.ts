@@ -52,6 +52,9 @@ type Phase = "idle" | "connecting" | "open" | "reconnecting" | "closed";
 /** Shortest wait after a refused login: a broker that is starting up refuses good passwords. */
 const MIN_WAIT_AFTER_REFUSAL_MS = 1000;
 
+/** Shortest time for the DISCONNECT of a session that is replaced, in milliseconds. */
+const MIN_DISCONNECT_MS = 1000;
+
 const DONE: Promise<void> = Promise.resolve();
 
 /** Keeps one session open, and opens the next one when it is lost. */
@@ -350,7 +353,8 @@ export class Reconnector {
     this.#trouble = reason;
     this.#phase = "reconnecting";
     await this.#events.onHandingOver(session, left);
-    await session.disconnect({}, left());
+    const wait = left();
+    await session.disconnect({}, { ...wait, timeout: Math.max(MIN_DISCONNECT_MS, wait.timeout!) });
     if (!this.closed) this.#events.onLost(reason);
   }
 
