@@ -16,7 +16,7 @@ import process from "node:process";
 import { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
 import { fileURLToPath } from "node:url";
-import { ConnectionError, Stomp, type TlsOptions, type TransportFactory } from "../mod.ts";
+import { ConnectionError, Stomp, type TlsOptions, type TransportFactory, type TransportStreams } from "../mod.ts";
 
 /** An answer that has not ended after so many bytes is not one of a proxy. */
 const MAX_ANSWER_BYTES = 16_384;
@@ -35,7 +35,7 @@ export function throughProxy(proxy: string | URL): TransportFactory {
       await openTunnel(socket, address, login);
       // The library leaves TLS to this function. Without this, user and password would travel in the clear.
       const end = address.tls ? await startTls(socket, address.hostname, tls) : socket;
-      return Duplex.toWeb(end) as Awaited<ReturnType<TransportFactory>>;
+      return Duplex.toWeb(end) as unknown as TransportStreams;
     } catch (error) {
       socket.destroy();
       throw error;

@@ -13,7 +13,7 @@ import { connect } from "node:net";
 import process from "node:process";
 import { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
-import { Stomp, type TransportFactory } from "../mod.ts";
+import { Stomp, type TransportFactory, type TransportStreams } from "../mod.ts";
 
 /** Opens the unix socket that the path of the URL names, as in `stomp+unix:///tmp/broker.sock`. */
 export const unixSocket: TransportFactory = async ({ path = "" }, { signal }) => {
@@ -23,7 +23,7 @@ export const unixSocket: TransportFactory = async ({ path = "" }, { signal }) =>
   const socket = connect(name);
   signal.addEventListener("abort", () => socket.destroy(), { once: true });
   await once(socket, "connect"); // or rejects
-  return Duplex.toWeb(socket) as Awaited<ReturnType<TransportFactory>>;
+  return Duplex.toWeb(socket) as unknown as TransportStreams;
 };
 
 async function main(path: string): Promise<void> {

@@ -1,86 +1,15 @@
 /** A session is replaced before its credentials expire: in order, and nothing is lost. */
-import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects, assertStrictEquals } from "#assert";
-import type { Stomp } from "../../api/stomp.ts";
+import { assertEquals, assertInstanceOf, assertMatch, assertRejects } from "#assert";
 import { ConnectionError, OutboxFullError, TransactionError } from "../../base/errors.ts";
-import type { ExpiringCredentials } from "../../client/connection_options.ts";
-import type { StompOptions } from "../../client/options.ts";
-import { type ClientHarness, clientTest, flushMicrotasks, subscribed, Watcher } from "../support/client_harness.ts";
+import { clientTest, flushMicrotasks, subscribed, Watcher } from "../support/client_harness.ts";
+import { DUE_MS, GRACE_MS, LIFETIME_MS, RenewalRig } from "../support/renewal_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
-import type { RawPeer } from "../support/raw_peer.ts";
-import { confirm, connected, message, type RawServer, receiptFor } from "../support/raw_server.ts";
-
-const LIFETIME_MS = 100_000;
-
-/** When new credentials are asked for, and how long what is under way may take then. */
-const DUE_MS = 90_000;
-const GRACE_MS = 5000;
-
-/** Time from the start of a test until they are asked for. */
-const SOON_MS = 1000;
-
-/** A client on a scripted broker, whose credentials expire after 100 s. */
-class Rig {
-  readonly clock = new FakeClock();
-  stomp!: Stomp;
-  peer!: RawPeer;
-  server!: RawServer;
-  watcher!: Watcher;
-  calls = 0;
-
-  static async start(harness: ClientHarness, options: StompOptions = {}): Promise<Rig> {
-    const rig = new Rig();
-    rig.server = await harness.server();
-    const credentials = (): ExpiringCredentials => ({
-      ...{ username: "u", password: `token-${++rig.calls}` },
-      expiresAt: new Date(rig.clock.wall() + LIFETIME_MS),
-    });
-    rig.stomp = harness.client(rig.server.url, { clock: rig.clock, credentials, heartbeat: false, ...options });
-    [rig.peer] = await Promise.all([rig.server.welcome(), rig.stomp.connect()]);
-    rig.watcher = new Watcher(rig.stomp);
-    rig.clock.pass(DUE_MS - SOON_MS); // so that what a test begins does not time out before
-    return rig;
-  }
-
-  /** Lets the credentials come close to their end, until the session is about to be replaced. */
-  async due(after = SOON_MS): Promise<void> {
-    this.clock.pass(after);
-    await this.watcher.until("renewing");
-    await flushMicrotasks();
-  }
-
-  /** Lets the time be over for what is under way. The broker answers nothing, not even DISCONNECT. */
-  async tooLate(): Promise<void> {
-    this.clock.pass(GRACE_MS);
-    await flushMicrotasks();
-    this.clock.pass(1000);
-    await flushMicrotasks();
-  }
-
-  /** Answers DISCONNECT, and checks that it is the next frame. */
-  async left(): Promise<void> {
-    await confirm(this.peer, "DISCONNECT");
-    await this.peer.finish();
-  }
-
-  /** Accepts the next connection, and checks the password. */
-  async next(password = `token-${this.calls}`): Promise<RawPeer> {
-    const peer = await this.server.accept();
-    assertEquals((await peer.frame("CONNECT")).get("passcode"), password);
-    await peer.write(connected());
-    return peer;
-  }
-
-  /** The types of the statuses up to the next `connected`. */
-  async statuses(): Promise<string[]> {
-    await this.watcher.until("connected");
-    return this.watcher.events.map(({ type }) => type);
-  }
-}
+import { confirm, connected, message, receiptFor } from "../support/raw_server.ts";
 
 clientTest(
   "a session is replaced with new credentials, and no status or promise calls it a failure",
   async (harness) => {
-    const rig = await Rig.start(harness);
+    const rig = await RenewalRig.start(harness);
     let isClosed = false;
     rig.stomp.closed.then(() => isClosed = true);
     await rig.due();
@@ -100,7 +29,7 @@ clientTest(
 );
 
 clientTest("sends under way are confirmed first, and those that follow wait for the next session", async (harness) => {
-  const rig = await Rig.start(harness);
+  const rig = await RenewalRig.start(harness);
   const first = rig.stomp.send("/queue/a", "first");
   const send = await rig.peer.frame("SEND");
   await rig.due();
@@ -116,7 +45,7 @@ clientTest("sends under way are confirmed first, and those that follow wait for 
 });
 
 clientTest("sends that are not confirmed in time are sent again on the next session", async (harness) => {
-  const rig = await Rig.start(harness);
+  const rig = await RenewalRig.start(harness);
   const sending = rig.stomp.send("/queue/a", "first");
   await rig.peer.frame("SEND");
   await rig.due();
@@ -129,7 +58,7 @@ clientTest("sends that are not confirmed in time are sent again on the next sess
 clientTest(
   "messages that are being handled can be acknowledged, with sends in between; no others come",
   async (harness) => {
-    const rig = await Rig.start(harness);
+    const rig = await RenewalRig.start(harness);
     const orders = await subscribed(rig.stomp, rig.peer, "/queue/a", { ack: "client-individual" });
     await rig.peer.write(message(orders.id, "m1") + message(orders.id, "m2"));
     const { value: m1 } = await orders.next();
@@ -151,7 +80,7 @@ clientTest(
 );
 
 clientTest("a message that is not acknowledged in time does not hold up the next session", async (harness) => {
-  const rig = await Rig.start(harness);
+  const rig = await RenewalRig.start(harness);
   const orders = await subscribed(rig.stomp, rig.peer, "/queue/a", { ack: "client-individual" });
   await rig.peer.write(message(orders.id, "m1"));
   const { value: m1 } = await orders.next();
@@ -167,7 +96,7 @@ clientTest("a message that is not acknowledged in time does not hold up the next
 clientTest(
   "in mode `auto` the broker stops sending before the session ends, and nothing is dropped",
   async (harness) => {
-    const rig = await Rig.start(harness);
+    const rig = await RenewalRig.start(harness);
     const prices = await subscribed(rig.stomp, rig.peer, "/topic/a");
     await rig.peer.write(message(prices.id, "m1"));
     await rig.due();
@@ -182,11 +111,29 @@ clientTest(
   },
 );
 
+clientTest("in mode `auto` a queue that is full does not keep what is on its way from being read", async (harness) => {
+  const rig = await RenewalRig.start(harness);
+  const prices = await subscribed(rig.stomp, rig.peer, "/topic/a", { maxQueuedMessages: 1 });
+  const sending = rig.stomp.send("/queue/a", "x"); // reading goes on for its receipt, until the queue blocks it
+  const send = await rig.peer.frame("SEND");
+  const ids = Array.from({ length: 30 }, (_, i) => `m${i}`);
+  await rig.peer.write(ids.slice(0, 20).map((id) => message(prices.id, id)).join(""));
+  while (!(await rig.watcher.until("slow-consumer")).blocked);
+  await rig.due();
+  const unsubscribe = await rig.peer.frame("UNSUBSCRIBE");
+  await rig.peer.write(ids.slice(20).map((id) => message(prices.id, id)).join(""));
+  await rig.peer.write(receiptFor(unsubscribe) + receiptFor(send));
+  await sending;
+  await rig.left();
+  await confirm(await rig.next(), "SUBSCRIBE");
+  for (const id of ids) assertEquals((await prices.next()).value!.text(), id);
+});
+
 clientTest(
   "open transactions and requests get their time, and end with the session when it is over",
   async (harness) => {
     for (const isInTime of [true, false]) {
-      const rig = await Rig.start(harness, { broker: "rabbitmq" });
+      const rig = await RenewalRig.start(harness, { broker: "rabbitmq" });
       const [tx] = await Promise.all([rig.stomp.begin(), confirm(rig.peer, "BEGIN")]);
       const requesting = rig.stomp.request("/queue/double", "1");
       const request = await rig.peer.frame("SEND");
@@ -251,7 +198,7 @@ clientTest("the session goes on while there are no new credentials", async (harn
 clientTest(
   "with `reconnect: false` credentials are renewed as well; a failure then ends the client",
   async (harness) => {
-    const rig = await Rig.start(harness, { reconnect: false });
+    const rig = await RenewalRig.start(harness, { reconnect: false });
     await rig.due();
     await rig.left();
     rig.peer = await rig.next();
@@ -266,7 +213,7 @@ clientTest(
 );
 
 clientTest("when the attempt with new credentials fails, the client reconnects as after a loss", async (harness) => {
-  const rig = await Rig.start(harness, { reconnect: { delay: 1, maxDelay: 1 } });
+  const rig = await RenewalRig.start(harness, { reconnect: { delay: 1, maxDelay: 1 } });
   await rig.due();
   await rig.left();
   await (await rig.server.accept()).finish();
@@ -278,118 +225,4 @@ clientTest("when the attempt with new credentials fails, the client reconnects a
   assertEquals((await peer.frame("CONNECT")).get("passcode"), "token-3");
   await peer.write(connected());
   assertEquals(await rig.statuses(), ["renewing", "reconnecting", "connected"]);
-});
-
-clientTest("a session that breaks while it is handed over is replaced at once", async (harness) => {
-  const rig = await Rig.start(harness);
-  const sending = rig.stomp.send("/queue/a", "x");
-  await rig.peer.frame("SEND");
-  await rig.due();
-  await rig.peer.close();
-  const peer = await rig.next("token-2");
-  await confirm(peer, "SEND");
-  await sending;
-  assertEquals(await rig.statuses(), ["renewing", "connected"]);
-});
-
-clientTest("a session that breaks while messages are being handled is an ordinary loss", async (harness) => {
-  const rig = await Rig.start(harness, { reconnect: { delay: 0 } });
-  const orders = await subscribed(rig.stomp, rig.peer, "/queue/a", { ack: "client-individual" });
-  await rig.peer.write(message(orders.id, "m1"));
-  const { value: m1 } = await orders.next();
-  await rig.due();
-  await rig.peer.close();
-  await rig.watcher.until("disconnected");
-  const accepting = rig.next("token-2");
-  rig.clock.pass(0);
-  const peer = await accepting;
-  await confirm(peer, "SUBSCRIBE");
-  await peer.write(message(orders.id, "m1"));
-  assertEquals((await orders.next()).value!.text(), "m1"); // it is held no longer
-  assertEquals(await m1!.ack(), false);
-});
-
-clientTest(
-  "`disconnect()` while a session is handed over waits for what is sent, and ends the client",
-  async (harness) => {
-    const rig = await Rig.start(harness);
-    const first = rig.stomp.send("/queue/a", "first");
-    const send = await rig.peer.frame("SEND");
-    await rig.due();
-    const second = rig.stomp.send("/queue/a", "second");
-    const disconnected = rig.stomp.disconnect();
-    await rig.peer.write(receiptFor(send));
-    await rig.left();
-    rig.peer = await rig.next();
-    await confirm(rig.peer, "SEND");
-    await Promise.all([first, second]);
-    await rig.left();
-    await disconnected;
-    assertEquals(await rig.stomp.closed, undefined);
-  },
-);
-
-clientTest("an aborted `disconnect()` ends a handover at once, and leaves no timer", async (harness) => {
-  const rig = await Rig.start(harness);
-  const orders = await subscribed(rig.stomp, rig.peer, "/queue/a", { ack: "client-individual" });
-  await rig.peer.write(message(orders.id, "m1"));
-  await orders.next();
-  await rig.due();
-  await rig.stomp.disconnect({ signal: AbortSignal.abort() });
-  assertEquals(await rig.stomp.closed, undefined);
-  assertEquals(rig.clock.timers, 0);
-  assertEquals(rig.server.count, 1);
-});
-
-clientTest("`reconnect()` before the credentials expire starts their time again", async (harness) => {
-  const rig = await Rig.start(harness);
-  rig.stomp.reconnect();
-  rig.peer = await rig.next("token-2");
-  await rig.watcher.until("connected");
-  rig.clock.pass(DUE_MS - 1);
-  await flushMicrotasks();
-  assertEquals(rig.calls, 2);
-  await rig.due(1);
-  await rig.left();
-  await rig.next("token-3");
-});
-
-clientTest("a password that `connect()` was given does not expire", async (harness) => {
-  const clock = new FakeClock();
-  const server = await harness.server();
-  const credentials = () => ({ password: "token", expiresAt: clock.wall() + LIFETIME_MS });
-  const stomp = harness.client(server.url, { clock, credentials, heartbeat: false });
-  await Promise.all([server.welcome(), stomp.connect("u", "fixed")]);
-  assertEquals(clock.timers, 0);
-});
-
-clientTest("on the embedded broker, a stream of sends and a worker lose and repeat nothing", async (harness) => {
-  const broker = await harness.broker();
-  let renewals = 0;
-  const credentials = () => ({ username: "u", password: `${++renewals}`, expiresAt: Date.now() + 1500 });
-  const stomp = await harness.connect(broker.url, { credentials });
-  const counts = new Map<string, number>();
-  const stop = new AbortController();
-  const working = stomp.consume("/queue/work", async (job) => {
-    await stomp.send("/queue/done", job.text()); // a handler that sends must not be cut off
-    counts.set(job.text(), (counts.get(job.text()) ?? 0) + 1);
-  }, { concurrency: 4, signal: stop.signal });
-  const done = await stomp.subscribe("/queue/done");
-  const watcher = new Watcher(stomp);
-  let sent = 0;
-  const isOver = (async () => {
-    for (let i = 0; i < 3; i++) await watcher.until("connected");
-  })();
-  let goesOn = true;
-  isOver.then(() => goesOn = false);
-  while (goesOn) await stomp.send("/queue/work", String(sent++));
-  const received = new Set<string>();
-  for (let i = 0; i < sent; i++) received.add((await done.next()).value!.text());
-  stop.abort();
-  await working;
-  assertEquals(received.size, sent);
-  assertEquals([...counts.values()].filter((count) => count !== 1), []);
-  assertEquals(watcher.events.filter(({ type }) => type === "disconnected" || type === "reconnecting"), []);
-  assert(sent > 100, `${sent} sends`);
-  assertStrictEquals(renewals, 4);
 });

@@ -100,8 +100,8 @@ test("`Renewal` asks again when there are no new credentials, sooner as time run
   assertEquals(rig.renewed, []);
   await rig.pass(1407);
   assertEquals(rig.renewed.length, 1);
-  const errors = rig.statuses.map((status) => status.type === "renewing" && (status.error as Error)?.message);
-  assertEquals(errors, [undefined, "a", "b", "c"]);
+  const errors = rig.statuses.map((status) => status.type === "renewing" && String(status.error));
+  assertEquals(errors, ["undefined", "Error: a", "Error: b", "Error: c"]);
 });
 
 test("`Renewal` goes on asking every half minute once they have expired", async () => {
