@@ -12,6 +12,8 @@ import { Buffer } from "node:buffer";
 import { Socket } from "node:net";
 import { ConnectionError, ConnectionTimeoutError, HandshakeRefusedError } from "../../base/errors.ts";
 import { Stomp } from "../../api/stomp.ts";
+import { Frame } from "../../codec/frame.ts";
+import { openSocket } from "../../session/open_socket.ts";
 import {
   directIo,
   type TransportAddress,
@@ -120,6 +122,16 @@ clientTest("the function gets the TLS options, also of other schemes", async (ha
   }
   // Who gives TLS options for a scheme that says "no TLS" expects what is not there.
   assertThrows(() => new Stomp("stomp://h", { tls, transport: way.open }), TypeError, "its scheme has no TLS");
+});
+
+clientTest("`openSocket()` takes a custom transport as well", async (harness) => {
+  const way = new MemoryWay(harness);
+  const sock = await openSocket("memory://h", { transport: way.open });
+  await sock.writeFrame(new Frame().buildFrame({ command: "CONNECT", headers: { host: "a" } }));
+  assertEquals((await way.peers[0]!.frame("CONNECT")).get("host"), "a");
+  await way.peers[0]!.write(connected());
+  assertEquals((await sock.readFrame())?.command, "CONNECTED");
+  await Promise.all([sock.close(), way.peers[0]!.finish()]);
 });
 
 clientTest("other schemes need `transport`, which has to be a function", (): Promise<void> => {
