@@ -333,20 +333,20 @@ export class Reconnector {
     const session = this.#session!;
     const abort = new AbortController();
     this.#replaced = { session, abort };
-    this.#dialing = this.#handOver(session, expiry, abort.signal).then(() => {
+    this.#dialing = this.#handOver(session, expiry, abort.signal).then((isOver) => {
       this.#replaced = undefined;
-      if (this.closed) return;
+      if (!isOver || this.closed) return;
       this.#backoff = undefined;
       this.#reopen(undefined);
     });
   }
 
-  /** Lets what is under way on a session end, as long as there is time, and then ends the session. Never rejects. */
-  async #handOver(session: Session, expiry: Expiry, signal: AbortSignal): Promise<void> {
+  /** Ends a session after what is under way on it, within a limit. Resolves to `false` when it had ended before. */
+  async #handOver(session: Session, expiry: Expiry, signal: AbortSignal): Promise<boolean> {
     const grace = graceBefore(expiry, this.#clock);
     const left = beginSteps({ signal, timeout: grace }, Infinity, this.#clock);
     await this.#events.onReplacing(session, { ...left(), timeout: grace / 2 });
-    if (this.#session !== session) return; // it was lost, or the client is closed
+    if (this.#session !== session) return false;
     const when = new Date(expiry.at).toISOString();
     const reason = new ConnectionError(`Connection to ${session.peer} replaced: its credentials expire at ${when}`);
     this.#session = undefined;
@@ -356,6 +356,7 @@ export class Reconnector {
     const wait = left();
     await session.disconnect({}, { ...wait, timeout: Math.max(MIN_DISCONNECT_MS, wait.timeout!) });
     if (!this.closed) this.#events.onLost(reason);
+    return true;
   }
 
   async #reopen(lost: StompError | undefined): Promise<void> {

@@ -8,7 +8,7 @@ const LIFETIME_MS = 1500;
 const RENEWALS = 3;
 
 everywhere("a worker and a stream of sends outlive their credentials", {
-  versions: ["1.1", "1.2"],
+  versions: ["1.2"],
   timeout: 40_000,
   async fn({ connect, queue, url }) {
     const { username, password } = new URL(url.replace(/^[^:]+:/, "http:"));

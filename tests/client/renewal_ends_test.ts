@@ -32,6 +32,8 @@ clientTest("a session that breaks while messages are being handled is an ordinar
   await peer.write(message(orders.id, "m1"));
   assertEquals((await orders.next()).value!.text(), "m1"); // it is held no longer
   assertEquals(await m1!.ack(), false);
+  await rig.stomp.disconnect({ signal: AbortSignal.abort() });
+  assertEquals(rig.server.count, 2); // and not one for the loss and one for the renewal
 });
 
 clientTest(
