@@ -17,7 +17,7 @@ import {
 } from "../base/errors.ts";
 import type { Session } from "../session/session.ts";
 import { LostSessions, refusalOf } from "./failures.ts";
-import { type Expiry, graceBefore, Renewal } from "./renewal.ts";
+import { disconnectWait, type Expiry, graceBefore, Renewal, replacementError } from "./renewal.ts";
 import type { Status } from "./status.ts";
 
 /** What a reconnector reports to its client. */
@@ -51,9 +51,6 @@ type Phase = "idle" | "connecting" | "open" | "reconnecting" | "closed";
 
 /** Shortest wait after a refused login: a broker that is starting up refuses good passwords. */
 const MIN_WAIT_AFTER_REFUSAL_MS = 1000;
-
-/** Shortest time for the DISCONNECT of a session that is replaced, in milliseconds. */
-const MIN_DISCONNECT_MS = 1000;
 
 const DONE: Promise<void> = Promise.resolve();
 
@@ -347,14 +344,11 @@ export class Reconnector {
     const left = beginSteps({ signal, timeout: grace }, Infinity, this.#clock);
     await this.#events.onReplacing(session, { ...left(), timeout: grace / 2 });
     if (this.#session !== session) return false;
-    const when = new Date(expiry.at).toISOString();
-    const reason = new ConnectionError(`Connection to ${session.peer} replaced: its credentials expire at ${when}`);
+    const reason = this.#trouble = replacementError(session.peer, expiry);
     this.#session = undefined;
-    this.#trouble = reason;
     this.#phase = "reconnecting";
     await this.#events.onHandingOver(session, left);
-    const wait = left();
-    await session.disconnect({}, { ...wait, timeout: Math.max(MIN_DISCONNECT_MS, wait.timeout!) });
+    await session.disconnect({}, disconnectWait(left()));
     if (!this.closed) this.#events.onLost(reason);
     return true;
   }
