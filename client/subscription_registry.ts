@@ -8,11 +8,10 @@ import type { BoundedQueue } from "../base/bounded_queue.ts";
 import { beginSteps, type WaitOptions, within } from "../base/timers.ts";
 import { BrokerErrorResponse, type StompError, SubscriptionError, TimeoutError } from "../base/errors.ts";
 import { toHeaders } from "../codec/encoder.ts";
-import { Frame } from "../codec/frame.ts";
+import type { Frame } from "../codec/frame.ts";
 import type { FrameHeaders } from "../codec/headers.ts";
-import { hasPrefetch, subscribeHeaders } from "../dialects/dialect.ts";
 import { isOutageError } from "../dialects/registry.ts";
-import { checkAckMode, readAckMode } from "../session/acknowledgement.ts";
+import { readAckMode } from "../session/acknowledgement.ts";
 import { Backlog } from "../session/backlog.ts";
 import { OWN_ID } from "../session/dispatcher.ts";
 import { isInDoubt, isLoss } from "../session/receipts.ts";
@@ -20,17 +19,12 @@ import type { Session } from "../session/session.ts";
 import { RefusedMessages } from "./ack_tracker.ts";
 import { Consumer, type ConsumerContext, consumerOf } from "./consumer.ts";
 import type { Message } from "./message.ts";
-import { checkSubscribe, type SubscribeOptions } from "./options.ts";
+import { checkSubscribe } from "./options.ts";
 import type { Reconnector } from "./reconnector.ts";
 import type { StatusHub } from "./status.ts";
+import { asksForReceipts, subscribeFrame, type TunedSubscribeOptions } from "./subscribe_request.ts";
 import { endSubscription, Subscription } from "./subscription.ts";
 import type { Transactions } from "./transaction_registry.ts";
-
-/** Options of a subscription, and a worker's preferences. */
-export interface TunedSubscribeOptions extends SubscribeOptions {
-  /** The prefetch where the options give none and the broker knows one. */
-  usualPrefetch?: number | undefined;
-}
 
 /** A subscription, and its SUBSCRIBE on the current session. */
 interface Entry {
@@ -39,8 +33,11 @@ interface Entry {
   readonly options: TunedSubscribeOptions & { readonly headers: FrameHeaders };
   /** Whether a conf made it, so that its messages go to `receiveFrame`. */
   readonly byConf: boolean;
-  /** `new` until a broker confirms it for the first time: until then the caller of `subscribe` gets the errors. */
-  phase: "new" | "confirmed";
+  /**
+   * `new` until a broker confirms it for the first time: until then the caller of `subscribe` gets the errors. `written`
+   * after a SUBSCRIBE without a receipt, until a broker seems to have accepted it.
+   */
+  phase: "new" | "written" | "confirmed";
   /** The SUBSCRIBE that was sent last. */
   attempt: Attempt | undefined;
   /** Set from a refusal to the next confirmation. */
@@ -50,7 +47,10 @@ interface Entry {
 /** One SUBSCRIBE on one session. */
 interface Attempt {
   readonly session: Session;
-  readonly receipt: Promise<Frame>;
+  /** The RECEIPT; without one, `undefined` as soon as the SUBSCRIBE is written. */
+  readonly receipt: Promise<Frame | undefined>;
+  /** Resolves when the broker has confirmed it, or seems to have accepted it; rejects when it is refused. */
+  accepted: Promise<unknown>;
   /** Takes the SUBSCRIBE back while its answer is awaited. */
   abort: AbortController | undefined;
   /** Whether the broker refused it. When its ERROR names no frame it may have meant another one. */
@@ -78,9 +78,6 @@ const MAX_DOUBTS = 2;
 
 /** Milliseconds after which a SUBSCRIBE without an answer no longer delays those that have to be sent alone. */
 const TURN_TIMEOUT_MS = 5000;
-
-/** The default prefetch: as many messages as the queue of a subscription takes before it is full. */
-const DEFAULT_PREFETCH = 1024;
 
 /** All subscriptions of one client. */
 export class SubscriptionRegistry {
@@ -186,9 +183,11 @@ export class SubscriptionRegistry {
       for (let doubts = 0;;) {
         const session = await this.#reconnector.ready(what, left());
         try {
-          await within(this.#attempt(entry, session), left(), `the receipt of SUBSCRIBE to ${destination}`);
-          entry.phase = "confirmed";
+          const attempt = this.#attempt(entry, session);
+          const receipt = await within(attempt.receipt, left(), `the receipt of SUBSCRIBE to ${destination}`);
+          entry.phase = receipt === undefined ? "written" : "confirmed";
           entry.retry = undefined;
+          if (receipt === undefined) this.#watch(entry, attempt);
           return;
         } catch (error) {
           if (this.#reconnector.closed) throw error;
@@ -219,7 +218,7 @@ export class SubscriptionRegistry {
   open(session: Session): void {
     if (this.backlog.full) session.gate.close(this.backlog, true);
     for (const entry of this.#entries.values()) {
-      if (entry.retry && entry.phase === "confirmed") this.#retryAlone(entry);
+      if (entry.retry && entry.phase !== "new") this.#retryAlone(entry);
       else if (!entry.retry?.isWaiting) this.#resubscribe(entry, session);
     }
   }
@@ -245,59 +244,63 @@ export class SubscriptionRegistry {
     endSubscription(subscription, error);
   }
 
-  /** Sends SUBSCRIBE on a session, once. Resolves to its RECEIPT. */
-  #attempt(entry: Entry, session: Session): Promise<Frame> {
-    const { attempt } = entry;
-    if (attempt?.session === session && !attempt.isRefused) return attempt.receipt;
+  /** Sends SUBSCRIBE on a session, once. */
+  #attempt(entry: Entry, session: Session): Attempt {
+    if (entry.attempt?.session === session && !entry.attempt.isRefused) return entry.attempt;
     const abort = new AbortController();
-    const receipt = this.#request(entry, session, abort.signal);
-    receipt.catch(() => {}); // the caller handles it
-    entry.attempt = { session, receipt, abort, isRefused: false, wasAlone: false };
-    return receipt;
+    const accepted = Promise.withResolvers<unknown>();
+    const receipt = this.#request(entry, session, abort.signal, accepted.resolve);
+    receipt.catch(accepted.reject);
+    accepted.promise.catch(() => {}); // the caller handles it
+    const attempt = { session, receipt, accepted: accepted.promise, abort, isRefused: false, wasAlone: false };
+    return entry.attempt = attempt;
   }
 
-  async #request(entry: Entry, session: Session, signal: AbortSignal): Promise<Frame> {
+  async #request(
+    entry: Entry,
+    session: Session,
+    signal: AbortSignal,
+    accept: (accepted: unknown) => void,
+  ): Promise<Frame | undefined> {
     const { consumer, options } = entry;
-    const { id, destination, ackMode } = consumer;
-    const { dialect } = session;
-    checkAckMode(ackMode, session.version, destination);
-    const oneByOne = ackMode === "client" && !dialect.hasCumulativeAck; // in 1.0, too
-    const countsPrefetch = ackMode !== "auto" && hasPrefetch(dialect);
-    // Without one, RabbitMQ sends all it has, and reading stops at the limits of the queue even for awaited answers.
-    const usual = options.usualPrefetch ?? options.maxQueuedMessages ?? DEFAULT_PREFETCH;
-    const prefetch = options.prefetch ?? (countsPrefetch && Number.isInteger(usual) ? usual : undefined);
-    const frame = new Frame().buildFrame({
-      command: "SUBSCRIBE",
-      headers: {
-        id,
-        destination,
-        ack: oneByOne ? "client-individual" : ackMode,
-        ...subscribeHeaders({ ...options, prefetch, clientId: session.clientId }, dialect),
-        ...options.headers,
-      },
-    });
-    consumer.attach(session, { oneByOne, keepsUnsettled: dialect.requeueDestination !== undefined });
+    const frame = subscribeFrame(consumer, options, options.headers, session);
     const asked = ++this.#asked;
     const wasFree = this.#answered + 1 === asked;
-    try {
-      // Without a timeout: the caller of `subscribe` has its own, and a loop over messages needs none.
-      return await session.subscriptions.subscribe(consumer, frame, { signal, timeout: Infinity });
-    } finally {
+    const onAnswer = () => {
       this.#answered++;
       const { attempt } = entry;
-      if (attempt?.session === session) {
-        attempt.abort = undefined; // for the memory of thousands of subscriptions
-        attempt.wasAlone = wasFree && this.#asked === asked;
-      }
+      if (attempt?.session !== session) return;
+      attempt.abort = undefined; // for the memory of thousands of subscriptions
+      attempt.wasAlone = wasFree && this.#asked === asked;
+    };
+    const { subscriptions } = session;
+    // Without a timeout: the caller of `subscribe` has its own, and a loop over messages needs none.
+    const wait = { signal, timeout: Infinity };
+    if (asksForReceipts(options, session.dialect)) {
+      const receipt = subscriptions.subscribe(consumer, frame, wait).finally(onAnswer);
+      accept(receipt);
+      return await receipt;
     }
+    const { written, accepted } = subscriptions.subscribeUnconfirmed(consumer, frame);
+    accept(accepted.finally(onAnswer));
+    if (written !== undefined) await within(written, wait, "", () => subscriptions.undo(consumer));
+    return undefined;
+  }
+
+  /** Handles an ERROR that comes after a SUBSCRIBE without a receipt. Never rejects. */
+  #watch(entry: Entry, { session, accepted }: Attempt): Promise<void> {
+    return accepted.then(
+      () => {
+        entry.retry = undefined;
+        entry.phase = "confirmed";
+      },
+      (error) => this.#onRefused(entry, session, error),
+    );
   }
 
   /** Subscribes again on a session, and handles a refusal. Never rejects. */
   #resubscribe(entry: Entry, session: Session): Promise<void> {
-    return this.#attempt(entry, session).then(
-      () => void (entry.retry = undefined),
-      (error) => this.#onRefused(entry, session, error),
-    );
+    return this.#watch(entry, this.#attempt(entry, session));
   }
 
   /** Sends a refused SUBSCRIBE a few times more, and in an outage as often as `reconnect` allows. */
@@ -308,6 +311,9 @@ export class SubscriptionRegistry {
     // An ERROR that names no frame may have been about another one, and this SUBSCRIBE may have been accepted.
     const isVague = error instanceof BrokerErrorResponse && error.frame!.headers["receipt-id"] === undefined;
     const isFinal = !isOutage(error) && (attempt.wasAlone || !isVague);
+    if (phase === "written" && isFinal && !isInDoubt(error)) {
+      return this.dismiss(entry.subscription, refused(entry, error));
+    }
     if (!(error instanceof BrokerErrorResponse && this.#retryLater(entry, () => this.#retryAlone(entry), isFinal))) {
       this.dismiss(entry.subscription, error);
     } else if (isVague && session.isOpen) {
@@ -382,4 +388,10 @@ export class SubscriptionRegistry {
 /** Whether the broker says that a part of it is out of order. */
 function isOutage(error: unknown): boolean {
   return error instanceof BrokerErrorResponse && isOutageError(error.frame!);
+}
+
+/** Returns the error of a subscription that the broker refused after `subscribe` had resolved. */
+function refused({ consumer: { destination } }: Entry, cause: StompError): SubscriptionError {
+  const message = `Cannot receive from ${destination}: the broker refused the subscription: ${cause.message}`;
+  return new SubscriptionError(message, { cause, frame: cause.frame });
 }

@@ -262,7 +262,7 @@ export class Frame {
     return decodeLenient(this.encode(version));
   }
 
-  /** Returns what `JSON.stringify` writes: the body as text, and no passcode. */
+  /** Returns what `JSON.stringify` writes: the body as text, and no passcode or token. */
   toJSON(): { command: string; headers: FrameHeaders; body: string } {
     const body = textOf(this) ?? decodeLenient(this.body); // writing a log must not fail on a charset
     return { command: this.command, headers: hideSecrets(this.headers), body };

@@ -8,7 +8,7 @@ import { BrokerErrorResponse, type ErrorFrame, NotConnectedError, UnknownBrokerR
 import { Fifo } from "../base/fifo.ts";
 import { checkWait, type ReadOptions, type WaitOptions, within } from "../base/timers.ts";
 import type { FrameHeaders } from "./headers.ts";
-import { maskPasscode } from "./mask.ts";
+import { maskSecrets } from "./mask.ts";
 import type { Version } from "./protocol.ts";
 
 /** A connection that carries frames of type `F`. */
@@ -120,7 +120,7 @@ export class FrameVerbs<F extends ErrorFrame> {
 
   /** Returns a frame as an error may keep it, without the passcode: a broker may echo CONNECT. */
   toShow(frame: F): ErrorFrame {
-    const masked = this.#connect && maskPasscode(frame, this.#connect);
+    const masked = this.#connect && maskSecrets(frame, this.#connect);
     return masked ? { ...masked, text: () => masked.body } : frame;
   }
 

@@ -1,5 +1,5 @@
 /**
- * Keeps passcodes out of errors and logs. A broker may quote a CONNECT in its answer.
+ * Keeps passcodes and tokens out of errors and logs. A broker may quote a CONNECT in its answer.
  *
  * @module
  */
@@ -9,28 +9,41 @@ import { decodeLenient } from "./text.ts";
 
 const MASK = "***";
 
-/** A passcode this short is part of common words, too: it is masked only where no letter or digit touches it. */
+/** A secret this short is part of common words, too: it is masked only where no letter or digit touches it. */
 const MAX_AMBIGUOUS_CHARS = 3;
 
-/** The parts of a frame that may contain a passcode. */
+/** The parts of a frame that may contain a secret. */
 export interface MaskableFrame extends ErrorFrame {
   /** The bytes of the body, if they are known. */
   readonly body?: Uint8Array;
 }
 
+/** The headers of CONNECT that are secrets, in lower case: STOMP's own, and those that gateways take for a login. */
+const SECRET_HEADERS: ReadonlySet<string> = new Set([
+  "passcode",
+  "authorization",
+  "proxy-authorization",
+  "cookie",
+  "token",
+  "access-token",
+  "x-auth-token",
+  "x-csrf-token",
+  "x-xsrf-token",
+]);
+
 /**
- * Masks the passcode of a CONNECT in a frame; returns `undefined` when the frame does not contain it. A passcode that is
+ * Masks the secrets of a CONNECT in a frame; returns `undefined` when the frame does not contain any. A passcode that is
  * the same as the login stays: brokers name the login that they refuse, which has to be readable.
  */
-export function maskPasscode(
+export function maskSecrets(
   frame: MaskableFrame,
   connect: Readonly<Record<string, string | undefined>>,
 ): { command: string; headers: FrameHeaders; body: string } | undefined {
-  const { login, passcode } = connect;
-  if (!passcode || passcode === login) return undefined;
+  const secrets = secretsOf(connect);
+  if (secrets.length === 0) return undefined;
   let found = false;
   const mask = (text: string) => {
-    const masked = maskText(text, passcode);
+    const masked = secrets.reduce(maskText, text);
     found ||= masked !== text;
     return masked;
   };
@@ -47,15 +60,27 @@ export function maskPasscode(
   return { command: frame.command, headers, body };
 }
 
-function maskText(text: string, passcode: string): string {
-  if (passcode.length > MAX_AMBIGUOUS_CHARS) return text.replaceAll(passcode, MASK);
-  const literal = passcode.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+/** Returns the secrets of a CONNECT, the longest first, so that none is left in part. */
+function secretsOf(connect: Readonly<Record<string, string | undefined>>): string[] {
+  const secrets: string[] = [];
+  for (const [name, value] of Object.entries(connect)) {
+    if (!value || !SECRET_HEADERS.has(name.toLowerCase()) || value === connect["login"]) continue;
+    // The token of "Bearer <token>" as well: a broker may quote it alone.
+    const [, token] = /^\w+ +(\S+)$/.exec(value) ?? [];
+    secrets.push(value, ...(token === undefined ? [] : [token]));
+  }
+  return secrets.sort((a, b) => b.length - a.length);
+}
+
+function maskText(text: string, secret: string): string {
+  if (secret.length > MAX_AMBIGUOUS_CHARS) return text.replaceAll(secret, MASK);
+  const literal = secret.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
   return text.replace(new RegExp(`(?<![\\p{L}\\p{N}])${literal}(?![\\p{L}\\p{N}])`, "gu"), MASK);
 }
 
 /** Returns a copy of headers that may be shown. */
 export function hideSecrets(headers: FrameHeaders): FrameHeaders {
   const shown: FrameHeaders = Object.create(null);
-  for (const name in headers) shown[name] = name === "passcode" ? "…" : headers[name]!;
+  for (const name in headers) shown[name] = SECRET_HEADERS.has(name.toLowerCase()) ? "…" : headers[name]!;
   return shown;
 }

@@ -12,7 +12,7 @@ import {
   UnknownBrokerResponseError,
 } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
-import { maskPasscode } from "../codec/mask.ts";
+import { maskSecrets } from "../codec/mask.ts";
 import { type FrameHeaders, withoutPadding } from "../codec/headers.ts";
 import { isVersion, type Version, VERSIONS } from "../codec/protocol.ts";
 import {
@@ -150,10 +150,10 @@ export function disconnectFrame(headers: Readonly<Record<string, string>>, versi
  */
 export function readAnswer(answer: Frame, details: ConnectDetails, peer: string): Agreement {
   if (answer.command === "ERROR") {
-    throw new BrokerErrorResponse(withoutPasscode(answer, details), `Cannot connect to ${peer}`);
+    throw new BrokerErrorResponse(withoutSecrets(answer, details), `Cannot connect to ${peer}`);
   }
   const unknown = (what: (shown: Frame) => string) => {
-    const shown = withoutPasscode(answer, details);
+    const shown = withoutSecrets(answer, details);
     return new UnknownBrokerResponseError(`Cannot connect to ${peer}: the broker ${what(shown)}`, { frame: shown });
   };
   if (answer.command !== "CONNECTED") throw unknown(({ command }) => `answered CONNECT with ${command}`);
@@ -173,8 +173,8 @@ export function readAnswer(answer: Frame, details: ConnectDetails, peer: string)
   return { version, plan: negotiate(details.heartbeat, peerOffer), connected: answer.headers };
 }
 
-/** Returns the answer without the passcode, which a broker may echo, so that an error may keep it. */
-function withoutPasscode(answer: Frame, details: ConnectDetails): Frame {
-  const masked = maskPasscode(answer, connectFrame(details).headers);
+/** Returns the answer without passcode and tokens, which a broker may echo, so that an error may keep it. */
+function withoutSecrets(answer: Frame, details: ConnectDetails): Frame {
+  const masked = maskSecrets(answer, connectFrame(details).headers);
   return masked ? new Frame().buildFrame(masked) : answer;
 }

@@ -144,7 +144,7 @@ export class Session implements FrameSocket, FrameSink {
     const check = new FrameCheck(this.dialect, connected["server"], options.frameLimits);
     this.sender = new FrameSender(connection, this.#receipts, check, this.dialect, options.timeout);
     this.progress = new Progress(this.#receipts, connection, clock, options.onBlocked?.bind(undefined, this));
-    this.subscriptions = new SessionSubscriptions(this.sender, this.#dispatcher, this.gate);
+    this.subscriptions = new SessionSubscriptions(this.sender, this.#dispatcher, this.gate, clock);
     this.transactions = new OpenTransactions(this.sender);
     this.#errors = new ErrorFrames(this.dialect, clock, this.#receipts, this.#dispatcher);
     this.#probe = new LivenessProbe(connection, this.transactions);
@@ -240,6 +240,11 @@ export class Session implements FrameSocket, FrameSink {
     return this.#disconnected ?? this.#ended ?? Promise.resolve();
   }
 
+  /** Resolves when no receipt is awaited. */
+  whenConfirmed(): Promise<void> {
+    return this.#receipts.whenEmpty();
+  }
+
   /** Closes the connection at once. Calls that wait fail with the reason. */
   close(reason?: StompError): Promise<void> {
     return this.#end(reason);
@@ -278,8 +283,15 @@ export class Session implements FrameSocket, FrameSink {
         return;
       case "ERROR": {
         const isForRawFrame = this.#raw?.answer(frame) ?? false;
-        const { error, scope } = this.#errors.handle(frame, isForRawFrame, this.sender.hasUnconfirmed);
+        const { subscriptions } = this;
+        const hasOther = this.sender.hasUnconfirmed || this.#receipts.size > 0;
+        const isUncertain = this.sender.hasUnconfirmed || subscriptions.hasUnanswered;
+        const { error, scope } = this.#errors.handle(frame, isForRawFrame, isUncertain);
         this.#onError?.(error);
+        const isVague = frame.header("receipt-id") === undefined && !isForRawFrame;
+        if (isVague && (scope === "frame" || scope === "unclear")) {
+          subscriptions.refused(error, !hasOther, scope === "frame");
+        }
         if (scope === "connection") this.onEnd(error);
         return;
       }
@@ -362,6 +374,7 @@ export class Session implements FrameSocket, FrameSink {
     this.#heartbeat.stop();
     this.progress.stop();
     this.#errors.stop();
+    this.subscriptions.stop(reason);
     this.#dispatcher.clear();
     this.transactions.clear();
     if (!this.#errors.failDoubtful()) {

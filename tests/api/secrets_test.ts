@@ -165,6 +165,30 @@ function textOf(frame: ErrorFrame): string {
   }
 }
 
+clientTest(
+  "tokens in headers of CONNECT are hidden like a password, also where a broker echoes them",
+  async (harness) => {
+    const server = await harness.server();
+    for (const name of ["Authorization", "authorization", "Cookie", "X-CSRF-TOKEN", "token"]) {
+      for (const echo of [`Bearer ${SECRET}`, SECRET]) {
+        const headers = () => ({ [name]: `Bearer ${SECRET}` });
+        const stomp = harness.client(server.url, { headers, reconnect: false });
+        const refused = stomp.connect().catch((error) => error);
+        const peer = await server.accept();
+        assertEquals((await peer.frame("CONNECT")).get(name), `Bearer ${SECRET}`);
+        await peer.write(`ERROR\nmessage:who is ${echo}?\n${name}:${echo}\n\nbody with ${echo}\n\0`);
+        const error = await refused;
+        hides("the refusal", error);
+        hides("its frame", JSON.stringify([error.message, error.frame.headers, textOf(error.frame)]));
+        assert(error.message.includes("who is ***?"), error.message);
+      }
+      const frame = new Frame().buildFrame({ command: "CONNECT", headers: { [name]: SECRET } });
+      hides("a frame", frame);
+      assertEquals(frame.headers[name], SECRET);
+    }
+  },
+);
+
 clientTest("a short password is masked where it stands alone, and the login stays", async (harness) => {
   const server = await harness.server();
   for (
