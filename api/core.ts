@@ -14,12 +14,11 @@ import {
   within,
 } from "../base/timers.ts";
 import { NotConnectedError, type StompError } from "../base/errors.ts";
-import type { Frame } from "../codec/frame.ts";
 import type { Declarations } from "../dialects/queue.ts";
 import type { Session } from "../session/session.ts";
 import { addressesOf, Dialer } from "../client/dialer.ts";
 import type { Message } from "../client/message.ts";
-import type { SendOptions, StompOptions } from "../client/options.ts";
+import type { StompOptions } from "../client/options.ts";
 import { Outbox } from "../client/outbox.ts";
 import { Reconnector, type ReconnectorEvents } from "../client/reconnector.ts";
 import { PendingRequests, type Reply } from "../work/request_reply.ts";
@@ -146,12 +145,6 @@ export class ClientCore implements ReconnectorEvents {
     this.stompy = new StompyApi(reconnector, sender, transactions, subscriptions, timeout);
     this.shutdown = new Shutdown(subscriptions, outbox, reconnector);
     this.closed = new Promise((resolve) => this.#resolveClosed = resolve);
-  }
-
-  /** Sends a message, in a transaction if the options name one. */
-  send(destination: string, body: string | Uint8Array, options: SendOptions): Promise<Frame | undefined> {
-    if (options.transaction !== undefined) return this.transactions.send(destination, body, options);
-    return this.sender.send(destination, body, options);
   }
 
   /** Remembers what the queue of a destination is made of. Throws as {@linkcode Declarations.prototype.declare}. */

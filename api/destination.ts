@@ -93,7 +93,8 @@ export class Destination {
    */
   send(body: string | Uint8Array, options: SendOptions = NO_OPTIONS): Promise<Frame | undefined> {
     try {
-      return this.#core.send(this.name, body, options);
+      if (options.transaction !== undefined) return this.#core.transactions.send(this.name, body, options);
+      return this.#core.sender.send(this.name, body, options);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -16,7 +16,7 @@ import type { Conf, ConnectOptions, DestinationConf, DisconnectOptions, Transact
 import { checkClientArgument, readConf } from "../client/options.ts";
 import type { SendOptions, StompOptions, SubscribeOptions } from "../client/options.ts";
 import type { Reply, RequestOptions } from "../work/request_reply.ts";
-import { NO_OPTIONS } from "../client/sender.ts";
+import { NO_OPTIONS, type Sender } from "../client/sender.ts";
 import type { Status } from "../client/status.ts";
 import type { Subscription } from "../client/subscription.ts";
 import { Transaction } from "../client/transaction.ts";
@@ -46,6 +46,7 @@ export class Stomp implements AsyncDisposable {
 
   static #clock: Clock = systemClock; // of the clients that are created; only `stompWithClock` changes it
   readonly #core: ClientCore;
+  readonly #sender: Sender; // that of the core, which each message would have to look up
 
   static {
     stompWithClock = (target, options, clock) => {
@@ -98,6 +99,7 @@ export class Stomp implements AsyncDisposable {
   constructor(target: Target, optionsOrPort: number | StompOptions = {}) {
     const { port, options } = checkClientArgument(optionsOrPort);
     this.#core = new ClientCore(target, port, options, Stomp.#clock);
+    this.#sender = this.#core.sender;
     this.closed = this.#core.closed;
   }
 
@@ -264,7 +266,8 @@ export class Stomp implements AsyncDisposable {
   ): Promise<Frame | undefined> {
     try {
       if (typeof first !== "string") return this.#core.stompy.send(first);
-      return this.#core.send(first, body!, options);
+      if (options.transaction !== undefined) return this.#core.transactions.send(first, body!, options);
+      return this.#sender.send(first, body!, options);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -138,10 +138,16 @@ class FastMessage implements OutgoingMessage, SendParts {
   readonly body: string | Uint8Array;
 
   constructor(destination: string, body: string | Uint8Array, options: CheckedSendOptions, hasReceipt: boolean) {
-    const { contentType, headers } = ownHeaders(body, options);
     this.destination = destination;
-    this.contentType = contentType;
-    this.headers = headers;
+    // Most messages have neither, and need not make the object that `ownHeaders` returns.
+    if (options.headers === undefined && options.contentType === undefined) {
+      this.contentType = usualType(body);
+      this.headers = NO_HEADERS;
+    } else {
+      const own = ownHeaders(body, options);
+      this.contentType = own.contentType;
+      this.headers = own.headers;
+    }
     this.persistent = hasReceipt && isPersistenceOpen(options);
     this.options = options !== NO_OPTIONS && hasMessageOptions(options) ? fromNow(options) : undefined;
     this.body = body;
