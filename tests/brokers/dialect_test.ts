@@ -8,9 +8,9 @@ import type { Stomp } from "../../api/stomp.ts";
 import type { SendOptions, SubscribeOptions } from "../../client/options.ts";
 import { PRIORITY_QUEUES } from "./harness/activemq.ts";
 import {
-  type BrokerName,
   delay,
   eventually,
+  type Family,
   type Harness,
   once,
   take,
@@ -25,9 +25,9 @@ type Cell = ((harness: Harness) => Promise<void>) | { refused: SendOptions | Sub
 /** The options. This does not compile unless all options of `dialect.ts` are in the table. */
 type Option = keyof PortableSendOptions | keyof PortableSubscribeOptions | "contentLength" | "queue arguments";
 
-const NAMES: Record<BrokerName, RegExp> = { rabbitmq: /RabbitMQ/, activemq: /ActiveMQ/ };
+const NAMES: Record<Family, RegExp> = { rabbitmq: /RabbitMQ/, activemq: /ActiveMQ/ };
 
-const CELLS: Record<Option, Record<BrokerName, Cell>> = {
+const CELLS: Record<Option, Record<Family, Cell>> = {
   persistent: { rabbitmq: persistent, activemq: persistent }, // restart_test.ts tests that it survives a restart
   expires: { rabbitmq: expires, activemq: expires },
   priority: {
@@ -51,8 +51,8 @@ const CELLS: Record<Option, Record<BrokerName, Cell>> = {
 
 const SUBSCRIBE_OPTIONS: readonly string[] = ["prefetch", "durable", "selector", "exclusive"];
 
-for (const [option, cells] of Object.entries(CELLS) as [Option, Record<BrokerName, Cell>][]) {
-  for (const [broker, cell] of Object.entries(cells) as [BrokerName, Cell][]) {
+for (const [option, cells] of Object.entries(CELLS) as [Option, Record<Family, Cell>][]) {
+  for (const [broker, cell] of Object.entries(cells) as [Family, Cell][]) {
     const refused = typeof cell === "function" ? undefined : cell.refused;
     once(`\`${option}\` ${refused ? "is refused" : "has its effect"}`, {
       broker,
@@ -84,7 +84,7 @@ once("`deleteDurable` is refused if the broker would keep the durable subscripti
       () => subscription.unsubscribe({ deleteDurable: true }),
       UnsupportedByBrokerError,
     );
-    assertEquals([error.option, error.broker], ["deleteDurable", broker.name]);
+    assertEquals([error.option, error.broker], ["deleteDurable", broker.family]);
   },
 });
 
@@ -104,8 +104,8 @@ async function refuses({ connect, queue, broker }: Harness, option: string, opti
       ? stomp.subscribe(destination, options as SubscribeOptions)
       : stomp.send(destination, "never", options as SendOptions);
   const error = await assertRejects(call, UnsupportedByBrokerError);
-  assertEquals([error.option, error.broker], [option, broker.name]);
-  assert(NAMES[broker.name].test(error.message) && error.message.includes(option), error.message);
+  assertEquals([error.option, error.broker], [option, broker.family]);
+  assert(NAMES[broker.family].test(error.message) && error.message.includes(option), error.message);
   // Nothing was sent, and the connection still works.
   assertEquals(await takeTextsUntilMark(stomp, await stomp.subscribe(destination)), []);
 }
