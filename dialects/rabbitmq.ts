@@ -48,15 +48,17 @@ export const rabbitmq: Dialect = {
   // messages are on disk, so an ACK among them may take effect although the SENDs are lost (seen in 3.10 to 4.3).
   transactsAcknowledgements: false,
   replyQueue: "implicit",
+  // The plugin of 3.10 to 4.3 and the one that follows them word some things differently. What neither pattern knows is
+  // about a frame, which is sent again alone where it is not the only one.
   errorScopes: [
     // AMQP's 320: closed by an operator, or because its virtual host or its user is gone.
     [/^connection_forced\n/, "connection"],
     [/^AMQP (channel|connection) died\n[^]*server_initiated_close,\s*320\b/, "connection"],
     // A consumer exceeded its timeout (4.0), or a token has expired: no frame that was sent is to blame.
-    [/delivery acknowledgement on channel \d+ timed out/i, "connection"],
+    [/\bdelivery acknowledgement\b.* timed out\b/i, "connection"],
     [/access[_ ]refused[^]*token has expired/i, "connection"],
     [
-      /^Subscription not found\nMessage with id|There is no current subscription with tag|unknown delivery tag|^(Invalid|Missing) header\n"N?ACK"/,
+      /^Subscription not found\nMessage with id|There is no current subscription with tag|unknown delivery tag|^(Invalid|Missing) header\n["']?N?ACK\b/,
       "acknowledgement",
     ],
     // Its queue was deleted, or the node that has it is down. The connection stays open.
