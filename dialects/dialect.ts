@@ -105,11 +105,7 @@ export interface QueueMaking {
   /** The frames that make what a destination needs, and do nothing else. */
   readonly make: (destination: string, headers: HeaderEntries) => readonly FrameParts[];
   /** The queue in which messages wait for some milliseconds before they go to a destination, or why there is none. */
-  readonly delayQueue: (
-    destination: string,
-    milliseconds: number,
-    type: QueueOptions["type"],
-  ) => DelayQueue | string;
+  readonly delayQueue: (destination: string, milliseconds: number) => DelayQueue | string;
 }
 
 /** A durable subscription. */

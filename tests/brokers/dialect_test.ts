@@ -158,26 +158,19 @@ async function delayed({ connect, queue }: Harness): Promise<void> {
   assertGreater(performance.now() - begun, 600);
 }
 
-/** Each group sticks to one of two consumers, and keeps its order. */
+/** A group sticks to the consumer of its first message, and the other consumers get only the rest. */
 async function group({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const consumers = await Promise.all([1, 2].map(() => stomp.subscribe(destination, { ack: "client", prefetch: 100 })));
-  for (let n = 0; n < 40; n++) await stomp.send(destination, `${n}`, { group: `g${n % 4}` });
+  for (let n = 0; n < 40; n++) await stomp.send(destination, `${n}`, n % 2 === 0 ? { group: "even" } : {});
   await eventually("all have arrived", () => consumers[0]!.received + consumers[1]!.received === 40);
-  const consumerOf = new Map<string, number>();
-  for (const [index, consumer] of consumers.entries()) {
-    const messages = await take(consumer, consumer.received);
-    const texts = messages.map((message) => Number(message.text()));
-    assertEquals(texts, texts.toSorted((a, b) => a - b));
-    for (const message of messages) {
-      const name = message.headers["JMSXGroupID"]!;
-      assertEquals(consumerOf.get(name) ?? index, index, name);
-      consumerOf.set(name, index);
-    }
-  }
-  assertEquals(consumerOf.size, 4);
-  assertEquals(new Set(consumerOf.values()).size, 2);
+  // ActiveMQ does not send the name of the group.
+  const texts = await Promise.all(consumers.map((consumer) => takeTexts(consumer, consumer.received)));
+  const groups = texts.map((all) => all.filter((text) => Number(text) % 2 === 0));
+  const even = Array.from({ length: 20 }, (_, n) => `${2 * n}`);
+  assertEquals(groups.toSorted((a, b) => a.length - b.length), [[], even]);
+  assertGreater(Math.min(...texts.map(({ length }) => length)), 0);
 }
 
 async function filterValue({ connect, queue, broker }: Harness): Promise<void> {
@@ -188,7 +181,7 @@ async function filterValue({ connect, queue, broker }: Harness): Promise<void> {
     await events.send(text, { filterValue });
   }
   const headers = { "x-stream-offset": "first", "x-stream-filter": "red" };
-  const subscription = await events.subscribe({ ack: "client-individual", prefetch: 10, headers });
+  const subscription = await events.subscribe({ ack: "client", prefetch: 10, headers });
   // 3.10 has no filters. The later ones filter by chunks of the log, here one for each message.
   assertEquals(await takeTexts(subscription, 1), [broker.name === "rabbitmq-3.10" ? "b" : "a"]);
 }

@@ -103,8 +103,7 @@ clientTest(
     const said = await confirm(peer, "SEND");
     assertEquals(
       sorted(said.lines.filter((line) => !line.startsWith("content"))),
-      [...waiting(50, "work"), "own:v", "persistent:true", "x-queue-type:quorum"]
-        .map((line) => line.replace(".delay.50.", ".delay.quorum.50.")).sort(),
+      [...waiting(50, "work"), "own:v", "persistent:true"].sort(),
     );
     await sending;
   },

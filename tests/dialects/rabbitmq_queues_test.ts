@@ -102,7 +102,7 @@ test("`queueHeaders()` accepts durable queues where all are, and refuses the res
   assertThrows(() => headersOf({ deadLetter: "/queue/b" }, "artemis"), UnsupportedByBrokerError, "dead-letter-address");
 });
 
-test("`delayQueue()` names one queue for each destination, duration and kind of queue", () => {
+test("`delayQueue()` names one queue for each destination and duration", () => {
   const cases: [string, string, string, string][] = [
     ["/queue/work", "/queue/stompy.delay.5000.work", "", "work"],
     ["work", "/queue/stompy.delay.5000.work", "", "work"],
@@ -118,7 +118,7 @@ test("`delayQueue()` names one queue for each destination, duration and kind of 
     ["/exchange/a/b%2Fc", "/queue/stompy.delay.5000%2Fexchange%2Fa%2Fb%2fc", "a", "b/c"],
   ];
   for (const [destination, queue, exchange, key] of cases) {
-    assertEquals(queueMaking.delayQueue(destination, 5000, undefined), {
+    assertEquals(queueMaking.delayQueue(destination, 5000), {
       destination: queue,
       headers: [
         ["x-message-ttl", "5000"],
@@ -127,24 +127,10 @@ test("`delayQueue()` names one queue for each destination, duration and kind of 
       ],
     }, destination);
   }
-  const quorum = queueMaking.delayQueue("/queue/work", 1, "quorum");
-  assertEquals(quorum, {
-    destination: "/queue/stompy.delay.quorum.1.work",
-    headers: [
-      ["x-queue-type", "quorum"],
-      ["x-message-ttl", "1"],
-      ["x-dead-letter-exchange", ""],
-      ["x-dead-letter-routing-key", "work"],
-    ],
-  });
-  assertEquals(
-    queueMaking.delayQueue("/queue/work", 1, "stream"),
-    queueMaking.delayQueue("/queue/work", 1, undefined),
-  );
   for (
     const destination of ["/queue/a/b", "/queue/", "/topic/a/b", "/exchange//k", "/temp-queue/a", "/nosuch", "/", ""]
   ) {
-    assertEquals(typeof queueMaking.delayQueue(destination, 1, undefined), "string", destination);
+    assertEquals(typeof queueMaking.delayQueue(destination, 1), "string", destination);
   }
 });
 

@@ -102,7 +102,7 @@ test("`delay()` makes the destination once, with its declaration and that of the
   const { declarations, maker, written } = makerFor();
   declarations.declare("/queue/a", { type: "quorum" });
   const { destination } = maker.delay("/queue/a", 5, [["x-max-length", "1"]]);
-  assertEquals(destination, "/queue/stompy.delay.quorum.5.a");
+  assertEquals(destination, "/queue/stompy.delay.5.a");
   maker.delay("/queue/a", 6, []);
   assertEquals(written, madeBy("/queue/a"));
   maker.delay("/exchange/x/k", 5, []);
