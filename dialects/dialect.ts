@@ -37,8 +37,9 @@ export interface PortableSendOptions {
   /**
    * How long the broker waits before it delivers the message: milliseconds, 0 or more, or text such as `"30s"`.
    *
-   * On RabbitMQ the message waits in a queue of its own for each destination and duration, which stays for ever: use a few
-   * fixed durations. A client may use 32 for a destination. With `expires` it is refused.
+   * On RabbitMQ the message waits in a queue for its destination and duration, which stays for ever: use a few fixed
+   * durations. A client may use 32 for a destination. With `expires` it is refused. When the delay ends while the broker
+   * is down, a message to a quorum queue can get lost, because that is not ready yet when the broker starts.
    *
    * @default {0}
    */
