@@ -7,7 +7,7 @@ import type { Version } from "../../../codec/protocol.ts";
 import type { Certificates } from "./certificates.ts";
 
 /** A broker that the harness can start. `table.ts` has a row for each. */
-export type BrokerName = "rabbitmq-3.10" | "rabbitmq-4.0" | "rabbitmq-4.3" | "activemq-5";
+export type BrokerName = "rabbitmq-3.10" | "rabbitmq-4.0" | "rabbitmq-4.3" | "activemq-5" | "activemq-6";
 
 /** Brokers that differ only in their release. */
 export type Family = "rabbitmq" | "activemq";
