@@ -4,20 +4,16 @@
  *
  * @module
  */
-import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
 import { certificateDetails, type HarnessOptions, MAX_BODY_BYTES, READER, type StartedBroker, USER } from "./broker.ts";
-import { type Certificates, makeCertificates, makeKeyStore, STORE_PASSWORD } from "./certificates.ts";
+import { type Certificates, makeJavaStores, STORE_PASSWORD } from "./certificates.ts";
 import { found, JAVA, type Need, OPENSSL } from "./install.ts";
 import { jarsNeed, JAVA_17, JAVA_FLAGS, MAVEN } from "./maven.ts";
 import { freePorts, onFreePorts, releasePorts } from "./ports.ts";
 import { untilAnswered } from "./probe.ts";
 import { type Program, Programs, tailOf } from "./programs.ts";
-
-const execute = promisify(execFile);
 
 const ACTIVEMQ: Need = {
   package: "activemq",
@@ -108,7 +104,7 @@ class Activemq {
     const found = activemqPrograms(release); // throws before anything is created if a program is missing
     const programs = new Programs("activemq");
     try {
-      const certificates = await makeStores(programs.folder, found);
+      const certificates = await makeJavaStores(programs.folder, found.openssl, found.java);
       const ports = await freePorts(CONNECTORS.length);
       const broker = new Activemq(found, programs, certificates, ports, options.maxBodyBytes ?? MAX_BODY_BYTES);
       broker.#write();
@@ -310,17 +306,4 @@ function activemqPrograms(release: ActivemqRelease): ActivemqPrograms {
 /** Returns how many brokers have started according to the log. */
 function countStarted(log: string): number {
   return log.match(/ - Apache ActiveMQ .* started$/gm)?.length ?? 0;
-}
-
-/** Makes the certificates, and the key stores that Java needs. */
-async function makeStores(folder: string, { java, openssl }: ActivemqPrograms): Promise<Certificates> {
-  const certificates = await makeCertificates(folder, openssl);
-  const trust = ["-importcert", "-noprompt", "-alias", "authority", "-file", certificates.caFile];
-  const store = ["-keystore", join(folder, "trust.p12"), "-storetype", "PKCS12", "-storepass", STORE_PASSWORD];
-  await Promise.all([
-    makeKeyStore(openssl, certificates.server, join(folder, "server.p12")),
-    makeKeyStore(openssl, certificates.expired, join(folder, "expired.p12")),
-    execute(java.replace(/java$/, "keytool"), [...trust, ...store]),
-  ]);
-  return certificates;
 }

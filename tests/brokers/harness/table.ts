@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import type { Version } from "../../../codec/protocol.ts";
 import { ACTIVEMQ_NEEDS, type ActivemqRelease, startActivemq } from "./activemq.ts";
+import { ARTEMIS_NEEDS, startArtemis } from "./artemis.ts";
 import {
   ALL_CAPABILITIES,
   type BrokerName,
@@ -50,6 +51,15 @@ export const TABLE: Record<BrokerName, BrokerRow> = {
   "rabbitmq-4.3": rabbitmq("4.3"),
   "activemq-5": activemq("5"),
   "activemq-6": activemq("6"),
+  "artemis": {
+    family: "artemis",
+    title: "Artemis",
+    needs: ARTEMIS_NEEDS,
+    transports: ["stomp", "stomp+ssl", "ws", "wss"],
+    versions: ALL_VERSIONS,
+    capabilities: ALL_CAPABILITIES,
+    start: startArtemis,
+  },
 };
 
 function activemq(release: ActivemqRelease): BrokerRow {
