@@ -18,6 +18,7 @@ import {
 } from "../base/timers.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import type { BrokerFamily, Dialect, FrameLimits } from "../dialects/dialect.ts";
+import type { Declarations } from "../dialects/queue.ts";
 import { dialectFor } from "../dialects/registry.ts";
 import { FrameCheck } from "./frame_limits.ts";
 import { FrameSender } from "./frame_sender.ts";
@@ -54,6 +55,8 @@ export interface SessionOptions extends ConnectDetails, DecoderLimits {
   broker?: BrokerFamily | undefined;
   /** What the broker accepts in one frame. Default: what it is known to accept. */
   frameLimits?: Partial<FrameLimits> | undefined;
+  /** The queues that the client declares. Default none. */
+  declarations?: Declarations | undefined;
   /** How late heart-beats may be. */
   tolerance?: HeartbeatTolerance | undefined;
   /** The class of MESSAGE frames. Default `Frame`. */
@@ -142,7 +145,8 @@ export class Session implements FrameSocket, FrameSink {
     this.#onError = options.onError;
     this.gate = new ReadGate(connection, () => this.#receipts.size > 0 || this.#raw?.awaitsReceipt === true);
     const check = new FrameCheck(this.dialect, connected["server"], options.frameLimits);
-    this.sender = new FrameSender(connection, this.#receipts, check, this.dialect, options.timeout);
+    const { timeout, declarations } = options;
+    this.sender = new FrameSender(connection, this.#receipts, check, this.dialect, timeout, declarations);
     this.progress = new Progress(this.#receipts, connection, clock, options.onBlocked?.bind(undefined, this));
     this.subscriptions = new SessionSubscriptions(this.sender, this.#dispatcher, this.gate, clock);
     this.transactions = new OpenTransactions(this.sender);
@@ -191,7 +195,9 @@ export class Session implements FrameSocket, FrameSink {
 
   /** Retracts the bytes that were sent between two positions. Returns whether none of them was written yet. */
   retract(start: number, end: number): boolean {
-    return this.#connection.retract(start, end);
+    const isRetracted = this.#connection.retract(start, end);
+    if (isRetracted) this.sender.noteRetracted(start);
+    return isRetracted;
   }
 
   /** Returns a promise to await before sending more; `undefined` when the connection accepts more now. */

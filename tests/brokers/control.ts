@@ -6,7 +6,7 @@
  */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { RabbitmqBroker, RealBroker } from "./harness/mod.ts";
+import type { RealBroker } from "./harness/broker.ts";
 
 /** The environment variables that `main.ts` sets for the tests. */
 export const VARIABLES = {
@@ -35,10 +35,10 @@ export async function listenForControl(brokers: readonly RealBroker[]): Promise<
   const actions: Record<string, (broker: RealBroker) => Promise<unknown>> = {
     kill: (broker) => broker.kill(),
     restart: (broker) => broker.restart(),
-    binary: (broker) => setWebSocketFrames(broker as RabbitmqBroker, "binary"),
-    text: (broker) => setWebSocketFrames(broker as RabbitmqBroker, "text"),
-    alarm: (broker) => (broker as RabbitmqBroker).ctl("set_vm_memory_high_watermark", "0.00001"),
-    calm: (broker) => (broker as RabbitmqBroker).ctl("set_vm_memory_high_watermark", "0.6"),
+    binary: (broker) => setWebSocketFrames(broker, "binary"),
+    text: (broker) => setWebSocketFrames(broker, "text"),
+    alarm: (broker) => rabbitmqctl(broker, "set_vm_memory_high_watermark", "0.00001"),
+    calm: (broker) => rabbitmqctl(broker, "set_vm_memory_high_watermark", "0.6"),
   };
   const server = createServer(async (request, response) => {
     const [name, action] = (request.url ?? "").slice(1).split("/");
@@ -63,12 +63,23 @@ export async function listenForControl(brokers: readonly RealBroker[]): Promise<
   };
 }
 
-/** Restarts the plugin, which reads the setting at its start. Its ports may still be in use for a moment, so it retries. */
-async function setWebSocketFrames(rabbitmq: RabbitmqBroker, frames: "binary" | "text"): Promise<void> {
+async function rabbitmqctl(broker: RealBroker, ...args: string[]): Promise<string> {
+  if (broker.ctl === undefined) throw new Error("it has no rabbitmqctl, or was not started by the harness");
+  return await broker.ctl(...args);
+}
+
+/**
+ * Restarts the plugin, which reads the setting at its start. Its ports may still be in use for a moment, so it retries. 4.0
+ * leaves the listeners open, with the old setting, so they are stopped as well.
+ */
+async function setWebSocketFrames(rabbitmq: RealBroker, frames: "binary" | "text"): Promise<void> {
   const start = "application:start(rabbitmq_web_stomp) =:= ok orelse timer:sleep(100) =:= never";
-  await rabbitmq.ctl(
+  const ports = [rabbitmq.urls["ws"], rabbitmq.urls["wss"]].map((url) => url?.match(/:(\d+)\/ws$/)?.[1]);
+  await rabbitmqctl(
+    rabbitmq,
     "eval",
     `application:stop(rabbitmq_web_stomp),
+     [ranch:stop_listener(Ref) || {acceptor, _, Port} = Ref <- maps:keys(ranch:info()), lists:member(Port, [${ports}])],
      application:set_env(rabbitmq_web_stomp, ws_frame, ${frames}),
      true = lists:any(fun(_) -> ${start} end, lists:seq(1, 100)).`,
   );

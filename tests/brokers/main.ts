@@ -18,14 +18,14 @@ import { writeImportMapWithoutJsr } from "../support/types.ts";
 import { listenForControl, VARIABLES } from "./control.ts";
 import { detailsOf } from "./harness/broker.ts";
 import {
-  adviceFor,
   BROKER_NAMES,
-  type BrokerName,
+  chooseBrokers,
+  FAMILIES,
   installBrokers,
-  missingFor,
   type RealBroker,
-  startActivemq,
-  startRabbitmq,
+  runningBroker,
+  startBroker,
+  TABLE,
 } from "./harness/mod.ts";
 
 const HELP = `deno task test:brokers [options] [test file…]
@@ -42,11 +42,6 @@ separated by commas, with user and password, and STOMPY_CA_FILE to the file of t
   --verbose                    print the output of the tests even if they pass
   --help                       print this text
 `;
-
-const START: Record<BrokerName, (options: { maxBodyBytes: number }) => Promise<RealBroker>> = {
-  rabbitmq: startRabbitmq,
-  activemq: startActivemq,
-};
 
 /** The limit for bodies, small so that a body over it is sent quickly. */
 const MAX_BODY_BYTES = 2 * 1024 * 1024;
@@ -79,7 +74,7 @@ function readArgs(args: string[]) {
   }
   return {
     ...values,
-    broker: choose("test on", values.broker, BROKER_NAMES),
+    broker: chooseBrokers(values.broker ?? BROKER_NAMES),
     only: choose("run under", values.only, RUNTIMES),
     files: positionals.length > 0 ? positionals : all,
   };
@@ -93,19 +88,19 @@ function choose<T extends string>(what: string, wanted: string[] | undefined, al
   });
 }
 
-/** Starts the brokers in parallel. One that cannot be started is a failure. */
+/** Starts the brokers in parallel. One that cannot be started is a failure. A running broker stands for its family. */
 async function startBrokers({ broker: names, install }: Options, failures: Failure[]): Promise<RealBroker[]> {
-  const wanted = names.filter((name) => !process.env[`STOMPY_${name.toUpperCase()}_URL`]);
+  const running = FAMILIES.filter((family) => names.some((name) => TABLE[name].family === family))
+    .map(runningBroker).filter((broker) => broker !== undefined);
+  for (const { name, urls } of running) console.log(`${name}: running already, ${Object.keys(urls).join(", ")}`);
+  const wanted = names.filter((name) => !running.some(({ family }) => family === TABLE[name].family));
   if (install) await installBrokers(wanted, console.log);
-  const started = await Promise.all(names.map(async (name) => {
+  const started = await Promise.all(wanted.map(async (name) => {
     const begun = performance.now();
     try {
-      if (wanted.includes(name) && missingFor(name).length > 0) throw new Error(adviceFor(name));
-      const broker = await START[name]({ maxBodyBytes: MAX_BODY_BYTES });
-      const how = broker.harness
-        ? `started in ${((performance.now() - begun) / 1000).toFixed(1)} s`
-        : "running already";
-      console.log(`${name}: ${how}, ${Object.keys(broker.urls).join(", ")}`);
+      const broker = await startBroker(name, { maxBodyBytes: MAX_BODY_BYTES });
+      const seconds = ((performance.now() - begun) / 1000).toFixed(1);
+      console.log(`${name}: started in ${seconds} s, ${Object.keys(broker.urls).join(", ")}`);
       return broker;
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
@@ -114,7 +109,7 @@ async function startBrokers({ broker: names, install }: Options, failures: Failu
       return undefined;
     }
   }));
-  return started.filter((broker) => broker !== undefined);
+  return [...running, ...started.filter((broker) => broker !== undefined)];
 }
 
 /** Whether the client supports `ws://` in this runtime. */

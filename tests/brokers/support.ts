@@ -11,9 +11,16 @@ import type { Version } from "../../codec/protocol.ts";
 import type { Message } from "../../client/message.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import { control, type ControlAction, VARIABLES } from "./control.ts";
-import type { BrokerDetails, BrokerName, HarnessDetails } from "./harness/broker.ts";
+import {
+  ALL_CAPABILITIES,
+  type BrokerDetails,
+  type BrokerName,
+  type Capability,
+  type Family,
+  type HarnessDetails,
+} from "./harness/broker.ts";
 
-export type { BrokerDetails, BrokerName, HarnessDetails } from "./harness/broker.ts";
+export type { BrokerDetails, BrokerName, Family, HarnessDetails } from "./harness/broker.ts";
 
 /** The versions of the protocol. */
 export const VERSIONS: readonly Version[] = ["1.0", "1.1", "1.2"];
@@ -48,9 +55,11 @@ export interface Harness extends Target {
 
 /** A test, and the brokers, versions and transports that it is for. */
 export interface BrokerTest {
-  /** The broker. Default all. */
-  broker?: BrokerName;
-  /** The versions. Default all for {@linkcode everywhere}, else 1.2. */
+  /** The brokers, or the families of brokers. Default all. */
+  broker?: BrokerName | Family | readonly (BrokerName | Family)[];
+  /** What the broker must be capable of. Default all that there is. */
+  needs?: readonly Capability[];
+  /** The versions, as far as the broker speaks them. Default all for {@linkcode everywhere}, else 1.2. */
   versions?: readonly Version[];
   /** The transports. Default all. */
   transports?: readonly string[];
@@ -84,7 +93,7 @@ export function everywhere(name: string, test: BrokerTest | BrokerTest["fn"]): v
       (definition.transports?.includes(transport) ?? true) && !(definition.raw && transport === FLAKY_TRANSPORT)
     );
     return transports.flatMap((transport) =>
-      (definition.versions ?? VERSIONS).map((version) => ({ broker, transport, version }))
+      versionsOf(broker, definition.versions ?? VERSIONS).map((version) => ({ broker, transport, version }))
     );
   });
   registerAll(name, definition, targets);
@@ -96,7 +105,7 @@ export function once(name: string, test: BrokerTest | BrokerTest["fn"]): void {
   const targets = chosen(definition).flatMap((broker) => {
     const transport = "stomp" in broker.urls ? "stomp" : transportsOf(broker)[0];
     if (transport === undefined) return [];
-    return (definition.versions ?? ["1.2" as const]).map((version) => ({ broker, transport, version }));
+    return versionsOf(broker, definition.versions ?? ["1.2"]).map((version) => ({ broker, transport, version }));
   });
   registerAll(name, definition, targets);
 }
@@ -168,8 +177,15 @@ export function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-function chosen({ broker: wanted }: BrokerTest): readonly BrokerDetails[] {
-  return brokers.filter((broker) => wanted === undefined || broker.name === wanted);
+function chosen({ broker: wanted, needs = ALL_CAPABILITIES }: BrokerTest): readonly BrokerDetails[] {
+  return brokers.filter(({ name, family, capabilities }) =>
+    (wanted === undefined || [wanted].flat().some((one) => one === name || one === family)) &&
+    needs.every((need) => capabilities.includes(need))
+  );
+}
+
+function versionsOf({ versions }: BrokerDetails, wanted: readonly Version[]): readonly Version[] {
+  return wanted.filter((version) => versions.includes(version));
 }
 
 function registerAll(name: string, definition: BrokerTest, targets: readonly Target[]): void {

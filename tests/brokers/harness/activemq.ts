@@ -4,32 +4,27 @@
  * @module
  */
 import { execFile } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import {
-  certificateDetails,
-  type HarnessOptions,
-  MAX_BODY_BYTES,
-  READER,
-  type RealBroker,
-  runningBroker,
-  USER,
-} from "./broker.ts";
+import { certificateDetails, type HarnessOptions, MAX_BODY_BYTES, READER, type StartedBroker, USER } from "./broker.ts";
 import { type Certificates, makeCertificates, makeKeyStore, STORE_PASSWORD } from "./certificates.ts";
-import { activemqPrograms } from "./install.ts";
+import { found, JAVA, type Need, OPENSSL } from "./install.ts";
 import { freePorts, onFreePorts, releasePorts } from "./ports.ts";
 import { untilAnswered } from "./probe.ts";
 import { type Program, Programs, tailOf } from "./programs.ts";
 
 const execute = promisify(execFile);
 
-/** Options of {@linkcode startActivemq}. */
-export interface ActivemqOptions extends HarnessOptions {
-  /** Whether to start a broker even if `STOMPY_ACTIVEMQ_URL` names one. Default `false`. */
-  own?: boolean | undefined;
-}
+const ACTIVEMQ: Need = {
+  package: "activemq",
+  what: "/usr/share/activemq/bin/activemq.jar",
+  find: () => ["/usr/share/activemq/bin/activemq.jar"].find((path) => existsSync(path)),
+};
+
+/** What ActiveMQ 5 needs. */
+export const ACTIVEMQ_NEEDS: readonly Need[] = [ACTIVEMQ, JAVA, OPENSSL];
 
 /** Milliseconds for starting, on a busy machine. */
 const START_TIMEOUT_MS = 90_000;
@@ -38,9 +33,7 @@ const START_TIMEOUT_MS = 90_000;
 export const PRIORITY_QUEUES = "priority.";
 
 /** Starts an ActiveMQ with KahaDB and waits until it answers. */
-export async function startActivemq(options: ActivemqOptions = {}): Promise<RealBroker> {
-  const running = options.own ? undefined : runningBroker("activemq");
-  if (running !== undefined) return running;
+export async function startActivemq(options: HarnessOptions = {}): Promise<StartedBroker> {
   const broker = await onFreePorts(async () => {
     const made = await Activemq.create(options);
     try {
@@ -58,7 +51,6 @@ export async function startActivemq(options: ActivemqOptions = {}): Promise<Real
   };
   const { "mutual": mutual, "expired": expired, ...rest } = urls;
   return {
-    name: "activemq",
     urls: rest,
     ...USER,
     caCerts: [certificates.ca],
@@ -262,6 +254,11 @@ log4j.appender.out.layout.ConversionPattern=%d %-5p %c{1} - %m%n
 </beans>
 `;
   }
+}
+
+/** Returns the paths that starting it needs. */
+function activemqPrograms(): { java: string; home: string; openssl: string } {
+  return { java: found(JAVA), home: join(found(ACTIVEMQ), "../.."), openssl: found(OPENSSL) };
 }
 
 /** Returns how many brokers have started according to the log. */
