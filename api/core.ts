@@ -14,6 +14,7 @@ import {
   within,
 } from "../base/timers.ts";
 import { NotConnectedError, type StompError } from "../base/errors.ts";
+import type { Declarations } from "../dialects/queue.ts";
 import type { Session } from "../session/session.ts";
 import { addressesOf, Dialer } from "../client/dialer.ts";
 import type { Message } from "../client/message.ts";
@@ -100,6 +101,8 @@ export class Shutdown {
 export class ClientCore implements ReconnectorEvents {
   /** Opens sessions. */
   readonly dialer: Dialer;
+  /** The queues that the client has declared. */
+  readonly declarations: Declarations;
   /** Keeps a session open. */
   readonly reconnector: Reconnector;
   /** Emits lifecycle events. */
@@ -130,6 +133,7 @@ export class ClientCore implements ReconnectorEvents {
   constructor(target: Target, port: number | undefined, options: StompOptions, clock: Clock) {
     const dialer = this.dialer = new Dialer(addressesOf(target, port), options, clock);
     const { timeout } = dialer;
+    this.declarations = dialer.declarations;
     const { status } = this;
     const reconnector = this.reconnector = new Reconnector(dialer, options.reconnect ?? {}, this, clock);
     const outbox = this.outbox = new Outbox(options.outbox ?? {}, timeout, reconnector, status, clock);
@@ -141,6 +145,11 @@ export class ClientCore implements ReconnectorEvents {
     this.stompy = new StompyApi(reconnector, sender, transactions, subscriptions, timeout);
     this.shutdown = new Shutdown(subscriptions, outbox, reconnector);
     this.closed = new Promise((resolve) => this.#resolveClosed = resolve);
+  }
+
+  /** Remembers what the queue of a destination is made of. Throws as {@linkcode Declarations.prototype.declare}. */
+  declare(destination: string, queue: unknown): void {
+    if (this.declarations.declare(destination, queue)) this.reconnector.session?.sender.declareAgain();
   }
 
   /** Runs a handler for each message of a destination. Resolves when the loop has ended. */

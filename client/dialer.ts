@@ -20,6 +20,7 @@ import type { FrameHeaders } from "../codec/headers.ts";
 import { assertVersion } from "../codec/protocol.ts";
 import type { HeartbeatTolerance } from "../connection/heartbeat.ts";
 import { completeLimits } from "../codec/limits.ts";
+import { Declarations } from "../dialects/queue.ts";
 import { Message } from "./message.ts";
 import type { Blockage } from "../session/progress.ts";
 import { Session } from "../session/session.ts";
@@ -74,6 +75,8 @@ export function addressesOf(
 
 /** Opens the sessions of one client. Each attempt tries every address once. */
 export class Dialer {
+  /** The queues that the client declares. */
+  readonly declarations: Declarations = new Declarations();
   readonly #addresses: readonly ParsedAddress[];
   readonly #randomize: boolean;
   readonly #options: StompOptions;
@@ -165,6 +168,7 @@ export class Dialer {
         clientId: given.clientId ?? options.clientId,
         heartbeat: readHeartbeat(options.heartbeat, address.scheme === "ws" || address.scheme === "wss"),
         tolerance: options.heartbeatTolerance,
+        declarations: this.declarations,
         timeout: this.timeout,
         messageType: Message,
         clock: this.#clock,

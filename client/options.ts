@@ -11,6 +11,7 @@ import type { DecoderLimits } from "../codec/limits.ts";
 import { checkSubscribeOptions } from "../dialects/checks.ts";
 import type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "../dialects/dialect.ts";
 import type { FrameHeadersInit } from "../codec/encoder.ts";
+import type { HeadersProvider } from "./headers_provider.ts";
 import type { HeartbeatOffer, HeartbeatTolerance } from "../connection/heartbeat.ts";
 import type { TlsOptions } from "../transport/transport.ts";
 
@@ -214,6 +215,14 @@ export interface SubscribeOptions extends PortableSubscribeOptions, WaitOptions 
    */
   ack?: AckMode | undefined;
   /**
+   * Whether to wait for the broker's receipt. Without one, `subscribe` resolves when the connection has taken the
+   * SUBSCRIBE, and `unsubscribe` when it has taken the UNSUBSCRIBE. If the broker refuses the subscription, it ends with a
+   * `SubscriptionError`, which is the error of the loop over its messages.
+   *
+   * @default {true, where the broker gives receipts}
+   */
+  receipt?: boolean | undefined;
+  /**
    * The subscription's id, unique in the client.
    *
    * @default {the name of the durable subscription, else a generated id}
@@ -234,11 +243,13 @@ export interface SubscribeOptions extends PortableSubscribeOptions, WaitOptions 
    */
   maxQueuedBytes?: number | undefined;
   /**
-   * Additional headers, for example arguments of the queue on RabbitMQ.
+   * Additional headers, for example arguments of the queue on RabbitMQ. A function is called for each SUBSCRIBE, also for
+   * those on later connections. When it fails, the first SUBSCRIBE rejects, and a later one is tried again as `reconnect`
+   * allows, with the status `error`.
    *
    * @default {{}}
    */
-  headers?: FrameHeadersInit | undefined;
+  headers?: FrameHeadersInit | HeadersProvider | undefined;
 }
 
 /** Options of {@linkcode Subscription.prototype.unsubscribe}. */
@@ -315,6 +326,7 @@ export function checkSubscribe(destination: unknown, options: SubscribeOptions):
   }
   checkType(what, "options", options, "object", "an object");
   checkType(what, "id", options.id, "string");
+  checkType(what, "receipt", options.receipt, "boolean");
   checkLimit(what, "maxQueuedMessages", options.maxQueuedMessages);
   checkLimit(what, "maxQueuedBytes", options.maxQueuedBytes);
   checkSubscribeOptions(options);

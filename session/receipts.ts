@@ -119,7 +119,7 @@ export class Receipts {
     for (const waiter of waiters) {
       if (waiter === undefined) continue;
       const error = errorFor(waiter.describe());
-      if (verdict === "doubt") IN_DOUBT.add(error);
+      if (verdict === "doubt") markInDoubt(error);
       waiter.failed(error, verdict);
     }
     this.#onChange();
@@ -211,6 +211,11 @@ export class ReceiptPromise implements ReceiptWaiter {
 }
 
 const IN_DOUBT = new WeakSet<object>();
+
+/** Marks the error of a frame that an ERROR may have been about. */
+export function markInDoubt(error: StompError): void {
+  IN_DOUBT.add(error);
+}
 
 /** Whether an ERROR was about the frame that failed with this error, or about another one that was open then. */
 export function isInDoubt(error: unknown): boolean {

@@ -68,13 +68,18 @@ async function rabbitmqctl(broker: RealBroker, ...args: string[]): Promise<strin
   return await broker.ctl(...args);
 }
 
-/** Restarts the plugin, which reads the setting at its start. Its ports may still be in use for a moment, so it retries. */
+/**
+ * Restarts the plugin, which reads the setting at its start. Its ports may still be in use for a moment, so it retries. 4.0
+ * leaves the listeners open, with the old setting, so they are stopped as well.
+ */
 async function setWebSocketFrames(rabbitmq: RealBroker, frames: "binary" | "text"): Promise<void> {
   const start = "application:start(rabbitmq_web_stomp) =:= ok orelse timer:sleep(100) =:= never";
+  const ports = [rabbitmq.urls["ws"], rabbitmq.urls["wss"]].map((url) => url?.match(/:(\d+)\/ws$/)?.[1]);
   await rabbitmqctl(
     rabbitmq,
     "eval",
     `application:stop(rabbitmq_web_stomp),
+     [ranch:stop_listener(Ref) || {acceptor, _, Port} = Ref <- maps:keys(ranch:info()), lists:member(Port, [${ports}])],
      application:set_env(rabbitmq_web_stomp, ws_frame, ${frames}),
      true = lists:any(fun(_) -> ${start} end, lists:seq(1, 100)).`,
   );

@@ -67,8 +67,8 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/subscription_registry.ts",
     name: "refusals of a SUBSCRIBE count on after a success",
-    from: "      () => void (entry.retry = undefined),",
-    to: "      () => {},",
+    from: '        entry.retry = undefined;\n        entry.phase = "confirmed";\n',
+    to: '        entry.phase = "confirmed";\n',
     tests: ["client/subscription_registry"],
   },
   {
@@ -219,7 +219,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     tests: ["client/subscription_registry"],
   },
   {
-    file: "client/subscription_registry.ts",
+    file: "client/subscribe_request.ts",
     name: "RabbitMQ gets cumulative ACKs",
     from: `const oneByOne = ackMode === "client" && !dialect.hasCumulativeAck;`,
     to: "const oneByOne = false;",
