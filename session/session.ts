@@ -246,6 +246,11 @@ export class Session implements FrameSocket, FrameSink {
     return this.#disconnected ?? this.#ended ?? Promise.resolve();
   }
 
+  /** Resolves when no receipt is awaited. */
+  whenConfirmed(): Promise<void> {
+    return this.#receipts.whenEmpty();
+  }
+
   /** Closes the connection at once. Calls that wait fail with the reason. */
   close(reason?: StompError): Promise<void> {
     return this.#end(reason);
