@@ -8,6 +8,7 @@ import { type Clock, type WaitOptions, within } from "../base/timers.ts";
 import { Frame } from "../codec/frame.ts";
 import type { FrameHeaders } from "../codec/headers.ts";
 import { type Dialect, hasPrefetch, subscribeHeaders } from "../dialects/dialect.ts";
+import { checkAcknowledges } from "../dialects/lacks.ts";
 import { checkAckMode } from "../session/acknowledgement.ts";
 import type { Session } from "../session/session.ts";
 import type { Consumer } from "./consumer.ts";
@@ -44,8 +45,8 @@ export interface Attempt {
 const DEFAULT_PREFETCH = 1024;
 
 /** Whether SUBSCRIBE and UNSUBSCRIBE ask the broker for receipts. */
-export function asksForReceipts({ receipt }: SubscribeOptions, _dialect: Dialect): boolean {
-  return receipt ?? true;
+export function asksForReceipts({ receipt }: SubscribeOptions, { lacks }: Dialect): boolean {
+  return receipt ?? lacks?.receipts === undefined;
 }
 
 /** Sends SUBSCRIBEs, and knows which of them are open at the same time. */
@@ -161,6 +162,7 @@ function subscribeFrame(
   const { id, destination, ackMode } = consumer;
   const { dialect } = session;
   checkAckMode(ackMode, session.version, destination);
+  checkAcknowledges(ackMode, dialect);
   const oneByOne = ackMode === "client" && !dialect.hasCumulativeAck; // in 1.0, too
   const countsPrefetch = ackMode !== "auto" && hasPrefetch(dialect);
   // Without one, RabbitMQ sends all it has, and reading stops at the limits of the queue even for awaited answers.

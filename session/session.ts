@@ -19,9 +19,10 @@ import {
 import type { DecoderLimits } from "../codec/limits.ts";
 import type { BrokerFamily, Dialect, FrameLimits } from "../dialects/dialect.ts";
 import type { Declarations } from "../dialects/queue.ts";
-import { dialectFor } from "../dialects/registry.ts";
+import { dialectOf } from "../dialects/registry.ts";
 import { FrameCheck } from "./frame_limits.ts";
 import { FrameSender } from "./frame_sender.ts";
+import { ReceiptlessSender } from "./receiptless_sender.ts";
 import {
   BrokerErrorResponse,
   ConnectionError,
@@ -53,6 +54,8 @@ export interface SessionOptions extends ConnectDetails, DecoderLimits {
   timeout: number;
   /** The broker's family. Default: what its CONNECTED says. */
   broker?: BrokerFamily | undefined;
+  /** Whether the transport is a WebSocket. Default `false`. */
+  isWebSocket?: boolean | undefined;
   /** What the broker accepts in one frame. Default: what it is known to accept. */
   frameLimits?: Partial<FrameLimits> | undefined;
   /** The queues that the client declares. Default none. */
@@ -139,18 +142,20 @@ export class Session implements FrameSocket, FrameSink {
     this.host = options.host;
     this.clientId = options.clientId ?? options.headers?.["client-id"];
     this.connected = connected;
-    this.dialect = dialectFor(connected["server"], options.broker);
+    const dialect = this.dialect = dialectOf(connected, options.isWebSocket ?? false, options.broker);
+    if (dialect.maxWebSocketMessageBytes !== undefined) connection.limitMessages(dialect.maxWebSocketMessageBytes);
     this.#connection = connection;
     this.#onEnd = options.onEnd;
     this.#onError = options.onError;
     this.gate = new ReadGate(connection, () => this.#receipts.size > 0 || this.#raw?.awaitsReceipt === true);
-    const check = new FrameCheck(this.dialect, connected["server"], options.frameLimits);
+    const check = new FrameCheck(dialect, connected["server"], options.frameLimits);
     const { timeout, declarations } = options;
-    this.sender = new FrameSender(connection, this.#receipts, check, this.dialect, timeout, declarations);
+    const Sender = dialect.lacks?.receipts === undefined ? FrameSender : ReceiptlessSender;
+    this.sender = new Sender(connection, this.#receipts, check, dialect, timeout, declarations);
     this.progress = new Progress(this.#receipts, connection, clock, options.onBlocked?.bind(undefined, this));
     this.subscriptions = new SessionSubscriptions(this.sender, this.#dispatcher, this.gate, clock);
     this.transactions = new OpenTransactions(this.sender);
-    this.#errors = new ErrorFrames(this.dialect, clock, this.#receipts, this.#dispatcher);
+    this.#errors = new ErrorFrames(dialect, clock, this.#receipts, this.#dispatcher);
     this.#probe = new LivenessProbe(connection, this.transactions);
     this.#heartbeat = new Heartbeat(plan, connection, {
       ...options.tolerance,
@@ -327,7 +332,7 @@ export class Session implements FrameSocket, FrameSink {
 
   /** Sends a liveness probe. Returns whether that was possible. */
   #sendProbe(): boolean {
-    if (!this.isOpen) return false;
+    if (!this.isOpen || this.dialect.lacks?.receipts !== undefined) return false;
     this.#probe.send();
     return true;
   }

@@ -20,6 +20,7 @@ import {
 } from "./broker.ts";
 import { adviceFor, bringAll, CHROMIUM, missing, type Need } from "./install.ts";
 import { startRabbitmq } from "./rabbitmq.ts";
+import { SPRING_NEEDS, startSpring } from "./spring.ts";
 import { RABBITMQ_NEEDS, type RabbitmqRelease } from "./rabbitmq_programs.ts";
 
 /** All that the harness knows of a broker. */
@@ -59,6 +60,15 @@ export const TABLE: Record<BrokerName, BrokerRow> = {
     versions: ALL_VERSIONS,
     capabilities: ALL_CAPABILITIES,
     start: startArtemis,
+  },
+  "spring": {
+    family: "spring",
+    title: "Spring",
+    needs: SPRING_NEEDS,
+    transports: ["ws", "sockjs", "wss"],
+    versions: ALL_VERSIONS,
+    capabilities: [],
+    start: startSpring,
   },
 };
 
