@@ -44,6 +44,9 @@ export interface Attempt {
 /** The default prefetch: as many messages as the queue of a subscription takes before it is full. */
 const DEFAULT_PREFETCH = 1024;
 
+/** The default window of a broker that counts bytes: as many as the queue of a subscription takes before it is full. */
+const DEFAULT_WINDOW_BYTES = 1 << 22;
+
 /** Whether SUBSCRIBE and UNSUBSCRIBE ask the broker for receipts. */
 export function asksForReceipts({ receipt }: SubscribeOptions, { lacks }: Dialect): boolean {
   return receipt ?? lacks?.receipts === undefined;
@@ -168,12 +171,17 @@ function subscribeFrame(
   // Without one, RabbitMQ sends all it has, and reading stops at the limits of the queue even for awaited answers.
   const usual = options.usualPrefetch ?? options.maxQueuedMessages ?? DEFAULT_PREFETCH;
   const prefetch = options.prefetch ?? (countsPrefetch && Number.isInteger(usual) ? usual : undefined);
+  // A worker leaves the broker its small window, so that others get a share.
+  const byteWindow = ackMode === "auto" || prefetch !== undefined || options.usualPrefetch !== undefined
+    ? undefined
+    : dialect.byteWindow?.(options.maxQueuedBytes ?? DEFAULT_WINDOW_BYTES);
   const frame = new Frame().buildFrame({
     command: "SUBSCRIBE",
     headers: {
       id,
       destination,
       ack: oneByOne ? "client-individual" : ackMode,
+      ...Object.fromEntries(byteWindow ?? []),
       ...subscribeHeaders({ ...options, prefetch, clientId: session.clientId }, dialect),
       ...given,
     },

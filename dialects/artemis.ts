@@ -40,7 +40,7 @@ export const artemis: Dialect = {
     filterValue: "Artemis has no streams; use a header and the option selector of the subscription",
   },
   subscription: {
-    // In its default window of 10 KiB are 43 messages of 10 bytes; the header activemq.prefetchSize counts bytes as well.
+    // The header activemq.prefetchSize counts bytes as well.
     prefetch: (count) =>
       count === 1
         ? [["consumer-window-size", "1"]]
@@ -49,6 +49,8 @@ export const artemis: Dialect = {
     selector: asHeader("selector"),
     exclusive: "Artemis needs the queue to be configured as exclusive",
   },
+  // Its default of 10 KiB are 43 messages of 10 bytes: a program that acknowledges every 100th would wait for ever.
+  byteWindow: asHeader("consumer-window-size"),
   queue: undeclared(
     {
       type: durableQueue("Artemis has no streams"),

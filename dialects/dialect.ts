@@ -170,6 +170,11 @@ export interface Dialect {
   readonly maxWebSocketMessageBytes?: number;
   /** How the options of a message are written. */
   readonly message: OptionRules<PortableSendOptions>;
+  /**
+   * Limits the bytes that the broker sends before it waits for acknowledgements; absent where that is not needed, or where
+   * it counts messages.
+   */
+  readonly byteWindow?: (bytes: number) => HeaderEntries;
   /** How the options of a subscription are written. */
   readonly subscription: OptionRules<PortableSubscribeOptions>;
   /** How the options of a queue are declared. */
