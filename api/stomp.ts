@@ -10,12 +10,14 @@ import { encodeHead } from "../codec/encoder.ts";
 import type { Frame, FrameSocket } from "../codec/frame.ts";
 import type { Session } from "../session/session.ts";
 import { ClientCore, type Target } from "./core.ts";
+import { createDestination, type Destination, type DestinationOptions } from "./destination.ts";
 import { type AcknowledgeOptions, type Message, receivedMessage } from "../client/message.ts";
 import type { Conf, ConnectOptions, DestinationConf, DisconnectOptions, TransactionConf } from "../client/options.ts";
+import type { BrokerUrl, BrokerUrlSource } from "../client/connection_options.ts";
 import { checkClientArgument, readConf } from "../client/options.ts";
 import type { SendOptions, StompOptions, SubscribeOptions } from "../client/options.ts";
 import type { Reply, RequestOptions } from "../work/request_reply.ts";
-import { NO_OPTIONS } from "../client/sender.ts";
+import { NO_OPTIONS, type Sender } from "../client/sender.ts";
 import type { Status } from "../client/status.ts";
 import type { Subscription } from "../client/subscription.ts";
 import { Transaction } from "../client/transaction.ts";
@@ -45,6 +47,7 @@ export class Stomp implements AsyncDisposable {
 
   static #clock: Clock = systemClock; // of the clients that are created; only `stompWithClock` changes it
   readonly #core: ClientCore;
+  readonly #sender: Sender; // that of the core, which each message would have to look up
 
   static {
     stompWithClock = (target, options, clock) => {
@@ -60,7 +63,8 @@ export class Stomp implements AsyncDisposable {
   /**
    * Creates a client and connects it.
    *
-   * @param target a URL, several of which each attempt tries in order, or `failover:(…)`.
+   * @param target a URL, several of which each attempt tries in order, or `failover:(…)`; or a function that returns one
+   * of these for each attempt, for example with a ticket in its query.
    * @param options those of the client. `signal` and `timeout` also limit how long connecting takes.
    * @throws {TypeError} when a URL or an option is invalid; a `RangeError` when a number is out of its range.
    * @throws {ConnectionError} when no connection can be made; a `ConnectionTimeoutError` when the time is over.
@@ -76,7 +80,7 @@ export class Stomp implements AsyncDisposable {
    * ```
    */
   static async connect(
-    target: string | URL | readonly (string | URL)[],
+    target: BrokerUrl | BrokerUrlSource,
     options: StompOptions & WaitOptions = {},
   ): Promise<Stomp> {
     const { signal, ...rest } = options;
@@ -92,11 +96,12 @@ export class Stomp implements AsyncDisposable {
 
   /** Creates a client for a host and a port, as in stompy. It connects by {@linkcode connect}. */
   constructor(hostname: string, port?: number);
-  /** Creates a client for a URL, several, or `failover:(…)`. It connects by {@linkcode connect}. */
-  constructor(target: string | URL | readonly (string | URL)[], options?: StompOptions);
+  /** Creates a client for a URL, several, or `failover:(…)`, or a function for it. It connects by {@linkcode connect}. */
+  constructor(target: BrokerUrl | BrokerUrlSource, options?: StompOptions);
   constructor(target: Target, optionsOrPort: number | StompOptions = {}) {
     const { port, options } = checkClientArgument(optionsOrPort);
     this.#core = new ClientCore(target, port, options, Stomp.#clock);
+    this.#sender = this.#core.sender;
     this.closed = this.#core.closed;
   }
 
@@ -198,6 +203,35 @@ export class Stomp implements AsyncDisposable {
     this.#core.reconnector.reconnect();
   }
 
+  /**
+   * Returns a handle for a destination, and remembers what its queue is made of: every send and subscription of this
+   * client to that destination then has the declaration, by the handle or without it, also after a reconnect. Nothing is
+   * sent now.
+   *
+   * RabbitMQ wants the same declaration from all clients. Where it refuses one, the first send or subscription rejects
+   * with its words. Call this before the first send or subscription to the destination.
+   *
+   * @param name the destination, for example `/queue/orders`.
+   * @throws {TypeError} when the name is not text, an option is unknown or of the wrong type, or the destination was
+   * declared with other options before. The error names the difference.
+   * @throws {RangeError} when a value is not allowed.
+   *
+   * @example
+   * ```ts no-run
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * const orders = stomp.destination("/queue/orders", {
+   *   queue: { type: "quorum", ttl: "1h", deadLetter: "/queue/orders.dead" },
+   * });
+   * await orders.send("one");
+   * await stomp.send("/queue/orders", "two"); // has the declaration, too
+   * ```
+   */
+  destination(name: string, options: DestinationOptions = {}): Destination {
+    return createDestination(this.#core, name, options);
+  }
+
   /** Sends a message, as in stompy: `{ destination, body, …headers }`. Resolves and throws as the other form does. */
   send(conf: DestinationConf): Promise<Frame | undefined>;
   /**
@@ -235,7 +269,7 @@ export class Stomp implements AsyncDisposable {
     try {
       if (typeof first !== "string") return this.#core.stompy.send(first);
       if (options.transaction !== undefined) return this.#core.transactions.send(first, body!, options);
-      return this.#core.sender.send(first, body!, options);
+      return this.#sender.send(first, body!, options);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -4,6 +4,7 @@
  * @module
  */
 import { checkType, describeType } from "../base/checks.ts";
+import { readDuration } from "../base/duration.ts";
 import { checkWait } from "../base/timers.ts";
 import { checkMessageOptions } from "../dialects/checks.ts";
 import { hasMessageOptions, messageHeaders, type PortableSendOptions } from "../dialects/dialect.ts";
@@ -16,10 +17,11 @@ import {
   toHeaders,
 } from "../codec/encoder.ts";
 import { Frame } from "../codec/frame.ts";
-import type { HeaderEntries } from "../codec/headers.ts";
+import type { FrameHeaders, HeaderEntries } from "../codec/headers.ts";
 import type { Reconnector } from "./reconnector.ts";
 import type { Outbox } from "./outbox.ts";
 import type { OutgoingMessage } from "./pending_send.ts";
+import type { QueueMaker } from "../session/queue_maker.ts";
 import type { ReceiptWaiter } from "../session/receipts.ts";
 import type { SendParts } from "../session/send_head_cache.ts";
 import type { Session } from "../session/session.ts";
@@ -79,8 +81,8 @@ export class Sender {
   #isFast(options: CheckedSendOptions): boolean {
     if (!this.#contentLength) return false;
     if (options === NO_OPTIONS) return true;
-    const { contentType, contentLength, headers } = options;
-    if (contentLength === false) return false;
+    const { contentType, contentLength, delay, headers } = options;
+    if (contentLength === false || delay !== undefined) return false; // a delayed message may go somewhere else
     if (contentType !== undefined && typeof contentType !== "string") return false; // to be refused
     if (headers === undefined || headers === null) return true;
     return !("receipt" in headers || "content-length" in headers);
@@ -136,12 +138,18 @@ class FastMessage implements OutgoingMessage, SendParts {
   readonly body: string | Uint8Array;
 
   constructor(destination: string, body: string | Uint8Array, options: CheckedSendOptions, hasReceipt: boolean) {
-    const { contentType, headers } = ownHeaders(body, options);
     this.destination = destination;
-    this.contentType = contentType;
-    this.headers = headers;
+    // Most messages have neither, and need not make the object that `ownHeaders` returns.
+    if (options.headers === undefined && options.contentType === undefined) {
+      this.contentType = usualType(body);
+      this.headers = NO_HEADERS;
+    } else {
+      const own = ownHeaders(body, options);
+      this.contentType = own.contentType;
+      this.headers = own.headers;
+    }
     this.persistent = hasReceipt && isPersistenceOpen(options);
-    this.options = hasMessageOptions(options) ? fromNow(options) : undefined;
+    this.options = options !== NO_OPTIONS && hasMessageOptions(options) ? fromNow(options) : undefined;
     this.body = body;
   }
 
@@ -162,11 +170,10 @@ class FastMessage implements OutgoingMessage, SendParts {
 class FrameMessage implements OutgoingMessage {
   readonly destination: string;
   readonly size: number;
-  readonly #hasOwnReceipt: boolean;
   readonly #frame: Frame;
+  readonly #own: Readonly<Record<string, string>>;
   readonly #portable: PortableSendOptions;
   readonly #persistent: boolean;
-  #dialectHeaders: string[] = []; // of the broker that it was sent to last
 
   constructor(
     destination: string,
@@ -179,7 +186,7 @@ class FrameMessage implements OutgoingMessage {
     const own = ownHeaders(body, options);
     const headers: Record<string, string> = { destination, ...Object.fromEntries(own.headers) };
     if (own.contentType !== undefined) headers["content-type"] = own.contentType;
-    this.#hasOwnReceipt = "receipt" in headers;
+    this.#own = headers;
     const contentLength = options.contentLength ?? usualContentLength;
     this.#frame = new Frame().buildFrame({ command: "SEND", headers, body }, { contentLength });
     this.size = body.length;
@@ -187,20 +194,29 @@ class FrameMessage implements OutgoingMessage {
     this.#persistent = isConfirmed && isPersistenceOpen(options);
   }
 
-  /** Returns the SEND with the headers of the session's broker. It is one object, changed for each session. */
+  /** Returns the SEND for the session's broker, without a receipt id of an earlier connection. It is one object. */
   frameFor(session: Session): Frame {
-    const frame = this.#frame;
-    const { headers } = frame;
-    // The receipt id of an earlier connection means nothing on this one; an id that the caller chose stays.
-    if (!this.#hasOwnReceipt) delete headers["receipt"];
-    for (const name of this.#dialectHeaders) delete headers[name];
-    const added = [
-      ...messageHeaders(this.#portable, session.dialect),
-      ...(this.#persistent ? session.dialect.persistentByDefault : []),
-    ];
-    for (const [name, value] of added) headers[name] = value;
-    this.#dialectHeaders = added.map(([name]) => name);
-    return frame;
+    const { queues } = session.sender;
+    const headers = this.#frame.headers = Object.assign(Object.create(null) as FrameHeaders, this.#own);
+    for (const [name, value] of messageHeaders(this.#portable, session.dialect)) headers[name] = value;
+    if (this.#persistent) { for (const [name, value] of session.dialect.persistentByDefault) headers[name] = value; }
+    const { delay } = this.#portable;
+    const milliseconds = delay === undefined ? 0 : readDuration("send", "delay", delay);
+    if (milliseconds > 0 && queues.delaysInQueues) {
+      this.#moveTo(queues, milliseconds, headers);
+    } else {
+      for (const [name, value] of queues.headersFor("SEND", this.destination)) headers[name] ??= value;
+    }
+    return this.#frame;
+  }
+
+  /** Has the message wait in another queue. What it says of its own queue does not apply to that. */
+  #moveTo(queues: QueueMaker, milliseconds: number, headers: Record<string, string>): void {
+    const given = Object.entries(headers).filter(([name]) => queues.declares(name));
+    const { destination, declaration } = queues.delay(this.destination, milliseconds, given);
+    for (const [name] of given) delete headers[name];
+    headers["destination"] = destination;
+    for (const [name, value] of declaration) headers[name] = value;
   }
 
   confirm(session: Session, waiter: ReceiptWaiter): string {

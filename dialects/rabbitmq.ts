@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { readDuration } from "../base/duration.ts";
 import type { HeaderEntries } from "../codec/headers.ts";
 import { asHeader, COMMON_MESSAGE_OPTIONS, type Dialect, PERSISTENT, timeToLive } from "./dialect.ts";
+import { queueMaking, queueRules } from "./rabbitmq_queues.ts";
 
 const DURABLE: HeaderEntries = [["durable", "true"], ["auto-delete", "false"]];
 
@@ -16,8 +18,14 @@ export const rabbitmq: Dialect = {
   message: {
     ...COMMON_MESSAGE_OPTIONS,
     expires: (expires) => [["expiration", String(timeToLive(expires))]],
-    delay: "RabbitMQ has no delayed messages over STOMP",
+    // The message waits in a queue of its own, see `delayQueue` of `queueMaking`, and forgets there when it expires.
+    delay: (delay, { expires }) =>
+      expires === undefined || readDuration("send", "delay", delay) === 0
+        ? []
+        : "a delayed message of RabbitMQ cannot expire by itself; declare the queue with the option ttl, or omit expires",
     deduplicationId: "RabbitMQ does not detect duplicates",
+    group: "RabbitMQ has no message groups; use a queue for each group, or a queue with a single active consumer",
+    filterValue: asHeader("x-stream-filter-value"),
   },
   subscription: {
     prefetch: asHeader("prefetch-count"),
@@ -25,6 +33,8 @@ export const rabbitmq: Dialect = {
     selector: "RabbitMQ ignores selectors",
     exclusive: "RabbitMQ has it as x-single-active-consumer of a queue, which cannot be declared over STOMP",
   },
+  queue: queueRules,
+  queueMaking,
   durableNeedsClientId: false,
   deleteDurable: ({ destination }) =>
     destination.startsWith("/topic/") ? DURABLE : "RabbitMQ deletes only durable subscriptions to /topic/ destinations",

@@ -18,6 +18,7 @@ import {
 } from "../base/timers.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import type { BrokerFamily, Dialect, FrameLimits } from "../dialects/dialect.ts";
+import type { Declarations } from "../dialects/queue.ts";
 import { dialectFor } from "../dialects/registry.ts";
 import { FrameCheck } from "./frame_limits.ts";
 import { FrameSender } from "./frame_sender.ts";
@@ -54,6 +55,8 @@ export interface SessionOptions extends ConnectDetails, DecoderLimits {
   broker?: BrokerFamily | undefined;
   /** What the broker accepts in one frame. Default: what it is known to accept. */
   frameLimits?: Partial<FrameLimits> | undefined;
+  /** The queues that the client declares. Default none. */
+  declarations?: Declarations | undefined;
   /** How late heart-beats may be. */
   tolerance?: HeartbeatTolerance | undefined;
   /** The class of MESSAGE frames. Default `Frame`. */
@@ -142,9 +145,10 @@ export class Session implements FrameSocket, FrameSink {
     this.#onError = options.onError;
     this.gate = new ReadGate(connection, () => this.#receipts.size > 0 || this.#raw?.awaitsReceipt === true);
     const check = new FrameCheck(this.dialect, connected["server"], options.frameLimits);
-    this.sender = new FrameSender(connection, this.#receipts, check, this.dialect, options.timeout);
+    const { timeout, declarations } = options;
+    this.sender = new FrameSender(connection, this.#receipts, check, this.dialect, timeout, declarations);
     this.progress = new Progress(this.#receipts, connection, clock, options.onBlocked?.bind(undefined, this));
-    this.subscriptions = new SessionSubscriptions(this.sender, this.#dispatcher, this.gate);
+    this.subscriptions = new SessionSubscriptions(this.sender, this.#dispatcher, this.gate, clock);
     this.transactions = new OpenTransactions(this.sender);
     this.#errors = new ErrorFrames(this.dialect, clock, this.#receipts, this.#dispatcher);
     this.#probe = new LivenessProbe(connection, this.transactions);
@@ -191,7 +195,9 @@ export class Session implements FrameSocket, FrameSink {
 
   /** Retracts the bytes that were sent between two positions. Returns whether none of them was written yet. */
   retract(start: number, end: number): boolean {
-    return this.#connection.retract(start, end);
+    const isRetracted = this.#connection.retract(start, end);
+    if (isRetracted) this.sender.noteRetracted(start);
+    return isRetracted;
   }
 
   /** Returns a promise to await before sending more; `undefined` when the connection accepts more now. */
@@ -240,6 +246,11 @@ export class Session implements FrameSocket, FrameSink {
     return this.#disconnected ?? this.#ended ?? Promise.resolve();
   }
 
+  /** Resolves when no receipt is awaited. */
+  whenConfirmed(): Promise<void> {
+    return this.#receipts.whenEmpty();
+  }
+
   /** Closes the connection at once. Calls that wait fail with the reason. */
   close(reason?: StompError): Promise<void> {
     return this.#end(reason);
@@ -278,8 +289,15 @@ export class Session implements FrameSocket, FrameSink {
         return;
       case "ERROR": {
         const isForRawFrame = this.#raw?.answer(frame) ?? false;
-        const { error, scope } = this.#errors.handle(frame, isForRawFrame, this.sender.hasUnconfirmed);
+        const { subscriptions } = this;
+        const hasOther = this.sender.hasUnconfirmed || this.#receipts.size > 0;
+        const isUncertain = this.sender.hasUnconfirmed || subscriptions.hasUnanswered;
+        const { error, scope } = this.#errors.handle(frame, isForRawFrame, isUncertain);
         this.#onError?.(error);
+        const isVague = frame.header("receipt-id") === undefined && !isForRawFrame;
+        if (isVague && (scope === "frame" || scope === "unclear")) {
+          subscriptions.refused(error, !hasOther, scope === "frame");
+        }
         if (scope === "connection") this.onEnd(error);
         return;
       }
@@ -362,6 +380,7 @@ export class Session implements FrameSocket, FrameSink {
     this.#heartbeat.stop();
     this.progress.stop();
     this.#errors.stop();
+    this.subscriptions.stop(reason);
     this.#dispatcher.clear();
     this.transactions.clear();
     if (!this.#errors.failDoubtful()) {

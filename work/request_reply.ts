@@ -60,6 +60,7 @@ export class PendingRequests {
   #prefix: string | undefined; // not made before the first request: pages without HTTPS have no `randomUUID`
   #count = 0;
   #queue: ReplyQueue | undefined;
+  #onIdle: (() => void)[] = [];
 
   /**
    * Creates a registry without requests.
@@ -103,6 +104,7 @@ export class PendingRequests {
     } finally {
       replied();
       this.#pending.delete(id);
+      this.#checkIdle();
     }
   }
 
@@ -134,6 +136,18 @@ export class PendingRequests {
       reject(new ConnectionError(`Cannot get a reply: ${error.message}`, { cause: error, frame: error.frame }));
     }
     this.#pending.clear();
+    this.#checkIdle();
+  }
+
+  /** Resolves when no request waits for its reply. */
+  whenIdle(): Promise<void> {
+    if (this.#pending.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+
+  #checkIdle(): void {
+    if (this.#onIdle.length === 0 || this.#pending.size > 0) return;
+    for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
   #queueOn(session: Session): ReplyQueue {

@@ -11,7 +11,7 @@ import type { Consumer } from "../client/consumer.ts";
 import { type Message, settledBy } from "../client/message.ts";
 import type { SubscribeOptions } from "../client/options.ts";
 import { accessForWorker, type Subscription, type WorkerAccess } from "../client/subscription.ts";
-import type { TunedSubscribeOptions } from "../client/subscription_registry.ts";
+import type { TunedSubscribeOptions } from "../client/subscribe_request.ts";
 
 /**
  * Handles one message; `message.attempts` tells how often it was delivered. The signal aborts when the loop has ended and

@@ -95,7 +95,7 @@ export const SESSION_FAULTS: readonly Fault[] = [
   {
     file: "session/subscriptions.ts",
     name: "a SUBSCRIBE that is given up is not undone",
-    from: "if (isGivenUp) this.#undo(sink);\n      else",
+    from: "if (isGivenUp) this.undo(sink);\n      else",
     to: "",
     tests: ["session/session"],
   },

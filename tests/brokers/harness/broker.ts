@@ -7,10 +7,10 @@ import type { Version } from "../../../codec/protocol.ts";
 import type { Certificates } from "./certificates.ts";
 
 /** A broker that the harness can start. `table.ts` has a row for each. */
-export type BrokerName = "rabbitmq-3.10" | "rabbitmq-4.0" | "rabbitmq-4.3" | "activemq-5";
+export type BrokerName = "rabbitmq-3.10" | "rabbitmq-4.0" | "rabbitmq-4.3" | "activemq-5" | "activemq-6" | "artemis";
 
 /** Brokers that differ only in their release. */
-export type Family = "rabbitmq" | "activemq";
+export type Family = "rabbitmq" | "activemq" | "artemis";
 
 /** What a test may need of a broker. Brokers that lack it do not run the test. */
 export type Capability =
