@@ -12,8 +12,8 @@ import type { RealBroker } from "./harness/broker.ts";
 export const VARIABLES = {
   /** The brokers: `BrokerDetails[]` as JSON. */
   brokers: "STOMPY_TEST_BROKERS",
-  /** The transports to use, separated by commas. */
-  transports: "STOMPY_TEST_TRANSPORTS",
+  /** The transports and versions to use, and whether slow tests run: `Cells` as JSON. */
+  cells: "STOMPY_TEST_CELLS",
   /** The URL of the control server. */
   control: "STOMPY_TEST_CONTROL",
 } as const;
