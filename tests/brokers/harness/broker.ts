@@ -81,6 +81,8 @@ export interface HarnessDetails {
   maxBodyBytes: number;
   /** A user with permission to receive but not to send. */
   reader: { username: string; password: string };
+  /** The key of RabbitMQ for tokens (JSON Web Tokens by HS256 for the audience `rabbitmq`), in base64url. */
+  tokenKey?: string;
 }
 
 /** A broker without what its row in `table.ts` says of it. */
