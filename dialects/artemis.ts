@@ -34,6 +34,7 @@ export const artemis: Dialect = {
     connected["version"] === "1.0" && /^[0-9a-f]{8}$/.test(connected["session"] ?? "") &&
     Object.keys(connected).length === 2,
   routing,
+  maxWebSocketMessageBytes: 65_536, // webSocketMaxFramePayloadLength
   message: {
     ...activemq.message,
     deduplicationId: asHeader("_AMQ_DUPL_ID"),

@@ -30,10 +30,19 @@ export type Capability =
   /** BEGIN, COMMIT and ABORT. */
   | "transactions"
   /** Queues, which keep messages for their consumers. */
-  | "queues";
+  | "queues"
+  /** A prefetch that counts messages. */
+  | "prefetch"
+  /** Each message that is delivered again says so. */
+  | "redelivered"
+  /** In ack mode auto, a message that has arrived never comes again. */
+  | "auto once";
 
-/** All of them. */
-export const ALL_CAPABILITIES: readonly Capability[] = ["receipts", "acks", "nack", "transactions", "queues"];
+/** What a broker must be capable of, for tests that do not say what they need. */
+export const USUAL_CAPABILITIES: readonly Capability[] = ["receipts", "acks", "nack", "transactions", "queues"];
+
+/** All capabilities. */
+export const ALL_CAPABILITIES: readonly Capability[] = [...USUAL_CAPABILITIES, "prefetch", "redelivered", "auto once"];
 
 /** A TLS address of a broker. */
 export interface TlsEndpoint {

@@ -17,6 +17,7 @@ import {
   type RealBroker,
   type StartedBroker,
   USER,
+  USUAL_CAPABILITIES,
 } from "./broker.ts";
 import { adviceFor, bringAll, CHROMIUM, missing, type Need } from "./install.ts";
 import { startRabbitmq } from "./rabbitmq.ts";
@@ -58,7 +59,7 @@ export const TABLE: Record<BrokerName, BrokerRow> = {
     needs: ARTEMIS_NEEDS,
     transports: ["stomp", "stomp+ssl", "ws", "wss"],
     versions: ALL_VERSIONS,
-    capabilities: ALL_CAPABILITIES,
+    capabilities: USUAL_CAPABILITIES,
     start: startArtemis,
   },
   "spring": {
