@@ -212,7 +212,12 @@ class FrameMessage implements OutgoingMessage {
   frameFor(session: Session): Frame {
     const { queues } = session.sender;
     const headers = this.#frame.headers = Object.assign(Object.create(null) as FrameHeaders, this.#own);
-    if (session.dialect.omitsTextType && !this.#hasOwnType) delete headers["content-type"];
+    const { usualType } = session.dialect;
+    if (usualType !== undefined && !this.#hasOwnType) {
+      const type = usualType(this.#frame.body);
+      if (type === undefined) delete headers["content-type"];
+      else headers["content-type"] = type;
+    }
     for (const [name, value] of messageHeaders(this.#portable, session.dialect)) headers[name] = value;
     if (this.#persistent) { for (const [name, value] of session.dialect.persistentByDefault) headers[name] = value; }
     const { delay } = this.#portable;

@@ -164,8 +164,8 @@ export interface Dialect {
   readonly lacks?: Lacks;
   /** The headers that SEND or SUBSCRIBE to a destination needs in any case; absent where there are none. */
   readonly routing?: (command: "SEND" | "SUBSCRIBE", destination: string) => HeaderEntries;
-  /** Whether text is sent without `content-type`, unless the caller gives one. Absent means that it has one. */
-  readonly omitsTextType?: boolean;
+  /** The `content-type` of a body where the caller gives none; absent where text is `text/plain` and bytes have none. */
+  readonly usualType?: (body: string | Uint8Array) => string | undefined;
   /** The largest WebSocket message that the broker takes, in bytes; absent where it takes any. */
   readonly maxWebSocketMessageBytes?: number;
   /** How the options of a message are written. */

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { decodeStrict } from "../codec/text.ts";
 import { COMMON_MESSAGE_OPTIONS, type Dialect, type FrameLimits, undeclared } from "./dialect.ts";
 import { unknown } from "./unknown.ts";
 
@@ -34,8 +35,9 @@ export const spring: Dialect = {
     replies: "Spring's simple broker confirms no subscription, so a reply could come before its queue is subscribed; " +
       "subscribe to the destination at which the application answers, such as /user/queue/replies, and send",
   },
-  // Its converters take text/plain only for handlers whose parameter is text; without a type they take JSON as well.
-  omitsTextType: true,
+  // Its converters take text/plain only for handlers whose parameter is text; without a type they take JSON as well. It
+  // decodes what it sends as UTF-8, which damages other bytes, unless this type says that they are no text.
+  usualType: (body) => typeof body === "string" || isUtf8(body) ? undefined : "application/octet-stream",
   // Tomcat's default for text and binary messages. Longer ones end the connection with code 1009.
   maxWebSocketMessageBytes: 8192,
   message: {
@@ -72,6 +74,15 @@ export const spring: Dialect = {
   loginRefusals: [],
   frameLimits: () => FRAME_LIMITS,
 };
+
+function isUtf8(bytes: Uint8Array): boolean {
+  try {
+    decodeStrict(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** The dialect of stomp-broker-js. */
 export const stompBrokerJs: Dialect = {

@@ -26,7 +26,9 @@ export class ReceiptlessSender extends FrameSender {
 
   /** As {@linkcode FrameSender.sendFast}. */
   override sendFast(message: SendParts): Promise<void> | undefined {
-    return super.sendFast(this.dialect.omitsTextType && !message.hasOwnType ? withoutType(message) : message);
+    const { usualType } = this.dialect;
+    if (usualType === undefined || message.hasOwnType) return super.sendFast(message);
+    return super.sendFast(withType(message, usualType(message.body)));
   }
 
   /** As {@linkcode confirm}. */
@@ -53,10 +55,11 @@ function settle(ready: Promise<void> | undefined, waiter: ReceiptWaiter): void {
   );
 }
 
-function withoutType({ destination, headers, persistent, options, body, demandsReceipt }: SendParts): SendParts {
+function withType(message: SendParts, contentType: string | undefined): SendParts {
+  const { destination, headers, persistent, options, body, demandsReceipt } = message;
   return {
     destination,
-    contentType: undefined,
+    contentType,
     headers: headers.filter(([name]) => name !== "content-type"),
     persistent,
     options,

@@ -256,7 +256,9 @@ everywhere("an ACK in a transaction takes effect with the commit", async ({ conn
   await first.disconnect(); // which also ends the transaction
 
   const second = await connect();
-  assertEquals(await takeTextsUntilMark(second, await second.subscribe(destination)), ["two"]);
+  const left = await second.subscribe(destination);
+  assertEquals(await takeTexts(left, 1), ["two"]); // Artemis gives it back only after it has confirmed DISCONNECT
+  assertEquals(await takeTextsUntilMark(second, left), []);
 });
 
 everywhere("no message arrives after `unsubscribe()`", async ({ connect, queue, broker }) => {
@@ -365,7 +367,7 @@ everywhere("`Frame` sends and receives over `openSocket()`", {
   },
 });
 
-allAtOnce("heart-beats keep an idle connection open", async ({ connect, queue }) => {
+allAtOnce("heart-beats keep an idle connection open", async ({ connect, queue, broker }) => {
   const stomp = await connect({ heartbeat: 1000 });
   const events: string[] = [];
   const statuses = stomp.status();
@@ -373,7 +375,8 @@ allAtOnce("heart-beats keep an idle connection open", async ({ connect, queue })
     for await (const { type } of statuses) events.push(type);
   })();
   await delay(4700); // RabbitMQ disconnects a silent client after 3 s, ActiveMQ after 4.5 s
-  assertEquals((await stomp.send(queue(), "still there"))?.command, "RECEIPT");
+  const receipt = broker.capabilities.includes("receipts") ? "RECEIPT" : undefined;
+  assertEquals((await stomp.send(queue(), "still there"))?.command, receipt);
   assertEquals(events, []);
   await stomp.disconnect();
   await watching;

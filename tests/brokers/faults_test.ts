@@ -44,6 +44,7 @@ everywhere("no confirmed message is lost when connections are cut at any byte", 
       inFlight: 5,
       consumers: 1,
       send: { persistent: true },
+      subscribe: { prefetch: harness.prefetch(100).prefetch },
       client: { reconnect: { delay: 10, maxDelay: 100 } },
     });
     assertEquals([report.lost, report.unexplained, report.rejected, report.confirmed], [0, 0, 0, 60]);
@@ -68,6 +69,7 @@ everywhere("no confirmed message is lost behind a proxy with random faults", {
       destination: harness.queue(),
       count: 1000,
       send: { persistent: true },
+      subscribe: { prefetch: harness.prefetch(100).prefetch },
       // RabbitMQ accepts no heart-beat interval below a second.
       client: { heartbeat: 1000, connectTimeout: 2000, reconnect: { maxDelay: 200 } },
       faults: async (confirmed) => {
