@@ -46,6 +46,7 @@ export class FrameSender {
     declarations: Declarations = new Declarations(),
   ) {
     this.dialect = dialect;
+    if (dialect.maxWebSocketMessageBytes !== undefined) connection.limitMessages(dialect.maxWebSocketMessageBytes);
     this.queues = new QueueMaker(declarations, dialect, (frame) => {
       this.#madeAt = connection.position;
       connection.send(frame);

@@ -54,8 +54,6 @@ export interface SessionOptions extends ConnectDetails, DecoderLimits {
   timeout: number;
   /** The broker's family. Default: what its CONNECTED says. */
   broker?: BrokerFamily | undefined;
-  /** Whether the transport is a WebSocket. Default `false`. */
-  isWebSocket?: boolean | undefined;
   /** What the broker accepts in one frame. Default: what it is known to accept. */
   frameLimits?: Partial<FrameLimits> | undefined;
   /** The queues that the client declares. Default none. */
@@ -143,15 +141,13 @@ export class Session implements FrameSocket, FrameSink {
     this.clientId = options.clientId ?? options.headers?.["client-id"];
     this.connected = connected;
     const dialect = this.dialect = dialectOf(connected, options.isWebSocket ?? false, options.broker);
-    if (dialect.maxWebSocketMessageBytes !== undefined) connection.limitMessages(dialect.maxWebSocketMessageBytes);
     this.#connection = connection;
     this.#onEnd = options.onEnd;
     this.#onError = options.onError;
     this.gate = new ReadGate(connection, () => this.#receipts.size > 0 || this.#raw?.awaitsReceipt === true);
     const check = new FrameCheck(dialect, connected["server"], options.frameLimits);
-    const { timeout, declarations } = options;
     const Sender = dialect.lacks?.receipts === undefined ? FrameSender : ReceiptlessSender;
-    this.sender = new Sender(connection, this.#receipts, check, dialect, timeout, declarations);
+    this.sender = new Sender(connection, this.#receipts, check, dialect, options.timeout, options.declarations);
     this.progress = new Progress(this.#receipts, connection, clock, options.onBlocked?.bind(undefined, this));
     this.subscriptions = new SessionSubscriptions(this.sender, this.#dispatcher, this.gate, clock);
     this.transactions = new OpenTransactions(this.sender);
@@ -162,6 +158,7 @@ export class Session implements FrameSocket, FrameSink {
       clock,
       probe: { ask: () => this.#sendProbe(), timeout: options.tolerance?.probe },
       stopped: (silence, jump) => {
+        const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(1)} s`;
         const after = jump === undefined ? "" : ` after the clock jumped by ${seconds(jump)}`;
         this.#end(new ConnectionError(`Connection to ${this.peer} lost: nothing came for ${seconds(silence)}${after}`));
       },
@@ -294,14 +291,13 @@ export class Session implements FrameSocket, FrameSink {
         return;
       case "ERROR": {
         const isForRawFrame = this.#raw?.answer(frame) ?? false;
-        const { subscriptions } = this;
         const hasOther = this.sender.hasUnconfirmed || this.#receipts.size > 0;
-        const isUncertain = this.sender.hasUnconfirmed || subscriptions.hasUnanswered;
+        const isUncertain = this.sender.hasUnconfirmed || this.subscriptions.hasUnanswered;
         const { error, scope } = this.#errors.handle(frame, isForRawFrame, isUncertain);
         this.#onError?.(error);
         const isVague = frame.header("receipt-id") === undefined && !isForRawFrame;
         if (isVague && (scope === "frame" || scope === "unclear")) {
-          subscriptions.refused(error, !hasOther, scope === "frame");
+          this.subscriptions.refused(error, !hasOther, scope === "frame");
         }
         if (scope === "connection") this.onEnd(error);
         return;
@@ -397,10 +393,6 @@ export class Session implements FrameSocket, FrameSink {
     this.#onEnd?.(this, reason);
     return this.#ended;
   }
-}
-
-function seconds(milliseconds: number): string {
-  return `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
 function describeEnd(reason: StompError | undefined): string {

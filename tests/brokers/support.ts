@@ -170,6 +170,14 @@ export async function takeTextsUntilMark(stomp: Stomp, subscription: Subscriptio
   }
 }
 
+/**
+ * Resolves to the texts of all messages, of which there are `count`. Unlike a mark, it also finds those that a broker gives
+ * back only after it has confirmed DISCONNECT, as Artemis does.
+ */
+export async function takeAllTexts(stomp: Stomp, subscription: Subscription, count: number): Promise<string[]> {
+  return [...await takeTexts(subscription, count), ...await takeTextsUntilMark(stomp, subscription)];
+}
+
 /** Polls until the check passes, for what a broker does without telling. */
 export async function eventually(what: string, check: () => boolean | Promise<boolean>, timeout = 8000): Promise<void> {
   const end = performance.now() + timeout;
