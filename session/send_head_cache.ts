@@ -36,10 +36,10 @@ export interface SendParts {
   readonly options: PortableSendOptions | undefined;
   /** The body. */
   readonly body: string | Uint8Array;
-  /** Whether the caller gave the `content-type`. */
-  readonly hasOwnType: boolean;
-  /** Whether the caller asked for a receipt, where most take what there is. */
-  readonly demandsReceipt: boolean;
+  /** Whether the caller gave the `content-type`. Default `false`. */
+  readonly hasOwnType?: boolean | undefined;
+  /** Whether the caller asked for a receipt, where most take what there is. Default `false`. */
+  readonly demandsReceipt?: boolean | undefined;
 }
 
 /** The encoded heads of the SEND frames of one connection, without receipt, size and body. */

@@ -6,14 +6,7 @@ import { AcknowledgeError, NotConnectedError, SubscriptionError } from "../../ba
 import { Frame } from "../../codec/frame.ts";
 import { openSocket } from "../../session/open_socket.ts";
 import { Simple } from "../../api/simple.ts";
-import {
-  eventually,
-  everywhere,
-  take,
-  takeAllTexts,
-  takeTexts,
-  takeTextsUntilMark,
-} from "./support.ts";
+import { eventually, everywhere, take, takeAllTexts, takeTexts, takeTextsUntilMark } from "./support.ts";
 
 everywhere("`send()` resolves with the RECEIPT, and the message arrives", async ({ connect, queue, version }) => {
   const destination = queue();

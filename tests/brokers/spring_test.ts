@@ -16,7 +16,7 @@ async function settled(stomp: Stomp, subscription: Subscription): Promise<void> 
     await delay(20);
   }
   await delay(100);
-  for (const count = subscription.received, taken = { n: 0 }; taken.n < count; taken.n++) await subscription.take();
+  while (subscription.queued > 0) await subscription.take();
 }
 
 everywhere("the application of the guide answers, also to text without a type", {
