@@ -84,8 +84,7 @@ export class QueueMaker {
    * @throws {RangeError} when the destination has too many delays.
    */
   delay(destination: string, milliseconds: number, declaration: HeaderEntries): DelayedSend {
-    const type = this.#declarations.get(destination)?.type;
-    const queue = this.#dialect.queueMaking!.delayQueue(destination, milliseconds, type);
+    const queue = this.#dialect.queueMaking!.delayQueue(destination, milliseconds);
     if (typeof queue === "string") throw new UnsupportedByBrokerError("delay", this.#dialect.family, queue);
     this.#declarations.noteDelay(destination, milliseconds);
     this.#make(destination, declaration);
