@@ -34,9 +34,14 @@ export class QueueMaker {
     this.#write = write;
   }
 
+  /** Whether the queue of a destination is declared. */
+  isDeclared(destination: string): boolean {
+    return this.#declarations.get(destination) !== undefined;
+  }
+
   /** Whether {@linkcode headersFor} may return a header that a message has as well. */
   mayRepeat(destination: string, headers: HeaderEntries): boolean {
-    if (this.#declarations.get(destination) !== undefined) return true;
+    if (this.isDeclared(destination)) return true;
     return this.#dialect.routing?.("SEND", destination).some(([name]) => headers.some(([own]) => own === name)) ??
       false;
   }
