@@ -43,9 +43,17 @@ export type { Status } from "./client/status.ts";
 export { Destination, type DestinationOptions } from "./api/destination.ts";
 export { Stomp } from "./api/stomp.ts";
 export type {
+  BrokerUrl,
+  BrokerUrlSource,
+  ClientWebSocketOptions,
+  ConnectionAttempt,
+  ConnectionOptions,
+  Credentials,
+  ExpiringCredentials,
+} from "./client/connection_options.ts";
+export type {
   Conf,
   ConnectOptions,
-  Credentials,
   DestinationConf,
   DisconnectOptions,
   OutboxLimits,
@@ -55,6 +63,7 @@ export type {
   TransactionConf,
   UnsubscribeOptions,
 } from "./client/options.ts";
+export type { HeadersAttempt, HeadersProvider } from "./client/headers_provider.ts";
 export { Subscription } from "./client/subscription.ts";
 export type {
   Transaction,
@@ -78,4 +87,12 @@ export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.
 export type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "./dialects/dialect.ts";
 export type { DeadLetterExchange, QueueOptions } from "./dialects/queue.ts";
 export type { ByteSink, DirectIo } from "./transport/socket_transport.ts";
-export type { TlsOptions, Transport } from "./transport/transport.ts";
+export type {
+  TlsOptions,
+  Transport,
+  TransportAddress,
+  TransportFactory,
+  TransportRequest,
+  TransportStreams,
+} from "./transport/transport.ts";
+export type { HttpHeadersInit, WebSocketOptions } from "./transport/websocket_options.ts";

@@ -68,8 +68,11 @@ export class StompyApi {
 
   /** Subscribes. The messages are for {@linkcode receive}. */
   async subscribe(conf: DestinationConf): Promise<void> {
-    const { headers: { destination = "", ack, id, ...headers }, wait } = readConf(conf);
-    await this.#subscriptions.subscribe(destination, { ...wait, ack: readAckMode(ack), id, headers }, this.#queue);
+    const { receipt, ...rest } = conf;
+    const isUnconfirmed = receipt === false; // any other value is the id of the receipt
+    const { headers: { destination = "", ack, id, ...headers }, wait } = readConf(isUnconfirmed ? rest : conf);
+    const options = { ...wait, ack: readAckMode(ack), id, headers, ...(isUnconfirmed && { receipt }) };
+    await this.#subscriptions.subscribe(destination, options, this.#queue);
   }
 
   /** Unsubscribes, by `id` or `destination`. */

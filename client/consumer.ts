@@ -5,7 +5,7 @@
  * @module
  */
 import { BoundedQueue, type QueueFill, type QueueLimits, type QueueWaiter } from "../base/bounded_queue.ts";
-import { beginSteps, checkWait, type Clock, type WaitOptions, within } from "../base/timers.ts";
+import { beginSteps, checkWait, type Clock, type StepOptions, type WaitOptions, within } from "../base/timers.ts";
 import {
   AcknowledgeError,
   NotConnectedError,
@@ -15,12 +15,10 @@ import {
   SubscriptionError,
 } from "../base/errors.ts";
 import { toHeaders } from "../codec/encoder.ts";
-import { Frame } from "../codec/frame.ts";
-import { deleteDurableHeaders } from "../dialects/dialect.ts";
+import type { Frame } from "../codec/frame.ts";
 import type { AckMode } from "../codec/protocol.ts";
 import type { Backlog } from "../session/backlog.ts";
-import { type MessageSink, unsubscribeHeaders } from "../session/dispatcher.ts";
-import { isLoss } from "../session/receipts.ts";
+import type { MessageSink } from "../session/dispatcher.ts";
 import type { Session } from "../session/session.ts";
 import { type AckBehavior, AckTracker, type RefusedMessages } from "./ack_tracker.ts";
 import {
@@ -34,6 +32,7 @@ import {
 } from "./message.ts";
 import type { UnsubscribeOptions } from "./options.ts";
 import type { StatusHub } from "./status.ts";
+import { sendUnsubscribe } from "./unsubscribe_request.ts";
 import { acknowledgeIn, joinTransaction, sessionOf, type Transaction } from "./transaction.ts";
 import type { Transactions } from "./transaction_registry.ts";
 
@@ -88,7 +87,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   #epoch = 0; // of the session; 0 while detached
   /** Messages received so far. */
   received = 0;
-  #discards = false; // messages that still come are not for the program
+  #discards: boolean | "until detached" = false; // whether messages that still come are not for the program
   #discarded: Message[] | undefined; // of this session
   /** Which messages are settled; `undefined` in mode `auto`, which acknowledges nothing. */
   readonly tracker: AckTracker | undefined;
@@ -99,6 +98,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   readonly context: ConsumerContext;
   readonly #durable: string | undefined;
   readonly #sharesQueue: boolean;
+  #asksForReceipts = true;
   #isUnsubscribed = false;
   #lossSignal: AbortController | undefined; // of the session, since a worker asked for it
 
@@ -124,9 +124,10 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     return this.#queue.fill;
   }
 
-  /** Receives from a session that a SUBSCRIBE is about to be sent over. */
-  attach(session: Session, broker: AckBehavior): void {
+  /** Receives from a session that a SUBSCRIBE is about to be sent over, with or without a receipt. */
+  attach(session: Session, broker: AckBehavior, asksForReceipts: boolean): void {
     this.#session = session;
+    this.#asksForReceipts = asksForReceipts;
     this.#epoch = session.epoch;
     this.tracker?.attach(broker);
     // A shared queue stops reading by itself.
@@ -144,7 +145,23 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     this.#lossSignal = undefined;
     if (this.ackMode !== "auto") this.#discardQueued();
     this.#discarded = undefined;
+    if (this.#discards === "until detached") this.#discards = false;
     this.tracker?.detach();
+  }
+
+  /** Keeps messages from the program until the next session, on which the broker delivers them again. */
+  hold(): void {
+    if (this.tracker === undefined || this.#discards !== false) return;
+    this.discardAll();
+    this.#discards = "until detached";
+  }
+
+  /** Ends deliveries on this session in mode `auto`, where the broker would not deliver again what is on its way. */
+  async leave(left: () => StepOptions): Promise<void> {
+    const session = this.#session;
+    if (this.tracker !== undefined || !session?.isOpen || this.#isUnsubscribed) return;
+    const asksForReceipt = this.#asksForReceipts;
+    await sendUnsubscribe(session, this, { headers: {}, durable: undefined, asksForReceipt, left });
   }
 
   /** Takes a message off the session. */
@@ -273,7 +290,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
       tracker.stale++;
       return Promise.resolve(false);
     }
-    const reason = tracker.whyNot(message);
+    const reason = tracker.whyNot(message, command, headers);
     if (reason !== undefined) throw new AcknowledgeError(`Cannot ${what}: ${reason}`);
     if (this.#isUnsubscribed) {
       throw new AcknowledgeError(`Cannot ${what}: the subscription to ${this.destination} has ended`);
@@ -332,31 +349,19 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   }
 
   /** Sends UNSUBSCRIBE if there is a connection. The subscription goes on when this throws at once. */
-  unsubscribe({ deleteDurable, headers: given, ...wait }: UnsubscribeOptions): Promise<void> {
-    checkWait(wait);
-    const headers = toHeaders(given);
+  unsubscribe(options: UnsubscribeOptions): Promise<void> {
+    checkWait(options);
+    const headers = toHeaders(options.headers);
     if (this.#isUnsubscribed) return DONE;
     const session = this.#session?.isOpen ? this.#session : undefined;
+    const { deleteDurable = false } = options;
     const what = `delete the subscription to ${this.destination}`;
     if (deleteDurable && this.#durable === undefined) throw new TypeError(`Cannot ${what}: it is not durable`);
     if (deleteDurable && !session) throw new NotConnectedError(`Cannot ${what}: there is no connection`);
-    let unsubscribed = DONE;
-    if (session) {
-      const { dialect } = session;
-      const durable = { name: this.#durable!, destination: this.destination };
-      const deleted = deleteDurable ? deleteDurableHeaders(durable, dialect) : {};
-      const named = unsubscribeHeaders(this, session.version);
-      const atOnce = deleteDurable && dialect.deletesActiveDurable;
-      const left = beginSteps(wait, this.context.timeout, this.context.clock);
-      const frame = unsubscribeFrame({ ...named, ...(atOnce && deleted), ...headers });
-      const first = session.subscriptions.unsubscribe(this, frame, left, !atOnce); // what is deleted has no other consumer
-      const all = deleteDurable && !atOnce
-        ? first.then(() => session.request(unsubscribeFrame({ ...named, ...deleted, ...headers }), left()))
-        : first;
-      unsubscribed = all.then(() => {}, (error) => {
-        if (!isLoss(error, session) || deleteDurable) throw error; // without its connection it has ended in any case
-      });
-    }
+    const durable = deleteDurable ? this.#durable : undefined;
+    const left = beginSteps(options, this.context.timeout, this.context.clock);
+    const asksForReceipt = this.#asksForReceipts;
+    const unsubscribed = session ? sendUnsubscribe(session, this, { headers, durable, asksForReceipt, left }) : DONE;
     this.#isUnsubscribed = true;
     this.context.onUnsubscribed(this);
     return unsubscribed;
@@ -387,10 +392,6 @@ function write(
   return transaction
     ? acknowledgeIn(transaction, command, message, headers)
     : session.acknowledge(command, message, headers);
-}
-
-function unsubscribeFrame(headers: Record<string, string>): Frame {
-  return new Frame().buildFrame({ command: "UNSUBSCRIBE", headers });
 }
 
 function toResult(value: Message | undefined): NextResult {

@@ -6,57 +6,56 @@
 import { Backoff } from "../base/backoff.ts";
 import type { BoundedQueue } from "../base/bounded_queue.ts";
 import { beginSteps, type WaitOptions, within } from "../base/timers.ts";
-import { BrokerErrorResponse, type StompError, SubscriptionError, TimeoutError } from "../base/errors.ts";
+import {
+  BrokerErrorResponse,
+  ConnectionError,
+  NotConnectedError,
+  type StompError,
+  SubscriptionError,
+  TimeoutError,
+} from "../base/errors.ts";
 import { toHeaders } from "../codec/encoder.ts";
-import { Frame } from "../codec/frame.ts";
-import type { FrameHeaders } from "../codec/headers.ts";
-import { hasPrefetch, subscribeHeaders } from "../dialects/dialect.ts";
+import type { Frame } from "../codec/frame.ts";
 import { isOutageError } from "../dialects/registry.ts";
-import { checkAckMode, readAckMode } from "../session/acknowledgement.ts";
+import { readAckMode } from "../session/acknowledgement.ts";
 import { Backlog } from "../session/backlog.ts";
 import { OWN_ID } from "../session/dispatcher.ts";
+import { receiptAdvice } from "../session/progress.ts";
 import { isInDoubt, isLoss } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
 import { RefusedMessages } from "./ack_tracker.ts";
 import { Consumer, type ConsumerContext, consumerOf } from "./consumer.ts";
 import type { Message } from "./message.ts";
-import { checkSubscribe, type SubscribeOptions } from "./options.ts";
+import { checkSubscribe } from "./options.ts";
 import type { Reconnector } from "./reconnector.ts";
 import type { StatusHub } from "./status.ts";
+import {
+  type Attempt,
+  type SubscribeRequest,
+  SubscribeRequests,
+  type TunedSubscribeOptions,
+} from "./subscribe_request.ts";
 import { endSubscription, Subscription } from "./subscription.ts";
 import type { Transactions } from "./transaction_registry.ts";
-
-/** Options of a subscription, and a worker's preferences. */
-export interface TunedSubscribeOptions extends SubscribeOptions {
-  /** The prefetch where the options give none and the broker knows one. */
-  usualPrefetch?: number | undefined;
-}
 
 /** A subscription, and its SUBSCRIBE on the current session. */
 interface Entry {
   readonly subscription: Subscription;
   readonly consumer: Consumer;
-  readonly options: TunedSubscribeOptions & { readonly headers: FrameHeaders };
+  readonly options: SubscribeRequest;
   /** Whether a conf made it, so that its messages go to `receiveFrame`. */
   readonly byConf: boolean;
-  /** `new` until a broker confirms it for the first time: until then the caller of `subscribe` gets the errors. */
-  phase: "new" | "confirmed";
+  /**
+   * `new` until a broker confirms it for the first time: until then the caller of `subscribe` gets the errors. `written`
+   * after a SUBSCRIBE without a receipt, until a broker seems to have accepted it.
+   */
+  phase: "new" | "written" | "confirmed";
   /** The SUBSCRIBE that was sent last. */
   attempt: Attempt | undefined;
+  /** SUBSCRIBEs so far. */
+  attempts: number;
   /** Set from a refusal to the next confirmation. */
   retry: Retry | undefined;
-}
-
-/** One SUBSCRIBE on one session. */
-interface Attempt {
-  readonly session: Session;
-  readonly receipt: Promise<Frame>;
-  /** Takes the SUBSCRIBE back while its answer is awaited. */
-  abort: AbortController | undefined;
-  /** Whether the broker refused it. When its ERROR names no frame it may have meant another one. */
-  isRefused: boolean;
-  /** Whether no other SUBSCRIBE was open at any time before the answer. */
-  wasAlone: boolean;
 }
 
 /** The waits and refusals of a SUBSCRIBE that is sent again. */
@@ -79,9 +78,6 @@ const MAX_DOUBTS = 2;
 /** Milliseconds after which a SUBSCRIBE without an answer no longer delays those that have to be sent alone. */
 const TURN_TIMEOUT_MS = 5000;
 
-/** The default prefetch: as many messages as the queue of a subscription takes before it is full. */
-const DEFAULT_PREFETCH = 1024;
-
 /** All subscriptions of one client. */
 export class SubscriptionRegistry {
   /** Counts what waits in the queues of all subscriptions. */
@@ -91,9 +87,8 @@ export class SubscriptionRegistry {
   readonly #context: ConsumerContext;
   readonly #entries = new Map<string, Entry>();
   readonly #endWaits = new Set<() => void>(); // each ends the wait of one retry
+  readonly #requests: SubscribeRequests;
   #turn: Promise<void> = Promise.resolve();
-  #asked = 0; // SUBSCRIBEs so far
-  #answered = 0;
   #lastOwnId = 0;
 
   /**
@@ -104,6 +99,7 @@ export class SubscriptionRegistry {
   constructor(reconnector: Reconnector, transactions: Transactions, status: StatusHub, timeout: number) {
     this.#reconnector = reconnector;
     this.#timeout = timeout;
+    this.#requests = new SubscribeRequests(timeout, reconnector.clock);
     const backlog = this.backlog = new Backlog((isFull, frame) => {
       const { session } = reconnector;
       if (isFull) session?.gate.close(backlog, true);
@@ -117,7 +113,7 @@ export class SubscriptionRegistry {
       backlog,
       clock: reconnector.clock,
       timeout,
-      onUnsubscribed: ({ id }) => void this.#entries.delete(id),
+      onUnsubscribed: ({ id }) => this.#remove(id),
       onCancelled: ({ subscription }, error) => this.dismiss(subscription as Subscription, error),
     };
   }
@@ -153,17 +149,18 @@ export class SubscriptionRegistry {
     const left = beginSteps(options, this.#timeout, this.#reconnector.clock);
     const ack = readAckMode(options.ack);
     this.#reconnector.check(what);
-    const { durable, maxQueuedMessages: items, maxQueuedBytes: bytes } = options;
+    const { durable, headers, maxQueuedMessages: items, maxQueuedBytes: bytes } = options;
     const id = options.id ?? durable ?? this.#freeId();
     if (this.#entries.has(id)) throw new SubscriptionError(`Cannot ${what}: the id ${id} is in use`);
     const consumer = new Consumer(this.#context, { id, destination, ack, durable, items, bytes, queue });
     const entry: Entry = {
       subscription: new Subscription(consumer),
       consumer,
-      options: { ...options, headers: toHeaders(options.headers) },
+      options: { ...options, headers: typeof headers === "function" ? headers : toHeaders(headers) },
       byConf: queue !== undefined,
       phase: "new",
       attempt: undefined,
+      attempts: 0,
       retry: undefined,
     };
     this.#entries.set(id, entry);
@@ -186,9 +183,11 @@ export class SubscriptionRegistry {
       for (let doubts = 0;;) {
         const session = await this.#reconnector.ready(what, left());
         try {
-          await within(this.#attempt(entry, session), left(), `the receipt of SUBSCRIBE to ${destination}`);
-          entry.phase = "confirmed";
+          const attempt = this.#attempt(entry, session);
+          const receipt = await within(attempt.receipt, left(), `the receipt of SUBSCRIBE to ${destination}`);
+          entry.phase = receipt === undefined ? "written" : "confirmed";
           entry.retry = undefined;
+          if (receipt === undefined) this.#watch(entry, attempt);
           return;
         } catch (error) {
           if (this.#reconnector.closed) throw error;
@@ -205,7 +204,9 @@ export class SubscriptionRegistry {
         await within(waited.promise, left(), `the broker to ${what}`);
       }
     } catch (error) {
-      throw outage && error instanceof TimeoutError ? new TimeoutError(error.message, { cause: outage }) : error;
+      if (!(error instanceof TimeoutError)) throw error;
+      const advice = outage === undefined ? receiptAdvice(this.#reconnector.session) : "";
+      throw new TimeoutError(error.message + advice, { cause: outage ?? error.cause });
     }
   }
 
@@ -219,20 +220,26 @@ export class SubscriptionRegistry {
   open(session: Session): void {
     if (this.backlog.full) session.gate.close(this.backlog, true);
     for (const entry of this.#entries.values()) {
-      if (entry.retry && entry.phase === "confirmed") this.#retryAlone(entry);
+      if (entry.retry && entry.phase !== "new") this.#retryAlone(entry);
       else if (!entry.retry?.isWaiting) this.#resubscribe(entry, session);
     }
   }
 
   /** Detaches all from a lost session. */
   lost(): void {
-    for (const { consumer } of this.#entries.values()) consumer.detach();
+    for (const { consumer, attempt } of this.#entries.values()) {
+      stopAsking(attempt, new ConnectionError("Connection lost before SUBSCRIBE was sent"));
+      consumer.detach();
+    }
   }
 
   /** Ends all, because the client is closed. */
   end(reason: StompError | undefined): void {
     for (const endWait of [...this.#endWaits]) endWait(); // a caller of `subscribe` gets the error
-    for (const entry of this.#entries.values()) endSubscription(entry.subscription, reason);
+    for (const { subscription, attempt } of this.#entries.values()) {
+      stopAsking(attempt, reason ?? new NotConnectedError("Cannot subscribe: the client is closed"));
+      endSubscription(subscription, reason);
+    }
     this.#entries.clear();
   }
 
@@ -240,64 +247,37 @@ export class SubscriptionRegistry {
   dismiss(subscription: Subscription, error?: StompError): void {
     const entry = this.#entries.get(subscription.id);
     if (entry?.subscription !== subscription) return;
-    this.#entries.delete(subscription.id);
+    this.#remove(subscription.id);
     entry.consumer.forget();
     endSubscription(subscription, error);
   }
 
-  /** Sends SUBSCRIBE on a session, once. Resolves to its RECEIPT. */
-  #attempt(entry: Entry, session: Session): Promise<Frame> {
-    const { attempt } = entry;
-    if (attempt?.session === session && !attempt.isRefused) return attempt.receipt;
-    const abort = new AbortController();
-    const receipt = this.#request(entry, session, abort.signal);
-    receipt.catch(() => {}); // the caller handles it
-    entry.attempt = { session, receipt, abort, isRefused: false, wasAlone: false };
-    return receipt;
+  #remove(id: string): void {
+    const attempt = this.#entries.get(id)?.attempt;
+    this.#entries.delete(id);
+    stopAsking(attempt, new SubscriptionError("Cannot subscribe: the subscription has ended"));
   }
 
-  async #request(entry: Entry, session: Session, signal: AbortSignal): Promise<Frame> {
-    const { consumer, options } = entry;
-    const { id, destination, ackMode } = consumer;
-    const { dialect } = session;
-    checkAckMode(ackMode, session.version, destination);
-    const oneByOne = ackMode === "client" && !dialect.hasCumulativeAck; // in 1.0, too
-    const countsPrefetch = ackMode !== "auto" && hasPrefetch(dialect);
-    // Without one, RabbitMQ sends all it has, and reading stops at the limits of the queue even for awaited answers.
-    const usual = options.usualPrefetch ?? options.maxQueuedMessages ?? DEFAULT_PREFETCH;
-    const prefetch = options.prefetch ?? (countsPrefetch && Number.isInteger(usual) ? usual : undefined);
-    const frame = new Frame().buildFrame({
-      command: "SUBSCRIBE",
-      headers: {
-        id,
-        destination,
-        ack: oneByOne ? "client-individual" : ackMode,
-        ...subscribeHeaders({ ...options, prefetch, clientId: session.clientId }, dialect),
-        ...options.headers,
+  /** Sends SUBSCRIBE on a session, once. */
+  #attempt(entry: Entry, session: Session): Attempt {
+    if (entry.attempt?.session === session && !entry.attempt.isRefused) return entry.attempt;
+    return entry.attempt = this.#requests.send(entry.consumer, entry.options, session, ++entry.attempts);
+  }
+
+  /** Handles the refusal of a SUBSCRIBE that no caller awaits. Never rejects. */
+  #watch(entry: Entry, { session, accepted }: Attempt): Promise<void> {
+    return accepted.then(
+      () => {
+        entry.retry = undefined;
+        entry.phase = "confirmed";
       },
-    });
-    consumer.attach(session, { oneByOne, keepsUnsettled: dialect.requeueDestination !== undefined });
-    const asked = ++this.#asked;
-    const wasFree = this.#answered + 1 === asked;
-    try {
-      // Without a timeout: the caller of `subscribe` has its own, and a loop over messages needs none.
-      return await session.subscriptions.subscribe(consumer, frame, { signal, timeout: Infinity });
-    } finally {
-      this.#answered++;
-      const { attempt } = entry;
-      if (attempt?.session === session) {
-        attempt.abort = undefined; // for the memory of thousands of subscriptions
-        attempt.wasAlone = wasFree && this.#asked === asked;
-      }
-    }
+      (error) => this.#onRefused(entry, session, error),
+    );
   }
 
   /** Subscribes again on a session, and handles a refusal. Never rejects. */
   #resubscribe(entry: Entry, session: Session): Promise<void> {
-    return this.#attempt(entry, session).then(
-      () => void (entry.retry = undefined),
-      (error) => this.#onRefused(entry, session, error),
-    );
+    return this.#watch(entry, this.#attempt(entry, session));
   }
 
   /** Sends a refused SUBSCRIBE a few times more, and in an outage as often as `reconnect` allows. */
@@ -307,8 +287,14 @@ export class SubscriptionRegistry {
     if (isLoss(error, session) && !isInDoubt(error)) return; // the next connection is another chance
     // An ERROR that names no frame may have been about another one, and this SUBSCRIBE may have been accepted.
     const isVague = error instanceof BrokerErrorResponse && error.frame!.headers["receipt-id"] === undefined;
-    const isFinal = !isOutage(error) && (attempt.wasAlone || !isVague);
-    if (!(error instanceof BrokerErrorResponse && this.#retryLater(entry, () => this.#retryAlone(entry), isFinal))) {
+    const lacksHeaders = attempt.state === "no headers";
+    const isFinal = !lacksHeaders && !isOutage(error) && (attempt.wasAlone || !isVague);
+    if (lacksHeaders) this.#context.status.emit({ type: "error", error });
+    if (phase === "written" && isFinal && !isInDoubt(error)) {
+      return this.dismiss(entry.subscription, refused(entry, error));
+    }
+    const isTemporary = lacksHeaders || error instanceof BrokerErrorResponse;
+    if (!(isTemporary && this.#retryLater(entry, () => this.#retryAlone(entry), isFinal))) {
       this.dismiss(entry.subscription, error);
     } else if (isVague && session.isOpen) {
       session.subscriptions.expect(consumer);
@@ -382,4 +368,15 @@ export class SubscriptionRegistry {
 /** Whether the broker says that a part of it is out of order. */
 function isOutage(error: unknown): boolean {
   return error instanceof BrokerErrorResponse && isOutageError(error.frame!);
+}
+
+/** Returns the error of a subscription that the broker refused after `subscribe` had resolved. */
+function refused({ consumer: { destination } }: Entry, cause: StompError): SubscriptionError {
+  const message = `Cannot receive from ${destination}: the broker refused the subscription: ${cause.message}`;
+  return new SubscriptionError(message, { cause, frame: cause.frame });
+}
+
+/** Ends the wait for the headers of a SUBSCRIBE that will not be sent. */
+function stopAsking(attempt: Attempt | undefined, error: StompError): void {
+  if (attempt?.state === "asking") attempt.abort?.abort(error);
 }

@@ -14,6 +14,8 @@ export interface MessageSink {
   readonly id: string;
   /** The destination, for brokers that send no `subscription` header. */
   readonly destination: string;
+  /** Messages received so far, where the sink counts them. */
+  readonly received?: number;
   /** Receives a message. Called while a chunk is decoded; must not throw. */
   deliver(message: Frame): void;
   /**

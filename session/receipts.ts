@@ -25,15 +25,15 @@ export interface ReceiptWaiter {
   readonly isPostponed?: boolean;
   /** Names the frame in error messages: "SEND to /queue/a". */
   describe(): string;
-  /** Called when the broker confirms. */
-  confirmed(receipt: Frame): void;
+  /** Called when the broker confirms; without a RECEIPT, where the broker gives none, when the frame is written. */
+  confirmed(receipt: Frame | undefined): void;
   /** Called when the receipt will not come. */
   failed(error: StompError, verdict: Verdict): void;
 }
 
 /** The open receipts of one connection. An entry goes away as soon as it is answered or cancelled. */
 export class Receipts {
-  readonly #onChange: () => void;
+  #onChange: () => void;
   readonly #numbered = new SequenceMap<ReceiptWaiter>(); // ids that this class made: numbers
   #named: Map<string, ReceiptWaiter> | undefined; // ids that a caller chose; they may look like numbers
   #reserved: ReadonlySet<string> | undefined;
@@ -119,7 +119,7 @@ export class Receipts {
     for (const waiter of waiters) {
       if (waiter === undefined) continue;
       const error = errorFor(waiter.describe());
-      if (verdict === "doubt") IN_DOUBT.add(error);
+      if (verdict === "doubt") markInDoubt(error);
       waiter.failed(error, verdict);
     }
     this.#onChange();
@@ -145,6 +145,21 @@ export class Receipts {
     return ids.filter((id) => {
       const waiter = this.#get(id);
       return waiter !== undefined && matches(waiter);
+    });
+  }
+
+  /** Resolves when no receipt is open. */
+  whenEmpty(): Promise<void> {
+    if (this.size === 0) return Promise.resolve();
+    const onChange = this.#onChange;
+    return new Promise((resolve) => {
+      // In its place and not beside it, so that each receipt costs no more than before.
+      this.#onChange = () => {
+        onChange();
+        if (this.size > 0) return;
+        this.#onChange = onChange;
+        resolve();
+      };
     });
   }
 
@@ -211,6 +226,11 @@ export class ReceiptPromise implements ReceiptWaiter {
 }
 
 const IN_DOUBT = new WeakSet<object>();
+
+/** Marks the error of a frame that an ERROR may have been about. */
+export function markInDoubt(error: StompError): void {
+  IN_DOUBT.add(error);
+}
 
 /** Whether an ERROR was about the frame that failed with this error, or about another one that was open then. */
 export function isInDoubt(error: unknown): boolean {

@@ -8,13 +8,36 @@
  *
  * @module
  */
-import type { WaitOptions } from "../base/timers.ts";
-import { BrokerErrorResponse } from "../base/errors.ts";
+import type { Clock, WaitOptions } from "../base/timers.ts";
+import { BrokerErrorResponse, ConnectionError, type StompError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 import { requeueFrame } from "./acknowledgement.ts";
 import { type Dispatcher, type MessageSink, unsubscribeHeaders } from "./dispatcher.ts";
 import type { FrameSender } from "./frame_sender.ts";
 import type { ReadGate } from "./read_gate.ts";
+import { markInDoubt } from "./receipts.ts";
+
+/** A SUBSCRIBE without a receipt counts as accepted when no ERROR has come for this long after it. */
+const REFUSAL_MS = 2000;
+
+/** A SUBSCRIBE that asked for no receipt. */
+export interface UnconfirmedSubscribe {
+  /** Resolves when the connection accepts more; rejects when it breaks before. `undefined` when it accepts more now. */
+  readonly written: Promise<void> | undefined;
+  /** Resolves when the broker seems to have accepted it; rejects with an ERROR that was or may have been about it. */
+  readonly accepted: Promise<void>;
+}
+
+/** A SUBSCRIBE without a receipt that an ERROR can still be about. */
+interface Unanswered {
+  readonly resolve: () => void;
+  readonly reject: (error: StompError) => void;
+  readonly cancelTimer: () => void;
+  /** Messages that the sink had received before: one more proves that the broker accepted the SUBSCRIBE. */
+  readonly receivedBefore: number | undefined;
+  /** The ERROR that may have been about it. */
+  doubt: { readonly error: BrokerErrorResponse; readonly isAlone: boolean } | undefined;
+}
 
 const NO_LIMIT = (): WaitOptions => ({});
 
@@ -23,13 +46,21 @@ export class SessionSubscriptions {
   readonly #sender: FrameSender;
   readonly #dispatcher: Dispatcher;
   readonly #gate: ReadGate;
+  readonly #clock: Clock;
+  readonly #unanswered = new Map<MessageSink, Unanswered>();
   #requeueTurn: Promise<unknown> = Promise.resolve(); // the requeue destination takes one consumer at a time
 
   /** Starts without subscriptions. */
-  constructor(sender: FrameSender, dispatcher: Dispatcher, gate: ReadGate) {
+  constructor(sender: FrameSender, dispatcher: Dispatcher, gate: ReadGate, clock: Clock) {
     this.#sender = sender;
     this.#dispatcher = dispatcher;
     this.#gate = gate;
+    this.#clock = clock;
+  }
+
+  /** Whether an ERROR that names no frame may be about a SUBSCRIBE without a receipt. */
+  get hasUnanswered(): boolean {
+    return this.#unanswered.size > 0;
   }
 
   /** Subscribes. The sink gets messages from now on, even before the promise resolves. */
@@ -44,14 +75,76 @@ export class SessionSubscriptions {
       return await answered;
     } catch (error) {
       const isGivenUp = isWritten && this.#sender.isOpen && !(error instanceof BrokerErrorResponse);
-      if (isGivenUp) this.#undo(sink);
+      if (isGivenUp) this.undo(sink);
       else this.forget(sink);
       throw error;
     }
   }
 
+  /**
+   * Subscribes without asking for a receipt. The sink gets messages from now on.
+   *
+   * @throws {NotConnectedError} at once when the session is over, and {TypeError} when the frame cannot be encoded.
+   */
+  subscribeUnconfirmed(sink: MessageSink, frame: Frame): UnconfirmedSubscribe {
+    this.#dispatcher.add(sink);
+    let written: Promise<void> | undefined;
+    try {
+      written = this.#sender.send(frame);
+    } catch (error) {
+      this.forget(sink);
+      throw error;
+    }
+    const { promise: accepted, resolve, reject } = Promise.withResolvers<void>();
+    accepted.catch(() => {}); // the caller may only look at `written`
+    const cancelTimer = this.#clock.after(REFUSAL_MS, () => {
+      const doubt = this.#unanswered.get(sink)?.doubt;
+      if (doubt?.isAlone) this.#settle(sink, doubt.error); // the connection lasts, so the ERROR was about a frame
+      else this.#settle(sink);
+    });
+    const receivedBefore = sink.received;
+    this.#unanswered.set(sink, { resolve, reject, cancelTimer, receivedBefore, doubt: undefined });
+    return { written, accepted };
+  }
+
+  /**
+   * Handles an ERROR that names no frame and was about one: rejects the only SUBSCRIBE that it can have meant.
+   *
+   * @param isAlone whether it can have meant nothing but a SUBSCRIBE without a receipt
+   * @param isClear whether it is about a frame for sure, and not about the connection
+   */
+  refused(error: BrokerErrorResponse, isAlone: boolean, isClear: boolean): void {
+    for (const [sink, { receivedBefore }] of this.#unanswered) {
+      if (sink.received !== receivedBefore) this.#settle(sink);
+    }
+    const isOnly = isAlone && this.#unanswered.size === 1;
+    for (const [sink, one] of this.#unanswered) {
+      if (isOnly && isClear) this.#settle(sink, error);
+      else one.doubt ??= { error, isAlone: isOnly };
+    }
+  }
+
+  /** Ends the waits for an ERROR: the connection is over. */
+  stop(reason: StompError | undefined): void {
+    for (const [sink, { doubt }] of this.#unanswered) {
+      const error = doubt?.error ??
+        new ConnectionError("Connection lost before SUBSCRIBE took effect", { cause: reason });
+      if (doubt) markInDoubt(error);
+      this.#settle(sink, error);
+    }
+  }
+
+  #settle(sink: MessageSink, error?: StompError): void {
+    const one = this.#unanswered.get(sink);
+    if (one === undefined) return;
+    this.#unanswered.delete(sink);
+    one.cancelTimer();
+    if (error) one.reject(error);
+    else one.resolve();
+  }
+
   /** Undoes a SUBSCRIBE that was given up: the broker may still accept it, and may have delivered already. */
-  #undo(sink: MessageSink): void {
+  undo(sink: MessageSink): void {
     const headers = unsubscribeHeaders(sink, this.#sender.version);
     this.unsubscribe(sink, new Frame().buildFrame({ command: "UNSUBSCRIBE", headers })).catch(() => {});
   }
@@ -81,6 +174,13 @@ export class SessionSubscriptions {
     return ended.finally(() => this.forget(sink));
   }
 
+  /** Unsubscribes without asking for a receipt. Messages that are in flight are dropped. Throws as {@linkcode unsubscribe}. */
+  unsubscribeUnconfirmed(sink: MessageSink, frame: Frame): Promise<void> | undefined {
+    const written = this.#sender.send(frame);
+    this.forget(sink);
+    return written;
+  }
+
   /** Delivers messages with this id although there was no SUBSCRIBE: RabbitMQ's replies, for example. */
   expect(sink: MessageSink): void {
     this.#dispatcher.add(sink);
@@ -90,6 +190,7 @@ export class SessionSubscriptions {
   forget(sink: MessageSink): void {
     this.#dispatcher.remove(sink);
     this.#gate.open(sink);
+    this.#settle(sink);
   }
 
   /** Ends a subscription by way of the dialect's requeue destination. Resolves to the RECEIPT of the UNSUBSCRIBE. */

@@ -74,8 +74,8 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/subscription_registry.ts",
     name: "refusals of a SUBSCRIBE count on after a success",
-    from: "      () => void (entry.retry = undefined),",
-    to: "      () => {},",
+    from: '        entry.retry = undefined;\n        entry.phase = "confirmed";\n',
+    to: '        entry.phase = "confirmed";\n',
     tests: ["client/subscription_registry"],
   },
   {
@@ -128,7 +128,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     tests: ["client/reconnector", "client/reconnector_clock"],
   },
   {
-    file: "client/reconnector.ts",
+    file: "client/failures.ts",
     name: "short sessions begin the waits from the start forever",
     from: "lasted >= STABLE_SESSION_MS || session.progress.hasFoundCulprit ? 0 : this.#shortSessions + 1;",
     to: "lasted >= STABLE_SESSION_MS || session.progress.hasFoundCulprit ? 0 : 1;",
@@ -226,7 +226,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     tests: ["client/subscription_registry"],
   },
   {
-    file: "client/subscription_registry.ts",
+    file: "client/subscribe_request.ts",
     name: "RabbitMQ gets cumulative ACKs",
     from: `const oneByOne = ackMode === "client" && !dialect.hasCumulativeAck;`,
     to: "const oneByOne = false;",

@@ -30,6 +30,10 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "client/options.ts": { by: ["api/arguments"], why: "types and defaults" },
   "client/pending_send.ts": { by: ["client/outbox"], why: "an entry of the outbox" },
   "client/transaction_registry.ts": { by: ["client/transaction"], why: "transactions come from the registry" },
+  "client/unsubscribe_request.ts": {
+    by: ["client/subscription", "client/subscribe_request"],
+    why: "seen where a subscription ends",
+  },
   "codec/encoder.ts": { by: ["codec/frame", "connection/write_buffer"], why: "they show what is written" },
   "codec/frame_view.ts": { by: ["codec/frame", "codec/decoder"], why: "part of `Frame`" },
   "codec/head_parser.ts": { by: ["codec/decoder", "codec/head_cache"], why: "part of the decoder" },
@@ -40,7 +44,6 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "codec/partial_frame.ts": { by: ["codec/body", "codec/decoder_splits"], why: "part of the decoder" },
   "codec/protocol.ts": { by: ["codec/decoder", "codec/headers"], why: "constants" },
   "dialects/activemq.ts": { by: ["dialects/dialect"], why: "the same tests for every broker" },
-  "dialects/artemis.ts": { by: ["dialects/dialect"], why: "the same tests for every broker" },
   "dialects/checks.ts": { by: ["api/arguments"], why: "what counts is that each call uses them" },
   "dialects/embedded.ts": { by: ["dialects/dialect", "session/error_frames"], why: "the same tests for every broker" },
   "dialects/rabbitmq.ts": { by: ["dialects/dialect", "session/error_frames"], why: "the same tests for every broker" },
