@@ -215,6 +215,7 @@ class FrameMessage implements OutgoingMessage {
   frameFor(session: Session): Frame {
     const { queues } = session.sender;
     const headers = this.#frame.headers = Object.assign(Object.create(null) as FrameHeaders, this.#own);
+    if (queues.spoils("persistent", headers["persistent"])) delete headers["persistent"];
     const { usualType } = session.dialect;
     if (usualType !== undefined && !this.#hasOwnType) {
       const type = usualType(this.#frame.body);

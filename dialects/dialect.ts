@@ -102,6 +102,8 @@ export interface DelayQueue {
 export interface QueueMaking {
   /** Whether a header is part of the declaration of a queue. */
   readonly declares: (header: string) => boolean;
+  /** Whether a header of a message, which says nothing of its queue, makes that die with the connection. */
+  readonly spoils: (header: string, value: string) => boolean;
   /** The commands whose frames make the queue of a destination, or why none does. */
   readonly commands: (destination: string) => readonly string[] | string;
   /** The frames that make what a destination needs, and do nothing else. */

@@ -126,6 +126,8 @@ const TOPIC_OR_EXCHANGE = /^\/(topic|exchange)\//;
 /** How queues are made. */
 export const queueMaking: QueueMaking = {
   declares: (header) => DECLARING.has(header),
+  // Read as `durable: false`, and such a queue is exclusive to the connection. Without the header the message is the same.
+  spoils: (header, value) => header === "persistent" && /^false$/i.test(value),
   commands: (destination) => {
     if (QUEUE.test(destination)) return ["SEND", "SUBSCRIBE"];
     // Each subscription has a queue.

@@ -75,6 +75,11 @@ export class QueueMaker {
     return this.#dialect.queueMaking !== undefined;
   }
 
+  /** Whether a header has to be left out, because it would make the queue of the message die with the connection. */
+  spoils(header: string, value: string | undefined): boolean {
+    return value !== undefined && this.#dialect.queueMaking?.spoils(header, value) === true;
+  }
+
   /** Whether a header is part of the declaration of a queue. */
   declares(header: string): boolean {
     return this.#dialect.queueMaking?.declares(header) === true;

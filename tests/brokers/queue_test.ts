@@ -1,6 +1,7 @@
 /** Queues that are declared by the handle of a destination. */
 import { assert, assertEquals, assertRejects } from "#assert";
 import { BrokerErrorResponse, UnsupportedByBrokerError } from "../../base/errors.ts";
+import { Simple } from "../../api/simple.ts";
 import type { Destination } from "../../api/destination.ts";
 import type { QueueOptions } from "../../dialects/queue.ts";
 import { once, take, takeTexts, takeTextsUntilMark, VERSIONS } from "./support.ts";
@@ -34,6 +35,29 @@ once("a declared queue is made with its options, and the client's plain calls fi
     const upper = stomp.destination(queue(), { queue: { type: "quorum" } });
     await upper.respond((request) => request.text().toUpperCase());
     assertEquals((await upper.request("hello")).text(), "HELLO");
+  },
+});
+
+once("a message that is not persistent makes a queue for all", {
+  broker: RABBITMQ,
+  async fn({ connect, queue, options, url }) {
+    const stomp = await connect();
+    const simple = new Simple(url, options());
+    await simple.connect();
+    const ways: ((destination: string) => Promise<unknown>)[] = [
+      (destination) => stomp.send(destination, "x", { persistent: false }),
+      (destination) => stomp.send(destination, "x", { headers: { persistent: false } }),
+      (destination) => stomp.send({ destination, body: "x", persistent: "false" }),
+      (destination) => simple.put("x", destination, { persistent: false }),
+    ];
+    const other = await connect();
+    for (const send of ways) {
+      const destination = queue();
+      await send(destination);
+      const [message] = await take(await other.subscribe(destination), 1);
+      assertEquals([message!.text(), message!.headers["persistent"]], ["x", undefined]);
+    }
+    await simple.disconnect();
   },
 });
 
