@@ -40,7 +40,7 @@ export interface PortableSendOptions {
    *
    * On RabbitMQ the message waits in a queue for its destination and duration, which stays for ever: use a few fixed
    * durations. A client may use 32 for a destination. With `expires` it is refused. When the delay ends while the broker
-   * is down, a message to a quorum queue can get lost, because that is not ready yet when the broker starts.
+   * is down, the message can get lost, because RabbitMQ moves it only once, and its queue may not be ready then.
    *
    * @default {0}
    */

@@ -1,7 +1,7 @@
 /** The option `delay` on RabbitMQ, where a message waits in a queue for its destination and duration. */
 import { assert, assertEquals, assertGreater, assertLess, assertRejects } from "#assert";
 import { BrokerErrorResponse, UnsupportedByBrokerError } from "../../base/errors.ts";
-import { delay, eventually, once, take, takeTexts, VERSIONS } from "./support.ts";
+import { eventually, once, take, takeTexts, VERSIONS } from "./support.ts";
 
 const broker = "rabbitmq";
 
@@ -133,6 +133,8 @@ once("`delay` is refused where the message would get lost, and other sends are c
   },
 });
 
+// A message whose delay ends while the broker is down or starts may get lost: RabbitMQ moves it at most once, and its
+// queue may not be ready.
 once("a delayed message survives the broker's death before its time", {
   broker,
   own: true,
@@ -144,17 +146,15 @@ once("a delayed message survives the broker's death before its time", {
     const watching = (async () => {
       for await (const { type } of stomp.status()) if (type === "disconnected") isLost = true;
     })();
-    await stomp.send(destination, "due while there is no broker", { delay: "1s" });
-    await stomp.send(destination, "due later", { delay: "30s" });
+    await stomp.send(destination, "sent before", { delay: "30s" });
     await control("kill");
     await eventually("the client has noticed", () => isLost);
-    const sending = stomp.send(destination, "sent while there is no broker", { delay: "1s" });
-    await delay(1000);
+    const sending = stomp.send(destination, "sent while there is no broker", { delay: "5s" });
     await control("restart");
     await sending;
     const subscription = await stomp.subscribe(destination);
-    const texts = await takeTexts(subscription, 3, 60_000);
-    assertEquals(texts, ["due while there is no broker", "sent while there is no broker", "due later"]);
+    assertEquals(await takeTexts(subscription, 1, 30_000), ["sent while there is no broker"]);
+    assertEquals(await takeTexts(subscription, 1, 60_000), ["sent before"]);
     await stomp.disconnect();
     await watching;
   },
