@@ -30,6 +30,7 @@
  *
  * @module
  */
+export type { Duration } from "./base/duration.ts";
 export type { ReadOptions, WaitOptions } from "./base/timers.ts";
 export {
   AcknowledgeError,
@@ -66,6 +67,7 @@ export {
   type SimpleUnsubscribeOptions,
 } from "./api/simple.ts";
 export type { Status } from "./client/status.ts";
+export { Destination, type DestinationOptions } from "./api/destination.ts";
 export { Stomp } from "./api/stomp.ts";
 export type {
   BrokerUrl,
@@ -88,6 +90,7 @@ export type {
   TransactionConf,
   UnsubscribeOptions,
 } from "./client/options.ts";
+export type { HeadersAttempt, HeadersProvider } from "./client/headers_provider.ts";
 export { Subscription } from "./client/subscription.ts";
 export type {
   Transaction,
@@ -110,6 +113,7 @@ export type { AckMode, Version } from "./codec/protocol.ts";
 export type { DecoderLimits } from "./codec/limits.ts";
 export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.ts";
 export type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "./dialects/dialect.ts";
+export type { DeadLetterExchange, QueueOptions } from "./dialects/queue.ts";
 export type { ByteSink, DirectIo } from "./transport/socket_transport.ts";
 export type { OpenTransportOptions } from "./transport/open.ts";
 export type {

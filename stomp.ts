@@ -12,6 +12,7 @@
  *
  * @module
  */
+export type { Duration } from "./base/duration.ts";
 export type { ReadOptions, WaitOptions } from "./base/timers.ts";
 export {
   AcknowledgeError,
@@ -39,6 +40,7 @@ export type { ConsumeOptions, MessageHandler, RetryOptions } from "./work/worker
 export { type AcknowledgeOptions, Message, type MessageSubscription } from "./client/message.ts";
 export type { Reply, RequestOptions } from "./work/request_reply.ts";
 export type { Status } from "./client/status.ts";
+export { Destination, type DestinationOptions } from "./api/destination.ts";
 export { Stomp } from "./api/stomp.ts";
 export type {
   BrokerUrl,
@@ -61,6 +63,7 @@ export type {
   TransactionConf,
   UnsubscribeOptions,
 } from "./client/options.ts";
+export type { HeadersAttempt, HeadersProvider } from "./client/headers_provider.ts";
 export { Subscription } from "./client/subscription.ts";
 export type {
   Transaction,
@@ -82,6 +85,7 @@ export type { AckMode, Version } from "./codec/protocol.ts";
 export type { DecoderLimits } from "./codec/limits.ts";
 export type { HeartbeatOffer, HeartbeatTolerance } from "./connection/heartbeat.ts";
 export type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "./dialects/dialect.ts";
+export type { DeadLetterExchange, QueueOptions } from "./dialects/queue.ts";
 export type { ByteSink, DirectIo } from "./transport/socket_transport.ts";
 export type {
   TlsOptions,

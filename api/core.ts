@@ -14,6 +14,7 @@ import {
   within,
 } from "../base/timers.ts";
 import { NotConnectedError, type StompError } from "../base/errors.ts";
+import type { Declarations } from "../dialects/queue.ts";
 import type { Session } from "../session/session.ts";
 import type { BrokerUrl, BrokerUrlSource } from "../client/connection_options.ts";
 import { addressesOf, Dialer } from "../client/dialer.ts";
@@ -101,6 +102,8 @@ export class Shutdown {
 export class ClientCore implements ReconnectorEvents {
   /** Opens sessions. */
   readonly dialer: Dialer;
+  /** The queues that the client has declared. */
+  readonly declarations: Declarations;
   /** Keeps a session open. */
   readonly reconnector: Reconnector;
   /** Emits lifecycle events. */
@@ -134,6 +137,7 @@ export class ClientCore implements ReconnectorEvents {
       : addressesOf(target, port, options.transport !== undefined);
     const dialer = this.dialer = new Dialer(addresses, options, clock);
     const { timeout } = dialer;
+    this.declarations = dialer.declarations;
     const { status } = this;
     const reconnector = this.reconnector = new Reconnector(dialer, options.reconnect ?? {}, this, clock);
     const outbox = this.outbox = new Outbox(options.outbox ?? {}, timeout, reconnector, status, clock);
@@ -145,6 +149,11 @@ export class ClientCore implements ReconnectorEvents {
     this.stompy = new StompyApi(reconnector, sender, transactions, subscriptions, timeout);
     this.shutdown = new Shutdown(subscriptions, outbox, reconnector);
     this.closed = new Promise((resolve) => this.#resolveClosed = resolve);
+  }
+
+  /** Remembers what the queue of a destination is made of. Throws as {@linkcode Declarations.prototype.declare}. */
+  declare(destination: string, queue: unknown): void {
+    if (this.declarations.declare(destination, queue)) this.reconnector.session?.sender.declareAgain();
   }
 
   /** Runs a handler for each message of a destination. Resolves when the loop has ended. */

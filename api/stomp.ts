@@ -10,6 +10,7 @@ import { encodeHead } from "../codec/encoder.ts";
 import type { Frame, FrameSocket } from "../codec/frame.ts";
 import type { Session } from "../session/session.ts";
 import { ClientCore, type Target } from "./core.ts";
+import { createDestination, type Destination, type DestinationOptions } from "./destination.ts";
 import { type AcknowledgeOptions, type Message, receivedMessage } from "../client/message.ts";
 import type { Conf, ConnectOptions, DestinationConf, DisconnectOptions, TransactionConf } from "../client/options.ts";
 import type { BrokerUrl, BrokerUrlSource } from "../client/connection_options.ts";
@@ -200,6 +201,35 @@ export class Stomp implements AsyncDisposable {
    */
   reconnect(): void {
     this.#core.reconnector.reconnect();
+  }
+
+  /**
+   * Returns a handle for a destination, and remembers what its queue is made of: every send and subscription of this
+   * client to that destination then has the declaration, by the handle or without it, also after a reconnect. Nothing is
+   * sent now.
+   *
+   * RabbitMQ wants the same declaration from all clients. Where it refuses one, the first send or subscription rejects
+   * with its words. Call this before the first send or subscription to the destination.
+   *
+   * @param name the destination, for example `/queue/orders`.
+   * @throws {TypeError} when the name is not text, an option is unknown or of the wrong type, or the destination was
+   * declared with other options before. The error names the difference.
+   * @throws {RangeError} when a value is not allowed.
+   *
+   * @example
+   * ```ts no-run
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * const orders = stomp.destination("/queue/orders", {
+   *   queue: { type: "quorum", ttl: "1h", deadLetter: "/queue/orders.dead" },
+   * });
+   * await orders.send("one");
+   * await stomp.send("/queue/orders", "two"); // has the declaration, too
+   * ```
+   */
+  destination(name: string, options: DestinationOptions = {}): Destination {
+    return createDestination(this.#core, name, options);
   }
 
   /** Sends a message, as in stompy: `{ destination, body, …headers }`. Resolves and throws as the other form does. */

@@ -11,8 +11,7 @@ import {
   type BrokerName,
   installBrokers,
   type RealBroker,
-  startActivemq,
-  startRabbitmq,
+  startBroker as startRealBroker,
 } from "../tests/brokers/harness/mod.ts";
 import { run } from "../tests/support/process.ts";
 import { inRoot } from "../tests/support/project.ts";
@@ -78,7 +77,7 @@ export async function startPeer(): Promise<PeerProcess> {
 export async function startBroker(name: BrokerName): Promise<RealBroker> {
   const say = (line: string) => console.log(line);
   await installBrokers([name], say);
-  return await { rabbitmq: startRabbitmq, activemq: startActivemq }[name]();
+  return await startRealBroker(name);
 }
 
 /** The load peer or a broker, on this machine. */

@@ -27,6 +27,7 @@ import type { FrameHeaders } from "../codec/headers.ts";
 import { assertVersion } from "../codec/protocol.ts";
 import type { HeartbeatTolerance } from "../connection/heartbeat.ts";
 import { completeLimits } from "../codec/limits.ts";
+import { Declarations } from "../dialects/queue.ts";
 import { Message } from "./message.ts";
 import type { Blockage } from "../session/progress.ts";
 import { Session } from "../session/session.ts";
@@ -101,6 +102,8 @@ export function addressesOf(
 
 /** Opens the sessions of one client. Each attempt tries every address once. */
 export class Dialer {
+  /** The queues that the client declares. */
+  readonly declarations: Declarations = new Declarations();
   readonly #addresses: ParsedAddresses | BrokerUrlSource;
   readonly #options: StompOptions;
   readonly #headers: FrameHeaders | undefined; // unless each attempt makes them
@@ -235,8 +238,10 @@ export class Dialer {
         login: given.username ?? asked?.username ?? options.username ?? address.login,
         passcode: given.password ?? asked?.password ?? options.password ?? address.passcode,
         clientId: given.clientId ?? options.clientId,
+        isWebSocket: isWebSocketAddress(address),
         heartbeat: readHeartbeat(options.heartbeat, isWebSocketAddress(address)),
         tolerance: options.heartbeatTolerance,
+        declarations: this.declarations,
         timeout: this.timeout,
         messageType: Message,
         clock: this.#clock,

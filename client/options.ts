@@ -11,6 +11,7 @@ import type { DecoderLimits } from "../codec/limits.ts";
 import { checkSubscribeOptions } from "../dialects/checks.ts";
 import type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "../dialects/dialect.ts";
 import type { FrameHeadersInit } from "../codec/encoder.ts";
+import type { HeadersProvider } from "./headers_provider.ts";
 import type { ConnectionOptions, Credentials } from "./connection_options.ts";
 
 /** Options of {@linkcode Stomp.prototype.connect}. Its credentials win over those of the client. */
@@ -165,11 +166,13 @@ export interface SubscribeOptions extends PortableSubscribeOptions, WaitOptions 
    */
   maxQueuedBytes?: number | undefined;
   /**
-   * Additional headers, for example arguments of the queue on RabbitMQ.
+   * Additional headers, for example arguments of the queue on RabbitMQ. A function is called for each SUBSCRIBE, also for
+   * those on later connections. When it fails, the first SUBSCRIBE rejects, and a later one is tried again as `reconnect`
+   * allows, with the status `error`.
    *
    * @default {{}}
    */
-  headers?: FrameHeadersInit | undefined;
+  headers?: FrameHeadersInit | HeadersProvider | undefined;
 }
 
 /** Options of {@linkcode Subscription.prototype.unsubscribe}. */

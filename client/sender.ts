@@ -4,6 +4,7 @@
  * @module
  */
 import { checkType, describeType } from "../base/checks.ts";
+import { readDuration } from "../base/duration.ts";
 import { checkWait } from "../base/timers.ts";
 import { checkMessageOptions } from "../dialects/checks.ts";
 import { hasMessageOptions, messageHeaders, type PortableSendOptions } from "../dialects/dialect.ts";
@@ -16,10 +17,11 @@ import {
   toHeaders,
 } from "../codec/encoder.ts";
 import { Frame } from "../codec/frame.ts";
-import type { HeaderEntries } from "../codec/headers.ts";
+import type { FrameHeaders, HeaderEntries } from "../codec/headers.ts";
 import type { Reconnector } from "./reconnector.ts";
 import type { Outbox } from "./outbox.ts";
 import type { OutgoingMessage } from "./pending_send.ts";
+import type { QueueMaker } from "../session/queue_maker.ts";
 import type { ReceiptWaiter } from "../session/receipts.ts";
 import type { SendParts } from "../session/send_head_cache.ts";
 import type { Session } from "../session/session.ts";
@@ -58,7 +60,10 @@ export class Sender {
     // it has can do without most of the object.
     if (this.#isFast(options)) {
       const message = new FastMessage(destination, body, options, hasReceipt);
-      return hasReceipt ? this.#outbox.send(message, options) : this.#outbox.sendUnconfirmed(message, options);
+      // A delayed message may go somewhere else.
+      if (message.options === undefined || message.options.delay === undefined) {
+        return hasReceipt ? this.#outbox.send(message, options) : this.#outbox.sendUnconfirmed(message, options);
+      }
     }
     const message = new FrameMessage(destination, body, options, hasReceipt, this.#contentLength);
     return hasReceipt ? this.#outbox.send(message, options) : this.#outbox.sendUnconfirmed(message, options);
@@ -134,6 +139,7 @@ class FastMessage implements OutgoingMessage, SendParts {
   readonly persistent: boolean;
   readonly options: PortableSendOptions | undefined;
   readonly body: string | Uint8Array;
+  readonly #given: CheckedSendOptions;
 
   constructor(destination: string, body: string | Uint8Array, options: CheckedSendOptions, hasReceipt: boolean) {
     this.destination = destination;
@@ -147,8 +153,17 @@ class FastMessage implements OutgoingMessage, SendParts {
       this.headers = own.headers;
     }
     this.persistent = hasReceipt && isPersistenceOpen(options);
-    this.options = hasMessageOptions(options) ? fromNow(options) : undefined;
+    this.options = options !== NO_OPTIONS && hasMessageOptions(options) ? fromNow(options) : undefined;
     this.body = body;
+    this.#given = options;
+  }
+
+  get hasOwnType(): boolean {
+    return hasOwnType(this.#given);
+  }
+
+  get demandsReceipt(): boolean {
+    return this.#given.receipt === true;
   }
 
   get size(): number {
@@ -168,11 +183,12 @@ class FastMessage implements OutgoingMessage, SendParts {
 class FrameMessage implements OutgoingMessage {
   readonly destination: string;
   readonly size: number;
-  readonly #hasOwnReceipt: boolean;
   readonly #frame: Frame;
+  readonly #own: Readonly<Record<string, string>>;
   readonly #portable: PortableSendOptions;
+  readonly #hasOwnType: boolean;
+  readonly #demandsReceipt: boolean;
   readonly #persistent: boolean;
-  #dialectHeaders: string[] = []; // of the broker that it was sent to last
 
   constructor(
     destination: string,
@@ -185,32 +201,50 @@ class FrameMessage implements OutgoingMessage {
     const own = ownHeaders(body, options);
     const headers: Record<string, string> = { destination, ...Object.fromEntries(own.headers) };
     if (own.contentType !== undefined) headers["content-type"] = own.contentType;
-    this.#hasOwnReceipt = "receipt" in headers;
+    this.#own = headers;
     const contentLength = options.contentLength ?? usualContentLength;
     this.#frame = new Frame().buildFrame({ command: "SEND", headers, body }, { contentLength });
     this.size = body.length;
     this.#portable = fromNow(options);
+    this.#hasOwnType = hasOwnType(options);
+    this.#demandsReceipt = options.receipt === true;
     this.#persistent = isConfirmed && isPersistenceOpen(options);
   }
 
-  /** Returns the SEND with the headers of the session's broker. It is one object, changed for each session. */
+  /** Returns the SEND for the session's broker, without a receipt id of an earlier connection. It is one object. */
   frameFor(session: Session): Frame {
-    const frame = this.#frame;
-    const { headers } = frame;
-    // The receipt id of an earlier connection means nothing on this one; an id that the caller chose stays.
-    if (!this.#hasOwnReceipt) delete headers["receipt"];
-    for (const name of this.#dialectHeaders) delete headers[name];
-    const added = [
-      ...messageHeaders(this.#portable, session.dialect),
-      ...(this.#persistent ? session.dialect.persistentByDefault : []),
-    ];
-    for (const [name, value] of added) headers[name] = value;
-    this.#dialectHeaders = added.map(([name]) => name);
-    return frame;
+    const { queues } = session.sender;
+    const headers = this.#frame.headers = Object.assign(Object.create(null) as FrameHeaders, this.#own);
+    if (queues.spoils("persistent", headers["persistent"])) delete headers["persistent"];
+    const { usualType } = session.dialect;
+    if (usualType !== undefined && !this.#hasOwnType) {
+      const type = usualType(this.#frame.body);
+      if (type === undefined) delete headers["content-type"];
+      else headers["content-type"] = type;
+    }
+    for (const [name, value] of messageHeaders(this.#portable, session.dialect)) headers[name] = value;
+    if (this.#persistent) { for (const [name, value] of session.dialect.persistentByDefault) headers[name] = value; }
+    const { delay } = this.#portable;
+    const milliseconds = delay === undefined ? 0 : readDuration("send", "delay", delay);
+    if (milliseconds > 0 && queues.delaysInQueues) {
+      this.#moveTo(queues, milliseconds, headers);
+    } else {
+      for (const [name, value] of queues.headersFor("SEND", this.destination)) headers[name] ??= value;
+    }
+    return this.#frame;
+  }
+
+  /** Has the message wait in another queue. What it says of its own queue does not apply to that. */
+  #moveTo(queues: QueueMaker, milliseconds: number, headers: Record<string, string>): void {
+    const given = Object.entries(headers).filter(([name]) => queues.declares(name));
+    const { destination, declaration } = queues.delay(this.destination, milliseconds, given);
+    for (const [name] of given) delete headers[name];
+    headers["destination"] = destination;
+    for (const [name, value] of declaration) headers[name] = value;
   }
 
   confirm(session: Session, waiter: ReceiptWaiter): string {
-    return session.sender.confirm(this.frameFor(session), waiter);
+    return session.sender.confirm(this.frameFor(session), waiter, this.#demandsReceipt);
   }
 
   write(session: Session): Promise<void> | undefined {
@@ -260,6 +294,11 @@ function ownHeaders(body: string | Uint8Array, { headers, contentType }: Checked
   if (own.length === 0) return { contentType: type, headers: NO_HEADERS };
   if (!hasType) own.push(["content-type", type!]);
   return { contentType: undefined, headers: own };
+}
+
+/** Whether the caller gives the `content-type`. */
+function hasOwnType({ contentType, headers }: CheckedSendOptions): boolean {
+  return (contentType ?? headers?.["content-type"] ?? undefined) !== undefined;
 }
 
 function givenType(type: unknown): string | undefined {

@@ -81,9 +81,9 @@ export type Status =
     readonly type: "unblocked";
   }
   | {
-    /** The broker sent an ERROR frame. */
+    /** The broker sent an ERROR frame, or a function that returns headers failed. */
     readonly type: "error";
-    /** The error, with the frame. */
+    /** The error, with the frame if there is one. */
     readonly error: StompError;
   }
   | {

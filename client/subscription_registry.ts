@@ -6,14 +6,21 @@
 import { Backoff } from "../base/backoff.ts";
 import type { BoundedQueue } from "../base/bounded_queue.ts";
 import { beginSteps, type WaitOptions, within } from "../base/timers.ts";
-import { BrokerErrorResponse, type StompError, SubscriptionError, TimeoutError } from "../base/errors.ts";
+import {
+  BrokerErrorResponse,
+  ConnectionError,
+  NotConnectedError,
+  type StompError,
+  SubscriptionError,
+  TimeoutError,
+} from "../base/errors.ts";
 import { toHeaders } from "../codec/encoder.ts";
 import type { Frame } from "../codec/frame.ts";
-import type { FrameHeaders } from "../codec/headers.ts";
 import { isOutageError } from "../dialects/registry.ts";
 import { readAckMode } from "../session/acknowledgement.ts";
 import { Backlog } from "../session/backlog.ts";
 import { OWN_ID } from "../session/dispatcher.ts";
+import { receiptAdvice } from "../session/progress.ts";
 import { isInDoubt, isLoss } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
 import { RefusedMessages } from "./ack_tracker.ts";
@@ -22,7 +29,12 @@ import type { Message } from "./message.ts";
 import { checkSubscribe } from "./options.ts";
 import type { Reconnector } from "./reconnector.ts";
 import type { StatusHub } from "./status.ts";
-import { asksForReceipts, subscribeFrame, type TunedSubscribeOptions } from "./subscribe_request.ts";
+import {
+  type Attempt,
+  type SubscribeRequest,
+  SubscribeRequests,
+  type TunedSubscribeOptions,
+} from "./subscribe_request.ts";
 import { endSubscription, Subscription } from "./subscription.ts";
 import type { Transactions } from "./transaction_registry.ts";
 
@@ -30,7 +42,7 @@ import type { Transactions } from "./transaction_registry.ts";
 interface Entry {
   readonly subscription: Subscription;
   readonly consumer: Consumer;
-  readonly options: TunedSubscribeOptions & { readonly headers: FrameHeaders };
+  readonly options: SubscribeRequest;
   /** Whether a conf made it, so that its messages go to `receiveFrame`. */
   readonly byConf: boolean;
   /**
@@ -40,23 +52,10 @@ interface Entry {
   phase: "new" | "written" | "confirmed";
   /** The SUBSCRIBE that was sent last. */
   attempt: Attempt | undefined;
+  /** SUBSCRIBEs so far. */
+  attempts: number;
   /** Set from a refusal to the next confirmation. */
   retry: Retry | undefined;
-}
-
-/** One SUBSCRIBE on one session. */
-interface Attempt {
-  readonly session: Session;
-  /** The RECEIPT; without one, `undefined` as soon as the SUBSCRIBE is written. */
-  readonly receipt: Promise<Frame | undefined>;
-  /** Resolves when the broker has confirmed it, or seems to have accepted it; rejects when it is refused. */
-  accepted: Promise<unknown>;
-  /** Takes the SUBSCRIBE back while its answer is awaited. */
-  abort: AbortController | undefined;
-  /** Whether the broker refused it. When its ERROR names no frame it may have meant another one. */
-  isRefused: boolean;
-  /** Whether no other SUBSCRIBE was open at any time before the answer. */
-  wasAlone: boolean;
 }
 
 /** The waits and refusals of a SUBSCRIBE that is sent again. */
@@ -88,9 +87,8 @@ export class SubscriptionRegistry {
   readonly #context: ConsumerContext;
   readonly #entries = new Map<string, Entry>();
   readonly #endWaits = new Set<() => void>(); // each ends the wait of one retry
+  readonly #requests: SubscribeRequests;
   #turn: Promise<void> = Promise.resolve();
-  #asked = 0; // SUBSCRIBEs so far
-  #answered = 0;
   #lastOwnId = 0;
 
   /**
@@ -101,6 +99,7 @@ export class SubscriptionRegistry {
   constructor(reconnector: Reconnector, transactions: Transactions, status: StatusHub, timeout: number) {
     this.#reconnector = reconnector;
     this.#timeout = timeout;
+    this.#requests = new SubscribeRequests(timeout, reconnector.clock);
     const backlog = this.backlog = new Backlog((isFull, frame) => {
       const { session } = reconnector;
       if (isFull) session?.gate.close(backlog, true);
@@ -114,7 +113,7 @@ export class SubscriptionRegistry {
       backlog,
       clock: reconnector.clock,
       timeout,
-      onUnsubscribed: ({ id }) => void this.#entries.delete(id),
+      onUnsubscribed: ({ id }) => this.#remove(id),
       onCancelled: ({ subscription }, error) => this.dismiss(subscription as Subscription, error),
     };
   }
@@ -150,17 +149,18 @@ export class SubscriptionRegistry {
     const left = beginSteps(options, this.#timeout, this.#reconnector.clock);
     const ack = readAckMode(options.ack);
     this.#reconnector.check(what);
-    const { durable, maxQueuedMessages: items, maxQueuedBytes: bytes } = options;
+    const { durable, headers, maxQueuedMessages: items, maxQueuedBytes: bytes } = options;
     const id = options.id ?? durable ?? this.#freeId();
     if (this.#entries.has(id)) throw new SubscriptionError(`Cannot ${what}: the id ${id} is in use`);
     const consumer = new Consumer(this.#context, { id, destination, ack, durable, items, bytes, queue });
     const entry: Entry = {
       subscription: new Subscription(consumer),
       consumer,
-      options: { ...options, headers: toHeaders(options.headers) },
+      options: { ...options, headers: typeof headers === "function" ? headers : toHeaders(headers) },
       byConf: queue !== undefined,
       phase: "new",
       attempt: undefined,
+      attempts: 0,
       retry: undefined,
     };
     this.#entries.set(id, entry);
@@ -204,7 +204,9 @@ export class SubscriptionRegistry {
         await within(waited.promise, left(), `the broker to ${what}`);
       }
     } catch (error) {
-      throw outage && error instanceof TimeoutError ? new TimeoutError(error.message, { cause: outage }) : error;
+      if (!(error instanceof TimeoutError)) throw error;
+      const advice = outage === undefined ? receiptAdvice(this.#reconnector.session) : "";
+      throw new TimeoutError(error.message + advice, { cause: outage ?? error.cause });
     }
   }
 
@@ -225,13 +227,19 @@ export class SubscriptionRegistry {
 
   /** Detaches all from a lost session. */
   lost(): void {
-    for (const { consumer } of this.#entries.values()) consumer.detach();
+    for (const { consumer, attempt } of this.#entries.values()) {
+      stopAsking(attempt, new ConnectionError("Connection lost before SUBSCRIBE was sent"));
+      consumer.detach();
+    }
   }
 
   /** Ends all, because the client is closed. */
   end(reason: StompError | undefined): void {
     for (const endWait of [...this.#endWaits]) endWait(); // a caller of `subscribe` gets the error
-    for (const entry of this.#entries.values()) endSubscription(entry.subscription, reason);
+    for (const { subscription, attempt } of this.#entries.values()) {
+      stopAsking(attempt, reason ?? new NotConnectedError("Cannot subscribe: the client is closed"));
+      endSubscription(subscription, reason);
+    }
     this.#entries.clear();
   }
 
@@ -239,55 +247,24 @@ export class SubscriptionRegistry {
   dismiss(subscription: Subscription, error?: StompError): void {
     const entry = this.#entries.get(subscription.id);
     if (entry?.subscription !== subscription) return;
-    this.#entries.delete(subscription.id);
+    this.#remove(subscription.id);
     entry.consumer.forget();
     endSubscription(subscription, error);
+  }
+
+  #remove(id: string): void {
+    const attempt = this.#entries.get(id)?.attempt;
+    this.#entries.delete(id);
+    stopAsking(attempt, new SubscriptionError("Cannot subscribe: the subscription has ended"));
   }
 
   /** Sends SUBSCRIBE on a session, once. */
   #attempt(entry: Entry, session: Session): Attempt {
     if (entry.attempt?.session === session && !entry.attempt.isRefused) return entry.attempt;
-    const abort = new AbortController();
-    const accepted = Promise.withResolvers<unknown>();
-    const receipt = this.#request(entry, session, abort.signal, accepted.resolve);
-    receipt.catch(accepted.reject);
-    accepted.promise.catch(() => {}); // the caller handles it
-    const attempt = { session, receipt, accepted: accepted.promise, abort, isRefused: false, wasAlone: false };
-    return entry.attempt = attempt;
+    return entry.attempt = this.#requests.send(entry.consumer, entry.options, session, ++entry.attempts);
   }
 
-  async #request(
-    entry: Entry,
-    session: Session,
-    signal: AbortSignal,
-    accept: (accepted: unknown) => void,
-  ): Promise<Frame | undefined> {
-    const { consumer, options } = entry;
-    const frame = subscribeFrame(consumer, options, options.headers, session);
-    const asked = ++this.#asked;
-    const wasFree = this.#answered + 1 === asked;
-    const onAnswer = () => {
-      this.#answered++;
-      const { attempt } = entry;
-      if (attempt?.session !== session) return;
-      attempt.abort = undefined; // for the memory of thousands of subscriptions
-      attempt.wasAlone = wasFree && this.#asked === asked;
-    };
-    const { subscriptions } = session;
-    // Without a timeout: the caller of `subscribe` has its own, and a loop over messages needs none.
-    const wait = { signal, timeout: Infinity };
-    if (asksForReceipts(options, session.dialect)) {
-      const receipt = subscriptions.subscribe(consumer, frame, wait).finally(onAnswer);
-      accept(receipt);
-      return await receipt;
-    }
-    const { written, accepted } = subscriptions.subscribeUnconfirmed(consumer, frame);
-    accept(accepted.finally(onAnswer));
-    if (written !== undefined) await within(written, wait, "", () => subscriptions.undo(consumer));
-    return undefined;
-  }
-
-  /** Handles an ERROR that comes after a SUBSCRIBE without a receipt. Never rejects. */
+  /** Handles the refusal of a SUBSCRIBE that no caller awaits. Never rejects. */
   #watch(entry: Entry, { session, accepted }: Attempt): Promise<void> {
     return accepted.then(
       () => {
@@ -310,11 +287,14 @@ export class SubscriptionRegistry {
     if (isLoss(error, session) && !isInDoubt(error)) return; // the next connection is another chance
     // An ERROR that names no frame may have been about another one, and this SUBSCRIBE may have been accepted.
     const isVague = error instanceof BrokerErrorResponse && error.frame!.headers["receipt-id"] === undefined;
-    const isFinal = !isOutage(error) && (attempt.wasAlone || !isVague);
+    const lacksHeaders = attempt.state === "no headers";
+    const isFinal = !lacksHeaders && !isOutage(error) && (attempt.wasAlone || !isVague);
+    if (lacksHeaders) this.#context.status.emit({ type: "error", error });
     if (phase === "written" && isFinal && !isInDoubt(error)) {
       return this.dismiss(entry.subscription, refused(entry, error));
     }
-    if (!(error instanceof BrokerErrorResponse && this.#retryLater(entry, () => this.#retryAlone(entry), isFinal))) {
+    const isTemporary = lacksHeaders || error instanceof BrokerErrorResponse;
+    if (!(isTemporary && this.#retryLater(entry, () => this.#retryAlone(entry), isFinal))) {
       this.dismiss(entry.subscription, error);
     } else if (isVague && session.isOpen) {
       session.subscriptions.expect(consumer);
@@ -394,4 +374,9 @@ function isOutage(error: unknown): boolean {
 function refused({ consumer: { destination } }: Entry, cause: StompError): SubscriptionError {
   const message = `Cannot receive from ${destination}: the broker refused the subscription: ${cause.message}`;
   return new SubscriptionError(message, { cause, frame: cause.frame });
+}
+
+/** Ends the wait for the headers of a SUBSCRIBE that will not be sent. */
+function stopAsking(attempt: Attempt | undefined, error: StompError): void {
+  if (attempt?.state === "asking") attempt.abort?.abort(error);
 }

@@ -3,7 +3,17 @@
  *
  * @module
  */
-import { asHeader, COMMON_MESSAGE_OPTIONS, type Dialect, PERSISTENT, timeToLive, unlimited } from "./dialect.ts";
+import { readDuration } from "../base/duration.ts";
+import {
+  asHeader,
+  COMMON_MESSAGE_OPTIONS,
+  type Dialect,
+  durableQueue,
+  PERSISTENT,
+  timeToLive,
+  undeclared,
+  unlimited,
+} from "./dialect.ts";
 
 /** The dialect of ActiveMQ Classic. */
 export const activemq: Dialect = {
@@ -13,8 +23,10 @@ export const activemq: Dialect = {
   message: {
     ...COMMON_MESSAGE_OPTIONS,
     expires: (expires) => [["expires", String(Date.now() + timeToLive(expires))]],
-    delay: (delay) => [["AMQ_SCHEDULED_DELAY", String(Math.round(delay))]],
+    delay: (delay) => [["AMQ_SCHEDULED_DELAY", String(readDuration("send", "delay", delay))]],
     deduplicationId: "ActiveMQ Classic does not detect duplicates",
+    group: asHeader("JMSXGroupID"),
+    filterValue: "ActiveMQ Classic has no streams; use a header and the option selector of the subscription",
   },
   subscription: {
     prefetch: asHeader("activemq.prefetchSize"),
@@ -22,6 +34,18 @@ export const activemq: Dialect = {
     selector: asHeader("selector"),
     exclusive: asHeader("activemq.exclusive"),
   },
+  queue: undeclared(
+    {
+      type: durableQueue("ActiveMQ Classic has no streams"),
+      ttl: "ActiveMQ takes it by message: use the option expires of send, or the timeStampPlugin in activemq.xml",
+      maxPriority: "ActiveMQ has ten priorities where a policyEntry in activemq.xml sets prioritizedMessages",
+      deadLetter: "ActiveMQ takes it in activemq.xml: a deadLetterStrategy in the policyEntry of the queue",
+      singleActiveConsumer: "ActiveMQ has it as the option exclusive of subscribe",
+      deliveryLimit: "ActiveMQ takes it in activemq.xml: maximumRedeliveries of a redeliveryPolicy",
+    },
+    "ActiveMQ takes it in activemq.xml, if at all: see the policyEntry of the queue",
+  ),
+  queueMaking: undefined,
   durableNeedsClientId: true,
   deleteDurable: ({ name }) => [["activemq.subscriptionName", name]],
   deletesActiveDurable: false,

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { checkDelay, checkExpiry, checkInteger, checkType } from "../base/checks.ts";
+import { checkExpiry, checkInteger, checkType } from "../base/checks.ts";
+import { readDuration } from "../base/duration.ts";
 import type { PortableSendOptions, PortableSubscribeOptions } from "./dialect.ts";
 
 /**
@@ -14,15 +15,17 @@ import type { PortableSendOptions, PortableSubscribeOptions } from "./dialect.ts
  */
 export function checkMessageOptions(options: PortableSendOptions): void {
   const action = "send";
-  const { persistent, priority, expires, delay, replyTo, correlationId, deduplicationId } = options;
+  const { persistent, priority, expires, delay, replyTo, correlationId, deduplicationId, group, filterValue } = options;
   // Runs for each message, and most messages have none of these.
   if (persistent !== undefined) checkType(action, "persistent", persistent, "boolean");
   if (priority !== undefined) checkInteger(action, "priority", priority, 0, 9);
   if (expires !== undefined) checkExpiry(action, "expires", expires);
-  if (delay !== undefined) checkDelay(action, "delay", delay);
+  if (delay !== undefined) readDuration(action, "delay", delay);
   if (replyTo !== undefined) checkType(action, "replyTo", replyTo, "string");
   if (correlationId !== undefined) checkType(action, "correlationId", correlationId, "string");
   if (deduplicationId !== undefined) checkType(action, "deduplicationId", deduplicationId, "string");
+  if (group !== undefined) checkType(action, "group", group, "string");
+  if (filterValue !== undefined) checkType(action, "filterValue", filterValue, "string");
 }
 
 /**

@@ -4,11 +4,15 @@
  *
  * @module
  */
+import type { Duration } from "../base/duration.ts";
 import { type ErrorFrame, UnsupportedByBrokerError } from "../base/errors.ts";
-import type { HeaderEntries } from "../codec/headers.ts";
+import type { FrameParts } from "../codec/encoder.ts";
+import type { FrameHeaders, HeaderEntries } from "../codec/headers.ts";
+import type { Lacks } from "./lacks.ts";
+import type { QueueOptions } from "./queue.ts";
 
 /** The brokers whose headers are known. */
-export type BrokerFamily = "rabbitmq" | "activemq" | "artemis" | "embedded" | "unknown";
+export type BrokerFamily = "rabbitmq" | "activemq" | "artemis" | "spring" | "embedded" | "unknown";
 
 /** Options of a message that mean the same on every broker. Those that a broker cannot honour are refused. */
 export interface PortableSendOptions {
@@ -25,23 +29,32 @@ export interface PortableSendOptions {
    */
   expires?: number | Date | undefined;
   /**
-   * A whole number from 0 (lowest) to 9 (highest). RabbitMQ needs a queue with `x-max-priority`.
+   * A whole number from 0 (lowest) to 9 (highest). On RabbitMQ, classic queues need `maxPriority` in their declaration,
+   * and quorum queues know two levels before 4.3: above 4, and the rest.
    *
    * @default {the broker's default, usually 4}
    */
   priority?: number | undefined;
   /**
-   * Milliseconds that the broker waits before it delivers the message, 0 or more.
+   * How long the broker waits before it delivers the message: milliseconds, 0 or more, or text such as `"30s"`.
+   *
+   * On RabbitMQ the message waits in a queue for its destination and duration, which stays for ever: use a few fixed
+   * durations. A client may use 32 for a destination. With `expires` it is refused. When the delay ends while the broker
+   * is down, the message can get lost, because RabbitMQ moves it only once, and its queue may not be ready then.
    *
    * @default {0}
    */
-  delay?: number | undefined;
+  delay?: Duration | undefined;
   /** The destination for replies. */
   replyTo?: string | undefined;
   /** Identifies the request that a reply answers. */
   correlationId?: string | undefined;
   /** The broker drops a message whose id it has seen before. */
   deduplicationId?: string | undefined;
+  /** The broker delivers messages of the same group to the same consumer, in order. */
+  group?: string | undefined;
+  /** What a subscription to a stream can filter by. */
+  filterValue?: string | undefined;
 }
 
 /** Options of a subscription that mean the same on every broker. Those that a broker cannot honour are refused. */
@@ -68,11 +81,36 @@ export interface PortableSubscribeOptions {
   exclusive?: boolean | undefined;
 }
 
-/** Writes the headers of an option, or says why the broker cannot honour it. */
-export type OptionRule<T> = ((value: T) => HeaderEntries) | string;
+/**
+ * Writes the headers of an option, or says why the broker cannot honour it: in any case, or with this value or beside
+ * these other options.
+ */
+export type OptionRule<T, O> = ((value: T, options: O) => HeaderEntries | string) | string;
 
 /** A rule for each option. */
-export type OptionRules<O> = { readonly [K in keyof O]-?: OptionRule<NonNullable<O[K]>> };
+export type OptionRules<O> = { readonly [K in keyof O]-?: OptionRule<NonNullable<O[K]>, O> };
+
+/** A queue in which messages wait. */
+export interface DelayQueue {
+  /** Where they are sent. */
+  readonly destination: string;
+  /** Its declaration. */
+  readonly headers: HeaderEntries;
+}
+
+/** How a broker makes queues when it gets frames for them. */
+export interface QueueMaking {
+  /** Whether a header is part of the declaration of a queue. */
+  readonly declares: (header: string) => boolean;
+  /** Whether a header of a message, which says nothing of its queue, makes that die with the connection. */
+  readonly spoils: (header: string, value: string) => boolean;
+  /** The commands whose frames make the queue of a destination, or why none does. */
+  readonly commands: (destination: string) => readonly string[] | string;
+  /** The frames that make what a destination needs, and do nothing else. */
+  readonly make: (destination: string, headers: HeaderEntries) => readonly FrameParts[];
+  /** The queue in which messages wait for some milliseconds before they go to a destination, or why there is none. */
+  readonly delayQueue: (destination: string, milliseconds: number) => DelayQueue | string;
+}
 
 /** A durable subscription. */
 export interface DurableSubscription {
@@ -103,7 +141,9 @@ export type ReplyQueue =
   /** A `/temp-queue/` destination that is subscribed to. */
   | "temporary"
   /** A `/queue/` destination with a unique name. */
-  | "named";
+  | "named"
+  /** A `/topic/` destination with a unique name, on a broker that keeps queues after their last consumer has left. */
+  | "topic";
 
 /** All that differs from one broker to the next. */
 export interface Dialect {
@@ -113,10 +153,35 @@ export interface Dialect {
   readonly name: string;
   /** Matches the `server` header of CONNECTED; `undefined` for the dialect of all brokers that no pattern matches. */
   readonly serverPattern: RegExp | undefined;
+  /**
+   * Whether CONNECTED came from this broker, for one that sends no `server` header.
+   *
+   * @param isWebSocket whether it came over a WebSocket.
+   */
+  readonly sent?: (connected: FrameHeaders, isWebSocket: boolean) => boolean;
+  /** What the broker lacks; absent where it has all. */
+  readonly lacks?: Lacks;
+  /** What to do when a broker that has confirmed nothing yet confirms nothing, where that is not known; for messages. */
+  readonly receiptAdvice?: string;
+  /** The headers that SEND or SUBSCRIBE to a destination needs in any case; absent where there are none. */
+  readonly routing?: (command: "SEND" | "SUBSCRIBE", destination: string) => HeaderEntries;
+  /** The `content-type` of a body where the caller gives none; absent where text is `text/plain` and bytes have none. */
+  readonly usualType?: (body: string | Uint8Array) => string | undefined;
+  /** The largest WebSocket message that the broker takes, in bytes; absent where it takes any. */
+  readonly maxWebSocketMessageBytes?: number;
   /** How the options of a message are written. */
   readonly message: OptionRules<PortableSendOptions>;
+  /**
+   * Limits the bytes that the broker sends before it waits for acknowledgements; absent where that is not needed, or where
+   * it counts messages.
+   */
+  readonly byteWindow?: (bytes: number) => HeaderEntries;
   /** How the options of a subscription are written. */
   readonly subscription: OptionRules<PortableSubscribeOptions>;
+  /** How the options of a queue are declared. */
+  readonly queue: OptionRules<QueueOptions>;
+  /** How queues are made; `undefined` where frames to a queue do not declare it. */
+  readonly queueMaking: QueueMaking | undefined;
   /** Whether a durable subscription without a client id is accepted, but lost with the connection. */
   readonly durableNeedsClientId: boolean;
   /** The headers with which UNSUBSCRIBE deletes a durable subscription, or why it cannot. */
@@ -176,6 +241,33 @@ export const COMMON_MESSAGE_OPTIONS: Pick<
 /** Makes a message survive a restart of most brokers. */
 export const PERSISTENT: HeaderEntries = [["persistent", "true"]];
 
+/** Accepts the kinds of queue that survive a restart, on a broker where all queues do. Writes nothing. */
+export function durableQueue(noStreams: string): OptionRule<NonNullable<QueueOptions["type"]>, QueueOptions> {
+  return (type) => type === "stream" ? noStreams : [];
+}
+
+/** Returns the rules of a broker where frames do not declare queues; the options that are not named have one reason. */
+export function undeclared(rules: Partial<OptionRules<QueueOptions>>, reason: string): OptionRules<QueueOptions> {
+  const none: OptionRules<QueueOptions> = {
+    type: reason,
+    ttl: reason,
+    expires: reason,
+    maxLength: reason,
+    maxLengthBytes: reason,
+    maxPriority: reason,
+    deadLetter: reason,
+    maxAge: reason,
+    maxSegmentBytes: reason,
+    filterSizeBytes: reason,
+    singleActiveConsumer: reason,
+    overflow: reason,
+    deliveryLimit: reason,
+    consumerTimeout: reason,
+    deadLetterStrategy: reason,
+  };
+  return { ...none, ...rules };
+}
+
 const UNLIMITED: FrameLimits = { bytes: Infinity, headers: Infinity };
 
 /** Returns the frame limits of a broker that is not known to have any. */
@@ -185,8 +277,9 @@ export function unlimited(): FrameLimits {
 
 /** Whether any portable option is given. Names them one by one, because a loop over the names takes ten times as long. */
 export function hasMessageOptions(options: PortableSendOptions): boolean {
-  const { persistent, priority, expires, delay, replyTo, correlationId, deduplicationId } = options;
-  return (persistent ?? priority ?? expires ?? delay ?? replyTo ?? correlationId ?? deduplicationId) !== undefined;
+  const { persistent, priority, expires, delay, replyTo, correlationId, deduplicationId, group, filterValue } = options;
+  return (persistent ?? priority ?? expires ?? delay ?? replyTo ?? correlationId ?? deduplicationId ?? group ??
+    filterValue) !== undefined;
 }
 
 /**
@@ -198,13 +291,15 @@ export function messageHeaders(options: PortableSendOptions, dialect: Dialect): 
   const { message } = dialect;
   const headers: HeaderEntries[number][] = [];
   // Runs for each message. One by one, because a loop over the names takes three times as long.
-  add(headers, "persistent", message.persistent, options.persistent, dialect);
-  add(headers, "priority", message.priority, options.priority, dialect);
-  add(headers, "replyTo", message.replyTo, options.replyTo, dialect);
-  add(headers, "correlationId", message.correlationId, options.correlationId, dialect);
-  add(headers, "expires", message.expires, options.expires, dialect);
-  add(headers, "delay", message.delay, options.delay, dialect);
-  add(headers, "deduplicationId", message.deduplicationId, options.deduplicationId, dialect);
+  add(headers, "persistent", message.persistent, options.persistent, options, dialect);
+  add(headers, "priority", message.priority, options.priority, options, dialect);
+  add(headers, "replyTo", message.replyTo, options.replyTo, options, dialect);
+  add(headers, "correlationId", message.correlationId, options.correlationId, options, dialect);
+  add(headers, "expires", message.expires, options.expires, options, dialect);
+  add(headers, "delay", message.delay, options.delay, options, dialect);
+  add(headers, "deduplicationId", message.deduplicationId, options.deduplicationId, options, dialect);
+  add(headers, "group", message.group, options.group, options, dialect);
+  add(headers, "filterValue", message.filterValue, options.filterValue, options, dialect);
   return headers;
 }
 
@@ -226,17 +321,33 @@ export function subscribeHeaders(
     throw new UnsupportedByBrokerError("durable", family, `${name} needs a clientId on the connection`);
   }
   const headers: HeaderEntries[number][] = [];
-  add(headers, "prefetch", subscription.prefetch, options.prefetch, dialect);
-  add(headers, "durable", subscription.durable, options.durable, dialect);
-  add(headers, "selector", subscription.selector, options.selector, dialect);
-  add(headers, "exclusive", subscription.exclusive, options.exclusive, dialect);
+  add(headers, "prefetch", subscription.prefetch, options.prefetch, options, dialect);
+  add(headers, "durable", subscription.durable, options.durable, options, dialect);
+  add(headers, "selector", subscription.selector, options.selector, options, dialect);
+  add(headers, "exclusive", subscription.exclusive, options.exclusive, options, dialect);
   return Object.fromEntries(headers);
 }
 
-/** Whether the broker limits how many messages it sends before it waits for acknowledgements. */
-export function hasPrefetch(dialect: Dialect): boolean {
-  return typeof dialect.subscription.prefetch !== "string";
+/**
+ * Returns the headers that declare a queue.
+ *
+ * @throws {UnsupportedByBrokerError} when the broker takes an option elsewhere, or has nothing of the kind.
+ */
+export function queueHeaders(queue: QueueOptions, dialect: Dialect): HeaderEntries {
+  const headers: HeaderEntries[number][] = [];
+  for (const option of Object.keys(queue) as (keyof QueueOptions)[]) {
+    const rule = dialect.queue[option] as OptionRule<unknown, QueueOptions>;
+    add(headers, `queue.${option}`, rule, queue[option], queue, dialect);
+  }
+  return headers;
 }
+
+/** Whether the broker takes any number of messages as the limit of what it sends before it waits for acknowledgements. */
+export function hasPrefetch({ subscription: { prefetch } }: Dialect): boolean {
+  return typeof prefetch !== "string" && typeof prefetch(ANY_PREFETCH, {}) !== "string";
+}
+
+const ANY_PREFETCH = 10;
 
 /**
  * Returns the headers with which UNSUBSCRIBE deletes a durable subscription.
@@ -261,15 +372,17 @@ export function errorText(frame: ErrorFrame): string {
 }
 
 /** Adds the headers of an option, if it is given. */
-function add<T>(
+function add<T, O>(
   headers: HeaderEntries[number][],
   option: string,
-  rule: OptionRule<T>,
+  rule: OptionRule<T, O>,
   value: T | undefined,
+  options: O,
   dialect: Dialect,
 ): void {
   // `false` asks for nothing, so every broker can honour it.
   if (value === undefined || value === false) return;
-  if (typeof rule === "string") throw new UnsupportedByBrokerError(option, dialect.family, rule);
-  for (const entry of rule(value)) headers.push(entry);
+  const written = typeof rule === "string" ? rule : rule(value, options);
+  if (typeof written === "string") throw new UnsupportedByBrokerError(option, dialect.family, written);
+  for (const entry of written) headers.push(entry);
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { asHeader, COMMON_MESSAGE_OPTIONS, type Dialect, unlimited } from "./dialect.ts";
+import { asHeader, COMMON_MESSAGE_OPTIONS, type Dialect, undeclared, unlimited } from "./dialect.ts";
 
 const ONLY_QUEUES = "the embedded broker has only plain queues in memory";
 
@@ -18,6 +18,8 @@ export const embedded: Dialect = {
     expires: ONLY_QUEUES,
     delay: ONLY_QUEUES,
     deduplicationId: ONLY_QUEUES,
+    group: ONLY_QUEUES,
+    filterValue: ONLY_QUEUES,
   },
   subscription: {
     prefetch: asHeader("prefetch-count"),
@@ -25,6 +27,8 @@ export const embedded: Dialect = {
     selector: ONLY_QUEUES,
     exclusive: ONLY_QUEUES,
   },
+  queue: undeclared({}, ONLY_QUEUES),
+  queueMaking: undefined,
   durableNeedsClientId: false,
   deleteDurable: () => ONLY_QUEUES,
   deletesActiveDurable: false,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { asHeader, COMMON_MESSAGE_OPTIONS, type Dialect, PERSISTENT, unlimited } from "./dialect.ts";
+import { asHeader, COMMON_MESSAGE_OPTIONS, type Dialect, PERSISTENT, undeclared, unlimited } from "./dialect.ts";
 
 const SET_BROKER = "the broker did not say which one it is; set the option broker";
 
@@ -12,13 +12,24 @@ export const unknown: Dialect = {
   family: "unknown",
   name: "The broker",
   serverPattern: undefined,
-  message: { ...COMMON_MESSAGE_OPTIONS, expires: SET_BROKER, delay: SET_BROKER, deduplicationId: SET_BROKER },
+  receiptAdvice: "; the broker has confirmed nothing so far: if it gives no receipts, as Spring's simple broker, " +
+    'set broker: "spring" for the client, or receipt: false for the call',
+  message: {
+    ...COMMON_MESSAGE_OPTIONS,
+    expires: SET_BROKER,
+    delay: SET_BROKER,
+    deduplicationId: SET_BROKER,
+    group: SET_BROKER,
+    filterValue: SET_BROKER,
+  },
   subscription: {
     prefetch: SET_BROKER,
     durable: SET_BROKER,
     selector: asHeader("selector"),
     exclusive: SET_BROKER,
   },
+  queue: undeclared({}, SET_BROKER),
+  queueMaking: undefined,
   durableNeedsClientId: false,
   deleteDurable: () => SET_BROKER,
   deletesActiveDurable: false,

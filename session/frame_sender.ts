@@ -8,7 +8,9 @@ import { NotConnectedError, type StompError } from "../base/errors.ts";
 import type { Frame } from "../codec/frame.ts";
 import type { FrameConnection } from "../connection/frame_connection.ts";
 import type { Dialect } from "../dialects/dialect.ts";
+import { Declarations } from "../dialects/queue.ts";
 import type { FrameCheck } from "./frame_limits.ts";
+import { QueueMaker } from "./queue_maker.ts";
 import { ReceiptPromise, type Receipts, type ReceiptWaiter } from "./receipts.ts";
 import { SendHeadCache, type SendParts } from "./send_head_cache.ts";
 import type { Version } from "../codec/protocol.ts";
@@ -23,12 +25,15 @@ interface Closed {
 export class FrameSender {
   /** What differs from one broker to the next. */
   readonly dialect: Dialect;
+  /** Makes queues. */
+  readonly queues: QueueMaker;
   readonly #connection: FrameConnection;
   readonly #receipts: Receipts;
   readonly #frameCheck: FrameCheck;
   readonly #heads: SendHeadCache;
   readonly #timeout: number;
   #hasUnconfirmed = false;
+  #madeAt = -1; // the position of the last frame that makes a queue
   #closed: Closed | undefined;
 
   /** Sends over a connection on which CONNECTED was received. `timeout` is the default wait for a receipt, in ms. */
@@ -38,12 +43,18 @@ export class FrameSender {
     frameCheck: FrameCheck,
     dialect: Dialect,
     timeout: number,
+    declarations: Declarations = new Declarations(),
   ) {
     this.dialect = dialect;
+    if (dialect.maxWebSocketMessageBytes !== undefined) connection.limitMessages(dialect.maxWebSocketMessageBytes);
+    this.queues = new QueueMaker(declarations, dialect, (frame) => {
+      this.#madeAt = connection.position;
+      connection.send(frame);
+    });
     this.#connection = connection;
     this.#receipts = receipts;
     this.#frameCheck = frameCheck;
-    this.#heads = new SendHeadCache(connection.version, dialect);
+    this.#heads = new SendHeadCache(connection.version, dialect, this.queues);
     this.#timeout = timeout;
   }
 
@@ -105,10 +116,11 @@ export class FrameSender {
   /**
    * Sends a frame with a receipt. The waiter learns when the receipt comes, or that it will not.
    *
+   * @param _isDemanded whether the caller asked for the receipt.
    * @returns the id of the receipt.
    * @throws as {@linkcode send}.
    */
-  confirm(frame: Frame, waiter: ReceiptWaiter): string {
+  confirm(frame: Frame, waiter: ReceiptWaiter, _isDemanded = false): string {
     const { headers } = frame;
     const given = headers["receipt"];
     const id = this.#receipts.open(waiter, given);
@@ -153,19 +165,21 @@ export class FrameSender {
     this.#hasUnconfirmed = true;
     const head = this.#heads.headFor(message);
     const headers = this.#heads.headersFor(message);
-    this.#checkSize(message, head, headers);
-    return this.#connection.sendMessage(head, headers, message.body);
+    const whole = headers.length === 0 ? head : this.#heads.headBeside(message, head);
+    this.#checkSize(message, whole, headers);
+    return this.#connection.sendMessage(whole, headers, message.body);
   }
 
   /** Sends a message with a receipt, as {@linkcode confirm}. */
   confirmFast(message: SendParts, waiter: ReceiptWaiter): string {
     this.checkOpen("SEND");
-    const head = this.#heads.headFor(message);
+    let head = this.#heads.headFor(message);
     const headers = this.#heads.headersFor(message);
     const id = this.#receipts.open(waiter);
     try {
       // Most messages have no further headers, and spreading an empty array takes time as well.
       const all = headers.length === 0 ? ["receipt", id] : [...headers, "receipt", id];
+      if (headers.length !== 0) head = this.#heads.headBeside(message, head);
       this.#checkSize(message, head, all);
       this.#connection.sendMessage(head, all, message.body);
     } catch (error) {
@@ -173,6 +187,18 @@ export class FrameSender {
       throw error;
     }
     return id;
+  }
+
+  /** Sends declarations that the client has made meanwhile. */
+  declareAgain(): void {
+    this.#heads.clear();
+  }
+
+  /** Takes note that bytes were retracted, from a position on. Queues may have to be made again. */
+  noteRetracted(start: number): void {
+    if (start > this.#madeAt) return;
+    this.queues.forget();
+    this.#heads.clear();
   }
 
   /** Cancels a receipt that no one awaits any more. */

@@ -15,6 +15,7 @@ import {
   headerRules,
 } from "../codec/headers.ts";
 import type { Version } from "../codec/protocol.ts";
+import type { QueueMaker } from "./queue_maker.ts";
 
 /** Heads that a connection keeps. A program that sends to more destinations gains less. */
 const MAX_HEADS = 1000;
@@ -35,34 +36,63 @@ export interface SendParts {
   readonly options: PortableSendOptions | undefined;
   /** The body. */
   readonly body: string | Uint8Array;
+  /** Whether the caller gave the `content-type`. Default `false`. */
+  readonly hasOwnType?: boolean | undefined;
+  /** Whether the caller asked for a receipt, where most take what there is. Default `false`. */
+  readonly demandsReceipt?: boolean | undefined;
 }
 
 /** The encoded heads of the SEND frames of one connection, without receipt, size and body. */
 export class SendHeadCache {
   readonly #version: Version;
   readonly #dialect: Dialect;
+  readonly #queues: QueueMaker;
   readonly #rules: HeaderRules;
-  readonly #plain: HeadsByDestination;
+  #plain: HeadsByDestination;
   #persistent: HeadsByDestination | undefined;
 
   /** Creates an empty cache for a connection of that version to that broker. */
-  constructor(version: Version, dialect: Dialect) {
+  constructor(version: Version, dialect: Dialect, queues: QueueMaker) {
     this.#version = version;
     this.#dialect = dialect;
+    this.#queues = queues;
     this.#rules = headerRules("SEND", version);
-    this.#plain = new HeadsByDestination(version, []);
+    this.#plain = new HeadsByDestination(version, [], queues);
   }
 
   /**
-   * Returns the beginning of a SEND: the command line, `destination`, `content-type` if there is one, and the header that
-   * makes the message persistent by default.
+   * Returns the beginning of a SEND: the command line, `destination`, `content-type` if there is one, the header that
+   * makes the message persistent by default, and the declaration of the queue.
    *
    * @throws {TypeError} when the version cannot carry the destination or the type.
+   * @throws {UnsupportedByBrokerError} when the broker cannot honour the declaration.
    */
   headFor({ destination, contentType, persistent }: SendParts): Uint8Array {
     if (!persistent) return this.#plain.get(destination, contentType);
-    this.#persistent ??= new HeadsByDestination(this.#version, this.#dialect.persistentByDefault);
+    this.#persistent ??= new HeadsByDestination(this.#version, this.#dialect.persistentByDefault, this.#queues);
     return this.#persistent.get(destination, contentType);
+  }
+
+  /**
+   * Returns the beginning of a SEND that has further headers: those count where the declaration of the queue has the same
+   * ones.
+   *
+   * @param head what `headFor` returned.
+   */
+  headBeside({ destination, contentType, persistent, headers }: SendParts, head: Uint8Array): Uint8Array {
+    if (headers.length === 0 || !this.#queues.mayRepeat(destination, headers)) return head;
+    const all = [
+      ...(persistent ? this.#dialect.persistentByDefault : []),
+      ...this.#queues.headersFor("SEND", destination),
+    ];
+    const others = all.filter(([name]) => !headers.some(([own]) => own === name));
+    return encodeSend(destination, contentType, others, this.#version);
+  }
+
+  /** Forgets all heads: a queue was declared, or is to be made again. */
+  clear(): void {
+    this.#plain = new HeadsByDestination(this.#version, [], this.#queues);
+    this.#persistent = undefined;
   }
 
   /**
@@ -82,6 +112,7 @@ export class SendHeadCache {
   #encode(headers: HeaderEntries): string[] {
     const encoded: string[] = [];
     for (const [name, value] of headers) {
+      if (name === "persistent" && this.#queues.spoils(name, value)) continue;
       encoded.push(encodeName(name, this.#rules), encodeValue(name, value, this.#rules));
     }
     return encoded;
@@ -94,6 +125,7 @@ const NO_HEADERS: readonly string[] = [];
 class HeadsByDestination {
   readonly #version: Version;
   readonly #extra: HeaderEntries;
+  readonly #queues: QueueMaker;
   readonly #byType = new Map<string | undefined, Map<string, Uint8Array<ArrayBuffer>>>();
   #count = 0;
   // The last one, since most messages go where the one before them went: two comparisons in place of two look-ups.
@@ -101,9 +133,10 @@ class HeadsByDestination {
   #lastType: string | undefined;
   #last = new Uint8Array(0);
 
-  constructor(version: Version, extra: HeaderEntries) {
+  constructor(version: Version, extra: HeaderEntries, queues: QueueMaker) {
     this.#version = version;
     this.#extra = extra;
+    this.#queues = queues;
   }
 
   get(destination: string, contentType: string | undefined): Uint8Array {
@@ -115,9 +148,8 @@ class HeadsByDestination {
   }
 
   #add(destination: string, contentType: string | undefined): Uint8Array<ArrayBuffer> {
-    const headers: FrameHeaders = { destination, ...Object.fromEntries(this.#extra) };
-    if (contentType !== undefined) headers["content-type"] = contentType;
-    const head = textEncoder.encode(encodeHead("SEND", headers, 0, true, this.#version));
+    const more = [...this.#extra, ...this.#queues.headersFor("SEND", destination)];
+    const head = encodeSend(destination, contentType, more, this.#version);
     if (this.#count === MAX_HEADS) {
       this.#byType.clear();
       this.#count = 0;
@@ -128,4 +160,15 @@ class HeadsByDestination {
     this.#count++;
     return head;
   }
+}
+
+function encodeSend(
+  destination: string,
+  contentType: string | undefined,
+  more: HeaderEntries,
+  version: Version,
+): Uint8Array<ArrayBuffer> {
+  const headers: FrameHeaders = { destination, ...Object.fromEntries(more) };
+  if (contentType !== undefined) headers["content-type"] = contentType;
+  return textEncoder.encode(encodeHead("SEND", headers, 0, true, version));
 }

@@ -18,9 +18,11 @@ import {
 } from "../base/timers.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import type { BrokerFamily, Dialect, FrameLimits } from "../dialects/dialect.ts";
-import { dialectFor } from "../dialects/registry.ts";
+import type { Declarations } from "../dialects/queue.ts";
+import { dialectOf } from "../dialects/registry.ts";
 import { FrameCheck } from "./frame_limits.ts";
 import { FrameSender } from "./frame_sender.ts";
+import { ReceiptlessSender } from "./receiptless_sender.ts";
 import {
   BrokerErrorResponse,
   ConnectionError,
@@ -54,6 +56,8 @@ export interface SessionOptions extends ConnectDetails, DecoderLimits {
   broker?: BrokerFamily | undefined;
   /** What the broker accepts in one frame. Default: what it is known to accept. */
   frameLimits?: Partial<FrameLimits> | undefined;
+  /** The queues that the client declares. Default none. */
+  declarations?: Declarations | undefined;
   /** How late heart-beats may be. */
   tolerance?: HeartbeatTolerance | undefined;
   /** The class of MESSAGE frames. Default `Frame`. */
@@ -136,23 +140,25 @@ export class Session implements FrameSocket, FrameSink {
     this.host = options.host;
     this.clientId = options.clientId ?? options.headers?.["client-id"];
     this.connected = connected;
-    this.dialect = dialectFor(connected["server"], options.broker);
+    const dialect = this.dialect = dialectOf(connected, options.isWebSocket ?? false, options.broker);
     this.#connection = connection;
     this.#onEnd = options.onEnd;
     this.#onError = options.onError;
     this.gate = new ReadGate(connection, () => this.#receipts.size > 0 || this.#raw?.awaitsReceipt === true);
-    const check = new FrameCheck(this.dialect, connected["server"], options.frameLimits);
-    this.sender = new FrameSender(connection, this.#receipts, check, this.dialect, options.timeout);
+    const check = new FrameCheck(dialect, connected["server"], options.frameLimits);
+    const Sender = dialect.lacks?.receipts === undefined ? FrameSender : ReceiptlessSender;
+    this.sender = new Sender(connection, this.#receipts, check, dialect, options.timeout, options.declarations);
     this.progress = new Progress(this.#receipts, connection, clock, options.onBlocked?.bind(undefined, this));
     this.subscriptions = new SessionSubscriptions(this.sender, this.#dispatcher, this.gate, clock);
     this.transactions = new OpenTransactions(this.sender);
-    this.#errors = new ErrorFrames(this.dialect, clock, this.#receipts, this.#dispatcher);
+    this.#errors = new ErrorFrames(dialect, clock, this.#receipts, this.#dispatcher);
     this.#probe = new LivenessProbe(connection, this.transactions);
     this.#heartbeat = new Heartbeat(plan, connection, {
       ...options.tolerance,
       clock,
       probe: { ask: () => this.#sendProbe(), timeout: options.tolerance?.probe },
       stopped: (silence, jump) => {
+        const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(1)} s`;
         const after = jump === undefined ? "" : ` after the clock jumped by ${seconds(jump)}`;
         this.#end(new ConnectionError(`Connection to ${this.peer} lost: nothing came for ${seconds(silence)}${after}`));
       },
@@ -191,7 +197,9 @@ export class Session implements FrameSocket, FrameSink {
 
   /** Retracts the bytes that were sent between two positions. Returns whether none of them was written yet. */
   retract(start: number, end: number): boolean {
-    return this.#connection.retract(start, end);
+    const isRetracted = this.#connection.retract(start, end);
+    if (isRetracted) this.sender.noteRetracted(start);
+    return isRetracted;
   }
 
   /** Returns a promise to await before sending more; `undefined` when the connection accepts more now. */
@@ -283,14 +291,13 @@ export class Session implements FrameSocket, FrameSink {
         return;
       case "ERROR": {
         const isForRawFrame = this.#raw?.answer(frame) ?? false;
-        const { subscriptions } = this;
         const hasOther = this.sender.hasUnconfirmed || this.#receipts.size > 0;
-        const isUncertain = this.sender.hasUnconfirmed || subscriptions.hasUnanswered;
+        const isUncertain = this.sender.hasUnconfirmed || this.subscriptions.hasUnanswered;
         const { error, scope } = this.#errors.handle(frame, isForRawFrame, isUncertain);
         this.#onError?.(error);
         const isVague = frame.header("receipt-id") === undefined && !isForRawFrame;
         if (isVague && (scope === "frame" || scope === "unclear")) {
-          subscriptions.refused(error, !hasOther, scope === "frame");
+          this.subscriptions.refused(error, !hasOther, scope === "frame");
         }
         if (scope === "connection") this.onEnd(error);
         return;
@@ -321,7 +328,7 @@ export class Session implements FrameSocket, FrameSink {
 
   /** Sends a liveness probe. Returns whether that was possible. */
   #sendProbe(): boolean {
-    if (!this.isOpen) return false;
+    if (!this.isOpen || this.dialect.lacks?.receipts !== undefined) return false;
     this.#probe.send();
     return true;
   }
@@ -386,10 +393,6 @@ export class Session implements FrameSocket, FrameSink {
     this.#onEnd?.(this, reason);
     return this.#ended;
   }
-}
-
-function seconds(milliseconds: number): string {
-  return `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
 function describeEnd(reason: StompError | undefined): string {

@@ -68,6 +68,8 @@ export class SessionSubscriptions {
     this.#dispatcher.add(sink);
     let isWritten = false;
     try {
+      this.#sender.checkOpen(frame.command);
+      this.#sender.queues.completeSubscribe(frame);
       const answered = this.#sender.request(frame, wait);
       isWritten = true;
       return await answered;

@@ -11,7 +11,7 @@ import { runtime } from "../support/runtime.ts";
 import { bridgeTo } from "../support/websocket_bridge.ts";
 import { brokers, transportsOf } from "./support.ts";
 
-const rabbitmq = brokers.find((broker) => broker.name === "rabbitmq" && transportsOf(broker).includes("ws"));
+const rabbitmq = brokers.find((broker) => broker.family === "rabbitmq" && transportsOf(broker).includes("ws"));
 
 /** Returns the broker that the page connects to. */
 async function openBroker(): Promise<{ url: string; close(): Promise<void> }> {

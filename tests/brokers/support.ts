@@ -10,10 +10,18 @@ import type { StompOptions } from "../../client/options.ts";
 import type { Version } from "../../codec/protocol.ts";
 import type { Message } from "../../client/message.ts";
 import type { Subscription } from "../../client/subscription.ts";
+import type { Cells } from "./cells.ts";
 import { control, type ControlAction, VARIABLES } from "./control.ts";
-import type { BrokerDetails, BrokerName, HarnessDetails } from "./harness/broker.ts";
+import {
+  type BrokerDetails,
+  type BrokerName,
+  type Capability,
+  type Family,
+  type HarnessDetails,
+  USUAL_CAPABILITIES,
+} from "./harness/broker.ts";
 
-export type { BrokerDetails, BrokerName, HarnessDetails } from "./harness/broker.ts";
+export type { BrokerDetails, BrokerName, Family, HarnessDetails } from "./harness/broker.ts";
 
 /** The versions of the protocol. */
 export const VERSIONS: readonly Version[] = ["1.0", "1.1", "1.2"];
@@ -38,6 +46,8 @@ export interface Harness extends Target {
   options(options?: StompOptions): StompOptions;
   /** The URL of the transport. */
   readonly url: string;
+  /** Returns the option `prefetch` where the broker counts messages, and otherwise nothing. */
+  prefetch(count: number): { prefetch?: number };
   /** Returns the name of a new queue. */
   queue(prefix?: string): string;
   /** Returns the name of a new topic. */
@@ -48,12 +58,16 @@ export interface Harness extends Target {
 
 /** A test, and the brokers, versions and transports that it is for. */
 export interface BrokerTest {
-  /** The broker. Default all. */
-  broker?: BrokerName;
-  /** The versions. Default all for {@linkcode everywhere}, else 1.2. */
+  /** The brokers, or the families of brokers. Default all. */
+  broker?: BrokerName | Family | readonly (BrokerName | Family)[];
+  /** What the broker must be capable of. Default all that there is. */
+  needs?: readonly Capability[];
+  /** The versions, as far as the broker speaks them. Default all for {@linkcode everywhere}, else 1.2. */
   versions?: readonly Version[];
   /** The transports. Default all. */
   transports?: readonly string[];
+  /** Whether the test waits for seconds, and so runs in one of the runtimes unless all is wanted. Default `false`. */
+  slow?: boolean;
   /** Whether the test makes its connections itself, and so skips {@linkcode FLAKY_TRANSPORT}. Default `false`. */
   raw?: boolean;
   /** Whether the test is only for brokers that the harness started. Default `false`. */
@@ -65,7 +79,10 @@ export interface BrokerTest {
 }
 
 /** The brokers to test on. */
-export const brokers: readonly BrokerDetails[] = readBrokers();
+export const brokers: readonly BrokerDetails[] = readVariable(VARIABLES.brokers);
+
+/** What to test of them. */
+const cells: Cells = readVariable(VARIABLES.cells);
 
 /**
  * On this transport ActiveMQ 5.17 sometimes processes the first frame of a connection twice, when another one was opened
@@ -84,7 +101,7 @@ export function everywhere(name: string, test: BrokerTest | BrokerTest["fn"]): v
       (definition.transports?.includes(transport) ?? true) && !(definition.raw && transport === FLAKY_TRANSPORT)
     );
     return transports.flatMap((transport) =>
-      (definition.versions ?? VERSIONS).map((version) => ({ broker, transport, version }))
+      versionsOf(transport, definition.versions ?? VERSIONS).map((version) => ({ broker, transport, version }))
     );
   });
   registerAll(name, definition, targets);
@@ -96,7 +113,7 @@ export function once(name: string, test: BrokerTest | BrokerTest["fn"]): void {
   const targets = chosen(definition).flatMap((broker) => {
     const transport = "stomp" in broker.urls ? "stomp" : transportsOf(broker)[0];
     if (transport === undefined) return [];
-    return (definition.versions ?? ["1.2" as const]).map((version) => ({ broker, transport, version }));
+    return versionsOf(transport, definition.versions ?? ["1.2"]).map((version) => ({ broker, transport, version }));
   });
   registerAll(name, definition, targets);
 }
@@ -119,8 +136,7 @@ export function allAtOnce(name: string, fn: BrokerTest["fn"]): void {
 
 /** Returns the transports of a broker that the command line has chosen. */
 export function transportsOf(broker: BrokerDetails): string[] {
-  const wanted = process.env[VARIABLES.transports]?.split(",");
-  return Object.keys(broker.urls).filter((transport) => wanted?.includes(transport) ?? true);
+  return Object.keys(broker.urls).filter((transport) => transport in cells.versions);
 }
 
 /** Resolves to the next messages. Fails when they do not come in time. */
@@ -154,6 +170,14 @@ export async function takeTextsUntilMark(stomp: Stomp, subscription: Subscriptio
   }
 }
 
+/**
+ * Resolves to the texts of all messages, of which there are `count`. Unlike a mark, it also finds those that a broker gives
+ * back only after it has confirmed DISCONNECT, as Artemis does.
+ */
+export async function takeAllTexts(stomp: Stomp, subscription: Subscription, count: number): Promise<string[]> {
+  return [...await takeTexts(subscription, count), ...await takeTextsUntilMark(stomp, subscription)];
+}
+
 /** Polls until the check passes, for what a broker does without telling. */
 export async function eventually(what: string, check: () => boolean | Promise<boolean>, timeout = 8000): Promise<void> {
   const end = performance.now() + timeout;
@@ -168,8 +192,16 @@ export function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-function chosen({ broker: wanted }: BrokerTest): readonly BrokerDetails[] {
-  return brokers.filter((broker) => wanted === undefined || broker.name === wanted);
+function chosen({ broker: wanted, needs = USUAL_CAPABILITIES, slow }: BrokerTest): readonly BrokerDetails[] {
+  if (slow === true && !cells.isSlow) return [];
+  return brokers.filter(({ name, family, capabilities }) =>
+    (wanted === undefined || [wanted].flat().some((one) => one === name || one === family)) &&
+    needs.every((need) => capabilities.includes(need))
+  );
+}
+
+function versionsOf(transport: string, wanted: readonly Version[]): readonly Version[] {
+  return wanted.filter((version) => cells.versions[transport]?.includes(version));
 }
 
 function registerAll(name: string, definition: BrokerTest, targets: readonly Target[]): void {
@@ -226,6 +258,7 @@ function makeHarness(target: Target, clients: Stomp[]): Harness {
         if (transport !== FLAKY_TRANSPORT || await isWorking(client) || attempt === 5) return client;
       }
     },
+    prefetch: (count) => broker.capabilities.includes("prefetch") ? { prefetch: count } : {},
     queue: (prefix = "") => `/queue/${prefix}stompy-${run}-${process.pid}-${++names}`,
     topic: () => `/topic/stompy-${run}-${process.pid}-${++names}`,
     async control(action) {
@@ -247,8 +280,9 @@ function isTls(url: string): boolean {
   return url.startsWith("stomp+ssl:") || url.startsWith("wss:");
 }
 
-function readBrokers(): BrokerDetails[] {
-  const json = process.env[VARIABLES.brokers];
+/** Reads what `main.ts` hands over in an environment variable. */
+function readVariable<T>(name: string): T {
+  const json = process.env[name];
   if (json === undefined) throw new Error("Cannot test on real brokers: run this with deno task test:brokers");
   return JSON.parse(json);
 }

@@ -4,10 +4,11 @@
  * @module
  */
 import {
+  type BrokerName,
   installBrokers,
+  type RabbitmqRelease,
   type RealBroker,
-  startActivemq,
-  startRabbitmq,
+  startBroker,
   startRabbitmqCluster,
 } from "../brokers/harness/mod.ts";
 import type { Random } from "../support/fault_proxy.ts";
@@ -34,17 +35,10 @@ export interface ScenarioReport {
   transactions?: TransactionReport;
 }
 
-/** Kills RabbitMQ and starts it again with the same disk. */
-export async function runRabbitmqChaos(options: ScenarioOptions): Promise<ScenarioReport> {
-  await installBrokers(["rabbitmq"], options.log);
-  await using broker = await startRabbitmq();
-  return await killAndRestart(broker, options);
-}
-
-/** Kills ActiveMQ with KahaDB and starts it again with the same disk. */
-export async function runActivemqChaos(options: ScenarioOptions): Promise<ScenarioReport> {
-  await installBrokers(["activemq"], options.log);
-  await using broker = await startActivemq();
+/** Kills a broker and starts it again with the same disk. */
+export async function runBrokerChaos(name: BrokerName, options: ScenarioOptions): Promise<ScenarioReport> {
+  await installBrokers([name], options.log);
+  await using broker = await startBroker(name);
   return await killAndRestart(broker, options);
 }
 
@@ -64,9 +58,9 @@ export async function killAndRestart(
 const QUORUM = { "x-queue-type": "quorum", durable: "true", "auto-delete": "false" };
 
 /** Kills the node that leads a quorum queue in a cluster of three nodes, and starts it again. */
-export async function runClusterChaos(options: ScenarioOptions): Promise<ScenarioReport> {
-  await installBrokers(["rabbitmq"], options.log);
-  await using cluster = await startRabbitmqCluster();
+export async function runClusterChaos(release: RabbitmqRelease, options: ScenarioOptions): Promise<ScenarioReport> {
+  await installBrokers([`rabbitmq-${release}`], options.log);
+  await using cluster = await startRabbitmqCluster(release);
   const urls = cluster.nodes.map((node) => node.urls.stomp);
   const queue = "quorum-chaos";
   return await underFaults(urls, queue, QUORUM, options, async () => {

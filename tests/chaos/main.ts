@@ -9,23 +9,30 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { seededRandom } from "../support/fault_proxy.ts";
 import {
-  runActivemqChaos,
-  runClusterChaos,
-  runRabbitmqChaos,
-  type ScenarioOptions,
-  type ScenarioReport,
-} from "./brokers.ts";
+  BROKER_NAMES,
+  type BrokerName,
+  chooseBrokers,
+  FAMILIES,
+  RABBITMQ_RELEASES,
+  TABLE,
+} from "../brokers/harness/mod.ts";
+import { runBrokerChaos, runClusterChaos, type ScenarioOptions, type ScenarioReport } from "./brokers.ts";
 import { runProxyChaos } from "./proxy.ts";
 import type { TransactionReport } from "./transactions.ts";
 
+/** The brokers that keep messages, so that a kill may lose none. */
+const BROKERS = BROKER_NAMES.filter((name) => TABLE[name].capabilities.includes("queues"));
+
 const HELP = `deno task chaos [options] [scenario…]
 
-Scenarios: rabbitmq  kill -9 and restart of RabbitMQ
+Scenarios: kill      kill -9 and restart of each broker that keeps messages on disk
            cluster   three RabbitMQ nodes and a quorum queue: kill -9 and restart of the leader
-           activemq  kill -9 and restart of ActiveMQ with KahaDB
            proxy     the embedded broker behind a proxy with random faults
-The default is all of them.
+The default is all of them. The name of a broker or a family as a scenario means kill on that.
+Brokers: ${BROKERS.join(", ")}
+Families: ${FAMILIES.join(", ")}
 
+  --broker NAME  use only this broker or family for kill and cluster; can be repeated
   --short        send 10000 messages, and run the proxy for half a minute
   --count N      messages in each scenario except proxy; default 100000
   --minutes N    how long the proxy injects faults; default 10
@@ -35,6 +42,7 @@ The default is all of them.
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
+    broker: { type: "string", multiple: true },
     short: { type: "boolean", default: false },
     count: { type: "string" },
     minutes: { type: "string" },
@@ -50,13 +58,32 @@ const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 32));
 /** How many times each scenario kills its broker. */
 const KILLS = 2;
 
-const SCENARIOS: Record<string, (options: ScenarioOptions) => Promise<ScenarioReport>> = {
-  rabbitmq: runRabbitmqChaos,
-  cluster: runClusterChaos,
-  activemq: runActivemqChaos,
-  // No number of messages, but a time.
-  proxy: async () => ({ messages: await runProxyChaos(seed, Infinity, minutes * 60) }),
-};
+/** Something to run, with the name to print. */
+interface Scenario {
+  name: string;
+  run: (options: ScenarioOptions) => Promise<ScenarioReport>;
+}
+
+/**
+ * Returns what the names on the command line mean.
+ *
+ * @throws {TypeError} when a name is unknown.
+ */
+function findScenarios(names: readonly string[], brokers: readonly BrokerName[]): Scenario[] {
+  const kill = (name: BrokerName): Scenario => ({ name, run: (options) => runBrokerChaos(name, options) });
+  return names.flatMap((name): Scenario[] => {
+    if (name === "kill") return brokers.map(kill);
+    // It has no number of messages, but a time.
+    if (name === "proxy") {
+      return [{ name, run: async () => ({ messages: await runProxyChaos(seed, Infinity, minutes * 60) }) }];
+    }
+    if (name !== "cluster") return chooseBrokers([name]).filter((broker) => BROKERS.includes(broker)).map(kill);
+    return RABBITMQ_RELEASES.filter((release) => brokers.includes(`rabbitmq-${release}`)).map((release) => ({
+      name: `cluster of RabbitMQ ${release}`,
+      run: (options) => runClusterChaos(release, options),
+    }));
+  });
+}
 
 /** Whether no transaction was lost, and the broker was killed while there were open and fresh ones to lose. */
 function isGood(report: TransactionReport): boolean {
@@ -65,20 +92,33 @@ function isGood(report: TransactionReport): boolean {
     hits === KILLS && failedCommits >= KILLS && freshest > 0;
 }
 
+/** Returns what the command line asks for, or prints what is wrong with it and exits. */
+function readScenariosOrExit(): Scenario[] {
+  try {
+    const brokers = chooseBrokers(values.broker ?? BROKERS).filter((name) => BROKERS.includes(name));
+    const scenarios = findScenarios(positionals.length > 0 ? positionals : ["kill", "cluster", "proxy"], brokers);
+    if (scenarios.length === 0) throw new TypeError("these brokers are not in these scenarios");
+    return scenarios;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    console.error(`chaos: ${error.message}, see --help`);
+    return process.exit(2);
+  }
+}
+
 if (values.help) {
   console.log(HELP);
 } else {
-  const names = positionals.length > 0 ? positionals : Object.keys(SCENARIOS);
-  const unknown = names.filter((name) => !(name in SCENARIOS));
-  if (unknown.length > 0 || !(count >= 1) || !(minutes > 0) || !Number.isInteger(seed)) {
-    console.error(`chaos: cannot run ${unknown.join(", ") || "with these numbers"}, see --help`);
+  if (!(count >= 1) || !(minutes > 0) || !Number.isInteger(seed)) {
+    console.error("chaos: cannot run with these numbers, see --help");
     process.exit(2);
   }
+  const scenarios = readScenariosOrExit();
   console.log(`Seed ${seed}`);
   let passed = 0;
-  for (const name of names) {
+  for (const { name, run } of scenarios) {
     console.log(`\n${name}`);
-    const report = await SCENARIOS[name]!({
+    const report = await run({
       count,
       kills: KILLS,
       random: seededRandom(seed),
@@ -96,6 +136,6 @@ if (values.help) {
     console.log(good ? "  nothing confirmed was lost" : `  FAILED: see above; --seed ${seed} repeats it`);
     if (good) passed++;
   }
-  console.log(`\n${passed} passed, ${names.length - passed} failed`);
-  process.exitCode = passed === names.length ? 0 : 1;
+  console.log(`\n${passed} passed, ${scenarios.length - passed} failed`);
+  process.exitCode = passed === scenarios.length ? 0 : 1;
 }

@@ -47,6 +47,12 @@ test("`isOutageError()` recognizes brokers that are partly out of order", () => 
       ["AMQP channel died", "Reason: {{badmatch,{error,nodedown}},\n [{rabbit_channel,handle_method,6}]}"],
       ["internal_error", "INTERNAL_ERROR - Cannot declare quorum queue 'q' in vhost '/' on node 'a@b': timeout\n"],
       ["internal_error", "INTERNAL_ERROR - failed consuming from quorum queue 'q' in vhost '/': {error,noproc}\n"],
+      // The plugin that follows 4.3.
+      ["not_found", "home node 'a@b' of durable queue 'q' in vhost '/' is down or inaccessible\n"],
+      [
+        "Failed to consume",
+        "internal_error from queue 'q' in vhost '/': timed out consuming from quorum queue 'q' in vhost '/': {q,a@b}",
+      ],
     ] as const
   ) {
     assert(isOutage(words, body), body);

@@ -35,6 +35,9 @@ test("`isLoginRefusal()` recognizes what brokers say about user and password", (
     ["Login Failed: not_authorized", true],
     ["Broker: localhost - Client: me already connected from tcp://127.0.0.1:5", false],
     ["Bad CONNECT (Virtual host '/' access denied)", false],
+    // What RabbitMQ's plugin after 4.3 says of a limit. Before, it says the same as of a virtual host that is not there.
+    ["Bad CONNECT (Connection refused: vhost connection limit reached)", false],
+    ["Bad CONNECT (Connection refused: node connection limit reached)", false],
     ["Supported protocol versions are 1.2", false],
     ["it gave no reason", false],
   ];

@@ -1,7 +1,7 @@
 /** ERROR frames that blame no frame: of the connection, of a subscription, and those that may be of either. */
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { test } from "#test";
-import { type BrokerFamily, errorScope } from "../../dialects/dialect.ts";
+import { type BrokerFamily, type ErrorScope, errorScope } from "../../dialects/dialect.ts";
 import { dialectFor } from "../../dialects/registry.ts";
 import { BrokerErrorResponse, ConnectionError, type StompError, SubscriptionError } from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
@@ -47,6 +47,51 @@ test("`errorScope()` knows the words of each broker", () => {
   assertEquals(scope("Unknown destination", "connection_forced\n"), "frame");
   assertEquals(scope("Processing error", "Processing error"), "unclear");
   assertEquals(scope("Server cancelled subscription"), "subscription");
+  // The two sentences of the STOMP plugin about one thing: that of 3.10 to 4.3, and that of the plugin that follows them.
+  const rabbitmqWords: [what: string, ErrorScope, until43: [string, string], later: [string, string]][] = [
+    [
+      "an ACK with a wrong id",
+      "acknowledgement",
+      ["Invalid header", '"ACK" must include a valid "id" header\n'],
+      ["Invalid header", `'ACK' must include a valid <<"id">> header\n`],
+    ],
+    [
+      "a NACK without an id",
+      "acknowledgement",
+      ["Missing header", '"NACK" must include the "id" header\n'],
+      ["Missing header", `'NACK' must include the <<"id">> header\n`],
+    ],
+    [
+      "an ACK that comes twice",
+      "acknowledgement",
+      ["precondition_failed", "PRECONDITION_FAILED - unknown delivery tag 7"],
+      ["Message not found", "unknown delivery tag 7\n"],
+    ],
+    [
+      "a token that has expired",
+      "connection",
+      ["access_refused", "ACCESS_REFUSED - Provided JWT token has expired at timestamp 5 (validated at 6)"],
+      ["access_refused", "Provided JWT token has expired at timestamp 5 (validated at 6)"],
+    ],
+    [
+      "a consumer that is too slow",
+      "connection",
+      ["precondition_failed", "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value"],
+      ["precondition_failed", "delivery acknowledgement timed out"],
+    ],
+    [
+      "a missing exchange",
+      "frame",
+      ["not_found", "NOT_FOUND - no exchange 'nosuch' in vhost '/'"],
+      ["not_found", "no exchange 'nosuch' in vhost '/'"],
+    ],
+    ["words that nobody knows", "frame", ["new", "words"], ["", ""]],
+  ];
+  const expired = "The credential used to authenticate this connection has expired";
+  assertEquals(scope("Credential expired", expired), "connection"); // 4.3.6
+  for (const [what, expected, ...both] of rabbitmqWords) {
+    for (const [message, body] of both) assertEquals(scope(message, body), expected, `${what}: ${message}, ${body}`);
+  }
   assertEquals(scope("heart-beat missed", "", "embedded"), "connection");
   assertEquals(scope("subscriber is too slow", "", "embedded"), "connection");
   assertEquals(scope("login refused", "", "embedded"), "frame");

@@ -3,15 +3,46 @@
  *
  * @module
  */
-import { readFileSync } from "node:fs";
-import process from "node:process";
+import type { Version } from "../../../codec/protocol.ts";
 import type { Certificates } from "./certificates.ts";
 
-/** A broker that the harness can start. */
-export type BrokerName = "rabbitmq" | "activemq";
+/** A broker that the harness can start. `table.ts` has a row for each. */
+export type BrokerName =
+  | "rabbitmq-3.10"
+  | "rabbitmq-4.0"
+  | "rabbitmq-4.3"
+  | "activemq-5"
+  | "activemq-6"
+  | "artemis"
+  | "spring";
 
-/** All brokers that the harness can start. */
-export const BROKER_NAMES: readonly BrokerName[] = ["rabbitmq", "activemq"];
+/** Brokers that differ only in their release. */
+export type Family = "rabbitmq" | "activemq" | "artemis" | "spring";
+
+/** What a test may need of a broker. Brokers that lack it do not run the test. */
+export type Capability =
+  /** RECEIPTs for all frames. */
+  | "receipts"
+  /** Messages stay until they are acknowledged. */
+  | "acks"
+  /** NACK. */
+  | "nack"
+  /** BEGIN, COMMIT and ABORT. */
+  | "transactions"
+  /** Queues, which keep messages for their consumers. */
+  | "queues"
+  /** A prefetch that counts messages. */
+  | "prefetch"
+  /** Each message that is delivered again says so. */
+  | "redelivered"
+  /** In ack mode auto, a message that has arrived never comes again. */
+  | "auto once";
+
+/** What a broker must be capable of, for tests that do not say what they need. */
+export const USUAL_CAPABILITIES: readonly Capability[] = ["receipts", "acks", "nack", "transactions", "queues"];
+
+/** All capabilities. */
+export const ALL_CAPABILITIES: readonly Capability[] = [...USUAL_CAPABILITIES, "prefetch", "redelivered", "auto once"];
 
 /** A TLS address of a broker. */
 export interface TlsEndpoint {
@@ -23,8 +54,14 @@ export interface TlsEndpoint {
 
 /** What tests know of a broker, in a form that JSON can carry. */
 export interface BrokerDetails {
-  /** Which broker it is. */
-  name: BrokerName;
+  /** Which broker it is. A broker that was running already has the name of its family. */
+  name: BrokerName | Family;
+  /** Its family. */
+  family: Family;
+  /** What it can do. */
+  capabilities: readonly Capability[];
+  /** The versions of the protocol that it speaks. */
+  versions: readonly Version[];
   /** The URLs by transport: `stomp`, `stomp+ssl`, `ws`, `stomp+nio` and so on. */
   urls: Record<string, string>;
   /** The user in the URLs. */
@@ -53,7 +90,12 @@ export interface HarnessDetails {
   maxBodyBytes: number;
   /** A user with permission to receive but not to send. */
   reader: { username: string; password: string };
+  /** The key of RabbitMQ for tokens (JSON Web Tokens by HS256 for the audience `rabbitmq`), in base64url. */
+  tokenKey?: string;
 }
+
+/** A broker without what its row in `table.ts` says of it. */
+export type StartedBroker = Omit<RealBroker, "name" | "family" | "capabilities" | "versions">;
 
 /** A broker, with what its starter needs to control it. */
 export interface RealBroker extends BrokerDetails, AsyncDisposable {
@@ -67,6 +109,8 @@ export interface RealBroker extends BrokerDetails, AsyncDisposable {
   restart(): Promise<void>;
   /** Stops it and removes its files. Idempotent. */
   stop(): Promise<void>;
+  /** Runs RabbitMQ's `rabbitmqctl` and returns its output. Other brokers do not have it. */
+  ctl?(...args: string[]): Promise<string>;
 }
 
 /** Options for starting a broker. */
@@ -96,37 +140,7 @@ export function certificateDetails(
 }
 
 /** Returns the details of a broker without what JSON cannot carry. */
-export function detailsOf({ name, urls, username, password, caCerts, harness }: BrokerDetails): BrokerDetails {
-  return { name, urls, username, password, caCerts, ...(harness && { harness }) };
-}
-
-/**
- * Returns the running broker that `STOMPY_RABBITMQ_URL` or `STOMPY_ACTIVEMQ_URL` names, if any: one or more URLs,
- * separated by commas, with user and password. `STOMPY_CA_FILE` names the file of its certificate authority.
- */
-export function runningBroker(name: BrokerName): RealBroker | undefined {
-  const { env } = process;
-  const list = env[`STOMPY_${name.toUpperCase()}_URL`]?.split(",").map((url) => url.trim()).filter((url) => url !== "");
-  if (list === undefined || list.length === 0) return undefined;
-  const caFile = env["STOMPY_CA_FILE"];
-  const urls = Object.fromEntries(
-    list.map((url) => [url.slice(0, url.indexOf(":")).replace("stomps", "stomp+ssl"), url]),
-  );
-  const first = new URL(list[0]!.replace(/^[a-z+]+:/, "http:"));
-  const cannot = (what: string) =>
-    Promise.reject(new Error(`Cannot ${what} ${name}: it was not started by the harness`));
-  const stop = () => Promise.resolve();
-  return {
-    name,
-    urls,
-    username: decodeURIComponent(first.username) || USER.username,
-    password: decodeURIComponent(first.password) || USER.password,
-    caCerts: caFile === undefined ? [] : [readFileSync(caFile, "utf8")],
-    caFile,
-    pid: undefined,
-    kill: () => cannot("kill"),
-    restart: () => cannot("restart"),
-    stop,
-    [Symbol.asyncDispose]: stop,
-  };
+export function detailsOf(broker: BrokerDetails): BrokerDetails {
+  const { name, family, capabilities, versions, urls, username, password, caCerts, harness } = broker;
+  return { name, family, capabilities, versions, urls, username, password, caCerts, ...(harness && { harness }) };
 }

@@ -1,80 +1,70 @@
 /**
- * Installs what the brokers need from Debian's packages if possible, and otherwise says how to install it.
+ * Brings what the brokers need to this machine if possible, and otherwise says how to get it.
  *
  * @module
  */
 import { spawn } from "node:child_process";
-import { accessSync, constants, existsSync, globSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import process from "node:process";
-import type { BrokerName } from "./broker.ts";
 
-/** A program that a broker needs. */
-interface Need {
-  /** The Debian package that contains it. */
-  package: string;
+/** A program or a file that a broker needs. */
+export interface Need {
   /** What to call it in a message when it is missing. */
-  what: string;
-  /** Returns its path, if it is installed. */
-  find: () => string | undefined;
+  readonly what: string;
+  /** Returns its path, if it is there. */
+  find(): string | undefined;
+  /** The Debian package that contains it. */
+  readonly package?: string | undefined;
+  /** Brings it to this machine, where that is not by a package. Does nothing where it is impossible. */
+  bring?(log: (line: string) => void): Promise<void>;
+  /** How a person gets it, where that is not by a package, as the end of a sentence. */
+  readonly advice?: string | undefined;
 }
 
-const RABBITMQ: Need = {
-  package: "rabbitmq-server",
-  what: "/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server",
-  // Not the programs in /usr/sbin: run as root, those change to the user `rabbitmq`, who may not read the test's folder.
-  find: () => globSync("/usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server").sort().at(-1),
-};
-const EPMD: Need = { package: "rabbitmq-server", what: "epmd", find: () => onPath("epmd") };
-const ACTIVEMQ: Need = {
-  package: "activemq",
-  what: "/usr/share/activemq/bin/activemq.jar",
-  find: () => ["/usr/share/activemq/bin/activemq.jar"].find((path) => existsSync(path)),
-};
-const JAVA: Need = { package: "default-jre-headless", what: "java", find: () => onPath("java") };
-const OPENSSL: Need = { package: "openssl", what: "openssl", find: () => onPath("openssl") };
-const CHROMIUM: Need = {
+/** Makes the certificates of every broker. */
+export const OPENSSL: Need = { package: "openssl", what: "openssl", find: () => onPath("openssl") };
+
+/** Runs the brokers that are written in Java. */
+export const JAVA: Need = { package: "default-jre-headless", what: "java", find: () => onPath("java") };
+
+/** The browser that connects to RabbitMQ. */
+export const CHROMIUM: Need = {
   package: "chromium",
   what: "chromium",
   find: () => ["chromium", "chromium-browser", "google-chrome"].map(onPath).find((path) => path !== undefined),
 };
 
-const NEEDS: Record<BrokerName, readonly Need[]> = {
-  rabbitmq: [RABBITMQ, EPMD, OPENSSL],
-  activemq: [ACTIVEMQ, JAVA, OPENSSL],
-};
-
-/** Returns the names of what a broker lacks on this machine. */
-export function missingFor(name: BrokerName): string[] {
-  return NEEDS[name].filter((need) => need.find() === undefined).map((need) => need.what);
+/** Returns the names of what this machine lacks. */
+export function missing(needs: readonly Need[]): string[] {
+  return needs.filter((need) => need.find() === undefined).map((need) => need.what);
 }
 
-/** Returns an error message that says what is missing and how to install it. */
-export function adviceFor(name: BrokerName): string {
-  const packages = new Set(NEEDS[name].filter((need) => need.find() === undefined).map((need) => need.package));
-  return `Cannot start ${name}: this machine has no ${missingFor(name).join(", no ")}; ` +
-    `on Debian, run "apt-get install ${[...packages].join(" ")}" as root, ` +
-    `or set STOMPY_${name.toUpperCase()}_URL to a running broker`;
+/**
+ * Returns an error message that says what is missing and how to get it.
+ *
+ * @param variable is the environment variable that names a running broker.
+ */
+export function adviceFor(broker: string, needs: readonly Need[], variable: string): string {
+  const lacking = needs.filter((need) => need.find() === undefined);
+  const packages = [...new Set(lacking.map((need) => need.package).filter((name) => name !== undefined))];
+  const ways = [
+    ...packages.length > 0 ? [`on Debian, run "apt-get install ${packages.join(" ")}" as root`] : [],
+    ...new Set(lacking.map((need) => need.advice).filter((advice) => advice !== undefined)),
+    `or set ${variable} to a running broker`,
+  ];
+  return `Cannot start ${broker}: this machine has no ${missing(lacking).join(", no ")}; ${ways.join(", ")}`;
 }
 
-/** Returns the paths of the programs that start RabbitMQ. */
-export function rabbitmqPrograms(): { server: string; ctl: string; epmd: string; openssl: string } {
-  const server = found("rabbitmq", RABBITMQ);
-  return {
-    server,
-    ctl: server.replace(/rabbitmq-server$/, "rabbitmqctl"),
-    epmd: found("rabbitmq", EPMD),
-    openssl: found("rabbitmq", OPENSSL),
-  };
-}
-
-/** Returns the paths that starting ActiveMQ needs. */
-export function activemqPrograms(): { java: string; home: string; openssl: string } {
-  return {
-    java: found("activemq", JAVA),
-    home: join(found("activemq", ACTIVEMQ), "../.."),
-    openssl: found("activemq", OPENSSL),
-  };
+/**
+ * Returns the path of what a broker needs.
+ *
+ * @throws {Error} when it is missing.
+ */
+export function found(need: Need): string {
+  const path = need.find();
+  if (path === undefined) throw new Error(`Cannot find ${need.what} on this machine`);
+  return path;
 }
 
 /** Returns the path of the browser for the browser tests. */
@@ -87,20 +77,22 @@ export function chromiumProgram(): string {
   );
 }
 
-/**
- * Installs what the brokers lack, and for RabbitMQ the browser that connects to it. Does nothing unless it runs as root on
- * Debian.
- */
-export async function installBrokers(names: readonly BrokerName[], log: (line: string) => void): Promise<void> {
-  const all = names.flatMap((name) => name === "rabbitmq" ? [...NEEDS[name], CHROMIUM] : NEEDS[name]);
-  const needs = all.filter((need) => need.find() === undefined);
-  const packages = [...new Set(needs.map((need) => need.package))];
+/** Brings what is missing: packages as root on Debian, and then everything else, one at a time. */
+export async function bringAll(needs: readonly Need[], log: (line: string) => void): Promise<void> {
+  const lacking = [...new Set(needs)].filter((need) => need.find() === undefined);
+  await installPackages(lacking.map((need) => need.package).filter((name) => name !== undefined), log);
+  for (const need of lacking) await need.bring?.(log);
+}
+
+/** Installs Debian packages. Does nothing unless it runs as root on Debian. */
+async function installPackages(names: readonly string[], log: (line: string) => void): Promise<void> {
+  const packages = [...new Set(names)];
   if (packages.length === 0) return;
   const aptGet = onPath("apt-get");
   if (process.getuid?.() !== 0 || aptGet === undefined) return;
   log(`Installing Debian packages: ${packages.join(" ")}`);
   const begun = performance.now();
-  const { code, output } = await shell(INSTALL, packages);
+  const { code, output } = await runShell(INSTALL, packages);
   const seconds = ((performance.now() - begun) / 1000).toFixed(0);
   log(code === 0 ? `Installed in ${seconds} s` : `apt-get ended with code ${code}:\n${output.trim()}`);
 }
@@ -121,7 +113,8 @@ apt-get update -qq
 apt-get install -y -qq --no-install-recommends "$@"
 `;
 
-function shell(script: string, args: readonly string[]): Promise<{ code: number | null; output: string }> {
+/** Runs a shell script and resolves to its exit code, which is `null` if it was killed, and to all that it printed. */
+export function runShell(script: string, args: readonly string[]): Promise<{ code: number | null; output: string }> {
   const { promise, resolve } = Promise.withResolvers<{ code: number | null; output: string }>();
   const child = spawn("/bin/sh", ["-c", script, "sh", ...args], { stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
@@ -134,13 +127,8 @@ function shell(script: string, args: readonly string[]): Promise<{ code: number 
   return promise;
 }
 
-function found(name: BrokerName, need: Need): string {
-  const path = need.find();
-  if (path === undefined) throw new Error(adviceFor(name));
-  return path;
-}
-
-function onPath(program: string): string | undefined {
+/** Returns the path of a program, or `undefined` if it is not installed. */
+export function onPath(program: string): string | undefined {
   // Debian has some programs in folders that only root's PATH contains.
   const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
   return folders.filter((folder) => folder !== "").map((folder) => join(folder, program)).find(isExecutable);

@@ -1,15 +1,12 @@
 /**
- * The harness for real brokers: starts and stops RabbitMQ and ActiveMQ on this machine. Used by `deno task test:brokers`,
+ * The harness for real brokers: brings, starts and stops them on this machine. Used by `deno task test:brokers`,
  * `deno task chaos` and the benchmarks.
  *
  * @module
  */
-export { startActivemq } from "./activemq.ts";
-export type { ActivemqOptions } from "./activemq.ts";
-export { BROKER_NAMES } from "./broker.ts";
-export type { BrokerDetails, BrokerName, HarnessDetails, HarnessOptions, RealBroker, TlsEndpoint } from "./broker.ts";
-export { adviceFor, installBrokers, missingFor } from "./install.ts";
-export { startRabbitmq } from "./rabbitmq.ts";
-export type { RabbitmqBroker, RabbitmqOptions } from "./rabbitmq.ts";
+export type { BrokerDetails, BrokerName, Capability, Family, HarnessDetails, RealBroker } from "./broker.ts";
 export { startRabbitmqCluster } from "./rabbitmq_cluster.ts";
 export type { ClusterNode, RabbitmqCluster } from "./rabbitmq_cluster.ts";
+export { RABBITMQ_RELEASES } from "./rabbitmq_programs.ts";
+export type { RabbitmqRelease } from "./rabbitmq_programs.ts";
+export { BROKER_NAMES, chooseBrokers, FAMILIES, installBrokers, runningBroker, startBroker, TABLE } from "./table.ts";

@@ -9,34 +9,14 @@ import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
-import {
-  certificateDetails,
-  type HarnessOptions,
-  MAX_BODY_BYTES,
-  READER,
-  type RealBroker,
-  runningBroker,
-  USER,
-} from "./broker.ts";
+import { certificateDetails, type HarnessOptions, MAX_BODY_BYTES, READER, type StartedBroker, USER } from "./broker.ts";
 import { type Certificates, EXPIRED_NAME, makeCertificates, MUTUAL_NAME } from "./certificates.ts";
-import { rabbitmqPrograms } from "./install.ts";
 import { freePorts, onFreePorts, releasePorts } from "./ports.ts";
 import { type Probe, untilAnswered } from "./probe.ts";
 import { type Program, Programs, tailOf } from "./programs.ts";
-
-/** Options of {@linkcode startRabbitmq}. */
-export interface RabbitmqOptions extends HarnessOptions {
-  /** Whether to start a broker even if `STOMPY_RABBITMQ_URL` names one. Default `false`. */
-  own?: boolean | undefined;
-}
+import { type RabbitmqPrograms, rabbitmqPrograms, type RabbitmqRelease } from "./rabbitmq_programs.ts";
 
 const execute = promisify(execFile);
-
-/** A RabbitMQ, with what its starter needs to control it. */
-export interface RabbitmqBroker extends RealBroker {
-  /** Runs `rabbitmqctl` and returns its output. */
-  ctl(...args: string[]): Promise<string>;
-}
 
 /** A virtual host in addition to `/`. Its name contains characters that have a meaning in URLs. */
 export const OTHER_HOST = "other/host %2F";
@@ -45,16 +25,9 @@ export const OTHER_HOST = "other/host %2F";
 const START_TIMEOUT_MS = 120_000;
 
 /** Starts a RabbitMQ and waits until it answers. */
-export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<RabbitmqBroker> {
-  const running = options.own ? undefined : runningBroker("rabbitmq");
-  if (running !== undefined) {
-    return {
-      ...running,
-      ctl: () => Promise.reject(new Error("Cannot run rabbitmqctl: the broker was not started by the harness")),
-    };
-  }
+export async function startRabbitmq(release: RabbitmqRelease, options: HarnessOptions = {}): Promise<StartedBroker> {
   const { site, node } = await onFreePorts(async () => {
-    const site = await RabbitmqSite.create("rabbitmq", options);
+    const site = await RabbitmqSite.create("rabbitmq", release, options);
     try {
       const node = new RabbitmqNode(site, "stompy", await freePorts(RabbitmqNode.PORTS));
       await node.start();
@@ -71,7 +44,6 @@ export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabb
     await site.close();
   };
   return {
-    name: "rabbitmq",
     urls: node.urls,
     ...USER,
     caCerts: [certificates.ca],
@@ -82,6 +54,7 @@ export async function startRabbitmq(options: RabbitmqOptions = {}): Promise<Rabb
       expired: { url, serverName: EXPIRED_NAME },
       maxBodyBytes: site.maxBodyBytes,
       reader: READER,
+      tokenKey: site.tokenKey,
     },
     get pid() {
       return node.pid;
@@ -105,16 +78,20 @@ export class RabbitmqSite {
   readonly certificates: Certificates;
   /** The largest body, in bytes. */
   readonly maxBodyBytes: number;
+  /** The programs of the release. */
+  readonly found: RabbitmqPrograms;
+  /** The key that signs tokens, in base64url. */
+  readonly tokenKey: string = randomBytes(32).toString("base64url");
   readonly #epmdPort: number;
 
   /** Makes the folder and everything that a node needs to start. */
-  static async create(name: string, options: HarnessOptions): Promise<RabbitmqSite> {
-    const found = rabbitmqPrograms();
+  static async create(name: string, release: RabbitmqRelease, options: HarnessOptions): Promise<RabbitmqSite> {
+    const found = rabbitmqPrograms(release); // throws before anything is created if a program is missing
     const programs = new Programs(name);
     try {
       const certificates = await makeCertificates(programs.folder, found.openssl);
       const [port] = await freePorts(1);
-      const site = new RabbitmqSite(programs, certificates, port!, options.maxBodyBytes ?? MAX_BODY_BYTES);
+      const site = new RabbitmqSite(programs, found, certificates, port!, options.maxBodyBytes ?? MAX_BODY_BYTES);
       site.#write();
       // A node would start epmd as a daemon, which outlives all nodes and has no parent to end it.
       programs.start(found.epmd, ["-port", String(port), "-address", "127.0.0.1"], { log: "epmd.log" });
@@ -125,8 +102,15 @@ export class RabbitmqSite {
     }
   }
 
-  private constructor(programs: Programs, certificates: Certificates, epmdPort: number, maxBodyBytes: number) {
+  private constructor(
+    programs: Programs,
+    found: RabbitmqPrograms,
+    certificates: Certificates,
+    epmdPort: number,
+    maxBodyBytes: number,
+  ) {
     this.programs = programs;
+    this.found = found;
     this.certificates = certificates;
     this.#epmdPort = epmdPort;
     this.maxBodyBytes = maxBodyBytes;
@@ -162,16 +146,24 @@ export class RabbitmqSite {
     const cookie = this.path("home", ".erlang.cookie");
     writeFileSync(cookie, randomBytes(20).toString("hex").toUpperCase());
     chmodSync(cookie, 0o400);
-    writeFileSync(this.path("enabled_plugins"), "[rabbitmq_stomp,rabbitmq_web_stomp].\n");
-    writeFileSync(this.path("advanced.config"), this.#tls());
+    writeFileSync(this.path("enabled_plugins"), "[rabbitmq_stomp,rabbitmq_web_stomp,rabbitmq_auth_backend_oauth2].\n");
+    writeFileSync(this.path("advanced.config"), this.#advanced());
     writeFileSync(this.path("definitions.json"), JSON.stringify(definitions()));
   }
 
-  /** Returns Erlang terms, because the plain configuration format cannot select certificates by server name. */
-  #tls(): string {
+  /**
+   * Returns Erlang terms, because the plain configuration format can neither select certificates by server name nor hold a
+   * symmetric key for tokens.
+   */
+  #advanced(): string {
     const { caFile, server, expired } = this.certificates;
     const pair = (of: typeof server) => `{certfile,"${of.certFile}"},{keyfile,"${of.keyFile}"}`;
-    return `[{rabbit,[{ssl_options,[
+    const key =
+      `#{<<"kty">> => <<"oct">>, <<"alg">> => <<"HS256">>, <<"kid">> => <<"key">>, <<"k">> => <<"${this.tokenKey}">>}`;
+    return `[{rabbitmq_auth_backend_oauth2,[
+  {resource_server_id,<<"rabbitmq">>},
+  {key_config,[{default_key,<<"key">>},{signing_keys,#{<<"key">> => {map,${key}}}}]}]},
+ {rabbit,[{auth_backends,[rabbit_auth_backend_internal,rabbit_auth_backend_oauth2]},{ssl_options,[
   {cacertfile,"${caFile}"},${pair(server)},{verify,verify_none},
   {sni_hosts,[
     {"${EXPIRED_NAME}",[${pair(expired)}]},
@@ -224,7 +216,7 @@ export class RabbitmqNode {
     const folder = this.#site.path(this.#name);
     mkdirSync(folder, { recursive: true });
     writeFileSync(join(folder, "rabbitmq.conf"), this.#configuration());
-    this.#program = this.#site.programs.start(rabbitmqPrograms().server, [], {
+    this.#program = this.#site.programs.start(this.#site.found.server, [], {
       log: `${this.#name}.log`,
       env: {
         ...this.#site.env,
@@ -270,7 +262,7 @@ export class RabbitmqNode {
   /** Runs `rabbitmqctl` on it and returns the output. */
   async ctl(args: readonly string[]): Promise<string> {
     const env = { ...process.env, ...this.#site.env };
-    const { stdout } = await execute(rabbitmqPrograms().ctl, ["--node", `${this.#name}@localhost`, ...args], { env });
+    const { stdout } = await execute(this.#site.found.ctl, ["--node", `${this.#name}@localhost`, ...args], { env });
     return stdout.trim();
   }
 

@@ -7,9 +7,9 @@ import { execFile } from "node:child_process";
 import process from "node:process";
 import { promisify } from "node:util";
 import { type HarnessOptions, USER } from "./broker.ts";
-import { rabbitmqPrograms } from "./install.ts";
 import { freePorts, onFreePorts } from "./ports.ts";
 import { RabbitmqNode, RabbitmqSite } from "./rabbitmq.ts";
+import type { RabbitmqRelease } from "./rabbitmq_programs.ts";
 
 /** One node of a cluster, with what its starter needs to control it. */
 export interface ClusterNode {
@@ -46,8 +46,11 @@ export interface RabbitmqCluster extends AsyncDisposable {
 const NAMES = ["one", "two", "three"];
 
 /** Starts three nodes and waits until all of them answer, which takes about 30 s on two cores. */
-export async function startRabbitmqCluster(options: HarnessOptions = {}): Promise<RabbitmqCluster> {
-  const { site, nodes } = await onFreePorts(() => startNodes(options));
+export async function startRabbitmqCluster(
+  release: RabbitmqRelease,
+  options: HarnessOptions = {},
+): Promise<RabbitmqCluster> {
+  const { site, nodes } = await onFreePorts(() => startNodes(release, options));
   const stop = async () => {
     await Promise.all(nodes.map((node) => node.kill())); // nothing is kept, so there is no need to stop in order
     await site.close();
@@ -72,8 +75,11 @@ export async function startRabbitmqCluster(options: HarnessOptions = {}): Promis
   };
 }
 
-async function startNodes(options: HarnessOptions): Promise<{ site: RabbitmqSite; nodes: readonly RabbitmqNode[] }> {
-  const site = await RabbitmqSite.create("rabbitmq-cluster", options);
+async function startNodes(
+  release: RabbitmqRelease,
+  options: HarnessOptions,
+): Promise<{ site: RabbitmqSite; nodes: readonly RabbitmqNode[] }> {
+  const site = await RabbitmqSite.create("rabbitmq-cluster", release, options);
   const config = `cluster_formation.peer_discovery_backend = classic_config
 ${NAMES.map((name, index) => `cluster_formation.classic_config.nodes.${index + 1} = ${name}@localhost`).join("\n")}
 cluster_formation.node_cleanup.only_log_warning = true
@@ -121,7 +127,7 @@ async function findLeader(site: RabbitmqSite, nodes: readonly RabbitmqNode[], qu
 /** Returns the index of the leader according to one node, or -1 if it knows none. */
 async function leaderFor(site: RabbitmqSite, node: string, queue: string): Promise<number> {
   const args = ["--node", `${node}@localhost`, "--silent", "--formatter", "json", "list_queues", "name", "leader"];
-  const { stdout } = await promisify(execFile)(rabbitmqPrograms().ctl, args, {
+  const { stdout } = await promisify(execFile)(site.found.ctl, args, {
     env: { ...process.env, ...site.env },
     timeout: 15_000,
   });
