@@ -1,6 +1,6 @@
 /**
  * The bundled library in a page of a headless Chromium, on RabbitMQ's Web STOMP, or else on the embedded broker behind a
- * WebSocket.
+ * WebSocket; and on Spring.
  */
 import { assertEquals, assertMatch } from "#assert";
 import { test } from "#test";
@@ -23,6 +23,19 @@ async function openBroker(): Promise<{ url: string; close(): Promise<void> }> {
     await broker.close();
   };
   return { url: bridge.url, close };
+}
+
+for (const { name, urls } of brokers.filter(({ family }) => family === "spring")) {
+  test({
+    name: `${name} ws: a page in Chromium greets the application of Spring's guide`,
+    ignore: runtime !== "deno",
+    timeout: 180_000,
+    async fn() {
+      const report = await runInChromium({ url: urls["ws"]!, destination: "/app/hello", count: 1 });
+      const greeting = '{"content":"Hello, page!"}';
+      assertEquals([report.error, report.version, report.received, report.last], [undefined, "1.2", 1, greeting]);
+    },
+  });
 }
 
 test({
