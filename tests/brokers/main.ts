@@ -28,8 +28,8 @@ import { BrokerRun, type Subject } from "./runner.ts";
 
 const HELP = `deno task test:brokers [options] [test file…]
 
-Runs the tests on real brokers, under Deno, Bun and Node. What they need is brought: as root on Debian, packages are
-installed; other files go to .runtimes/ (delete that folder to get them again). To use a running broker, set
+Runs the tests on real brokers, under Deno, Bun and Node, and brings what they need: files go to .runtimes/brokers/ (delete
+that folder to get them again), and as root on Debian, packages are installed. To use a running broker, set
 ${FAMILIES.map((family) => `STOMPY_${family.toUpperCase()}_URL`).join(", ")} to one or more URLs, separated by
 commas, with user and password, and STOMPY_CA_FILE to the file of their certificate authority.
 
