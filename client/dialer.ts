@@ -238,6 +238,7 @@ export class Dialer {
         login: given.username ?? asked?.username ?? options.username ?? address.login,
         passcode: given.password ?? asked?.password ?? options.password ?? address.passcode,
         clientId: given.clientId ?? options.clientId,
+        isWebSocket: isWebSocketAddress(address),
         heartbeat: readHeartbeat(options.heartbeat, isWebSocketAddress(address)),
         tolerance: options.heartbeatTolerance,
         declarations: this.declarations,

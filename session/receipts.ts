@@ -25,8 +25,8 @@ export interface ReceiptWaiter {
   readonly isPostponed?: boolean;
   /** Names the frame in error messages: "SEND to /queue/a". */
   describe(): string;
-  /** Called when the broker confirms. */
-  confirmed(receipt: Frame): void;
+  /** Called when the broker confirms; without a RECEIPT, where the broker gives none, when the frame is written. */
+  confirmed(receipt: Frame | undefined): void;
   /** Called when the receipt will not come. */
   failed(error: StompError, verdict: Verdict): void;
 }

@@ -13,12 +13,12 @@ import type { Subscription } from "../../client/subscription.ts";
 import type { Cells } from "./cells.ts";
 import { control, type ControlAction, VARIABLES } from "./control.ts";
 import {
-  ALL_CAPABILITIES,
   type BrokerDetails,
   type BrokerName,
   type Capability,
   type Family,
   type HarnessDetails,
+  USUAL_CAPABILITIES,
 } from "./harness/broker.ts";
 
 export type { BrokerDetails, BrokerName, Family, HarnessDetails } from "./harness/broker.ts";
@@ -46,6 +46,8 @@ export interface Harness extends Target {
   options(options?: StompOptions): StompOptions;
   /** The URL of the transport. */
   readonly url: string;
+  /** Returns the option `prefetch` where the broker counts messages, and otherwise nothing. */
+  prefetch(count: number): { prefetch?: number };
   /** Returns the name of a new queue. */
   queue(prefix?: string): string;
   /** Returns the name of a new topic. */
@@ -168,6 +170,14 @@ export async function takeTextsUntilMark(stomp: Stomp, subscription: Subscriptio
   }
 }
 
+/**
+ * Resolves to the texts of all messages, of which there are `count`. Unlike a mark, it also finds those that a broker gives
+ * back only after it has confirmed DISCONNECT, as Artemis does.
+ */
+export async function takeAllTexts(stomp: Stomp, subscription: Subscription, count: number): Promise<string[]> {
+  return [...await takeTexts(subscription, count), ...await takeTextsUntilMark(stomp, subscription)];
+}
+
 /** Polls until the check passes, for what a broker does without telling. */
 export async function eventually(what: string, check: () => boolean | Promise<boolean>, timeout = 8000): Promise<void> {
   const end = performance.now() + timeout;
@@ -182,7 +192,7 @@ export function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-function chosen({ broker: wanted, needs = ALL_CAPABILITIES, slow }: BrokerTest): readonly BrokerDetails[] {
+function chosen({ broker: wanted, needs = USUAL_CAPABILITIES, slow }: BrokerTest): readonly BrokerDetails[] {
   if (slow === true && !cells.isSlow) return [];
   return brokers.filter(({ name, family, capabilities }) =>
     (wanted === undefined || [wanted].flat().some((one) => one === name || one === family)) &&
@@ -248,6 +258,7 @@ function makeHarness(target: Target, clients: Stomp[]): Harness {
         if (transport !== FLAKY_TRANSPORT || await isWorking(client) || attempt === 5) return client;
       }
     },
+    prefetch: (count) => broker.capabilities.includes("prefetch") ? { prefetch: count } : {},
     queue: (prefix = "") => `/queue/${prefix}stompy-${run}-${process.pid}-${++names}`,
     topic: () => `/topic/stompy-${run}-${process.pid}-${++names}`,
     async control(action) {

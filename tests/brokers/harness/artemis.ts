@@ -244,8 +244,10 @@ rootLogger = INFO, out
       ${acceptors}
     </acceptors>
     <security-settings><security-setting match="#">
-      ${permit("users", "send", "createAddress", "deleteAddress", "createDurableQueue", "deleteDurableQueue")}
-      ${permit("readers", "consume", "browse", "createNonDurableQueue", "deleteNonDurableQueue")}
+      ${permit("users", "send")}
+      ${permit("readers", "consume", "browse", "createAddress", "deleteAddress")}
+      ${permit("readers", "createDurableQueue", "deleteDurableQueue")}
+      ${permit("readers", "createNonDurableQueue", "deleteNonDurableQueue")}
     </security-setting></security-settings>
     <address-settings><address-setting match="#">
       <dead-letter-address>DLQ</dead-letter-address>

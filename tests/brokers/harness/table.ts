@@ -17,9 +17,11 @@ import {
   type RealBroker,
   type StartedBroker,
   USER,
+  USUAL_CAPABILITIES,
 } from "./broker.ts";
 import { adviceFor, bringAll, CHROMIUM, missing, type Need } from "./install.ts";
 import { startRabbitmq } from "./rabbitmq.ts";
+import { SPRING_NEEDS, startSpring } from "./spring.ts";
 import { RABBITMQ_NEEDS, type RabbitmqRelease } from "./rabbitmq_programs.ts";
 
 /** All that the harness knows of a broker. */
@@ -57,8 +59,17 @@ export const TABLE: Record<BrokerName, BrokerRow> = {
     needs: ARTEMIS_NEEDS,
     transports: ["stomp", "stomp+ssl", "ws", "wss"],
     versions: ALL_VERSIONS,
-    capabilities: ALL_CAPABILITIES,
+    capabilities: USUAL_CAPABILITIES,
     start: startArtemis,
+  },
+  "spring": {
+    family: "spring",
+    title: "Spring",
+    needs: SPRING_NEEDS,
+    transports: ["ws", "sockjs", "wss"],
+    versions: ALL_VERSIONS,
+    capabilities: [],
+    start: startSpring,
   },
 };
 
