@@ -8,6 +8,20 @@ import type { Fault } from "./fault.ts";
 /** The faults. */
 export const DIALECTS_FAULTS: readonly Fault[] = [
   {
+    file: "dialects/rabbitmq_queues.ts",
+    name: "the queue of a delay is shared by exchanges whose names have a slash",
+    from: '.replaceAll("%", "%25").replaceAll("/", "%2f")',
+    to: "",
+    tests: ["dialects/rabbitmq_queues"],
+  },
+  {
+    file: "dialects/queue.ts",
+    name: "a client may delay by any number of durations",
+    from: "delays.size >= MAX_DELAYS",
+    to: "delays.size < 0",
+    tests: ["dialects/queue", "client/sender_delay"],
+  },
+  {
     file: "dialects/activemq.ts",
     name: "Artemis is recognized as ActiveMQ",
     from: "/^ActiveMQ\\b(?!-Artemis\\b)/i",
