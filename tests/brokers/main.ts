@@ -13,10 +13,9 @@ import { files, makeFolder } from "../support/project.ts";
 import { type Runtime, RUNTIMES } from "../support/runtime.ts";
 import { canReachJsr, findBun, findDeno, findNode, type FoundRuntime, installPackages } from "../support/runtimes.ts";
 import { writeImportMapWithoutJsr } from "../support/types.ts";
-import { ALL_VERSIONS, cellsFor } from "./cells.ts";
+import { ALL_VERSIONS, cellsFor, slowRuntime } from "./cells.ts";
 import {
   BROKER_NAMES,
-  type BrokerName,
   chooseBrokers,
   FAMILIES,
   installBrokers,
@@ -122,9 +121,9 @@ function findSubjects({ broker: names, ...choice }: Options): { wanted: typeof n
   ];
   return {
     wanted,
-    subjects: subjects.map((subject, nth) => ({
+    subjects: subjects.map((subject) => ({
       ...subject,
-      cellsFor: (broker, runtime) => cellsFor(broker, nth, runtime, choice),
+      cellsFor: (broker, runtime) => cellsFor(broker, runtime, choice),
     })),
   };
 }
@@ -145,7 +144,8 @@ async function main(options: Options, folder: string): Promise<boolean> {
   console.log("");
   for (const line of run.summary) console.log(line);
   if (!options.all) {
-    console.log("Not tested: tests that wait for seconds, in two of three runtimes; --all runs them in all");
+    const tested = subjects.map(({ name }) => `${name} in ${slowRuntime(name, options.only)}`).join(", ");
+    console.log(`Tests that wait for seconds ran only on ${tested}; --all runs them in every runtime`);
   }
   for (const { name, message } of run.failures) {
     console.log(`FAILED ${name}\n${message.trim().split("\n").slice(0, 8).map((line) => `  ${line}`).join("\n")}`);
