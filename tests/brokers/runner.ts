@@ -16,7 +16,7 @@ import { detailsOf, type RealBroker } from "./harness/broker.ts";
 /** A broker to test, which is started when its turn comes. */
 export interface Subject {
   /** Its name. */
-  readonly name: string;
+  readonly name: RealBroker["name"];
   /** Starts it. */
   start(): Promise<RealBroker>;
   /** Returns what to test of it. */

@@ -60,7 +60,7 @@ async function use({ url, destination, count }: PageOptions, report: PageReport)
   const stomp = await Stomp.connect(url, { reconnect: false });
   report.version = stomp.version!;
   if (destination.startsWith("/app/")) return await greet(stomp, destination, report);
-  const messages = await stomp.subscribe(destination, { ack: "client-individual", prefetch: 20 });
+  const messages = await stomp.subscribe(destination, { ack: "client-individual" });
   const sending = (async () => {
     for (let index = 0; index < count; index++) await stomp.send(destination, textOf(index));
     await stomp.send(destination, LARGE);
