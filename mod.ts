@@ -66,6 +66,8 @@ export {
   type SimpleSubscribeOptions,
   type SimpleUnsubscribeOptions,
 } from "./api/simple.ts";
+export { Stream, type StreamMessage } from "./work/stream.ts";
+export type { StreamCheckpoint, StreamOptions, StreamStart } from "./work/stream_options.ts";
 export type { Status } from "./client/status.ts";
 export { Destination, type DestinationOptions } from "./api/destination.ts";
 export { Stomp } from "./api/stomp.ts";

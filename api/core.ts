@@ -28,6 +28,8 @@ import { StompyApi } from "./stompy_api.ts";
 import type { Subscription } from "../client/subscription.ts";
 import { SubscriptionRegistry } from "../client/subscription_registry.ts";
 import { Transactions } from "../client/transaction_registry.ts";
+import { createStream, type Stream } from "../work/stream.ts";
+import type { StreamOptions } from "../work/stream_options.ts";
 import { checkConsume, type ConsumeOptions, forWorker, type MessageHandler, Worker } from "../work/worker.ts";
 
 /** What a client connects to: a URL, several, or `failover:(…)`. */
@@ -150,6 +152,14 @@ export class ClientCore implements ReconnectorEvents {
   /** Remembers what the queue of a destination is made of. Throws as {@linkcode Declarations.prototype.declare}. */
   declare(destination: string, queue: unknown): void {
     if (this.declarations.declare(destination, queue)) this.reconnector.session?.sender.declareAgain();
+  }
+
+  /** Returns a stream that is read on demand. */
+  stream(destination: string, options: StreamOptions): Stream {
+    const { reconnector, subscriptions, declarations } = this;
+    const declare = (name: string, queue: unknown) => this.declare(name, queue);
+    const { timeout } = this.dialer;
+    return createStream({ reconnector, subscriptions, declarations, declare, timeout }, destination, options);
   }
 
   /** Runs a handler for each message of a destination. Resolves when the loop has ended. */

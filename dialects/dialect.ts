@@ -9,6 +9,7 @@ import { type ErrorFrame, UnsupportedByBrokerError } from "../base/errors.ts";
 import type { FrameParts } from "../codec/encoder.ts";
 import type { HeaderEntries } from "../codec/headers.ts";
 import type { QueueOptions } from "./queue.ts";
+import type { StreamRules } from "./stream.ts";
 
 /** The brokers whose headers are known. */
 export type BrokerFamily = "rabbitmq" | "activemq" | "artemis" | "embedded" | "unknown";
@@ -159,6 +160,8 @@ export interface Dialect {
   readonly queue: OptionRules<QueueOptions>;
   /** How queues are made; `undefined` where frames to a queue do not declare it. */
   readonly queueMaking: QueueMaking | undefined;
+  /** How streams are read; absent where the broker has none. */
+  readonly streams?: StreamRules;
   /** Whether a durable subscription without a client id is accepted, but lost with the connection. */
   readonly durableNeedsClientId: boolean;
   /** The headers with which UNSUBSCRIBE deletes a durable subscription, or why it cannot. */
