@@ -277,7 +277,9 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
           const entries = [...streams?.from(position()) ?? [], ...filter ? streams?.filter(filter) ?? [] : []];
           return { ...own, ...Object.fromEntries(entries) };
         };
-        return subscriptions.subscribe(destination, { ...wait, ack: "client-individual", prefetch, headers });
+        // 1.0 has no other mode; in order, and one by one, they are the same.
+        const ack = reconnector.session?.version === "1.0" ? "client" : "client-individual";
+        return subscriptions.subscribe(destination, { ...wait, ack, prefetch, headers });
       },
     };
   }
