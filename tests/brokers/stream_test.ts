@@ -15,6 +15,15 @@ async function fill(client: Stomp, name: string, from: number, to: number): Prom
   await Promise.all(sent);
 }
 
+/** Sends as `fill`, to a stream that RabbitMQ has not restored yet: it refuses messages for as long as that takes. */
+async function fillAgain(client: Stomp, name: string, from: number, to: number): Promise<void> {
+  for (let i = from; i < to;) {
+    await client.send(name, `m${i}`).then(() => i++, (error) => {
+      if (!(error instanceof BrokerErrorResponse)) throw error;
+    });
+  }
+}
+
 /** Takes `count` messages, and returns their numbers. */
 async function take(stream: AsyncIterator<StreamMessage>, count: number): Promise<number[]> {
   const numbers: number[] = [];
@@ -93,25 +102,27 @@ once("a stream loses nothing and repeats nothing when the broker is killed", {
     const checkpoint = { load: () => undefined, save: (offset: number) => void saved.push(offset) };
     const next = reader.stream(name, { from: "next" });
     await next.open();
-    const seen: number[] = [];
+    // The producer may have sent a message twice, at two offsets.
+    const seen = new Set<number>();
     const offsets: number[] = [];
     let restarting: Promise<void> | undefined;
     for await (const event of reader.stream(name, { from: "first", checkpoint, prefetch: 20 })) {
       const number = Number(event.text().slice(1));
       offsets.push(event.offset);
-      if (seen.at(-1) !== number) seen.push(number); // the producer may have sent one twice, at two offsets
+      seen.add(number);
       if (number === 100 && restarting === undefined) {
         await control("kill");
-        restarting = control("restart").then(() => fill(producer, name, 200, 300));
+        restarting = control("restart").then(() => fillAgain(producer, name, 200, 300));
         restarting.catch(() => {});
       }
       if (number === 299) break;
     }
     await restarting;
-    assertEquals(seen, range(0, 300));
+    assertEquals([...seen], range(0, 300));
     assertEquals(offsets, range(0, offsets.length));
     assertEquals(saved, range(0, offsets.length - 1));
-    assertEquals(await take(next, 100), range(200, 300));
+    const sinceNext = offsets.filter((offset) => offset >= 200).length;
+    assertEquals([...new Set(await take(next, sinceNext))], range(200, 300));
     await next.close();
   },
 });
