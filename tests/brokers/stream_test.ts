@@ -90,7 +90,8 @@ once("a stream loses nothing and repeats nothing when its connection breaks agai
 });
 
 once("a stream loses nothing and repeats nothing when the broker is killed", {
-  broker: "rabbitmq",
+  // 3.10.8 restores a stream after most kills; after some it stays "down or inaccessible" for everyone.
+  broker: ["rabbitmq-4.0", "rabbitmq-4.3"],
   own: true,
   timeout: 150_000,
   async fn({ connect, queue, control }) {
