@@ -72,9 +72,17 @@ export type { Status } from "./client/status.ts";
 export { Destination, type DestinationOptions } from "./api/destination.ts";
 export { Stomp } from "./api/stomp.ts";
 export type {
+  BrokerUrl,
+  BrokerUrlSource,
+  ClientWebSocketOptions,
+  ConnectionAttempt,
+  ConnectionOptions,
+  Credentials,
+  ExpiringCredentials,
+} from "./client/connection_options.ts";
+export type {
   Conf,
   ConnectOptions,
-  Credentials,
   DestinationConf,
   DisconnectOptions,
   OutboxLimits,
@@ -110,4 +118,12 @@ export type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeO
 export type { DeadLetterExchange, QueueOptions } from "./dialects/queue.ts";
 export type { ByteSink, DirectIo } from "./transport/socket_transport.ts";
 export type { OpenTransportOptions } from "./transport/open.ts";
-export type { TlsOptions, Transport } from "./transport/transport.ts";
+export type {
+  TlsOptions,
+  Transport,
+  TransportAddress,
+  TransportFactory,
+  TransportRequest,
+  TransportStreams,
+} from "./transport/transport.ts";
+export type { HttpHeadersInit, WebSocketOptions } from "./transport/websocket_options.ts";

@@ -16,6 +16,7 @@ import {
 import { NotConnectedError, type StompError } from "../base/errors.ts";
 import type { Declarations } from "../dialects/queue.ts";
 import type { Session } from "../session/session.ts";
+import type { BrokerUrl, BrokerUrlSource } from "../client/connection_options.ts";
 import { addressesOf, Dialer } from "../client/dialer.ts";
 import type { Message } from "../client/message.ts";
 import type { StompOptions } from "../client/options.ts";
@@ -25,15 +26,15 @@ import { PendingRequests, type Reply } from "../work/request_reply.ts";
 import { Sender } from "../client/sender.ts";
 import { type Status, StatusHub } from "../client/status.ts";
 import { StompyApi } from "./stompy_api.ts";
-import type { Subscription } from "../client/subscription.ts";
+import { accessForWorker, type Subscription } from "../client/subscription.ts";
 import { SubscriptionRegistry } from "../client/subscription_registry.ts";
 import { Transactions } from "../client/transaction_registry.ts";
 import { createStream, type Stream } from "../work/stream.ts";
 import type { StreamOptions } from "../work/stream_options.ts";
 import { checkConsume, type ConsumeOptions, forWorker, type MessageHandler, Worker } from "../work/worker.ts";
 
-/** What a client connects to: a URL, several, or `failover:(…)`. */
-export type Target = string | URL | readonly (string | URL)[];
+/** What a client connects to: URLs, or a function that returns them for each attempt. */
+export type Target = BrokerUrl | BrokerUrlSource;
 
 /** Milliseconds that a shutdown may take, where the call says nothing else. */
 const SHUTDOWN_TIMEOUT_MS = 10_000;
@@ -133,7 +134,10 @@ export class ClientCore implements ReconnectorEvents {
    * @throws {TypeError} when the target or an option is invalid; a `RangeError` when a number is out of its range.
    */
   constructor(target: Target, port: number | undefined, options: StompOptions, clock: Clock) {
-    const dialer = this.dialer = new Dialer(addressesOf(target, port), options, clock);
+    const addresses = typeof target === "function"
+      ? target
+      : addressesOf(target, port, options.transport !== undefined);
+    const dialer = this.dialer = new Dialer(addresses, options, clock);
     const { timeout } = dialer;
     this.declarations = dialer.declarations;
     const { status } = this;
@@ -204,6 +208,26 @@ export class ClientCore implements ReconnectorEvents {
     this.requests.failAll(reason);
     this.transactions.clear();
     this.subscriptions.lost();
+  }
+
+  /** Takes no more messages, and lets those that were taken be acknowledged. Never rejects. */
+  async onReplacing(_session: Session, wait: StepOptions): Promise<void> {
+    const consumers = this.subscriptions.list().map((one) => accessForWorker(one).consumer);
+    for (const consumer of consumers) consumer.hold();
+    const settled = Promise.all(consumers.map(({ tracker }) => tracker?.whenSettled()));
+    await within(settled, wait, "the messages that are being handled").catch(() => {});
+  }
+
+  /** Lets everything that the broker has yet to answer on a session be answered. Never rejects. */
+  async onHandingOver(session: Session, left: () => StepOptions): Promise<void> {
+    const consumers = this.subscriptions.list().map((one) => accessForWorker(one).consumer);
+    const steps = [
+      this.transactions.whenIdle(),
+      this.requests.whenIdle(),
+      ...consumers.map((one) => one.leave(left).catch(() => {})), // its end ends what it delivers as well
+    ];
+    await within(Promise.all(steps), left(), "what is under way").catch(() => {});
+    await within(session.whenConfirmed(), left(), "what is not confirmed").catch(() => {});
   }
 
   /** Fails everything that waits. */

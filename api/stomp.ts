@@ -13,6 +13,7 @@ import { ClientCore, type Target } from "./core.ts";
 import { createDestination, type Destination, type DestinationOptions } from "./destination.ts";
 import { type AcknowledgeOptions, type Message, receivedMessage } from "../client/message.ts";
 import type { Conf, ConnectOptions, DestinationConf, DisconnectOptions, TransactionConf } from "../client/options.ts";
+import type { BrokerUrl, BrokerUrlSource } from "../client/connection_options.ts";
 import { checkClientArgument, readConf } from "../client/options.ts";
 import type { SendOptions, StompOptions, SubscribeOptions } from "../client/options.ts";
 import type { Reply, RequestOptions } from "../work/request_reply.ts";
@@ -64,7 +65,8 @@ export class Stomp implements AsyncDisposable {
   /**
    * Creates a client and connects it.
    *
-   * @param target a URL, several of which each attempt tries in order, or `failover:(…)`.
+   * @param target a URL, several of which each attempt tries in order, or `failover:(…)`; or a function that returns one
+   * of these for each attempt, for example with a ticket in its query.
    * @param options those of the client. `signal` and `timeout` also limit how long connecting takes.
    * @throws {TypeError} when a URL or an option is invalid; a `RangeError` when a number is out of its range.
    * @throws {ConnectionError} when no connection can be made; a `ConnectionTimeoutError` when the time is over.
@@ -80,7 +82,7 @@ export class Stomp implements AsyncDisposable {
    * ```
    */
   static async connect(
-    target: string | URL | readonly (string | URL)[],
+    target: BrokerUrl | BrokerUrlSource,
     options: StompOptions & WaitOptions = {},
   ): Promise<Stomp> {
     const { signal, ...rest } = options;
@@ -96,8 +98,8 @@ export class Stomp implements AsyncDisposable {
 
   /** Creates a client for a host and a port, as in stompy. It connects by {@linkcode connect}. */
   constructor(hostname: string, port?: number);
-  /** Creates a client for a URL, several, or `failover:(…)`. It connects by {@linkcode connect}. */
-  constructor(target: string | URL | readonly (string | URL)[], options?: StompOptions);
+  /** Creates a client for a URL, several, or `failover:(…)`, or a function for it. It connects by {@linkcode connect}. */
+  constructor(target: BrokerUrl | BrokerUrlSource, options?: StompOptions);
   constructor(target: Target, optionsOrPort: number | StompOptions = {}) {
     const { port, options } = checkClientArgument(optionsOrPort);
     this.#core = new ClientCore(target, port, options, Stomp.#clock);

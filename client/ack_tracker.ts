@@ -149,7 +149,13 @@ export class AckTracker {
   /** Resolves when every taken message is settled or abandoned, and no transaction with one of them is open. */
   whenSettled(): Promise<void> {
     if (this.#areAllSettled()) return Promise.resolve();
-    return new Promise((resolve) => this.#onAllSettled = resolve);
+    const before = this.#onAllSettled;
+    return new Promise((resolve) => {
+      this.#onAllSettled = () => {
+        before?.();
+        resolve();
+      };
+    });
   }
 
   #takeNamesTo(number: number): MessageName[] | undefined {

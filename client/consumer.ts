@@ -5,7 +5,7 @@
  * @module
  */
 import { BoundedQueue, type QueueFill, type QueueLimits, type QueueWaiter } from "../base/bounded_queue.ts";
-import { beginSteps, checkWait, type Clock, type WaitOptions, within } from "../base/timers.ts";
+import { beginSteps, checkWait, type Clock, type StepOptions, type WaitOptions, within } from "../base/timers.ts";
 import {
   AcknowledgeError,
   NotConnectedError,
@@ -87,7 +87,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   #epoch = 0; // of the session; 0 while detached
   /** Messages received so far. */
   received = 0;
-  #discards = false; // messages that still come are not for the program
+  #discards: boolean | "until detached" = false; // whether messages that still come are not for the program
   #discarded: Message[] | undefined; // of this session
   /** Which messages are settled; `undefined` in mode `auto`, which acknowledges nothing. */
   readonly tracker: AckTracker | undefined;
@@ -145,7 +145,23 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     this.#lossSignal = undefined;
     if (this.ackMode !== "auto") this.#discardQueued();
     this.#discarded = undefined;
+    if (this.#discards === "until detached") this.#discards = false;
     this.tracker?.detach();
+  }
+
+  /** Keeps messages from the program until the next session, on which the broker delivers them again. */
+  hold(): void {
+    if (this.tracker === undefined || this.#discards !== false) return;
+    this.discardAll();
+    this.#discards = "until detached";
+  }
+
+  /** Ends deliveries on this session in mode `auto`, where the broker would not deliver again what is on its way. */
+  async leave(left: () => StepOptions): Promise<void> {
+    const session = this.#session;
+    if (this.tracker !== undefined || !session?.isOpen || this.#isUnsubscribed) return;
+    const asksForReceipt = this.#asksForReceipts;
+    await sendUnsubscribe(session, this, { headers: {}, durable: undefined, asksForReceipt, left });
   }
 
   /** Takes a message off the session. */

@@ -4,9 +4,16 @@
  * @module
  */
 import { Backoff } from "../base/backoff.ts";
-import { checkTime } from "../base/checks.ts";
-import { addressText, type ParsedAddress, type ParsedAddresses, parseUrls } from "../transport/address.ts";
-import { checkTls, openTransport } from "../transport/open.ts";
+import { checkTime, checkType } from "../base/checks.ts";
+import {
+  addressText,
+  isWebSocketAddress,
+  type ParsedAddress,
+  type ParsedAddresses,
+  parseUrls,
+} from "../transport/address.ts";
+import { toHttpHeaders } from "../transport/websocket_options.ts";
+import { checkOpenOptions, openTransport, type OpenTransportOptions } from "../transport/open.ts";
 import { beginSteps, type Clock, type StepOptions, systemClock, type WaitOptions, within } from "../base/timers.ts";
 import {
   type BrokerErrorResponse,
@@ -15,7 +22,7 @@ import {
   type StompError,
   TimeoutError,
 } from "../base/errors.ts";
-import { toHeaders } from "../codec/encoder.ts";
+import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
 import type { FrameHeaders } from "../codec/headers.ts";
 import { assertVersion } from "../codec/protocol.ts";
 import type { HeartbeatTolerance } from "../connection/heartbeat.ts";
@@ -24,7 +31,15 @@ import { Declarations } from "../dialects/queue.ts";
 import { Message } from "./message.ts";
 import type { Blockage } from "../session/progress.ts";
 import { Session } from "../session/session.ts";
-import { type Credentials, readHeartbeat, type StompOptions } from "./options.ts";
+import {
+  type BrokerUrl,
+  type BrokerUrlSource,
+  type ConnectionAttempt,
+  type Credentials,
+  readHeartbeat,
+} from "./connection_options.ts";
+import type { StompOptions } from "./options.ts";
+import { type Expiry, readExpiry } from "./renewal.ts";
 
 /** What a session reports to the reconnector. */
 export interface SessionEvents {
@@ -34,6 +49,17 @@ export interface SessionEvents {
   onError: (error: BrokerErrorResponse) => void;
   /** The broker has stopped answering, or, with `undefined`, answers again. */
   onBlocked: (session: Session, blockage: Blockage | undefined) => void;
+}
+
+/** How a dialer opens a session, beyond how long it may take. */
+export interface DialOptions extends WaitOptions {
+  /** Why the attempt before this one failed, or the session before it ended. */
+  error?: unknown;
+}
+
+/** User and password, and when they expire. */
+interface Login extends Credentials {
+  readonly expiry: Expiry | undefined;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -50,14 +76,15 @@ const HOST_AND_PORT = /^(?<host>[^:@/\s]+|\[[^\]@/\s]*\]):(?<port>\d+)$/;
  * @throws {TypeError} when the target is none of these, or the port is invalid.
  */
 export function addressesOf(
-  target: string | URL | readonly (string | URL)[],
+  target: BrokerUrl,
   port: number | undefined,
+  allowsAnyScheme: boolean = false,
 ): ParsedAddresses {
   if (port !== undefined && !(Number.isInteger(port) && port >= 1 && port <= 65535)) {
     throw new TypeError(`Cannot use port ${port}: a port is a whole number from 1 to 65535`);
   }
   if (typeof target !== "string" || IS_URL.test(target)) {
-    if (port === undefined) return parseUrls(target);
+    if (port === undefined) return parseUrls(target, allowsAnyScheme);
     throw new TypeError(
       `Cannot use port ${port}: a URL includes its port, as in stomp://host:port`,
     );
@@ -77,32 +104,36 @@ export function addressesOf(
 export class Dialer {
   /** The queues that the client declares. */
   readonly declarations: Declarations = new Declarations();
-  readonly #addresses: readonly ParsedAddress[];
-  readonly #randomize: boolean;
+  readonly #addresses: ParsedAddresses | BrokerUrlSource;
   readonly #options: StompOptions;
-  readonly #headers: FrameHeaders;
+  readonly #headers: FrameHeaders | undefined; // unless each attempt makes them
   readonly #clock: Clock;
   #login: Credentials & { clientId?: string | undefined } = {}; // given to `connect`: wins over options and URL
+  #attempts = 0; // since one succeeded
+  #renewed: Login | undefined; // for the next attempt
+  #expiry: Expiry | undefined;
 
   /**
    * Creates a dialer, and checks its options.
    *
+   * @param addresses those of the brokers, or a function that returns what each attempt connects to.
    * @throws {TypeError} when an option is of the wrong type.
    * @throws {RangeError} when a number is out of range.
    */
-  constructor({ addresses, randomize }: ParsedAddresses, options: StompOptions, clock: Clock = systemClock) {
+  constructor(addresses: ParsedAddresses | BrokerUrlSource, options: StompOptions, clock: Clock = systemClock) {
     this.#addresses = addresses;
     this.#clock = clock;
-    this.#randomize = randomize;
     this.#options = options;
-    checkTls(options.tls, addresses);
+    checkOpenOptions(openOptions(options), typeof addresses === "function" ? [] : addresses.addresses);
     readHeartbeat(options.heartbeat);
     checkTime("connect", "connectTimeout", options.connectTimeout);
     checkTime("connect", "timeout", options.timeout);
+    checkType("connect", "credentials", options.credentials, "function");
     if (options.reconnect) new Backoff(options.reconnect);
     completeLimits(options);
-    this.#headers = toHeaders(options.headers); // copied, because an iterator can be read only once
-    checkConnect(options.versions, this.#headers);
+    // Copied, because an iterator can be read only once.
+    this.#headers = typeof options.headers === "function" ? undefined : connectHeaders(options.headers);
+    checkVersions(options.versions);
     checkTolerance(options.heartbeatTolerance);
   }
 
@@ -111,9 +142,16 @@ export class Dialer {
     return (this.#options.timeout ?? CALL_TIMEOUT_MS) || Infinity;
   }
 
-  /** Whether each attempt asks for the password, so that another one may follow a refused one. */
+  /** Whether each attempt asks for a password, a token or a ticket, so that another one may follow a refused one. */
   get renewsCredentials(): boolean {
-    return this.#options.credentials !== undefined && this.#login.password === undefined;
+    const { credentials, headers, webSocket } = this.#options;
+    if (credentials !== undefined && this.#login.password === undefined) return true;
+    return [headers, webSocket?.headers, this.#addresses].some((option) => typeof option === "function");
+  }
+
+  /** When the credentials of the last session expire, if they do. */
+  get expiry(): Expiry | undefined {
+    return this.#expiry;
   }
 
   /** Logs in with these from the next attempt on. */
@@ -122,16 +160,36 @@ export class Dialer {
   }
 
   /**
+   * Asks for new credentials, which the next attempt logs in with.
+   *
+   * @param current when those in use expire.
+   * @throws {ConnectionError} when there are none that expire later.
+   */
+  async renewCredentials(current: Expiry, wait: WaitOptions): Promise<void> {
+    const what = "Cannot renew the credentials";
+    const { left } = this.#limit(wait);
+    const renewed = await this.#askForCredentials(what, left(), 1, undefined);
+    if (renewed?.expiry !== undefined && renewed.expiry.at <= current.at) {
+      throw new ConnectionError(`${what}: credentials() returned some that expire no later than those in use`);
+    }
+    this.#renewed = renewed;
+  }
+
+  /**
    * Opens a session. Tries each address once, in order or shuffled.
    *
    * @throws the error of the only address; for several a `ConnectionError` whose cause is an `AggregateError` of all.
    */
-  async dial(events: SessionEvents, wait: WaitOptions): Promise<Session> {
+  async dial(events: SessionEvents, wait: DialOptions): Promise<Session> {
+    this.#attempts++;
+    const { addresses, randomize } = await this.#findAddresses(wait);
     const errors: unknown[] = [];
-    for (const address of this.#randomize ? shuffled(this.#addresses) : this.#addresses) {
+    for (const address of randomize ? shuffled(addresses) : addresses) {
       wait.signal?.throwIfAborted();
       try {
-        return await this.#open(address, events, wait);
+        const session = await this.#open(address, events, wait);
+        this.#attempts = 0;
+        return session;
       } catch (error) {
         if (wait.signal?.aborted) throw error;
         errors.push(error);
@@ -145,28 +203,43 @@ export class Dialer {
     );
   }
 
-  async #open(address: ParsedAddress, events: SessionEvents, wait: WaitOptions): Promise<Session> {
+  async #findAddresses(wait: DialOptions): Promise<ParsedAddresses> {
+    const source = this.#addresses;
+    if (typeof source !== "function") return source;
+    const { left } = this.#limit(wait);
+    return await this.#ask("Cannot connect", "the function for the URL", left(), wait.error, async (attempt) => {
+      const found = parseUrls(await source(attempt), this.#options.transport !== undefined);
+      checkOpenOptions(openOptions(this.#options), found.addresses);
+      return found;
+    });
+  }
+
+  async #open(address: ParsedAddress, events: SessionEvents, wait: DialOptions): Promise<Session> {
     const options = this.#options;
-    const timeout = Math.min(wait.timeout ?? Infinity, (options.connectTimeout ?? CONNECT_TIMEOUT_MS) || Infinity);
-    const left = beginSteps({ signal: wait.signal, timeout }, Infinity, this.#clock);
-    const asked = await this.#askForCredentials(address, left());
+    const what = `Cannot connect to ${addressText(address)}`;
+    const { left } = this.#limit(wait);
+    const asked = await this.#takeCredentials(what, left(), wait.error);
+    const headers = this.#headers ?? await this.#askForHeaders(what, left(), wait.error);
+    const webSocket = isWebSocketAddress(address) ? await this.#webSocketOptions(what, left(), wait.error) : undefined;
     const given = this.#login;
     const transport = await openTransport(address, {
-      tls: options.tls,
+      ...openOptions(options),
+      webSocket,
       versions: options.versions,
       signal: wait.signal,
       timeout: Math.max(1, Math.ceil(left().timeout ?? Infinity)), // 0 would be no limit
     });
-    return await Session.open(
+    const session = await Session.open(
       transport,
       {
         ...options,
-        headers: this.#headers,
+        headers,
         host: options.host ?? address.host,
         login: given.username ?? asked?.username ?? options.username ?? address.login,
         passcode: given.password ?? asked?.password ?? options.password ?? address.passcode,
         clientId: given.clientId ?? options.clientId,
-        heartbeat: readHeartbeat(options.heartbeat, address.scheme === "ws" || address.scheme === "wss"),
+        isWebSocket: isWebSocketAddress(address),
+        heartbeat: readHeartbeat(options.heartbeat, isWebSocketAddress(address)),
         tolerance: options.heartbeatTolerance,
         declarations: this.declarations,
         timeout: this.timeout,
@@ -178,31 +251,100 @@ export class Dialer {
       },
       left(),
     );
+    this.#expiry = given.password === undefined ? asked?.expiry : undefined;
+    return session;
   }
 
-  async #askForCredentials(address: ParsedAddress, wait: StepOptions): Promise<Credentials | undefined> {
+  /** Limits one attempt by `connectTimeout`. */
+  #limit({ signal, timeout: given = Infinity }: WaitOptions): { left: () => StepOptions } {
+    const timeout = Math.min(given, (this.#options.connectTimeout ?? CONNECT_TIMEOUT_MS) || Infinity);
+    return { left: beginSteps({ signal, timeout }, Infinity, this.#clock) };
+  }
+
+  /** Returns the credentials that were asked for in advance, once, or asks for others. */
+  async #takeCredentials(what: string, wait: StepOptions, error: unknown): Promise<Login | undefined> {
+    const renewed = this.#renewed;
+    this.#renewed = undefined;
+    return renewed ?? await this.#askForCredentials(what, wait, this.#attempts, error);
+  }
+
+  async #askForCredentials(
+    what: string,
+    wait: StepOptions,
+    number: number,
+    error: unknown,
+  ): Promise<Login | undefined> {
     const { credentials } = this.#options;
     if (credentials === undefined) return undefined;
+    return await this.#ask(what, "credentials()", wait, error, async (attempt) => {
+      const found = await credentials(attempt);
+      return { ...found, expiry: readExpiry(found?.expiresAt, this.#clock) };
+    }, number);
+  }
+
+  async #askForHeaders(what: string, wait: StepOptions, error: unknown): Promise<FrameHeaders> {
+    const { headers } = this.#options;
+    return await this.#ask(what, "headers()", wait, error, async (attempt) => {
+      return connectHeaders(typeof headers === "function" ? await headers(attempt) : headers);
+    });
+  }
+
+  async #webSocketOptions(what: string, wait: StepOptions, error: unknown): Promise<OpenTransportOptions["webSocket"]> {
+    const { webSocket } = this.#options;
+    const { headers } = webSocket ?? {};
+    if (typeof headers !== "function") return openOptions(this.#options).webSocket;
+    return await this.#ask(what, "webSocket.headers()", wait, error, async (attempt) => {
+      return { ...webSocket, headers: toHttpHeaders(await headers(attempt)) };
+    });
+  }
+
+  /**
+   * Calls a function of the program that makes a part of an attempt.
+   *
+   * @throws {ConnectionError} when it fails, so that it is tried again: whatever issues the tokens may be down together
+   * with the broker.
+   */
+  async #ask<T>(
+    what: string,
+    name: string,
+    wait: StepOptions,
+    error: unknown,
+    make: (attempt: ConnectionAttempt) => Promise<T>,
+    number = this.#attempts,
+  ): Promise<T> {
+    const abort = new AbortController();
     try {
-      return await within((async () => await credentials())(), wait, "the credentials");
+      return await within(make({ number, error, signal: abort.signal }), wait, name, (why) => abort.abort(why));
     } catch (cause) {
       if (wait.signal?.aborted) throw cause;
-      // A `ConnectionError`, so that it is tried again: whatever issues the tokens may be down together with the broker.
-      const message = `Cannot connect to ${addressText(address)}: credentials() failed: ${messageOf(cause)}`;
+      const message = `${what}: ${name} failed: ${messageOf(cause)}`;
       throw new (cause instanceof TimeoutError ? ConnectionTimeoutError : ConnectionError)(message, { cause });
     }
   }
 }
 
-function checkConnect(versions: StompOptions["versions"], headers: FrameHeaders): void {
+/** Returns the options of the transport, without what each attempt makes. */
+function openOptions({ tls, webSocket, transport }: StompOptions): OpenTransportOptions {
+  const isMadeEachTime = typeof webSocket?.headers === "function";
+  const settled = isMadeEachTime ? { ...webSocket, headers: undefined } : webSocket;
+  return { tls, webSocket: settled as OpenTransportOptions["webSocket"], transport };
+}
+
+function checkVersions(versions: StompOptions["versions"]): void {
   for (const version of versions ?? []) assertVersion(version);
   if (versions?.length === 0) throw new TypeError("Cannot connect: versions is empty, but must name at least one");
+}
+
+/** Returns the additional headers of CONNECT. */
+function connectHeaders(given: FrameHeadersInit | undefined): FrameHeaders {
+  const headers = toHeaders(given);
   // "receipt" in the 1.2 text: any frame except CONNECT may have one.
   if ("receipt" in headers) {
     throw new TypeError(
       "Cannot connect: headers has a receipt, and CONNECT must not have one; CONNECTED is its answer",
     );
   }
+  return headers;
 }
 
 function checkTolerance({ factor = 1, floor, probe }: HeartbeatTolerance = {}): void {

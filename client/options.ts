@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { AckMode, Version } from "../codec/protocol.ts";
+import type { AckMode } from "../codec/protocol.ts";
 import type { ReconnectOptions } from "../base/backoff.ts";
 import { checkLimit, checkSignal, checkType, describeType } from "../base/checks.ts";
 import type { WaitOptions } from "../base/timers.ts";
@@ -12,24 +12,7 @@ import { checkSubscribeOptions } from "../dialects/checks.ts";
 import type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "../dialects/dialect.ts";
 import type { FrameHeadersInit } from "../codec/encoder.ts";
 import type { HeadersProvider } from "./headers_provider.ts";
-import type { HeartbeatOffer, HeartbeatTolerance } from "../connection/heartbeat.ts";
-import type { TlsOptions } from "../transport/transport.ts";
-
-/** A user name and a password. */
-export interface Credentials {
-  /**
-   * The user name.
-   *
-   * @default {the user name in the URL, if any}
-   */
-  username?: string | undefined;
-  /**
-   * The password.
-   *
-   * @default {the password in the URL, if any}
-   */
-  password?: string | undefined;
-}
+import type { ConnectionOptions, Credentials } from "./connection_options.ts";
 
 /** Options of {@linkcode Stomp.prototype.connect}. Its credentials win over those of the client. */
 export interface ConnectOptions extends Credentials, WaitOptions {
@@ -64,55 +47,7 @@ export interface OutboxLimits {
 }
 
 /** Options of a {@linkcode Stomp}. */
-export interface StompOptions extends Credentials, DecoderLimits {
-  /**
-   * Returns user name and password for each attempt to connect, for tokens that expire. So a refused login is tried again
-   * as long as `reconnect` allows, after 1 s or more. With a fixed password, the second refusal in the same words ends
-   * the client.
-   *
-   * @default {undefined} `username` and `password`
-   */
-  credentials?: (() => Credentials | Promise<Credentials>) | undefined;
-  /**
-   * The `client-id` header of CONNECT, which ActiveMQ and Artemis need for durable subscriptions.
-   *
-   * @default {undefined} none
-   */
-  clientId?: string | undefined;
-  /**
-   * The virtual host, as the `host` header of CONNECT.
-   *
-   * @default {the path of the URL, else "/"}
-   */
-  host?: string | undefined;
-  /**
-   * The versions of STOMP to offer.
-   *
-   * @default {["1.0", "1.1", "1.2"]}
-   */
-  versions?: readonly Version[] | undefined;
-  /**
-   * Heart-beat intervals in milliseconds: a number for both directions, or each direction. With `false` there are none,
-   * and a connection that has died silently goes unnoticed.
-   *
-   * Over WebSocket the default is `{ send: 0, receive: 10000 }`, because RabbitMQ's Web STOMP fails in a burst of messages
-   * when it gets heart-beats.
-   *
-   * @default {10000}
-   */
-  heartbeat?: number | HeartbeatOffer | false | undefined;
-  /**
-   * How late the broker's heart-beats may be, and its answer after the machine has slept.
-   *
-   * @default {{ factor: 2, floor: 1000, probe: 5000 }}
-   */
-  heartbeatTolerance?: HeartbeatTolerance | undefined;
-  /**
-   * TLS options for `stomp+ssl://` and `wss://`.
-   *
-   * @default {{}} the system's certificate authorities, no client certificate
-   */
-  tls?: TlsOptions | undefined;
+export interface StompOptions extends ConnectionOptions, DecoderLimits {
   /**
    * Which broker it is, where its `server` header does not say.
    *
@@ -120,24 +55,12 @@ export interface StompOptions extends Credentials, DecoderLimits {
    */
   broker?: BrokerFamily | undefined;
   /**
-   * Additional headers of CONNECT.
-   *
-   * @default {{}}
-   */
-  headers?: FrameHeadersInit | undefined;
-  /**
    * The largest message that the broker accepts, in bytes and header lines. A larger one is refused with a `RangeError`
    * before it is written, because the broker would end the connection. `Infinity` lifts a limit.
    *
    * @default {what the broker in CONNECTED is known to accept: 4194304 bytes on RabbitMQ 4, and 100 headers from 4.3 on}
    */
   frameLimits?: Partial<FrameLimits> | undefined;
-  /**
-   * Milliseconds that one attempt to connect may take, including CONNECTED; 0 and `Infinity` are no limit.
-   *
-   * @default {10000}
-   */
-  connectTimeout?: number | undefined;
   /**
    * Milliseconds that a call without a `timeout` waits for the broker's answer; 0 and `Infinity` are no limit.
    *
@@ -368,29 +291,4 @@ export function readConf(conf: Conf = {}): ConfParts {
 /** Returns wait options without members that are `undefined`, which would override defaults when spread. */
 function waitOf(signal: AbortSignal | undefined, timeout: number | undefined): WaitOptions {
   return { ...(signal && { signal }), ...(timeout !== undefined && { timeout }) };
-}
-
-/**
- * Returns the heart-beats to offer.
- *
- * Over WebSocket none are sent by default. RabbitMQ (seen in 3.10) stops watching for a client's heart-beats while the
- * client sends more than it can take, and breaks the connection, `{unexpected_message,resume}` in its log, when it resumes
- * watching without having stopped. A line end that the transport sends now and then serves the same purpose.
- *
- * @throws {RangeError} when an interval is not a whole number of milliseconds.
- */
-export function readHeartbeat(option: StompOptions["heartbeat"], overWebSocket = false): HeartbeatOffer {
-  const offer = option === false
-    ? { send: 0, receive: 0 }
-    : typeof option === "object"
-    ? option
-    : { send: option ?? (overWebSocket ? 0 : 10_000), receive: option ?? 10_000 };
-  for (const interval of [offer.send, offer.receive]) {
-    if (!Number.isSafeInteger(interval) || interval < 0) {
-      throw new RangeError(
-        `Cannot connect: heartbeat is ${interval}, but must be a whole number of milliseconds, or false`,
-      );
-    }
-  }
-  return offer;
 }

@@ -30,6 +30,7 @@ import { ConnectionError, OutboxFullError, type StompError, TimeoutError, traced
 import type { Frame } from "../codec/frame.ts";
 import { isOutageError } from "../dialects/registry.ts";
 import { Fifo } from "../base/fifo.ts";
+import { receiptAdvice } from "../session/progress.ts";
 import type { Verdict } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
 import type { OutboxLimits } from "./options.ts";
@@ -325,9 +326,10 @@ export class Outbox implements SendEvents {
 
   #timedOut(send: PendingSend, timeout: number): TimeoutError {
     const what = send.confirms ? `the receipt of ${send.describe()}` : `the connection to accept ${send.describe()}`;
-    const { trouble } = this.#reconnector;
+    const { trouble, session } = this.#reconnector;
+    const advice = send.confirms ? receiptAdvice(session) : "";
     return new TimeoutError(
-      `Timed out after ${timeout} ms waiting for ${what}: ${send.whetherWritten()}`,
+      `Timed out after ${timeout} ms waiting for ${what}: ${send.whetherWritten()}${advice}`,
       trouble && { cause: trouble },
     );
   }

@@ -4,20 +4,20 @@
  * @module
  */
 import { Backoff, type ReconnectOptions } from "../base/backoff.ts";
-import { checkWait, type Clock, delay, onGiveUp, systemClock, type WaitOptions, within } from "../base/timers.ts";
-import { isLoginRefusal } from "../dialects/registry.ts";
+import { beginSteps, checkWait, type Clock, delay, onGiveUp, systemClock, within } from "../base/timers.ts";
+import type { StepOptions, WaitOptions } from "../base/timers.ts";
 import type { Dialer, SessionEvents } from "./dialer.ts";
 import {
   BrokerErrorResponse,
   ConnectionError,
   ConnectionTimeoutError,
-  HandshakeRefusedError,
   NotConnectedError,
   StompError,
   TimeoutError,
-  UnknownBrokerResponseError,
 } from "../base/errors.ts";
 import type { Session } from "../session/session.ts";
+import { LostSessions, refusalOf } from "./failures.ts";
+import { type Expiry, graceBefore, Renewal } from "./renewal.ts";
 import type { Status } from "./status.ts";
 
 /** What a reconnector reports to its client. */
@@ -26,6 +26,10 @@ export interface ReconnectorEvents {
   onOpen(session: Session): void;
   /** The session has ended, and the reconnector tries to open another one. */
   onLost(reason: StompError): void;
+  /** The session is about to be replaced: resolves when the messages that are being handled are acknowledged. */
+  onReplacing(session: Session, wait: StepOptions): Promise<void>;
+  /** No further call uses the session: resolves when what is under way over it has ended. */
+  onHandingOver(session: Session, left: () => StepOptions): Promise<void>;
   /** No further session will open: every call that waits has to fail. */
   onClosed(reason: StompError | undefined): void;
   /** The last connection is closed, too. */
@@ -39,26 +43,14 @@ export interface ReconnectorEvents {
  * | ------------ | ------------------------------------------------------------------------------------------ |
  * | idle         | connecting: `connect`                                                                      |
  * | connecting   | open; idle: no attempt succeeded                                                           |
- * | open         | reconnecting: the session has ended                                                        |
+ * | open         | reconnecting: the session has ended, or its credentials are about to expire                |
  * | reconnecting | open; closed: no attempt succeeded                                                         |
  * | closed       | nothing. Every phase goes here by `close` and `disconnect`                                 |
  */
 type Phase = "idle" | "connecting" | "open" | "reconnecting" | "closed";
 
-/** A session that lasts this long was good: the waits after it begin short again. */
-const STABLE_SESSION_MS = 1000;
-
-/** How many shorter sessions in a row are followed by a short wait, if the broker did more in each than accept the login. */
-const MAX_SHORT_SESSIONS = 8;
-
 /** Shortest wait after a refused login: a broker that is starting up refuses good passwords. */
 const MIN_WAIT_AFTER_REFUSAL_MS = 1000;
-
-/** After this many sessions in a row that end in the same unreadable bytes, the client closes. */
-const MAX_UNREADABLE_SESSIONS = 3;
-
-/** Longest session that counts as one of those: a message that is delivered again comes soon. */
-const MAX_UNREADABLE_SESSION_MS = 30_000;
 
 const DONE: Promise<void> = Promise.resolve();
 
@@ -68,13 +60,14 @@ export class Reconnector {
   readonly #policy: ReconnectOptions | false;
   readonly #events: ReconnectorEvents;
   readonly #clock: Clock;
+  readonly #renewal: Renewal;
+  readonly #lostSessions = new LostSessions();
   #phase: Phase = "idle";
   #isLeaving = false; // nothing new begins, in whichever phase
   #session: Session | undefined;
+  #replaced: { readonly session: Session; readonly abort: AbortController } | undefined; // while it is handed over
   #openedAt = 0;
   #backoff: Backoff | undefined;
-  #shortSessions = 0; // in a row
-  #unreadable: { readonly words: string; count: number } | undefined;
   #trouble: StompError | undefined; // why there is no session
   #nextSession: PromiseWithResolvers<Session> | undefined; // for calls that wait for it
   #dialAbort: AbortController | undefined; // while dialing
@@ -94,6 +87,8 @@ export class Reconnector {
     this.#policy = policy;
     this.#events = events;
     this.#clock = clock;
+    const onRenewed = (expiry: Expiry) => this.#replace(expiry);
+    this.#renewal = new Renewal(dialer, { onRenewed, onStatus: (status) => events.onStatus(status) }, clock);
   }
 
   /** The clock of the client. */
@@ -187,6 +182,7 @@ export class Reconnector {
   /** Fails calls from now on, while the session stays open for what is under way. */
   leave(): void {
     this.#isLeaving = true;
+    this.#renewal.stop();
   }
 
   /** Sends DISCONNECT and closes for good. Never rejects. */
@@ -204,6 +200,8 @@ export class Reconnector {
     this.#phase = "closed";
     this.#reason = reason;
     this.#session = undefined;
+    this.#renewal.stop();
+    this.#replaced?.abort.abort();
     this.#dialAbort?.abort(this.#notConnected("connect"));
     this.#nextSession?.reject(this.#notConnected("wait"));
     this.#nextSession = undefined;
@@ -242,7 +240,7 @@ export class Reconnector {
       if (lost) await this.#pause(backoff, 0, lost, signal);
       for (;;) {
         try {
-          const session = await this.#dialer.dial(this.#sessionEvents(), { signal });
+          const session = await this.#dialer.dial(this.#sessionEvents(), { signal, error: last });
           if (!signal.aborted) return session;
           await session.close();
         } catch (error) {
@@ -304,11 +302,14 @@ export class Reconnector {
     this.#nextSession = undefined;
     const { peer, connected, version } = session;
     this.#events.onStatus({ type: "connected", peer, server: connected["server"], version });
+    if (!this.#isLeaving) this.#renewal.start(this.#dialer.expiry);
   }
 
   #lost(session: Session, reason: StompError | undefined): void {
+    if (session === this.#replaced?.session) this.#replaced.abort.abort(); // nothing more can be waited for
     if (session !== this.#session) return;
     this.#session = undefined;
+    this.#renewal.stop();
     const error = reason ?? new ConnectionError(`Connection to ${session.peer} was closed`);
     const lasted = this.#clock.now() - this.#openedAt;
     this.#trouble = error;
@@ -316,41 +317,55 @@ export class Reconnector {
     this.#events.onLost(error);
     this.#events.onStatus({ type: "disconnected", error });
     if (this.#policy === false && !this.#skipsNextWait) return this.close(error);
-    if (this.#isUnreadable(error, lasted)) return this.close(error);
-    this.#easeBackoff(session, lasted);
+    if (this.#lostSessions.isUnreadable(error, lasted)) return this.close(error);
+    this.#backoff = this.#lostSessions.ease(this.#backoff, session, lasted);
     this.#reopen(error);
   }
 
-  /** Begins with short waits again after a good session, but not for a broker that goes on dropping new sessions. */
-  #easeBackoff(session: Session, lasted: number): void {
-    this.#shortSessions = lasted >= STABLE_SESSION_MS || session.progress.hasFoundCulprit ? 0 : this.#shortSessions + 1;
-    if (this.#shortSessions === 0) this.#backoff = undefined;
-    else if (session.progress.isProven) this.#backoff?.restart(Math.max(0, this.#shortSessions - MAX_SHORT_SESSIONS));
+  /**
+   * Replaces the session before its credentials expire. This is no reconnect after a failure: it happens without a policy,
+   * too, and begins with an attempt without a wait.
+   */
+  #replace(expiry: Expiry): void {
+    const session = this.#session!;
+    const abort = new AbortController();
+    this.#replaced = { session, abort };
+    this.#dialing = this.#handOver(session, expiry, abort.signal).then(() => {
+      this.#replaced = undefined;
+      if (this.closed) return;
+      this.#backoff = undefined;
+      this.#reopen(undefined);
+    });
   }
 
-  /** Whether the broker goes on sending what cannot be read, such as a message that is delivered again each time. */
-  #isUnreadable(error: StompError, lasted: number): boolean {
-    if (!(error instanceof UnknownBrokerResponseError)) {
-      this.#unreadable = undefined;
-      return false;
-    }
-    // The cause does not name the broker: another one of a cluster delivers the same message.
-    const words = error.cause instanceof Error ? error.cause.message : error.message;
-    if (this.#unreadable?.words !== words || lasted > MAX_UNREADABLE_SESSION_MS) this.#unreadable = { words, count: 0 };
-    return ++this.#unreadable.count >= MAX_UNREADABLE_SESSIONS;
+  /** Lets what is under way on a session end, as long as there is time, and then ends the session. Never rejects. */
+  async #handOver(session: Session, expiry: Expiry, signal: AbortSignal): Promise<void> {
+    const grace = graceBefore(expiry, this.#clock);
+    const left = beginSteps({ signal, timeout: grace }, Infinity, this.#clock);
+    await this.#events.onReplacing(session, { ...left(), timeout: grace / 2 });
+    if (this.#session !== session) return; // it was lost, or the client is closed
+    const when = new Date(expiry.at).toISOString();
+    const reason = new ConnectionError(`Connection to ${session.peer} replaced: its credentials expire at ${when}`);
+    this.#session = undefined;
+    this.#trouble = reason;
+    this.#phase = "reconnecting";
+    await this.#events.onHandingOver(session, left);
+    await session.disconnect({}, left());
+    if (!this.closed) this.#events.onLost(reason);
   }
 
-  async #reopen(reason: StompError): Promise<void> {
+  async #reopen(lost: StompError | undefined): Promise<void> {
     const backoff = this.#backoff ??= this.newBackoff() ?? new Backoff({ attempts: 0 });
     try {
-      await this.#dial(backoff, {}, reason);
+      await this.#dial(backoff, {}, lost);
     } catch (error) {
       if (this.closed) return;
       const why = error instanceof Error ? error.message : String(error);
+      const attempts = backoff.attempt + (lost === undefined ? 1 : 0);
       this.close(
         error instanceof BrokerErrorResponse
           ? error
-          : new ConnectionError(`Cannot reconnect after ${backoff.attempt} attempts: ${why}`, { cause: error }),
+          : new ConnectionError(`Cannot reconnect after ${attempts} attempts: ${why}`, { cause: error }),
       );
     }
   }
@@ -376,17 +391,4 @@ export class Reconnector {
         return this.#reason ? `closed: ${this.#reason.message}` : "closed";
     }
   }
-}
-
-/** Returns how the broker, or each of several, refused user and password; `undefined` when the error is another one. */
-function refusalOf(error: unknown): string | undefined {
-  if (error instanceof HandshakeRefusedError) return isLoginStatus(error.status) ? error.message : undefined;
-  if (error instanceof BrokerErrorResponse) return isLoginRefusal(error.message) ? error.message : undefined;
-  const errors = error instanceof ConnectionError && error.cause instanceof AggregateError ? error.cause.errors : [];
-  const refusals = errors.map(refusalOf);
-  return refusals.length > 0 && !refusals.includes(undefined) ? refusals.sort().join("; ") : undefined;
-}
-
-function isLoginStatus(status: number): boolean {
-  return status === 401 || status === 403;
 }

@@ -136,6 +136,7 @@ class FastMessage implements OutgoingMessage, SendParts {
   readonly persistent: boolean;
   readonly options: PortableSendOptions | undefined;
   readonly body: string | Uint8Array;
+  readonly #given: CheckedSendOptions;
 
   constructor(destination: string, body: string | Uint8Array, options: CheckedSendOptions, hasReceipt: boolean) {
     this.destination = destination;
@@ -151,6 +152,15 @@ class FastMessage implements OutgoingMessage, SendParts {
     this.persistent = hasReceipt && isPersistenceOpen(options);
     this.options = options !== NO_OPTIONS && hasMessageOptions(options) ? fromNow(options) : undefined;
     this.body = body;
+    this.#given = options;
+  }
+
+  get hasOwnType(): boolean {
+    return hasOwnType(this.#given);
+  }
+
+  get demandsReceipt(): boolean {
+    return this.#given.receipt === true;
   }
 
   get size(): number {
@@ -173,6 +183,8 @@ class FrameMessage implements OutgoingMessage {
   readonly #frame: Frame;
   readonly #own: Readonly<Record<string, string>>;
   readonly #portable: PortableSendOptions;
+  readonly #hasOwnType: boolean;
+  readonly #demandsReceipt: boolean;
   readonly #persistent: boolean;
 
   constructor(
@@ -191,6 +203,8 @@ class FrameMessage implements OutgoingMessage {
     this.#frame = new Frame().buildFrame({ command: "SEND", headers, body }, { contentLength });
     this.size = body.length;
     this.#portable = fromNow(options);
+    this.#hasOwnType = hasOwnType(options);
+    this.#demandsReceipt = options.receipt === true;
     this.#persistent = isConfirmed && isPersistenceOpen(options);
   }
 
@@ -198,6 +212,12 @@ class FrameMessage implements OutgoingMessage {
   frameFor(session: Session): Frame {
     const { queues } = session.sender;
     const headers = this.#frame.headers = Object.assign(Object.create(null) as FrameHeaders, this.#own);
+    const { usualType } = session.dialect;
+    if (usualType !== undefined && !this.#hasOwnType) {
+      const type = usualType(this.#frame.body);
+      if (type === undefined) delete headers["content-type"];
+      else headers["content-type"] = type;
+    }
     for (const [name, value] of messageHeaders(this.#portable, session.dialect)) headers[name] = value;
     if (this.#persistent) { for (const [name, value] of session.dialect.persistentByDefault) headers[name] = value; }
     const { delay } = this.#portable;
@@ -220,7 +240,7 @@ class FrameMessage implements OutgoingMessage {
   }
 
   confirm(session: Session, waiter: ReceiptWaiter): string {
-    return session.sender.confirm(this.frameFor(session), waiter);
+    return session.sender.confirm(this.frameFor(session), waiter, this.#demandsReceipt);
   }
 
   write(session: Session): Promise<void> | undefined {
@@ -270,6 +290,11 @@ function ownHeaders(body: string | Uint8Array, { headers, contentType }: Checked
   if (own.length === 0) return { contentType: type, headers: NO_HEADERS };
   if (!hasType) own.push(["content-type", type!]);
   return { contentType: undefined, headers: own };
+}
+
+/** Whether the caller gives the `content-type`. */
+function hasOwnType({ contentType, headers }: CheckedSendOptions): boolean {
+  return (contentType ?? headers?.["content-type"] ?? undefined) !== undefined;
 }
 
 function givenType(type: unknown): string | undefined {

@@ -34,6 +34,17 @@ export type Status =
     readonly error: unknown;
   }
   | {
+    /**
+     * The credentials expire soon. The client asks for others, lets what is under way end, and connects with them; then
+     * follows `connected`, without `disconnected` before it.
+     */
+    readonly type: "renewing";
+    /** When they expire. */
+    readonly expiresAt: Date;
+    /** Why others could not be had when the client asked before; `undefined` the first time. */
+    readonly error: unknown;
+  }
+  | {
     /** A subscription's queue is full. Reading has stopped, except for awaited answers of the broker. */
     readonly type: "slow-consumer";
     /** The subscription's id. */

@@ -8,6 +8,7 @@ import { type Clock, type WaitOptions, within } from "../base/timers.ts";
 import { Frame } from "../codec/frame.ts";
 import type { FrameHeaders } from "../codec/headers.ts";
 import { type Dialect, hasPrefetch, subscribeHeaders } from "../dialects/dialect.ts";
+import { checkAcknowledges } from "../dialects/lacks.ts";
 import { checkAckMode } from "../session/acknowledgement.ts";
 import type { Session } from "../session/session.ts";
 import type { Consumer } from "./consumer.ts";
@@ -43,9 +44,12 @@ export interface Attempt {
 /** The default prefetch: as many messages as the queue of a subscription takes before it is full. */
 const DEFAULT_PREFETCH = 1024;
 
+/** The default window of a broker that counts bytes: as many as the queue of a subscription takes before it is full. */
+const DEFAULT_WINDOW_BYTES = 1 << 22;
+
 /** Whether SUBSCRIBE and UNSUBSCRIBE ask the broker for receipts. */
-export function asksForReceipts({ receipt }: SubscribeOptions, _dialect: Dialect): boolean {
-  return receipt ?? true;
+export function asksForReceipts({ receipt }: SubscribeOptions, { lacks }: Dialect): boolean {
+  return receipt ?? lacks?.receipts === undefined;
 }
 
 /** Sends SUBSCRIBEs, and knows which of them are open at the same time. */
@@ -161,17 +165,23 @@ function subscribeFrame(
   const { id, destination, ackMode } = consumer;
   const { dialect } = session;
   checkAckMode(ackMode, session.version, destination);
+  checkAcknowledges(ackMode, dialect);
   const oneByOne = ackMode === "client" && !dialect.hasCumulativeAck; // in 1.0, too
   const countsPrefetch = ackMode !== "auto" && hasPrefetch(dialect);
   // Without one, RabbitMQ sends all it has, and reading stops at the limits of the queue even for awaited answers.
   const usual = options.usualPrefetch ?? options.maxQueuedMessages ?? DEFAULT_PREFETCH;
   const prefetch = options.prefetch ?? (countsPrefetch && Number.isInteger(usual) ? usual : undefined);
+  // A worker leaves the broker its small window, so that others get a share.
+  const byteWindow = ackMode === "auto" || prefetch !== undefined || options.usualPrefetch !== undefined
+    ? undefined
+    : dialect.byteWindow?.(options.maxQueuedBytes ?? DEFAULT_WINDOW_BYTES);
   const frame = new Frame().buildFrame({
     command: "SUBSCRIBE",
     headers: {
       id,
       destination,
       ack: oneByOne ? "client-individual" : ackMode,
+      ...Object.fromEntries(byteWindow ?? []),
       ...subscribeHeaders({ ...options, prefetch, clientId: session.clientId }, dialect),
       ...given,
     },

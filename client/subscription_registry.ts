@@ -20,6 +20,7 @@ import { isOutageError } from "../dialects/registry.ts";
 import { readAckMode } from "../session/acknowledgement.ts";
 import { Backlog } from "../session/backlog.ts";
 import { OWN_ID } from "../session/dispatcher.ts";
+import { receiptAdvice } from "../session/progress.ts";
 import { isInDoubt, isLoss } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
 import { RefusedMessages } from "./ack_tracker.ts";
@@ -203,7 +204,9 @@ export class SubscriptionRegistry {
         await within(waited.promise, left(), `the broker to ${what}`);
       }
     } catch (error) {
-      throw outage && error instanceof TimeoutError ? new TimeoutError(error.message, { cause: outage }) : error;
+      if (!(error instanceof TimeoutError)) throw error;
+      const advice = outage === undefined ? receiptAdvice(this.#reconnector.session) : "";
+      throw new TimeoutError(error.message + advice, { cause: outage ?? error.cause });
     }
   }
 

@@ -20,6 +20,7 @@ export class Transactions {
   readonly #timeout: number;
   readonly #open = new Map<string, Transaction>();
   #count = 0;
+  #onIdle: (() => void)[] = [];
 
   /**
    * Creates a registry without transactions.
@@ -80,6 +81,18 @@ export class Transactions {
   /** Forgets all transactions: their connection is lost. */
   clear(): void {
     this.#open.clear();
+    this.#checkIdle();
+  }
+
+  /** Resolves when no transaction is open. */
+  whenIdle(): Promise<void> {
+    if (this.#open.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+
+  #checkIdle(): void {
+    if (this.#onIdle.length === 0 || this.#open.size > 0) return;
+    for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
   async #begin(given: string | undefined, headers: Record<string, string>, wait: WaitOptions): Promise<Transaction> {
@@ -93,6 +106,7 @@ export class Transactions {
 
   readonly #onEnd = (transaction: Transaction): void => {
     if (this.#open.get(transaction.id) === transaction) this.#open.delete(transaction.id);
+    this.#checkIdle();
   };
 
   /** Sends BEGIN on the open connection; when that breaks meanwhile, on the next one. */

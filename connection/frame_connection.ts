@@ -218,6 +218,11 @@ export class FrameConnection implements ByteSink {
     return this.version !== "1.0" && this.#out.retract(start, end);
   }
 
+  /** Sets the largest WebSocket message to send, in bytes, where the program has set none. */
+  limitMessages(maxBytes: number): void {
+    this.#io.limitMessages?.(maxBytes);
+  }
+
   /** Sends a heart-beat, which is a line end between frames. Does nothing while other bytes are on their way. */
   beat(): void {
     if (this.#closing || this.#out.buffered > 0) return;

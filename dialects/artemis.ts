@@ -3,25 +3,55 @@
  *
  * @module
  */
+import type { HeaderEntries } from "../codec/headers.ts";
 import { activemq } from "./activemq.ts";
 import { asHeader, type Dialect, durableQueue, PERSISTENT, undeclared, unlimited } from "./dialect.ts";
 
-/** The dialect of Artemis. */
+/** Beginnings of destinations, with the routing types that they mean on other brokers. */
+const ROUTING_TYPES: readonly (readonly [prefix: string, type: string])[] = [
+  ["/queue/", "ANYCAST"],
+  ["/topic/", "MULTICAST"],
+];
+
+/**
+ * Says whether a destination is a queue or a topic. Unless an acceptor has `anycastPrefix` and `multicastPrefix`, the name
+ * means nothing to Artemis: all is a topic, so a message to a queue without a consumer is confirmed and lost, and each
+ * of several consumers gets all messages. Where the acceptor has them, the header changes nothing.
+ */
+function routing(command: "SEND" | "SUBSCRIBE", destination: string): HeaderEntries {
+  const type = ROUTING_TYPES.find(([prefix]) => destination.startsWith(prefix))?.[1];
+  if (type === undefined) return [];
+  return [[command === "SEND" ? "destination-type" : "subscription-type", type]];
+}
+
+/** The dialect of Artemis, seen on 2.44.0. */
 export const artemis: Dialect = {
   family: "artemis",
   name: "Artemis",
   serverPattern: /^ActiveMQ-Artemis\b/i,
+  // In 1.0 its CONNECTED has nothing but a version and a session of eight digits.
+  sent: (connected) =>
+    connected["version"] === "1.0" && /^[0-9a-f]{8}$/.test(connected["session"] ?? "") &&
+    Object.keys(connected).length === 2,
+  routing,
+  maxWebSocketMessageBytes: 65_536, // webSocketMaxFramePayloadLength
   message: {
     ...activemq.message,
     deduplicationId: asHeader("_AMQ_DUPL_ID"),
     filterValue: "Artemis has no streams; use a header and the option selector of the subscription",
   },
   subscription: {
-    prefetch: "Artemis counts bytes, not messages, see its header consumer-window-size",
+    // The header activemq.prefetchSize counts bytes as well.
+    prefetch: (count) =>
+      count === 1
+        ? [["consumer-window-size", "1"]]
+        : "Artemis counts bytes, not messages: it takes 1, or in headers a consumer-window-size in bytes (default 10240)",
     durable: asHeader("durable-subscription-name"),
     selector: asHeader("selector"),
     exclusive: "Artemis needs the queue to be configured as exclusive",
   },
+  // Its default of 10 KiB are 43 messages of 10 bytes: a program that acknowledges every 100th would wait for ever.
+  byteWindow: asHeader("consumer-window-size"),
   queue: undeclared(
     {
       type: durableQueue("Artemis has no streams"),
@@ -40,15 +70,19 @@ export const artemis: Dialect = {
   queueMaking: undefined,
   durableNeedsClientId: true,
   deleteDurable: ({ name }) => [["durable-subscription-name", name]],
-  deletesActiveDurable: false,
+  deletesActiveDurable: true,
   persistentByDefault: PERSISTENT,
   hasCumulativeAck: true,
   requeueDestination: undefined,
-  transactsAcknowledgements: false, // it ignores the transaction of an ACK, as its documentation says
-  replyQueue: "named",
-  errorScopes: [],
+  transactsAcknowledgements: false, // it ignores the transaction of an ACK
+  replyQueue: "topic",
+  errorScopes: [
+    // Their ERRORs close the connection, and those of late ACKs come without a receipt id.
+    [/failed to ack because no message|Error acknowledging message/, "acknowledgement"],
+    [/^AMQ339016 /, "subscription"],
+  ],
   outages: [],
-  loginRefusals: [/validate user/i],
+  loginRefusals: [/validate user/i, /^Security Error occurred\b[^]*\bpassword is invalid\b/i],
   frameLimits: unlimited,
 };
 

@@ -7,12 +7,13 @@
 import type { Duration } from "../base/duration.ts";
 import { type ErrorFrame, UnsupportedByBrokerError } from "../base/errors.ts";
 import type { FrameParts } from "../codec/encoder.ts";
-import type { HeaderEntries } from "../codec/headers.ts";
+import type { FrameHeaders, HeaderEntries } from "../codec/headers.ts";
+import type { Lacks } from "./lacks.ts";
 import type { QueueOptions } from "./queue.ts";
 import type { StreamRules } from "./stream.ts";
 
 /** The brokers whose headers are known. */
-export type BrokerFamily = "rabbitmq" | "activemq" | "artemis" | "embedded" | "unknown";
+export type BrokerFamily = "rabbitmq" | "activemq" | "artemis" | "spring" | "embedded" | "unknown";
 
 /** Options of a message that mean the same on every broker. Those that a broker cannot honour are refused. */
 export interface PortableSendOptions {
@@ -142,7 +143,9 @@ export type ReplyQueue =
   /** A `/temp-queue/` destination that is subscribed to. */
   | "temporary"
   /** A `/queue/` destination with a unique name. */
-  | "named";
+  | "named"
+  /** A `/topic/` destination with a unique name, on a broker that keeps queues after their last consumer has left. */
+  | "topic";
 
 /** All that differs from one broker to the next. */
 export interface Dialect {
@@ -152,8 +155,29 @@ export interface Dialect {
   readonly name: string;
   /** Matches the `server` header of CONNECTED; `undefined` for the dialect of all brokers that no pattern matches. */
   readonly serverPattern: RegExp | undefined;
+  /**
+   * Whether CONNECTED came from this broker, for one that sends no `server` header.
+   *
+   * @param isWebSocket whether it came over a WebSocket.
+   */
+  readonly sent?: (connected: FrameHeaders, isWebSocket: boolean) => boolean;
+  /** What the broker lacks; absent where it has all. */
+  readonly lacks?: Lacks;
+  /** What to do when a broker that has confirmed nothing yet confirms nothing, where that is not known; for messages. */
+  readonly receiptAdvice?: string;
+  /** The headers that SEND or SUBSCRIBE to a destination needs in any case; absent where there are none. */
+  readonly routing?: (command: "SEND" | "SUBSCRIBE", destination: string) => HeaderEntries;
+  /** The `content-type` of a body where the caller gives none; absent where text is `text/plain` and bytes have none. */
+  readonly usualType?: (body: string | Uint8Array) => string | undefined;
+  /** The largest WebSocket message that the broker takes, in bytes; absent where it takes any. */
+  readonly maxWebSocketMessageBytes?: number;
   /** How the options of a message are written. */
   readonly message: OptionRules<PortableSendOptions>;
+  /**
+   * Limits the bytes that the broker sends before it waits for acknowledgements; absent where that is not needed, or where
+   * it counts messages.
+   */
+  readonly byteWindow?: (bytes: number) => HeaderEntries;
   /** How the options of a subscription are written. */
   readonly subscription: OptionRules<PortableSubscribeOptions>;
   /** How the options of a queue are declared. */
@@ -322,10 +346,12 @@ export function queueHeaders(queue: QueueOptions, dialect: Dialect): HeaderEntri
   return headers;
 }
 
-/** Whether the broker limits how many messages it sends before it waits for acknowledgements. */
-export function hasPrefetch(dialect: Dialect): boolean {
-  return typeof dialect.subscription.prefetch !== "string";
+/** Whether the broker takes any number of messages as the limit of what it sends before it waits for acknowledgements. */
+export function hasPrefetch({ subscription: { prefetch } }: Dialect): boolean {
+  return typeof prefetch !== "string" && typeof prefetch(ANY_PREFETCH, {}) !== "string";
 }
+
+const ANY_PREFETCH = 10;
 
 /**
  * Returns the headers with which UNSUBSCRIBE deletes a durable subscription.

@@ -59,6 +59,7 @@ export const rabbitmq: Dialect = {
     // A consumer exceeded its timeout (4.0), or a token has expired: no frame that was sent is to blame.
     [/\bdelivery acknowledgement\b.* timed out\b/i, "connection"],
     [/access[_ ]refused[^]*token has expired/i, "connection"],
+    [/^Credential expired\n/, "connection"], // 4.3.6, at the moment of the expiry
     [
       /^Subscription not found\nMessage with id|There is no current subscription with tag|unknown delivery tag|^(Invalid|Missing) header\n["']?N?ACK\b/,
       "acknowledgement",

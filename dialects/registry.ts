@@ -5,21 +5,34 @@
  * @module
  */
 import type { ErrorFrame } from "../base/errors.ts";
+import type { FrameHeaders } from "../codec/headers.ts";
 import { activemq } from "./activemq.ts";
 import { artemis } from "./artemis.ts";
 import { type BrokerFamily, type Dialect, errorText } from "./dialect.ts";
 import { embedded } from "./embedded.ts";
 import { rabbitmq } from "./rabbitmq.ts";
+import { spring, stompBrokerJs } from "./spring.ts";
 import { unknown } from "./unknown.ts";
 
-const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = { rabbitmq, activemq, artemis, embedded, unknown };
-const ALL: readonly Dialect[] = Object.values(DIALECTS);
+const DIALECTS: { readonly [F in BrokerFamily]: Dialect } = { rabbitmq, activemq, artemis, spring, embedded, unknown };
+const ALL: readonly Dialect[] = [...Object.values(DIALECTS), stompBrokerJs];
 
 /** Returns the dialect of a family or, without one, of the broker that the `server` header of CONNECTED names. */
 export function dialectFor(server: string | undefined, family?: BrokerFamily): Dialect {
   if (family !== undefined) return DIALECTS[family];
   const name = server?.trim() ?? "";
   return ALL.find(({ serverPattern }) => serverPattern?.test(name)) ?? unknown;
+}
+
+/**
+ * Returns the dialect of a family or, without one, of the broker that sent a CONNECTED.
+ *
+ * @param isWebSocket whether it came over a WebSocket.
+ */
+export function dialectOf(connected: FrameHeaders, isWebSocket: boolean, family?: BrokerFamily): Dialect {
+  const server = connected["server"];
+  if (family !== undefined || server !== undefined) return dialectFor(server, family);
+  return ALL.find(({ sent }) => sent?.(connected, isWebSocket)) ?? unknown;
 }
 
 /**

@@ -46,6 +46,7 @@ export class FrameSender {
     declarations: Declarations = new Declarations(),
   ) {
     this.dialect = dialect;
+    if (dialect.maxWebSocketMessageBytes !== undefined) connection.limitMessages(dialect.maxWebSocketMessageBytes);
     this.queues = new QueueMaker(declarations, dialect, (frame) => {
       this.#madeAt = connection.position;
       connection.send(frame);
@@ -115,10 +116,11 @@ export class FrameSender {
   /**
    * Sends a frame with a receipt. The waiter learns when the receipt comes, or that it will not.
    *
+   * @param _isDemanded whether the caller asked for the receipt.
    * @returns the id of the receipt.
    * @throws as {@linkcode send}.
    */
-  confirm(frame: Frame, waiter: ReceiptWaiter): string {
+  confirm(frame: Frame, waiter: ReceiptWaiter, _isDemanded = false): string {
     const { headers } = frame;
     const given = headers["receipt"];
     const id = this.#receipts.open(waiter, given);

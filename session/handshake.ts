@@ -41,6 +41,8 @@ export interface ConnectDetails {
   heartbeat: HeartbeatOffer;
   /** Further headers of CONNECT. */
   headers?: Readonly<Record<string, string>> | undefined;
+  /** Whether the transport is a WebSocket. Default `false`. */
+  isWebSocket?: boolean | undefined;
 }
 
 /** What client and broker agreed on. */

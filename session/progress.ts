@@ -6,6 +6,7 @@
 import { ConnectionError } from "../base/errors.ts";
 import type { Clock } from "../base/timers.ts";
 import type { FrameConnection } from "../connection/frame_connection.ts";
+import type { Dialect } from "../dialects/dialect.ts";
 import type { Receipts } from "./receipts.ts";
 
 /** A broker that has stopped answering. */
@@ -60,6 +61,11 @@ export class Progress {
   /** Whether the broker has confirmed something or delivered a message, beyond accepting the connection. */
   get isProven(): boolean {
     return this.#isProven;
+  }
+
+  /** Whether the broker has confirmed something, beyond accepting the connection. */
+  get hasAnswered(): boolean {
+    return this.#answers > 0;
   }
 
   /** Whether this session has shown which message the broker refuses. */
@@ -154,6 +160,13 @@ export class Progress {
     this.#blockage = blockage;
     this.#onChange?.(blockage);
   }
+}
+
+/** Returns what to do about a receipt that has not come, as the end of a sentence, where the broker may give none at all. */
+export function receiptAdvice(
+  session: { readonly progress: Progress; readonly dialect: Pick<Dialect, "receiptAdvice"> } | undefined,
+): string {
+  return session === undefined || session.progress.hasAnswered ? "" : session.dialect.receiptAdvice ?? "";
 }
 
 function nothing(): void {}

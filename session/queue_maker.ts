@@ -34,26 +34,30 @@ export class QueueMaker {
     this.#write = write;
   }
 
-  /** Whether the queue of a destination is declared. */
-  isDeclared(destination: string): boolean {
-    return this.#declarations.get(destination) !== undefined;
+  /** Whether {@linkcode headersFor} may return a header that a message has as well. */
+  mayRepeat(destination: string, headers: HeaderEntries): boolean {
+    if (this.#declarations.get(destination) !== undefined) return true;
+    return this.#dialect.routing?.("SEND", destination).some(([name]) => headers.some(([own]) => own === name)) ??
+      false;
   }
 
   /**
-   * Returns the headers with which SEND or SUBSCRIBE declares its queue, after the queue for dead letters was made.
+   * Returns the headers that say what kind of destination it is, and with which SEND or SUBSCRIBE declares its queue, after
+   * the queue for dead letters was made.
    *
    * @throws {UnsupportedByBrokerError} when the broker cannot honour the declaration.
    */
   headersFor(command: "SEND" | "SUBSCRIBE", destination: string): HeaderEntries {
-    const queue = this.#declarations.get(destination);
-    if (queue === undefined) return NO_HEADERS;
     const dialect = this.#dialect;
+    const routing = dialect.routing?.(command, destination) ?? NO_HEADERS;
+    const queue = this.#declarations.get(destination);
+    if (queue === undefined) return routing;
     const headers = queueHeaders(queue, dialect);
     const commands = dialect.queueMaking?.commands(destination) ?? [];
     if (typeof commands === "string") throw new UnsupportedByBrokerError("queue", dialect.family, commands);
-    if (!commands.includes(command)) return NO_HEADERS;
+    if (!commands.includes(command)) return routing;
     if (typeof queue.deadLetter === "string") this.#make(queue.deadLetter);
-    return headers;
+    return [...routing, ...headers];
   }
 
   /** Adds its declaration to a SUBSCRIBE. The headers that it has count. Throws as {@linkcode headersFor}. */

@@ -25,15 +25,15 @@ export interface ReceiptWaiter {
   readonly isPostponed?: boolean;
   /** Names the frame in error messages: "SEND to /queue/a". */
   describe(): string;
-  /** Called when the broker confirms. */
-  confirmed(receipt: Frame): void;
+  /** Called when the broker confirms; without a RECEIPT, where the broker gives none, when the frame is written. */
+  confirmed(receipt: Frame | undefined): void;
   /** Called when the receipt will not come. */
   failed(error: StompError, verdict: Verdict): void;
 }
 
 /** The open receipts of one connection. An entry goes away as soon as it is answered or cancelled. */
 export class Receipts {
-  readonly #onChange: () => void;
+  #onChange: () => void;
   readonly #numbered = new SequenceMap<ReceiptWaiter>(); // ids that this class made: numbers
   #named: Map<string, ReceiptWaiter> | undefined; // ids that a caller chose; they may look like numbers
   #reserved: ReadonlySet<string> | undefined;
@@ -145,6 +145,21 @@ export class Receipts {
     return ids.filter((id) => {
       const waiter = this.#get(id);
       return waiter !== undefined && matches(waiter);
+    });
+  }
+
+  /** Resolves when no receipt is open. */
+  whenEmpty(): Promise<void> {
+    if (this.size === 0) return Promise.resolve();
+    const onChange = this.#onChange;
+    return new Promise((resolve) => {
+      // In its place and not beside it, so that each receipt costs no more than before.
+      this.#onChange = () => {
+        onChange();
+        if (this.size > 0) return;
+        this.#onChange = onChange;
+        resolve();
+      };
     });
   }
 

@@ -36,6 +36,10 @@ export interface SendParts {
   readonly options: PortableSendOptions | undefined;
   /** The body. */
   readonly body: string | Uint8Array;
+  /** Whether the caller gave the `content-type`. Default `false`. */
+  readonly hasOwnType?: boolean | undefined;
+  /** Whether the caller asked for a receipt, where most take what there is. Default `false`. */
+  readonly demandsReceipt?: boolean | undefined;
 }
 
 /** The encoded heads of the SEND frames of one connection, without receipt, size and body. */
@@ -76,7 +80,7 @@ export class SendHeadCache {
    * @param head what `headFor` returned.
    */
   headBeside({ destination, contentType, persistent, headers }: SendParts, head: Uint8Array): Uint8Array {
-    if (headers.length === 0 || !this.#queues.isDeclared(destination)) return head;
+    if (headers.length === 0 || !this.#queues.mayRepeat(destination, headers)) return head;
     const all = [
       ...(persistent ? this.#dialect.persistentByDefault : []),
       ...this.#queues.headersFor("SEND", destination),

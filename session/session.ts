@@ -19,9 +19,10 @@ import {
 import type { DecoderLimits } from "../codec/limits.ts";
 import type { BrokerFamily, Dialect, FrameLimits } from "../dialects/dialect.ts";
 import type { Declarations } from "../dialects/queue.ts";
-import { dialectFor } from "../dialects/registry.ts";
+import { dialectOf } from "../dialects/registry.ts";
 import { FrameCheck } from "./frame_limits.ts";
 import { FrameSender } from "./frame_sender.ts";
+import { ReceiptlessSender } from "./receiptless_sender.ts";
 import {
   BrokerErrorResponse,
   ConnectionError,
@@ -139,24 +140,25 @@ export class Session implements FrameSocket, FrameSink {
     this.host = options.host;
     this.clientId = options.clientId ?? options.headers?.["client-id"];
     this.connected = connected;
-    this.dialect = dialectFor(connected["server"], options.broker);
+    const dialect = this.dialect = dialectOf(connected, options.isWebSocket ?? false, options.broker);
     this.#connection = connection;
     this.#onEnd = options.onEnd;
     this.#onError = options.onError;
     this.gate = new ReadGate(connection, () => this.#receipts.size > 0 || this.#raw?.awaitsReceipt === true);
-    const check = new FrameCheck(this.dialect, connected["server"], options.frameLimits);
-    const { timeout, declarations } = options;
-    this.sender = new FrameSender(connection, this.#receipts, check, this.dialect, timeout, declarations);
+    const check = new FrameCheck(dialect, connected["server"], options.frameLimits);
+    const Sender = dialect.lacks?.receipts === undefined ? FrameSender : ReceiptlessSender;
+    this.sender = new Sender(connection, this.#receipts, check, dialect, options.timeout, options.declarations);
     this.progress = new Progress(this.#receipts, connection, clock, options.onBlocked?.bind(undefined, this));
     this.subscriptions = new SessionSubscriptions(this.sender, this.#dispatcher, this.gate, clock);
     this.transactions = new OpenTransactions(this.sender);
-    this.#errors = new ErrorFrames(this.dialect, clock, this.#receipts, this.#dispatcher);
+    this.#errors = new ErrorFrames(dialect, clock, this.#receipts, this.#dispatcher);
     this.#probe = new LivenessProbe(connection, this.transactions);
     this.#heartbeat = new Heartbeat(plan, connection, {
       ...options.tolerance,
       clock,
       probe: { ask: () => this.#sendProbe(), timeout: options.tolerance?.probe },
       stopped: (silence, jump) => {
+        const seconds = (milliseconds: number) => `${(milliseconds / 1000).toFixed(1)} s`;
         const after = jump === undefined ? "" : ` after the clock jumped by ${seconds(jump)}`;
         this.#end(new ConnectionError(`Connection to ${this.peer} lost: nothing came for ${seconds(silence)}${after}`));
       },
@@ -246,6 +248,11 @@ export class Session implements FrameSocket, FrameSink {
     return this.#disconnected ?? this.#ended ?? Promise.resolve();
   }
 
+  /** Resolves when no receipt is awaited. */
+  whenConfirmed(): Promise<void> {
+    return this.#receipts.whenEmpty();
+  }
+
   /** Closes the connection at once. Calls that wait fail with the reason. */
   close(reason?: StompError): Promise<void> {
     return this.#end(reason);
@@ -284,14 +291,13 @@ export class Session implements FrameSocket, FrameSink {
         return;
       case "ERROR": {
         const isForRawFrame = this.#raw?.answer(frame) ?? false;
-        const { subscriptions } = this;
         const hasOther = this.sender.hasUnconfirmed || this.#receipts.size > 0;
-        const isUncertain = this.sender.hasUnconfirmed || subscriptions.hasUnanswered;
+        const isUncertain = this.sender.hasUnconfirmed || this.subscriptions.hasUnanswered;
         const { error, scope } = this.#errors.handle(frame, isForRawFrame, isUncertain);
         this.#onError?.(error);
         const isVague = frame.header("receipt-id") === undefined && !isForRawFrame;
         if (isVague && (scope === "frame" || scope === "unclear")) {
-          subscriptions.refused(error, !hasOther, scope === "frame");
+          this.subscriptions.refused(error, !hasOther, scope === "frame");
         }
         if (scope === "connection") this.onEnd(error);
         return;
@@ -322,7 +328,7 @@ export class Session implements FrameSocket, FrameSink {
 
   /** Sends a liveness probe. Returns whether that was possible. */
   #sendProbe(): boolean {
-    if (!this.isOpen) return false;
+    if (!this.isOpen || this.dialect.lacks?.receipts !== undefined) return false;
     this.#probe.send();
     return true;
   }
@@ -387,10 +393,6 @@ export class Session implements FrameSocket, FrameSink {
     this.#onEnd?.(this, reason);
     return this.#ended;
   }
-}
-
-function seconds(milliseconds: number): string {
-  return `${(milliseconds / 1000).toFixed(1)} s`;
 }
 
 function describeEnd(reason: StompError | undefined): string {

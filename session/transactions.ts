@@ -6,6 +6,7 @@
 import type { WaitOptions } from "../base/timers.ts";
 import { TransactionError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
+import { checkHas } from "../dialects/lacks.ts";
 import type { FrameSender } from "./frame_sender.ts";
 
 type ExtraHeaders = Readonly<Record<string, string>> | undefined;
@@ -43,6 +44,7 @@ export class OpenTransactions {
     if (this.#open.get(id) === "client") {
       throw new TransactionError(`Cannot begin transaction ${id}: it is open already`);
     }
+    checkHas("transactions", "transaction", this.#sender.dialect);
     this.#open.set(id, "client");
     try {
       await this.#sender.request(frameFor("BEGIN", id, headers), wait, () => frameFor("ABORT", id));

@@ -9,11 +9,13 @@ export type Scheme = "stomp" | "stomp+ssl" | "ws" | "wss";
 
 /** The parts of a broker's URL, decoded. */
 export interface ParsedAddress {
-  /** The scheme, which says how to connect. */
-  scheme: Scheme;
-  /** Host name or IP address; IPv6 without brackets. */
+  /** The scheme, which says how to connect: a {@linkcode Scheme}, or any other where a custom transport is given. */
+  scheme: string;
+  /** Host name or IP address; IPv6 without brackets. May be empty for other schemes. */
   hostname: string;
-  /** The port: by default 61613 for `stomp`, 61614 for `stomp+ssl`, 80 for `ws`, 443 for `wss`. */
+  /**
+   * The port: by default 61613 for `stomp`, 61614 for `stomp+ssl`, 80 for `ws`, 443 for `wss`, and 0 for other schemes.
+   */
   port: number;
   /** Whether the scheme asks for TLS. */
   tls: boolean;
@@ -21,9 +23,9 @@ export interface ParsedAddress {
   login?: string;
   /** The password, if the URL has one. */
   passcode?: string;
-  /** The virtual host: the path without its first slash; `/` when there is no path, and for WebSockets. */
+  /** The virtual host: the path without its first slash; `/` when there is no path, for WebSockets and other schemes. */
   host: string;
-  /** For WebSockets only: path and query as they go on the wire, for example `/stomp?x=1`. */
+  /** For WebSockets and other schemes: path and query as they go on the wire, for example `/stomp?x=1`. */
   path?: string;
 }
 
@@ -52,18 +54,36 @@ const URL_PARTS = new RegExp(
   "is",
 );
 
-/** Returns host and port as text for messages: `localhost:61613`, `[::1]:61613`. */
-export function addressText({ hostname, port }: { hostname: string; port: number }): string {
-  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+/**
+ * Returns host and port as text for messages: `localhost:61613`, `[::1]:61613`. Without a host it is the path, and never
+ * the query, which may hold a ticket.
+ */
+export function addressText(
+  { hostname, port, path }: { hostname: string; port: number; path?: string | undefined },
+): string {
+  if (hostname === "" && path !== undefined) return path.split("?", 1)[0]!;
+  const host = hostname.includes(":") ? `[${hostname}]` : hostname;
+  return port === 0 ? host : `${host}:${port}`;
+}
+
+/** Whether the library itself can connect to the address. Otherwise a custom transport has to. */
+export function isKnownScheme({ scheme }: { readonly scheme: string }): boolean {
+  return defaultPortOf(scheme) !== undefined;
+}
+
+/** Whether the address is that of a WebSocket. */
+export function isWebSocketAddress({ scheme }: { readonly scheme: string }): boolean {
+  return scheme === "ws" || scheme === "wss";
 }
 
 /**
  * Parses one URL: `stomp://`, `stomp+ssl://`, `stomps://`, `ws://` or `wss://`. User, password and virtual host are
  * percent-decoded.
  *
+ * @param allowsAnyScheme whether the URL may have another scheme, because a custom transport knows what it means.
  * @throws {TypeError} that says what is wrong. It quotes no more of the URL than scheme and host, so never a password.
  */
-export function parseUrl(url: string | URL): ParsedAddress {
+export function parseUrl(url: string | URL, allowsAnyScheme = false): ParsedAddress {
   if (typeof url !== "string" && !(url instanceof URL)) throw noAddress(url);
   // Without `URL`: for these schemes it checks little, and "Invalid URL" is all that it says.
   const text = String(url).trim();
@@ -74,7 +94,7 @@ export function parseUrl(url: string | URL): ParsedAddress {
       "Cannot parse the broker's URL: it does not have the form scheme://host:port, such as stomp://localhost:61613",
     );
   }
-  const scheme = toScheme(parts["scheme"]!);
+  const scheme = toScheme(parts["scheme"]!, allowsAnyScheme);
   const what = `${scheme}://${parts["hostname"]}`;
   // Other URL parsers skip these, or take a backslash for a slash, and then read another host than the one dialed here.
   if (CONTROL.test(text)) {
@@ -83,7 +103,8 @@ export function parseUrl(url: string | URL): ParsedAddress {
   if (/\\/.test(`${parts["user"] ?? ""}${parts["hostname"]}${parts["port"] ?? ""}`)) {
     throw urlError(`${scheme}://…`, "its host has a backslash; in a user or password write it as %5C");
   }
-  const isWebSocket = scheme === "ws" || scheme === "wss";
+  const defaultPort = defaultPortOf(scheme);
+  const hasPath = defaultPort === undefined || isWebSocketAddress({ scheme });
   const path = parts["path"] ?? "/";
   const rest = parts["rest"] ?? "";
   // A slash in a password ends the authority of a URL: the wrong host would be dialed, and perhaps get the password.
@@ -93,17 +114,17 @@ export function parseUrl(url: string | URL): ParsedAddress {
       "it has an @ after the host; in a user or password write / ? # @ as %2F %3F %23 %40",
     );
   }
-  if (!isWebSocket && rest !== "") throw urlError(what, "it has a query or a fragment, which this scheme does not use");
+  if (!hasPath && rest !== "") throw urlError(what, "it has a query or a fragment, which this scheme does not use");
   if (rest.includes("#")) throw urlError(what, "it has a fragment, which this scheme does not use");
 
   const address: ParsedAddress = {
     scheme,
-    hostname: toHostname(parts["hostname"]!, what),
-    port: toPort(parts["port"], scheme, what),
+    hostname: defaultPort === undefined && parts["hostname"] === "" ? "" : toHostname(parts["hostname"]!, what),
+    port: toPort(parts["port"], defaultPort ?? 0, what),
     tls: scheme === "stomp+ssl" || scheme === "wss",
-    host: isWebSocket || path === "/" ? "/" : decode(path.slice(1), what, "path"),
+    host: hasPath || path === "/" ? "/" : decode(path.slice(1), what, "path"),
   };
-  if (isWebSocket) address.path = path + rest;
+  if (hasPath) address.path = path + rest;
   const user = parts["user"];
   if (user !== undefined) {
     const colon = user.indexOf(":");
@@ -119,14 +140,18 @@ export function parseUrl(url: string | URL): ParsedAddress {
  *
  * @throws {TypeError} as `parseUrl` does.
  */
-export function parseUrls(input: string | URL | readonly (string | URL)[]): ParsedAddresses {
+export function parseUrls(
+  input: string | URL | readonly (string | URL)[],
+  allowsAnyScheme: boolean = false,
+): ParsedAddresses {
+  const parse = (url: string | URL) => parseUrl(url, allowsAnyScheme);
   if (typeof input !== "string" && !(input instanceof URL)) {
     if (!Array.isArray(input)) throw noAddress(input);
     if (input.length === 0) throw new TypeError("Cannot use an empty list of brokers: it needs at least one URL");
-    return { addresses: input.map(parseUrl), randomize: false };
+    return { addresses: input.map(parse), randomize: false };
   }
   const text = String(input).trim();
-  if (!IS_FAILOVER.test(text)) return { addresses: [parseUrl(text)], randomize: false };
+  if (!IS_FAILOVER.test(text)) return { addresses: [parse(text)], randomize: false };
 
   const parts = /^failover:(?:\/\/)?(?:\((?<inside>.*)\)(?:\?(?<query>[^)]*))?|(?<bare>[^()]*))$/is.exec(text)?.groups;
   const list = parts?.["inside"] ?? parts?.["bare"];
@@ -140,7 +165,7 @@ export function parseUrls(input: string | URL | readonly (string | URL)[]): Pars
   }
   // A comma in a password does not separate URLs.
   const urls = list.split(/,(?=\s*(?:[a-z][a-z0-9+.-]*:\/\/|failover:))/i);
-  return { addresses: urls.map(parseUrl), randomize };
+  return { addresses: urls.map(parse), randomize };
 }
 
 function noAddress(input: unknown): TypeError {
@@ -153,14 +178,20 @@ function noAddress(input: unknown): TypeError {
   );
 }
 
-function toScheme(text: string): Scheme {
+function toScheme(text: string, allowsAny: boolean): string {
   const scheme = text.toLowerCase();
   if (scheme === "stomps") return "stomp+ssl";
-  if (Object.hasOwn(DEFAULT_PORTS, scheme)) return scheme as Scheme;
+  if (allowsAny || defaultPortOf(scheme) !== undefined) return scheme;
   throw urlError(
     `${scheme}://…`,
-    "the schemes are stomp, stomp+ssl, stomps, ws and wss, and failover:(…) for several URLs",
+    "the schemes are stomp, stomp+ssl, stomps, ws and wss, and failover:(…) for several URLs; " +
+      "any other needs the option transport",
   );
+}
+
+/** Returns the port of a scheme; `undefined` when the scheme is not one of the library's. */
+function defaultPortOf(scheme: string): number | undefined {
+  return Object.hasOwn(DEFAULT_PORTS, scheme) ? DEFAULT_PORTS[scheme as Scheme] : undefined;
 }
 
 function toHostname(text: string, what: string): string {
@@ -174,8 +205,8 @@ function toHostname(text: string, what: string): string {
   return url.hostname.replace(/^\[|\]$/g, "");
 }
 
-function toPort(text: string | undefined, scheme: Scheme, what: string): number {
-  if (text === undefined || text === "") return DEFAULT_PORTS[scheme];
+function toPort(text: string | undefined, defaultPort: number, what: string): number {
+  if (text === undefined || text === "") return defaultPort;
   const port = Number(text);
   // Not quoted: in a URL without a host, such as stomp://user:password, this is the password.
   if (!/^\d+$/.test(text) || port < 1 || port > 65535) throw urlError(what, "its port is not a number from 1 to 65535");

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { KeyObject } from "node:crypto";
 import type net from "node:net";
 import type nodeProcess from "node:process";
 import type { Duplex } from "node:stream";
@@ -159,7 +160,7 @@ export function certificateDates(
 
 /** Translates TLS options for `node:tls`, defaults included. Throws when a certificate or the key is invalid. */
 export function tlsOptions(options: TlsOptions, hostname: string): tls.ConnectionOptions {
-  checkPem(options);
+  const key = readPem(options);
   const name = options.serverName ?? hostname;
   return {
     // TLS allows no IP address as a server name, but the certificate is checked against one all the same.
@@ -171,9 +172,12 @@ export function tlsOptions(options: TlsOptions, hostname: string): tls.Connectio
     rejectUnauthorized: true,
     ...(options.caCerts?.length && { ca: options.caCerts }),
     ...(options.cert !== undefined && { cert: options.cert }),
-    ...(options.key !== undefined && { key: options.key }),
+    ...(key !== undefined && { key }),
   };
 }
+
+/** Whether the PEM text of a key is encrypted, in either of the two formats. */
+const IS_ENCRYPTED = /ENCRYPTED/;
 
 /** How a socket is read, if not by its `data` event and `pause`. */
 interface ReadControls {
@@ -184,15 +188,30 @@ interface ReadControls {
 }
 
 /**
- * Checks certificates and key. The runtimes report mistakes in words of OpenSSL, or not at all: Deno connects without a
- * key that it cannot read, and Node without an authority that it cannot read.
+ * Checks certificates and key, and returns the key, decrypted. The runtimes report mistakes in words of OpenSSL, or not at
+ * all: Deno connects without a key that it cannot read, and Node without an authority that it cannot read. And none of
+ * their WebSockets takes a passphrase.
  */
-export function checkPem({ caCerts = [], cert, key }: TlsOptions): void {
+export function readPem({ caCerts = [], cert, key, passphrase }: TlsOptions): string | undefined {
   for (const pem of caCerts) parse("one of tls.caCerts", () => new X509Certificate(pem));
-  if (cert === undefined || key === undefined) return;
+  if (cert === undefined || key === undefined) return undefined;
   const certificate = parse("tls.cert", () => new X509Certificate(cert));
-  const privateKey = parse("tls.key", () => createPrivateKey(key));
+  const isEncrypted = IS_ENCRYPTED.test(key);
+  const privateKey = isEncrypted ? decrypt(key, passphrase) : parse("tls.key", () => createPrivateKey(key));
   if (!certificate.checkPrivateKey(privateKey)) throw new Error("tls.key is not the key of tls.cert");
+  return isEncrypted ? privateKey.export({ type: "pkcs8", format: "pem" }) as string : key;
+}
+
+function decrypt(key: string, passphrase = ""): KeyObject {
+  try {
+    return createPrivateKey({ key, passphrase });
+  } catch (cause) {
+    const isWrong = /bad.decrypt/i.test(String((cause as Error).message));
+    const why = isWrong
+      ? "tls.passphrase is wrong"
+      : "tls.passphrase is wrong, or this runtime does not know its encryption (all know aes-256-cbc)";
+    throw new Error(`tls.key cannot be decrypted: ${why}`, { cause });
+  }
 }
 
 function parse<T>(what: string, read: () => T): T {

@@ -3,12 +3,14 @@
  *
  * @module
  */
-import { checkTime } from "../base/checks.ts";
+import { checkTime, checkType } from "../base/checks.ts";
 import { onGiveUp } from "../base/timers.ts";
 import { ConnectionTimeoutError } from "../base/errors.ts";
-import { addressText, type ParsedAddress } from "./address.ts";
-import type { Listener, SocketAdapter, TlsOptions, Transport } from "./transport.ts";
+import { addressText, isKnownScheme, isWebSocketAddress, type ParsedAddress } from "./address.ts";
+import { openCustom } from "./custom.ts";
+import type { Listener, SocketAdapter, TlsOptions, Transport, TransportFactory } from "./transport.ts";
 import type { Version } from "../codec/protocol.ts";
+import { checkWebSocketOptions, type WebSocketOptions } from "./websocket_options.ts";
 
 /** The runtimes, by the sockets they have. */
 export type Runtime = "deno" | "bun" | "node" | "browser";
@@ -50,6 +52,19 @@ async function loadAdapter(what: string): Promise<SocketAdapter> {
 export interface OpenTransportOptions {
   /** How TLS is done. For schemes with TLS only. */
   tls?: TlsOptions | undefined;
+  /**
+   * How a WebSocket is opened and used. For `ws://` and `wss://` only.
+   *
+   * @default {{}}
+   */
+  webSocket?: WebSocketOptions | undefined;
+  /**
+   * Opens the connection in the place of the library, for whatever that cannot do by itself. TLS is then a matter of the
+   * function, also for `stomp+ssl://` and `wss://`.
+   *
+   * @default {undefined} TCP, TLS or WebSocket, as the URL says
+   */
+  transport?: TransportFactory | undefined;
   /** Ends the attempt; the call then rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
   /**
@@ -75,10 +90,10 @@ export interface OpenTransportOptions {
  * @throws the reason of the signal.
  */
 export async function openTransport(address: ParsedAddress, options: OpenTransportOptions = {}): Promise<Transport> {
-  const { tls, signal, timeout = 10_000 } = options;
+  const { signal, timeout = 10_000 } = options;
   const peer = addressText(address);
   checkTime(`connect to ${peer}`, "timeout", timeout);
-  checkTls(tls, [address]);
+  checkOpenOptions(options, [address]);
   signal?.throwIfAborted();
   // Not `AbortSignal.any`, whose result stays attached to a signal that lives as long as the client does.
   const attempt = new AbortController();
@@ -94,32 +109,48 @@ export async function openTransport(address: ParsedAddress, options: OpenTranspo
 }
 
 /**
- * Checks TLS options before anything is connected.
+ * Checks the options before anything is connected.
  *
- * @throws {TypeError} for an option that does not exist or has the wrong value, and for an address whose scheme has no
- * TLS: the caller expects TLS and would not have it.
+ * @param addresses those that are known.
+ * @throws {TypeError} for an option that does not exist or has the wrong value, and for one that the addresses have no use
+ * for: TLS options where a scheme has no TLS, so that a caller who expects TLS would not have it.
  */
-export function checkTls(tls: TlsOptions | undefined, addresses: readonly ParsedAddress[]): void {
-  if (tls === undefined) return;
-  checkTlsOptions(tls);
-  const plain = addresses.find((address) => !address.tls);
-  if (plain === undefined) return;
+export function checkOpenOptions(options: OpenTransportOptions, addresses: readonly ParsedAddress[]): void {
+  const { tls, webSocket, transport } = options;
+  checkType("connect", "transport", transport, "function");
+  checkWebSocketOptions(webSocket, runtime() !== "browser");
+  if (webSocket !== undefined && transport !== undefined) {
+    throw new TypeError("Cannot use the option webSocket: the option transport opens the connection in its place");
+  }
+  if (tls !== undefined) checkTlsOptions(tls);
+  for (const address of addresses) {
+    if (tls !== undefined && !address.tls && isKnownScheme(address)) throw noTls(address);
+  }
+  if (webSocket !== undefined && addresses.length > 0 && !addresses.some(isWebSocketAddress)) {
+    throw new TypeError("Cannot use the option webSocket: no URL is ws:// or wss://");
+  }
+}
+
+function noTls(plain: ParsedAddress): TypeError {
   const other = plain.scheme === "ws" ? "wss" : "stomp+ssl";
-  throw new TypeError(
+  return new TypeError(
     `Cannot use TLS options for ${plain.scheme}://${addressText(plain)}: its scheme has no TLS, use ${other}://`,
   );
 }
 
 async function open(
   address: ParsedAddress,
-  { tls, versions }: OpenTransportOptions,
+  { tls, webSocket, versions, transport, timeout = 10_000 }: OpenTransportOptions,
   signal: AbortSignal,
 ): Promise<Transport> {
-  const { scheme, hostname, port, path } = address;
+  if (transport !== undefined) {
+    return await openCustom(transport, address, { signal, timeout: timeout || Infinity, tls });
+  }
+  const { hostname, port, path } = address;
   const where = { hostname, port, signal, tls: address.tls ? tls ?? {} : undefined };
-  if (scheme === "ws" || scheme === "wss") {
+  if (isWebSocketAddress(address)) {
     const { connectWebSocket } = await import("./websocket.ts");
-    return await connectWebSocket({ ...where, path, versions });
+    return await connectWebSocket({ ...webSocket, ...where, path, versions });
   }
   return await (await adapterFor(`connect to ${addressText(address)}`)).connect(where);
 }
@@ -144,10 +175,10 @@ const CHECKS: { [Name in keyof Required<TlsOptions>]: (value: unknown) => string
     return value.map(notPem).find((problem) => problem !== undefined);
   },
   cert: notPem,
-  key(value) {
-    const problem = notPem(value);
-    if (problem !== undefined || !/ENCRYPTED/.test(value as string)) return problem;
-    return "it is encrypted with a passphrase; decrypt it first, for example with openssl pkey -in client.key";
+  key: notPem,
+  passphrase(value) {
+    if (typeof value !== "string") return `it is ${typeOf(value)}, but must be text`;
+    return value === "" ? "it is empty" : undefined;
   },
   serverName(value) {
     if (typeof value !== "string") return `it is ${typeOf(value)}, but must be a host name`;
@@ -172,7 +203,8 @@ const FOREIGN_OPTIONS: Record<string, string> = {
   certificate: "here it is cert",
   checkServerIdentity: "serverName is the name that the certificate must have",
   keyFile: "read the file and pass its text as key",
-  passphrase: "decrypt the key first, for example with openssl pkey -in client.key",
+  keyPassword: "here it is passphrase",
+  password: "here it is passphrase",
   pfx: "pass certificate and key as PEM texts, in cert and key",
   privateKey: "here it is key",
   rejectUnauthorized: ALWAYS_VERIFIED,
@@ -200,6 +232,12 @@ function checkTlsOptions(tls: TlsOptions): void {
   if ((tls.cert === undefined) !== (tls.key === undefined)) {
     const [given, missing] = tls.cert === undefined ? ["key", "cert"] : ["cert", "key"];
     throw new TypeError(`Cannot use the TLS option ${given}: it needs ${missing} as well`);
+  }
+  if (tls.key === undefined && tls.passphrase !== undefined) {
+    throw new TypeError("Cannot use the TLS option passphrase: it needs key as well");
+  }
+  if (tls.passphrase === undefined && /ENCRYPTED/.test(tls.key ?? "")) {
+    throw new TypeError("Cannot use the TLS option key: it is encrypted, so it needs passphrase as well");
   }
 }
 

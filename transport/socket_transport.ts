@@ -73,6 +73,11 @@ export interface DirectIo {
   write(bytes: Uint8Array, frameEnds?: readonly number[]): Promise<void> | void;
   /** Closes the sending direction (FIN); reading continues. Not to be called while a write is pending. */
   end(): Promise<void>;
+  /**
+   * Sets the largest message to send, in bytes, where the program has set none. Only a transport that sends messages
+   * has it.
+   */
+  limitMessages?(maxBytes: number): void;
 }
 
 /** What a socket can do. */
@@ -94,6 +99,8 @@ export interface SocketDriver {
   destroy(): Promise<void> | void;
   /** As {@linkcode DirectIo.release}. */
   release?(bytes: Uint8Array): void;
+  /** As {@linkcode DirectIo.limitMessages}. */
+  limitMessages?(maxBytes: number): void;
 }
 
 /**
@@ -206,6 +213,11 @@ export class SocketTransport implements DirectIo {
   /** As {@linkcode DirectIo.release}. */
   release(bytes: Uint8Array): void {
     this.#driver.release?.(bytes);
+  }
+
+  /** As {@linkcode DirectIo.limitMessages}. */
+  limitMessages(maxBytes: number): void {
+    this.#driver.limitMessages?.(maxBytes);
   }
 
   /** As {@linkcode DirectIo.write}. */

@@ -5,8 +5,8 @@
  *
  * @module
  */
-import { type ByteSink, describeSocketError, type DirectIo } from "./socket_transport.ts";
-import { ConnectionError } from "../base/errors.ts";
+import type { DirectIo } from "./socket_transport.ts";
+import { StreamIo } from "./stream_io.ts";
 
 /** A two-way byte stream. */
 export interface Transport {
@@ -48,6 +48,8 @@ export interface TlsOptions {
   cert?: string;
   /** The private key of `cert`, PEM. */
   key?: string;
+  /** The passphrase of `key`, where that is encrypted. */
+  passphrase?: string;
   /**
    * The name that the broker's certificate must have, and that is sent as SNI.
    *
@@ -61,6 +63,61 @@ export interface TlsOptions {
    */
   unsafelyDisableHostnameVerification?: boolean;
 }
+
+/** Where to connect, as a custom transport gets it: the URL without user and password. */
+export interface TransportAddress {
+  /** The scheme, in lower case: one of the library's, or any other. */
+  readonly scheme: string;
+  /** Host name or IP address; IPv6 without brackets. Empty where the URL has none, as in `stomp+unix:///run/broker.sock`. */
+  readonly hostname: string;
+  /** The port; 0 where the URL has none and the scheme is not one of the library's. */
+  readonly port: number;
+  /** Whether the scheme is one of the library's that ask for TLS, `stomp+ssl` or `wss`. */
+  readonly tls: boolean;
+  /**
+   * The virtual host, which CONNECT names: for `stomp` and `stomp+ssl` the path of the URL without its first slash, else
+   * `/`.
+   */
+  readonly host: string;
+  /** Path and query as the URL has them, not decoded. Only `stomp` and `stomp+ssl` have none: there it is the host. */
+  readonly path?: string | undefined;
+}
+
+/** What a custom transport is opened with. */
+export interface TransportRequest {
+  /** Aborts when the attempt is given up: at its deadline, or because the client is closed. */
+  readonly signal: AbortSignal;
+  /** Milliseconds that are left for the attempt; `Infinity` for no limit. */
+  readonly timeout: number;
+  /** The TLS options of the client. */
+  readonly tls: TlsOptions | undefined;
+}
+
+/** What a custom transport returns: a {@linkcode Transport}, of which only the streams are needed. */
+export interface TransportStreams {
+  /** What the broker sends, as chunks that are not written to again. */
+  readonly readable: ReadableStream<Uint8Array>;
+  /** What goes to the broker. */
+  readonly writable: WritableStream<Uint8Array>;
+  /**
+   * The name of the broker for messages. Must not hold a password.
+   *
+   * @default {host and port of the URL, or its path}
+   */
+  readonly peer?: string | undefined;
+  /**
+   * Frees the connection at once. The streams are cancelled and aborted as well.
+   *
+   * @default {the streams are cancelled and aborted}
+   */
+  readonly close?: (() => unknown) | undefined;
+}
+
+/** Opens a connection in the place of the library. */
+export type TransportFactory = (
+  address: TransportAddress,
+  request: TransportRequest,
+) => TransportStreams | Promise<TransportStreams>;
 
 /** Where to connect, and how. */
 export interface SocketAddress {
@@ -100,57 +157,4 @@ export interface SocketAdapter {
  */
 export function directIo(transport: Transport): DirectIo {
   return transport.direct?.() ?? new StreamIo(transport);
-}
-
-/** {@linkcode DirectIo} over Web Streams, for a transport that has nothing else. */
-class StreamIo implements DirectIo {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #peer: string;
-  #goOn: (() => void) | undefined;
-
-  constructor({ readable, writable, peer }: Transport) {
-    this.#reader = readable.getReader();
-    this.#writer = writable.getWriter();
-    this.#peer = peer;
-  }
-
-  read(sink: ByteSink): void {
-    this.#pump(sink).then(
-      () => sink.done(undefined),
-      (cause) => sink.done(this.#wrap("read from", cause)),
-    );
-  }
-
-  resume(): void {
-    this.#goOn?.();
-    this.#goOn = undefined;
-  }
-
-  release(): void {}
-
-  write(bytes: Uint8Array): Promise<void> {
-    return this.#writer.write(bytes).catch((cause) => {
-      throw this.#wrap("write to", cause);
-    });
-  }
-
-  end(): Promise<void> {
-    return this.#writer.close().catch((cause) => {
-      throw this.#wrap("write to", cause);
-    });
-  }
-
-  async #pump(sink: ByteSink): Promise<void> {
-    while (true) {
-      const { value, done } = await this.#reader.read();
-      if (done) return;
-      if (!sink.chunk(value)) await new Promise<void>((resolve) => this.#goOn = resolve);
-    }
-  }
-
-  #wrap(action: string, cause: unknown): ConnectionError {
-    if (cause instanceof ConnectionError) return cause;
-    return new ConnectionError(`Cannot ${action} ${this.#peer}: ${describeSocketError(cause)}`, { cause });
-  }
 }

@@ -3,8 +3,8 @@
  *
  * Each frame is sent as one message, as text where it is UTF-8: ActiveMQ Classic ignores binary messages, and both it and
  * stomp-broker-js take one frame out of a message and drop the rest of it. RabbitMQ reads messages as one stream of bytes,
- * so it gets as many frames in a message as were written together, which is up to twice as fast. Received bytes may be
- * cut in any way, text or binary.
+ * so it gets as many frames in a message as were written together, which is up to twice as fast. A frame above
+ * `maxMessageBytes` is cut into several messages. Received bytes may be cut in any way, text or binary.
  *
  * Two abilities of a socket are missing. A WebSocket cannot be told to stop receiving: bytes that are not read are kept,
  * and above {@linkcode MAX_UNREAD_BYTES} the connection is given up. And it cannot be closed in one direction: closing
@@ -15,15 +15,16 @@
 import { LF } from "../codec/bytes.ts";
 import { type SocketDriver, SocketTransport } from "./socket_transport.ts";
 import { ConnectionError } from "../base/errors.ts";
-import { type Version, VERSIONS } from "../codec/protocol.ts";
+import type { Version } from "../codec/protocol.ts";
 import { Fifo } from "../base/fifo.ts";
-import { decodeStrict } from "../codec/text.ts";
 import { addressText } from "./address.ts";
 import type { SocketAddress, Transport } from "./transport.ts";
+import { cutMessage, textOrBytes } from "./websocket_messages.ts";
+import { protocolsOf, toHttpHeaders, type WebSocketOptions } from "./websocket_options.ts";
 import { closeReason, handshakeError, type Link, openLink } from "./websocket_runtimes.ts";
 
 /** Where to connect, and how. */
-export interface WebSocketAddress extends SocketAddress {
+export interface WebSocketAddress extends SocketAddress, WebSocketOptions {
   /**
    * Path and query as they go on the wire.
    *
@@ -75,6 +76,7 @@ const CLOSE_TIMEOUT_MS = 1000;
 export const KEEP_ALIVE_MS: number = 20_000;
 
 const encoder = new TextEncoder();
+const LINE_END = Uint8Array.of(LF);
 
 /**
  * Opens a WebSocket.
@@ -83,17 +85,16 @@ const encoder = new TextEncoder();
  * @throws {TypeError} for a TLS option that the WebSocket of this runtime cannot take.
  */
 export async function connectWebSocket(address: WebSocketAddress): Promise<Transport> {
-  const { tls, signal, path = "/", versions = VERSIONS } = address;
+  const { tls, signal, path = "/", versions } = address;
   signal?.throwIfAborted();
   const peer = addressText(address);
-  // Newest first: the server chooses, and some choose the first that they know.
-  const protocols = VERSIONS.filter((known) => versions.includes(known)).reverse().map((version) =>
-    `v${version.replace(".", "")}.stomp`
-  );
+  const protocols = protocolsOf(address, versions);
+  const headers = toHttpHeaders(address.headers);
   const fail = (cause: unknown, link?: Link) => handshakeError(peer, cause, protocols, link);
   let link: Link;
   try {
-    link = await openLink({ url: `${tls === undefined ? "ws" : "wss"}://${peer}${path}`, address, protocols });
+    const url = `${tls === undefined ? "ws" : "wss"}://${peer}${path}`;
+    link = await openLink({ url, address, protocols, headers });
   } catch (cause) {
     if (cause instanceof TypeError && cause.message.startsWith("Cannot ")) throw cause;
     throw fail(cause);
@@ -124,8 +125,8 @@ export async function connectWebSocket(address: WebSocketAddress): Promise<Trans
       // Within this event: the next one may be a message.
       const { transport } = new WebSocketDriver(link, peer, address);
       // Browsers, Bun and Node refuse a server without the subprotocol themselves. Deno does not, so it is done here.
-      const speaksStomp = protocols.includes(socket.protocol);
-      if (speaksStomp && !signal?.aborted) return resolve(transport);
+      const isOffered = protocols.length === 0 ? socket.protocol === "" : protocols.includes(socket.protocol);
+      if (isOffered && !signal?.aborted) return resolve(transport);
       const unknown = new Error(`its subprotocol is ${JSON.stringify(socket.protocol)}`);
       const reason = signal?.aborted ? signal.reason : fail(unknown, link);
       transport.close().then(() => reject(reason));
@@ -152,6 +153,9 @@ class WebSocketDriver implements SocketDriver {
   #end: { cause: unknown } | undefined;
   /** Whether the broker reads messages as one stream. `undefined` until it has sent something. */
   #takesStream: boolean | undefined;
+  readonly #sendsBinary: boolean;
+  #maxMessageBytes: number;
+  readonly #isLimitGiven: boolean;
   #pendingWrite: { timer: ReturnType<typeof setTimeout>; reject: (error: ConnectionError) => void } | undefined;
   /** The last error event. The event that ends the connection follows it. */
   #error: Event | undefined;
@@ -159,8 +163,11 @@ class WebSocketDriver implements SocketDriver {
   #hasSent = true;
   readonly #keepAlive: ReturnType<typeof setInterval>;
 
-  constructor(link: Link, peer: string, options: Pick<WebSocketAddress, "maxUnread" | "keepAlive">) {
+  constructor(link: Link, peer: string, options: Omit<WebSocketAddress, keyof SocketAddress>) {
     this.#link = link;
+    this.#sendsBinary = options.binary ?? false;
+    this.#maxMessageBytes = options.maxMessageBytes ?? Infinity;
+    this.#isLimitGiven = options.maxMessageBytes !== undefined;
     this.#maxUnread = options.maxUnread ?? MAX_UNREAD_BYTES;
     this.#keepAlive = setInterval(() => this.#beat(), options.keepAlive ?? KEEP_ALIVE_MS);
     this.transport = new SocketTransport(peer, this);
@@ -181,10 +188,14 @@ class WebSocketDriver implements SocketDriver {
   write(bytes: Uint8Array, frameEnds: readonly number[] | undefined): Promise<void> | void {
     this.#checkOpen();
     this.#hasSent = true;
-    if (this.#takesStream) this.#socket.send(bytes as Uint8Array<ArrayBuffer>);
+    if (this.#takesStream) this.#sendMessage(bytes, true);
     else if (frameEnds === undefined) this.#sendMessage(bytes);
     else this.#sendFrames(bytes, frameEnds);
     if (this.#socket.bufferedAmount > HIGH_WATER_BYTES) return this.#untilSent(LOW_WATER_BYTES);
+  }
+
+  limitMessages(maxBytes: number): void {
+    if (!this.#isLimitGiven) this.#maxMessageBytes = maxBytes;
   }
 
   async shutdown(): Promise<void> {
@@ -211,20 +222,21 @@ class WebSocketDriver implements SocketDriver {
     let start = 0;
     for (const end of frameEnds) {
       // A retracted frame is line ends now. One of them is a heart-beat; a message of many is not for all brokers.
-      if (bytes[start] === LF) this.#socket.send("\n");
+      if (bytes[start] === LF) this.#sendLineEnd();
       else this.#sendMessage(bytes.subarray(start, end));
       start = end;
     }
   }
 
-  #sendMessage(message: Uint8Array): void {
-    let text: string;
-    try {
-      text = decodeStrict(message);
-    } catch {
-      return this.#socket.send(message as Uint8Array<ArrayBuffer>);
-    }
-    this.#socket.send(text);
+  #sendMessage(bytes: Uint8Array, isBinary: boolean = this.#sendsBinary): void {
+    const message = isBinary ? bytes as Uint8Array<ArrayBuffer> : textOrBytes(bytes);
+    if (bytes.length <= this.#maxMessageBytes) return this.#socket.send(message);
+    const isText = typeof message === "string";
+    for (const piece of cutMessage(bytes, isText, this.#maxMessageBytes)) this.#socket.send(piece);
+  }
+
+  #sendLineEnd(): void {
+    this.#sendMessage(LINE_END);
   }
 
   #checkOpen(): void {
@@ -296,7 +308,7 @@ class WebSocketDriver implements SocketDriver {
   }
 
   #beat(): void {
-    if (!this.#hasSent && this.#socket.readyState === WebSocket.OPEN) this.#socket.send("\n");
+    if (!this.#hasSent && this.#socket.readyState === WebSocket.OPEN) this.#sendLineEnd();
     this.#hasSent = false;
   }
 

@@ -10,6 +10,7 @@ import { describeSocketError } from "./socket_transport.ts";
 import { ConnectionError, HandshakeRefusedError } from "../base/errors.ts";
 import { addressText } from "./address.ts";
 import type { SocketAddress, TlsOptions } from "./transport.ts";
+import { describeProtocols } from "./websocket_options.ts";
 
 /** A WebSocket, and what its runtime can do beyond the standard. */
 export interface Link {
@@ -31,6 +32,8 @@ export interface LinkOptions {
   address: SocketAddress;
   /** The subprotocols to offer. */
   protocols: string[];
+  /** HTTP headers of the handshake. */
+  headers: Readonly<Record<string, string>>;
 }
 
 /**
@@ -54,6 +57,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   return openInBrowser(options);
 }
 
+/** The headers were refused before: see `checkWebSocketOptions`. */
 function openInBrowser({ url, address, protocols }: LinkOptions): Link {
   refuseTls(
     address,
@@ -68,7 +72,7 @@ function plainLink(socket: WebSocket): Link {
 }
 
 /** Deno's WebSocket takes an HTTP client, which takes authorities and a client certificate. Needs only `--allow-net`. */
-async function openInDeno({ url, address, protocols }: LinkOptions): Promise<Link> {
+async function openInDeno({ url, address, protocols, headers }: LinkOptions): Promise<Link> {
   const { serverName, unsafelyDisableHostnameVerification, ...tls } = given(address);
   const refused = { ...(serverName !== address.hostname && { serverName }), unsafelyDisableHostnameVerification };
   refuseTls(
@@ -76,13 +80,13 @@ async function openInDeno({ url, address, protocols }: LinkOptions): Promise<Lin
     Object.keys(given({ ...address, tls: refused as TlsOptions })),
     "Deno has it only for stomp+ssl://",
   );
-  if (Object.keys(tls).length === 0) return plainLink(new WebSocket(url, protocols));
+  if (Object.keys(tls).length === 0) return plainLink(openWith(url, { protocols, headers }));
   // Deno before 2.9.6 does not reject a key of another certificate: it ends the process.
-  (await import("./node.ts")).checkPem(tls);
-  const client = Deno.createHttpClient(tls as Deno.CreateHttpClientOptions);
+  const key = (await import("./node.ts")).readPem(tls);
+  const { passphrase: _, ...rest } = tls;
+  const client = Deno.createHttpClient({ ...rest, ...(key && { key }) } as Deno.CreateHttpClientOptions);
   try {
-    const init = { protocols, client };
-    const socket = new (WebSocket as unknown as WebSocketWith<typeof init>)(url, init);
+    const socket = openWith(url, { protocols, headers, client });
     let open = true;
     return {
       socket,
@@ -98,11 +102,9 @@ async function openInDeno({ url, address, protocols }: LinkOptions): Promise<Lin
   }
 }
 
-async function openInBun({ url, address, protocols }: LinkOptions): Promise<Link> {
-  const init = { protocols, ...(address.tls && { tls: await nodeTlsOptions(address, address.tls) }) };
-  const socket = new (WebSocket as unknown as WebSocketWith<typeof init>)(url, init) as WebSocket & {
-    terminate?(): void;
-  };
+async function openInBun({ url, address, protocols, headers }: LinkOptions): Promise<Link> {
+  const tls = address.tls && await nodeTlsOptions(address, address.tls);
+  const socket = openWith(url, { protocols, headers, ...(tls && { tls }) }) as WebSocket & { terminate?(): void };
   return { socket, causeOf, giveUp: () => socket.terminate?.() };
 }
 
@@ -112,8 +114,10 @@ async function openInBun({ url, address, protocols }: LinkOptions): Promise<Link
  * shares. The dispatcher made here passes everything on to another one of the same class, and notes the status, the error
  * and the socket on the way.
  */
-async function openInNode({ url, address, protocols }: LinkOptions): Promise<Link> {
-  const plain = () => plainLink(new WebSocket(url, protocols));
+async function openInNode({ url, address, protocols, headers }: LinkOptions): Promise<Link> {
+  const hasHeaders = Object.keys(headers).length > 0;
+  // A WebSocket that takes no headers refuses the object, so they are never dropped.
+  const plain = () => plainLink(hasHeaders ? openWith(url, { protocols, headers }) : new WebSocket(url, protocols));
   const shared = (globalThis as { [symbol: symbol]: unknown })[Symbol.for("undici.globalDispatcher.1")] as
     | Dispatcher
     | undefined;
@@ -135,13 +139,14 @@ async function openInNode({ url, address, protocols }: LinkOptions): Promise<Lin
   };
   const init = {
     protocols,
+    headers,
     dispatcher: {
       dispatch: (options: unknown, handler: object) => dispatcher.dispatch(options, listenTo(handler, note)),
     },
   };
   try {
     return {
-      socket: new (WebSocket as unknown as WebSocketWith<typeof init>)(url, init),
+      socket: openWith(url, init),
       causeOf: (event) => error ?? causeOf(event),
       get status() {
         return status;
@@ -211,8 +216,20 @@ interface Dispatcher {
 
 type DispatcherClass = new (options: { connect: Connector }) => Dispatcher;
 
-/** A WebSocket class that takes more options than the standard's. */
-type WebSocketWith<Init> = new (url: string, init: Init) => WebSocket;
+/** What the WebSockets of the runtimes take beyond the standard's subprotocols. */
+interface WebSocketInit extends Pick<LinkOptions, "protocols" | "headers"> {
+  /** In Deno: what does TLS. */
+  client?: Deno.HttpClient;
+  /** In Bun: TLS options. */
+  tls?: object;
+  /** In Node: what connects. */
+  dispatcher?: object;
+}
+
+/** Creates a WebSocket of a class that takes more options than the standard's. */
+function openWith(url: string, init: WebSocketInit): WebSocket {
+  return new (WebSocket as unknown as new (url: string, init: object) => WebSocket)(url, init);
+}
 
 /** Returns a proxy that reports each method call to `note`, then passes it on. */
 function listenTo<T extends object>(target: T, note: (name: string, args: unknown[]) => void): T {
@@ -264,6 +281,7 @@ const UNKNOWN_CAUSE =
   "the WebSocket handshake failed, and the runtime does not say why; a refused login (HTTP 401 or 403) looks like this";
 
 const SUBPROTOCOL = "it speaks none of the subprotocols";
+const NO_SUBPROTOCOL = "it chose a subprotocol, and none was offered";
 
 /** What the runtimes call failures of a handshake, beside those of sockets. */
 const HANDSHAKE_REASONS: readonly (readonly [RegExp, string])[] = [
@@ -299,7 +317,9 @@ export function handshakeError(peer: string, cause: unknown, protocols: readonly
 function handshakeReason(cause: unknown, text: string, protocols: readonly string[], status: number): string {
   const known = HANDSHAKE_REASONS.find(([pattern]) => pattern.test(text))?.[1];
   // Status 101 and no known reason: in practice the subprotocol is what is missing in such an answer.
-  if (known === SUBPROTOCOL || (known === undefined && status === 101)) return `${SUBPROTOCOL} ${protocols.join(", ")}`;
+  if (known === SUBPROTOCOL || (known === undefined && status === 101)) {
+    return protocols.length === 0 ? NO_SUBPROTOCOL : `${SUBPROTOCOL} ${describeProtocols(protocols)}`;
+  }
   return known ?? describeSocketError(cause);
 }
 

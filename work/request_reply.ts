@@ -10,6 +10,7 @@ import { Frame } from "../codec/frame.ts";
 import type { Reconnector } from "../client/reconnector.ts";
 import { Message } from "../client/message.ts";
 import { checkMessageOptions } from "../dialects/checks.ts";
+import { checkHas } from "../dialects/lacks.ts";
 import { checkSend, type Sender } from "../client/sender.ts";
 import type { Session } from "../session/session.ts";
 import type { SendOptions } from "../client/options.ts";
@@ -29,6 +30,8 @@ export type Reply = string | Uint8Array | undefined | void | {
    */
   options?: Omit<SendOptions, "correlationId" | "transaction">;
 };
+
+const REPLY_PREFIXES = { temporary: "/temp-queue/", named: "/queue/", topic: "/topic/" } as const;
 
 /** The header of a reply whose handler threw: the first line of the error's message. */
 const ERROR_HEADER = "x-stompy-error";
@@ -60,6 +63,7 @@ export class PendingRequests {
   #prefix: string | undefined; // not made before the first request: pages without HTTPS have no `randomUUID`
   #count = 0;
   #queue: ReplyQueue | undefined;
+  #onIdle: (() => void)[] = [];
 
   /**
    * Creates a registry without requests.
@@ -103,6 +107,7 @@ export class PendingRequests {
     } finally {
       replied();
       this.#pending.delete(id);
+      this.#checkIdle();
     }
   }
 
@@ -134,6 +139,18 @@ export class PendingRequests {
       reject(new ConnectionError(`Cannot get a reply: ${error.message}`, { cause: error, frame: error.frame }));
     }
     this.#pending.clear();
+    this.#checkIdle();
+  }
+
+  /** Resolves when no request waits for its reply. */
+  whenIdle(): Promise<void> {
+    if (this.#pending.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+
+  #checkIdle(): void {
+    if (this.#onIdle.length === 0 || this.#pending.size > 0) return;
+    for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
   #queueOn(session: Session): ReplyQueue {
@@ -145,13 +162,14 @@ export class PendingRequests {
     const name = `stompy-${crypto.randomUUID()}`;
     const deliver = (frame: Frame) => this.#deliver(frame as Message);
     const { replyQueue } = session.dialect;
+    checkHas("replies", "request", session.dialect);
     if (replyQueue === "implicit") {
       // RabbitMQ subscribes by itself to a queue that a `reply-to` names, and refuses a SUBSCRIBE to it.
       const address = `/temp-queue/${name}`;
       session.subscriptions.expect({ id: address, destination: address, deliver });
       return { session, address, ready: Promise.resolve() };
     }
-    const address = replyQueue === "temporary" ? `/temp-queue/${name}` : `/queue/${name}`;
+    const address = `${REPLY_PREFIXES[replyQueue]}${name}`;
     const frame = new Frame().buildFrame({
       command: "SUBSCRIBE",
       headers: { id: name, destination: address, ack: "auto" },

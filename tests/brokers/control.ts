@@ -12,17 +12,18 @@ import type { RealBroker } from "./harness/broker.ts";
 export const VARIABLES = {
   /** The brokers: `BrokerDetails[]` as JSON. */
   brokers: "STOMPY_TEST_BROKERS",
-  /** The transports to use, separated by commas. */
-  transports: "STOMPY_TEST_TRANSPORTS",
+  /** The transports and versions to use, and whether slow tests run: `Cells` as JSON. */
+  cells: "STOMPY_TEST_CELLS",
   /** The URL of the control server. */
   control: "STOMPY_TEST_CONTROL",
 } as const;
 
 /**
  * What a test can ask for: kill or restart a broker; have RabbitMQ send binary or (its default) text messages over
- * WebSockets; raise or end RabbitMQ's memory alarm.
+ * WebSockets; raise or end RabbitMQ's memory alarm; give consumers of RabbitMQ two seconds or (its default) half an hour to
+ * acknowledge.
  */
-export type ControlAction = "kill" | "restart" | "binary" | "text" | "alarm" | "calm";
+export type ControlAction = "kill" | "restart" | "binary" | "text" | "alarm" | "calm" | "impatient" | "patient";
 
 /** The control server. */
 export interface Control extends AsyncDisposable {
@@ -39,6 +40,8 @@ export async function listenForControl(brokers: readonly RealBroker[]): Promise<
     text: (broker) => setWebSocketFrames(broker, "text"),
     alarm: (broker) => rabbitmqctl(broker, "set_vm_memory_high_watermark", "0.00001"),
     calm: (broker) => rabbitmqctl(broker, "set_vm_memory_high_watermark", "0.6"),
+    impatient: (broker) => setConsumerTimeout(broker, 2000, 500),
+    patient: (broker) => setConsumerTimeout(broker, 1_800_000, 60_000),
   };
   const server = createServer(async (request, response) => {
     const [name, action] = (request.url ?? "").slice(1).split("/");
@@ -66,6 +69,12 @@ export async function listenForControl(brokers: readonly RealBroker[]): Promise<
 async function rabbitmqctl(broker: RealBroker, ...args: string[]): Promise<string> {
   if (broker.ctl === undefined) throw new Error("it has no rabbitmqctl, or was not started by the harness");
   return await broker.ctl(...args);
+}
+
+/** Sets how long consumers may take to acknowledge, and how often 3.10 and 4.0 look, in milliseconds. */
+async function setConsumerTimeout(rabbitmq: RealBroker, timeout: number, tick: number): Promise<void> {
+  const set = (key: string, value: number) => `application:set_env(rabbit, ${key}, ${value})`;
+  await rabbitmqctl(rabbitmq, "eval", `${set("consumer_timeout", timeout)}, ${set("channel_tick_interval", tick)}.`);
 }
 
 /**

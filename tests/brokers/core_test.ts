@@ -6,7 +6,7 @@ import { AcknowledgeError, NotConnectedError, SubscriptionError } from "../../ba
 import { Frame } from "../../codec/frame.ts";
 import { openSocket } from "../../session/open_socket.ts";
 import { Simple } from "../../api/simple.ts";
-import { allAtOnce, delay, eventually, everywhere, take, takeTexts, takeTextsUntilMark } from "./support.ts";
+import { eventually, everywhere, take, takeAllTexts, takeTexts, takeTextsUntilMark } from "./support.ts";
 
 everywhere("`send()` resolves with the RECEIPT, and the message arrives", async ({ connect, queue, version }) => {
   const destination = queue();
@@ -89,7 +89,7 @@ everywhere("headers that 1.0 can carry arrive unchanged, and `send()` refuses ot
 
 everywhere("in mode client-individual, messages without an ACK are redelivered", {
   versions: ["1.1", "1.2"],
-  async fn({ connect, queue }) {
+  async fn({ connect, queue, broker }) {
     const destination = queue();
     const first = await connect();
     for (const text of ["one", "two", "three"]) await first.send(destination, text);
@@ -102,7 +102,9 @@ everywhere("in mode client-individual, messages without an ACK are redelivered",
     const second = await connect();
     const again = await take(await second.subscribe(destination, { ack: "client-individual" }), 2);
     assertEquals(again.map((message) => message.text()).sort(), ["one", "three"]);
-    assertEquals(again.map((message) => message.redelivered), [true, true]);
+    if (broker.capabilities.includes("redelivered")) {
+      assertEquals(again.map((message) => message.redelivered), [true, true]);
+    }
     for (const message of again) await message.ack();
   },
 });
@@ -119,7 +121,7 @@ everywhere("in mode client, an ACK covers all earlier messages", async ({ connec
 
   const second = await connect();
   const rest = await second.subscribe(destination);
-  assertEquals(await takeTextsUntilMark(second, rest), ["three"]);
+  assertEquals(await takeAllTexts(second, rest, 1), ["three"]);
 });
 
 everywhere("in mode auto, a delivered message is not redelivered", async ({ connect, queue }) => {
@@ -254,10 +256,10 @@ everywhere("an ACK in a transaction takes effect with the commit", async ({ conn
   await first.disconnect(); // which also ends the transaction
 
   const second = await connect();
-  assertEquals(await takeTextsUntilMark(second, await second.subscribe(destination)), ["two"]);
+  assertEquals(await takeAllTexts(second, await second.subscribe(destination), 1), ["two"]);
 });
 
-everywhere("no message arrives after `unsubscribe()`", async ({ connect, queue }) => {
+everywhere("no message arrives after `unsubscribe()`", async ({ connect, queue, broker }) => {
   const stomp = await connect();
   const destination = queue();
   const first = await stomp.subscribe(destination);
@@ -267,7 +269,10 @@ everywhere("no message arrives after `unsubscribe()`", async ({ connect, queue }
   assertEquals(await first.closed, undefined);
   await stomp.send(destination, "two");
   const second = await stomp.subscribe(destination);
-  assertEquals(await takeTexts(second, 1), ["two"]);
+  let [next] = await takeTexts(second, 1);
+  // UNSUBSCRIBE may overtake the acknowledgement that the broker itself makes of what it has sent.
+  if (next === "one" && !broker.capabilities.includes("auto once")) [next] = await takeTexts(second, 1);
+  assertEquals(next, "two");
   assertEquals(first.received, 1);
 
   // Leaving the loop unsubscribes.
@@ -298,12 +303,12 @@ everywhere("`disconnect()` waits for the receipts of earlier sends", async ({ co
 
 everywhere("1,000 messages arrive in order and are acknowledged one by one", {
   versions: ["1.2"],
-  async fn({ connect, queue, transport }) {
+  async fn({ connect, queue, transport, prefetch }) {
     // RabbitMQ 3.10 throttles fast senders, and closes a throttled WebSocket when it sends a heart-beat.
     const sender = await connect(/^wss?$/.test(transport) ? { heartbeat: { send: 0, receive: 10_000 } } : {});
     const receiver = await connect();
     const destination = queue();
-    const subscription = await receiver.subscribe(destination, { ack: "client-individual", prefetch: 100 });
+    const subscription = await receiver.subscribe(destination, { ack: "client-individual", ...prefetch(100) });
     const texts = Array.from({ length: 1000 }, (_, n) => `message ${n} ${"x".repeat(n)}`);
     const sent = Promise.all(texts.map((text) => sender.send(destination, text)));
     const got: string[] = [];
@@ -358,20 +363,6 @@ everywhere("`Frame` sends and receives over `openSocket()`", {
       await sock.close();
     }
   },
-});
-
-allAtOnce("heart-beats keep an idle connection open", async ({ connect, queue }) => {
-  const stomp = await connect({ heartbeat: 1000 });
-  const events: string[] = [];
-  const statuses = stomp.status();
-  const watching = (async () => {
-    for await (const { type } of statuses) events.push(type);
-  })();
-  await delay(4700); // RabbitMQ disconnects a silent client after 3 s, ActiveMQ after 4.5 s
-  assertEquals((await stomp.send(queue(), "still there"))?.command, "RECEIPT");
-  assertEquals(events, []);
-  await stomp.disconnect();
-  await watching;
 });
 
 everywhere("`readable` ends after the last message of a drained subscription", {

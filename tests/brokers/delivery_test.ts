@@ -25,13 +25,13 @@ const ENDINGS: Record<string, (subscription: Subscription) => Promise<unknown>> 
 
 everywhere("messages that a consumer leaves reach another one within a second, while the first stays connected", {
   timeout: 30_000,
-  async fn({ connect, queue, version, broker }) {
+  async fn({ connect, queue, version, broker, prefetch }) {
     const ack = version === "1.0" ? "client" : "client-individual";
     const [leaving, other] = [await connect(), await connect()];
     for (const [name, end] of Object.entries(ENDINGS)) {
       const destination = queue();
       await Promise.all(Array.from({ length: COUNT }, (_, n) => other.send(destination, `${n}`)));
-      await end(await leaving.subscribe(destination, { ack, prefetch: 50 }));
+      await end(await leaving.subscribe(destination, { ack, ...prefetch(50) }));
       const ended = performance.now();
       const rest = await take(await other.subscribe(destination, { ack }), COUNT - 1);
       assertLess(performance.now() - ended, 1000, name);

@@ -25,34 +25,47 @@ type Cell = ((harness: Harness) => Promise<void>) | { refused: SendOptions | Sub
 /** The options. This does not compile unless all options of `dialect.ts` are in the table. */
 type Option = keyof PortableSendOptions | keyof PortableSubscribeOptions | "contentLength" | "queue arguments";
 
-const NAMES: Record<Family, RegExp> = { rabbitmq: /RabbitMQ/, activemq: /ActiveMQ/ };
+/** The brokers that have most options. `spring_test.ts` tests those of Spring. */
+type Column = Exclude<Family, "spring">;
 
-const CELLS: Record<Option, Record<Family, Cell>> = {
-  persistent: { rabbitmq: persistent, activemq: persistent }, // restart_test.ts tests that it survives a restart
-  expires: { rabbitmq: expires, activemq: expires },
+const NAMES: Partial<Record<Family, RegExp>> = { rabbitmq: /RabbitMQ/, activemq: /ActiveMQ/, artemis: /Artemis/ };
+
+const CELLS: Record<Option, Record<Column, Cell>> = {
+  persistent: { rabbitmq: persistent, activemq: persistent, artemis: persistent }, // restart_test.ts tests that it survives a restart
+  expires: { rabbitmq: expires, activemq: expires, artemis: expires },
   priority: {
     rabbitmq: (harness) => priority(harness, harness.queue(), { "x-max-priority": "9" }),
     activemq: (harness) => priority(harness, harness.queue(PRIORITY_QUEUES), {}),
+    artemis: (harness) => priority(harness, harness.queue(), {}),
   },
-  delay: { rabbitmq: { refused: { delay: 1000 } }, activemq: delayed },
-  replyTo: { rabbitmq: replyTo, activemq: replyTo },
-  correlationId: { rabbitmq: correlationId, activemq: correlationId },
+  delay: { rabbitmq: { refused: { delay: 1000 } }, activemq: delayed, artemis: delayed },
+  replyTo: { rabbitmq: replyTo, activemq: replyTo, artemis: replyTo },
+  correlationId: { rabbitmq: correlationId, activemq: correlationId, artemis: correlationId },
   deduplicationId: {
     rabbitmq: { refused: { deduplicationId: "1" } },
     activemq: { refused: { deduplicationId: "1" } },
+    artemis: deduplicationId,
   },
-  prefetch: { rabbitmq: prefetch, activemq: prefetch },
-  durable: { rabbitmq: durable, activemq: durable },
-  selector: { rabbitmq: { refused: { selector: "colour = 'red'" } }, activemq: selector },
-  exclusive: { rabbitmq: { refused: { exclusive: true } }, activemq: exclusive },
-  contentLength: { rabbitmq: textOnRabbitmq, activemq: textOnActivemq },
-  "queue arguments": { rabbitmq: queueArguments, activemq: ignoredArguments },
+  prefetch: {
+    rabbitmq: prefetch,
+    activemq: prefetch,
+    artemis: { refused: { prefetch: 2, ack: "client" } }, // see artemis_test.ts
+  },
+  durable: { rabbitmq: durable, activemq: durable, artemis: durable },
+  selector: { rabbitmq: { refused: { selector: "colour = 'red'" } }, activemq: selector, artemis: selector },
+  exclusive: {
+    rabbitmq: { refused: { exclusive: true } },
+    activemq: exclusive,
+    artemis: { refused: { exclusive: true } },
+  },
+  contentLength: { rabbitmq: plainText, activemq: textOnActivemq, artemis: plainText },
+  "queue arguments": { rabbitmq: queueArguments, activemq: ignoredArguments, artemis: ignoredArguments },
 };
 
 const SUBSCRIBE_OPTIONS: readonly string[] = ["prefetch", "durable", "selector", "exclusive"];
 
-for (const [option, cells] of Object.entries(CELLS) as [Option, Record<Family, Cell>][]) {
-  for (const [broker, cell] of Object.entries(cells) as [Family, Cell][]) {
+for (const [option, cells] of Object.entries(CELLS) as [Option, Record<Column, Cell>][]) {
+  for (const [broker, cell] of Object.entries(cells) as [Column, Cell][]) {
     const refused = typeof cell === "function" ? undefined : cell.refused;
     once(`\`${option}\` ${refused ? "is refused" : "has its effect"}`, {
       broker,
@@ -69,7 +82,7 @@ once("`prefetch` is refused in mode auto, where the broker counts nothing", {
 });
 
 once("`durable` is refused for a client without a `clientId`", {
-  broker: "activemq",
+  broker: ["activemq", "artemis"],
   versions: VERSIONS,
   fn: (harness) => refuses(harness, "durable", { durable: "any name" }),
 });
@@ -105,7 +118,7 @@ async function refuses({ connect, queue, broker }: Harness, option: string, opti
       : stomp.send(destination, "never", options as SendOptions);
   const error = await assertRejects(call, UnsupportedByBrokerError);
   assertEquals([error.option, error.broker], [option, broker.family]);
-  assert(NAMES[broker.family].test(error.message) && error.message.includes(option), error.message);
+  assert(NAMES[broker.family]!.test(error.message) && error.message.includes(option), error.message);
   // Nothing was sent, and the connection still works.
   assertEquals(await takeTextsUntilMark(stomp, await stomp.subscribe(destination)), []);
 }
@@ -176,6 +189,16 @@ async function correlationId({ connect, queue }: Harness): Promise<void> {
   const [message] = await take(await stomp.subscribe(destination), 1);
   // RabbitMQ escapes headers in 1.0 as well, although that version has no escapes.
   assertEquals(message!.headers["correlation-id"]?.replace("\\c", ":"), "id: 1");
+}
+
+async function deduplicationId({ connect, queue }: Harness): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  const id = `id ${destination}`;
+  await stomp.send(destination, "first", { deduplicationId: id });
+  await stomp.send(destination, "again", { deduplicationId: id });
+  await stomp.send(destination, "other", { deduplicationId: `${id} 2` });
+  assertEquals(await takeTextsUntilMark(stomp, await stomp.subscribe(destination)), ["first", "other"]);
 }
 
 /** The broker sends exactly `prefetch` messages, and one more after each ACK. */
@@ -282,11 +305,11 @@ async function textOnActivemq({ connect, queue }: Harness): Promise<void> {
   assertEquals(more.map((message) => "content-length" in message.headers), [false, true]);
 }
 
-async function textOnRabbitmq({ connect, queue }: Harness): Promise<void> {
+async function plainText({ connect, queue }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();
   const subscription = await stomp.subscribe(destination);
-  await stomp.send(destination, "text ☃", { contentLength: false }); // RabbitMQ has only one kind of message
+  await stomp.send(destination, "text ☃", { contentLength: false });
   assertEquals(await takeTexts(subscription, 1), ["text ☃"]);
 }
 

@@ -7,7 +7,7 @@ import { drawFault } from "../chaos/proxy.ts";
 import { type Fault, FaultProxy, seededRandom } from "../support/fault_proxy.ts";
 import { Watcher } from "../support/client_harness.ts";
 import { withSleepingMachine } from "../support/sleep.ts";
-import { delay, everywhere, type Harness, takeTextsUntilMark } from "./support.ts";
+import { allAtOnce, delay, everywhere, type Harness, takeTextsUntilMark } from "./support.ts";
 
 /** Not TLS, because the certificate is not valid for the proxy's address. */
 const TCP = ["stomp"];
@@ -44,6 +44,7 @@ everywhere("no confirmed message is lost when connections are cut at any byte", 
       inFlight: 5,
       consumers: 1,
       send: { persistent: true },
+      subscribe: { prefetch: harness.prefetch(100).prefetch },
       client: { reconnect: { delay: 10, maxDelay: 100 } },
     });
     assertEquals([report.lost, report.unexplained, report.rejected, report.confirmed], [0, 0, 0, 60]);
@@ -68,6 +69,7 @@ everywhere("no confirmed message is lost behind a proxy with random faults", {
       destination: harness.queue(),
       count: 1000,
       send: { persistent: true },
+      subscribe: { prefetch: harness.prefetch(100).prefetch },
       // RabbitMQ accepts no heart-beat interval below a second.
       client: { heartbeat: 1000, connectTimeout: 2000, reconnect: { maxDelay: 200 } },
       faults: async (confirmed) => {
@@ -154,4 +156,19 @@ everywhere("after the machine slept, the broker answers the probe, and open tran
       assertEquals(await takeTextsUntilMark(stomp, await stomp.subscribe(destination)), []);
     });
   },
+});
+
+allAtOnce("heart-beats keep an idle connection open", async ({ connect, queue, broker }) => {
+  const stomp = await connect({ heartbeat: 1000 });
+  const events: string[] = [];
+  const statuses = stomp.status();
+  const watching = (async () => {
+    for await (const { type } of statuses) events.push(type);
+  })();
+  await delay(4700); // RabbitMQ disconnects a silent client after 3 s, ActiveMQ after 4.5 s
+  const receipt = broker.capabilities.includes("receipts") ? "RECEIPT" : undefined;
+  assertEquals((await stomp.send(queue(), "still there"))?.command, receipt);
+  assertEquals(events, []);
+  await stomp.disconnect();
+  await watching;
 });

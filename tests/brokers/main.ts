@@ -1,46 +1,51 @@
 /**
- * The program behind `deno task test:brokers`: starts RabbitMQ and ActiveMQ, and runs `tests/brokers/` on them under Deno,
- * Bun and Node, over each of their transports and in each version of the protocol.
+ * The program behind `deno task test:brokers`: starts the real brokers, and runs `tests/brokers/` on them under Deno, Bun
+ * and Node, over each of their transports and in each version of the protocol.
  *
  * @module
  */
 import { rmSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { parseUrl } from "../../transport/address.ts";
-import { openTransport } from "../../transport/open.ts";
 import { endAll } from "../support/process.ts";
 import { files, makeFolder } from "../support/project.ts";
 import { type Runtime, RUNTIMES } from "../support/runtime.ts";
 import { canReachJsr, findBun, findDeno, findNode, type FoundRuntime, installPackages } from "../support/runtimes.ts";
-import { type Failure, runFile } from "../support/suite.ts";
 import { writeImportMapWithoutJsr } from "../support/types.ts";
-import { listenForControl, VARIABLES } from "./control.ts";
-import { detailsOf } from "./harness/broker.ts";
+import { ALL_VERSIONS, cellsFor } from "./cells.ts";
 import {
   BROKER_NAMES,
+  type BrokerName,
   chooseBrokers,
   FAMILIES,
   installBrokers,
-  type RealBroker,
   runningBroker,
   startBroker,
   TABLE,
 } from "./harness/mod.ts";
+import { BrokerRun, type Subject } from "./runner.ts";
 
 const HELP = `deno task test:brokers [options] [test file…]
 
-Runs the tests on a real RabbitMQ and a real ActiveMQ Classic, under Deno, Bun and Node. As root on Debian, it installs
-them if they are missing. To use running brokers, set STOMPY_RABBITMQ_URL and STOMPY_ACTIVEMQ_URL to one or more URLs,
-separated by commas, with user and password, and STOMPY_CA_FILE to the file of their certificate authority.
+Runs the tests on real brokers, under Deno, Bun and Node. What they need is brought: as root on Debian, packages are
+installed; other files go to .runtimes/ (delete that folder to get them again). To use a running broker, set
+${FAMILIES.map((family) => `STOMPY_${family.toUpperCase()}_URL`).join(", ")} to one or more URLs, separated by
+commas, with user and password, and STOMPY_CA_FILE to the file of their certificate authority.
 
-  --broker rabbitmq|activemq   use only this broker; can be repeated
-  --only deno|bun|node         use only this runtime; can be repeated
-  --transport stomp+ssl        use only this transport; can be repeated
-  --filter text                run only the tests whose names contain the text
-  --no-install                 do not install anything
-  --verbose                    print the output of the tests even if they pass
-  --help                       print this text
+  --broker name        use only this broker or family; can be repeated
+  --only deno|bun|node use only this runtime; can be repeated
+  --transport name     use only this transport, such as stomp+ssl; can be repeated
+  --version 1.2        use only this version of the protocol; can be repeated
+  --all                run the tests that wait for seconds in every runtime, not in one of them, as each night
+  --filter text        run only the tests whose names contain the text
+  --jobs N             test so many brokers at a time; default ${defaultJobs()}
+  --no-install         do not install or download anything
+  --verbose            print the output of the tests even if they pass
+  --help               print this text
+
+Brokers:  ${BROKER_NAMES.join(", ")}
+Families: ${FAMILIES.join(", ")}
 `;
 
 /** The limit for bodies, small so that a body over it is sent quickly. */
@@ -62,6 +67,9 @@ function readArgs(args: string[]) {
       broker: { type: "string", multiple: true },
       only: { type: "string", multiple: true },
       transport: { type: "string", multiple: true },
+      version: { type: "string", multiple: true },
+      all: { type: "boolean", default: false },
+      jobs: { type: "string" },
       filter: { type: "string" },
       install: { type: "boolean", default: true },
       verbose: { type: "boolean", default: false },
@@ -72,12 +80,22 @@ function readArgs(args: string[]) {
   for (const file of positionals) {
     if (!all.includes(file)) throw new TypeError(`Cannot run "${file}": the test files are ${all.join(", ")}`);
   }
+  const transports = [...new Set(Object.values(TABLE).flatMap((row) => row.transports))];
   return {
     ...values,
     broker: chooseBrokers(values.broker ?? BROKER_NAMES),
     only: choose("run under", values.only, RUNTIMES),
+    version: choose("test version", values.version, ALL_VERSIONS),
+    transport: choose("test over", values.transport, transports),
+    jobs: readJobs(values.jobs),
     files: positionals.length > 0 ? positionals : all,
   };
+}
+
+function readJobs(given: string | undefined): number {
+  const jobs = given === undefined ? defaultJobs() : Number(given);
+  if (!(Number.isInteger(jobs) && jobs > 0)) throw new TypeError(`Cannot run "${given}" jobs: give a number from 1`);
+  return jobs;
 }
 
 function choose<T extends string>(what: string, wanted: string[] | undefined, all: readonly T[]): T[] {
@@ -88,113 +106,53 @@ function choose<T extends string>(what: string, wanted: string[] | undefined, al
   });
 }
 
-/** Starts the brokers in parallel. One that cannot be started is a failure. A running broker stands for its family. */
-async function startBrokers({ broker: names, install }: Options, failures: Failure[]): Promise<RealBroker[]> {
+/** How many brokers are tested at a time: most tests wait most of the time, but some measure it. */
+function defaultJobs(): number {
+  return Math.min(Math.max(2, availableParallelism()), 4);
+}
+
+/** Returns the brokers to test. A running broker stands for its family. */
+function findSubjects({ broker: names, ...choice }: Options): { wanted: typeof names; subjects: Subject[] } {
   const running = FAMILIES.filter((family) => names.some((name) => TABLE[name].family === family))
     .map(runningBroker).filter((broker) => broker !== undefined);
-  for (const { name, urls } of running) console.log(`${name}: running already, ${Object.keys(urls).join(", ")}`);
   const wanted = names.filter((name) => !running.some(({ family }) => family === TABLE[name].family));
-  if (install) await installBrokers(wanted, console.log);
-  const started = await Promise.all(wanted.map(async (name) => {
-    const begun = performance.now();
-    try {
-      const broker = await startBroker(name, { maxBodyBytes: MAX_BODY_BYTES });
-      const seconds = ((performance.now() - begun) / 1000).toFixed(1);
-      console.log(`${name}: started in ${seconds} s, ${Object.keys(broker.urls).join(", ")}`);
-      return broker;
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      console.log(message);
-      failures.push({ name, message });
-      return undefined;
-    }
-  }));
-  return [...running, ...started.filter((broker) => broker !== undefined)];
-}
-
-/** Whether the client supports `ws://` in this runtime. */
-async function hasWebSockets(): Promise<boolean> {
-  try {
-    await (await openTransport(parseUrl("ws://127.0.0.1:9/"), { timeout: 2000 })).close();
-    return true;
-  } catch (error) {
-    return !(error instanceof TypeError);
-  }
-}
-
-/** Runs all test files in one runtime. */
-async function runIn(
-  runtime: FoundRuntime,
-  options: Options & { importMap: string | undefined; folder: string; env: Record<string, string> },
-  failures: Failure[],
-): Promise<{ passed: number; failed: number; ignored: number }> {
-  const total = { passed: 0, failed: 0, ignored: 0 };
-  for (const file of options.files) {
-    const begun = performance.now();
-    const report = await runFile(runtime, file, options);
-    const counts = [
-      `${report.passed} ok`,
-      report.ignored > 0 && `${report.ignored} ignored`,
-      report.failures.length > 0 && `${report.failures.length} FAILED`,
-    ];
-    const seconds = ((performance.now() - begun) / 1000).toFixed(1);
-    console.log(`  ${file}: ${counts.filter(Boolean).join(", ")} (${seconds} s)`);
-    if (report.failures.length > 0 && report.output !== "") console.log(`${report.output.trimEnd()}\n`);
-    failures.push(...report.failures.map((one) => ({ ...one, name: `${runtime.name} ${file} ${one.name}` })));
-    total.passed += report.passed;
-    total.failed += report.failures.length;
-    total.ignored += report.ignored;
-  }
-  return total;
+  const subjects = [
+    ...running.map((broker) => ({ name: broker.name, start: () => Promise.resolve(broker) })),
+    ...wanted.map((name) => ({ name, start: () => startBroker(name, { maxBodyBytes: MAX_BODY_BYTES }) })),
+  ];
+  return {
+    wanted,
+    subjects: subjects.map((subject, nth) => ({
+      ...subject,
+      cellsFor: (broker, runtime) => cellsFor(broker, nth, runtime, choice),
+    })),
+  };
 }
 
 async function main(options: Options, folder: string): Promise<boolean> {
   const begun = performance.now();
-  const failures: Failure[] = [];
-  let passed = 0;
   const importMap = await canReachJsr() ? undefined : writeImportMapWithoutJsr(folder);
   await installPackages();
-  const brokers = await startBrokers(options, failures);
-  const rows: string[] = [];
-  try {
-    await using control = await listenForControl(brokers);
-    const webSockets = await hasWebSockets();
-    if (!webSockets) console.log("WebSocket: not tested, the client does not support it here");
-    const transports = new Set(brokers.flatMap(({ urls }) => Object.keys(urls)));
-    const chosen = [...transports].filter((name) =>
-      (webSockets || !/^wss?$/.test(name)) && (options.transport?.includes(name) ?? true)
-    );
-    const env = {
-      [VARIABLES.brokers]: JSON.stringify(brokers.map(detailsOf)),
-      [VARIABLES.transports]: chosen.join(","),
-      [VARIABLES.control]: control.url,
-    };
-    const find: Record<Runtime, () => Promise<FoundRuntime>> = { deno: findDeno, bun: findBun, node: () => findNode() };
-    for (const name of brokers.length > 0 ? options.only : []) {
-      const started = performance.now();
-      try {
-        const runtime = await find[name]();
-        console.log(`\n${name} ${runtime.version}`);
-        const total = await runIn(runtime, { ...options, importMap, folder, env }, failures);
-        if (total.passed + total.failed === 0) failures.push({ name, message: "no test ran" });
-        passed += total.passed;
-        const seconds = ((performance.now() - started) / 1000).toFixed(0);
-        rows.push(`${name} ${runtime.version}: ${total.passed} passed, ${total.failed} failed, ${seconds} s`);
-      } catch (error) {
-        failures.push({ name, message: error instanceof Error ? error.message : String(error) });
-      }
-    }
-  } finally {
-    await Promise.all(brokers.map((broker) => broker.stop()));
-  }
+  const find: Record<Runtime, () => Promise<FoundRuntime>> = { deno: findDeno, bun: findBun, node: () => findNode() };
+  const runtimes = await Promise.all(options.only.map((name) => find[name]()));
+  const { wanted, subjects } = findSubjects(options);
+  if (options.install) await installBrokers(wanted, console.log);
+  const run = new BrokerRun({ ...options, folder, importMap, runtimes, log: (line) => console.log(line) });
+  await run.test(subjects, options.jobs);
+  if (run.passed === 0 && run.failures.length === 0) run.failures.push({ name: "(all)", message: "no test ran" });
   console.log("");
-  for (const row of rows) console.log(row);
-  for (const { name, message } of failures) {
+  for (const line of run.tally.toLines(options.only)) console.log(line);
+  console.log("");
+  for (const line of run.summary) console.log(line);
+  if (!options.all) {
+    console.log("Not tested: tests that wait for seconds, in two of three runtimes; --all runs them in all");
+  }
+  for (const { name, message } of run.failures) {
     console.log(`FAILED ${name}\n${message.trim().split("\n").slice(0, 8).map((line) => `  ${line}`).join("\n")}`);
   }
   console.log(`${((performance.now() - begun) / 1000).toFixed(0)} s in total`);
-  console.log(`${passed} passed, ${failures.length} failed`);
-  return failures.length === 0;
+  console.log(`${run.passed} passed, ${run.failures.length} failed`);
+  return run.failures.length === 0;
 }
 
 /** Reads the command line, or prints what is wrong with it and exits. */

@@ -3,7 +3,7 @@
  */
 import { assert, assertEquals, assertRejects } from "#assert";
 import { ConnectionError, TimeoutError } from "../../base/errors.ts";
-import { eventually, everywhere, once, takeTextsUntilMark } from "./support.ts";
+import { eventually, everywhere, once, takeAllTexts } from "./support.ts";
 
 everywhere("each of 20 parallel requests gets its own reply", async ({ connect, queue, version }) => {
   const destination = queue();
@@ -49,7 +49,7 @@ once("a late reply is dropped, and a reply to a client that has gone is harmless
 
 everywhere("`consume()` acknowledges what it has handled, and leaves the rest in the queue", {
   versions: ["1.2"],
-  async fn({ connect, queue }) {
+  async fn({ connect, queue, prefetch }) {
     const destination = queue();
     const [sender, worker] = [await connect(), await connect()];
     for (let n = 0; n < 30; n++) await sender.send(destination, `${n}`);
@@ -58,10 +58,10 @@ everywhere("`consume()` acknowledges what it has handled, and leaves the rest in
     const working = worker.consume(destination, (message) => {
       done.push(message.text());
       if (done.length === 20) stop.abort();
-    }, { concurrency: 3, prefetch: 5, signal: stop.signal });
+    }, { concurrency: 3, ...prefetch(5), signal: stop.signal });
     await working;
     await worker.disconnect(); // RabbitMQ requeues unhandled messages only now
-    const rest = await takeTextsUntilMark(sender, await sender.subscribe(destination));
+    const rest = await takeAllTexts(sender, await sender.subscribe(destination), 30 - done.length);
     assertEquals([...done, ...rest].map(Number).toSorted((a, b) => a - b), Array.from({ length: 30 }, (_, n) => n));
     assert(done.length >= 20 && rest.length > 0);
   },

@@ -10,14 +10,15 @@ import type { StompOptions } from "../../client/options.ts";
 import type { Version } from "../../codec/protocol.ts";
 import type { Message } from "../../client/message.ts";
 import type { Subscription } from "../../client/subscription.ts";
+import type { Cells } from "./cells.ts";
 import { control, type ControlAction, VARIABLES } from "./control.ts";
 import {
-  ALL_CAPABILITIES,
   type BrokerDetails,
   type BrokerName,
   type Capability,
   type Family,
   type HarnessDetails,
+  USUAL_CAPABILITIES,
 } from "./harness/broker.ts";
 
 export type { BrokerDetails, BrokerName, Family, HarnessDetails } from "./harness/broker.ts";
@@ -45,6 +46,8 @@ export interface Harness extends Target {
   options(options?: StompOptions): StompOptions;
   /** The URL of the transport. */
   readonly url: string;
+  /** Returns the option `prefetch` where the broker counts messages, and otherwise nothing. */
+  prefetch(count: number): { prefetch?: number };
   /** Returns the name of a new queue. */
   queue(prefix?: string): string;
   /** Returns the name of a new topic. */
@@ -63,6 +66,8 @@ export interface BrokerTest {
   versions?: readonly Version[];
   /** The transports. Default all. */
   transports?: readonly string[];
+  /** Whether the test waits for seconds, and so runs in one of the runtimes unless all is wanted. Default `false`. */
+  slow?: boolean;
   /** Whether the test makes its connections itself, and so skips {@linkcode FLAKY_TRANSPORT}. Default `false`. */
   raw?: boolean;
   /** Whether the test is only for brokers that the harness started. Default `false`. */
@@ -74,7 +79,10 @@ export interface BrokerTest {
 }
 
 /** The brokers to test on. */
-export const brokers: readonly BrokerDetails[] = readBrokers();
+export const brokers: readonly BrokerDetails[] = readVariable(VARIABLES.brokers);
+
+/** What to test of them. */
+const cells: Cells = readVariable(VARIABLES.cells);
 
 /**
  * On this transport ActiveMQ 5.17 sometimes processes the first frame of a connection twice, when another one was opened
@@ -93,7 +101,7 @@ export function everywhere(name: string, test: BrokerTest | BrokerTest["fn"]): v
       (definition.transports?.includes(transport) ?? true) && !(definition.raw && transport === FLAKY_TRANSPORT)
     );
     return transports.flatMap((transport) =>
-      versionsOf(broker, definition.versions ?? VERSIONS).map((version) => ({ broker, transport, version }))
+      versionsOf(transport, definition.versions ?? VERSIONS).map((version) => ({ broker, transport, version }))
     );
   });
   registerAll(name, definition, targets);
@@ -105,7 +113,7 @@ export function once(name: string, test: BrokerTest | BrokerTest["fn"]): void {
   const targets = chosen(definition).flatMap((broker) => {
     const transport = "stomp" in broker.urls ? "stomp" : transportsOf(broker)[0];
     if (transport === undefined) return [];
-    return versionsOf(broker, definition.versions ?? ["1.2"]).map((version) => ({ broker, transport, version }));
+    return versionsOf(transport, definition.versions ?? ["1.2"]).map((version) => ({ broker, transport, version }));
   });
   registerAll(name, definition, targets);
 }
@@ -128,8 +136,7 @@ export function allAtOnce(name: string, fn: BrokerTest["fn"]): void {
 
 /** Returns the transports of a broker that the command line has chosen. */
 export function transportsOf(broker: BrokerDetails): string[] {
-  const wanted = process.env[VARIABLES.transports]?.split(",");
-  return Object.keys(broker.urls).filter((transport) => wanted?.includes(transport) ?? true);
+  return Object.keys(broker.urls).filter((transport) => transport in cells.versions);
 }
 
 /** Resolves to the next messages. Fails when they do not come in time. */
@@ -163,6 +170,14 @@ export async function takeTextsUntilMark(stomp: Stomp, subscription: Subscriptio
   }
 }
 
+/**
+ * Resolves to the texts of all messages, of which there are `count`. Unlike a mark, it also finds those that a broker gives
+ * back only after it has confirmed DISCONNECT, as Artemis does.
+ */
+export async function takeAllTexts(stomp: Stomp, subscription: Subscription, count: number): Promise<string[]> {
+  return [...await takeTexts(subscription, count), ...await takeTextsUntilMark(stomp, subscription)];
+}
+
 /** Polls until the check passes, for what a broker does without telling. */
 export async function eventually(what: string, check: () => boolean | Promise<boolean>, timeout = 8000): Promise<void> {
   const end = performance.now() + timeout;
@@ -177,15 +192,16 @@ export function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-function chosen({ broker: wanted, needs = ALL_CAPABILITIES }: BrokerTest): readonly BrokerDetails[] {
+function chosen({ broker: wanted, needs = USUAL_CAPABILITIES, slow }: BrokerTest): readonly BrokerDetails[] {
+  if (slow === true && !cells.isSlow) return [];
   return brokers.filter(({ name, family, capabilities }) =>
     (wanted === undefined || [wanted].flat().some((one) => one === name || one === family)) &&
     needs.every((need) => capabilities.includes(need))
   );
 }
 
-function versionsOf({ versions }: BrokerDetails, wanted: readonly Version[]): readonly Version[] {
-  return wanted.filter((version) => versions.includes(version));
+function versionsOf(transport: string, wanted: readonly Version[]): readonly Version[] {
+  return wanted.filter((version) => cells.versions[transport]?.includes(version));
 }
 
 function registerAll(name: string, definition: BrokerTest, targets: readonly Target[]): void {
@@ -242,6 +258,7 @@ function makeHarness(target: Target, clients: Stomp[]): Harness {
         if (transport !== FLAKY_TRANSPORT || await isWorking(client) || attempt === 5) return client;
       }
     },
+    prefetch: (count) => broker.capabilities.includes("prefetch") ? { prefetch: count } : {},
     queue: (prefix = "") => `/queue/${prefix}stompy-${run}-${process.pid}-${++names}`,
     topic: () => `/topic/stompy-${run}-${process.pid}-${++names}`,
     async control(action) {
@@ -263,8 +280,9 @@ function isTls(url: string): boolean {
   return url.startsWith("stomp+ssl:") || url.startsWith("wss:");
 }
 
-function readBrokers(): BrokerDetails[] {
-  const json = process.env[VARIABLES.brokers];
+/** Reads what `main.ts` hands over in an environment variable. */
+function readVariable<T>(name: string): T {
+  const json = process.env[name];
   if (json === undefined) throw new Error("Cannot test on real brokers: run this with deno task test:brokers");
   return JSON.parse(json);
 }

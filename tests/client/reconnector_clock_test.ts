@@ -50,6 +50,8 @@ class ReconnectorHarness {
     this.reconnector = new Reconnector(dialer as unknown as Dialer, policy, {
       onOpen() {},
       onLost() {},
+      async onReplacing() {},
+      async onHandingOver() {},
       onClosed() {},
       onEnded: resolve,
       onStatus: (status) => this.hub.emit(status),

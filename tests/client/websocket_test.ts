@@ -156,7 +156,7 @@ test("each call on stomp-broker-js, which sends no receipts, ends by its timeout
   let stomp: Stomp | undefined;
   try {
     const begun = performance.now();
-    const client = stomp = await Stomp.connect(url, { timeout: 300, reconnect: false });
+    const client = stomp = await Stomp.connect(url, { timeout: 300, reconnect: false, broker: "unknown" });
     assertEquals(client.version, "1.1");
 
     // What asks for no receipt works.
@@ -177,6 +177,13 @@ test("each call on stomp-broker-js, which sends no receipts, ends by its timeout
       assertInstanceOf(error, TimeoutError, `${what}: ${error}`);
     }
     assertEquals(received.slice(0, 2), ["žluťoučký kůň", "a second frame"]);
+
+    // Once the broker is recognized, they do not wait for one.
+    await using other = await Stomp.connect(url, { timeout: 5000, reconnect: false });
+    const subscription = await other.subscribe("/queue/between");
+    assertEquals(await other.send("/queue/there", "no receipt"), undefined);
+    await subscription.unsubscribe();
+    await other.disconnect({ timeout: 300 });
 
     // And what it sends arrives.
     sock = await openSocket(url);

@@ -18,7 +18,7 @@ import { clientTest } from "../support/client_harness.ts";
 import { readText } from "../support/project.ts";
 import { confirm } from "../support/raw_server.ts";
 
-const FAMILIES: BrokerFamily[] = ["rabbitmq", "activemq", "artemis", "embedded", "unknown"];
+const FAMILIES: BrokerFamily[] = ["rabbitmq", "activemq", "artemis", "embedded", "unknown"]; // Spring refuses most
 
 const dialectOf = (family: BrokerFamily) => dialectFor(undefined, family);
 

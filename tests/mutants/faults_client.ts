@@ -121,7 +121,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     tests: ["client/reconnector", "client/reconnector_clock"],
   },
   {
-    file: "client/reconnector.ts",
+    file: "client/failures.ts",
     name: "short sessions begin the waits from the start forever",
     from: "lasted >= STABLE_SESSION_MS || session.progress.hasFoundCulprit ? 0 : this.#shortSessions + 1;",
     to: "lasted >= STABLE_SESSION_MS || session.progress.hasFoundCulprit ? 0 : 1;",

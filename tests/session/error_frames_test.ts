@@ -87,6 +87,8 @@ test("`errorScope()` knows the words of each broker", () => {
     ],
     ["words that nobody knows", "frame", ["new", "words"], ["", ""]],
   ];
+  const expired = "The credential used to authenticate this connection has expired";
+  assertEquals(scope("Credential expired", expired), "connection"); // 4.3.6
   for (const [what, expected, ...both] of rabbitmqWords) {
     for (const [message, body] of both) assertEquals(scope(message, body), expected, `${what}: ${message}, ${body}`);
   }

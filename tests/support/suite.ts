@@ -45,6 +45,8 @@ export interface FileReport {
   failures: Failure[];
   /** What the runtime printed. */
   output: string;
+  /** All tests that the report names. */
+  tests: ReportedTest[];
 }
 
 /** Milliseconds for a test file. A file that takes longer hangs, and its process is killed. */
@@ -93,7 +95,7 @@ export async function runFile(runtime: FoundRuntime, file: string, options: Suit
     inherit: options.verbose,
   });
   const tests = existsSync(path) ? readJunit(readFileSync(path, "utf8")) : [];
-  return { ...judge(tests, options.filter !== undefined, result), output: result.output };
+  return { ...judge(tests, options.filter !== undefined, result), output: result.output, tests };
 }
 
 /** A test in a report. */
@@ -104,6 +106,8 @@ export interface ReportedTest {
   outcome: "passed" | "failed" | "ignored";
   /** The reason of a failure. */
   message: string;
+  /** How long it took. */
+  seconds: number;
 }
 
 /** Counts the results. A process that failed, or a file that ran no test, always counts as a failure. */
@@ -111,7 +115,7 @@ export function judge(
   tests: readonly ReportedTest[],
   filtered: boolean,
   { ok, ending }: { ok: boolean; ending: string },
-): Omit<FileReport, "output"> {
+): Omit<FileReport, "output" | "tests"> {
   const count = (outcome: ReportedTest["outcome"]) => tests.filter((test) => test.outcome === outcome).length;
   const failures: Failure[] = tests.filter(({ outcome }) => outcome === "failed");
   // Bun reports an error when no name in a file matches the filter.
@@ -149,6 +153,7 @@ export function readJunit(xml: string): ReportedTest[] {
         name: test["@name"] ?? "",
         outcome: reasons.length > 0 ? "failed" : test.skipped === undefined ? "passed" : "ignored",
         message: typeof reason === "string" ? reason : reason?.["@message"] ?? reason?.["#text"] ?? "",
+        seconds: Number(test["@time"] ?? 0),
       });
     }
   };
@@ -165,6 +170,7 @@ interface JunitNode {
   error?: (JunitNode | string)[];
   skipped?: unknown;
   "@name"?: string;
+  "@time"?: string;
   "@message"?: string;
   "#text"?: string;
 }

@@ -45,14 +45,17 @@ const NODE = `<?xml version="1.0" encoding="utf-8"?>
 	<!-- tests 3 -->
 </testsuites>`;
 
-const fine: ReportedTest = { name: "fine", outcome: "passed", message: "" };
-const ignored: ReportedTest = { name: "not here", outcome: "ignored", message: "" };
-const failed = (name: string, message: string): ReportedTest => ({ name, outcome: "failed", message });
+const fine: ReportedTest = { name: "fine", outcome: "passed", message: "", seconds: 0 };
+const ignored: ReportedTest = { name: "not here", outcome: "ignored", message: "", seconds: 0 };
+const failed = (name: string, message: string, seconds = 0): ReportedTest => {
+  return { name, outcome: "failed", message, seconds };
+};
 
 test("`readJunit()` reads the reports of all three runtimes", () => {
-  assertEquals(readJunit(DENO), [fine, failed("leak", "Leaks detected"), ignored]);
-  assertEquals(readJunit(BUN), [fine, failed("bad <x>", "a & <b>\nc"), ignored]);
-  assertEquals(readJunit(NODE), [fine, failed("bad <x>", "a & <b>"), ignored]);
+  assertEquals(readJunit(DENO), [fine, failed("leak", "Leaks detected", 0.001), ignored]);
+  const [bun, node] = [{ ...fine, seconds: 0.000081 }, { ...fine, seconds: 0.002581 }];
+  assertEquals(readJunit(BUN), [bun, failed("bad <x>", "a & <b>\nc", 0.000775), ignored]);
+  assertEquals(readJunit(NODE), [node, failed("bad <x>", "a & <b>", 0.000185), { ...ignored, seconds: 0.001826 }]);
 });
 
 test("`readJunit()` returns no tests for a report that was cut off", () => {

@@ -1,21 +1,19 @@
 /**
- * Starts an ActiveMQ Classic: STOMP over blocking sockets, over NIO, and both with TLS. Debian's build has no WebSocket.
+ * Starts an ActiveMQ Classic, 5.17 or 6: STOMP over blocking sockets, over NIO, and both with TLS. There is no WebSocket,
+ * because neither Debian's build nor Maven Central has the module for it.
  *
  * @module
  */
-import { execFile } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
 import { certificateDetails, type HarnessOptions, MAX_BODY_BYTES, READER, type StartedBroker, USER } from "./broker.ts";
-import { type Certificates, makeCertificates, makeKeyStore, STORE_PASSWORD } from "./certificates.ts";
+import { type Certificates, makeJavaStores, STORE_PASSWORD } from "./certificates.ts";
 import { found, JAVA, type Need, OPENSSL } from "./install.ts";
+import { jarsNeed, JAVA_17, JAVA_FLAGS, MAVEN } from "./maven.ts";
 import { freePorts, onFreePorts, releasePorts } from "./ports.ts";
 import { untilAnswered } from "./probe.ts";
 import { type Program, Programs, tailOf } from "./programs.ts";
-
-const execute = promisify(execFile);
 
 const ACTIVEMQ: Need = {
   package: "activemq",
@@ -23,8 +21,23 @@ const ACTIVEMQ: Need = {
   find: () => ["/usr/share/activemq/bin/activemq.jar"].find((path) => existsSync(path)),
 };
 
-/** What ActiveMQ 5 needs. */
-export const ACTIVEMQ_NEEDS: readonly Need[] = [ACTIVEMQ, JAVA, OPENSSL];
+/** The jars of ActiveMQ 6, with the Spring that reads its configuration and the logger that writes its log. */
+const ACTIVEMQ_6: Need = jarsNeed("activemq-6.3.1", [
+  ...["broker", "jaas", "kahadb-store", "stomp", "spring", "console"].map((name) =>
+    `org.apache.activemq:activemq-${name}:6.3.1`
+  ),
+  "org.springframework:spring-context:7.0.8",
+  "org.apache.logging.log4j:log4j-slf4j2-impl:2.26.1",
+]);
+
+/** The releases that the harness can start. */
+export type ActivemqRelease = "5" | "6";
+
+/** What each release needs. */
+export const ACTIVEMQ_NEEDS: Record<ActivemqRelease, readonly Need[]> = {
+  "5": [ACTIVEMQ, JAVA, OPENSSL],
+  "6": [MAVEN, ACTIVEMQ_6, JAVA_17, OPENSSL],
+};
 
 /** Milliseconds for starting, on a busy machine. */
 const START_TIMEOUT_MS = 90_000;
@@ -33,9 +46,9 @@ const START_TIMEOUT_MS = 90_000;
 export const PRIORITY_QUEUES = "priority.";
 
 /** Starts an ActiveMQ with KahaDB and waits until it answers. */
-export async function startActivemq(options: HarnessOptions = {}): Promise<StartedBroker> {
+export async function startActivemq(release: ActivemqRelease, options: HarnessOptions = {}): Promise<StartedBroker> {
   const broker = await onFreePorts(async () => {
-    const made = await Activemq.create(options);
+    const made = await Activemq.create(release, options);
     try {
       await made.start();
       return made;
@@ -82,17 +95,18 @@ class Activemq {
   readonly certificates: Certificates;
   readonly maxBodyBytes: number;
   readonly urls: Record<string, string>;
+  readonly #found: ActivemqPrograms;
   readonly #programs: Programs;
   readonly #ports: readonly number[];
   #program: Program | undefined;
 
-  static async create(options: HarnessOptions): Promise<Activemq> {
-    activemqPrograms(); // throws before anything is created if a program is missing
+  static async create(release: ActivemqRelease, options: HarnessOptions): Promise<Activemq> {
+    const found = activemqPrograms(release); // throws before anything is created if a program is missing
     const programs = new Programs("activemq");
     try {
-      const certificates = await makeStores(programs.folder);
+      const certificates = await makeJavaStores(programs.folder, found.openssl, found.java);
       const ports = await freePorts(CONNECTORS.length);
-      const broker = new Activemq(programs, certificates, ports, options.maxBodyBytes ?? MAX_BODY_BYTES);
+      const broker = new Activemq(found, programs, certificates, ports, options.maxBodyBytes ?? MAX_BODY_BYTES);
       broker.#write();
       return broker;
     } catch (error) {
@@ -101,7 +115,14 @@ class Activemq {
     }
   }
 
-  private constructor(programs: Programs, certificates: Certificates, ports: readonly number[], maxBodyBytes: number) {
+  private constructor(
+    found: ActivemqPrograms,
+    programs: Programs,
+    certificates: Certificates,
+    ports: readonly number[],
+    maxBodyBytes: number,
+  ) {
+    this.#found = found;
     this.#programs = programs;
     this.certificates = certificates;
     this.#ports = ports;
@@ -119,16 +140,11 @@ class Activemq {
 
   /** Starts it and waits until all its ports answer. */
   async start(): Promise<void> {
-    const { java, home } = activemqPrograms();
+    const { java, home, jars } = this.#found;
     const conf = this.#path("conf");
     const log = `activemq-${Date.now()}.log`; // a new file for each start, because `start` waits for a line in it
     const program = this.#program = this.#programs.start(java, [
-      "-Xms64m",
-      "-Xmx512m",
-      // It runs for minutes: prefer a fast start to fast code, and leave no files in the shared temporary folder.
-      "-XX:+UseSerialGC",
-      "-XX:TieredStopAtLevel=1",
-      "-XX:-UsePerfData",
+      ...JAVA_FLAGS,
       `-Djava.io.tmpdir=${this.#path("tmp")}`,
       ...["lang", "util", "net"].map((name) => `--add-opens=java.base/java.${name}=ALL-UNNAMED`),
       `-Dactivemq.home=${home}`,
@@ -136,7 +152,7 @@ class Activemq {
       `-Dactivemq.conf=${conf}`,
       `-Dactivemq.data=${this.#path("data")}`,
       "-cp",
-      [conf, join(home, "lib/*"), join(home, "lib/optional/*")].join(":"),
+      [conf, ...jars].join(":"),
       "org.apache.activemq.console.Main",
       "start",
       `xbean:file:${join(conf, "activemq.xml")}`,
@@ -183,6 +199,16 @@ class Activemq {
   #write(): void {
     for (const folder of ["conf", "data", "tmp"]) mkdirSync(this.#path(folder));
     writeFileSync(this.#path("conf", "activemq.xml"), this.#configuration());
+    // Release 6 reads the first file, and release 5 the second.
+    writeFileSync(
+      this.#path("conf", "log4j2.properties"),
+      `appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d %-5p %c{1} - %m%n
+rootLogger = INFO, out
+`,
+    );
     writeFileSync(
       this.#path("conf", "log4j.properties"),
       `log4j.rootLogger=INFO, out
@@ -256,26 +282,28 @@ log4j.appender.out.layout.ConversionPattern=%d %-5p %c{1} - %m%n
   }
 }
 
-/** Returns the paths that starting it needs. */
-function activemqPrograms(): { java: string; home: string; openssl: string } {
-  return { java: found(JAVA), home: join(found(ACTIVEMQ), "../.."), openssl: found(OPENSSL) };
+/** What starting it needs. */
+interface ActivemqPrograms {
+  readonly java: string;
+  readonly openssl: string;
+  /** Its home folder. */
+  readonly home: string;
+  /** Its class path. */
+  readonly jars: readonly string[];
+}
+
+/** Finds what starting it needs. */
+function activemqPrograms(release: ActivemqRelease): ActivemqPrograms {
+  if (release === "6") {
+    const home = found(ACTIVEMQ_6);
+    return { java: found(JAVA_17), openssl: found(OPENSSL), home, jars: [join(home, "*")] };
+  }
+  const home = join(found(ACTIVEMQ), "../..");
+  const jars = ["lib/*", "lib/optional/*"].map((folder) => join(home, folder));
+  return { java: found(JAVA), openssl: found(OPENSSL), home, jars };
 }
 
 /** Returns how many brokers have started according to the log. */
 function countStarted(log: string): number {
   return log.match(/ - Apache ActiveMQ .* started$/gm)?.length ?? 0;
-}
-
-/** Makes the certificates, and the key stores that Java needs. */
-async function makeStores(folder: string): Promise<Certificates> {
-  const { java, openssl } = activemqPrograms();
-  const certificates = await makeCertificates(folder, openssl);
-  const trust = ["-importcert", "-noprompt", "-alias", "authority", "-file", certificates.caFile];
-  const store = ["-keystore", join(folder, "trust.p12"), "-storetype", "PKCS12", "-storepass", STORE_PASSWORD];
-  await Promise.all([
-    makeKeyStore(openssl, certificates.server, join(folder, "server.p12")),
-    makeKeyStore(openssl, certificates.expired, join(folder, "expired.p12")),
-    execute(java.replace(/java$/, "keytool"), [...trust, ...store]),
-  ]);
-  return certificates;
 }

@@ -7,10 +7,17 @@ import type { Version } from "../../../codec/protocol.ts";
 import type { Certificates } from "./certificates.ts";
 
 /** A broker that the harness can start. `table.ts` has a row for each. */
-export type BrokerName = "rabbitmq-3.10" | "rabbitmq-4.0" | "rabbitmq-4.3" | "activemq-5";
+export type BrokerName =
+  | "rabbitmq-3.10"
+  | "rabbitmq-4.0"
+  | "rabbitmq-4.3"
+  | "activemq-5"
+  | "activemq-6"
+  | "artemis"
+  | "spring";
 
 /** Brokers that differ only in their release. */
-export type Family = "rabbitmq" | "activemq";
+export type Family = "rabbitmq" | "activemq" | "artemis" | "spring";
 
 /** What a test may need of a broker. Brokers that lack it do not run the test. */
 export type Capability =
@@ -23,10 +30,19 @@ export type Capability =
   /** BEGIN, COMMIT and ABORT. */
   | "transactions"
   /** Queues, which keep messages for their consumers. */
-  | "queues";
+  | "queues"
+  /** A prefetch that counts messages. */
+  | "prefetch"
+  /** Each message that is delivered again says so. */
+  | "redelivered"
+  /** In ack mode auto, a message that has arrived never comes again. */
+  | "auto once";
 
-/** All of them. */
-export const ALL_CAPABILITIES: readonly Capability[] = ["receipts", "acks", "nack", "transactions", "queues"];
+/** What a broker must be capable of, for tests that do not say what they need. */
+export const USUAL_CAPABILITIES: readonly Capability[] = ["receipts", "acks", "nack", "transactions", "queues"];
+
+/** All capabilities. */
+export const ALL_CAPABILITIES: readonly Capability[] = [...USUAL_CAPABILITIES, "prefetch", "redelivered", "auto once"];
 
 /** A TLS address of a broker. */
 export interface TlsEndpoint {
@@ -74,6 +90,8 @@ export interface HarnessDetails {
   maxBodyBytes: number;
   /** A user with permission to receive but not to send. */
   reader: { username: string; password: string };
+  /** The key of RabbitMQ for tokens (JSON Web Tokens by HS256 for the audience `rabbitmq`), in base64url. */
+  tokenKey?: string;
 }
 
 /** A broker without what its row in `table.ts` says of it. */

@@ -103,6 +103,19 @@ export async function makeKeyStore(openssl: string, from: Certificate, file: str
   await execute(openssl, ["pkcs12", "-export", ...parts, "-passout", `pass:${STORE_PASSWORD}`]);
 }
 
+/** Makes the certificates in an existing folder, and beside them `server.p12`, `expired.p12` and `trust.p12` for Java. */
+export async function makeJavaStores(folder: string, openssl: string, java: string): Promise<Certificates> {
+  const certificates = await makeCertificates(folder, openssl);
+  const trust = ["-importcert", "-noprompt", "-alias", "authority", "-file", certificates.caFile];
+  const store = ["-keystore", join(folder, "trust.p12"), "-storetype", "PKCS12", "-storepass", STORE_PASSWORD];
+  await Promise.all([
+    makeKeyStore(openssl, certificates.server, join(folder, "server.p12")),
+    makeKeyStore(openssl, certificates.expired, join(folder, "expired.p12")),
+    execute(java.replace(/java$/, "keytool"), [...trust, ...store]),
+  ]);
+  return certificates;
+}
+
 /** A certificate authority with its folder. */
 class Authority {
   readonly certFile: string;

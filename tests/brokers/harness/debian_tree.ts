@@ -131,6 +131,7 @@ echo root:x:0: > etc/group
 printf '127.0.0.1 localhost\\n::1 localhost\\n' > etc/hosts
 echo hosts: files > etc/nsswitch.conf
 rm -rf "$work/apt"
+chmod 755 "$work" # it began as a temporary folder
 `;
 
 /**

@@ -54,6 +54,7 @@ export async function startRabbitmq(release: RabbitmqRelease, options: HarnessOp
       expired: { url, serverName: EXPIRED_NAME },
       maxBodyBytes: site.maxBodyBytes,
       reader: READER,
+      tokenKey: site.tokenKey,
     },
     get pid() {
       return node.pid;
@@ -79,6 +80,8 @@ export class RabbitmqSite {
   readonly maxBodyBytes: number;
   /** The programs of the release. */
   readonly found: RabbitmqPrograms;
+  /** The key that signs tokens, in base64url. */
+  readonly tokenKey: string = randomBytes(32).toString("base64url");
   readonly #epmdPort: number;
 
   /** Makes the folder and everything that a node needs to start. */
@@ -143,16 +146,24 @@ export class RabbitmqSite {
     const cookie = this.path("home", ".erlang.cookie");
     writeFileSync(cookie, randomBytes(20).toString("hex").toUpperCase());
     chmodSync(cookie, 0o400);
-    writeFileSync(this.path("enabled_plugins"), "[rabbitmq_stomp,rabbitmq_web_stomp].\n");
-    writeFileSync(this.path("advanced.config"), this.#tls());
+    writeFileSync(this.path("enabled_plugins"), "[rabbitmq_stomp,rabbitmq_web_stomp,rabbitmq_auth_backend_oauth2].\n");
+    writeFileSync(this.path("advanced.config"), this.#advanced());
     writeFileSync(this.path("definitions.json"), JSON.stringify(definitions()));
   }
 
-  /** Returns Erlang terms, because the plain configuration format cannot select certificates by server name. */
-  #tls(): string {
+  /**
+   * Returns Erlang terms, because the plain configuration format can neither select certificates by server name nor hold a
+   * symmetric key for tokens.
+   */
+  #advanced(): string {
     const { caFile, server, expired } = this.certificates;
     const pair = (of: typeof server) => `{certfile,"${of.certFile}"},{keyfile,"${of.keyFile}"}`;
-    return `[{rabbit,[{ssl_options,[
+    const key =
+      `#{<<"kty">> => <<"oct">>, <<"alg">> => <<"HS256">>, <<"kid">> => <<"key">>, <<"k">> => <<"${this.tokenKey}">>}`;
+    return `[{rabbitmq_auth_backend_oauth2,[
+  {resource_server_id,<<"rabbitmq">>},
+  {key_config,[{default_key,<<"key">>},{signing_keys,#{<<"key">> => {map,${key}}}}]}]},
+ {rabbit,[{auth_backends,[rabbit_auth_backend_internal,rabbit_auth_backend_oauth2]},{ssl_options,[
   {cacertfile,"${caFile}"},${pair(server)},{verify,verify_none},
   {sni_hosts,[
     {"${EXPIRED_NAME}",[${pair(expired)}]},

@@ -6,7 +6,8 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import type { Version } from "../../../codec/protocol.ts";
-import { ACTIVEMQ_NEEDS, startActivemq } from "./activemq.ts";
+import { ACTIVEMQ_NEEDS, type ActivemqRelease, startActivemq } from "./activemq.ts";
+import { ARTEMIS_NEEDS, startArtemis } from "./artemis.ts";
 import {
   ALL_CAPABILITIES,
   type BrokerName,
@@ -16,9 +17,11 @@ import {
   type RealBroker,
   type StartedBroker,
   USER,
+  USUAL_CAPABILITIES,
 } from "./broker.ts";
 import { adviceFor, bringAll, CHROMIUM, missing, type Need } from "./install.ts";
 import { startRabbitmq } from "./rabbitmq.ts";
+import { SPRING_NEEDS, startSpring } from "./spring.ts";
 import { RABBITMQ_NEEDS, type RabbitmqRelease } from "./rabbitmq_programs.ts";
 
 /** All that the harness knows of a broker. */
@@ -48,16 +51,39 @@ export const TABLE: Record<BrokerName, BrokerRow> = {
   "rabbitmq-3.10": rabbitmq("3.10"),
   "rabbitmq-4.0": rabbitmq("4.0"),
   "rabbitmq-4.3": rabbitmq("4.3"),
-  "activemq-5": {
+  "activemq-5": activemq("5"),
+  "activemq-6": activemq("6"),
+  "artemis": {
+    family: "artemis",
+    title: "Artemis",
+    needs: ARTEMIS_NEEDS,
+    transports: ["stomp", "stomp+ssl", "ws", "wss"],
+    versions: ALL_VERSIONS,
+    capabilities: USUAL_CAPABILITIES,
+    start: startArtemis,
+  },
+  "spring": {
+    family: "spring",
+    title: "Spring",
+    needs: SPRING_NEEDS,
+    transports: ["ws", "sockjs", "wss"],
+    versions: ALL_VERSIONS,
+    capabilities: [],
+    start: startSpring,
+  },
+};
+
+function activemq(release: ActivemqRelease): BrokerRow {
+  return {
     family: "activemq",
-    title: "ActiveMQ Classic 5",
-    needs: ACTIVEMQ_NEEDS,
+    title: `ActiveMQ Classic ${release}`,
+    needs: ACTIVEMQ_NEEDS[release],
     transports: ["stomp", "stomp+nio", "stomp+ssl", "stomp+nio+ssl"],
     versions: ALL_VERSIONS,
     capabilities: ALL_CAPABILITIES,
-    start: startActivemq,
-  },
-};
+    start: (options) => startActivemq(release, options),
+  };
+}
 
 function rabbitmq(release: RabbitmqRelease): BrokerRow {
   return {
