@@ -22,6 +22,7 @@ import type { Message } from "../client/message.ts";
 import type { StompOptions } from "../client/options.ts";
 import { Outbox } from "../client/outbox.ts";
 import { Reconnector, type ReconnectorEvents } from "../client/reconnector.ts";
+import { UnclaimedMessages } from "../work/unclaimed.ts";
 import { PendingRequests, type Reply } from "../work/request_reply.ts";
 import { Sender } from "../client/sender.ts";
 import { type Status, StatusHub } from "../client/status.ts";
@@ -126,6 +127,8 @@ export class ClientCore implements ReconnectorEvents {
   readonly shutdown: Shutdown;
   /** Resolves when the client is closed for good: to the error that ended it, or to `undefined`. Never rejects. */
   readonly closed: Promise<StompError | undefined>;
+  /** Gets the messages that no subscription asked for. */
+  readonly onUnclaimed: ReconnectorEvents["onUnclaimed"];
   #resolveClosed!: (error: StompError | undefined) => void;
 
   /**
@@ -147,6 +150,11 @@ export class ClientCore implements ReconnectorEvents {
     const transactions = this.transactions = new Transactions(reconnector, sender, timeout);
     const subscriptions = new SubscriptionRegistry(reconnector, transactions, status, timeout);
     this.subscriptions = subscriptions;
+    const { onUnclaimedMessage } = options;
+    if (onUnclaimedMessage !== undefined) {
+      const unclaimed = new UnclaimedMessages(onUnclaimedMessage, transactions, status);
+      this.onUnclaimed = (session, message) => unclaimed.deliver(session, message as Message);
+    }
     this.requests = new PendingRequests(reconnector, sender, timeout);
     this.stompy = new StompyApi(reconnector, sender, transactions, subscriptions, timeout);
     this.shutdown = new Shutdown(subscriptions, outbox, reconnector);

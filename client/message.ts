@@ -44,6 +44,9 @@ export interface MessageOrigin {
   attempts(message: Message): number;
 }
 
+/** Handles a message that no subscription asked for. */
+export type UnclaimedMessageHandler = (message: Message) => void | Promise<void>;
+
 /** Records where a message comes from: its place among the messages of `origin`, and the epoch of the session. */
 export let setOrigin: (message: Message, origin: MessageOrigin, epoch: number, number: number) => void;
 

@@ -32,7 +32,6 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "client/transaction_registry.ts": { by: ["client/transaction"], why: "transactions come from the registry" },
   "dialects/stream.ts": { by: ["work/stream"], why: "what a broker is asked for shows in its SUBSCRIBE" },
   "work/stream_end.ts": { by: ["work/stream"], why: "the beginning of a stream from its end" },
-  "work/stream_options.ts": { by: ["work/stream"], why: "types and checks" },
   "client/unsubscribe_request.ts": {
     by: ["client/subscription", "client/subscribe_request"],
     why: "seen where a subscription ends",
