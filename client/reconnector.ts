@@ -36,6 +36,8 @@ export interface ReconnectorEvents {
   onEnded(reason: StompError | undefined): void;
   /** Emits an event for `status()`. */
   onStatus(status: Status): void;
+  /** Gets the messages that no subscription asked for. */
+  readonly onUnclaimed: SessionEvents["onUnclaimed"];
 }
 
 /**
@@ -270,6 +272,7 @@ export class Reconnector {
     return {
       onEnd: (session, reason) => this.#lost(session, reason),
       onError: (error) => this.#events.onStatus({ type: "error", error }),
+      onUnclaimed: this.#events.onUnclaimed,
       onBlocked: (session, blockage) => {
         if (session !== this.#session) return;
         this.#events.onStatus(blockage ? { type: "blocked", ...blockage } : { type: "unblocked" });

@@ -10,6 +10,7 @@ import type { FrameParts } from "../codec/encoder.ts";
 import type { FrameHeaders, HeaderEntries } from "../codec/headers.ts";
 import type { Lacks } from "./lacks.ts";
 import type { QueueOptions } from "./queue.ts";
+import type { StreamRules } from "./stream.ts";
 
 /** The brokers whose headers are known. */
 export type BrokerFamily = "rabbitmq" | "activemq" | "artemis" | "spring" | "embedded" | "unknown";
@@ -180,6 +181,8 @@ export interface Dialect {
   readonly queue: OptionRules<QueueOptions>;
   /** How queues are made; `undefined` where frames to a queue do not declare it. */
   readonly queueMaking: QueueMaking | undefined;
+  /** How streams are read; absent where the broker has none. */
+  readonly streams?: StreamRules;
   /** Whether a durable subscription without a client id is accepted, but lost with the connection. */
   readonly durableNeedsClientId: boolean;
   /** The headers with which UNSUBSCRIBE deletes a durable subscription, or why it cannot. */
