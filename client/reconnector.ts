@@ -36,6 +36,8 @@ export interface ReconnectorEvents {
   onEnded(reason: StompError | undefined): void;
   /** Emits an event for `status()`. */
   onStatus(status: Status): void;
+  /** Gets the messages that no subscription asked for. */
+  readonly onUnclaimed: SessionEvents["onUnclaimed"];
 }
 
 /**
@@ -267,6 +269,7 @@ export class Reconnector {
     return {
       onEnd: (session, reason) => this.#lost(session, reason),
       onError: (error) => this.#events.onStatus({ type: "error", error }),
+      onUnclaimed: this.#events.onUnclaimed,
       onBlocked: (session, blockage) => {
         if (session !== this.#session) return;
         this.#events.onStatus(blockage ? { type: "blocked", ...blockage } : { type: "unblocked" });
@@ -361,17 +364,13 @@ export class Reconnector {
       if (this.closed) return;
       const why = error instanceof Error ? error.message : String(error);
       const attempts = backoff.attempt + (lost === undefined ? 1 : 0);
-      this.close(
-        error instanceof BrokerErrorResponse
-          ? error
-          : new ConnectionError(`Cannot reconnect after ${attempts} attempts: ${why}`, { cause: error }),
-      );
+      const failed = () => new ConnectionError(`Cannot reconnect after ${attempts} attempts: ${why}`, { cause: error });
+      this.close(error instanceof BrokerErrorResponse ? error : failed());
     }
   }
 
   #notConnected(what: string): NotConnectedError {
-    const cause = this.trouble;
-    const options = cause ? { cause } : {};
+    const options = this.trouble && { cause: this.trouble };
     return new NotConnectedError(`Cannot ${what}: the client is ${this.#describe()}`, options);
   }
 

@@ -88,6 +88,7 @@ once("`attempts` counts the deliveries of a quorum queue, up to the limit of Rab
 once("a consumer that acknowledges too late loses its connection or its subscription, and no send is lost", {
   broker: "rabbitmq",
   own: true,
+  slow: true,
   timeout: 60_000,
   async fn({ connect, queue, control, broker }) {
     const headers = { "x-queue-type": "quorum" };

@@ -9,7 +9,14 @@ import {
   UnknownBrokerResponseError,
 } from "../../base/errors.ts";
 import { addressesOf, Dialer } from "../../client/dialer.ts";
-import { clientTest, dropConnection, skipWaits, subscribed, Watcher } from "../support/client_harness.ts";
+import {
+  clientTest,
+  dropConnection,
+  flushMicrotasks,
+  skipWaits,
+  subscribed,
+  Watcher,
+} from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { confirm } from "../support/raw_server.ts";
 
@@ -213,6 +220,7 @@ clientTest("`credentials()` that never resolves ends with `connectTimeout` or th
   const clock = new FakeClock();
   const stomp = harness.client(server.url, { credentials: () => new Promise(() => {}), connectTimeout: 30, clock });
   const late = assertRejects(() => stomp.connect(), ConnectionTimeoutError, "credentials() failed");
+  await flushMicrotasks();
   clock.pass(30);
   await late;
   const abort = new AbortController();
