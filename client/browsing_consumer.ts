@@ -21,12 +21,11 @@ export class BrowsingConsumer extends Consumer {
     super.attach(session, broker, asksForReceipts);
   }
 
-  /** Takes a message off the session. The frame behind the last message ends the iteration, and is no message. */
+  /** Takes a message off the session. The frame behind the last message ends the subscription once all are taken. */
   override deliver(frame: Frame): void {
     if (this.#isOver) return;
     if (!endsBrowsing(frame)) return super.deliver(frame);
     this.#isOver = true;
-    this.endQueue(); // what is queued can still be taken
     this.whenEmpty().then(() => this.subscription.unsubscribe()).catch(() => {}); // it has ended in any case
   }
 
