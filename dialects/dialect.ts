@@ -39,8 +39,9 @@ export interface PortableSendOptions {
   /**
    * How long the broker waits before it delivers the message: milliseconds, 0 or more, or text such as `"30s"`.
    *
-   * On RabbitMQ the message waits in a queue of its own for each destination and duration, which stays for ever: use a few
-   * fixed durations. A client may use 32 for a destination. With `expires` it is refused.
+   * On RabbitMQ the message waits in a queue for its destination and duration, which stays for ever: use a few fixed
+   * durations. A client may use 32 for a destination. With `expires` it is refused. When the delay ends while the broker
+   * is down, a message to a quorum queue can get lost, because that is not ready yet when the broker starts.
    *
    * @default {0}
    */
@@ -109,16 +110,14 @@ export interface DelayQueue {
 export interface QueueMaking {
   /** Whether a header is part of the declaration of a queue. */
   readonly declares: (header: string) => boolean;
+  /** Whether a header of a message, which says nothing of its queue, makes that die with the connection. */
+  readonly spoils: (header: string, value: string) => boolean;
   /** The commands whose frames make the queue of a destination, or why none does. */
   readonly commands: (destination: string) => readonly string[] | string;
   /** The frames that make what a destination needs, and do nothing else. */
   readonly make: (destination: string, headers: HeaderEntries) => readonly FrameParts[];
   /** The queue in which messages wait for some milliseconds before they go to a destination, or why there is none. */
-  readonly delayQueue: (
-    destination: string,
-    milliseconds: number,
-    type: QueueOptions["type"],
-  ) => DelayQueue | string;
+  readonly delayQueue: (destination: string, milliseconds: number) => DelayQueue | string;
 }
 
 /** A durable subscription. */

@@ -68,7 +68,8 @@ export interface QueueOptions {
   maxPriority?: number | undefined;
   /**
    * Where the messages go that the queue drops, and those that are refused with `requeue:false`: a destination, or an
-   * exchange. The queue of a destination such as `/queue/orders.dead` is made before the first message is sent.
+   * exchange. The queue of a destination such as `/queue/orders.dead` is made before the first message is sent. If it has
+   * options, declare it as well, or name it as `/amq/queue/orders.dead`, which is not made.
    *
    * @default {nowhere}
    */

@@ -34,9 +34,14 @@ export class QueueMaker {
     this.#write = write;
   }
 
+  /** Whether the queue of a destination is declared. */
+  isDeclared(destination: string): boolean {
+    return this.#declarations.get(destination) !== undefined;
+  }
+
   /** Whether {@linkcode headersFor} may return a header that a message has as well. */
   mayRepeat(destination: string, headers: HeaderEntries): boolean {
-    if (this.#declarations.get(destination) !== undefined) return true;
+    if (this.isDeclared(destination)) return true;
     return this.#dialect.routing?.("SEND", destination).some(([name]) => headers.some(([own]) => own === name)) ??
       false;
   }
@@ -70,6 +75,11 @@ export class QueueMaker {
     return this.#dialect.queueMaking !== undefined;
   }
 
+  /** Whether a header has to be left out, because it would make the queue of the message die with the connection. */
+  spoils(header: string, value: string | undefined): boolean {
+    return value !== undefined && this.#dialect.queueMaking?.spoils(header, value) === true;
+  }
+
   /** Whether a header is part of the declaration of a queue. */
   declares(header: string): boolean {
     return this.#dialect.queueMaking?.declares(header) === true;
@@ -84,8 +94,7 @@ export class QueueMaker {
    * @throws {RangeError} when the destination has too many delays.
    */
   delay(destination: string, milliseconds: number, declaration: HeaderEntries): DelayedSend {
-    const type = this.#declarations.get(destination)?.type;
-    const queue = this.#dialect.queueMaking!.delayQueue(destination, milliseconds, type);
+    const queue = this.#dialect.queueMaking!.delayQueue(destination, milliseconds);
     if (typeof queue === "string") throw new UnsupportedByBrokerError("delay", this.#dialect.family, queue);
     this.#declarations.noteDelay(destination, milliseconds);
     this.#make(destination, declaration);

@@ -112,6 +112,7 @@ export class SendHeadCache {
   #encode(headers: HeaderEntries): string[] {
     const encoded: string[] = [];
     for (const [name, value] of headers) {
+      if (name === "persistent" && this.#queues.spoils(name, value)) continue;
       encoded.push(encodeName(name, this.#rules), encodeValue(name, value, this.#rules));
     }
     return encoded;

@@ -38,13 +38,19 @@ const CELLS: Record<Option, Record<Column, Cell>> = {
     activemq: (harness) => priority(harness, harness.queue(PRIORITY_QUEUES), {}),
     artemis: (harness) => priority(harness, harness.queue(), {}),
   },
-  delay: { rabbitmq: { refused: { delay: 1000 } }, activemq: delayed, artemis: delayed },
+  delay: { rabbitmq: delayed, activemq: delayed, artemis: delayed }, // and delay_test.ts
   replyTo: { rabbitmq: replyTo, activemq: replyTo, artemis: replyTo },
   correlationId: { rabbitmq: correlationId, activemq: correlationId, artemis: correlationId },
   deduplicationId: {
     rabbitmq: { refused: { deduplicationId: "1" } },
     activemq: { refused: { deduplicationId: "1" } },
     artemis: deduplicationId,
+  },
+  group: { rabbitmq: { refused: { group: "g" } }, activemq: group, artemis: group },
+  filterValue: {
+    rabbitmq: filterValue,
+    activemq: { refused: { filterValue: "red" } },
+    artemis: { refused: { filterValue: "red" } },
   },
   prefetch: {
     rabbitmq: prefetch,
@@ -172,6 +178,34 @@ async function delayed({ connect, queue }: Harness): Promise<void> {
   await stomp.send(destination, "now");
   assertEquals(await takeTexts(subscription, 2), ["now", "later"]);
   assertGreater(performance.now() - begun, 600);
+}
+
+/** A group sticks to the consumer of its first message, and the other consumers get only the rest. */
+async function group({ connect, queue }: Harness): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  const consumers = await Promise.all([1, 2].map(() => stomp.subscribe(destination, { ack: "client" })));
+  for (let n = 0; n < 40; n++) await stomp.send(destination, `${n}`, n % 2 === 0 ? { group: "even" } : {});
+  await eventually("all have arrived", () => consumers[0]!.received + consumers[1]!.received === 40);
+  // ActiveMQ does not send the name of the group.
+  const texts = await Promise.all(consumers.map((consumer) => takeTexts(consumer, consumer.received)));
+  const groups = texts.map((all) => all.filter((text) => Number(text) % 2 === 0));
+  const even = Array.from({ length: 20 }, (_, n) => `${2 * n}`);
+  assertEquals(groups.toSorted((a, b) => a.length - b.length), [[], even]);
+  assertGreater(Math.min(...texts.map(({ length }) => length)), 0);
+}
+
+async function filterValue({ connect, queue, broker }: Harness): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  const events = stomp.destination(destination, { queue: { type: "stream" } });
+  for (const [text, filterValue] of [["b", "blue"], ["c", undefined], ["a", "red"]] as const) {
+    await events.send(text, { filterValue });
+  }
+  const headers = { "x-stream-offset": "first", "x-stream-filter": "red" };
+  const subscription = await events.subscribe({ ack: "client", prefetch: 10, headers });
+  // 3.10 has no filters. The later ones filter by chunks of the log, here one for each message.
+  assertEquals(await takeTexts(subscription, 1), [broker.name === "rabbitmq-3.10" ? "b" : "a"]);
 }
 
 async function replyTo({ connect, queue }: Harness): Promise<void> {

@@ -169,6 +169,27 @@ clientTest("`send()` with a receipt is persistent unless the caller says otherwi
   }
 });
 
+clientTest(
+  "`persistent: false` is no header on RabbitMQ, where it would make the queue die with the connection",
+  async (harness) => {
+    const { stomp, peer } = await harness.pair({}, "1.2", "server:RabbitMQ/4.0.5\n");
+    const cases: SendOptions[] = [
+      { persistent: false },
+      { headers: { persistent: "false" } },
+      { headers: { persistent: false } },
+      { headers: { persistent: "False", "x-a": "1" }, contentLength: false },
+    ];
+    for (const options of cases) {
+      const sending = stomp.send("/q", "x", options);
+      assertEquals((await confirm(peer, "SEND")).get("persistent"), undefined, JSON.stringify(options));
+      await sending;
+    }
+    const byConf = stomp.send({ destination: "/q", body: "x", persistent: false });
+    assertEquals((await confirm(peer, "SEND")).get("persistent"), undefined);
+    await byConf;
+  },
+);
+
 clientTest("`send()` does not ask the embedded broker for persistence", async (harness) => {
   const stomp = await harness.connect((await harness.broker()).url);
   const subscription = await stomp.subscribe("/queue/a");

@@ -26,7 +26,7 @@ clientTest("SEND and SUBSCRIBE tell Artemis whether a destination is a queue or 
   const { stomp, peer } = await harness.pair({ broker: "artemis" });
   const sent = async (destination: string, options = {}) => {
     await stomp.send(destination, "x", { receipt: false, ...options });
-    return (await peer.frame("SEND")).headers["destination-type"];
+    return (await peer.frame("SEND")).get("destination-type");
   };
   assertEquals(await sent("/queue/a"), "ANYCAST");
   assertEquals(await sent("/topic/a"), "MULTICAST");
@@ -41,7 +41,7 @@ clientTest("SEND and SUBSCRIBE tell Artemis whether a destination is a queue or 
       stomp.subscribe(destination, options),
     ]);
     await Promise.all([confirm(peer, "UNSUBSCRIBE"), subscription.unsubscribe()]);
-    return [frame.headers["subscription-type"], frame.headers["consumer-window-size"]];
+    return [frame.get("subscription-type"), frame.get("consumer-window-size")];
   };
   assertEquals(await subscribed("/queue/a"), ["ANYCAST", undefined]);
   assertEquals(await subscribed("/topic/a", { ack: "client" }), ["MULTICAST", String(1 << 22)]);

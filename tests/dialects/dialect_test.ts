@@ -6,7 +6,6 @@ import {
   deleteDurableHeaders,
   hasMessageOptions,
   messageHeaders,
-  type OptionRule,
   type PortableSendOptions,
   type PortableSubscribeOptions,
   subscribeHeaders,
@@ -177,7 +176,9 @@ test("README.md has a row for each option, with the headers of each broker", () 
     for (const [option, rule] of Object.entries({ ...message, ...subscription })) {
       const cell = rows.get(option)?.[column] ?? "";
       const value = values[option as keyof typeof values] ?? "text";
-      const written = typeof rule === "string" ? rule : (rule as OptionRule<unknown, object>)(value, {});
+      const written = typeof rule === "string"
+        ? rule
+        : (rule as (value: unknown, options: object) => unknown)(value, {});
       const expected = typeof written === "string"
         ? ["refused"]
         : (written as HeaderEntries).map(([name]) => `\`${name}\``);

@@ -10,9 +10,16 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   {
     file: "client/sender.ts",
     name: "a message has headers of the broker before",
-    from: "for (const name of this.#dialectHeaders) delete headers[name];",
-    to: "",
+    from: "this.#frame.headers = Object.assign(Object.create(null) as FrameHeaders, this.#own);",
+    to: "this.#frame.headers;",
     tests: ["client/reconnect"],
+  },
+  {
+    file: "client/sender.ts",
+    name: "what a delayed message says of its queue is said of the queue in between",
+    from: "for (const [name] of given) delete headers[name];",
+    to: "",
+    tests: ["client/sender_delay"],
   },
   {
     file: "client/sender.ts",

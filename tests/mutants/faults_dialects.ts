@@ -8,6 +8,20 @@ import type { Fault } from "./fault.ts";
 /** The faults. */
 export const DIALECTS_FAULTS: readonly Fault[] = [
   {
+    file: "dialects/rabbitmq_queues.ts",
+    name: "the queue of a delay is shared by exchanges whose names have a slash",
+    from: '.replaceAll("%", "%25").replaceAll("/", "%2f")',
+    to: "",
+    tests: ["dialects/rabbitmq_queues"],
+  },
+  {
+    file: "dialects/queue.ts",
+    name: "a client may delay by any number of durations",
+    from: "delays.size >= MAX_DELAYS",
+    to: "delays.size < 0",
+    tests: ["dialects/queue", "client/sender_delay"],
+  },
+  {
     file: "dialects/activemq.ts",
     name: "Artemis is recognized as ActiveMQ",
     from: "/^ActiveMQ\\b(?!-Artemis\\b)/i",
@@ -118,5 +132,33 @@ export const DIALECTS_FAULTS: readonly Fault[] = [
     from: "hash.addBytes(body.subarray(0, MAX_HASHED_BYTES));",
     to: "",
     tests: ["dialects/redelivery"],
+  },
+  {
+    file: "dialects/artemis.ts",
+    name: "Artemis: SUBSCRIBE does not say that it is about a queue",
+    from: '"destination-type" : "subscription-type"',
+    to: '"destination-type" : "destination-type"',
+    tests: ["dialects/artemis"],
+  },
+  {
+    file: "dialects/artemis.ts",
+    name: "Artemis: its default window stays",
+    from: '  byteWindow: asHeader("consumer-window-size"),\n',
+    to: "",
+    tests: ["dialects/artemis"],
+  },
+  {
+    file: "dialects/spring.ts",
+    name: "Spring: a broker over TCP is taken for it",
+    from: 'isWebSocket && connected["version"] !== undefined',
+    to: 'connected["version"] !== undefined',
+    tests: ["dialects/spring"],
+  },
+  {
+    file: "dialects/spring.ts",
+    name: "Spring: bytes that are no text have no type",
+    from: 'isUtf8(body) ? undefined : "application/octet-stream"',
+    to: "isUtf8(body) ? undefined : undefined",
+    tests: ["dialects/spring"],
   },
 ];

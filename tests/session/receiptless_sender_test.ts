@@ -7,19 +7,19 @@ clientTest("`send()` resolves to `undefined` when the frame is written, and asks
   const { stomp, peer } = await harness.pair({ broker: "spring" });
   for (const options of [{}, { receipt: false }, { contentLength: false }, { headers: { a: "b" } }]) {
     assertEquals(await stomp.send("/topic/a", "text", options), undefined);
-    const { headers } = await peer.frame("SEND");
-    assertEquals([headers["receipt"], headers["content-type"], headers["persistent"]], [
+    const frame = await peer.frame("SEND");
+    assertEquals([frame.get("receipt"), frame.get("content-type"), frame.get("persistent")], [
       undefined,
       undefined,
       undefined,
     ]);
   }
   await stomp.send("/topic/a", "{}", { contentType: "application/json" });
-  assertEquals((await peer.frame("SEND")).headers["content-type"], "application/json");
+  assertEquals((await peer.frame("SEND")).get("content-type"), "application/json");
   await stomp.send("/topic/a", "x", { headers: { "content-type": "text/plain" } });
-  assertEquals((await peer.frame("SEND")).headers["content-type"], "text/plain");
+  assertEquals((await peer.frame("SEND")).get("content-type"), "text/plain");
   await stomp.send("/topic/a", new Uint8Array([0xff]));
-  assertEquals((await peer.frame("SEND")).headers["content-type"], "application/octet-stream");
+  assertEquals((await peer.frame("SEND")).get("content-type"), "application/octet-stream");
 });
 
 clientTest("what is sent while there is no connection waits for the next one", async (harness) => {
@@ -30,20 +30,20 @@ clientTest("what is sent while there is no connection waits for the next one", a
   const sent = stomp.send("/topic/a", "later");
   const next = await server.welcome("1.2");
   assertEquals(await sent, undefined);
-  assertEquals((await next.frame("SEND")).text(), "later");
+  assertEquals((await next.frame("SEND")).body, "later");
 });
 
 clientTest("SUBSCRIBE and UNSUBSCRIBE ask for no receipts, DISCONNECT does", async (harness) => {
   const { stomp, peer } = await harness.pair({ broker: "spring" });
   const subscription = await stomp.subscribe("/topic/a");
-  const { headers } = await peer.frame("SUBSCRIBE");
-  assertEquals([headers["receipt"], headers["ack"]], [undefined, "auto"]);
-  await peer.write(`MESSAGE\nsubscription:${headers["id"]}\nmessage-id:1\ndestination:/topic/a\n\nhello\0`);
+  const frame = await peer.frame("SUBSCRIBE");
+  assertEquals([frame.get("receipt"), frame.get("ack")], [undefined, "auto"]);
+  await peer.write(`MESSAGE\nsubscription:${frame.get("id")}\nmessage-id:1\ndestination:/topic/a\n\nhello\0`);
   assertEquals((await subscription.take({ timeout: 5000 }))?.text(), "hello");
   await subscription.unsubscribe();
-  assertEquals((await peer.frame("UNSUBSCRIBE")).headers["receipt"], undefined);
+  assertEquals((await peer.frame("UNSUBSCRIBE")).get("receipt"), undefined);
   const ending = stomp.disconnect();
-  const { receipt } = (await peer.frame("DISCONNECT")).headers;
+  const receipt = (await peer.frame("DISCONNECT")).get("receipt");
   await peer.write(`RECEIPT\nreceipt-id:${receipt}\n\n\0`);
   await peer.close();
   await ending;
@@ -65,7 +65,7 @@ clientTest("a receipt that the caller asks for is refused, and nothing is writte
     assertEquals([error.option, error.broker], [option, "spring"]);
   }
   await stomp.send("/topic/a", "the first frame");
-  assertEquals((await peer.frame("SEND")).text(), "the first frame");
+  assertEquals((await peer.frame("SEND")).body, "the first frame");
 });
 
 clientTest("when an unknown broker has confirmed nothing, the error of a call says what to do", async (harness) => {
@@ -77,8 +77,8 @@ clientTest("when an unknown broker has confirmed nothing, the error of a call sa
   const confirmed = stomp.send("/q", "confirmed");
   for (;;) {
     const frame = await peer.frame();
-    if (frame.text() !== "confirmed") continue;
-    await peer.write(`RECEIPT\nreceipt-id:${frame.headers["receipt"]}\n\n\0`);
+    if (frame.body !== "confirmed") continue;
+    await peer.write(`RECEIPT\nreceipt-id:${frame.get("receipt")}\n\n\0`);
     break;
   }
   await confirmed;
