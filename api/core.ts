@@ -232,8 +232,9 @@ export class ClientCore implements ReconnectorEvents {
     const steps = [
       this.transactions.whenIdle(),
       this.requests.whenIdle(),
-      ...consumers.map((one) => one.leave(left).catch(() => {})), // its end ends what it delivers as well
+      ...consumers.map((one) => one.leave(left).catch(() => {})),
     ];
+    if (!this.subscriptions.backlog.full) session.gate.openAll();
     await within(Promise.all(steps), left(), "what is under way").catch(() => {});
     await within(session.whenConfirmed(), left(), "what is not confirmed").catch(() => {});
   }

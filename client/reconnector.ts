@@ -17,7 +17,7 @@ import {
 } from "../base/errors.ts";
 import type { Session } from "../session/session.ts";
 import { LostSessions, refusalOf } from "./failures.ts";
-import { type Expiry, graceBefore, Renewal } from "./renewal.ts";
+import { disconnectWait, type Expiry, graceBefore, Renewal, replacementError } from "./renewal.ts";
 import type { Status } from "./status.ts";
 
 /** What a reconnector reports to its client. */
@@ -333,28 +333,27 @@ export class Reconnector {
     const session = this.#session!;
     const abort = new AbortController();
     this.#replaced = { session, abort };
-    this.#dialing = this.#handOver(session, expiry, abort.signal).then(() => {
+    this.#dialing = this.#handOver(session, expiry, abort.signal).then((isOver) => {
       this.#replaced = undefined;
-      if (this.closed) return;
+      if (!isOver || this.closed) return;
       this.#backoff = undefined;
       this.#reopen(undefined);
     });
   }
 
-  /** Lets what is under way on a session end, as long as there is time, and then ends the session. Never rejects. */
-  async #handOver(session: Session, expiry: Expiry, signal: AbortSignal): Promise<void> {
+  /** Ends a session after what is under way on it, within a limit. Resolves to `false` when it had ended before. */
+  async #handOver(session: Session, expiry: Expiry, signal: AbortSignal): Promise<boolean> {
     const grace = graceBefore(expiry, this.#clock);
     const left = beginSteps({ signal, timeout: grace }, Infinity, this.#clock);
     await this.#events.onReplacing(session, { ...left(), timeout: grace / 2 });
-    if (this.#session !== session) return; // it was lost, or the client is closed
-    const when = new Date(expiry.at).toISOString();
-    const reason = new ConnectionError(`Connection to ${session.peer} replaced: its credentials expire at ${when}`);
+    if (this.#session !== session) return false;
+    const reason = this.#trouble = replacementError(session.peer, expiry);
     this.#session = undefined;
-    this.#trouble = reason;
     this.#phase = "reconnecting";
     await this.#events.onHandingOver(session, left);
-    await session.disconnect({}, left());
+    await session.disconnect({}, disconnectWait(left()));
     if (!this.closed) this.#events.onLost(reason);
+    return true;
   }
 
   async #reopen(lost: StompError | undefined): Promise<void> {

@@ -4,7 +4,8 @@
  * @module
  */
 import { describeType } from "../base/checks.ts";
-import type { Clock, WaitOptions } from "../base/timers.ts";
+import { ConnectionError } from "../base/errors.ts";
+import type { Clock, StepOptions, WaitOptions } from "../base/timers.ts";
 import type { Status } from "./status.ts";
 
 /** When credentials expire, in milliseconds of calendar time. */
@@ -55,9 +56,24 @@ const MIN_PLAUSIBLE_MS = 1e11;
 const MAX_GRACE_MS = 20_000;
 const MIN_GRACE_MS = 500;
 
+/** Shortest time for the DISCONNECT of a session that is replaced. */
+const MIN_DISCONNECT_MS = 1000;
+
 /** Returns how long what is under way may take to end, in milliseconds: half of the time that is left. */
 export function graceBefore({ at }: Expiry, clock: Clock): number {
   return Math.min(MAX_GRACE_MS, Math.max(MIN_GRACE_MS, (at - wallTime(clock)) / 2));
+}
+
+/** Returns how long the DISCONNECT of a session that is replaced may take. */
+export function disconnectWait(left: StepOptions): StepOptions {
+  return { ...left, timeout: Math.max(MIN_DISCONNECT_MS, left.timeout ?? Infinity) };
+}
+
+/** Returns the reason for what ends with a session that is replaced. */
+export function replacementError(peer: string, { at }: Expiry): ConnectionError {
+  return new ConnectionError(
+    `Connection to ${peer} replaced: its credentials expire at ${new Date(at).toISOString()}`,
+  );
 }
 
 /** Returns the calendar time of a clock in milliseconds. */

@@ -245,6 +245,8 @@ export const SESSION_FAULTS: readonly Fault[] = [
     from: `offsetOf(message) === undefined ? "NACK" : "ACK"`,
     to: `"NACK"`,
     tests: ["session/subscriptions"],
+  },
+  {
     file: "session/receiptless_sender.ts",
     name: "a receipt that the caller asks for is dropped in silence",
     from: "if (message.demandsReceipt) this.#refuse();",

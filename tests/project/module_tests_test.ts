@@ -25,7 +25,11 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
     by: ["api/stomp", "api/shutdown", "api/shutdown_drain"],
     why: "`Stomp` is its only user",
   },
-  "client/dialer.ts": { by: ["client/reconnector"], why: "one attempt to connect is part of reconnecting" },
+  "client/connection_options.ts": { by: ["client/dialer", "api/arguments"], why: "types and defaults" },
+  "client/failures.ts": {
+    by: ["client/reconnector", "client/reconnector_clock"],
+    why: "they decide when a client reconnects",
+  },
   "client/message.ts": { by: ["client/subscription", "client/ack_tracker"], why: "messages come from subscriptions" },
   "client/options.ts": { by: ["api/arguments"], why: "types and defaults" },
   "client/pending_send.ts": { by: ["client/outbox"], why: "an entry of the outbox" },
@@ -56,6 +60,7 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "session/raw_frames.ts": { by: ["codec/frame_verbs_socket", "session/session"], why: "the verbs of `Frame` use it" },
   "transport/bun.ts": { by: ["transport/transport", "transport/tls"], why: "the same tests for every adapter" },
   "transport/deno.ts": { by: ["transport/transport", "transport/tls"], why: "the same tests for every adapter" },
+  "transport/stream_io.ts": { by: ["transport/custom"], why: "custom transports are its only users" },
   "transport/node.ts": { by: ["transport/transport", "transport/tls"], why: "the same tests for every adapter" },
 };
 
