@@ -22,6 +22,8 @@ export interface AckBehavior {
   readonly oneByOne: boolean;
   /** Whether unsettled messages stay with the connection after UNSUBSCRIBE, until they are refused. */
   readonly keepsUnsettled: boolean;
+  /** Why NACK is refused unless its header `requeue` is `false`; absent where it is not. */
+  readonly whyNoNack?: string | undefined;
 }
 
 const NONE: readonly Frame[] = [];
@@ -30,6 +32,8 @@ const NONE: readonly Frame[] = [];
 export class AckTracker {
   /** Messages for which ACK or NACK was sent. */
   count = 0;
+  /** As in {@linkcode AckBehavior}, for the connection. */
+  whyNoNack: string | undefined;
   /** Acknowledgements that came too late, after the connection of their message was lost. */
   stale = 0;
   readonly #mode: AckMode;
@@ -49,7 +53,8 @@ export class AckTracker {
   }
 
   /** Starts on a new connection. */
-  attach({ oneByOne, keepsUnsettled }: AckBehavior): void {
+  attach({ oneByOne, keepsUnsettled, whyNoNack }: AckBehavior): void {
+    this.whyNoNack = whyNoNack;
     this.#unsettledNames = oneByOne && this.#mode === "client" ? [] : undefined;
     this.#unsettledMessages = keepsUnsettled && this.#mode === "client-individual" ? new Set() : undefined;
   }
@@ -94,7 +99,12 @@ export class AckTracker {
   }
 
   /** Returns why a message cannot be settled; `undefined` when it can. */
-  whyNot(message: Message): string | undefined {
+  whyNot(
+    message: Message,
+    command: "ACK" | "NACK",
+    headers: Readonly<Record<string, string>> | undefined,
+  ): string | undefined {
+    if (command === "NACK" && this.whyNoNack !== undefined && headers?.["requeue"] !== "false") return this.whyNoNack;
     if (this.#mode !== "client") return undefined;
     let to = this.#settledTo;
     for (const { number } of this.#tentative ?? []) to = Math.max(to, number);

@@ -290,7 +290,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
       tracker.stale++;
       return Promise.resolve(false);
     }
-    const reason = tracker.whyNot(message);
+    const reason = tracker.whyNot(message, command, headers);
     if (reason !== undefined) throw new AcknowledgeError(`Cannot ${what}: ${reason}`);
     if (this.#isUnsubscribed) {
       throw new AcknowledgeError(`Cannot ${what}: the subscription to ${this.destination} has ended`);

@@ -151,7 +151,8 @@ export class Message extends Frame {
    * a persistent one to its dead letter queue and drops others.
    *
    * @returns whether the NACK was written, as {@linkcode ack} does.
-   * @throws {AcknowledgeError} as {@linkcode ack}, and on STOMP 1.0, which has no NACK.
+   * @throws {AcknowledgeError} as {@linkcode ack}, on STOMP 1.0, which has no NACK, and on Artemis, where NACK drops the
+   * message, unless the header `requeue` is `false`.
    * @throws {StaleMessageError} as {@linkcode ack}.
    * @throws {TransactionError} as {@linkcode ack}.
    * @throws {TimeoutError} as {@linkcode ack}.

@@ -60,7 +60,10 @@ export class Sender {
     // it has can do without most of the object.
     if (this.#isFast(options)) {
       const message = new FastMessage(destination, body, options, hasReceipt);
-      return hasReceipt ? this.#outbox.send(message, options) : this.#outbox.sendUnconfirmed(message, options);
+      // A delayed message may go somewhere else.
+      if (message.options === undefined || message.options.delay === undefined) {
+        return hasReceipt ? this.#outbox.send(message, options) : this.#outbox.sendUnconfirmed(message, options);
+      }
     }
     const message = new FrameMessage(destination, body, options, hasReceipt, this.#contentLength);
     return hasReceipt ? this.#outbox.send(message, options) : this.#outbox.sendUnconfirmed(message, options);
@@ -81,8 +84,8 @@ export class Sender {
   #isFast(options: CheckedSendOptions): boolean {
     if (!this.#contentLength) return false;
     if (options === NO_OPTIONS) return true;
-    const { contentType, contentLength, delay, headers } = options;
-    if (contentLength === false || delay !== undefined) return false; // a delayed message may go somewhere else
+    const { contentType, contentLength, headers } = options;
+    if (contentLength === false) return false;
     if (contentType !== undefined && typeof contentType !== "string") return false; // to be refused
     if (headers === undefined || headers === null) return true;
     return !("receipt" in headers || "content-length" in headers);

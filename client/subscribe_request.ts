@@ -187,6 +187,7 @@ function subscribeFrame(
     },
   });
   const keepsUnsettled = dialect.requeueDestination !== undefined;
-  consumer.attach(session, { oneByOne, keepsUnsettled }, asksForReceipts(options, dialect));
+  const whyNoNack = dialect.lacks?.nack;
+  consumer.attach(session, { oneByOne, keepsUnsettled, whyNoNack }, asksForReceipts(options, dialect));
   return frame;
 }

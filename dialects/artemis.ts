@@ -33,6 +33,11 @@ export const artemis: Dialect = {
   sent: (connected) =>
     connected["version"] === "1.0" && /^[0-9a-f]{8}$/.test(connected["session"] ?? "") &&
     Object.keys(connected).length === 2,
+  lacks: {
+    // Seen on 2.44.0: it comes again to no one, and is not in the dead letter queue. Documented as "discarded".
+    nack: 'Artemis drops a message for good on NACK; say that you want this by the header requeue: "false", ' +
+      "or leave the message, so that it comes again after the subscription or the connection has ended",
+  },
   routing,
   maxWebSocketMessageBytes: 65_536, // webSocketMaxFramePayloadLength
   message: {
@@ -80,6 +85,8 @@ export const artemis: Dialect = {
     // Their ERRORs close the connection, and those of late ACKs come without a receipt id.
     [/failed to ack because no message|Error acknowledging message/, "acknowledgement"],
     [/^AMQ339016 /, "subscription"],
+    // Nothing came from the client for 60 s: it sends no heart-beats, or speaks 1.0.
+    [/^AMQ229014\b/, "connection"],
   ],
   outages: [],
   loginRefusals: [/validate user/i, /^Security Error occurred\b[^]*\bpassword is invalid\b/i],

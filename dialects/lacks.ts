@@ -12,6 +12,8 @@ export interface Lacks {
   readonly receipts?: string;
   /** ACK and NACK, and with them all ack modes but `auto`. */
   readonly acknowledgements?: string;
+  /** NACK that gives a message back, or keeps it for people: it drops the message. */
+  readonly nack?: string;
   /** Transactions. */
   readonly transactions?: string;
   /** A queue for replies that is known to be there before the request is sent. */

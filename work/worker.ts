@@ -64,6 +64,9 @@ export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions
    * delay: 100 ms, doubling up to 30 s. A delayed message does not count against the concurrency, except in mode `client`,
    * but it counts against the prefetch. So when more messages fail than `prefetch` allows, the others wait.
    *
+   * Artemis drops what is refused. Unless that is asked for with `{ requeue: "false" }`, the handler runs again in place
+   * of a NACK, with the same delays from the first time on, and the message counts against the concurrency meanwhile.
+   *
    * @default {{}}
    */
   nackHeaders?: FrameHeadersInit | undefined;
@@ -146,6 +149,7 @@ export class Worker {
   readonly #consumer: Consumer;
   readonly #abandon = new AbortController(); // aborts when the loop no longer waits for its handlers
   readonly #failure = Promise.withResolvers<never>(); // of a delayed message
+  readonly #reruns = new WeakMap<Message, number>();
   #delayed = 0;
   #ownDrainCalls = 0; // those that no handler made
   #drainingHandlers = 0; // handlers that wait for a drain
@@ -293,6 +297,7 @@ export class Worker {
     const isHandled = this.#onFailed !== undefined && await this.#answer(this.#onFailed, message, error);
     if (!this.#acknowledges || settledBy(message) !== undefined) return;
     if (isHandled) return await this.#settle(message, () => message.ack());
+    if (this.#isNackLoss) return await this.#runAgain(message);
     const milliseconds = this.#nackDelay(message);
     if (milliseconds === 0) return await this.#nack(message);
     const delayed = this.#nackLater(message, milliseconds);
@@ -310,6 +315,23 @@ export class Worker {
       return await onFailed(message, error);
     } catch {
       return false;
+    }
+  }
+
+  /** Whether the broker would drop a message that is refused. */
+  get #isNackLoss(): boolean {
+    const isWanted = toHeaders(this.#options.nackHeaders)["requeue"] === "false";
+    return !isWanted && this.#consumer.tracker?.whyNoNack !== undefined;
+  }
+
+  /** Handles a message again after a delay, in place of a redelivery. */
+  async #runAgain(message: Message): Promise<void> {
+    const before = this.#reruns.get(message) ?? 0;
+    this.#reruns.set(message, before + 1);
+    if (await this.#wait(message, Math.min(MIN_NACK_DELAY_MS * 2 ** before, MAX_NACK_DELAY_MS))) {
+      await this.#handle(message);
+    } else {
+      this.#consumer.tracker?.abandon(message);
     }
   }
 

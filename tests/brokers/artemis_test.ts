@@ -1,6 +1,7 @@
 /** What only Artemis does: it is told what is a queue and what a topic, and counts bytes before it waits for ACKs. */
-import { assertEquals } from "#assert";
-import { delay, eventually, once, take, takeTexts, takeTextsUntilMark, VERSIONS } from "./support.ts";
+import { assertEquals, assertRejects } from "#assert";
+import { AcknowledgeError } from "../../base/errors.ts";
+import { delay, eventually, once, take, takeAllTexts, takeTexts, takeTextsUntilMark, VERSIONS } from "./support.ts";
 
 once("a message to a queue without a consumer is kept, and goes to one consumer only", {
   broker: "artemis",
@@ -94,16 +95,40 @@ once("a reply to a client that has left disturbs no one, and is not kept", {
   },
 });
 
-once("NACK drops a message: it comes again to no one", {
+once("`nack()` is refused, because it would lose the message, unless that is asked for", {
   broker: "artemis",
   async fn({ connect, queue }) {
     const destination = queue();
     const stomp = await connect();
     const subscription = await stomp.subscribe(destination, { ack: "client-individual" });
-    await stomp.send(destination, "refused");
-    await (await take(subscription, 1))[0]!.nack();
+    for (const text of ["kept", "dropped"]) await stomp.send(destination, text);
+    const [kept, dropped] = await take(subscription, 2);
+    await assertRejects(() => kept!.nack(), AcknowledgeError, "Artemis drops a message for good on NACK");
+    await dropped!.nack({ headers: { requeue: "false" } });
     await subscription.unsubscribe();
-    assertEquals(await takeTextsUntilMark(stomp, await stomp.subscribe(destination)), []);
+    assertEquals(await takeAllTexts(stomp, await stomp.subscribe(destination), 1), ["kept"]);
     assertEquals(await takeTextsUntilMark(stomp, await stomp.subscribe("/queue/DLQ")), []);
+  },
+});
+
+once("`consume()` runs a handler that threw again, and loses no message", {
+  broker: "artemis",
+  async fn({ connect, queue }) {
+    const destination = queue();
+    const stomp = await connect();
+    const stop = new AbortController();
+    const seen: string[] = [];
+    const errors: unknown[] = [];
+    for (const text of ["bad", "good", "last"]) await stomp.send(destination, text);
+    await stomp.consume(destination, (message) => {
+      seen.push(message.text());
+      if (message.text() === "bad" && errors.length < 2) throw new Error("not yet");
+      if (message.text() === "last") {
+        stop.abort();
+        throw new Error("never");
+      }
+    }, { signal: stop.signal, onError: (error) => errors.push(error) });
+    assertEquals([seen, errors.length], [["bad", "bad", "bad", "good", "last"], 3]);
+    assertEquals(await takeAllTexts(stomp, await stomp.subscribe(destination), 1), ["last"]);
   },
 });

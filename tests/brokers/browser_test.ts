@@ -13,6 +13,19 @@ const targets = brokers.filter((broker) =>
   transportsOf(broker).includes("ws") && broker.capabilities.includes("receipts")
 );
 
+for (const { name, urls } of brokers.filter(({ family }) => family === "spring")) {
+  test({
+    name: `${name} ws 1.2: a page in Chromium greets the application of Spring's guide`,
+    ignore: runtime !== "deno",
+    timeout: 180_000,
+    async fn() {
+      const report = await runInChromium({ url: urls["ws"]!, destination: "/app/hello", count: 1 });
+      const greeting = '{"content":"Hello, page!"}';
+      assertEquals([report.error, report.version, report.received, report.last], [undefined, "1.2", 1, greeting]);
+    },
+  });
+}
+
 if (targets.length === 0) test({ name: NAME, ignore: true, fn() {} });
 for (const { name, urls } of targets) {
   test({

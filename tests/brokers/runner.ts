@@ -65,7 +65,7 @@ export class BrokerRun {
     try {
       const begun = performance.now();
       await using broker = await subject.start();
-      const how = broker.harness ? `started in ${secondsSince(begun)} s` : "running already";
+      const how = broker.pid !== undefined ? `started in ${secondsSince(begun)} s` : "running already";
       log(`${name}: ${how}, ${Object.keys(broker.urls).join(", ")}`);
       await using control = await listenForControl([broker]);
       for (const runtime of runtimes) {

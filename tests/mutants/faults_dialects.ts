@@ -147,4 +147,32 @@ export const DIALECTS_FAULTS: readonly Fault[] = [
     to: "",
     tests: ["dialects/redelivery"],
   },
+  {
+    file: "dialects/artemis.ts",
+    name: "Artemis: SUBSCRIBE does not say that it is about a queue",
+    from: '"destination-type" : "subscription-type"',
+    to: '"destination-type" : "destination-type"',
+    tests: ["dialects/artemis"],
+  },
+  {
+    file: "dialects/artemis.ts",
+    name: "Artemis: its default window stays",
+    from: '  byteWindow: asHeader("consumer-window-size"),\n',
+    to: "",
+    tests: ["dialects/artemis"],
+  },
+  {
+    file: "dialects/spring.ts",
+    name: "Spring: a broker over TCP is taken for it",
+    from: 'isWebSocket && connected["version"] !== undefined',
+    to: 'connected["version"] !== undefined',
+    tests: ["dialects/spring"],
+  },
+  {
+    file: "dialects/spring.ts",
+    name: "Spring: bytes that are no text have no type",
+    from: 'isUtf8(body) ? undefined : "application/octet-stream"',
+    to: "isUtf8(body) ? undefined : undefined",
+    tests: ["dialects/spring"],
+  },
 ];

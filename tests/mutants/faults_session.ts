@@ -53,7 +53,7 @@ export const SESSION_FAULTS: readonly Fault[] = [
   {
     file: "session/send_head_cache.ts",
     name: "a declaration counts more than the headers of a message",
-    from: "if (headers.length === 0 || !this.#queues.isDeclared(destination)) return head;",
+    from: "if (headers.length === 0 || !this.#queues.mayRepeat(destination, headers)) return head;",
     to: "if (headers.length >= 0) return head;",
     tests: ["session/send_head_cache", "api/destination"],
   },
@@ -224,5 +224,19 @@ export const SESSION_FAULTS: readonly Fault[] = [
     from: "if (id === undefined) this.receipts.clear();\n    else",
     to: "if (id !== undefined)",
     tests: ["session/session", "codec/frame_verbs_socket", "api/stompy_api"],
+  },
+  {
+    file: "session/receiptless_sender.ts",
+    name: "a receipt that the caller asks for is dropped in silence",
+    from: "if (message.demandsReceipt) this.#refuse();",
+    to: "",
+    tests: ["session/receiptless_sender"],
+  },
+  {
+    file: "session/receiptless_sender.ts",
+    name: "text is sent as text/plain to a broker that wants no type",
+    from: "if (usualType === undefined || message.hasOwnType) return super.sendFast(message);",
+    to: "if (usualType !== undefined) return super.sendFast(message);",
+    tests: ["session/receiptless_sender"],
   },
 ];

@@ -44,7 +44,6 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "codec/partial_frame.ts": { by: ["codec/body", "codec/decoder_splits"], why: "part of the decoder" },
   "codec/protocol.ts": { by: ["codec/decoder", "codec/headers"], why: "constants" },
   "dialects/activemq.ts": { by: ["dialects/dialect"], why: "the same tests for every broker" },
-  "dialects/artemis.ts": { by: ["dialects/dialect"], why: "the same tests for every broker" },
   "dialects/checks.ts": { by: ["api/arguments"], why: "what counts is that each call uses them" },
   "dialects/embedded.ts": { by: ["dialects/dialect", "session/error_frames"], why: "the same tests for every broker" },
   "dialects/rabbitmq.ts": { by: ["dialects/dialect", "session/error_frames"], why: "the same tests for every broker" },

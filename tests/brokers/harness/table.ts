@@ -66,6 +66,7 @@ export const TABLE: Record<BrokerName, BrokerRow> = {
     family: "spring",
     title: "Spring",
     needs: SPRING_NEEDS,
+    extras: [CHROMIUM],
     transports: ["ws", "sockjs", "wss"],
     versions: ALL_VERSIONS,
     capabilities: [],
