@@ -7,7 +7,7 @@ import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { chooseBrokers, FAMILIES } from "../tests/brokers/harness/mod.ts";
+import { chooseBrokers, familiesOf, KEEPING_BROKERS } from "../tests/brokers/harness/mod.ts";
 import { run } from "../tests/support/process.ts";
 import { inRoot } from "../tests/support/project.ts";
 import { type Runtime, RUNTIMES } from "../tests/support/runtime.ts";
@@ -34,9 +34,9 @@ const HELP = `deno task bench [options]
   --runtime <names> only these runtimes: ${RUNTIMES.join(", ")}
   --rounds <n>      number of rounds (default: 5)
   --seconds <n>     approximate duration of one measurement (default: 0.6)
-  --broker <name>   only the workloads on a real broker, which is started for it, such as rabbitmq-4.3, or all brokers of
-                    a family: ${FAMILIES.join(", ")}; or name=url for one that already runs on this machine; may be
-                    repeated
+  --broker <name>   only the workloads on a real broker, which is started for it: ${KEEPING_BROKERS.join(", ")}; or
+                    on all of a family: ${familiesOf(KEEPING_BROKERS).join(", ")}; or name=url for one that already runs
+                    on this machine; may be repeated
   --quick           one round of 0.3 seconds
   --check           compares with bench/baseline.json, and fails if a figure is worse by more than a quarter
   --save            writes bench/baseline.json, docs/performance.md and docs/performance.svg
@@ -89,7 +89,7 @@ await using started = new AsyncDisposableStack();
 for (const given of options.broker) {
   const [name = "", url] = given.split(/=(.*)/s);
   const brokers = url === undefined
-    ? await Promise.all(chooseBrokers([name]).map((one) => startBroker(one)))
+    ? await Promise.all(chooseBrokers([name], KEEPING_BROKERS).map((one) => startBroker(one)))
     : [{ name, urls: { stomp: url } }];
   for (const broker of brokers) {
     if (Symbol.asyncDispose in broker) started.use(broker);

@@ -378,7 +378,7 @@ deno task bench --only receive,echo --quick      # a first look
 deno task bench --runtime bun --rounds 9
 deno task bench --check                          # compares with bench/baseline.json
 deno task bench --save                           # writes that file, this page and the picture
-deno task bench --broker rabbitmq --broker activemq   # real brokers; installs them where it may
+deno task bench --broker rabbitmq-3.10 --broker activemq-5   # real brokers; installs them where it may
 deno task bench --broker mine=stomp://guest:guest@127.0.0.1:61613
 deno bench bench/codec_bench.ts                  # encoder and decoder alone
 \`\`\`

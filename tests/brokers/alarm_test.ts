@@ -7,6 +7,7 @@ import { eventually, once } from "./support.ts";
 
 once("`status()` reports `blocked` when the broker stops reading, and `unblocked` when it reads again", {
   own: true,
+  slow: true,
   broker: "rabbitmq",
   timeout: 60_000,
   async fn({ connect, queue, control }) {

@@ -8,6 +8,7 @@ import type { Version } from "../../codec/protocol.ts";
 import type { Runtime } from "../support/runtime.ts";
 import type { ReportedTest } from "../support/suite.ts";
 import type { BrokerDetails } from "./harness/broker.ts";
+import { BROKER_NAMES } from "./harness/table.ts";
 
 /** The versions of the protocol. */
 export const ALL_VERSIONS: readonly Version[] = ["1.0", "1.1", "1.2"];
@@ -32,14 +33,9 @@ export interface Choice {
   readonly version?: readonly Version[] | undefined;
 }
 
-/**
- * Returns what to test of a broker in a runtime.
- *
- * @param nth is the position of the broker in the list of all brokers.
- */
+/** Returns what to test of a broker in a runtime. */
 export function cellsFor(
-  broker: Pick<BrokerDetails, "urls" | "versions">,
-  nth: number,
+  broker: Pick<BrokerDetails, "name" | "urls" | "versions">,
   runtime: Runtime,
   { only, all, transport: transports, version: wanted }: Choice,
 ): Cells {
@@ -48,8 +44,16 @@ export function cellsFor(
     if (!(transports?.includes(transport) ?? true)) continue;
     versions[transport] = broker.versions.filter((version) => wanted?.includes(version) ?? true);
   }
-  // Such a test waits for the broker, and finds nothing in the second runtime that it did not find in the first.
-  return { versions, isSlow: all || only[nth % only.length] === runtime };
+  return { versions, isSlow: all || slowRuntime(broker.name, only) === runtime };
+}
+
+/**
+ * Returns the runtime for the tests that wait, unless all is wanted. They wait for the broker, so another runtime has little
+ * to add. The brokers take the runtimes in turn.
+ */
+export function slowRuntime(broker: BrokerDetails["name"], runtimes: readonly Runtime[]): Runtime {
+  const nth = BROKER_NAMES.findIndex((name) => name === broker);
+  return runtimes[Math.max(0, nth) % runtimes.length]!;
 }
 
 /** Counts the tests of each combination. */
@@ -81,6 +85,7 @@ export class Tally {
         return cell === undefined ? "-" : `${cell.tests} in ${cell.seconds.toFixed(0)} s`;
       }),
     ]);
+    if (rows.length === 0) return [];
     const table = [["tested", ...columns], ...rows];
     const widths = table[0]!.map((_, index) => Math.max(...table.map((row) => row[index]!.length)));
     return table.map((row) => row.map((cell, index) => cell.padEnd(widths[index]!)).join("  ").trimEnd());

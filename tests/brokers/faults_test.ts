@@ -25,6 +25,7 @@ async function behindProxy(
 everywhere("no confirmed message is lost when connections are cut at any byte", {
   transports: TCP,
   versions: ["1.2"],
+  slow: true,
   timeout: 60_000,
   async fn(harness) {
     // Each connection lasts a little longer than the one before, so that the cut moves through the frames.
@@ -55,6 +56,7 @@ everywhere("no confirmed message is lost when connections are cut at any byte", 
 everywhere("no confirmed message is lost behind a proxy with random faults", {
   transports: TCP,
   versions: ["1.2"],
+  slow: true,
   timeout: 60_000,
   async fn(harness) {
     const seed = Math.floor(Math.random() * 2 ** 32);
@@ -116,6 +118,7 @@ everywhere("frames that arrive byte by byte are decoded, and a silent connection
 
 everywhere("after the machine slept, the broker answers the probe, and open transactions are unaffected", {
   versions: ["1.1", "1.2"],
+  slow: true,
   transports: TCP,
   timeout: 60_000,
   async fn(harness) {

@@ -13,10 +13,9 @@ import { files, makeFolder } from "../support/project.ts";
 import { type Runtime, RUNTIMES } from "../support/runtime.ts";
 import { canReachJsr, findBun, findDeno, findNode, type FoundRuntime, installPackages } from "../support/runtimes.ts";
 import { writeImportMapWithoutJsr } from "../support/types.ts";
-import { ALL_VERSIONS, cellsFor } from "./cells.ts";
+import { ALL_VERSIONS, cellsFor, slowRuntime } from "./cells.ts";
 import {
   BROKER_NAMES,
-  type BrokerName,
   chooseBrokers,
   FAMILIES,
   installBrokers,
@@ -28,8 +27,8 @@ import { BrokerRun, type Subject } from "./runner.ts";
 
 const HELP = `deno task test:brokers [options] [test file…]
 
-Runs the tests on real brokers, under Deno, Bun and Node. What they need is brought: as root on Debian, packages are
-installed; other files go to .runtimes/ (delete that folder to get them again). To use a running broker, set
+Runs the tests on real brokers, under Deno, Bun and Node, and brings what they need: files go to .runtimes/brokers/ (delete
+that folder to get them again), and as root on Debian, packages are installed. To use a running broker, set
 ${FAMILIES.map((family) => `STOMPY_${family.toUpperCase()}_URL`).join(", ")} to one or more URLs, separated by
 commas, with user and password, and STOMPY_CA_FILE to the file of their certificate authority.
 
@@ -122,9 +121,9 @@ function findSubjects({ broker: names, ...choice }: Options): { wanted: typeof n
   ];
   return {
     wanted,
-    subjects: subjects.map((subject, nth) => ({
+    subjects: subjects.map((subject) => ({
       ...subject,
-      cellsFor: (broker, runtime) => cellsFor(broker, nth, runtime, choice),
+      cellsFor: (broker, runtime) => cellsFor(broker, runtime, choice),
     })),
   };
 }
@@ -145,7 +144,8 @@ async function main(options: Options, folder: string): Promise<boolean> {
   console.log("");
   for (const line of run.summary) console.log(line);
   if (!options.all) {
-    console.log("Not tested: tests that wait for seconds, in two of three runtimes; --all runs them in all");
+    const tested = subjects.map(({ name }) => `${name} in ${slowRuntime(name, options.only)}`).join(", ");
+    console.log(`Tests that wait for seconds ran only on ${tested}; --all runs them in every runtime`);
   }
   for (const { name, message } of run.failures) {
     console.log(`FAILED ${name}\n${message.trim().split("\n").slice(0, 8).map((line) => `  ${line}`).join("\n")}`);

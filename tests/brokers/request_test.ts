@@ -18,7 +18,8 @@ everywhere("each of 20 parallel requests gets its own reply", async ({ connect, 
 
 once("a late reply is dropped, and a reply to a client that has gone is harmless", async ({ connect, queue }) => {
   const destination = queue();
-  const [asking, answering] = [await connect(), await connect()];
+  // RabbitMQ 4.3.6 sometimes hangs up on a reply to a client that has just gone: see limits_test.ts.
+  const [asking, answering] = [await connect(), await connect({ reconnect: { delay: 0 } })];
   const { promise: late, resolve } = Promise.withResolvers<void>();
   let answered = 0;
   const server = await answering.respond(destination, async (request) => {

@@ -6,6 +6,7 @@ import { eventually, once, takeTexts, takeTextsUntilMark } from "./support.ts";
 
 once("persistent messages survive the broker's restart, and the client reconnects by itself", {
   own: true,
+  slow: true,
   timeout: 120_000,
   async fn({ connect, queue, topic, control }) {
     const [kept, lost, during, news] = [queue(), queue(), queue(), topic()];

@@ -16,7 +16,7 @@ import { detailsOf, type RealBroker } from "./harness/broker.ts";
 /** A broker to test, which is started when its turn comes. */
 export interface Subject {
   /** Its name. */
-  readonly name: string;
+  readonly name: RealBroker["name"];
   /** Starts it. */
   start(): Promise<RealBroker>;
   /** Returns what to test of it. */
@@ -65,7 +65,7 @@ export class BrokerRun {
     try {
       const begun = performance.now();
       await using broker = await subject.start();
-      const how = broker.harness ? `started in ${secondsSince(begun)} s` : "running already";
+      const how = broker.pid !== undefined ? `started in ${secondsSince(begun)} s` : "running already";
       log(`${name}: ${how}, ${Object.keys(broker.urls).join(", ")}`);
       await using control = await listenForControl([broker]);
       for (const runtime of runtimes) {

@@ -36,6 +36,7 @@ everywhere("a token is a password, and an expired one is refused without being s
 once("after a token has expired, all sends are confirmed over a connection with a fresh one", {
   broker: "rabbitmq",
   own: true,
+  slow: true,
   timeout: 60_000,
   async fn({ own, connect, queue, control }) {
     await control("impatient"); // up to 4.0 it looks at the permissions again with each tick of a channel

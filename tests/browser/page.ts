@@ -28,7 +28,7 @@ export interface PageReport {
 export interface PageOptions {
   /** The URL of the broker. */
   url: string;
-  /** A queue that only this page uses. */
+  /** A queue that only this page uses, or `/app/hello`, which a Spring application answers on `/topic/greetings`. */
   destination: string;
   /** The number of messages to send and receive. */
   count: number;
@@ -41,13 +41,26 @@ export function textOf(index: number): string {
 
 const LARGE = "0123456789".repeat(20_000);
 
+/** Asks the application of Spring's guide until it answers: there a message may overtake the subscription before it. */
+async function greet(stomp: Stomp, destination: string, report: PageReport): Promise<void> {
+  const greetings = await stomp.subscribe("/topic/greetings");
+  while (greetings.queued === 0) {
+    await stomp.send(destination, JSON.stringify({ name: "page" }));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  report.last = (await greetings.take())!.text();
+  report.received = 1;
+  await stomp.disconnect();
+}
+
 /** The part of a certificate that the client checks before it connects. */
 const PEM = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n";
 
 async function use({ url, destination, count }: PageOptions, report: PageReport): Promise<void> {
   const stomp = await Stomp.connect(url, { reconnect: false });
   report.version = stomp.version!;
-  const messages = await stomp.subscribe(destination, { ack: "client-individual", prefetch: 20 });
+  if (destination.startsWith("/app/")) return await greet(stomp, destination, report);
+  const messages = await stomp.subscribe(destination, { ack: "client-individual" });
   const sending = (async () => {
     for (let index = 0; index < count; index++) await stomp.send(destination, textOf(index));
     await stomp.send(destination, LARGE);

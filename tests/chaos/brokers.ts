@@ -11,6 +11,7 @@ import {
   startBroker,
   startRabbitmqCluster,
 } from "../brokers/harness/mod.ts";
+import type { SubscribeOptions } from "../../client/options.ts";
 import type { Random } from "../support/fault_proxy.ts";
 import { run, type RunReport } from "./ledger.ts";
 import { type TransactionReport, Transactions } from "./transactions.ts";
@@ -39,19 +40,20 @@ export interface ScenarioReport {
 export async function runBrokerChaos(name: BrokerName, options: ScenarioOptions): Promise<ScenarioReport> {
   await installBrokers([name], options.log);
   await using broker = await startBroker(name);
-  return await killAndRestart(broker, options);
+  // Where the broker counts bytes, as Artemis does, the number of messages is left to the client.
+  const subscribe = broker.capabilities.includes("prefetch") ? {} : { prefetch: undefined };
+  return await killAndRestart(broker, options, subscribe);
 }
 
-/** Kills a broker and starts it again. `headers` are those that create the queues. */
-export async function killAndRestart(
+/** Kills a broker and starts it again. */
+async function killAndRestart(
   broker: Pick<RealBroker, "urls" | "kill" | "restart">,
   options: ScenarioOptions,
-  headers: Record<string, string> = {},
-  queue = "chaos",
+  subscribe: SubscribeOptions,
 ): Promise<ScenarioReport> {
   const url = broker.urls["stomp"]!;
   const victim = { name: "the broker", url, process: broker, minDownMs: 0 };
-  return await underFaults(url, queue, headers, options, () => Promise.resolve(victim));
+  return await underFaults(url, "chaos", { subscribe }, options, () => Promise.resolve(victim));
 }
 
 /** The headers that create a quorum queue. SUBSCRIBE and SEND must agree on them. */
@@ -63,7 +65,7 @@ export async function runClusterChaos(release: RabbitmqRelease, options: Scenari
   await using cluster = await startRabbitmqCluster(release);
   const urls = cluster.nodes.map((node) => node.urls.stomp);
   const queue = "quorum-chaos";
-  return await underFaults(urls, queue, QUORUM, options, async () => {
+  return await underFaults(urls, queue, { headers: QUORUM, subscribe: {} }, options, async () => {
     const leader = await cluster.leaderOf(queue);
     const node = cluster.nodes[leader]!;
     return { name: `node ${leader + 1}, the leader`, url: node.urls.stomp, process: node, minDownMs: 2000 };
@@ -83,14 +85,14 @@ interface Victim {
 async function underFaults(
   url: string | readonly string[],
   queue: string,
-  headers: Record<string, string>,
+  { headers = {}, subscribe }: { headers?: Record<string, string>; subscribe: SubscribeOptions },
   options: ScenarioOptions,
   choose: () => Promise<Victim>,
 ): Promise<ScenarioReport> {
   const moments = new Moments(options);
   const common = {
     send: { persistent: true, headers },
-    subscribe: { headers },
+    subscribe: { headers, ...subscribe },
     client: { connectTimeout: 20_000, timeout: 300_000 },
     patience: 90_000,
   };

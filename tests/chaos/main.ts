@@ -9,19 +9,15 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { seededRandom } from "../support/fault_proxy.ts";
 import {
-  BROKER_NAMES,
   type BrokerName,
   chooseBrokers,
-  FAMILIES,
+  familiesOf,
+  KEEPING_BROKERS,
   RABBITMQ_RELEASES,
-  TABLE,
 } from "../brokers/harness/mod.ts";
 import { runBrokerChaos, runClusterChaos, type ScenarioOptions, type ScenarioReport } from "./brokers.ts";
 import { runProxyChaos } from "./proxy.ts";
 import type { TransactionReport } from "./transactions.ts";
-
-/** The brokers that keep messages, so that a kill may lose none. */
-const BROKERS = BROKER_NAMES.filter((name) => TABLE[name].capabilities.includes("queues"));
 
 const HELP = `deno task chaos [options] [scenario…]
 
@@ -29,8 +25,8 @@ Scenarios: kill      kill -9 and restart of each broker that keeps messages on d
            cluster   three RabbitMQ nodes and a quorum queue: kill -9 and restart of the leader
            proxy     the embedded broker behind a proxy with random faults
 The default is all of them. The name of a broker or a family as a scenario means kill on that.
-Brokers: ${BROKERS.join(", ")}
-Families: ${FAMILIES.join(", ")}
+Brokers: ${KEEPING_BROKERS.join(", ")}
+Families: ${familiesOf(KEEPING_BROKERS).join(", ")}
 
   --broker NAME  use only this broker or family for kill and cluster; can be repeated
   --short        send 10000 messages, and run the proxy for half a minute
@@ -77,7 +73,7 @@ function findScenarios(names: readonly string[], brokers: readonly BrokerName[])
     if (name === "proxy") {
       return [{ name, run: async () => ({ messages: await runProxyChaos(seed, Infinity, minutes * 60) }) }];
     }
-    if (name !== "cluster") return chooseBrokers([name]).filter((broker) => BROKERS.includes(broker)).map(kill);
+    if (name !== "cluster") return chooseBrokers([name], KEEPING_BROKERS).map(kill);
     return RABBITMQ_RELEASES.filter((release) => brokers.includes(`rabbitmq-${release}`)).map((release) => ({
       name: `cluster of RabbitMQ ${release}`,
       run: (options) => runClusterChaos(release, options),
@@ -95,7 +91,7 @@ function isGood(report: TransactionReport): boolean {
 /** Returns what the command line asks for, or prints what is wrong with it and exits. */
 function readScenariosOrExit(): Scenario[] {
   try {
-    const brokers = chooseBrokers(values.broker ?? BROKERS).filter((name) => BROKERS.includes(name));
+    const brokers = chooseBrokers(values.broker ?? KEEPING_BROKERS, KEEPING_BROKERS);
     const scenarios = findScenarios(positionals.length > 0 ? positionals : ["kill", "cluster", "proxy"], brokers);
     if (scenarios.length === 0) throw new TypeError("these brokers are not in these scenarios");
     return scenarios;

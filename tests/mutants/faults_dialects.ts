@@ -37,6 +37,20 @@ export const DIALECTS_FAULTS: readonly Fault[] = [
   },
   {
     file: "dialects/rabbitmq.ts",
+    name: "an expired credential counts as a refused frame",
+    from: '[/^Credential expired\\n/, "connection"],',
+    to: "",
+    tests: ["session/error_frames"],
+  },
+  {
+    file: "dialects/rabbitmq.ts",
+    name: "only the older words for a wrong ACK are known",
+    from: "[\"']?N?ACK\\b/",
+    to: '"N?ACK"/',
+    tests: ["session/error_frames"],
+  },
+  {
+    file: "dialects/rabbitmq.ts",
     name: "RabbitMQ 4.0 accepts frames of any size",
     from: "if (major >= 4) limits.bytes",
     to: "if (major > 4) limits.bytes",

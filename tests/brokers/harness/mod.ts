@@ -9,4 +9,14 @@ export { startRabbitmqCluster } from "./rabbitmq_cluster.ts";
 export type { ClusterNode, RabbitmqCluster } from "./rabbitmq_cluster.ts";
 export { RABBITMQ_RELEASES } from "./rabbitmq_programs.ts";
 export type { RabbitmqRelease } from "./rabbitmq_programs.ts";
-export { BROKER_NAMES, chooseBrokers, FAMILIES, installBrokers, runningBroker, startBroker, TABLE } from "./table.ts";
+export {
+  BROKER_NAMES,
+  chooseBrokers,
+  FAMILIES,
+  familiesOf,
+  installBrokers,
+  KEEPING_BROKERS,
+  runningBroker,
+  startBroker,
+  TABLE,
+} from "./table.ts";

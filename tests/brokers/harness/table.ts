@@ -66,6 +66,7 @@ export const TABLE: Record<BrokerName, BrokerRow> = {
     family: "spring",
     title: "Spring",
     needs: SPRING_NEEDS,
+    extras: [CHROMIUM],
     transports: ["ws", "sockjs", "wss"],
     versions: ALL_VERSIONS,
     capabilities: [],
@@ -101,21 +102,31 @@ function rabbitmq(release: RabbitmqRelease): BrokerRow {
 /** The names of all brokers. */
 export const BROKER_NAMES: readonly BrokerName[] = Object.keys(TABLE) as BrokerName[];
 
+/** The names of those that keep messages until they are acknowledged. */
+export const KEEPING_BROKERS: readonly BrokerName[] = BROKER_NAMES.filter((name) => {
+  return TABLE[name].capabilities.includes("queues");
+});
+
 /** The families of all brokers. */
-export const FAMILIES: readonly Family[] = [...new Set(BROKER_NAMES.map((name) => TABLE[name].family))];
+export const FAMILIES: readonly Family[] = familiesOf(BROKER_NAMES);
+
+/** Returns the families of brokers, without repetition. */
+export function familiesOf(names: readonly BrokerName[]): Family[] {
+  return [...new Set(names.map((name) => TABLE[name].family))];
+}
 
 /**
  * Returns the brokers that names of brokers and families mean, without repetition.
  *
+ * @param known are those to choose from; by default all.
  * @throws {TypeError} when a name is unknown.
  */
-export function chooseBrokers(wanted: readonly string[]): BrokerName[] {
+export function chooseBrokers(wanted: readonly string[], known: readonly BrokerName[] = BROKER_NAMES): BrokerName[] {
   const chosen = wanted.flatMap((given) => {
-    const found = BROKER_NAMES.filter((name) => name === given || TABLE[name].family === given);
+    const found = known.filter((name) => name === given || TABLE[name].family === given);
     if (found.length > 0) return found;
-    throw new TypeError(
-      `Cannot use the broker "${given}": the choices are ${[...FAMILIES, ...BROKER_NAMES].join(", ")}`,
-    );
+    const choices = new Set<string>([...familiesOf(known), ...known]);
+    throw new TypeError(`Cannot use the broker "${given}": the choices are ${[...choices].join(", ")}`);
   });
   return BROKER_NAMES.filter((name) => chosen.includes(name));
 }

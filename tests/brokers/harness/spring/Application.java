@@ -57,7 +57,8 @@ public class Application {
 
     @Override
     public void registerStompEndpoints(StompEndpointRegistry registry) {
-      registry.addEndpoint("/ws");
+      // Pages of other ports, as in the tests, are refused otherwise.
+      registry.addEndpoint("/ws").setAllowedOriginPatterns("http://127.0.0.1:*");
       registry.addEndpoint("/sockjs").withSockJS();
     }
   }
