@@ -364,17 +364,13 @@ export class Reconnector {
       if (this.closed) return;
       const why = error instanceof Error ? error.message : String(error);
       const attempts = backoff.attempt + (lost === undefined ? 1 : 0);
-      this.close(
-        error instanceof BrokerErrorResponse
-          ? error
-          : new ConnectionError(`Cannot reconnect after ${attempts} attempts: ${why}`, { cause: error }),
-      );
+      const failed = () => new ConnectionError(`Cannot reconnect after ${attempts} attempts: ${why}`, { cause: error });
+      this.close(error instanceof BrokerErrorResponse ? error : failed());
     }
   }
 
   #notConnected(what: string): NotConnectedError {
-    const cause = this.trouble;
-    const options = cause ? { cause } : {};
+    const options = this.trouble && { cause: this.trouble };
     return new NotConnectedError(`Cannot ${what}: the client is ${this.#describe()}`, options);
   }
 

@@ -169,7 +169,7 @@ export interface Dialect {
   readonly sent?: (connected: FrameHeaders, isWebSocket: boolean) => boolean;
   /** What the broker lacks; absent where it has all. */
   readonly lacks?: Lacks;
-  /** What to do when a broker that has confirmed nothing yet confirms nothing, where that is not known; for messages. */
+  /** What to do when a broker that has confirmed nothing yet confirms nothing, where that is not known; an addition to messages. */
   readonly receiptAdvice?: string;
   /** The headers that SEND or SUBSCRIBE to a destination needs in any case; absent where there are none. */
   readonly routing?: (command: "SEND" | "SUBSCRIBE", destination: string) => HeaderEntries;

@@ -46,7 +46,6 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "codec/frame_view.ts": { by: ["codec/frame", "codec/decoder"], why: "part of `Frame`" },
   "codec/head_parser.ts": { by: ["codec/decoder", "codec/head_cache"], why: "part of the decoder" },
   "codec/head_template.ts": { by: ["codec/head_cache"], why: "the cache is the only user" },
-  "codec/header_layout.ts": { by: ["codec/head_cache"], why: "shared by the heads of one template" },
   "codec/limits.ts": { by: ["codec/decoder"], why: "options of the decoder" },
   "codec/mask.ts": { by: ["api/secrets"], why: "secrets count where they could show" },
   "codec/partial_frame.ts": { by: ["codec/body", "codec/decoder_splits"], why: "part of the decoder" },
