@@ -20,6 +20,7 @@ import type { AckMode } from "../codec/protocol.ts";
 import type { Backlog } from "../session/backlog.ts";
 import type { MessageSink } from "../session/dispatcher.ts";
 import type { Session } from "../session/session.ts";
+import { sendUnsubscribe } from "../session/unsubscribe.ts";
 import { type AckBehavior, AckTracker, type RefusedMessages } from "./ack_tracker.ts";
 import {
   type AcknowledgeOptions,
@@ -32,7 +33,6 @@ import {
 } from "./message.ts";
 import type { UnsubscribeOptions } from "./options.ts";
 import type { StatusHub } from "./status.ts";
-import { sendUnsubscribe } from "./unsubscribe_request.ts";
 import { acknowledgeIn, joinTransaction, sessionOf, type Transaction } from "./transaction.ts";
 import type { Transactions } from "./transaction_registry.ts";
 

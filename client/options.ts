@@ -262,6 +262,9 @@ export function checkSubscribe(destination: unknown, options: SubscribeOptions):
   checkLimit(what, "maxQueuedMessages", options.maxQueuedMessages);
   checkLimit(what, "maxQueuedBytes", options.maxQueuedBytes);
   checkSubscribeOptions(options);
+  if (options.browse && (options.ack ?? "auto") !== "auto") {
+    throw new TypeError(`Cannot subscribe: ack is ${options.ack}, but browse acknowledges nothing; omit ack`);
+  }
 }
 
 /** The contents of a conf. */

@@ -37,7 +37,7 @@ export interface ReconnectorEvents {
   /** Emits an event for `status()`. */
   onStatus(status: Status): void;
   /** Gets the messages that no subscription asked for. */
-  readonly onUnclaimed: SessionEvents["onUnclaimed"];
+  readonly onUnclaimed?: SessionEvents["onUnclaimed"];
 }
 
 /**

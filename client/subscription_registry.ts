@@ -16,6 +16,7 @@ import {
 } from "../base/errors.ts";
 import { toHeaders } from "../codec/encoder.ts";
 import type { Frame } from "../codec/frame.ts";
+import { asksToBrowse } from "../dialects/browsing.ts";
 import { isOutageError } from "../dialects/registry.ts";
 import { readAckMode } from "../session/acknowledgement.ts";
 import { Backlog } from "../session/backlog.ts";
@@ -23,6 +24,7 @@ import { OWN_ID } from "../session/dispatcher.ts";
 import { receiptAdvice } from "../session/progress.ts";
 import { isInDoubt, isLoss } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
+import { BrowsingConsumer } from "./browsing_consumer.ts";
 import { RefusedMessages } from "./ack_tracker.ts";
 import { Consumer, type ConsumerContext, consumerOf } from "./consumer.ts";
 import type { Message } from "./message.ts";
@@ -152,11 +154,14 @@ export class SubscriptionRegistry {
     const { durable, headers, maxQueuedMessages: items, maxQueuedBytes: bytes } = options;
     const id = options.id ?? durable ?? this.#freeId();
     if (this.#entries.has(id)) throw new SubscriptionError(`Cannot ${what}: the id ${id} is in use`);
-    const consumer = new Consumer(this.#context, { id, destination, ack, durable, items, bytes, queue });
+    const given = typeof headers === "function" ? headers : toHeaders(headers);
+    const browses = options.browse || (typeof given !== "function" && asksToBrowse(given));
+    const Kind = browses ? BrowsingConsumer : Consumer;
+    const consumer = new Kind(this.#context, { id, destination, ack, durable, items, bytes, queue });
     const entry: Entry = {
       subscription: new Subscription(consumer),
       consumer,
-      options: { ...options, headers: typeof headers === "function" ? headers : toHeaders(headers) },
+      options: { ...options, headers: given },
       byConf: queue !== undefined,
       phase: "new",
       attempt: undefined,

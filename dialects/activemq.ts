@@ -4,6 +4,7 @@
  * @module
  */
 import { readDuration } from "../base/duration.ts";
+import { BROWSING } from "./browsing.ts";
 import {
   asHeader,
   COMMON_MESSAGE_OPTIONS,
@@ -33,6 +34,7 @@ export const activemq: Dialect = {
     durable: asHeader("activemq.subscriptionName"),
     selector: asHeader("selector"),
     exclusive: asHeader("activemq.exclusive"),
+    browse: () => BROWSING,
   },
   queue: undeclared(
     {

@@ -54,6 +54,7 @@ export const artemis: Dialect = {
     durable: asHeader("durable-subscription-name"),
     selector: asHeader("selector"),
     exclusive: "Artemis needs the queue to be configured as exclusive",
+    browse: "Artemis browses queues for JMS clients and in its console, not over STOMP",
   },
   // Its default of 10 KiB are 43 messages of 10 bytes: a program that acknowledges every 100th would wait for ever.
   byteWindow: asHeader("consumer-window-size"),

@@ -40,4 +40,5 @@ export function checkSubscribeOptions(options: PortableSubscribeOptions): void {
   checkType(action, "durable", options.durable, "string", "the name of the subscription, a string");
   checkType(action, "selector", options.selector, "string");
   checkType(action, "exclusive", options.exclusive, "boolean");
+  checkType(action, "browse", options.browse, "boolean");
 }

@@ -80,6 +80,13 @@ export interface PortableSubscribeOptions {
    * @default {false}
    */
   exclusive?: boolean | undefined;
+  /**
+   * Whether to look at the messages of a queue without taking them from it. The loop ends behind the last one. In ack mode
+   * `auto` only. A connection that is lost midway ends it with a `SubscriptionError`.
+   *
+   * @default {false}
+   */
+  browse?: boolean | undefined;
 }
 
 /**
@@ -328,6 +335,7 @@ export function subscribeHeaders(
   add(headers, "durable", subscription.durable, options.durable, options, dialect);
   add(headers, "selector", subscription.selector, options.selector, options, dialect);
   add(headers, "exclusive", subscription.exclusive, options.exclusive, options, dialect);
+  add(headers, "browse", subscription.browse, options.browse, options, dialect);
   return Object.fromEntries(headers);
 }
 

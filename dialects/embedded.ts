@@ -26,6 +26,7 @@ export const embedded: Dialect = {
     durable: ONLY_QUEUES,
     selector: ONLY_QUEUES,
     exclusive: ONLY_QUEUES,
+    browse: ONLY_QUEUES,
   },
   queue: undeclared({}, ONLY_QUEUES),
   queueMaking: undefined,

@@ -33,6 +33,7 @@ export const rabbitmq: Dialect = {
     durable: () => DURABLE,
     selector: "RabbitMQ ignores selectors",
     exclusive: "RabbitMQ has it as x-single-active-consumer of a queue, which cannot be declared over STOMP",
+    browse: "RabbitMQ shows messages in its management UI, not over STOMP; or keep them in a stream, see stream()",
   },
   queue: queueRules,
   queueMaking,

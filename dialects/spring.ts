@@ -57,6 +57,7 @@ export const spring: Dialect = {
       "Spring's simple broker ignores selectors unless setSelectorHeaderName was called; then give the header in " +
       "headers, with a condition in Spring's expression language",
     exclusive: "Spring's simple broker hands each message to all who are subscribed",
+    browse: "Spring's simple broker keeps no messages",
   },
   queue: undeclared({}, "Spring's simple broker has no queues: /queue/ is a prefix like /topic/"),
   queueMaking: undefined,

@@ -27,6 +27,7 @@ export const unknown: Dialect = {
     durable: SET_BROKER,
     selector: asHeader("selector"),
     exclusive: SET_BROKER,
+    browse: SET_BROKER,
   },
   queue: undeclared({}, SET_BROKER),
   queueMaking: undefined,

@@ -3,7 +3,7 @@
  */
 import { assert, assertEquals, assertGreater, assertRejects } from "#assert";
 import type { PortableSendOptions, PortableSubscribeOptions } from "../../dialects/dialect.ts";
-import { UnsupportedByBrokerError } from "../../base/errors.ts";
+import { BrokerErrorResponse, UnsupportedByBrokerError } from "../../base/errors.ts";
 import type { Stomp } from "../../api/stomp.ts";
 import type { SendOptions, SubscribeOptions } from "../../client/options.ts";
 import { PRIORITY_QUEUES } from "./harness/activemq.ts";
@@ -64,11 +64,16 @@ const CELLS: Record<Option, Record<Column, Cell>> = {
     activemq: exclusive,
     artemis: { refused: { exclusive: true } },
   },
+  browse: {
+    rabbitmq: { refused: { browse: true } },
+    activemq: browse,
+    artemis: { refused: { browse: true } },
+  },
   contentLength: { rabbitmq: plainText, activemq: textOnActivemq, artemis: plainText },
   "queue arguments": { rabbitmq: queueArguments, activemq: ignoredArguments, artemis: ignoredArguments },
 };
 
-const SUBSCRIBE_OPTIONS: readonly string[] = ["prefetch", "durable", "selector", "exclusive"];
+const SUBSCRIBE_OPTIONS: readonly string[] = ["prefetch", "durable", "selector", "exclusive", "browse"];
 
 for (const [option, cells] of Object.entries(CELLS) as [Option, Record<Column, Cell>][]) {
   for (const [broker, cell] of Object.entries(cells) as [Column, Cell][]) {
@@ -308,6 +313,23 @@ async function selector({ connect, queue }: Harness): Promise<void> {
   await red.unsubscribe();
   const rest = await stomp.subscribe(destination);
   assertEquals(await takeTextsUntilMark(stomp, rest), ["a", "b"]);
+}
+
+async function browse({ connect, queue, version }: Harness): Promise<void> {
+  const stomp = await connect();
+  const destination = queue();
+  if (version === "1.0") {
+    const browsing = () => stomp.subscribe(destination, { browse: true });
+    return void await assertRejects(browsing, BrokerErrorResponse, "only valid for Stomp v1.1+");
+  }
+  for (const body of ["one", "two"]) await stomp.send(destination, body);
+  for (const options of [{ browse: true }, { headers: { browser: "true" } }] as const) {
+    const seen: string[] = [];
+    for await (const message of await stomp.subscribe(destination, options)) seen.push(message.text());
+    assertEquals(seen, ["one", "two"]);
+  }
+  assertEquals(await takeTexts(await stomp.subscribe(destination), 2), ["one", "two"]);
+  for await (const message of await stomp.subscribe(queue(), { browse: true })) throw new Error(message.text());
 }
 
 async function exclusive({ connect, queue }: Harness): Promise<void> {

@@ -2,9 +2,10 @@
  * Where RabbitMQ hangs up, cancels or drops without being asked: large frames, many headers, too many deliveries, consumers
  * that are too slow, and replies to a client that has left.
  */
-import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "#assert";
+import { assert, assertEquals, assertInstanceOf, assertLess, assertMatch, assertRejects } from "#assert";
 import { AcknowledgeError, BrokerErrorResponse, ConnectionError, SubscriptionError } from "../../base/errors.ts";
 import { Watcher } from "../support/client_harness.ts";
+import { FULL_QUEUES } from "./harness/rabbitmq.ts";
 import { type BrokerName, eventually, once, take, takeTexts, takeTextsUntilMark } from "./support.ts";
 
 /** The releases that limit a frame to 4 MiB, `stomp.max_frame_size`. */
@@ -53,6 +54,34 @@ once("`send()` refuses more than 100 headers, at which RabbitMQ 4.3 would hang u
       await stomp.send(destination, "many", { headers: many(500) });
       assertEquals(await takeTexts(subscription, 2), ["some", "many"]);
     }
+  },
+});
+
+once("a send that a full queue rejects fails alone, with the likely reason", {
+  broker: "rabbitmq",
+  own: true,
+  async fn({ connect, queue }) {
+    const stomp = await connect({ reconnect: { delay: 0 }, timeout: 30_000 });
+    const [full, good] = [queue(FULL_QUEUES), queue()];
+    const headers = { "x-queue-type": "quorum" };
+    const held = await stomp.subscribe(good, { ack: "client-individual", headers });
+    await stomp.send(good, "held", { headers });
+    await take(held, 1);
+    for (const text of ["one", "two"]) await stomp.send(full, text);
+    // RabbitMQ hangs up without an ERROR, so the client finds out by sending again.
+    const sends = Array.from(
+      { length: 20 },
+      (_, n) => stomp.send(n === 10 ? full : good, `${n}`, { headers: n === 10 ? {} : headers }),
+    );
+    const results = await Promise.allSettled(sends);
+    assertEquals(results.flatMap(({ status }, n) => status === "rejected" ? [n] : []), [10]);
+    const { reason } = results[10] as PromiseRejectedResult;
+    assertInstanceOf(reason, ConnectionError);
+    assertMatch(reason.message, /its queue may be full and reject it/);
+    // It has cost a few connections, and a quorum queue of 4.0 drops what it has delivered 20 times.
+    const [again] = await take(held, 1);
+    assertEquals(again!.text(), "held");
+    assertLess(again!.attempts, 8);
   },
 });
 

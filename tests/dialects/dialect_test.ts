@@ -109,6 +109,13 @@ const CONSUMERS: [
     embedded: null,
     unknown: null,
   }],
+  [{ browse: true }, {
+    rabbitmq: null,
+    activemq: { browser: "true" },
+    artemis: null,
+    embedded: null,
+    unknown: null,
+  }],
   [{ exclusive: false }, Object.fromEntries(FAMILIES.map((family) => [family, {}]))],
 ];
 
@@ -163,7 +170,7 @@ test("README.md has a row for each option, with the headers of each broker", () 
       .map(([, option, cells]) => [option!, cells!.split("|").map((cell) => cell.trim())] as const)
       .filter(([, cells]) => cells.length === columns.length),
   );
-  const values = { expires: 1, priority: 1, delay: 1, prefetch: 1, persistent: true, exclusive: true };
+  const values = { expires: 1, priority: 1, delay: 1, prefetch: 1, persistent: true, exclusive: true, browse: true };
   for (const [column, family] of columns.entries()) {
     const { message, subscription } = dialectOf(family);
     for (const [option, rule] of Object.entries({ ...message, ...subscription })) {

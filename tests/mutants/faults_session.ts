@@ -233,6 +233,20 @@ export const SESSION_FAULTS: readonly Fault[] = [
     tests: ["session/session", "codec/frame_verbs_socket", "api/stompy_api"],
   },
   {
+    file: "session/subscriptions.ts",
+    name: "an ERROR ends a subscription without a receipt although it has received a message",
+    from: "if (sink.received !== receivedBefore) this.#settle(sink);",
+    to: "",
+    tests: ["client/subscribe_request"],
+  },
+  {
+    file: "session/acknowledgement.ts",
+    name: "messages of a stream are refused at the end of a subscription",
+    from: `offsetOf(message) === undefined ? "NACK" : "ACK"`,
+    to: `"NACK"`,
+    tests: ["session/subscriptions"],
+  },
+  {
     file: "session/receiptless_sender.ts",
     name: "a receipt that the caller asks for is dropped in silence",
     from: "if (message.demandsReceipt) this.#refuse();",

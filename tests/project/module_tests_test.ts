@@ -34,9 +34,11 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "client/options.ts": { by: ["api/arguments"], why: "types and defaults" },
   "client/pending_send.ts": { by: ["client/outbox"], why: "an entry of the outbox" },
   "client/transaction_registry.ts": { by: ["client/transaction"], why: "transactions come from the registry" },
+  "client/browsing_consumer.ts": { by: ["client/browse"], why: "named by what it does" },
+  "dialects/browsing.ts": { by: ["client/browse"], why: "headers of a subscription that browses" },
   "dialects/stream.ts": { by: ["work/stream"], why: "what a broker is asked for shows in its SUBSCRIBE" },
   "work/stream_end.ts": { by: ["work/stream"], why: "the beginning of a stream from its end" },
-  "client/unsubscribe_request.ts": {
+  "session/unsubscribe.ts": {
     by: ["client/subscription", "client/subscribe_request"],
     why: "seen where a subscription ends",
   },

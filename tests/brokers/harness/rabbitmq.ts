@@ -21,6 +21,9 @@ const execute = promisify(execFile);
 /** A virtual host in addition to `/`. Its name contains characters that have a meaning in URLs. */
 export const OTHER_HOST = "other/host %2F";
 
+/** The prefix of the queues that reject what is over two messages. */
+export const FULL_QUEUES = "full.";
+
 /** Milliseconds from the start to CONNECTED, on a busy machine. */
 const START_TIMEOUT_MS = 120_000;
 
@@ -307,6 +310,13 @@ function definitions(): unknown {
   return {
     users: [user(USER, ["administrator"]), user(READER, [])],
     vhosts: hosts.map((name) => ({ name })),
+    policies: [{
+      vhost: "/",
+      name: "full",
+      pattern: `^${FULL_QUEUES.replace(".", "\\.")}`,
+      "apply-to": "queues",
+      definition: { "max-length": 2, "overflow": "reject-publish" },
+    }],
     permissions: [...permissions(USER.username, ".*"), ...permissions(READER.username, "^$")],
   };
 }

@@ -6,9 +6,9 @@
 import { type StepOptions, within } from "../base/timers.ts";
 import { Frame } from "../codec/frame.ts";
 import { deleteDurableHeaders } from "../dialects/dialect.ts";
-import { type MessageSink, unsubscribeHeaders } from "../session/dispatcher.ts";
-import { isLoss } from "../session/receipts.ts";
-import type { Session } from "../session/session.ts";
+import { type MessageSink, unsubscribeHeaders } from "./dispatcher.ts";
+import { isLoss } from "./receipts.ts";
+import type { Session } from "./session.ts";
 
 /** How a subscription ends. */
 export interface UnsubscribeRequest {
