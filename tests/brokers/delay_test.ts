@@ -1,7 +1,7 @@
 /** The option `delay` on RabbitMQ, where a message waits in a queue for its destination and duration. */
 import { assert, assertEquals, assertGreater, assertLess, assertRejects } from "#assert";
 import { BrokerErrorResponse, UnsupportedByBrokerError } from "../../base/errors.ts";
-import { eventually, once, take, takeTexts, VERSIONS } from "./support.ts";
+import { delay, eventually, once, take, takeTexts, VERSIONS } from "./support.ts";
 
 const broker = "rabbitmq";
 
@@ -147,6 +147,9 @@ once("a delayed message survives the broker's death before its time", {
     const watching = (async () => {
       for await (const { type } of stomp.status()) if (type === "disconnected") isLost = true;
     })();
+    // RabbitMQ 4.0 may forget a queue that was made in the moment before a kill, with a confirmed message in it.
+    await stomp.send(destination, "sent first", { delay: "30s" });
+    await delay(5000);
     await stomp.send(destination, "sent before", { delay: "30s" });
     await control("kill");
     await eventually("the client has noticed", () => isLost);
@@ -155,7 +158,7 @@ once("a delayed message survives the broker's death before its time", {
     await sending;
     const subscription = await stomp.subscribe(destination);
     assertEquals(await takeTexts(subscription, 1, 30_000), ["sent while there is no broker"]);
-    assertEquals(await takeTexts(subscription, 1, 60_000), ["sent before"]);
+    assertEquals(await takeTexts(subscription, 2, 60_000), ["sent first", "sent before"]);
     await stomp.disconnect();
     await watching;
   },
