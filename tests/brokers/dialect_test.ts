@@ -3,7 +3,7 @@
  */
 import { assert, assertEquals, assertGreater, assertRejects } from "#assert";
 import type { PortableSendOptions, PortableSubscribeOptions } from "../../dialects/dialect.ts";
-import { BrokerErrorResponse, UnsupportedByBrokerError } from "../../base/errors.ts";
+import { UnsupportedByBrokerError } from "../../base/errors.ts";
 import type { Stomp } from "../../api/stomp.ts";
 import type { SendOptions, SubscribeOptions } from "../../client/options.ts";
 import { PRIORITY_QUEUES } from "./harness/activemq.ts";
@@ -18,6 +18,7 @@ import {
   takeTextsUntilMark,
   VERSIONS,
 } from "./support.ts";
+import { browse } from "./browsing.ts";
 
 /** A test of the effect of an option, or the option that must be refused. */
 type Cell = ((harness: Harness) => Promise<void>) | { refused: SendOptions | SubscribeOptions };
@@ -313,23 +314,6 @@ async function selector({ connect, queue }: Harness): Promise<void> {
   await red.unsubscribe();
   const rest = await stomp.subscribe(destination);
   assertEquals(await takeTextsUntilMark(stomp, rest), ["a", "b"]);
-}
-
-async function browse({ connect, queue, version }: Harness): Promise<void> {
-  const stomp = await connect();
-  const destination = queue();
-  if (version === "1.0") {
-    const browsing = () => stomp.subscribe(destination, { browse: true });
-    return void await assertRejects(browsing, BrokerErrorResponse, "only valid for Stomp v1.1+");
-  }
-  for (const body of ["one", "two"]) await stomp.send(destination, body);
-  for (const options of [{ browse: true }, { headers: { browser: "true" } }] as const) {
-    const seen: string[] = [];
-    for await (const message of await stomp.subscribe(destination, options)) seen.push(message.text());
-    assertEquals(seen, ["one", "two"]);
-  }
-  assertEquals(await takeTexts(await stomp.subscribe(destination), 2), ["one", "two"]);
-  for await (const message of await stomp.subscribe(queue(), { browse: true })) throw new Error(message.text());
 }
 
 async function exclusive({ connect, queue }: Harness): Promise<void> {
