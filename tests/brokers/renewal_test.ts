@@ -10,7 +10,7 @@ const RENEWALS = 3;
 everywhere("a worker and a stream of sends outlive their credentials", {
   versions: ["1.2"],
   timeout: 40_000,
-  async fn({ connect, queue, url }) {
+  async fn({ connect, queue, url, broker }) {
     const { username, password } = new URL(url.replace(/^[^:]+:/, "http:"));
     const login = { username: decodeURIComponent(username), password: decodeURIComponent(password) };
     let calls = 0;
@@ -38,8 +38,10 @@ everywhere("a worker and a stream of sends outlive their credentials", {
       await stomp.send(jobs, String(sent++));
       await new Promise((resolve) => setTimeout(resolve, 5)); // a stream, not a flood
     }
-    const texts = (await take(done, sent)).map((message) => message.text());
-    assertEquals(new Set(texts).size, sent);
+    const texts = new Set<string>();
+    while (texts.size < sent) texts.add((await take(done, 1))[0]!.text());
+    // In mode auto, Artemis may send a message again that was on its way when the connection ended.
+    if (broker.capabilities.includes("auto once")) assertEquals(done.received, sent);
     stop.abort();
     await working;
     assertEquals([...handled.values()].filter((count) => count !== 1), []);
