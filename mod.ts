@@ -55,7 +55,12 @@ export {
 export { Fifo } from "./base/fifo.ts";
 export type { ReconnectOptions } from "./base/backoff.ts";
 export type { ConsumeOptions, MessageHandler, RetryOptions } from "./work/worker.ts";
-export { type AcknowledgeOptions, Message, type MessageSubscription } from "./client/message.ts";
+export {
+  type AcknowledgeOptions,
+  Message,
+  type MessageSubscription,
+  type UnclaimedMessageHandler,
+} from "./client/message.ts";
 export { openSocket, type OpenSocketOptions } from "./session/open_socket.ts";
 export type { Reply, RequestOptions } from "./work/request_reply.ts";
 export {
@@ -66,6 +71,8 @@ export {
   type SimpleSubscribeOptions,
   type SimpleUnsubscribeOptions,
 } from "./api/simple.ts";
+export { Stream, type StreamMessage } from "./work/stream.ts";
+export type { StreamCheckpoint, StreamOptions, StreamStart } from "./work/stream_options.ts";
 export type { Status } from "./client/status.ts";
 export { Destination, type DestinationOptions } from "./api/destination.ts";
 export { Stomp } from "./api/stomp.ts";

@@ -22,6 +22,7 @@ import type { Message } from "../client/message.ts";
 import type { StompOptions } from "../client/options.ts";
 import { Outbox } from "../client/outbox.ts";
 import { Reconnector, type ReconnectorEvents } from "../client/reconnector.ts";
+import { UnclaimedMessages } from "../work/unclaimed.ts";
 import { PendingRequests, type Reply } from "../work/request_reply.ts";
 import { Sender } from "../client/sender.ts";
 import { type Status, StatusHub } from "../client/status.ts";
@@ -29,6 +30,8 @@ import { StompyApi } from "./stompy_api.ts";
 import { accessForWorker, type Subscription } from "../client/subscription.ts";
 import { SubscriptionRegistry } from "../client/subscription_registry.ts";
 import { Transactions } from "../client/transaction_registry.ts";
+import { createStream, type Stream } from "../work/stream.ts";
+import type { StreamOptions } from "../work/stream_options.ts";
 import { checkConsume, type ConsumeOptions, forWorker, type MessageHandler, Worker } from "../work/worker.ts";
 
 /** What a client connects to: URLs, or a function that returns them for each attempt. */
@@ -124,6 +127,8 @@ export class ClientCore implements ReconnectorEvents {
   readonly shutdown: Shutdown;
   /** Resolves when the client is closed for good: to the error that ended it, or to `undefined`. Never rejects. */
   readonly closed: Promise<StompError | undefined>;
+  /** Gets the messages that no subscription asked for. */
+  readonly onUnclaimed: ReconnectorEvents["onUnclaimed"];
   #resolveClosed!: (error: StompError | undefined) => void;
 
   /**
@@ -145,6 +150,11 @@ export class ClientCore implements ReconnectorEvents {
     const transactions = this.transactions = new Transactions(reconnector, sender, timeout);
     const subscriptions = new SubscriptionRegistry(reconnector, transactions, status, timeout);
     this.subscriptions = subscriptions;
+    const { onUnclaimedMessage } = options;
+    if (onUnclaimedMessage !== undefined) {
+      const unclaimed = new UnclaimedMessages(onUnclaimedMessage, transactions, status);
+      this.onUnclaimed = (session, message) => unclaimed.deliver(session, message as Message);
+    }
     this.requests = new PendingRequests(reconnector, sender, timeout);
     this.stompy = new StompyApi(reconnector, sender, transactions, subscriptions, timeout);
     this.shutdown = new Shutdown(subscriptions, outbox, reconnector);
@@ -154,6 +164,14 @@ export class ClientCore implements ReconnectorEvents {
   /** Remembers what the queue of a destination is made of. Throws as {@linkcode Declarations.prototype.declare}. */
   declare(destination: string, queue: unknown): void {
     if (this.declarations.declare(destination, queue)) this.reconnector.session?.sender.declareAgain();
+  }
+
+  /** Returns a stream that is read on demand. */
+  stream(destination: string, options: StreamOptions): Stream {
+    const { reconnector, subscriptions, declarations } = this;
+    const declare = (name: string, queue: unknown) => this.declare(name, queue);
+    const { timeout } = this.dialer;
+    return createStream({ reconnector, subscriptions, declarations, declare, timeout }, destination, options);
   }
 
   /** Runs a handler for each message of a destination. Resolves when the loop has ended. */
@@ -214,8 +232,9 @@ export class ClientCore implements ReconnectorEvents {
     const steps = [
       this.transactions.whenIdle(),
       this.requests.whenIdle(),
-      ...consumers.map((one) => one.leave(left).catch(() => {})), // its end ends what it delivers as well
+      ...consumers.map((one) => one.leave(left).catch(() => {})),
     ];
+    if (!this.subscriptions.backlog.full) session.gate.openAll();
     await within(Promise.all(steps), left(), "what is under way").catch(() => {});
     await within(session.whenConfirmed(), left(), "what is not confirmed").catch(() => {});
   }

@@ -21,6 +21,8 @@ import { NO_OPTIONS, type Sender } from "../client/sender.ts";
 import type { Status } from "../client/status.ts";
 import type { Subscription } from "../client/subscription.ts";
 import { Transaction } from "../client/transaction.ts";
+import type { Stream } from "../work/stream.ts";
+import type { StreamOptions } from "../work/stream_options.ts";
 import type { ConsumeOptions, MessageHandler } from "../work/worker.ts";
 
 /** Creates a client with another clock, for tests. */
@@ -433,6 +435,35 @@ export class Stomp implements AsyncDisposable {
    */
   consume(destination: string, handler: MessageHandler, options: ConsumeOptions = {}): Promise<void> {
     return this.#core.consume(destination, handler, options);
+  }
+
+  /**
+   * Returns a stream of RabbitMQ to iterate. It sets ack mode and prefetch, and acknowledges by itself. After a reconnect
+   * it goes on behind the last message that it gave: none is lost, and none is given twice. It subscribes when the first
+   * message is asked for.
+   *
+   * A message is handled when the loop asks for the next one. Then `save` of the `checkpoint` is called, and is waited
+   * for. Offsets count the messages of a stream, so behind the end of a stream that was deleted and made again, nothing
+   * comes until it has grown that far.
+   *
+   * @param destination `/queue/NAME`, which declares the stream, or `/amq/queue/NAME` for one that exists.
+   * @throws {TypeError} when an argument or an option is of the wrong type.
+   * @throws {RangeError} when a value is not allowed.
+   *
+   * @example
+   * ```ts no-run
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * let handled: number | undefined; // better in a database
+   * const checkpoint = { load: () => handled, save: (offset: number) => void (handled = offset) };
+   * for await (const event of stomp.stream("/queue/events", { from: "first", checkpoint })) {
+   *   console.log(event.offset, event.text());
+   * }
+   * ```
+   */
+  stream(destination: string, options: StreamOptions = {}): Stream {
+    return this.#core.stream(destination, options);
   }
 
   /**

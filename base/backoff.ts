@@ -47,14 +47,12 @@ const MAX_DOUBLINGS = 30;
  * comes back do not all connect at the same moment.
  */
 export class Backoff {
-  readonly #attempts: number;
-  readonly #totalTime: number;
-  readonly #delay: number;
-  readonly #maxDelay: number;
+  /** The number of the attempt that `next` allowed last. */
+  attempt = 0;
+  readonly #limits: Readonly<Record<"attempts" | "totalTime" | "delay" | "maxDelay", number>>;
   readonly #random: () => number;
   readonly #now: () => number;
   #startedAt: number;
-  #attempt = 0;
   #step = 0;
 
   /**
@@ -67,31 +65,22 @@ export class Backoff {
     random: () => number = Math.random,
     now: () => number = () => performance.now(),
   ) {
-    for (const name of ["attempts", "totalTime", "delay", "maxDelay"] as const) {
-      checkLimit("reconnect", `reconnect.${name}`, options[name], 0);
-    }
-    this.#attempts = options.attempts ?? Infinity;
-    this.#totalTime = options.totalTime ?? Infinity;
-    this.#delay = options.delay ?? 100;
-    this.#maxDelay = options.maxDelay ?? 5000;
+    const { attempts = Infinity, totalTime = Infinity, delay = 100, maxDelay = 5000 } = options;
+    this.#limits = { attempts, totalTime, delay, maxDelay };
+    for (const [name, value] of Object.entries(this.#limits)) checkLimit("reconnect", `reconnect.${name}`, value, 0);
     this.#random = random;
     this.#now = now;
     this.#startedAt = now();
   }
 
-  /** The number of the attempt that `next` allowed last. */
-  get attempt(): number {
-    return this.#attempt;
-  }
-
   /** Milliseconds that attempts and the waits between them may still take. */
   get left(): number {
-    return Math.max(0, this.#totalTime - (this.#now() - this.#startedAt));
+    return Math.max(0, this.#limits.totalTime - (this.#now() - this.#startedAt));
   }
 
   /** Counts attempts and time from 0 again; the next wait is as long as after `step` attempts. */
   restart(step: number): void {
-    this.#attempt = 0;
+    this.attempt = 0;
     this.#step = step;
     this.#startedAt = this.#now();
   }
@@ -99,9 +88,10 @@ export class Backoff {
   /** Counts an attempt and returns the milliseconds to wait before it; `undefined` when there are no more. */
   next(): number | undefined {
     const { left } = this;
-    if (this.#attempt >= this.#attempts || left === 0) return undefined;
-    const max = Math.min(this.#maxDelay, this.#delay * 2 ** Math.min(this.#step++, MAX_DOUBLINGS));
-    this.#attempt++;
+    const { attempts, delay, maxDelay } = this.#limits;
+    if (this.attempt >= attempts || left === 0) return undefined;
+    const max = Math.min(maxDelay, delay * 2 ** Math.min(this.#step++, MAX_DOUBLINGS));
+    this.attempt++;
     return Math.min(this.#random() * max, left);
   }
 }

@@ -324,13 +324,10 @@ function addCaller(error: unknown): void {
   withCallers.add(error);
   const { stack } = error;
   const lines = new Error().stack?.split("\n") ?? [];
-  const callers = lines.filter((line) => /^ +at async /.test(line) && !stack.includes(locationOf(line)));
+  // A line of a stack has file, line and column in parentheses, unless the function has no name.
+  const isNew = (line: string) => !stack.includes(/\((.*)\)$/.exec(line)?.[1] ?? line);
+  const callers = lines.filter((line) => /^ +at async /.test(line) && isNew(line));
   if (callers.length > 0) error.stack = [stack, ...callers].join("\n");
-}
-
-/** Returns the file, line and column in a line of a stack. */
-function locationOf(line: string): string {
-  return /\((.*)\)$/.exec(line)?.[1] ?? line;
 }
 
 /** At most this many characters of an ERROR's text go into an error message. */
@@ -339,7 +336,7 @@ const MAX_QUOTED_LENGTH = 500;
 /** Returns the text of an ERROR frame, on one line and of bounded length. */
 function quoteBroker(frame: ErrorFrame): string {
   const header = frame.headers["message"]?.trim();
-  const body = textOf(frame).trim();
+  const body = textOf(frame)?.trim() ?? "";
   // RabbitMQ may send an Erlang term, in which the reason is the quoted text.
   const quoted = /^Reason: \{[^"]*"([^"]+)"/.exec(body)?.[1];
   const firstLine = quoted ?? body.split(/[\r\n]/, 1)[0]!.trim();
@@ -349,11 +346,11 @@ function quoteBroker(frame: ErrorFrame): string {
   return line.length > MAX_QUOTED_LENGTH ? `${line.slice(0, MAX_QUOTED_LENGTH)}…` : line;
 }
 
-/** Returns the body as text, or "" where the broker claims a charset that the runtime does not know. */
-function textOf(frame: ErrorFrame): string {
+/** Returns the body as text; `undefined` where the frame names a charset that the runtime does not know. */
+export function textOf(frame: ErrorFrame): string | undefined {
   try {
     return frame.text();
   } catch {
-    return "";
+    return undefined;
   }
 }

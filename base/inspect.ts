@@ -4,6 +4,8 @@
  * @module
  */
 
+type Inspect = (value: unknown, options?: unknown) => string;
+
 /**
  * Sets what `console.log` prints for the instances of a class, in Deno, Bun and Node. Private fields are never printed;
  * this is for public ones that are large or secret.
@@ -12,13 +14,9 @@ export function setInspect<T extends object>(type: { prototype: T }, show: (inst
   define(type.prototype, "nodejs.util.inspect.custom", function (this: T) {
     return show(this);
   });
-  define(
-    type.prototype,
-    "Deno.customInspect",
-    function (this: T, inspect: (value: unknown, options?: unknown) => string, options?: unknown) {
-      return inspect(show(this), options);
-    },
-  );
+  define(type.prototype, "Deno.customInspect", function (this: T, inspect: Inspect, options?: unknown) {
+    return inspect(show(this), options);
+  });
 }
 
 function define(prototype: object, symbol: string, value: unknown): void {

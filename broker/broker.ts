@@ -3,9 +3,9 @@
  *
  * @module
  */
+import { checkLimit } from "../base/checks.ts";
 import { StompError, UnknownBrokerResponseError } from "../base/errors.ts";
 import { type Clock, systemClock } from "../base/timers.ts";
-import type { Frame } from "../codec/frame.ts";
 import { completeLimits, type DecoderLimits } from "../codec/limits.ts";
 import { FrameConnection } from "../connection/frame_connection.ts";
 import {
@@ -146,28 +146,19 @@ export class Broker implements AsyncDisposable {
    * @throws {RangeError} if a number is negative or not a number.
    */
   constructor(options: BrokerOptions = {}) {
-    const { heartbeat, versions = VERSIONS } = options;
+    const { login, passcode, heartbeat, versions = VERSIONS, connectTimeout = 10_000, clock = systemClock } = options;
+    const { maxRedeliveries = 5, maxStoredBytes = 2 ** 30, maxBacklogBytes = 2 ** 28 } = options;
     for (const version of versions) assertVersion(version);
+    const numbers = { connectTimeout, maxRedeliveries, maxStoredBytes, maxBacklogBytes };
+    for (const [name, value] of Object.entries(numbers)) checkLimit("create a broker", name, value, 0);
     const offer = heartbeat === false ? NO_HEARTBEAT : heartbeat ?? { send: 1000, receive: 1000 };
     if (parseHeartbeat(formatHeartbeat(offer)) === undefined) {
       throw new RangeError(
         `Cannot create a broker: heartbeat is ${formatHeartbeat(offer)}, but must be two whole numbers of 0 or more`,
       );
     }
-    this.#settings = {
-      ...completeLimits(options),
-      connectTimeout: readNumber("connectTimeout", options.connectTimeout, 10_000),
-      clock: options.clock ?? systemClock,
-    };
-    this.#core = new BrokerCore({
-      login: options.login,
-      passcode: options.passcode,
-      heartbeat: offer,
-      versions,
-      maxRedeliveries: readNumber("maxRedeliveries", options.maxRedeliveries, 5),
-      maxStoredBytes: readNumber("maxStoredBytes", options.maxStoredBytes, 2 ** 30),
-      maxBacklogBytes: readNumber("maxBacklogBytes", options.maxBacklogBytes, 2 ** 28),
-    });
+    this.#settings = { ...completeLimits(options), connectTimeout, clock };
+    this.#core = new BrokerCore({ login, passcode, heartbeat: offer, versions, ...numbers });
   }
 
   /**
@@ -272,12 +263,6 @@ export class Broker implements AsyncDisposable {
   }
 }
 
-function readNumber(name: string, value: number | undefined, byDefault: number): number {
-  if (value === undefined) return byDefault;
-  if (typeof value === "number" && value >= 0) return value;
-  throw new RangeError(`Cannot create a broker: ${name} is ${value}, but must be a number of 0 or more, or Infinity`);
-}
-
 /** How long a client may take to read the last frame before its socket is closed. */
 const LINGER_MS = 3000;
 
@@ -291,9 +276,9 @@ interface ConnectionSettings extends DecoderLimits {
 class Connection implements PeerWire {
   /** Resolves after the socket is closed. */
   readonly closed: Promise<void>;
+  readonly socket: FrameConnection;
   readonly #core: BrokerCore;
   readonly #clock: Clock;
-  readonly #socket: FrameConnection;
   readonly #peer: Peer;
   readonly #resolveClosed: () => void;
   #heartbeat: Heartbeat | undefined;
@@ -305,41 +290,21 @@ class Connection implements PeerWire {
     this.#resolveClosed = resolve;
     this.#core = core;
     this.#clock = settings.clock;
-    this.#socket = new FrameConnection(transport, { ...settings, followsCrlf: true });
+    this.socket = new FrameConnection(transport, { ...settings, followsCrlf: true });
     const peer = this.#peer = core.join(this);
     const { clock, connectTimeout } = settings;
     this.#cancelDeadline = clock.after(connectTimeout, () => {
       core.fail(peer, new Refusal("no CONNECT in time", `A client must send CONNECT within ${connectTimeout} ms`));
     });
-    this.#socket.start({
+    this.socket.start({
       onFrame: (frame) => core.handle(peer, frame),
       onEnd: (error) => this.#onEnd(error),
     });
   }
 
-  get version(): Version {
-    return this.#socket.version;
-  }
-
-  set version(version: Version) {
-    this.#socket.version = version;
-  }
-
-  send(frame: Frame): Promise<void> | undefined {
-    return this.#socket.send(frame);
-  }
-
-  pause(): void {
-    this.#socket.pause();
-  }
-
-  resume(): void {
-    this.#socket.resume();
-  }
-
   connected(plan: HeartbeatPlan): void {
     this.#cancelDeadline();
-    this.#heartbeat = new Heartbeat(plan, this.#socket, {
+    this.#heartbeat = new Heartbeat(plan, this.socket, {
       clock: this.#clock,
       stopped: (silence) => {
         const detail = `The client promised heart-beats and sent nothing for ${Math.round(silence)} ms`;
@@ -350,13 +315,13 @@ class Connection implements PeerWire {
 
   end(): void {
     this.#stopTimers();
-    this.#socket.end(LINGER_MS).then(this.#resolveClosed);
+    this.socket.end(LINGER_MS).then(this.#resolveClosed);
   }
 
   async close(): Promise<void> {
     this.#stopTimers();
     this.#peer.state = "closed";
-    await this.#socket.close();
+    await this.socket.close();
     this.#resolveClosed();
   }
 

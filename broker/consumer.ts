@@ -4,13 +4,10 @@
  * @module
  */
 import { SequenceMap } from "../base/sequence_map.ts";
-import type { Frame } from "../codec/frame.ts";
-import { encodeHeader, type FrameHeaders, headerRules, parseHeaders } from "../codec/headers.ts";
-import type { AckMode } from "../codec/protocol.ts";
-import { EncodedFrame } from "../connection/frame_connection.ts";
+import { encodeHeader, headerRules } from "../codec/headers.ts";
+import type { AckMode, Version } from "../codec/protocol.ts";
 import type { Entry, Queue, QueueConsumer } from "./queue.ts";
 import { textBytes } from "./stored_message.ts";
-import type { Version } from "../codec/protocol.ts";
 
 /** A message that was delivered and has to be acknowledged. */
 export interface Delivery {
@@ -46,8 +43,8 @@ export interface ConsumerHost {
   addDelivery(delivery: Delivery): void;
   /** Removes a delivery that is settled. */
   removeDelivery(delivery: Delivery): void;
-  /** Sends a frame. */
-  send(frame: Frame): void;
+  /** Sends a MESSAGE. Its head is encoded already, because an object of headers in between would cost the most of all. */
+  sendMessage(head: string, body: Uint8Array): void;
   /** Wakes the consumer when the connection is writable again. */
   wakeWhenWritable(consumer: Consumer): void;
   /** Closes the connection because the backlog of a consumer is over the limit. */
@@ -128,7 +125,7 @@ export class Consumer implements QueueConsumer {
     const host = this.#host;
     const { message } = entry;
     const { version } = host;
-    let head = `${this.#prefix}message-id:${message.id}\n`;
+    let head = `MESSAGE\n${this.#prefix}message-id:${message.id}\n`;
     if (this.#ack === "auto") {
       this.queue.remove(entry);
     } else {
@@ -146,7 +143,7 @@ export class Consumer implements QueueConsumer {
     }
     if (entry.isRedelivered) head += "redelivered:true\n";
     head += message.lines(version);
-    host.send(new MessageFrame(`${head}content-length:${message.body.length}\n`, message.body, version));
+    host.sendMessage(`${head}content-length:${message.body.length}\n`, message.body);
   }
 
   /** Waits until the connection is writable, if it is not; otherwise the prefetch is used up and the next ACK wakes it. */
@@ -306,34 +303,5 @@ export class OutstandingDeliveries {
       else low = middle + 1;
     }
     return low;
-  }
-}
-
-/**
- * A MESSAGE whose header lines are already encoded for one version. The broker sends as many messages as it receives,
- * and an object of headers in between would cost more than everything else.
- */
-class MessageFrame extends EncodedFrame {
-  readonly #lines: string;
-  readonly #version: Version;
-
-  constructor(lines: string, body: Uint8Array, version: Version) {
-    super();
-    this.command = "MESSAGE";
-    this.body = body;
-    this.#lines = lines;
-    this.#version = version;
-  }
-
-  override get headers(): FrameHeaders {
-    return parseHeaders(this.#lines, headerRules("MESSAGE", this.#version));
-  }
-
-  override set headers(_headers: FrameHeaders) {
-    throw new TypeError("Cannot set headers: the frame is already encoded");
-  }
-
-  get encodedHead(): string {
-    return `MESSAGE\n${this.#lines}`;
   }
 }

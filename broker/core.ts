@@ -44,6 +44,19 @@ export class BrokerCore {
   readonly #options: BrokerCoreOptions;
   readonly #session = crypto.randomUUID().slice(0, 8);
   readonly #store: Store;
+  readonly #commands: ReadonlyMap<string, (peer: Peer, frame: Frame) => void> = new Map([
+    ["CONNECT", (peer, frame) => this.#connect(peer, frame)],
+    ["STOMP", (peer, frame) => this.#connect(peer, frame)],
+    ["SEND", (peer, frame) => this.#send(peer, frame)],
+    ["SUBSCRIBE", (peer, frame) => this.#subscribe(peer, frame)],
+    ["UNSUBSCRIBE", (peer, frame) => this.#unsubscribe(peer, frame)],
+    ["ACK", (peer, frame) => this.#acknowledge(peer, frame, true)],
+    ["NACK", (peer, frame) => this.#acknowledge(peer, frame, false)],
+    ["BEGIN", (peer, frame) => this.#begin(peer, frame)],
+    ["COMMIT", (peer, frame) => this.#endTransaction(peer, frame, "commit")],
+    ["ABORT", (peer, frame) => this.#endTransaction(peer, frame, "abort")],
+    ["DISCONNECT", (peer) => peer.endAll()],
+  ]);
   #peers = 0;
 
   /** Creates an empty broker. */
@@ -69,7 +82,12 @@ export class BrokerCore {
     // CONNECT is answered by CONNECTED only: it may not ask for a receipt ("receipt" in the 1.2 text).
     const receipt = isConnect ? undefined : frame.header("receipt");
     try {
-      if ((peer.state === "connected") === isConnect) throw isConnect ? alreadyConnected() : notConnected(frame);
+      if (isConnect && peer.state === "connected") {
+        throw new Refusal("already connected", "This connection sent a second CONNECT");
+      }
+      if (!isConnect && peer.state !== "connected") {
+        throw new Refusal("not connected", `${frame.command} arrived before CONNECT`);
+      }
       if (receipt !== undefined && !peer.canCarry(receipt)) throw notCarried(peer, "receipt");
       this.#execute(peer, frame);
       // Before any delivery that the frame allows: a subscriber gets its receipt before its first message.
@@ -96,41 +114,18 @@ export class BrokerCore {
   }
 
   #execute(peer: Peer, frame: Frame): void {
-    switch (frame.command) {
-      case "CONNECT":
-      case "STOMP":
-        return this.#connect(peer, frame);
-      case "SEND":
-        return this.#send(peer, frame);
-      case "SUBSCRIBE":
-        return this.#subscribe(peer, frame);
-      case "UNSUBSCRIBE":
-        return this.#unsubscribe(peer, frame);
-      case "ACK":
-        return this.#acknowledge(peer, frame, true);
-      case "NACK":
-        if (peer.version === "1.0") throw new Refusal("NACK is unknown", "STOMP 1.0 has no NACK");
-        return this.#acknowledge(peer, frame, false);
-      case "BEGIN":
-        return this.#begin(peer, frame);
-      case "COMMIT":
-        return this.#endTransaction(peer, frame, "commit");
-      case "ABORT":
-        return this.#endTransaction(peer, frame, "abort");
-      case "DISCONNECT":
-        return peer.endAll();
-      default:
-        throw new Refusal(`${frame.command} is not a client's command`, `Only a broker sends ${frame.command}`);
-    }
+    const run = this.#commands.get(frame.command);
+    if (run !== undefined) return run(peer, frame);
+    throw new Refusal(`${frame.command} is not a client's command`, `Only a broker sends ${frame.command}`);
   }
 
   #connect(peer: Peer, frame: Frame): void {
     const { headers } = frame;
     const { versions, heartbeat } = this.#options;
     const offered = (headers["accept-version"] ?? "1.0").split(",").map((version) => version.trim());
-    const version = VERSIONS.findLast((known) => versions.includes(known) && offered.includes(known));
+    const spoken = VERSIONS.filter((known) => versions.includes(known));
+    const version = spoken.findLast((known) => offered.includes(known));
     if (version === undefined) {
-      const spoken = VERSIONS.filter((known) => versions.includes(known));
       const detail = `This broker speaks STOMP ${spoken.join(", ")}`;
       throw new Refusal("no common version", detail, { version: spoken.join(",") });
     }
@@ -142,10 +137,8 @@ export class BrokerCore {
     // 1.0 has no heart-beats, so the header has no meaning there.
     const wanted = version === "1.0" ? NO_HEARTBEAT : parseHeartbeat(headers["heart-beat"]);
     if (wanted === undefined) {
-      throw new Refusal(
-        "malformed heart-beat",
-        "The heart-beat header needs two integers, such as heart-beat:10000,10000",
-      );
+      const detail = "The heart-beat header needs two integers, such as heart-beat:10000,10000";
+      throw new Refusal("malformed heart-beat", detail);
     }
     // A client that sends the header may wait for it in any version.
     const offersHeartbeat = version !== "1.0" || headers["heart-beat"] !== undefined;
@@ -192,9 +185,8 @@ export class BrokerCore {
       throw new Refusal("selectors are not supported", "This broker delivers all messages; remove the selector header");
     }
     if (peer.subscription(id, destination) !== undefined) {
-      const detail = `This connection already has a subscription ${
-        JSON.stringify(id ?? destination)
-      }; UNSUBSCRIBE ends it`;
+      const name = JSON.stringify(id ?? destination);
+      const detail = `This connection already has a subscription ${name}; UNSUBSCRIBE ends it`;
       throw new Refusal("subscription is already open", detail);
     }
     if (peer.subscriptionCount >= MAX_OPEN_PER_CONNECTION) {
@@ -213,22 +205,19 @@ export class BrokerCore {
     if (id === undefined && !byDestination) throw lacks(frame, "id", "id:0");
     const consumer = byDestination ? peer.subscriptionTo(destination) : peer.subscription(id);
     if (consumer === undefined) {
-      throw new Refusal(
-        "subscription is not open",
-        "UNSUBSCRIBE names a subscription that this connection does not have",
-      );
+      const detail = "UNSUBSCRIBE names a subscription that this connection does not have";
+      throw new Refusal("subscription is not open", detail);
     }
     peer.unsubscribe(consumer);
   }
 
   #acknowledge(peer: Peer, frame: Frame, isAck: boolean): void {
+    if (!isAck && peer.version === "1.0") throw new Refusal("NACK is unknown", "STOMP 1.0 has no NACK");
     const transaction = openTransaction(peer, frame);
     const delivery = findDelivery(peer, frame);
     if (delivery === undefined) {
-      throw new Refusal(
-        "no such message to acknowledge",
-        `${frame.command} names a message that is unknown, already acknowledged, or delivered in ack:auto`,
-      );
+      const detail = "names a message that is unknown, already acknowledged, or delivered in ack:auto";
+      throw new Refusal("no such message to acknowledge", `${frame.command} ${detail}`);
     }
     const { consumer } = delivery;
     const spans = consumer.claim(delivery);
@@ -253,10 +242,8 @@ export class BrokerCore {
       throw new Refusal("transaction is already open", "BEGIN names an open transaction; COMMIT or ABORT ends it");
     }
     if (peer.transactionCount >= MAX_OPEN_PER_CONNECTION) {
-      throw new Refusal(
-        "too many transactions",
-        `One connection may have ${MAX_OPEN_PER_CONNECTION} open transactions`,
-      );
+      const detail = `One connection may have ${MAX_OPEN_PER_CONNECTION} open transactions`;
+      throw new Refusal("too many transactions", detail);
     }
     if (!peer.begin(name)) throw noRoom("transaction");
   }
@@ -299,22 +286,12 @@ function need(frame: Frame, name: string, example: string): string {
 }
 
 function lacks(frame: Frame, name: string, example: string): Refusal {
-  return new Refusal(
-    `${frame.command} has no ${name}`,
-    `${frame.command} needs the header ${name}, for example ${example}`,
-  );
+  const { command } = frame;
+  return new Refusal(`${command} has no ${name}`, `${command} needs the header ${name}, for example ${example}`);
 }
 
 function noRoom(what: string): Refusal {
   return new Refusal(`no room for the ${what}`, "The broker has reached its memory limit (maxStoredBytes)");
-}
-
-function notConnected(frame: Frame): Refusal {
-  return new Refusal("not connected", `${frame.command} arrived before CONNECT`);
-}
-
-function alreadyConnected(): Refusal {
-  return new Refusal("already connected", "This connection sent a second CONNECT");
 }
 
 function notCarried(peer: Peer, name: string): Refusal {

@@ -7,21 +7,16 @@ import { Fifo } from "../base/fifo.ts";
 import { Frame } from "../codec/frame.ts";
 import { headerRules } from "../codec/headers.ts";
 import type { Version } from "../codec/protocol.ts";
+import type { FrameConnection } from "../connection/frame_connection.ts";
 import type { HeartbeatPlan } from "../connection/heartbeat.ts";
 import type { Consumer, ConsumerHost, Delivery } from "./consumer.ts";
 import type { Store } from "./store.ts";
 import { textBytes } from "./stored_message.ts";
 
-/** What carries the frames of one connection: a socket with its heart-beats, or a list in a test. */
+/** What carries the frames of one connection, and its heart-beats: a socket, or a list in a test. */
 export interface PeerWire {
-  /** The version that frames are decoded and encoded in. */
-  version: Version;
-  /** Sends a frame. Returns a promise if the buffer is full; it resolves when the wire is writable again. */
-  send(frame: Frame): Promise<void> | undefined;
-  /** Stops reading. */
-  pause(): void;
-  /** Continues to read. */
-  resume(): void;
+  /** The connection. */
+  readonly socket: Pick<FrameConnection, "version" | "send" | "sendEncoded" | "pause" | "resume">;
   /** Called once, after CONNECTED: heart-beats begin. */
   connected(plan: HeartbeatPlan): void;
   /** Called once, after the last frame: heart-beats stop, and the connection is closed gracefully. */
@@ -123,7 +118,7 @@ export class Peer implements ConsumerHost {
 
   /** The negotiated version. */
   get version(): Version {
-    return this.#wire.version;
+    return this.#wire.socket.version;
   }
 
   /** Whether a frame can be sent without piling up in memory. */
@@ -156,15 +151,22 @@ export class Peer implements ConsumerHost {
   accept(version: Version, plan: HeartbeatPlan, headers: Readonly<Record<string, string>>): void {
     this.state = "connected";
     this.send(new Frame().buildFrame({ command: "CONNECTED", headers: { version, ...headers } }));
-    this.#wire.version = version;
+    this.#wire.socket.version = version;
     this.#isVersion10 = version === "1.0";
     this.#wire.connected(plan);
   }
 
   /** Sends a frame. */
   send(frame: Frame): void {
-    if (this.state === "closed") return;
-    const drained = this.#wire.send(frame);
+    if (this.state !== "closed") this.#afterSend(this.#wire.socket.send(frame));
+  }
+
+  /** Sends a MESSAGE with a head that is encoded already. */
+  sendMessage(head: string, body: Uint8Array): void {
+    if (this.state !== "closed") this.#afterSend(this.#wire.socket.sendEncoded(head, body));
+  }
+
+  #afterSend(drained: Promise<void> | undefined): void {
     if (drained === undefined || this.#output !== "writable") return;
     this.#output = "full";
     // It rejects when the connection breaks, which the core learns by `leave`.
@@ -178,7 +180,7 @@ export class Peer implements ConsumerHost {
     this.#unreadReceiptBytes += id.length + RECEIPT_OVERHEAD_BYTES;
     if (this.#unreadReceiptBytes < MAX_UNREAD_RECEIPT_BYTES) return;
     this.#output = "paused";
-    this.#wire.pause();
+    this.#wire.socket.pause();
   }
 
   /** Wakes a consumer when the connection is writable again. */
@@ -198,19 +200,10 @@ export class Peer implements ConsumerHost {
   fail(refusal: Refusal, receipt: string | undefined): void {
     if (this.state === "closed") return;
     this.endAll();
-    const { message, detail, headers } = refusal;
-    this.send(
-      new Frame().buildFrame({
-        command: "ERROR",
-        headers: {
-          message,
-          ...(receipt !== undefined && this.canCarry(receipt) ? { "receipt-id": receipt } : {}),
-          "content-type": "text/plain",
-          ...headers,
-        },
-        body: `${detail}\n`,
-      }),
-    );
+    const { message, detail } = refusal;
+    const id = receipt !== undefined && this.canCarry(receipt) ? receipt : undefined;
+    const headers = { message, "receipt-id": id, "content-type": "text/plain", ...refusal.headers };
+    this.send(new Frame().buildFrame({ command: "ERROR", headers, body: `${detail}\n` }));
     this.close();
   }
 
@@ -313,7 +306,7 @@ export class Peer implements ConsumerHost {
     const wasPaused = this.#output === "paused";
     this.#output = "writable";
     this.#unreadReceiptBytes = 0;
-    if (wasPaused) this.#wire.resume();
+    if (wasPaused) this.#wire.socket.resume();
     // A consumer that fills the wire again waits behind the others for the next drain.
     for (let consumer; this.isWritable && (consumer = this.#waiting.shift()) !== undefined;) {
       consumer.isWaiting = false;

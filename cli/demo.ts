@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { WaitOptions } from "../base/timers.ts";
+import { type WaitOptions, within } from "../base/timers.ts";
 import type { Message } from "../client/message.ts";
 import { Stomp } from "../api/stomp.ts";
 
@@ -89,7 +89,7 @@ async function runOn(producer: Stomp, consumer: Stomp, options: DemoOptions): Pr
   let next = 0;
   const send = async () => {
     while (next < count) {
-      await producer.send(destination, bodyOf(run, next++, options.size), { signal });
+      await producer.send(destination, `${run} ${next++}`.padEnd(options.size), { signal });
       if (++result.confirmed % PROGRESS_INTERVAL === 0) progress();
     }
   };
@@ -119,21 +119,9 @@ async function runOn(producer: Stomp, consumer: Stomp, options: DemoOptions): Pr
     }
     result.totalTime = performance.now() - start;
   };
-  await Promise.race([Promise.all([sending, receive()]), aborted(signal)]);
+  await within(Promise.all([sending, receive()]), { signal }, "the messages");
   progress();
   return result;
-}
-
-/** Rejects with the reason of a signal when it aborts. */
-function aborted(signal: AbortSignal | undefined): Promise<never> {
-  return new Promise((_, reject) => {
-    if (signal?.aborted) reject(signal.reason);
-    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
-  });
-}
-
-function bodyOf(run: string, number: number, size: number): string {
-  return `${run} ${number}`.padEnd(size);
 }
 
 /** Returns the number of a message; `undefined` if it is not from this run. */

@@ -8,6 +8,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { BrokerErrorResponse, ConnectionError, showControls, StompError } from "../base/errors.ts";
+import { onGiveUp } from "../base/timers.ts";
 import { Broker } from "../broker/broker.ts";
 import { type DemoResult, runDemo } from "./demo.ts";
 
@@ -73,18 +74,11 @@ const HINTS: Readonly<Record<string, string>> = {
 /** A mistake on the command line. */
 class UsageError extends Error {}
 
-/** The reason to end a command early, with its exit code. */
-class StopReason extends StompError {
-  readonly code: number;
-
-  constructor(message: string, code: number) {
-    super(message);
-    this.code = code;
-  }
-}
+/** The reason to end a command whose output is not read any more. */
+class OutputClosedError extends StompError {}
 
 function isOutputClosed(signal: AbortSignal | undefined): boolean {
-  return signal?.reason instanceof StopReason && signal.reason.code === OUTPUT_CLOSED;
+  return signal?.reason instanceof OutputClosedError;
 }
 
 /**
@@ -209,10 +203,7 @@ async function broker(args: readonly string[], { print, signal }: CommandEnviron
   const running = await Broker.listen({ port, hostname: options["hostname"] });
   try {
     print(`Listening on ${running.url}; messages are in memory and are lost when the broker ends`);
-    await new Promise<void>((resolve) => {
-      if (signal?.aborted) resolve();
-      signal?.addEventListener("abort", () => resolve(), { once: true });
-    });
+    await new Promise<unknown>((resolve) => onGiveUp({ signal }, "the end", resolve));
   } finally {
     await running.close();
   }
@@ -282,10 +273,10 @@ export interface ProcessEnvironment {
 export function standardEnvironment(progress?: (count: number) => Progress): ProcessEnvironment {
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    process.once(signal, () => stop.abort(new StopReason("interrupted", INTERRUPTED)));
+    process.once(signal, () => stop.abort(new StompError("interrupted")));
   }
   // Without a listener, a closed pipe would end the process with a stack trace.
-  process.stdout.on("error", () => stop.abort(new StopReason("the output is closed", OUTPUT_CLOSED)));
+  process.stdout.on("error", () => stop.abort(new OutputClosedError("the output is closed")));
   process.stderr.on("error", () => {});
   return {
     environment: {

@@ -10,7 +10,7 @@ import { countedDeliveries, identityOf, isFirstDelivery } from "../dialects/rede
 import { type Message, setSettledBy, settledBy } from "./message.ts";
 import type { TransactionParticipant } from "./transaction.ts";
 
-/** The headers that name a message in ACK and NACK. Keeping the message itself would keep the chunk that it came in. */
+/** The headers that name a message in ACK and NACK, and tell whether it is of a stream. Keeping the message itself would keep the chunk that it came in. */
 interface MessageName {
   readonly number: number;
   readonly headers: Record<string, string>;
@@ -191,9 +191,12 @@ export class AckTracker {
   }
 }
 
+/** What ACK, NACK and the end of a subscription need of a message. */
+const NAMING_HEADERS = ["subscription", "message-id", "ack", "x-stream-offset"];
+
 function nameOf(message: Message): MessageName {
   const headers: Record<string, string> = {};
-  for (const name of ["subscription", "message-id", "ack"]) {
+  for (const name of NAMING_HEADERS) {
     const value = message.header(name);
     if (value !== undefined) headers[name] = value;
   }

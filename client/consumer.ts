@@ -161,6 +161,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     const session = this.#session;
     if (this.tracker !== undefined || !session?.isOpen || this.#isUnsubscribed) return;
     const asksForReceipt = this.#asksForReceipts;
+    this.#session = undefined; // a full queue no longer stops reading: what still comes would be lost
     await sendUnsubscribe(session, this, { headers: {}, durable: undefined, asksForReceipt, left });
   }
 

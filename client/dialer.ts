@@ -23,6 +23,7 @@ import {
   TimeoutError,
 } from "../base/errors.ts";
 import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
+import type { Frame } from "../codec/frame.ts";
 import type { FrameHeaders } from "../codec/headers.ts";
 import { assertVersion } from "../codec/protocol.ts";
 import type { HeartbeatTolerance } from "../connection/heartbeat.ts";
@@ -47,6 +48,8 @@ export interface SessionEvents {
   onEnd: (session: Session, reason: StompError | undefined) => void;
   /** An ERROR frame came. */
   onError: (error: BrokerErrorResponse) => void;
+  /** A message came that no subscription asked for. */
+  onUnclaimed: ((session: Session, message: Frame) => void) | undefined;
   /** The broker has stopped answering, or, with `undefined`, answers again. */
   onBlocked: (session: Session, blockage: Blockage | undefined) => void;
 }
@@ -129,6 +132,7 @@ export class Dialer {
     checkTime("connect", "connectTimeout", options.connectTimeout);
     checkTime("connect", "timeout", options.timeout);
     checkType("connect", "credentials", options.credentials, "function");
+    checkType("connect", "onUnclaimedMessage", options.onUnclaimedMessage, "function");
     if (options.reconnect) new Backoff(options.reconnect);
     completeLimits(options);
     // Copied, because an iterator can be read only once.
@@ -247,6 +251,7 @@ export class Dialer {
         clock: this.#clock,
         onEnd: events.onEnd,
         onError: events.onError,
+        onUnclaimed: events.onUnclaimed,
         onBlocked: events.onBlocked,
       },
       left(),

@@ -7,6 +7,7 @@ import type { WaitOptions } from "../base/timers.ts";
 import { AcknowledgeError } from "../base/errors.ts";
 import type { FrameHeadersInit } from "../codec/encoder.ts";
 import { Frame, type FrameSocket } from "../codec/frame.ts";
+import { offsetOf } from "../dialects/stream.ts";
 
 /** Options of `message.ack()` and `message.nack()`. */
 export interface AcknowledgeOptions extends WaitOptions {
@@ -42,6 +43,9 @@ export interface MessageOrigin {
   /** Returns how often a message was delivered, this time included. */
   attempts(message: Message): number;
 }
+
+/** Handles a message that no subscription asked for. */
+export type UnclaimedMessageHandler = (message: Message) => void | Promise<void>;
 
 /** Records where a message comes from: its place among the messages of `origin`, and the epoch of the session. */
 export let setOrigin: (message: Message, origin: MessageOrigin, epoch: number, number: number) => void;
@@ -101,6 +105,14 @@ export class Message extends Frame {
   /** The destination that the message was sent to, in the broker's spelling. */
   get destination(): string {
     return this.header("destination") ?? "";
+  }
+
+  /**
+   * The place of the message in the stream that it came from, from 0; `undefined` when it did not come from a stream. NaN
+   * when it is beyond the whole numbers that JavaScript holds exactly.
+   */
+  get offset(): number | undefined {
+    return offsetOf(this);
   }
 
   /** Whether the broker says that it delivered the message before. `false` does not prove that it did not. */

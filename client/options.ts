@@ -12,6 +12,7 @@ import { checkSubscribeOptions } from "../dialects/checks.ts";
 import type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "../dialects/dialect.ts";
 import type { FrameHeadersInit } from "../codec/encoder.ts";
 import type { HeadersProvider } from "./headers_provider.ts";
+import type { UnclaimedMessageHandler } from "./message.ts";
 import type { ConnectionOptions, Credentials } from "./connection_options.ts";
 
 /** Options of {@linkcode Stomp.prototype.connect}. Its credentials win over those of the client. */
@@ -73,6 +74,14 @@ export interface StompOptions extends ConnectionOptions, DecoderLimits {
    * @default {{}} as long as it takes, after waits of up to 100 ms that grow to up to 5000 ms
    */
   reconnect?: ReconnectOptions | false | undefined;
+  /**
+   * Called with each message that no subscription asked for: replies to a `/temp-queue/` that a `reply-to` named on
+   * RabbitMQ, and messages of a subscription that the broker made by itself. `ack()` of such a message works if it has an
+   * `ack` header. What the handler throws becomes the status `error`.
+   *
+   * @default {undefined} such messages are dropped
+   */
+  onUnclaimedMessage?: UnclaimedMessageHandler | undefined;
   /**
    * Limits on unconfirmed messages, beyond which `send` waits.
    *

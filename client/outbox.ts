@@ -329,7 +329,7 @@ export class Outbox implements SendEvents {
     const { trouble, session } = this.#reconnector;
     const advice = send.confirms ? receiptAdvice(session) : "";
     return new TimeoutError(
-      `Timed out after ${timeout} ms waiting for ${what}: ${send.whetherWritten()}${advice}`,
+      `Timed out after ${timeout} ms waiting for ${what}${advice}: ${send.whetherWritten()}`,
       trouble && { cause: trouble },
     );
   }

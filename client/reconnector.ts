@@ -36,6 +36,8 @@ export interface ReconnectorEvents {
   onEnded(reason: StompError | undefined): void;
   /** Emits an event for `status()`. */
   onStatus(status: Status): void;
+  /** Gets the messages that no subscription asked for. */
+  readonly onUnclaimed: SessionEvents["onUnclaimed"];
 }
 
 /**
@@ -51,6 +53,9 @@ type Phase = "idle" | "connecting" | "open" | "reconnecting" | "closed";
 
 /** Shortest wait after a refused login: a broker that is starting up refuses good passwords. */
 const MIN_WAIT_AFTER_REFUSAL_MS = 1000;
+
+/** Shortest time for the DISCONNECT of a session that is replaced, in milliseconds. */
+const MIN_DISCONNECT_MS = 1000;
 
 const DONE: Promise<void> = Promise.resolve();
 
@@ -267,6 +272,7 @@ export class Reconnector {
     return {
       onEnd: (session, reason) => this.#lost(session, reason),
       onError: (error) => this.#events.onStatus({ type: "error", error }),
+      onUnclaimed: this.#events.onUnclaimed,
       onBlocked: (session, blockage) => {
         if (session !== this.#session) return;
         this.#events.onStatus(blockage ? { type: "blocked", ...blockage } : { type: "unblocked" });
@@ -330,28 +336,30 @@ export class Reconnector {
     const session = this.#session!;
     const abort = new AbortController();
     this.#replaced = { session, abort };
-    this.#dialing = this.#handOver(session, expiry, abort.signal).then(() => {
+    this.#dialing = this.#handOver(session, expiry, abort.signal).then((isOver) => {
       this.#replaced = undefined;
-      if (this.closed) return;
+      if (!isOver || this.closed) return;
       this.#backoff = undefined;
       this.#reopen(undefined);
     });
   }
 
-  /** Lets what is under way on a session end, as long as there is time, and then ends the session. Never rejects. */
-  async #handOver(session: Session, expiry: Expiry, signal: AbortSignal): Promise<void> {
+  /** Ends a session after what is under way on it, within a limit. Resolves to `false` when it had ended before. */
+  async #handOver(session: Session, expiry: Expiry, signal: AbortSignal): Promise<boolean> {
     const grace = graceBefore(expiry, this.#clock);
     const left = beginSteps({ signal, timeout: grace }, Infinity, this.#clock);
     await this.#events.onReplacing(session, { ...left(), timeout: grace / 2 });
-    if (this.#session !== session) return; // it was lost, or the client is closed
+    if (this.#session !== session) return false;
     const when = new Date(expiry.at).toISOString();
     const reason = new ConnectionError(`Connection to ${session.peer} replaced: its credentials expire at ${when}`);
     this.#session = undefined;
     this.#trouble = reason;
     this.#phase = "reconnecting";
     await this.#events.onHandingOver(session, left);
-    await session.disconnect({}, left());
+    const wait = left();
+    await session.disconnect({}, { ...wait, timeout: Math.max(MIN_DISCONNECT_MS, wait.timeout!) });
     if (!this.closed) this.#events.onLost(reason);
+    return true;
   }
 
   async #reopen(lost: StompError | undefined): Promise<void> {
@@ -362,17 +370,13 @@ export class Reconnector {
       if (this.closed) return;
       const why = error instanceof Error ? error.message : String(error);
       const attempts = backoff.attempt + (lost === undefined ? 1 : 0);
-      this.close(
-        error instanceof BrokerErrorResponse
-          ? error
-          : new ConnectionError(`Cannot reconnect after ${attempts} attempts: ${why}`, { cause: error }),
-      );
+      const failed = () => new ConnectionError(`Cannot reconnect after ${attempts} attempts: ${why}`, { cause: error });
+      this.close(error instanceof BrokerErrorResponse ? error : failed());
     }
   }
 
   #notConnected(what: string): NotConnectedError {
-    const cause = this.trouble;
-    const options = cause ? { cause } : {};
+    const options = this.trouble && { cause: this.trouble };
     return new NotConnectedError(`Cannot ${what}: the client is ${this.#describe()}`, options);
   }
 

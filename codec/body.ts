@@ -8,7 +8,6 @@ import type { UnknownBrokerResponseError } from "../base/errors.ts";
 import { type Bytes, NUL } from "./bytes.ts";
 import { Chunk } from "./chunk.ts";
 import { malformed } from "./headers.ts";
-import { bodyTooLarge } from "./limits.ts";
 
 /** The most bytes that are allocated for a body before it arrives. */
 const MAX_TRUSTED_BYTES = 1 << 20;
@@ -30,12 +29,13 @@ const POOL = new BufferPool(4);
  * body, and memory is at most twice that size.
  */
 export class BodyBuilder {
+  /** Bytes so far. */
+  length = 0;
   readonly #expected: number;
   readonly #fullPieces: Bytes[] = [];
   #target: Bytes; // where the next bytes go: the last piece, or the whole body
   #filled = 0; // bytes of the target
   #isWhole: boolean; // the target holds the whole body, and there are no pieces
-  #length = 0;
 
   /** Begins a body of `expected` bytes, or of unknown size when that is negative. */
   constructor(expected: number) {
@@ -44,15 +44,10 @@ export class BodyBuilder {
     this.#target = this.#isWhole ? takeBuffer(expected) : new Uint8Array(FIRST_PIECE_BYTES);
   }
 
-  /** Bytes so far. */
-  get length(): number {
-    return this.#length;
-  }
-
   /** Where the rest of the body goes, if it is large and its place is known. */
   get readTarget(): Uint8Array | undefined {
-    const isLarge = this.#isWhole && this.#expected - this.#length >= MIN_DIRECT_READ_BYTES;
-    return isLarge ? this.#target.subarray(this.#length, this.#expected) : undefined;
+    const isLarge = this.#isWhole && this.#expected - this.length >= MIN_DIRECT_READ_BYTES;
+    return isLarge ? this.#target.subarray(this.length, this.#expected) : undefined;
   }
 
   /** Adds a range of `source`, no more than was expected. The bytes may be in the `readTarget` already. */
@@ -64,24 +59,24 @@ export class BodyBuilder {
         this.#target.set(source.subarray(start, start + size), this.#filled);
       }
       this.#filled += size;
-      this.#length += size;
+      this.length += size;
       start += size;
     }
   }
 
   /** Returns the whole body. The builder is of no use afterwards. */
   finish(): Chunk {
-    if (!this.#isWhole) this.#join(this.#length);
-    const bytes = this.#target.length === this.#length ? this.#target : this.#target.subarray(0, this.#length);
+    if (!this.#isWhole) this.#join(this.length);
+    const bytes = this.#target.length === this.length ? this.#target : this.#target.subarray(0, this.length);
     const isPooled = bytes.length >= MIN_POOLED_BYTES && bytes.length <= MAX_TRUSTED_BYTES;
     return isPooled ? new Chunk(bytes, "pooled", POOL) : new Chunk(bytes);
   }
 
   #grow(): void {
     // Once a quarter has arrived the announced size is believed, and the rest goes straight into its final place.
-    if (this.#expected >= 0 && this.#length * 4 >= this.#expected) return this.#join(this.#expected);
+    if (this.#expected >= 0 && this.length * 4 >= this.#expected) return this.#join(this.#expected);
     this.#fullPieces.push(this.#target);
-    this.#target = new Uint8Array(Math.min(this.#length, MAX_TRUSTED_BYTES));
+    this.#target = new Uint8Array(Math.min(this.length, MAX_TRUSTED_BYTES));
     this.#filled = 0;
   }
 
@@ -130,4 +125,9 @@ export function checkBodySize(size: number, maxBodyBytes: number): void {
 /** Creates the error for a body that goes on where its NUL should be. */
 export function noNul(length: number): UnknownBrokerResponseError {
   return malformed(`no NUL follows its body of ${length} bytes`);
+}
+
+/** Creates the error for a body over the limit. */
+export function bodyTooLarge(size: string, limit: number): UnknownBrokerResponseError {
+  return malformed(`its body of ${size} is over the limit of ${limit} bytes (maxBodyBytes)`);
 }

@@ -151,7 +151,8 @@ export class FrameDecoder {
     try {
       if (chunk.length > 0) this.#decode(plainBytes(chunk));
     } catch (error) {
-      this.#fail(error);
+      this.#failure = { error };
+      this.#partial = this.#thrown = undefined;
       throw error;
     } finally {
       this.#isPushing = false;
@@ -161,12 +162,6 @@ export class FrameDecoder {
       this.#thrown = undefined;
       throw error;
     }
-  }
-
-  #fail(error: unknown): void {
-    this.#failure = { error };
-    this.#partial = undefined;
-    this.#thrown = undefined;
   }
 
   #decode(bytes: Bytes): void {
@@ -193,7 +188,10 @@ export class FrameDecoder {
     if (this.#holdsChunk) this.#holdsChunk = !chunk.release();
   }
 
-  /** Skips the line ends between frames. Returns whether a frame begins in this chunk. */
+  /**
+   * Skips the line ends between frames: LF and, in 1.2, at the start of a stream and after a frame that could use it,
+   * CRLF. Returns whether a frame begins in this chunk.
+   */
   #beginFrame(bytes: Uint8Array): boolean {
     const { length } = bytes;
     let at = this.#at;
@@ -202,7 +200,7 @@ export class FrameDecoder {
       if (byte === LF) {
         this.#isAfterCr = false;
         this.#heartbeat();
-      } else if (byte === CR && !this.#isAfterCr && this.#mayBeginCrlf()) {
+      } else if (byte === CR && !this.#isAfterCr && (this.#isCrlfAllowed || this.#version === "1.2")) {
         this.#isAfterCr = true;
       } else break;
     }
@@ -211,11 +209,6 @@ export class FrameDecoder {
     if (this.#isAfterCr) throw malformed("between frames is a carriage return without a line feed");
     this.#head.begin(at, this.#version);
     return true;
-  }
-
-  /** Between frames CRLF is allowed in 1.2, at the start of a stream, and after a frame that could use it. */
-  #mayBeginCrlf(): boolean {
-    return this.#isCrlfAllowed || this.#version === "1.2";
   }
 
   #heartbeat(): void {
@@ -236,7 +229,7 @@ export class FrameDecoder {
     if (end < 0) return false;
     this.#at = end;
     this.#holdsChunk = partial.bodyChunk === chunk;
-    this.#deliver(partial.headChunk, partial.bodyChunk, partial.bodyStart, partial.bodyEnd);
+    this.#deliver(partial.headChunk!, partial.bodyChunk!, partial.bodyStart, partial.bodyEnd);
     partial.clear();
     return true;
   }

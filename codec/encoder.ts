@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { describeType } from "../base/checks.ts";
+import { checkType, describeType } from "../base/checks.ts";
 import { showControls } from "../base/errors.ts";
 import { assertVersion, isCommand, mayHaveBody, type Version } from "./protocol.ts";
 import { encodeHeader, type FrameHeaders, headerRules } from "./headers.ts";
@@ -80,13 +80,7 @@ export function toHeaders(given: FrameHeadersInit | null | undefined): FrameHead
 export function isIterable(
   given: FrameHeadersInit,
 ): given is Exclude<FrameHeadersInit, Readonly<Record<string, HeaderValue>>> {
-  if (typeof given !== "object") {
-    throw new TypeError(
-      `Cannot build frame: headers is ${
-        describeType(given)
-      }, but must be an object, a Map, Headers or an array of pairs`,
-    );
-  }
+  checkType("build frame", "headers", given, "object", "an object, a Map, Headers or an array of pairs");
   return Symbol.iterator in given;
 }
 
@@ -140,12 +134,8 @@ export function checkCharset(body: FrameParts["body"] | null, contentType: strin
   if (contentType === undefined || typeof body !== "string") return;
   const charset = charsetOf(contentType);
   if (charset === undefined || readsSameIn(charset, body)) return;
-  throw new TypeError(
-    `Cannot build frame: the body is text, which is sent as UTF-8, and its content-type says ${
-      showControls(charset)
-    }; ` +
-      "encode it and pass the bytes, or leave the charset out",
-  );
+  const is = `the body is text, which is sent as UTF-8, and its content-type says ${showControls(charset)}`;
+  throw new TypeError(`Cannot build frame: ${is}; encode it and pass the bytes, or leave the charset out`);
 }
 
 function readsSameIn(charset: string, text: string): boolean {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { showControls, StompError } from "../base/errors.ts";
+import { showControls, StompError, textOf } from "../base/errors.ts";
 import type { Fifo } from "../base/fifo.ts";
 import { setInspect } from "../base/inspect.ts";
 import type { ReadOptions, WaitOptions } from "../base/timers.ts";
@@ -264,12 +264,7 @@ export class Frame {
 
   /** Returns what `JSON.stringify` writes: the body as text, and no passcode. */
   toJSON(): { command: string; headers: FrameHeaders; body: string } {
-    let body: string;
-    try {
-      body = this.text();
-    } catch {
-      body = decodeLenient(this.body); // writing a log must not fail on a charset
-    }
+    const body = textOf(this) ?? decodeLenient(this.body); // writing a log must not fail on a charset
     return { command: this.command, headers: hideSecrets(this.headers), body };
   }
 

@@ -6,11 +6,11 @@
  */
 import type { Bytes } from "./bytes.ts";
 import { Chunk } from "./chunk.ts";
-import type { HeaderLayout } from "./header_layout.ts";
 import {
   findEscapedHeader,
   findHeader,
   type FrameHeaders,
+  type HeaderLayout,
   type HeaderRules,
   isPlainHeader,
   parseHeaders,

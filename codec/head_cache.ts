@@ -7,7 +7,7 @@ import { CR, NUL } from "./bytes.ts";
 import type { Chunk } from "./chunk.ts";
 import type { HeadInfo } from "./frame_view.ts";
 import { HeadTemplate, type ReadHeaders } from "./head_template.ts";
-import { HeaderLayout } from "./header_layout.ts";
+import { HeaderLayout } from "./headers.ts";
 import { ownText } from "./text.ts";
 
 /** Most connections carry few kinds of messages. For many kinds, templates would not help. */
@@ -51,7 +51,7 @@ export class HeadCache {
    * @param lines where in `bytes` the lines begin that the decoder reads
    */
   add(bytes: Uint8Array, start: number, end: number, info: HeadInfo, lines: ReadHeaders): void {
-    if (!this.#hasBudget()) return;
+    if (this.#budget < TEMPLATE_COST) return;
     this.#budget -= TEMPLATE_COST;
     const head = bytes.slice(start, end);
     // A CR may also precede the LF of the command or of the empty line.
@@ -70,15 +70,11 @@ export class HeadCache {
     this.#next = (this.#next + 1) % MAX_TEMPLATES;
   }
 
-  #hasBudget(): boolean {
-    return this.#budget >= TEMPLATE_COST;
-  }
-
   #search(chunk: Chunk, start: number): HeadTemplate | undefined {
     for (const template of this.#templates) {
       if (template !== this.#last && template.match(chunk, start)) return this.#last = template;
     }
-    if (!this.#hasBudget()) return undefined;
+    if (this.#budget < TEMPLATE_COST) return undefined;
     for (const template of this.#templates) {
       if (template.widen(chunk, start) && template.match(chunk, start)) return this.#last = template;
     }

@@ -6,13 +6,14 @@
  *
  * @module
  */
+import { bodyTooLarge } from "./body.ts";
 import { BACKSLASH, beginsWith, COLON, CR, indexOfByte, LF, SEMICOLON, SPACE } from "./bytes.ts";
 import type { Chunk } from "./chunk.ts";
 import { FrameView, type HeadInfo } from "./frame_view.ts";
 import type { HeadCache } from "./head_cache.ts";
 import type { HeadTemplate, ReadHeaders } from "./head_template.ts";
 import { checkHeaderLine, type HeaderRules, headerRules, linesText, malformed } from "./headers.ts";
-import { bodyTooLarge, type Limits } from "./limits.ts";
+import type { Limits } from "./limits.ts";
 import { findCommand, isLiteral, mayBecomeCommand, mayHaveBody, unknownCommand, type Version } from "./protocol.ts";
 import { decodeLenient, isAscii } from "./text.ts";
 

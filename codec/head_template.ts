@@ -32,17 +32,11 @@ import type { HeadInfo } from "./frame_view.ts";
 import type { HeaderRules } from "./headers.ts";
 import { decodeLenient } from "./text.ts";
 
-/** An offset for each header that the decoder itself reads; -1 for none. */
-export interface ReadHeaders {
-  /** Of `content-length`. */
-  contentLength: number;
-  /** Of `content-type`. */
-  contentType: number;
-  /** Of `subscription`. */
-  subscription: number;
-}
-
+/** The headers that the decoder itself reads: `content-length`, `content-type` and `subscription`. */
 const READ_HEADERS = ["contentLength", "contentType", "subscription"] as const;
+
+/** An offset for each header that the decoder itself reads; -1 for none. */
+export type ReadHeaders = Record<(typeof READ_HEADERS)[number], number>;
 
 /** From this size on, a literal is compared as a string where the chunk has one. */
 const MIN_STRING_COMPARE_BYTES = 1 << 8;

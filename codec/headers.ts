@@ -9,7 +9,7 @@
 import { UnknownBrokerResponseError } from "../base/errors.ts";
 import { BACKSLASH, COLON, CR, LF, SPACE } from "./bytes.ts";
 import { isLiteral, type Version } from "./protocol.ts";
-import { decodeStrict } from "./text.ts";
+import { decodeStrict, ownText } from "./text.ts";
 
 /** Header names and values. Objects that this library makes have no prototype, so `toString` is a name like any other. */
 export type FrameHeaders = Record<string, string>;
@@ -242,4 +242,36 @@ export function findEscapedHeader(block: string, name: string, rules: HeaderRule
   if (rules.crlf && block.charCodeAt(end - 1) === CR) end--;
   if (rules.padded) { while (block.charCodeAt(start) === SPACE) start++; }
   return block.slice(start, Math.max(start, end));
+}
+
+/**
+ * Parses blocks of header lines that have the same names in the same order. Finding the names in each block again takes
+ * twice as long as everything else.
+ */
+export class HeaderLayout {
+  #names: readonly string[] | undefined; // empty when some are repeated or have escapes
+
+  /** Parses a block as {@linkcode parseHeaders} does. No line may end in CR. */
+  parse(block: string, rules: HeaderRules): FrameHeaders {
+    this.#names ??= namesOf(block);
+    if (this.#names.length === 0) return parseHeaders(block, rules);
+    const headers: FrameHeaders = Object.create(null);
+    const hasEscapes = rules.escapes && block.includes("\\");
+    let from = 0;
+    for (const name of this.#names) {
+      let start = from + name.length + 1;
+      const end = block.indexOf("\n", start);
+      if (rules.padded) { while (block.charCodeAt(start) === SPACE) start++; }
+      const value = block.slice(start, end);
+      headers[name] = hasEscapes ? unescapeHeader(value, rules) : value;
+      from = end + 1;
+    }
+    return headers;
+  }
+}
+
+function namesOf(block: string): string[] {
+  const names = block.split("\n").slice(0, -1).map((line) => ownText(line.slice(0, line.indexOf(":"))));
+  const isUsable = new Set(names).size === names.length && !names.some((name) => name.includes("\\"));
+  return isUsable ? names : [];
 }

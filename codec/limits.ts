@@ -3,8 +3,7 @@
  *
  * @module
  */
-import type { UnknownBrokerResponseError } from "../base/errors.ts";
-import { malformed } from "./headers.ts";
+import { checkLimit } from "../base/checks.ts";
 
 /** Limits of what a decoder accepts. Exceeding one is an error before memory is spent on it. */
 export interface DecoderLimits {
@@ -31,8 +30,6 @@ export interface DecoderLimits {
 /** Checked limits, with the defaults. */
 export type Limits = { readonly [name in keyof DecoderLimits]-?: number };
 
-const LIMITS = ["maxHeaderBytes", "maxHeaders", "maxBodyBytes"] as const;
-
 /**
  * Checks limits, and adds the defaults.
  *
@@ -41,16 +38,6 @@ const LIMITS = ["maxHeaderBytes", "maxHeaders", "maxBodyBytes"] as const;
 export function completeLimits(limits: DecoderLimits): Limits {
   const { maxHeaderBytes = 1 << 16, maxHeaders = 1000, maxBodyBytes = 1 << 27 } = limits;
   const complete = { maxHeaderBytes, maxHeaders, maxBodyBytes };
-  for (const name of LIMITS) {
-    const value: unknown = complete[name];
-    if (typeof value !== "number" || !(value >= 0)) {
-      throw new RangeError(`Cannot use ${name} ${value}: a limit is a number of 0 or more, or Infinity`);
-    }
-  }
+  for (const [name, value] of Object.entries(complete)) checkLimit("decode", name, value, 0);
   return complete;
-}
-
-/** Creates the error for a body over the limit. */
-export function bodyTooLarge(size: string, limit: number): UnknownBrokerResponseError {
-  return malformed(`its body of ${size} is over the limit of ${limit} bytes (maxBodyBytes)`);
 }

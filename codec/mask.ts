@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ErrorFrame } from "../base/errors.ts";
+import { type ErrorFrame, textOf } from "../base/errors.ts";
 import type { FrameHeaders } from "./headers.ts";
 import { decodeLenient } from "./text.ts";
 
@@ -18,23 +18,14 @@ export interface MaskableFrame extends ErrorFrame {
   readonly body?: Uint8Array;
 }
 
-/** The parts of a frame without the passcode. */
-export interface MaskedParts {
-  /** The command. */
-  command: string;
-  /** The headers. */
-  headers: FrameHeaders;
-  /** The body. */
-  body: string;
-}
-
 /**
  * Masks the passcode of a CONNECT in a frame; returns `undefined` when the frame does not contain it. A passcode that is
  * the same as the login stays: brokers name the login that they refuse, which has to be readable.
  */
-export function maskPasscode(frame: MaskableFrame, connect: Readonly<Record<string, string | undefined>>):
-  | MaskedParts
-  | undefined {
+export function maskPasscode(
+  frame: MaskableFrame,
+  connect: Readonly<Record<string, string | undefined>>,
+): { command: string; headers: FrameHeaders; body: string } | undefined {
   const { login, passcode } = connect;
   if (!passcode || passcode === login) return undefined;
   let found = false;
@@ -62,19 +53,9 @@ function maskText(text: string, passcode: string): string {
   return text.replace(new RegExp(`(?<![\\p{L}\\p{N}])${literal}(?![\\p{L}\\p{N}])`, "gu"), MASK);
 }
 
-function textOf(frame: MaskableFrame): string | undefined {
-  try {
-    return frame.text();
-  } catch {
-    return undefined; // the charset that it names is unknown
-  }
-}
-
-const SECRET_HEADERS = new Set(["passcode"]);
-
 /** Returns a copy of headers that may be shown. */
 export function hideSecrets(headers: FrameHeaders): FrameHeaders {
   const shown: FrameHeaders = Object.create(null);
-  for (const name in headers) shown[name] = SECRET_HEADERS.has(name) ? "…" : headers[name]!;
+  for (const name in headers) shown[name] = name === "passcode" ? "…" : headers[name]!;
   return shown;
 }

@@ -31,42 +31,33 @@ const EMPTY: Bytes = new Uint8Array(0);
 
 /** Bytes that are appended one range at a time, in pooled memory. */
 class ReassemblyBuffer {
+  /** Bytes so far. A smaller number drops the last of them. */
+  length = 0;
   #buffer = EMPTY;
-  #length = 0;
   #chunk: Chunk | undefined;
-
-  /** Bytes so far. */
-  get length(): number {
-    return this.#length;
-  }
 
   /** Begins with a range of bytes. */
   begin(bytes: Uint8Array, start: number, end: number): void {
     this.#buffer = POOL.take() ?? EMPTY;
-    this.#length = 0;
+    this.length = 0;
     this.append(bytes, start, end);
   }
 
   /** Appends a range of bytes. The buffer doubles when it is full, so that single bytes cost linear time. */
   append(bytes: Uint8Array, start: number, end: number): void {
-    const length = this.#length + end - start;
+    const length = this.length + end - start;
     if (length > this.#buffer.length) {
       const buffer = new Uint8Array(Math.max(MIN_BUFFER_BYTES, length, this.#buffer.length * 2));
-      buffer.set(this.#buffer.subarray(0, this.#length));
+      buffer.set(this.#buffer.subarray(0, this.length));
       this.#buffer = buffer;
     }
-    this.#buffer.set(bytes.subarray(start, end), this.#length);
-    this.#length = length;
-  }
-
-  /** Drops all bytes from `length` on. */
-  truncate(length: number): void {
-    this.#length = length;
+    this.#buffer.set(bytes.subarray(start, end), this.length);
+    this.length = length;
   }
 
   /** Returns the bytes so far. */
   chunk(): Chunk {
-    return this.#chunk = new Chunk(this.#buffer.subarray(0, this.#length), "borrowed");
+    return this.#chunk = new Chunk(this.#buffer.subarray(0, this.length), "borrowed");
   }
 
   /** Returns the memory to the pool. The chunk that was returned last keeps its contents. */
@@ -77,7 +68,7 @@ class ReassemblyBuffer {
     }
     this.#chunk = undefined;
     this.#buffer = EMPTY;
-    this.#length = 0;
+    this.length = 0;
   }
 }
 
@@ -95,8 +86,10 @@ export class PartialFrame {
   readonly #buffer = new ReassemblyBuffer();
   #state: State = "none";
   #body: BodyBuilder | undefined;
-  #headChunk: Chunk | undefined;
-  #bodyChunk: Chunk | undefined;
+  /** The chunk of the head, once the frame is whole. */
+  headChunk: Chunk | undefined;
+  /** The chunk of the body, once the frame is whole. */
+  bodyChunk: Chunk | undefined;
   /** Where the body begins in its chunk, once the frame is whole. */
   bodyStart = 0;
   /** Where the body ends in its chunk, once the frame is whole. */
@@ -111,16 +104,6 @@ export class PartialFrame {
   /** Whether a frame is cut at the moment. */
   get isOpen(): boolean {
     return this.#state !== "none";
-  }
-
-  /** The chunk of the head, once the frame is whole. */
-  get headChunk(): Chunk {
-    return this.#headChunk!;
-  }
-
-  /** The chunk of the body, once the frame is whole. */
-  get bodyChunk(): Chunk {
-    return this.#bodyChunk!;
   }
 
   /** Where the next bytes go, if they belong to a large body of known size. */
@@ -153,7 +136,7 @@ export class PartialFrame {
 
   /** Drops the frame after it was delivered. */
   clear(): void {
-    this.#headChunk = this.#bodyChunk = undefined;
+    this.headChunk = this.bodyChunk = undefined;
     this.#buffer.release();
   }
 
@@ -164,8 +147,8 @@ export class PartialFrame {
 
   #complete(headChunk: Chunk, bodyChunk: Chunk, start: number, end: number): void {
     this.#state = "none";
-    this.#headChunk = headChunk;
-    this.#bodyChunk = bodyChunk;
+    this.headChunk = headChunk;
+    this.bodyChunk = bodyChunk;
     this.bodyStart = start;
     this.bodyEnd = end;
   }
@@ -194,7 +177,7 @@ export class PartialFrame {
   /** Begins with the body at `start`, which goes on past `bytes`; the head is whole. */
   #beginBody(bytes: Uint8Array, start: number): number {
     const { end, contentLength } = this.#head;
-    this.#buffer.truncate(end);
+    this.#buffer.length = end;
     if (end + Math.max(contentLength, bytes.length - start) >= MIN_BUILT_BODY_BYTES) {
       return this.#buildBody(bytes, start);
     }
@@ -225,7 +208,7 @@ export class PartialFrame {
   #moveBody(bytes: Uint8Array, start: number): number {
     const kept = this.#buffer.chunk().bytes;
     const { end } = this.#head;
-    this.#buffer.truncate(end);
+    this.#buffer.length = end;
     this.#buildBody(kept, end);
     return this.#readBody(bytes, start);
   }

@@ -21,7 +21,7 @@ import { OtherProtocolError, type Version } from "../codec/protocol.ts";
 import { createDecoder, type FrameDecoder, holdsChunk, readTargetOf } from "../codec/decoder.ts";
 import type { DecoderLimits } from "../codec/limits.ts";
 import { ConnectionError, NotConnectedError, StompError, UnknownBrokerResponseError } from "../base/errors.ts";
-import { encodeHeadOf, Frame, textToSend } from "../codec/frame.ts";
+import { encodeHeadOf, type Frame, textToSend } from "../codec/frame.ts";
 import { type Clock, systemClock } from "../base/timers.ts";
 import { directIo, type Transport } from "../transport/transport.ts";
 import { WriteBuffer } from "./write_buffer.ts";
@@ -63,12 +63,6 @@ export interface FrameConnectionOptions extends DecoderLimits {
   clock?: Clock | undefined;
 }
 
-/** A frame whose head was encoded when it was made, for the version of the connection that it is sent on. */
-export abstract class EncodedFrame extends Frame {
-  /** Command and header lines with `content-length`, without the empty line. */
-  abstract readonly encodedHead: string;
-}
-
 /**
  * After a failed write, what the peer sent before may still be read for this long: a broker that refuses something may
  * close before everything was sent to it, and its ERROR has the reason.
@@ -79,6 +73,8 @@ const NO_HEADERS: readonly string[] = [];
 
 /** Frames over one transport. */
 export class FrameConnection implements ByteSink {
+  /** When bytes last came, by the clock. */
+  lastReceived: number;
   readonly #transport: Transport;
   readonly #decoder: FrameDecoder;
   readonly #clock: Clock;
@@ -90,13 +86,12 @@ export class FrameConnection implements ByteSink {
   #onPeerEnd: (() => void) | undefined;
   #closing: Promise<void> | undefined;
   #cancelReadAfterFailure: (() => void) | undefined;
-  #lastReceived: number;
 
   /** Takes over a transport. Nothing is read before `start`. */
   constructor(transport: Transport, options: FrameConnectionOptions = {}) {
     this.#transport = transport;
     this.#clock = options.clock ?? systemClock;
-    this.#lastReceived = this.#clock.now();
+    this.lastReceived = this.#clock.now();
     this.#io = directIo(transport);
     this.#decoder = createDecoder({
       ...options,
@@ -119,11 +114,6 @@ export class FrameConnection implements ByteSink {
   /** Changes the version. */
   set version(version: Version) {
     this.#decoder.version = version;
-  }
-
-  /** When bytes last came, by the clock. */
-  get lastReceived(): number {
-    return this.#lastReceived;
   }
 
   /** When bytes last went out, by the clock. */
@@ -177,8 +167,7 @@ export class FrameConnection implements ByteSink {
     const text = textToSend(frame);
     if (text !== undefined) return this.#out.write(encodeHeadOf(frame, this.version, 0), NO_HEADERS, text);
     const { body } = frame;
-    const head = frame instanceof EncodedFrame ? frame.encodedHead : encodeHeadOf(frame, this.version, body.length);
-    return this.#out.write(head, NO_HEADERS, body, false);
+    return this.#out.write(encodeHeadOf(frame, this.version, body.length), NO_HEADERS, body, false);
   }
 
   /**
@@ -190,6 +179,12 @@ export class FrameConnection implements ByteSink {
   sendMessage(head: Uint8Array, extraHeaders: readonly string[], body: string | Uint8Array): Promise<void> | undefined {
     this.#checkOpen("SEND");
     return this.#out.write(head, extraHeaders, body);
+  }
+
+  /** Sends a frame whose head is encoded for the version and has its `content-length`. Returns as `send` does. */
+  sendEncoded(head: string, body: Uint8Array): Promise<void> | undefined {
+    this.#checkOpen("frame");
+    return this.#out.write(head, NO_HEADERS, body, false);
   }
 
   /** Sends a frame without a body, given as ASCII text without its NUL. Returns as `send` does. */
@@ -292,7 +287,7 @@ export class FrameConnection implements ByteSink {
   /** For the transport: takes bytes. Returns whether more is wanted. */
   chunk(bytes: Uint8Array): boolean {
     if (this.#sink === undefined) return true; // read all the same, so that the peer can send its end
-    this.#lastReceived = this.#clock.now();
+    this.lastReceived = this.#clock.now();
     this.#out.beginTurn();
     try {
       const isInPlace = readTargetOf(this.#decoder)?.buffer === bytes.buffer; // then it is part of a body, and stays one

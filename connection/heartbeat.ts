@@ -4,6 +4,7 @@
  * @module
  */
 import { type Clock, systemClock } from "../base/timers.ts";
+import type { FrameConnection } from "./frame_connection.ts";
 
 /** The heart-beats that one side offers and wants, in milliseconds; 0 means none. */
 export interface HeartbeatOffer {
@@ -52,17 +53,8 @@ export function negotiate(own: HeartbeatOffer, peer: HeartbeatOffer): HeartbeatP
   };
 }
 
-/** The connection that heart-beats are sent and watched on. */
-export interface HeartbeatConnection {
-  /** When bytes last came, by the clock. */
-  readonly lastReceived: number;
-  /** When bytes last went out, by the clock. */
-  readonly lastSent: number;
-  /** Whether reading is paused on purpose. Silence says nothing about the peer then. */
-  readonly paused: boolean;
-  /** Sends a line end. */
-  beat(): void;
-}
+/** The connection that heart-beats are sent and watched on. While it is paused, silence says nothing about the peer. */
+export type HeartbeatConnection = Pick<FrameConnection, "lastReceived" | "lastSent" | "paused" | "beat">;
 
 /** How long a broker may be silent before the connection counts as lost. */
 export interface HeartbeatTolerance {

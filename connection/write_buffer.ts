@@ -47,6 +47,8 @@ interface QueuedChunk {
 
 /** The outgoing frames of one connection. */
 export class WriteBuffer {
+  /** When the last write began, by the clock. */
+  lastWrite: number;
   readonly #io: DirectIo;
   readonly #clock: Clock;
   readonly #onFailure: () => void;
@@ -56,14 +58,13 @@ export class WriteBuffer {
   readonly #queue = new Fifo<QueuedChunk>();
   #passedOn = 0; // bytes that have left `#buffer` so far, for the queue or the transport
   #taken = 0; // bytes that the transport has taken so far
-  #lastWrite: number;
   #writtenInTurn = 0; // bytes
   #isWriting = false;
   #isFlushScheduled = false; // for the end of this task
   #hasWrittenInTurn = false;
   #cancelTurn: (() => void) | undefined; // set while something waits for the next turn
   #ready: PromiseWithResolvers<void> | undefined;
-  #flushWaiters: PromiseWithResolvers<void>[] = [];
+  #emptied: PromiseWithResolvers<void> | undefined; // for `flush`
   #failure: unknown;
   #hasFailed = false;
 
@@ -71,7 +72,7 @@ export class WriteBuffer {
   constructor(io: DirectIo, clock: Clock, onFailure: () => void) {
     this.#io = io;
     this.#clock = clock;
-    this.#lastWrite = clock.now();
+    this.lastWrite = clock.now();
     this.#onFailure = onFailure;
     if (io.wantsFrameEnds) this.#frameEnds = [];
   }
@@ -84,11 +85,6 @@ export class WriteBuffer {
   /** Bytes that were added so far: where the next frame begins. */
   get position(): number {
     return this.#passedOn + this.#used;
-  }
-
-  /** When the last write began, by the clock. */
-  get lastWrite(): number {
-    return this.#lastWrite;
   }
 
   /** The error of the write that failed. */
@@ -186,9 +182,7 @@ export class WriteBuffer {
     if (this.#hasFailed) return rejected(this.#failure);
     this.#flush();
     if (this.buffered === 0) return Promise.resolve();
-    const waiter = Promise.withResolvers<void>();
-    this.#flushWaiters.push(waiter);
-    return waiter.promise;
+    return (this.#emptied ??= Promise.withResolvers<void>()).promise;
   }
 
   /** Writes everything, then closes this direction. */
@@ -211,7 +205,8 @@ export class WriteBuffer {
     this.#used = this.#writtenInTurn = 0;
     this.#ready?.reject(reason);
     this.#ready = undefined;
-    for (const waiter of this.#flushWaiters.splice(0)) waiter.reject(reason);
+    this.#emptied?.reject(reason);
+    this.#emptied = undefined;
   }
 
   /** Notes that a new turn has begun. The reader knows that first, and may want to answer at once. */
@@ -270,7 +265,7 @@ export class WriteBuffer {
 
   #scheduleFlush(): void {
     if (this.#hasWrittenInTurn) {
-      if (this.#clock.now() - this.#lastWrite < SAME_TURN_MS) return this.#awaitTurn();
+      if (this.#clock.now() - this.lastWrite < SAME_TURN_MS) return this.#awaitTurn();
       this.#hasWrittenInTurn = false; // `#writtenInTurn` stays: only a real turn lets timers fire and bytes come
     }
     this.#isFlushScheduled = true;
@@ -304,7 +299,7 @@ export class WriteBuffer {
       return false;
     }
     this.#hasWrittenInTurn = true;
-    this.#lastWrite = this.#clock.now();
+    this.lastWrite = this.#clock.now();
     const pending = this.#io.write(bytes, frameEnds);
     if (pending === undefined) {
       this.#onTaken(bytes.length);
@@ -332,9 +327,9 @@ export class WriteBuffer {
     this.#taken += length;
     if (this.#hasWrittenInTurn) this.#writtenInTurn += length;
     this.#resolveReady();
-    if (this.buffered === 0 && this.#flushWaiters.length > 0) {
-      for (const waiter of this.#flushWaiters.splice(0)) waiter.resolve();
-    }
+    if (this.#emptied === undefined || this.buffered > 0) return;
+    this.#emptied.resolve();
+    this.#emptied = undefined;
   }
 
   #resolveReady(): void {

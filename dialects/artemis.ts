@@ -84,7 +84,6 @@ export const artemis: Dialect = {
   errorScopes: [
     // Their ERRORs close the connection, and those of late ACKs come without a receipt id.
     [/failed to ack because no message|Error acknowledging message/, "acknowledgement"],
-    [/^AMQ339016 /, "subscription"],
     // Nothing came from the client for 60 s: it sends no heart-beats, or speaks 1.0.
     [/^AMQ229014\b/, "connection"],
   ],

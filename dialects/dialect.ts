@@ -10,6 +10,7 @@ import type { FrameParts } from "../codec/encoder.ts";
 import type { FrameHeaders, HeaderEntries } from "../codec/headers.ts";
 import type { Lacks } from "./lacks.ts";
 import type { QueueOptions } from "./queue.ts";
+import type { StreamRules } from "./stream.ts";
 
 /** The brokers whose headers are known. */
 export type BrokerFamily = "rabbitmq" | "activemq" | "artemis" | "spring" | "embedded" | "unknown";
@@ -159,7 +160,7 @@ export interface Dialect {
   readonly sent?: (connected: FrameHeaders, isWebSocket: boolean) => boolean;
   /** What the broker lacks; absent where it has all. */
   readonly lacks?: Lacks;
-  /** What to do when a broker that has confirmed nothing yet confirms nothing, where that is not known; for messages. */
+  /** What to do when a broker that has confirmed nothing yet confirms nothing, where that is not known; an addition to messages. */
   readonly receiptAdvice?: string;
   /** The headers that SEND or SUBSCRIBE to a destination needs in any case; absent where there are none. */
   readonly routing?: (command: "SEND" | "SUBSCRIBE", destination: string) => HeaderEntries;
@@ -180,6 +181,8 @@ export interface Dialect {
   readonly queue: OptionRules<QueueOptions>;
   /** How queues are made; `undefined` where frames to a queue do not declare it. */
   readonly queueMaking: QueueMaking | undefined;
+  /** How streams are read; absent where the broker has none. */
+  readonly streams?: StreamRules;
   /** Whether a durable subscription without a client id is accepted, but lost with the connection. */
   readonly durableNeedsClientId: boolean;
   /** The headers with which UNSUBSCRIBE deletes a durable subscription, or why it cannot. */

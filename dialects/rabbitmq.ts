@@ -7,6 +7,7 @@ import { readDuration } from "../base/duration.ts";
 import type { HeaderEntries } from "../codec/headers.ts";
 import { asHeader, COMMON_MESSAGE_OPTIONS, type Dialect, PERSISTENT, timeToLive } from "./dialect.ts";
 import { queueMaking, queueRules } from "./rabbitmq_queues.ts";
+import { rabbitmqStreams } from "./stream.ts";
 
 const DURABLE: HeaderEntries = [["durable", "true"], ["auto-delete", "false"]];
 
@@ -35,6 +36,7 @@ export const rabbitmq: Dialect = {
   },
   queue: queueRules,
   queueMaking,
+  streams: rabbitmqStreams,
   durableNeedsClientId: false,
   deleteDurable: ({ destination }) =>
     destination.startsWith("/topic/") ? DURABLE : "RabbitMQ deletes only durable subscriptions to /topic/ destinations",

@@ -12,8 +12,8 @@ export const unknown: Dialect = {
   family: "unknown",
   name: "The broker",
   serverPattern: undefined,
-  receiptAdvice: "; the broker has confirmed nothing so far: if it gives no receipts, as Spring's simple broker, " +
-    'set broker: "spring" for the client, or receipt: false for the call',
+  receiptAdvice: " (the broker has confirmed nothing so far: if it gives no receipts, as Spring's simple broker, " +
+    'set broker: "spring" for the client, or receipt: false for the call)',
   message: {
     ...COMMON_MESSAGE_OPTIONS,
     expires: SET_BROKER,

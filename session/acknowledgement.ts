@@ -8,6 +8,7 @@ import { type AckMode, isAckMode } from "../codec/protocol.ts";
 import { escapedHeaderOf, Frame } from "../codec/frame.ts";
 import { encodeValue, headerRules } from "../codec/headers.ts";
 import type { Version } from "../codec/protocol.ts";
+import { offsetOf } from "../dialects/stream.ts";
 
 /**
  * Reads an ack mode. Default `auto`.
@@ -53,9 +54,13 @@ export function acknowledgement(
   return new Frame().buildFrame({ command, headers: { ...headersNaming(message, version), ...headers } });
 }
 
-/** Returns the NACK that requeues a message on RabbitMQ, which knows NACK in 1.0 as well. */
+/**
+ * Returns the frame that gives a message back to RabbitMQ: the NACK that requeues it, which RabbitMQ knows in 1.0 as well.
+ * A message of a stream stays there in any case and gets an ACK, because 3.10 breaks the connection at a NACK.
+ */
 export function requeueFrame(message: Frame, version: Version): Frame {
-  return new Frame().buildFrame({ command: "NACK", headers: headersNaming(message, version) });
+  const command = offsetOf(message) === undefined ? "NACK" : "ACK";
+  return new Frame().buildFrame({ command, headers: headersNaming(message, version) });
 }
 
 function headersNaming(message: Frame, version: Version): Record<string, string | undefined> {

@@ -40,6 +40,12 @@ export class Dispatcher {
   // a different one, and this index touches less memory than the map.
   readonly #indexed: (MessageSink | undefined)[] = [];
   #last: MessageSink | undefined; // most messages are for the sink of the message before
+  readonly #onUnclaimed: ((message: Frame) => void) | undefined;
+
+  /** Creates a dispatcher without sinks. `onUnclaimed` gets the messages that no subscription asked for. */
+  constructor(onUnclaimed?: (message: Frame) => void) {
+    this.#onUnclaimed = onUnclaimed;
+  }
 
   /**
    * Adds a sink.
@@ -81,11 +87,12 @@ export class Dispatcher {
     this.#last = undefined;
   }
 
-  /** Delivers a message. Drops it when there is no sink: it was in flight while its subscription ended. */
+  /** Delivers a message. Drops it when its subscription has just ended. */
   deliver(message: Frame): void {
     const id = subscriptionOf(message);
     if (this.#last === undefined || this.#last.id !== id) this.#last = this.#find(id, message);
-    this.#last?.deliver(message);
+    if (this.#last !== undefined) this.#last.deliver(message);
+    else if (this.#onUnclaimed !== undefined && !isOwnId(id)) this.#onUnclaimed(message);
   }
 
   /** Removes the sink with that id and tells it that the broker ended its subscription. */
@@ -113,6 +120,11 @@ export function unsubscribeHeaders(
   version: Version,
 ): Record<string, string> {
   return version === "1.0" ? { id, destination } : { id };
+}
+
+/** Whether a client made the id for a subscription, which may have ended while the message was in flight. */
+function isOwnId(id: string | undefined): boolean {
+  return id !== undefined && id.startsWith(OWN_ID) && readNumber(id, OWN_ID.length) >= 0;
 }
 
 /** Returns the number in an id that the client made; -1 for any other id. */

@@ -19,6 +19,7 @@ import type { Frame } from "../codec/frame.ts";
 import type { Clock } from "../base/timers.ts";
 import type { Dispatcher } from "./dispatcher.ts";
 import type { Receipts, Verdict } from "./receipts.ts";
+import type { SessionSubscriptions } from "./subscriptions.ts";
 
 /** A connection that closes this soon after an ERROR is reported with that ERROR. */
 const RECENT_ERROR_MS = 5000;
@@ -43,11 +44,19 @@ export class ErrorFrames {
   readonly #clock: Clock;
   readonly #receipts: Receipts;
   readonly #dispatcher: Dispatcher;
+  readonly #subscriptions: SessionSubscriptions;
   #last: { error: BrokerErrorResponse; inDoubt: boolean; at: number } | undefined; // until the broker goes on
   readonly #cancelVerdicts = new Set<() => void>(); // one for each verdict that is still to come
 
   /** Starts without an ERROR. */
-  constructor(dialect: Dialect, clock: Clock, receipts: Receipts, dispatcher: Dispatcher) {
+  constructor(
+    dialect: Dialect,
+    clock: Clock,
+    receipts: Receipts,
+    dispatcher: Dispatcher,
+    subscriptions: SessionSubscriptions,
+  ) {
+    this.#subscriptions = subscriptions;
     this.#dialect = dialect;
     this.#clock = clock;
     this.#receipts = receipts;
@@ -94,7 +103,10 @@ export class ErrorFrames {
     const scope = errorScope(frame, this.#dialect);
     const { ids } = this.#receipts;
     this.#remember(error, scope === "frame" && ids.length > 0);
-    const isOnly = ids.length === 1 && !hasUnconfirmed;
+    const isOnly = ids.length === 1 && !hasUnconfirmed && !this.#subscriptions.hasUnanswered;
+    if (!isForRawFrame && (scope === "frame" || scope === "unclear")) {
+      this.#subscriptions.refused(error, ids.length === 0 && !hasUnconfirmed, scope === "frame");
+    }
     switch (scope) {
       case "frame":
         if (isOnly) this.#fail(frame, "refused", ids);

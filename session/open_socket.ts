@@ -36,7 +36,7 @@ export interface OpenSocketOptions extends OpenTransportOptions, DecoderLimits {
  * ```
  */
 export async function openSocket(url: string | URL, options: OpenSocketOptions = {}): Promise<FrameSocket> {
-  const address = parseUrl(url);
+  const address = parseUrl(url, options.transport !== undefined);
   return new RawSocket(await openTransport(address, options), address, options);
 }
 

@@ -162,7 +162,7 @@ export class Progress {
   }
 }
 
-/** Returns what to do about a receipt that has not come, as the end of a sentence, where the broker may give none at all. */
+/** Returns what to do about a receipt that has not come, as an addition to a message, where the broker may give none. */
 export function receiptAdvice(
   session: { readonly progress: Progress; readonly dialect: Pick<Dialect, "receiptAdvice"> } | undefined,
 ): string {

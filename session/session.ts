@@ -68,6 +68,8 @@ export interface SessionOptions extends ConnectDetails, DecoderLimits {
   onEnd?: ((session: Session, reason: StompError | undefined) => void) | undefined;
   /** Called for each ERROR frame. The connection may go on after it. */
   onError?: ((error: BrokerErrorResponse) => void) | undefined;
+  /** Called with each message that no subscription asked for, while a chunk is decoded; must not throw. */
+  onUnclaimed?: ((session: Session, message: Frame) => void) | undefined;
   /** Called when the broker stops answering, and with `undefined` when it answers again. */
   onBlocked?: ((session: Session, blockage: Blockage | undefined) => void) | undefined;
 }
@@ -108,7 +110,7 @@ export class Session implements FrameSocket, FrameSink {
   readonly #onEnd: SessionOptions["onEnd"];
   readonly #onError: SessionOptions["onError"];
   readonly #heartbeat: Heartbeat;
-  readonly #dispatcher = new Dispatcher();
+  readonly #dispatcher: Dispatcher;
   readonly #receipts = new Receipts(() => this.#onReceiptsChange());
   readonly #errors: ErrorFrames;
   readonly #probe: LivenessProbe;
@@ -144,6 +146,7 @@ export class Session implements FrameSocket, FrameSink {
     this.#connection = connection;
     this.#onEnd = options.onEnd;
     this.#onError = options.onError;
+    this.#dispatcher = new Dispatcher(options.onUnclaimed?.bind(undefined, this));
     this.gate = new ReadGate(connection, () => this.#receipts.size > 0 || this.#raw?.awaitsReceipt === true);
     const check = new FrameCheck(dialect, connected["server"], options.frameLimits);
     const Sender = dialect.lacks?.receipts === undefined ? FrameSender : ReceiptlessSender;
@@ -151,7 +154,7 @@ export class Session implements FrameSocket, FrameSink {
     this.progress = new Progress(this.#receipts, connection, clock, options.onBlocked?.bind(undefined, this));
     this.subscriptions = new SessionSubscriptions(this.sender, this.#dispatcher, this.gate, clock);
     this.transactions = new OpenTransactions(this.sender);
-    this.#errors = new ErrorFrames(dialect, clock, this.#receipts, this.#dispatcher);
+    this.#errors = new ErrorFrames(dialect, clock, this.#receipts, this.#dispatcher, this.subscriptions);
     this.#probe = new LivenessProbe(connection, this.transactions);
     this.#heartbeat = new Heartbeat(plan, connection, {
       ...options.tolerance,
@@ -291,14 +294,8 @@ export class Session implements FrameSocket, FrameSink {
         return;
       case "ERROR": {
         const isForRawFrame = this.#raw?.answer(frame) ?? false;
-        const hasOther = this.sender.hasUnconfirmed || this.#receipts.size > 0;
-        const isUncertain = this.sender.hasUnconfirmed || this.subscriptions.hasUnanswered;
-        const { error, scope } = this.#errors.handle(frame, isForRawFrame, isUncertain);
+        const { error, scope } = this.#errors.handle(frame, isForRawFrame, this.sender.hasUnconfirmed);
         this.#onError?.(error);
-        const isVague = frame.header("receipt-id") === undefined && !isForRawFrame;
-        if (isVague && (scope === "frame" || scope === "unclear")) {
-          this.subscriptions.refused(error, !hasOther, scope === "frame");
-        }
         if (scope === "connection") this.onEnd(error);
         return;
       }

@@ -90,6 +90,8 @@ export class SessionSubscriptions {
     this.#dispatcher.add(sink);
     let written: Promise<void> | undefined;
     try {
+      this.#sender.checkOpen(frame.command);
+      this.#sender.queues.completeSubscribe(frame);
       written = this.#sender.send(frame);
     } catch (error) {
       this.forget(sink);

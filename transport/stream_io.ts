@@ -85,7 +85,7 @@ export class StreamIo implements DirectIo {
 /** Returns a chunk as a `Uint8Array` and not as a `Buffer`, whose `slice` returns a view. */
 function plainBytes(chunk: unknown): Uint8Array {
   if (!(chunk instanceof Uint8Array)) {
-    throw new TypeError(`its readable gave ${describeType(chunk)}, but must give a Uint8Array`);
+    throw new TypeError(`a chunk of its readable is ${describeType(chunk)}, but must be a Uint8Array`);
   }
   return chunk.constructor === Uint8Array ? chunk : new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
 }

@@ -36,7 +36,7 @@ export interface WebSocketOptions {
    * The largest message to send, in bytes, 4 or more. A larger frame is sent as several messages, which the server has to
    * put together again, as Spring and RabbitMQ do. Text is not cut within a character.
    *
-   * @default {Infinity}
+   * @default {what the broker in CONNECTED is known to accept, else `Infinity`}
    */
   maxMessageBytes?: number | undefined;
 }

@@ -1,6 +1,6 @@
 /** What only Artemis does: it is told what is a queue and what a topic, and counts bytes before it waits for ACKs. */
-import { assertEquals, assertRejects } from "#assert";
-import { AcknowledgeError } from "../../base/errors.ts";
+import { assertEquals, assertMatch, assertRejects } from "#assert";
+import { AcknowledgeError, BrokerErrorResponse } from "../../base/errors.ts";
 import { delay, eventually, once, take, takeAllTexts, takeTexts, takeTextsUntilMark, VERSIONS } from "./support.ts";
 
 once("a message to a queue without a consumer is kept, and goes to one consumer only", {
@@ -74,6 +74,17 @@ once("a program may acknowledge every thousandth message, although Artemis sends
     const messages = await take(subscription, 1000);
     await messages.at(-1)!.ack();
     assertEquals(await takeTextsUntilMark(stomp, subscription), []);
+  },
+});
+
+once("a refused SUBSCRIBE rejects, although its ERROR names no receipt", {
+  broker: "artemis",
+  async fn({ connect, topic }) {
+    const stomp = await connect();
+    const headers = { "durable-subscription-name": "needs a client id" };
+    const error = await assertRejects(() => stomp.subscribe(topic(), { headers }), BrokerErrorResponse);
+    assertEquals(error.frame!.headers["receipt-id"], undefined);
+    assertMatch(error.message, /AMQ339016 Error creating subscription/);
   },
 });
 

@@ -3,12 +3,19 @@ import { test } from "#test";
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { BrokerErrorResponse, ConnectionError, OutboxFullError, TimeoutError } from "../../base/errors.ts";
 import { Isolation, noteSuspicion, type Suspect } from "../../client/pending_send.ts";
-import { type ClientHarness, clientTest, dropConnection, flushMicrotasks, Watcher } from "../support/client_harness.ts";
+import {
+  type ClientHarness,
+  clientTest,
+  dropConnection,
+  flushMicrotasks,
+  quickPair,
+  skipWaits,
+  Watcher,
+} from "../support/client_harness.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, receiptFor } from "../support/raw_server.ts";
 
-const HASTY = { reconnect: { delay: 1, maxDelay: 10 } };
 const REFUSAL = "ERROR\nmessage:not_found\n\nno exchange\0";
 
 /** What a broker saw that handles frames in order and refuses the body "bad". */
@@ -68,7 +75,7 @@ async function sendAll(
 }
 
 clientTest("`send()` alone rejects when an ERROR that names no frame ends the connection", async (harness) => {
-  const pair = await harness.pair(HASTY);
+  const pair = await quickPair(harness);
   const { copies, connections, error } = await sendAll(pair, () => {
     const refuse = (peer: RawPeer) => peer.write(REFUSAL).then(() => false);
     // What was accepted before is not confirmed, as by a broker that was about to sync its disk.
@@ -81,20 +88,19 @@ clientTest("`send()` alone rejects when an ERROR that names no frame ends the co
 });
 
 clientTest("`send()` alone rejects when an ERROR that names no frame leaves the connection open", async (harness) => {
-  const clock = new FakeClock();
-  const pair = await harness.pair({ ...HASTY, clock });
+  const pair = await quickPair(harness);
   const playing = () => {
     return play(pair, { confirmations: 6, refusals: 2 }, (peer) => peer.write(REFUSAL).then(() => true));
   };
   // The connection has survived the ERROR.
-  const { copies, connections, error } = await sendAll(pair, playing, () => clock.pass(500));
+  const { copies, connections, error } = await sendAll(pair, playing, () => pair.clock.pass(500));
   assertInstanceOf(error, BrokerErrorResponse);
   assertEquals(copies, [1, 1, 1, 1, 1, 1]);
   assertEquals(connections, 1);
 });
 
 clientTest("`send()` alone rejects when its message ends the connection without an ERROR", async (harness) => {
-  const pair = await harness.pair(HASTY);
+  const pair = await quickPair(harness);
   const { copies, connections, error } = await sendAll(pair, () => {
     return play(pair, { confirmations: 6, refusals: 5 }, () => Promise.resolve(false));
   });
@@ -106,11 +112,9 @@ clientTest("`send()` alone rejects when its message ends the connection without 
 });
 
 clientTest("`send()` of many refused messages keeps the wait before each new connection short", async (harness) => {
-  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 5 } });
-  const waits: number[] = [];
-  (async () => {
-    for await (const status of stomp.status()) if (status.type === "reconnecting") waits.push(status.delay);
-  })();
+  const clock = new FakeClock();
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 5 }, clock });
+  const waits = skipWaits(stomp, clock);
   const results = Promise.allSettled(Array.from({ length: 16 }, (_, i) => stomp.send("/queue/a", `bad ${i}`)));
   let settled = false;
   results.then(() => settled = true);
@@ -145,7 +149,7 @@ test("`Isolation` admits one suspect at a time, then more, but at most 64", () =
 clientTest(
   "`subscribe()` does not reject for a refused message beside it, nor `send()` for a refused SUBSCRIBE",
   async (harness) => {
-    const { stomp, peer, server } = await harness.pair(HASTY);
+    const { stomp, peer, server } = await quickPair(harness);
     const good = stomp.send("/queue/a", "good");
     const subscribing = stomp.subscribe("/queue/b");
     subscribing.catch(() => {});
@@ -167,8 +171,7 @@ clientTest(
 clientTest(
   "`send()` with a receipt is sent again when an ERROR may be about one without a receipt",
   async (harness) => {
-    const clock = new FakeClock();
-    const { stomp, peer } = await harness.pair({ ...HASTY, clock });
+    const { stomp, peer, clock } = await quickPair(harness);
     const watcher = new Watcher(stomp);
     await stomp.send("/queue/forbidden", "bad", { receipt: false });
     const good = stomp.send("/queue/a", "good");
@@ -182,7 +185,7 @@ clientTest(
 );
 
 clientTest("`send()` without a receipt is not a suspect after a later frame was confirmed", async (harness) => {
-  const { stomp, peer } = await harness.pair(HASTY);
+  const { stomp, peer } = await quickPair(harness);
   await stomp.send("/queue/a", "fine", { receipt: false });
   await peer.frame("SEND");
   await Promise.all([stomp.send("/queue/a", "confirmed"), confirm(peer, "SEND")]);
@@ -208,8 +211,12 @@ clientTest("`send()` that is aborted before it was written is never written", as
 for (const options of [{}, { timeout: 60 }]) {
   const name = options.timeout ? "of the call" : "of the client";
   clientTest(`\`send()\` that times out before it was written is never written: a timeout ${name}`, async (harness) => {
-    const { stomp, peer } = await harness.pair({ timeout: options.timeout ? 30_000 : 60, outbox: { messages: 10 } });
+    const clock = new FakeClock();
+    const timeout = options.timeout ? 30_000 : 60;
+    const { stomp, peer } = await harness.pair({ timeout, outbox: { messages: 10 }, clock });
     const sends = Array.from({ length: 1000 }, (_, i) => stomp.send("/queue/a", `${i}`, options));
+    await peer.frames(10, "SEND");
+    clock.pass(60);
     const results = await Promise.allSettled(sends);
     const errors = results.map((result) => result.status === "rejected" && result.reason as Error);
     assert(errors.every((error) => error instanceof TimeoutError));
@@ -218,7 +225,7 @@ for (const options of [{}, { timeout: 60 }]) {
     assertEquals(written + unwritten, 1000);
     assert(written >= 10 && written < 500, `${written}`);
     const last = stomp.send("/queue/a", "last", { timeout: 10_000 });
-    let arrived = 0;
+    let arrived = 10;
     while ((await peer.frame("SEND")).body !== "last") arrived++;
     assertEquals(arrived, written);
     stomp.disconnect({ signal: AbortSignal.abort() });
@@ -227,9 +234,12 @@ for (const options of [{}, { timeout: 60 }]) {
 }
 
 clientTest("`send()` that times out while the broker does not read does not arrive later", async (harness) => {
-  const { stomp, peer } = await harness.pair({ timeout: 200, heartbeat: false });
+  const clock = new FakeClock();
+  const { stomp, peer } = await harness.pair({ timeout: 200, heartbeat: false, clock });
   const body = new Uint8Array(1 << 18);
   const sends = Array.from({ length: 100 }, () => stomp.send("/queue/a", body));
+  await peer.bytes(); // and reads no more
+  clock.pass(200);
   const results = await Promise.allSettled(sends);
   const reasons = results.map((result) => result.status === "rejected" ? (result.reason as Error).message : "");
   const maybe = reasons.filter((reason) => reason.endsWith("so the broker may have it")).length;
@@ -249,7 +259,7 @@ clientTest("`send()` that times out while the broker does not read does not arri
 });
 
 clientTest("`send()` with `wait: false` rejects without a connection, with or without a receipt", async (harness) => {
-  const { stomp, peer, server } = await harness.pair(HASTY);
+  const { stomp, peer, server } = await quickPair(harness);
   const watcher = new Watcher(stomp);
   await peer.close();
   await watcher.until("disconnected");
@@ -293,11 +303,12 @@ clientTest("`send()` does not time out when the process was too busy to read the
 });
 
 clientTest("`begin()` does not time out when the process was too busy to read the RECEIPT", async (harness) => {
-  const { stomp, peer } = await harness.pair({ timeout: 50 });
+  const clock = new FakeClock();
+  const { stomp, peer } = await harness.pair({ timeout: 150, clock });
   const begun = stomp.begin();
-  await peer.write(receiptFor(await peer.frame("BEGIN")));
-  const until = performance.now() + 150;
-  while (performance.now() < until);
+  const frame = await peer.frame("BEGIN");
+  clock.sleep(400); // the timer fires late, before the socket is read
+  await peer.write(receiptFor(frame));
   await begun;
 });
 
@@ -330,8 +341,7 @@ clientTest("`send()` refuses a frame that RabbitMQ 4 hangs up on before it is wr
 });
 
 clientTest("`send()` that times out without a connection has the reason as its cause", async (harness) => {
-  const clock = new FakeClock();
-  const { stomp, peer, server } = await harness.pair({ ...HASTY, timeout: 300, clock });
+  const { stomp, peer, server, clock } = await quickPair(harness, { timeout: 300 });
   await server.stopListening();
   await dropConnection(stomp, peer);
   const sending = assertRejects(() => stomp.send("/queue/a", "x"), TimeoutError, "it was never written");

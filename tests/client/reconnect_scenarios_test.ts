@@ -14,16 +14,14 @@ import { stompWithClock } from "../../api/stomp.ts";
 import { Stomp } from "../../mod.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { FaultProxy } from "../support/fault_proxy.ts";
-import { clientTest, subscribed, Watcher } from "../support/client_harness.ts";
+import { clientTest, quickPair, skipWaits, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
-
-const HASTY = { reconnect: { delay: 1, maxDelay: 20 } };
 
 clientTest(
   "a broker that returns with another version and heart-beat gets frames of that version",
   async (harness) => {
     const offer = { heartbeat: { send: 60_000, receive: 60_000 } };
-    const { stomp, peer, server } = await harness.pair({ ...HASTY, ...offer }, "1.2", "heart-beat:60000,60000\n");
+    const { stomp, peer, server } = await quickPair(harness, offer, "1.2", "heart-beat:60000,60000\n");
     const subscription = await subscribed(stomp, peer, "/queue/a", { ack: "client-individual" });
     await peer.write(message(subscription.id, "first"));
     await (await subscription.take())!.ack();
@@ -51,7 +49,7 @@ clientTest(
 );
 
 clientTest("a broker that returns without a queue ends its subscription, and nothing else", async (harness) => {
-  const { stomp, peer, server } = await harness.pair(HASTY);
+  const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 1, maxDelay: 1 } });
   const gone = await subscribed(stomp, peer, "/queue/gone");
   const kept = await subscribed(stomp, peer, "/queue/kept");
   await peer.finish();
@@ -74,11 +72,7 @@ test("a changed password ends a client with a fixed one, and not one with `crede
   await using fixed = stompWithClock(url, { ...policy, username: "user", password }, clock);
   await using asking = stompWithClock(url, { ...policy, credentials: () => ({ username: "user", password }) }, clock);
   await Promise.all([fixed.connect(), asking.connect()]);
-  for (const stomp of [fixed, asking]) {
-    (async () => {
-      for await (const { type } of stomp.status()) if (type === "reconnecting") clock.pass(1000);
-    })();
-  }
+  for (const stomp of [fixed, asking]) skipWaits(stomp, clock);
   await old.close();
   password = "new";
   await using _new = await Broker.listen({ port, login: "user", passcode: "new" });
@@ -125,15 +119,21 @@ test({
   fn: async () => {
     await using broker = await Broker.listen();
     await using proxy = await FaultProxy.listen({ port: broker.port });
-    await using stomp = await Stomp.connect(`stomp://127.0.0.1:${proxy.port}`, { reconnect: { maxDelay: 0 } });
+    const clock = new FakeClock();
+    await using stomp = stompWithClock(`stomp://127.0.0.1:${proxy.port}`, { reconnect: { maxDelay: 0 } }, clock);
+    await stomp.connect();
+    const { timers } = clock; // of the heart-beat
+    skipWaits(stomp, clock);
     const subscription = await stomp.subscribe("/queue/a", { ack: "client-individual" });
     proxy.plan((connection) => connection < 1000 ? { refuse: true } : {});
-    const sent = stomp.send("/queue/a", "over the thousandth");
+    const sent = stomp.send("/queue/a", "over the thousandth", { timeout: Infinity });
     proxy.cut("rst");
     await sent;
     assertEquals((await subscription.take())?.text(), "over the thousandth");
     assertGreater(proxy.connections, 999);
     assertEquals(stomp.pending, 0);
+    clock.pass(2500); // the last look at whether the broker answers
+    assertEquals(clock.timers, timers);
   },
 });
 
@@ -173,7 +173,7 @@ test({
 });
 
 clientTest("`send()` beyond `outbox` waits, or rejects with `wait: false`", async (harness) => {
-  const { stomp, peer } = await harness.pair({ ...HASTY, outbox: { messages: 2, bytes: 100 } });
+  const { stomp, peer, clock } = await quickPair(harness, { outbox: { messages: 2, bytes: 100 } });
   const watcher = new Watcher(stomp);
   const order: string[] = [];
   const send = (body: string) => stomp.send("/queue/a", body).then(() => order.push(body));
@@ -184,7 +184,9 @@ clientTest("`send()` beyond `outbox` waits, or rejects with `wait: false`", asyn
     OutboxFullError,
     "Cannot send to /queue/a without waiting: 2 messages of 2 bytes are not confirmed yet",
   );
-  await assertRejects(() => stomp.send("/queue/a", "no", { timeout: 20 }), TimeoutError);
+  const late = assertRejects(() => stomp.send("/queue/a", "no", { timeout: 20 }), TimeoutError);
+  clock.pass(20);
+  await late;
   const [first, second] = await peer.frames(2, "SEND");
   await peer.write(receiptFor(first!));
   const third = await peer.frame("SEND");
@@ -200,7 +202,7 @@ clientTest("`send()` beyond `outbox` waits, or rejects with `wait: false`", asyn
 });
 
 clientTest("`send()` beyond `outbox` without a connection is sent in order on the next one", async (harness) => {
-  const { stomp, peer, server } = await harness.pair({ ...HASTY, outbox: { messages: 2 } });
+  const { stomp, peer, server } = await quickPair(harness, { outbox: { messages: 2 } });
   const lost = new Watcher(stomp);
   await peer.finish();
   await lost.until("disconnected");

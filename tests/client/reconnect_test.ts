@@ -9,7 +9,8 @@ import {
   UnsupportedByBrokerError,
 } from "../../base/errors.ts";
 import type { StompOptions } from "../../client/options.ts";
-import { clientTest, dropConnection, frame, subscribed, Watcher } from "../support/client_harness.ts";
+import { clientTest, dropConnection, flushMicrotasks, frame, subscribed, Watcher } from "../support/client_harness.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
 
@@ -281,7 +282,8 @@ clientTest("`send()` without a receipt is not sent again", async (harness) => {
 });
 
 clientTest("calls without a connection wait until their timeout", async (harness) => {
-  const { stomp, peer } = await harness.pair({ reconnect: { delay: 60_000, maxDelay: 60_000 }, timeout: 40 });
+  const clock = new FakeClock();
+  const { stomp, peer } = await harness.pair({ reconnect: { delay: 60_000, maxDelay: 60_000 }, timeout: 40, clock });
   await dropConnection(stomp, peer);
   const calls: (() => Promise<unknown>)[] = [
     () => stomp.subscribe("/q"),
@@ -292,8 +294,12 @@ clientTest("calls without a connection wait until their timeout", async (harness
     () => stomp.send("/q", "x", { receipt: false }),
     () => stomp.sendFrame(frame("BEGIN", { transaction: "t" })),
   ];
-  await Promise.all(calls.map((call) => assertRejects(call, TimeoutError, "Timed out after 40 ms waiting for ")));
-  await assertRejects(() => stomp.subscribe("/q", { timeout: 10 }), TimeoutError, "Timed out after 10 ms waiting for ");
+  const timeouts = calls.map((call) => assertRejects(call, TimeoutError, "Timed out after 40 ms waiting for "));
+  const call = () => stomp.subscribe("/q", { timeout: 10 });
+  timeouts.push(assertRejects(call, TimeoutError, "Timed out after 10 ms waiting for "));
+  await flushMicrotasks();
+  clock.pass(40);
+  await Promise.all(timeouts);
   await assertRejects(() => stomp.begin({ signal: AbortSignal.abort(new Error("no")) }), Error, "no");
   assertEquals(stomp.pending, 0);
 });

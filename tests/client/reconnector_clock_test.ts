@@ -50,6 +50,7 @@ class ReconnectorHarness {
     this.reconnector = new Reconnector(dialer as unknown as Dialer, policy, {
       onOpen() {},
       onLost() {},
+      onUnclaimed: undefined,
       async onReplacing() {},
       async onHandingOver() {},
       onClosed() {},

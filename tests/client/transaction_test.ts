@@ -11,6 +11,7 @@ import type { Message } from "../../client/message.ts";
 import type { Stomp } from "../../api/stomp.ts";
 import type { Transaction } from "../../client/transaction.ts";
 import { clientTest, flushMicrotasks, subscribed, Watcher } from "../support/client_harness.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { confirm, errorFor, message, receiptFor } from "../support/raw_server.ts";
 
@@ -275,9 +276,10 @@ clientTest("`transaction()` sends nothing more when the work has ended the trans
 });
 
 clientTest("`transaction()` aborts when its signal or timeout ends the work", async (harness) => {
-  const { stomp, peer } = await harness.pair();
+  const clock = new FakeClock();
+  const { stomp, peer } = await harness.pair({ clock });
   const abort = new AbortController();
-  const started = Promise.withResolvers<Transaction>();
+  let started = Promise.withResolvers<Transaction>();
   const forever = (tx: Transaction) => {
     started.resolve(tx);
     return new Promise<void>(() => {});
@@ -290,10 +292,15 @@ clientTest("`transaction()` aborts when its signal or timeout ends the work", as
   await confirm(peer, "ABORT");
   await assertRejects(() => dead.send("/q", "x"), TransactionError, "it has ended");
 
-  const late = stomp.transaction(forever, { timeout: 30 });
+  started = Promise.withResolvers<Transaction>();
+  const why = "Timed out after 30 ms waiting for ";
+  const late = assertRejects(() => stomp.transaction(forever, { timeout: 30 }), TimeoutError, why);
   await confirm(peer, "BEGIN");
-  await assertRejects(() => late, TimeoutError, "Timed out after 30 ms waiting for ");
-  await confirm(peer, "ABORT");
+  await started.promise;
+  clock.pass(30);
+  await peer.frame("ABORT");
+  clock.pass(0); // no time is left for its receipt
+  await late;
 
   // A signal that aborts while the work ignores it: nothing is committed.
   const another = new AbortController();

@@ -17,8 +17,8 @@ export const BASE_FAULTS: readonly Fault[] = [
   {
     file: "base/backoff.ts",
     name: "the waits between attempts have no maximum",
-    from: "Math.min(this.#maxDelay, this.#delay *",
-    to: "Math.min(Infinity, this.#delay *",
+    from: "Math.min(maxDelay, delay *",
+    to: "Math.min(Infinity, delay *",
     tests: ["base/backoff"],
   },
   {

@@ -127,7 +127,7 @@ export const BROKER_FAULTS: readonly Fault[] = [
   {
     file: "broker/peer.ts",
     name: "a client that reads nothing is read without limit",
-    from: '    this.#output = "paused";\n    this.#wire.pause();',
+    from: '    this.#output = "paused";\n    this.#wire.socket.pause();',
     to: '    this.#output = "paused";',
     tests: ["embedded_broker/flow_control"],
   },

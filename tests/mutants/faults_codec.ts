@@ -80,8 +80,8 @@ export const CODEC_FAULTS: readonly Fault[] = [
   {
     file: "codec/body.ts",
     name: "the place that a body is read into goes past its end",
-    from: "this.#target.subarray(this.#length, this.#expected) : undefined",
-    to: "this.#target.subarray(this.#length) : undefined",
+    from: "this.#target.subarray(this.length, this.#expected) : undefined",
+    to: "this.#target.subarray(this.length) : undefined",
     tests: ["codec/body"],
   },
   {

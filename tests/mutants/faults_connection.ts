@@ -80,7 +80,7 @@ export const CONNECTION_FAULTS: readonly Fault[] = [
   {
     file: "connection/write_buffer.ts",
     name: "a flush stays pending when the connection breaks",
-    from: "for (const waiter of this.#flushWaiters.splice(0)) waiter.reject(reason);",
+    from: "this.#emptied?.reject(reason);",
     to: "",
     tests: ["connection/write_buffer", "connection/frame_connection"],
   },

@@ -95,8 +95,8 @@ export const SESSION_FAULTS: readonly Fault[] = [
   {
     file: "session/error_frames.ts",
     name: "an ERROR refuses the only receipt although a send had none",
-    from: "const isOnly = ids.length === 1 && !hasUnconfirmed;",
-    to: "const isOnly = ids.length === 1;",
+    from: "const isOnly = ids.length === 1 && !hasUnconfirmed && !this.#subscriptions.hasUnanswered;",
+    to: "const isOnly = ids.length === 1 && !this.#subscriptions.hasUnanswered;",
     tests: ["client/outbox", "session/session"],
   },
   {

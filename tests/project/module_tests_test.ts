@@ -25,11 +25,17 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
     by: ["api/stomp", "api/shutdown", "api/shutdown_drain"],
     why: "`Stomp` is its only user",
   },
-  "client/dialer.ts": { by: ["client/reconnector"], why: "one attempt to connect is part of reconnecting" },
+  "client/connection_options.ts": { by: ["client/dialer", "api/arguments"], why: "types and defaults" },
+  "client/failures.ts": {
+    by: ["client/reconnector", "client/reconnector_clock"],
+    why: "they decide when a client reconnects",
+  },
   "client/message.ts": { by: ["client/subscription", "client/ack_tracker"], why: "messages come from subscriptions" },
   "client/options.ts": { by: ["api/arguments"], why: "types and defaults" },
   "client/pending_send.ts": { by: ["client/outbox"], why: "an entry of the outbox" },
   "client/transaction_registry.ts": { by: ["client/transaction"], why: "transactions come from the registry" },
+  "dialects/stream.ts": { by: ["work/stream"], why: "what a broker is asked for shows in its SUBSCRIBE" },
+  "work/stream_end.ts": { by: ["work/stream"], why: "the beginning of a stream from its end" },
   "client/unsubscribe_request.ts": {
     by: ["client/subscription", "client/subscribe_request"],
     why: "seen where a subscription ends",
@@ -38,7 +44,6 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "codec/frame_view.ts": { by: ["codec/frame", "codec/decoder"], why: "part of `Frame`" },
   "codec/head_parser.ts": { by: ["codec/decoder", "codec/head_cache"], why: "part of the decoder" },
   "codec/head_template.ts": { by: ["codec/head_cache"], why: "the cache is the only user" },
-  "codec/header_layout.ts": { by: ["codec/head_cache"], why: "shared by the heads of one template" },
   "codec/limits.ts": { by: ["codec/decoder"], why: "options of the decoder" },
   "codec/mask.ts": { by: ["api/secrets"], why: "secrets count where they could show" },
   "codec/partial_frame.ts": { by: ["codec/body", "codec/decoder_splits"], why: "part of the decoder" },
@@ -52,6 +57,7 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
   "session/raw_frames.ts": { by: ["codec/frame_verbs_socket", "session/session"], why: "the verbs of `Frame` use it" },
   "transport/bun.ts": { by: ["transport/transport", "transport/tls"], why: "the same tests for every adapter" },
   "transport/deno.ts": { by: ["transport/transport", "transport/tls"], why: "the same tests for every adapter" },
+  "transport/stream_io.ts": { by: ["transport/custom"], why: "custom transports are its only users" },
   "transport/node.ts": { by: ["transport/transport", "transport/tls"], why: "the same tests for every adapter" },
 };
 

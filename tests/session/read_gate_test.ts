@@ -2,6 +2,7 @@
 import { assertEquals, assertLess, assertRejects } from "#assert";
 import { ConnectionError } from "../../base/errors.ts";
 import { clientTest, frame, openSession, subscribed, Watcher } from "../support/client_harness.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
 
 const moment = () => new Promise((resolve) => setTimeout(resolve, 20)); // enough for what must not come
@@ -75,13 +76,15 @@ clientTest("`ReadGate`: a request counts as an awaited answer, even inside a wor
 });
 
 clientTest("`ReadGate`: a request that ended in any way no longer counts", async (harness) => {
-  const { stomp, peer } = await harness.pair();
+  const clock = new FakeClock();
+  const { stomp, peer } = await harness.pair({ clock });
   const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 1 });
-  const asking = stomp.request("/queue/service", "hello", { timeout: 50 });
+  const asking = assertRejects(() => stomp.request("/queue/service", "hello", { timeout: 50 }));
   await confirm(peer, "SUBSCRIBE");
   await peer.frame("SEND");
   await peer.write(messages(slow.id, 0, 3));
-  await assertRejects(() => asking);
+  clock.pass(50);
+  await asking;
   // A read may have been under way.
   await peer.write(messages(slow.id, 3, 1));
   await moment();

@@ -70,7 +70,7 @@ clientTest("a receipt that the caller asks for is refused, and nothing is writte
 
 clientTest("when an unknown broker has confirmed nothing, the error of a call says what to do", async (harness) => {
   const { stomp, peer } = await harness.pair({});
-  const advice = /set broker: "spring" for the client, or receipt: false for the call$/;
+  const advice = /set broker: "spring" for the client, or receipt: false for the call\)/;
   for (const call of [() => stomp.send("/q", "x", { timeout: 50 }), () => stomp.subscribe("/q", { timeout: 50 })]) {
     assertMatch((await assertRejects(call, TimeoutError)).message, advice);
   }

@@ -157,3 +157,21 @@ clientTest("`subscribe()` sends UNSUBSCRIBE when the wait is aborted", async (ha
     assertEquals(undo.lines, [...named, "receipt:2"]);
   }
 });
+
+clientTest(
+  "`unsubscribe()` on RabbitMQ acknowledges messages of a stream, whose NACK would break 3.10",
+  async (harness) => {
+    for (const ack of ["client", "client-individual"] as const) {
+      const { stomp, peer } = await harness.pair({}, "1.2", RABBITMQ);
+      const subscription = await subscribed(stomp, peer, "/queue/a", { ack });
+      await peer.write(["m1", "m2"].map((id, i) => message(subscription.id, id, `x-stream-offset:${i}\n`)).join(""));
+      await subscription.take();
+      const ending = subscription.unsubscribe();
+      await confirm(peer, "UNSUBSCRIBE");
+      await confirm(peer, "SUBSCRIBE");
+      assertEquals((await peer.frames(2, "ACK")).map(({ get }) => get("id")), ["m1", "m2"]);
+      await confirm(peer, "UNSUBSCRIBE");
+      await ending;
+    }
+  },
+);

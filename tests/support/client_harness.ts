@@ -13,6 +13,7 @@ import type { Status } from "../../client/status.ts";
 import { type Stomp, stompWithClock } from "../../api/stomp.ts";
 import type { StompOptions, SubscribeOptions } from "../../client/options.ts";
 import type { Subscription } from "../../client/subscription.ts";
+import { FakeClock } from "./fake_clock.ts";
 import { memoryPair } from "./memory_transport.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { RawPeer } from "./raw_peer.ts";
@@ -142,6 +143,36 @@ export async function dropConnection(stomp: Stomp, peer: RawPeer): Promise<void>
   const watcher = new Watcher(stomp);
   await peer.close();
   await watcher.until("disconnected");
+}
+
+/**
+ * Lets the wait before each new connection pass at once.
+ *
+ * @returns the milliseconds of each wait, also of those to come
+ */
+export function skipWaits(stomp: Stomp, clock: FakeClock): number[] {
+  const waits: number[] = [];
+  (async () => {
+    for await (const status of stomp.status()) {
+      if (status.type !== "reconnecting") continue;
+      waits.push(status.delay);
+      clock.pass(status.delay);
+    }
+  })();
+  return waits;
+}
+
+/** Makes a pair whose client waits for no time before it reconnects. All its waits go by the clock. */
+export async function quickPair(
+  harness: ClientHarness,
+  options: StompOptions = {},
+  version?: string,
+  lines?: string,
+): Promise<{ stomp: Stomp; peer: RawPeer; server: RawServer; clock: FakeClock }> {
+  const clock = new FakeClock();
+  const pair = await harness.pair({ reconnect: { delay: 0 }, ...options, clock }, version, lines);
+  skipWaits(pair.stomp, clock);
+  return { ...pair, clock };
 }
 
 /** Runs all microtasks: everything that waits neither for a socket nor for a timer. */

@@ -51,7 +51,10 @@ export class FakeClock implements Clock {
   pass(milliseconds: number): void {
     const end = this.#now + milliseconds;
     for (;;) {
-      const due = [...this.#timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
+      let due: { at: number; fire: () => void } | undefined;
+      for (const timer of this.#timers) {
+        if (timer.at <= end && (due === undefined || timer.at < due.at)) due = timer;
+      }
       if (due === undefined) break;
       this.#timers.delete(due);
       this.#now = Math.max(this.#now, due.at);

@@ -44,7 +44,8 @@ export class RawPeer {
   /** The number of line ends received between frames. */
   heartbeats = 0;
   readonly #pipe: Pipe;
-  #received: Uint8Array = new Uint8Array(0);
+  #received: Uint8Array = new Uint8Array(0); // the used part of `#memory`
+  #memory: Uint8Array = new Uint8Array(1 << 12);
   #reading: Promise<boolean> | undefined;
 
   private constructor(pipe: Pipe) {
@@ -159,12 +160,23 @@ export class RawPeer {
   #read(): Promise<boolean> {
     return this.#reading ??= this.#pipe.read().then((bytes) => {
       if (bytes === undefined) return false;
-      const joined = new Uint8Array(this.#received.length + bytes.length);
-      joined.set(this.#received);
-      joined.set(bytes, this.#received.length);
-      this.#received = joined;
+      this.#keep(bytes);
       return true;
     }).finally(() => this.#reading = undefined);
+  }
+
+  #keep(bytes: Uint8Array): void {
+    const end = this.#received.byteOffset + this.#received.length;
+    const length = this.#received.length + bytes.length;
+    if (end + bytes.length > this.#memory.length) {
+      const memory = length * 2 > this.#memory.length ? new Uint8Array(length * 2) : this.#memory;
+      memory.set(this.#received);
+      this.#memory = memory;
+      this.#received = memory.subarray(0, this.#received.length);
+    }
+    const { byteOffset } = this.#received;
+    this.#memory.set(bytes, byteOffset + this.#received.length);
+    this.#received = this.#memory.subarray(byteOffset, byteOffset + length);
   }
 
   async #frame(): Promise<RawFrame | undefined> {
@@ -188,13 +200,8 @@ export class RawPeer {
 
 /** Returns the first frame of the bytes, or `undefined` when it is not complete. */
 function cutFrame(bytes: Uint8Array): { frame: RawFrame; size: number } | undefined {
-  let headEnd = -1;
-  for (let at = 0; at + 1 < bytes.length; at++) {
-    if (bytes[at] === 10 && bytes[at + 1] === 10) {
-      headEnd = at;
-      break;
-    }
-  }
+  let headEnd = bytes.indexOf(10);
+  while (headEnd >= 0 && bytes[headEnd + 1] !== 10) headEnd = bytes.indexOf(10, headEnd + 1);
   if (headEnd < 0) return undefined;
   const [command = "", ...lines] = decoder.decode(bytes.subarray(0, headEnd)).split("\n");
   const get = (name: string) => lines.find((line) => line.startsWith(`${name}:`))?.slice(name.length + 1);

@@ -6,10 +6,13 @@
 import { BrokerCore } from "../../broker/core.ts";
 import type { Peer, PeerWire } from "../../broker/peer.ts";
 import { Frame } from "../../codec/frame.ts";
+import { headerRules, parseHeaders } from "../../codec/headers.ts";
 import type { Version } from "../../codec/protocol.ts";
 
 /** A wire that is full when the test says so. */
 export class TestWire implements PeerWire {
+  /** The wire itself. */
+  readonly socket: this = this;
   /** The negotiated version. */
   version: Version = "1.2";
   /** The frames sent that the test has not removed. */
@@ -36,6 +39,12 @@ export class TestWire implements PeerWire {
   send(frame: Frame): Promise<void> | undefined {
     this.sent.push(frame);
     return this.#full?.promise;
+  }
+
+  sendEncoded(head: string, body: Uint8Array): Promise<void> | undefined {
+    const [command, lines] = [head.slice(0, head.indexOf("\n")), head.slice(head.indexOf("\n") + 1)];
+    const headers = parseHeaders(lines, headerRules(command, this.version));
+    return this.send(new Frame().buildFrame({ command, headers, body }));
   }
 
   pause(): void {

@@ -1,7 +1,7 @@
 /** From URLs to addresses. */
 import { assert, assertEquals, assertThrows } from "#assert";
 import { test } from "#test";
-import { type ParsedAddress, parseUrl, parseUrls } from "../../transport/address.ts";
+import { addressText, type ParsedAddress, parseUrl, parseUrls } from "../../transport/address.ts";
 
 const STOMP: ParsedAddress = { scheme: "stomp", hostname: "h", port: 61613, tls: false, host: "/" };
 
@@ -140,4 +140,25 @@ test("`parseUrls()` does not split `failover:` at a comma in a password", () => 
     { ...STOMP, hostname: "h1", login: "u", passcode: "a,b)c" },
     { ...STOMP, hostname: "h2", login: "u", passcode: "d,e", host: "v" },
   ]);
+});
+
+test("`parseUrl()` takes other schemes where a custom transport is given", () => {
+  const unix = parseUrl("stomp+unix:///run/a%20b.sock?x=1", true);
+  assertEquals(unix, {
+    ...{ scheme: "stomp+unix", hostname: "", port: 0, tls: false, host: "/" },
+    path: "/run/a%20b.sock?x=1",
+  });
+  assertEquals(addressText(unix), "/run/a%20b.sock"); // the query may hold a ticket
+  const other = parseUrl("QUIC://u:p%40@[::1]:7/x", true);
+  assertEquals(other, {
+    ...{ scheme: "quic", hostname: "::1", port: 7, tls: false, host: "/", path: "/x", login: "u", passcode: "p@" },
+  });
+  assertEquals(addressText(other), "[::1]:7");
+  assertEquals(addressText(parseUrl("quic://h", true)), "h");
+  assertEquals(parseUrls("failover:(x://a,stomp://b/v)", true).addresses.map(({ host }) => host), ["/", "v"]);
+  // The library's schemes stay as they are.
+  assertEquals(parseUrl("stomp://h/v", true), parseUrl("stomp://h/v"));
+  assertThrows(() => parseUrl("stomp:///v", true), TypeError, "it has no host");
+  assertThrows(() => parseUrl("x://h#a", true), TypeError, "it has a fragment");
+  assertThrows(() => parseUrl("x://h"), TypeError, "any other needs the option transport");
 });

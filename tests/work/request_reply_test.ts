@@ -12,6 +12,7 @@ import {
   TimeoutError,
 } from "../../mod.ts";
 import { clientTest } from "../support/client_harness.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { confirm, errorFor, message } from "../support/raw_server.ts";
 
 test("`request()` resolves to its reply", async () => {
@@ -47,12 +48,14 @@ test("`respond()` sends bytes, and options of a reply", async () => {
   assertEquals([reply.headers["content-type"], reply.headers["extra"]], ["application/x-three", "yes"]);
 });
 
-test("`request()` times out without a reply, and a late reply is dropped", async () => {
-  await using broker = await Broker.listen();
-  await using stomp = await Stomp.connect(broker.url);
+clientTest("`request()` times out without a reply, and a late reply is dropped", async (harness) => {
+  const clock = new FakeClock();
+  const stomp = await harness.connect((await harness.broker()).url, { clock });
   const requests = await stomp.subscribe("/queue/a");
-  await assertRejects(() => stomp.request("/queue/a", "?", { timeout: 50 }), TimeoutError);
+  const unanswered = assertRejects(() => stomp.request("/queue/a", "?", { timeout: 50 }), TimeoutError);
   const late = await requests.take() as Message;
+  clock.pass(50);
+  await unanswered;
   await stomp.send(late.headers["reply-to"]!, "too late", { correlationId: late.headers["correlation-id"] });
   // The next request is not confused by it.
   const answering = requests.take().then((request) =>
@@ -198,14 +201,16 @@ clientTest(
 );
 
 clientTest("`respond()` refuses a failed request when its error reply fails", async (harness) => {
-  const { stomp, peer } = await harness.pair({ timeout: 50 });
+  const clock = new FakeClock();
+  const { stomp, peer } = await harness.pair({ timeout: 50, clock });
   const serving = stomp.respond("/queue/a", () => {
     throw new Error("no");
   });
   await confirm(peer, "SUBSCRIBE");
   await serving;
   await peer.write(message("sub-1", "m1", "reply-to:/queue/r\ncorrelation-id:1\n"));
-  assertEquals((await peer.frame("SEND")).get("x-stompy-error"), "no"); // no RECEIPT in time
+  assertEquals((await peer.frame("SEND")).get("x-stompy-error"), "no");
+  clock.pass(50); // without a RECEIPT
   assertEquals((await peer.frame("NACK")).get("id"), "m1");
 });
 

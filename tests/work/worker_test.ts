@@ -1,11 +1,13 @@
 /** The worker loop against a scripted broker: what it subscribes with, how it refuses, and how it ends. */
-import { assertEquals, assertGreaterOrEqual, assertLess, assertRejects } from "#assert";
+import { assertEquals, assertLess, assertRejects } from "#assert";
 import { AcknowledgeError } from "../../base/errors.ts";
+import { type Clock, systemClock } from "../../base/timers.ts";
 import type { ConsumeOptions, MessageHandler } from "../../work/worker.ts";
 import type { Message } from "../../client/message.ts";
 import type { Stomp } from "../../api/stomp.ts";
 import type { Subscription } from "../../client/subscription.ts";
 import { type ClientHarness, clientTest, flushMicrotasks } from "../support/client_harness.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import type { RawFrame, RawPeer } from "../support/raw_peer.ts";
 import { answerRequeue, confirm, message } from "../support/raw_server.ts";
 
@@ -29,8 +31,9 @@ async function begin(
   handler: MessageHandler,
   options: ConsumeOptions = {},
   server = RABBITMQ,
+  clock: Clock = systemClock,
 ): Promise<Work> {
-  const { stomp, peer } = await harness.pair({}, "1.2", server);
+  const { stomp, peer } = await harness.pair({ clock }, "1.2", server);
   const over = new AbortController();
   const loop = stomp.consume("/queue/a", handler, { signal: over.signal, ...options });
   loop.catch(() => {});
@@ -116,38 +119,46 @@ clientTest(
       "attempts is 0",
     );
     await assertRejects(() => stomp.consume("/queue/a", () => {}, { retry: { delay: -1 } }), RangeError, "-1");
-    const last = stomp.consume("/queue/a", () => {}, { ack: "client", signal: AbortSignal.timeout(50) });
-    await confirm(peer, "SUBSCRIBE"); // the first frame of all
-    await confirm(peer, "UNSUBSCRIBE");
-    await last;
+    const over = new AbortController();
+    const last = stomp.consume("/queue/a", () => over.abort(), { ack: "client", signal: over.signal });
+    const subscribe = await confirm(peer, "SUBSCRIBE"); // the first frame of all
+    await peer.write(message(subscribe.get("id")!, "m1"));
+    assertEquals(await frames(peer, last), ["ACK", "UNSUBSCRIBE"]);
   },
 );
 
 clientTest(
   "`consume()` delays each refusal of a message for longer, and handles others meanwhile",
   async (harness) => {
+    const clock = new FakeClock();
     const attempts: number[] = [];
     const seen: string[] = [];
-    const work = await begin(harness, (message) => {
-      seen.push(message.id);
-      if (message.id !== "bad") return;
-      attempts.push(message.attempts);
-      throw new Error("bad");
-    });
+    const work = await begin(
+      harness,
+      (message) => {
+        seen.push(message.id);
+        if (message.id !== "bad") return;
+        attempts.push(message.attempts);
+        throw new Error("bad");
+      },
+      {},
+      RABBITMQ,
+      clock,
+    );
     await work.deliver("bad");
     await work.peer.frame("NACK");
-    const start = performance.now();
-    const times: number[] = [];
-    for (let n = 0; n < 3; n++) {
+    for (const wait of [100, 200, 400]) {
       await work.deliver("bad", "redelivered:true\n");
-      await work.deliver(`good ${n}`);
-      assertEquals((await work.peer.frame("ACK")).get("id"), `good ${n}`); // while the refusal of the bad one is delayed
-      await work.peer.frame("NACK");
-      times.push(performance.now() - start);
+      await work.deliver(`good ${wait}`);
+      assertEquals((await work.peer.frame("ACK")).get("id"), `good ${wait}`); // while the refusal of the bad one is delayed
+      clock.pass(wait - 1);
+      await work.deliver("still good");
+      assertEquals((await work.peer.frame("ACK")).get("id"), "still good");
+      clock.pass(1);
+      assertEquals((await work.peer.frame("NACK")).get("id"), "bad");
     }
     assertEquals(attempts, [1, 2, 3, 4]);
-    assertEquals(seen.length, 7);
-    for (const [n, least] of [90, 280, 670].entries()) assertGreaterOrEqual(times[n]!, least);
+    assertEquals(seen.length, 10);
     assertEquals(await work.end(), ["UNSUBSCRIBE"]);
   },
 );
@@ -163,15 +174,20 @@ clientTest("`consume()` does not delay a refusal that drops the message, or afte
   assertLess(performance.now() - start, 5000);
   await dropped.end();
   // The handler itself takes longer than the pause.
-  const slow = await begin(harness, ({ attempts }) => {
-    return new Promise((resolve) => setTimeout(resolve, attempts === 1 ? 0 : 850)).then(fail);
-  });
+  const clock = new FakeClock();
+  let begun: () => void;
+  const handler: MessageHandler = async ({ attempts }) => {
+    if (attempts > 1) await new Promise<void>((resolve) => (clock.after(850, resolve), begun()));
+    fail();
+  };
+  const slow = await begin(harness, handler, {}, RABBITMQ, clock);
   await slow.deliver("m1");
   await slow.peer.frame("NACK");
+  const beginning = new Promise<void>((resolve) => begun = resolve);
   await slow.deliver("m1", "redelivered:true\nx-delivery-count:4\n");
-  const again = performance.now();
-  await slow.peer.frame("NACK");
-  assertLess(performance.now() - again, 1500); // and not 850 + 800
+  await beginning;
+  clock.pass(850);
+  await slow.peer.frame("NACK"); // without the pause of 800 ms
   await slow.end();
 });
 
