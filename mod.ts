@@ -97,7 +97,7 @@ export type {
   TransactionConf,
   UnsubscribeOptions,
 } from "./client/options.ts";
-export type { HeadersAttempt, HeadersProvider } from "./client/headers_provider.ts";
+export type { SubscribeAttempt, SubscribeHeadersProvider } from "./client/headers_provider.ts";
 export { Subscription } from "./client/subscription.ts";
 export type {
   Transaction,

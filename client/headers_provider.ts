@@ -1,5 +1,5 @@
 /**
- * Headers that a function returns for each attempt, such as an `Authorization` that expires.
+ * Headers of SUBSCRIBE that a function returns for each attempt, such as an `Authorization` that expires.
  *
  * @module
  */
@@ -8,16 +8,16 @@ import { type StepOptions, within } from "../base/timers.ts";
 import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
 import type { FrameHeaders } from "../codec/headers.ts";
 
-/** The attempt that a {@linkcode HeadersProvider} returns headers for. */
-export interface HeadersAttempt {
-  /** 1 for the first CONNECT of a client, or SUBSCRIBE of a subscription, and one more for each further one. */
+/** An attempt to subscribe, as the function sees it that returns the headers. */
+export interface SubscribeAttempt {
+  /** 1 for the first SUBSCRIBE of a subscription, and one more for each further one. */
   readonly number: number;
   /** Aborts when the headers are not needed any more: the call was given up, or the connection is lost. */
   readonly signal: AbortSignal;
 }
 
-/** Returns the headers for each attempt to connect or to subscribe. Called again for each one. */
-export type HeadersProvider = (attempt: HeadersAttempt) => FrameHeadersInit | Promise<FrameHeadersInit>;
+/** Returns the headers of a SUBSCRIBE. Called again for each one, also after a reconnect. */
+export type SubscribeHeadersProvider = (attempt: SubscribeAttempt) => FrameHeadersInit | Promise<FrameHeadersInit>;
 
 /**
  * Calls a function that returns headers.
@@ -28,7 +28,7 @@ export type HeadersProvider = (attempt: HeadersAttempt) => FrameHeadersInit | Pr
  * when the wait ends first.
  */
 export async function askForHeaders(
-  provider: HeadersProvider,
+  provider: SubscribeHeadersProvider,
   number: number,
   wait: StepOptions,
 ): Promise<FrameHeaders> {

@@ -11,7 +11,7 @@ import type { DecoderLimits } from "../codec/limits.ts";
 import { checkSubscribeOptions } from "../dialects/checks.ts";
 import type { BrokerFamily, FrameLimits, PortableSendOptions, PortableSubscribeOptions } from "../dialects/dialect.ts";
 import type { FrameHeadersInit } from "../codec/encoder.ts";
-import type { HeadersProvider } from "./headers_provider.ts";
+import type { SubscribeHeadersProvider } from "./headers_provider.ts";
 import type { UnclaimedMessageHandler } from "./message.ts";
 import type { ConnectionOptions, Credentials } from "./connection_options.ts";
 
@@ -181,7 +181,7 @@ export interface SubscribeOptions extends PortableSubscribeOptions, WaitOptions 
    *
    * @default {{}}
    */
-  headers?: FrameHeadersInit | HeadersProvider | undefined;
+  headers?: FrameHeadersInit | SubscribeHeadersProvider | undefined;
 }
 
 /** Options of {@linkcode Subscription.prototype.unsubscribe}. */

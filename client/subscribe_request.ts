@@ -12,7 +12,7 @@ import { checkAcknowledges } from "../dialects/lacks.ts";
 import { checkAckMode } from "../session/acknowledgement.ts";
 import type { Session } from "../session/session.ts";
 import type { Consumer } from "./consumer.ts";
-import { askForHeaders, type HeadersProvider } from "./headers_provider.ts";
+import { askForHeaders, type SubscribeHeadersProvider } from "./headers_provider.ts";
 import type { SubscribeOptions } from "./options.ts";
 
 /** Options of a subscription, with headers that can be read more than once, and a worker's preferences. */
@@ -22,7 +22,7 @@ export interface TunedSubscribeOptions extends SubscribeOptions {
 }
 
 /** The same options with headers that can be read more than once. */
-export type SubscribeRequest = TunedSubscribeOptions & { readonly headers: FrameHeaders | HeadersProvider };
+export type SubscribeRequest = TunedSubscribeOptions & { readonly headers: FrameHeaders | SubscribeHeadersProvider };
 
 /** One SUBSCRIBE on one session. */
 export interface Attempt {
@@ -134,7 +134,7 @@ export class SubscribeRequests {
   async #ask(
     attempt: Attempt,
     { destination }: Consumer,
-    provider: HeadersProvider,
+    provider: SubscribeHeadersProvider,
     number: number,
     signal: AbortSignal,
   ): Promise<FrameHeaders> {

@@ -9,7 +9,7 @@ import { beginSteps, type StepOptions, within } from "../base/timers.ts";
 import type { FrameHeaders } from "../codec/headers.ts";
 import type { Declarations, QueueOptions } from "../dialects/queue.ts";
 import { matchesFilter, type StreamPosition, type StreamRules } from "../dialects/stream.ts";
-import { askForHeaders, type HeadersAttempt } from "../client/headers_provider.ts";
+import { askForHeaders, type SubscribeAttempt } from "../client/headers_provider.ts";
 import type { Message } from "../client/message.ts";
 import type { Reconnector } from "../client/reconnector.ts";
 import type { Subscription } from "../client/subscription.ts";
@@ -268,7 +268,7 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
         return reconnector.session?.epoch ?? 0;
       },
       subscribe: (position, prefetch, wait, filter) => {
-        const headers = async (attempt: HeadersAttempt): Promise<FrameHeaders> => {
+        const headers = async (attempt: SubscribeAttempt): Promise<FrameHeaders> => {
           const streams = reconnector.session?.dialect.streams;
           const given = this.#options.headers;
           const own = typeof given === "function"

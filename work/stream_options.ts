@@ -8,7 +8,7 @@ import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
 import type { FrameHeaders } from "../codec/headers.ts";
 import type { QueueOptions } from "../dialects/queue.ts";
 import type { StreamFilter } from "../dialects/stream.ts";
-import type { HeadersProvider } from "../client/headers_provider.ts";
+import type { SubscribeHeadersProvider } from "../client/headers_provider.ts";
 
 /** Where a program keeps how far it has read a stream. */
 export interface StreamCheckpoint {
@@ -80,7 +80,7 @@ export interface StreamOptions {
    *
    * @default {{}}
    */
-  headers?: FrameHeadersInit | HeadersProvider | undefined;
+  headers?: FrameHeadersInit | SubscribeHeadersProvider | undefined;
   /**
    * Ends the loop without an error. The message that is being handled is saved when the loop asks for the next one.
    *
@@ -99,7 +99,7 @@ export interface CheckedStreamOptions {
   readonly prefetch: number;
   readonly filter: StreamFilter | undefined;
   readonly queue: Omit<QueueOptions, "type"> | undefined;
-  readonly headers: FrameHeaders | HeadersProvider;
+  readonly headers: FrameHeaders | SubscribeHeadersProvider;
   readonly signal: AbortSignal | undefined;
 }
 

@@ -18,7 +18,7 @@ import {
   takeTextsUntilMark,
   VERSIONS,
 } from "./support.ts";
-import { browse } from "./browsing.ts";
+import { browse, ignoredArguments, queueArguments } from "./option_effects.ts";
 
 /** A test of the effect of an option, or the option that must be refused. */
 type Cell = ((harness: Harness) => Promise<void>) | { refused: SendOptions | SubscribeOptions };
@@ -354,37 +354,4 @@ async function plainText({ connect, queue }: Harness): Promise<void> {
   const subscription = await stomp.subscribe(destination);
   await stomp.send(destination, "text ☃", { contentLength: false });
   assertEquals(await takeTexts(subscription, 1), ["text ☃"]);
-}
-
-async function queueArguments({ connect, queue, broker }: Harness): Promise<void> {
-  const stomp = await connect();
-  const destination = queue();
-  const headers = { "x-queue-type": "quorum", "durable": "true", "auto-delete": "false" };
-  const subscription = await stomp.subscribe(destination, { ack: "client", headers });
-  await stomp.send(destination, "one", { headers, persistent: true });
-  const [message] = await take(subscription, 1);
-  assertEquals(message!.text(), "one");
-  await subscription.unsubscribe();
-  await stomp.disconnect(); // which requeues the message, and a quorum queue counts that
-
-  const second = await connect();
-  const again = await second.subscribe(destination, { ack: "client", headers });
-  const [redelivered] = await take(again, 1);
-  // Since 4.3, x-delivery-count leaves out what a consumer gave back, as UNSUBSCRIBE does here, and x-acquired-count counts.
-  const count = broker.name === "rabbitmq-4.3" ? "x-acquired-count" : "x-delivery-count";
-  assertEquals([redelivered!.redelivered, redelivered!.headers[count], redelivered!.attempts], [true, "1", 2]);
-
-  const short = queue();
-  for (const text of ["one", "two", "three"]) await second.send(short, text, { headers: { "x-max-length": "2" } });
-  const last = await second.subscribe(short, { headers: { "x-max-length": "2" } });
-  assertEquals(await takeTexts(last, 2), ["two", "three"]);
-}
-
-async function ignoredArguments({ connect, queue }: Harness): Promise<void> {
-  const stomp = await connect();
-  const destination = queue();
-  const headers = { "x-queue-type": "quorum" };
-  const subscription = await stomp.subscribe(destination, { headers });
-  await stomp.send(destination, "one", { headers });
-  assertEquals(await takeTexts(subscription, 1), ["one"]);
 }

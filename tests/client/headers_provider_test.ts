@@ -1,7 +1,7 @@
 /** Headers of SUBSCRIBE as a function of the attempt. */
 import { assert, assertEquals, assertInstanceOf, assertRejects, assertStrictEquals } from "#assert";
 import { NotConnectedError, SubscriptionError, TimeoutError } from "../../base/errors.ts";
-import { askForHeaders, type HeadersAttempt } from "../../client/headers_provider.ts";
+import { askForHeaders, type SubscribeAttempt } from "../../client/headers_provider.ts";
 import type { StompOptions } from "../../client/options.ts";
 import { clientTest, flushMicrotasks, Watcher } from "../support/client_harness.ts";
 import { test } from "#test";
@@ -15,7 +15,7 @@ clientTest(
   async (harness) => {
     const { stomp, peer, server } = await harness.pair(AT_ONCE);
     const numbers: number[] = [];
-    const headers = async ({ number }: HeadersAttempt) => {
+    const headers = async ({ number }: SubscribeAttempt) => {
       numbers.push(number);
       await Promise.resolve();
       return { authorization: `token ${number}` };
@@ -68,7 +68,7 @@ for (
 clientTest("a function that fails after a reconnect is called again, and its error is a status", async (harness) => {
   const { stomp, peer, server } = await harness.pair(AT_ONCE);
   const failure = new Error("no token yet");
-  const headers = ({ number }: HeadersAttempt) => {
+  const headers = ({ number }: SubscribeAttempt) => {
     if (number > 1 && number < 8) throw failure;
     return { authorization: `token ${number}` };
   };
@@ -86,7 +86,7 @@ clientTest("a function that fails after a reconnect is called again, and its err
 
 clientTest("a function that goes on failing ends the subscription after `reconnect.attempts`", async (harness) => {
   const { stomp, peer, server } = await harness.pair({ reconnect: { delay: 0, attempts: 2 } });
-  const headers = ({ number }: HeadersAttempt) => number === 1 ? {} : Promise.reject(new Error("no token"));
+  const headers = ({ number }: SubscribeAttempt) => number === 1 ? {} : Promise.reject(new Error("no token"));
   const subscribing = stomp.subscribe("/queue/a", { headers });
   await confirm(peer, "SUBSCRIBE");
   const subscription = await subscribing;
@@ -102,7 +102,7 @@ clientTest(
     const { stomp, peer, server } = await harness.pair(AT_ONCE);
     const signals: AbortSignal[] = [];
     const asked = Promise.withResolvers<void>();
-    const headers = ({ number, signal }: HeadersAttempt) => {
+    const headers = ({ number, signal }: SubscribeAttempt) => {
       signals.push(signal);
       if (number > 1) return { number };
       asked.resolve();
@@ -123,7 +123,7 @@ clientTest("`disconnect()` and `unsubscribe()` do not wait for a function that n
   const asked = [1, 2, 3, 4].map(() => Promise.withResolvers<void>());
   let count = 0;
   const signals: AbortSignal[] = [];
-  const headers = ({ number, signal }: HeadersAttempt) => {
+  const headers = ({ number, signal }: SubscribeAttempt) => {
     if (number === 1) return {};
     signals.push(signal);
     asked[count++]!.resolve();
@@ -154,7 +154,7 @@ clientTest("a `timeout` and a signal end the wait for the headers", async (harne
   const clock = new FakeClock();
   const { stomp } = await harness.pair({ clock });
   let given: AbortSignal | undefined;
-  const headers = ({ signal }: HeadersAttempt) => {
+  const headers = ({ signal }: SubscribeAttempt) => {
     given = signal;
     return new Promise<never>(() => {});
   };
