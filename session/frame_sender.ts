@@ -189,12 +189,12 @@ export class FrameSender {
     return id;
   }
 
-  /** Sends declarations that the client has made meanwhile. */
+  /** Includes declarations that the client has made since. */
   declareAgain(): void {
     this.#heads.clear();
   }
 
-  /** Takes note that bytes were retracted, from a position on. Queues may have to be made again. */
+  /** Notes that bytes were retracted from a position on. Queues may have to be made again. */
   noteRetracted(start: number): void {
     if (start > this.#madeAt) return;
     this.queues.forget();

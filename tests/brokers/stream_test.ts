@@ -74,7 +74,7 @@ once("a stream loses nothing and repeats nothing when its connection breaks agai
     const reader = await connect(RECONNECTING);
     const [first, next, last] = (["first", "next", "last"] as const).map((from) => reader.stream(name, { from }));
     await Promise.all([next!.open(), last!.open()]);
-    reader.reconnect(); // before any of them has given a message
+    reader.reconnect(); // before any of them has delivered a message
     const seen = await take(first!, 50);
     let sent = 300;
     for (let round = 0; round < 5; round++) {
@@ -159,7 +159,7 @@ once("two streams and a checkpoint share a connection", {
     const one = client.stream(name, { from: "first", checkpoint });
     assertEquals(await take(one, 8), range(0, 8));
     await one.close();
-    assertEquals(stored, 6); // the last one was given, and not handled
+    assertEquals(stored, 6); // the last one was delivered, and not handled
     const [again, other] = [client.stream(name, { checkpoint }), client.stream(name, { from: { offset: 15 } })];
     assertEquals([await take(again, 3), await take(other, 3)], [[7, 8, 9], [15, 16, 17]]);
     await Promise.all([again.close(), other.close()]);
@@ -167,7 +167,7 @@ once("two streams and a checkpoint share a connection", {
   },
 });
 
-once("the broker's words say that a queue is no stream, or does not exist", {
+once("the broker's error says that a queue is not a stream, or does not exist", {
   broker: "rabbitmq",
   async fn({ connect, queue }) {
     const client = await connect(RECONNECTING);
