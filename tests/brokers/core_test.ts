@@ -269,15 +269,17 @@ everywhere("no message arrives after `unsubscribe()`", async ({ connect, queue, 
   assertEquals(await first.closed, undefined);
   await stomp.send(destination, "two");
   const second = await stomp.subscribe(destination);
+  // UNSUBSCRIBE may overtake the acknowledgement that the broker itself makes of what it has sent. Then that comes again.
+  const isRepeated = (text: string) => text === "one" && !broker.capabilities.includes("auto once");
   let [next] = await takeTexts(second, 1);
-  // UNSUBSCRIBE may overtake the acknowledgement that the broker itself makes of what it has sent.
-  if (next === "one" && !broker.capabilities.includes("auto once")) [next] = await takeTexts(second, 1);
+  if (isRepeated(next!)) [next] = await takeTexts(second, 1);
   assertEquals(next, "two");
   assertEquals(first.received, 1);
 
   // Leaving the loop unsubscribes.
   await stomp.send(destination, "three");
   for await (const message of second) {
+    if (isRepeated(message.text())) continue;
     assertEquals(message.text(), "three");
     break;
   }
