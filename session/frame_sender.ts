@@ -33,7 +33,7 @@ export class FrameSender {
   readonly #heads: SendHeadCache;
   readonly #timeout: number;
   #hasUnconfirmed = false;
-  #madeAt = -1; // the position of the last frame that makes a queue
+  readonly #made = new Map<number, number>(); // where frames that make queues begin and end
   #closed: Closed | undefined;
 
   /** Sends over a connection on which CONNECTED was received. `timeout` is the default wait for a receipt, in ms. */
@@ -48,8 +48,9 @@ export class FrameSender {
     this.dialect = dialect;
     if (dialect.maxWebSocketMessageBytes !== undefined) connection.limitMessages(dialect.maxWebSocketMessageBytes);
     this.queues = new QueueMaker(declarations, dialect, (frame) => {
-      this.#madeAt = connection.position;
+      const start = connection.position;
       connection.send(frame);
+      this.#made.set(start, connection.position);
     });
     this.#connection = connection;
     this.#receipts = receipts;
@@ -194,11 +195,11 @@ export class FrameSender {
     this.#heads.clear();
   }
 
-  /** Takes note that bytes were retracted, from a position on. Queues may have to be made again. */
-  noteRetracted(start: number): void {
-    if (start > this.#madeAt) return;
-    this.queues.forget();
-    this.#heads.clear();
+  /** Returns where a message begins, behind the frames that made what it needs: others need that as well. */
+  startOf(position: number): number {
+    let start = position;
+    for (let next = this.#made.get(start); next !== undefined; next = this.#made.get(start)) start = next;
+    return start;
   }
 
   /** Cancels a receipt that no one awaits any more. */

@@ -180,7 +180,7 @@ clientTest("the declaration goes on with the next connection, its dead letter qu
   await sending;
 });
 
-clientTest("a send that is given up before it leaves takes back what makes its queues", async (harness) => {
+clientTest("a send that is given up before it leaves does not take back what makes its queues", async (harness) => {
   const { stomp, peer } = await rabbitmq(harness);
   const orders = stomp.destination("/queue/a", { queue: { deadLetter: "/queue/b" } });
   const stop = new AbortController();

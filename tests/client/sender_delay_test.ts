@@ -124,6 +124,21 @@ clientTest(
   },
 );
 
+clientTest(
+  "when a delayed message is taken back before it leaves, its destination is still made for those behind it",
+  async (harness) => {
+    const { stomp, peer } = await rabbitmq(harness);
+    const abort = new AbortController();
+    const first = stomp.send("/queue/work", "first", { delay: 50, signal: abort.signal });
+    const second = stomp.send("/queue/work", "second", { delay: 50 });
+    abort.abort(new Error("enough"));
+    await assertRejects(() => first, Error, "enough");
+    assertEquals(await made(peer), ["destination:/queue/work"]);
+    assertEquals((await confirm(peer, "SEND")).body, "second");
+    await second;
+  },
+);
+
 clientTest("a delayed message is written as each broker has it, when the next one is another", async (harness) => {
   const { stomp, peer, server } = await rabbitmq(harness);
   const sending = stomp.send("/queue/work", "x", { delay: 50, headers: { "x-max-length": "1" } });

@@ -51,11 +51,11 @@ export const SESSION_FAULTS: readonly Fault[] = [
     tests: ["session/queue_maker"],
   },
   {
-    file: "session/frame_sender.ts",
-    name: "queues that were retracted are not made again",
-    from: "if (start > this.#madeAt) return;",
-    to: "if (start >= 0) return;",
-    tests: ["api/destination"],
+    file: "session/session.ts",
+    name: "a message is retracted together with the queues that others need",
+    from: "this.#connection.retract(this.sender.startOf(start), end)",
+    to: "this.#connection.retract(start, end)",
+    tests: ["client/sender_delay"],
   },
   {
     file: "session/send_head_cache.ts",
