@@ -56,6 +56,18 @@ clientTest(
   },
 );
 
+clientTest("`disconnect()` sends DISCONNECT also over a session that is handed over", async (harness) => {
+  const rig = await RenewalRig.start(harness);
+  await Promise.all([rig.stomp.begin(), confirm(rig.peer, "BEGIN")]);
+  await rig.due();
+  const disconnected = rig.stomp.disconnect({ own: "v" });
+  assertEquals((await confirm(rig.peer, "DISCONNECT")).get("own"), "v");
+  await rig.peer.finish();
+  await disconnected;
+  assertEquals(await rig.stomp.closed, undefined);
+  assertEquals([rig.clock.timers, rig.server.count], [0, 1]);
+});
+
 clientTest("an aborted `disconnect()` ends a handover at once, and leaves no timer", async (harness) => {
   const rig = await RenewalRig.start(harness);
   const orders = await subscribed(rig.stomp, rig.peer, "/queue/a", { ack: "client-individual" });
