@@ -195,11 +195,18 @@ export class FrameSender {
     this.#heads.clear();
   }
 
-  /** Returns where a message begins, behind the frames that made what it needs: others need that as well. */
-  startOf(position: number): number {
-    let start = position;
-    for (let next = this.#made.get(start); next !== undefined; next = this.#made.get(start)) start = next;
-    return start;
+  /**
+   * Retracts the message that was sent between two positions. What was made for it stays, because others may need it.
+   *
+   * @returns whether none of the message was written yet.
+   */
+  retract(start: number, end: number): boolean {
+    let own = start;
+    for (let next = this.#made.get(own); next !== undefined; next = this.#made.get(own)) own = next;
+    const isRetracted = this.#connection.retract(own, end);
+    // An ERROR may be about what the broker gets of it, although no receipt of it is awaited.
+    if (!isRetracted || own > start) this.#hasUnconfirmed = true;
+    return isRetracted;
   }
 
   /** Cancels a receipt that no one awaits any more. */

@@ -200,7 +200,7 @@ export class Session implements FrameSocket, FrameSink {
 
   /** Retracts the message that was sent between two positions. Returns whether none of it was written yet. */
   retract(start: number, end: number): boolean {
-    return this.#connection.retract(this.sender.startOf(start), end);
+    return this.sender.retract(start, end);
   }
 
   /** Returns a promise to await before sending more; `undefined` when the connection accepts more now. */

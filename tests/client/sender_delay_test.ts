@@ -139,6 +139,25 @@ clientTest(
   },
 );
 
+clientTest(
+  "an ERROR about a destination that was made for a message that was taken back refuses no other",
+  async (harness) => {
+    const { stomp, peer, server } = await rabbitmq(harness);
+    const abort = new AbortController();
+    const first = stomp.send("/queue/work", "first", { delay: 50, signal: abort.signal });
+    const second = stomp.send("/queue/other", "second");
+    abort.abort(new Error("enough"));
+    await assertRejects(() => first, Error, "enough");
+    await made(peer);
+    await peer.frame("SEND");
+    await peer.write("ERROR\nmessage:precondition_failed\n\n\0");
+    await peer.close();
+    const next = await server.welcome("1.2", RABBITMQ);
+    assertEquals((await confirm(next, "SEND")).body, "second");
+    await second;
+  },
+);
+
 clientTest("a delayed message is written as each broker has it, when the next one is another", async (harness) => {
   const { stomp, peer, server } = await rabbitmq(harness);
   const sending = stomp.send("/queue/work", "x", { delay: 50, headers: { "x-max-length": "1" } });

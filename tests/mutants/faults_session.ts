@@ -51,9 +51,9 @@ export const SESSION_FAULTS: readonly Fault[] = [
     tests: ["session/queue_maker"],
   },
   {
-    file: "session/session.ts",
+    file: "session/frame_sender.ts",
     name: "a message is retracted together with the queues that others need",
-    from: "this.#connection.retract(this.sender.startOf(start), end)",
+    from: "this.#connection.retract(own, end)",
     to: "this.#connection.retract(start, end)",
     tests: ["client/sender_delay"],
   },
