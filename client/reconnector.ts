@@ -305,7 +305,7 @@ export class Reconnector {
     this.#nextSession = undefined;
     const { peer, connected, version } = session;
     this.#events.onStatus({ type: "connected", peer, server: connected["server"], version });
-    if (!this.#isLeaving) this.#renewal.start(this.#dialer.expiry);
+    if (!this.#isLeaving && session.isOpen) this.#renewal.start(this.#dialer.expiry);
   }
 
   #lost(session: Session, reason: StompError | undefined): void {

@@ -93,6 +93,28 @@ clientTest("`reconnect()` before the credentials expire starts their time again"
   await rig.next("token-3");
 });
 
+clientTest(
+  "`reconnect()` by a function that returns headers leaves no renewal for the session that it ends",
+  async (harness) => {
+    const rig = await RenewalRig.start(harness, { reconnect: { delay: 1e6, maxDelay: 1e6 } });
+    const headers = ({ number }: { number: number }) => {
+      if (number === 2) {
+        rig.server.stopListening();
+        rig.stomp.reconnect();
+      }
+      return {};
+    };
+    await subscribed(rig.stomp, rig.peer, "/queue/a", { headers });
+    rig.stomp.reconnect();
+    await rig.next("token-2");
+    while ((await rig.watcher.until("reconnecting")).delay === 0);
+    assertEquals(rig.calls, 3); // the last attempt has failed
+    rig.clock.pass(LIFETIME_MS);
+    await flushMicrotasks();
+    assertEquals(rig.calls, 3);
+  },
+);
+
 clientTest("a password that `connect()` was given does not expire", async (harness) => {
   const clock = new FakeClock();
   const server = await harness.server();
