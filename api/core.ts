@@ -218,7 +218,7 @@ export class ClientCore implements ReconnectorEvents {
     this.subscriptions.lost();
   }
 
-  /** Takes no more messages, and lets those that were taken be acknowledged. Never rejects. */
+  /** Hands out no more messages, and waits until those handed out are acknowledged. Never rejects. */
   async onReplacing(_session: Session, wait: StepOptions): Promise<void> {
     const consumers = this.subscriptions.list().map((one) => accessForWorker(one).consumer);
     for (const consumer of consumers) consumer.hold();
@@ -226,7 +226,7 @@ export class ClientCore implements ReconnectorEvents {
     await within(settled, wait, "the messages that are being handled").catch(() => {});
   }
 
-  /** Lets everything that the broker has yet to answer on a session be answered. Never rejects. */
+  /** Waits until the broker has answered everything on a session. Never rejects. */
   async onHandingOver(session: Session, left: () => StepOptions): Promise<void> {
     const consumers = this.subscriptions.list().map((one) => accessForWorker(one).consumer);
     const steps = [

@@ -21,13 +21,13 @@ export interface DestinationOptions {
   /**
    * What the queue is made of.
    *
-   * @default {what the client has declared for the destination before, else what the broker makes by itself}
+   * @default {what the client has declared for the destination before, else the broker's defaults}
    */
   queue?: QueueOptions | undefined;
 }
 
 /**
- * Creates a handle, and has the client remember the declaration.
+ * Creates a handle, and remembers the declaration in the client.
  *
  * @throws as {@linkcode Stomp.prototype.destination}.
  */
@@ -77,7 +77,7 @@ export class Destination {
   }
 
   /**
-   * Sends a message, as {@linkcode Stomp.prototype.send}.
+   * Sends a message, as {@linkcode Stomp.prototype.send} does.
    *
    * @throws as {@linkcode Stomp.prototype.send}.
    *

@@ -49,7 +49,7 @@ export class Stomp implements AsyncDisposable {
 
   static #clock: Clock = systemClock; // of the clients that are created; only `stompWithClock` changes it
   readonly #core: ClientCore;
-  readonly #sender: Sender; // that of the core, which each message would have to look up
+  readonly #sender: Sender; // the core's: saves each message a look-up
 
   static {
     stompWithClock = (target, options, clock) => {
@@ -65,8 +65,8 @@ export class Stomp implements AsyncDisposable {
   /**
    * Creates a client and connects it.
    *
-   * @param target a URL, several of which each attempt tries in order, or `failover:(…)`; or a function that returns one
-   * of these for each attempt, for example with a ticket in its query.
+   * @param target a URL, several URLs, which each attempt tries in order, or `failover:(…)`; or a function that returns
+   * one of these for each attempt, for example with a ticket in the query.
    * @param options those of the client. `signal` and `timeout` also limit how long connecting takes.
    * @throws {TypeError} when a URL or an option is invalid; a `RangeError` when a number is out of its range.
    * @throws {ConnectionError} when no connection can be made; a `ConnectionTimeoutError` when the time is over.
@@ -98,7 +98,7 @@ export class Stomp implements AsyncDisposable {
 
   /** Creates a client for a host and a port, as in stompy. It connects by {@linkcode connect}. */
   constructor(hostname: string, port?: number);
-  /** Creates a client for a URL, several, or `failover:(…)`, or a function for it. It connects by {@linkcode connect}. */
+  /** Creates a client for one or several URLs, or a function that returns them. It connects by {@linkcode connect}. */
   constructor(target: BrokerUrl | BrokerUrlSource, options?: StompOptions);
   constructor(target: Target, optionsOrPort: number | StompOptions = {}) {
     const { port, options } = checkClientArgument(optionsOrPort);
@@ -206,12 +206,12 @@ export class Stomp implements AsyncDisposable {
   }
 
   /**
-   * Returns a handle for a destination, and remembers what its queue is made of: every send and subscription of this
-   * client to that destination then has the declaration, by the handle or without it, also after a reconnect. Nothing is
-   * sent now.
+   * Returns a handle for a destination, and remembers the declaration of its queue. Every send and subscription of this
+   * client to that destination then has the declaration, with or without the handle, also after a reconnect. The call
+   * itself sends nothing.
    *
-   * RabbitMQ wants the same declaration from all clients. Where it refuses one, the first send or subscription rejects
-   * with its words. Call this before the first send or subscription to the destination.
+   * RabbitMQ requires the same declaration from all clients. If it refuses one, the first send or subscription rejects
+   * with its error. Call this before the first send or subscription to the destination.
    *
    * @param name the destination, for example `/queue/orders`.
    * @throws {TypeError} when the name is not text, an option is unknown or of the wrong type, or the destination was
@@ -438,13 +438,13 @@ export class Stomp implements AsyncDisposable {
   }
 
   /**
-   * Returns a stream of RabbitMQ to iterate. It sets ack mode and prefetch, and acknowledges by itself. After a reconnect
-   * it goes on behind the last message that it gave: none is lost, and none is given twice. It subscribes when the first
-   * message is asked for.
+   * Returns a stream of RabbitMQ to iterate. It sets ack mode and prefetch, and acknowledges for you. After a reconnect it
+   * continues after the last message that it delivered: it skips no message that the stream still has, and delivers none
+   * twice. It subscribes when the first message is asked for.
    *
-   * A message is handled when the loop asks for the next one. Then `save` of the `checkpoint` is called, and is waited
-   * for. Offsets count the messages of a stream, so behind the end of a stream that was deleted and made again, nothing
-   * comes until it has grown that far.
+   * A message counts as handled when the loop asks for the next one. The stream then calls `save` of the `checkpoint`, and
+   * waits for it. After a stream is deleted and made again, a reader with an old offset gets nothing until the new stream
+   * is longer than that.
    *
    * @param destination `/queue/NAME`, which declares the stream, or `/amq/queue/NAME` for one that exists.
    * @throws {TypeError} when an argument or an option is of the wrong type.

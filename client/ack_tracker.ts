@@ -10,7 +10,10 @@ import { countedDeliveries, identityOf, isFirstDelivery } from "../dialects/rede
 import { type Message, setSettledBy, settledBy } from "./message.ts";
 import type { TransactionParticipant } from "./transaction.ts";
 
-/** The headers that name a message in ACK and NACK, and tell whether it is of a stream. Keeping the message itself would keep the chunk that it came in. */
+/**
+ * The headers that name a message in ACK and NACK, and tell whether it comes from a stream. Keeping the message itself
+ * would keep the chunk that it came in.
+ */
 interface MessageName {
   readonly number: number;
   readonly headers: Record<string, string>;

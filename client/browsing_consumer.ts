@@ -1,5 +1,5 @@
 /**
- * `BrowsingConsumer`: a subscription that looks at the messages of a queue and ends behind the last one.
+ * `BrowsingConsumer`: a subscription that reads the messages of a queue without taking them, and ends after the last one.
  *
  * @module
  */
@@ -13,7 +13,7 @@ import { Consumer } from "./consumer.ts";
 /** The inside of a subscription that browses. */
 export class BrowsingConsumer extends Consumer {
   #isOver = false;
-  #isUnderstood = false; // a broker that does not know the header goes on for ever, on each connection
+  #isUnderstood = false; // a broker that does not know the header never ends the subscription
 
   /** Receives from a session, as any consumer. */
   override attach(session: Session, broker: AckBehavior, asksForReceipts: boolean): void {
@@ -21,7 +21,7 @@ export class BrowsingConsumer extends Consumer {
     super.attach(session, broker, asksForReceipts);
   }
 
-  /** Takes a message off the session. The frame behind the last message ends the subscription once all are taken. */
+  /** Takes a message off the session. The frame after the last message ends the subscription once all are taken. */
   override deliver(frame: Frame): void {
     if (this.#isOver) return;
     if (!endsBrowsing(frame)) return super.deliver(frame);

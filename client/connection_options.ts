@@ -28,15 +28,15 @@ export interface Credentials {
 /** What the option `credentials` returns. */
 export interface ExpiringCredentials extends Credentials {
   /**
-   * When they expire: a `Date`, or milliseconds since 1970. Some time before, the client asks for new ones and connects
-   * again with them: a tenth of the time until then, at least 1 s and at most 30 s.
+   * When they expire: a `Date`, or milliseconds since 1970. Before that, the client asks for new ones and connects again
+   * with them, when a tenth of their lifetime is left (at least 1 s, at most 30 s).
    *
    * @default {undefined} the client keeps the connection until the broker ends it
    */
   expiresAt?: Date | number | undefined;
 }
 
-/** An attempt, as the functions see it that make its headers, its URL or its credentials. */
+/** An attempt to connect, as passed to the functions for its URL, headers and credentials. */
 export interface ConnectionAttempt {
   /** The number of the attempt, from 1. It starts again after one that succeeded. */
   readonly number: number;
@@ -46,13 +46,13 @@ export interface ConnectionAttempt {
   readonly signal: AbortSignal;
 }
 
-/** What a client connects to: a URL, several, which each attempt tries in order, or `failover:(…)`. */
+/** What a client connects to: a URL, several URLs, which each attempt tries in order, or `failover:(…)`. */
 export type BrokerUrl = string | URL | readonly (string | URL)[];
 
 /** Returns what to connect to, for each attempt: for example with a ticket in the query of the URL. */
 export type BrokerUrlSource = (attempt: ConnectionAttempt) => BrokerUrl | Promise<BrokerUrl>;
 
-/** Options of WebSockets, with headers that each attempt may make. */
+/** Options of WebSockets. Their headers may be a function, which each attempt calls. */
 export interface ClientWebSocketOptions extends Omit<WebSocketOptions, "headers"> {
   /**
    * HTTP headers of the handshake, for example `Authorization` or `Cookie`, or a function that returns them for each
@@ -66,9 +66,9 @@ export interface ClientWebSocketOptions extends Omit<WebSocketOptions, "headers"
 /** The options of a client that say how it connects. */
 export interface ConnectionOptions extends Credentials {
   /**
-   * Returns user name and password for each attempt to connect, for tokens that expire. So a refused login is tried again
-   * as long as `reconnect` allows, after 1 s or more. With a fixed password, the second refusal in the same words ends
-   * the client. With `expiresAt` the client connects again, in order, before they expire; also with `reconnect: false`.
+   * Returns user name and password for each attempt to connect, for tokens that expire. A refused login is then tried
+   * again as long as `reconnect` allows, after 1 s or more. With a fixed password, the second refusal in the same words
+   * ends the client. With `expiresAt` the client connects again before they expire, also with `reconnect: false`.
    *
    * @default {undefined} `username` and `password`
    */
@@ -115,7 +115,7 @@ export interface ConnectionOptions extends Credentials {
   tls?: TlsOptions | undefined;
   /**
    * Additional headers of CONNECT, or a function that returns them for each attempt, for example a fresh `Authorization`.
-   * When it throws or rejects, the attempt has failed, and is followed by others as `reconnect` allows.
+   * When it throws or rejects, the attempt has failed, and others follow as `reconnect` allows.
    *
    * @default {{}}
    */
@@ -136,9 +136,9 @@ export interface ConnectionOptions extends Credentials {
    */
   webSocket?: ClientWebSocketOptions | undefined;
   /**
-   * Opens the connection in the place of the library: over a unix socket, through a proxy, or whatever else has a pair of
-   * Web Streams. The URL may then have any scheme. TLS is a matter of the function, also for `stomp+ssl://` and `wss://`:
-   * the library adds none to what it returns.
+   * Opens the connection in place of the library, for example over a unix socket or through a proxy. The URL may then
+   * have any scheme. TLS is up to the function, also for `stomp+ssl://` and `wss://`: the library adds none to what it
+   * returns.
    *
    * @default {undefined} TCP, TLS or WebSocket, as the URL says
    */

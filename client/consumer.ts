@@ -87,7 +87,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   #epoch = 0; // of the session; 0 while detached
   /** Messages received so far. */
   received = 0;
-  #discards: boolean | "until detached" = false; // whether messages that still come are not for the program
+  #discards: boolean | "until detached" = false; // whether further messages are kept from the program
   #discarded: Message[] | undefined; // of this session
   /** Which messages are settled; `undefined` in mode `auto`, which acknowledges nothing. */
   readonly tracker: AckTracker | undefined;

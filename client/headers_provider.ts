@@ -8,11 +8,11 @@ import { type StepOptions, within } from "../base/timers.ts";
 import { type FrameHeadersInit, toHeaders } from "../codec/encoder.ts";
 import type { FrameHeaders } from "../codec/headers.ts";
 
-/** An attempt to subscribe, as the function sees it that returns the headers. */
+/** An attempt to subscribe, as passed to the function that returns the headers. */
 export interface SubscribeAttempt {
   /** 1 for the first SUBSCRIBE of a subscription, and one more for each further one. */
   readonly number: number;
-  /** Aborts when the headers are not needed any more: the call was given up, or the connection is lost. */
+  /** Aborts when the headers are no longer needed: the call was given up, or the connection is lost. */
   readonly signal: AbortSignal;
 }
 

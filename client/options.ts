@@ -79,7 +79,7 @@ export interface StompOptions extends ConnectionOptions, DecoderLimits {
    * RabbitMQ, and messages of a subscription that the broker made by itself. `ack()` of such a message works if it has an
    * `ack` header. What the handler throws becomes the status `error`.
    *
-   * @default {undefined} such messages are dropped
+   * @default {undefined} the client drops such messages
    */
   onUnclaimedMessage?: UnclaimedMessageHandler | undefined;
   /**
@@ -114,7 +114,7 @@ export interface SendOptions extends PortableSendOptions, WaitOptions {
   /**
    * MIME type of the body.
    *
-   * @default {"text/plain" for a string, none for bytes}
+   * @default {"text/plain" for a string, none for bytes; Spring gets none for a string}
    */
   contentType?: string | undefined;
   /**
@@ -148,10 +148,10 @@ export interface SubscribeOptions extends PortableSubscribeOptions, WaitOptions 
   ack?: AckMode | undefined;
   /**
    * Whether to wait for the broker's receipt. Without one, `subscribe` resolves when the connection has taken the
-   * SUBSCRIBE, and `unsubscribe` when it has taken the UNSUBSCRIBE. If the broker refuses the subscription, it ends with a
-   * `SubscriptionError`, which is the error of the loop over its messages.
+   * SUBSCRIBE. If the broker answers with an ERROR within 2 s, the loop over its messages ends with a `SubscriptionError`.
+   * `unsubscribe` resolves when the connection has taken the UNSUBSCRIBE, and messages that are in flight then are dropped.
    *
-   * @default {true, where the broker gives receipts}
+   * @default {true; false where the broker is known to give no receipts}
    */
   receipt?: boolean | undefined;
   /**

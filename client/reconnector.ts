@@ -28,7 +28,7 @@ export interface ReconnectorEvents {
   onLost(reason: StompError): void;
   /** The session is about to be replaced: resolves when the messages that are being handled are acknowledged. */
   onReplacing(session: Session, wait: StepOptions): Promise<void>;
-  /** No further call uses the session: resolves when what is under way over it has ended. */
+  /** No further call uses the session: resolves when the calls under way over it have ended. */
   onHandingOver(session: Session, left: () => StepOptions): Promise<void>;
   /** No further session will open: every call that waits has to fail. */
   onClosed(reason: StompError | undefined): void;
@@ -326,8 +326,8 @@ export class Reconnector {
   }
 
   /**
-   * Replaces the session before its credentials expire. This is no reconnect after a failure: it happens without a policy,
-   * too, and begins with an attempt without a wait.
+   * Replaces the session before its credentials expire. This is not a reconnect after a failure: it also happens without a
+   * policy, and the first attempt has no wait.
    */
   #replace(expiry: Expiry): void {
     const session = this.#session!;
@@ -341,7 +341,7 @@ export class Reconnector {
     });
   }
 
-  /** Ends a session after what is under way on it, within a limit. Resolves to `false` when it had ended before. */
+  /** Ends a session after the calls under way on it, within a limit. Resolves to `false` when it had ended before. */
   async #handOver(session: Session, expiry: Expiry, signal: AbortSignal): Promise<boolean> {
     const grace = graceBefore(expiry, this.#clock);
     const left = beginSteps({ signal, timeout: grace }, Infinity, this.#clock);

@@ -18,13 +18,13 @@ export interface Expiry {
 
 /** Where new credentials come from. */
 export interface CredentialSource {
-  /** Asks for new credentials, which the next attempt to connect uses. Rejects when they cannot be had. */
+  /** Asks for new credentials, which the next attempt to connect uses. Rejects when there are none. */
   renewCredentials(current: Expiry, wait: WaitOptions): Promise<void>;
 }
 
 /** What a renewal reports to its client. */
 export interface RenewalEvents {
-  /** New credentials are there: connect again with them. */
+  /** New credentials have arrived: connect again with them. */
   onRenewed(expiry: Expiry): void;
   /** Emits an event for `status()`. */
   onStatus(status: Status): void;
@@ -41,7 +41,7 @@ const MIN_RENEWAL_MS = 1000;
 /** Longest timer: timers have a limit, and while the machine sleeps they stand still. */
 const MAX_TIMER_MS = 3_600_000;
 
-/** The waits after new credentials could not be had: a share of the time that is left, and once none is left. */
+/** The wait before asking again: a share of the time that is left, or a fixed time after the expiry. */
 const RETRY_SHARE = 0.25;
 const MIN_RETRY_MS = 1000;
 const RETRY_AFTER_EXPIRY_MS = 30_000;
@@ -52,14 +52,14 @@ const MAX_DATE_MS = 8.64e15;
 /** A time in seconds instead of milliseconds, as in a JWT, is before this moment in 1973. */
 const MIN_PLAUSIBLE_MS = 1e11;
 
-/** How long what is under way may take to end before a session is replaced. */
+/** How long calls under way may take to end before a session is replaced. */
 const MAX_GRACE_MS = 20_000;
 const MIN_GRACE_MS = 500;
 
 /** Shortest time for the DISCONNECT of a session that is replaced. */
 const MIN_DISCONNECT_MS = 1000;
 
-/** Returns how long what is under way may take to end, in milliseconds: half of the time that is left. */
+/** Returns how long calls under way may take to end, in milliseconds: half of the time that is left. */
 export function graceBefore({ at }: Expiry, clock: Clock): number {
   return Math.min(MAX_GRACE_MS, Math.max(MIN_GRACE_MS, (at - wallTime(clock)) / 2));
 }
@@ -69,7 +69,7 @@ export function disconnectWait(left: StepOptions): StepOptions {
   return { ...left, timeout: Math.max(MIN_DISCONNECT_MS, left.timeout ?? Infinity) };
 }
 
-/** Returns the reason for what ends with a session that is replaced. */
+/** Returns the error of the calls that end with a session that is replaced. */
 export function replacementError(peer: string, { at }: Expiry): ConnectionError {
   return new ConnectionError(
     `Connection to ${peer} replaced: its credentials expire at ${new Date(at).toISOString()}`,
@@ -85,7 +85,7 @@ export function wallTime(clock: Clock): number {
  * Reads the `expiresAt` of credentials that have just been asked for.
  *
  * @throws {TypeError} when it is neither a `Date` nor a number.
- * @throws {RangeError} when it is no time, or has passed.
+ * @throws {RangeError} when it is not a time, or has passed.
  */
 export function readExpiry(expiresAt: unknown, clock: Clock): Expiry | undefined {
   if (expiresAt === undefined || expiresAt === Infinity) return undefined;

@@ -60,7 +60,7 @@ export class Sender {
     // it has can do without most of the object.
     if (this.#isFast(options)) {
       const message = new FastMessage(destination, body, options, hasReceipt);
-      // A delayed message may go somewhere else.
+      // A delayed message may go to another queue.
       if (message.options === undefined || message.options.delay === undefined) {
         return hasReceipt ? this.#outbox.send(message, options) : this.#outbox.sendUnconfirmed(message, options);
       }
@@ -234,7 +234,7 @@ class FrameMessage implements OutgoingMessage {
     return this.#frame;
   }
 
-  /** Has the message wait in another queue. What it says of its own queue does not apply to that. */
+  /** Sends the message to the queue for its delay, to which the declaration in its headers does not apply. */
   #moveTo(queues: QueueMaker, milliseconds: number, headers: Record<string, string>): void {
     const given = Object.entries(headers).filter(([name]) => queues.declares(name));
     const { destination, declaration } = queues.delay(this.destination, milliseconds, given);

@@ -35,13 +35,13 @@ export type Status =
   }
   | {
     /**
-     * The credentials expire soon. The client asks for others, lets what is under way end, and connects with them; then
-     * follows `connected`, without `disconnected` before it.
+     * The credentials expire soon. The client asks for new ones, waits for calls under way, and connects with them.
+     * `connected` follows, without `disconnected` before it.
      */
     readonly type: "renewing";
     /** When they expire. */
     readonly expiresAt: Date;
-    /** Why others could not be had when the client asked before; `undefined` the first time. */
+    /** Why the client got none when it asked before; `undefined` the first time. */
     readonly error: unknown;
   }
   | {
@@ -81,7 +81,7 @@ export type Status =
     readonly type: "unblocked";
   }
   | {
-    /** The broker sent an ERROR frame, or a function that returns headers failed. */
+    /** The broker sent an ERROR frame, or a function of the program failed: `headers`, `onUnclaimedMessage`. */
     readonly type: "error";
     /** The error, with the frame if there is one. */
     readonly error: StompError;

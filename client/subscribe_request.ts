@@ -1,5 +1,5 @@
 /**
- * Sends the SUBSCRIBEs of a client, each as the broker at hand needs it.
+ * Sends the SUBSCRIBEs of a client, each as the broker of the session needs it.
  *
  * @module
  */
@@ -31,9 +31,9 @@ export interface Attempt {
   readonly receipt: Promise<Frame | undefined>;
   /** Resolves when the broker has confirmed it, or seems to have accepted it; rejects when it is refused. */
   readonly accepted: Promise<unknown>;
-  /** Takes the SUBSCRIBE back until the broker has answered. */
+  /** Withdraws the SUBSCRIBE, until the broker has answered. */
   abort: AbortController | undefined;
-  /** How far it got: the function that returns its headers may take a while, or fail. */
+  /** How far it has got: the function that returns its headers may take a while, or fail. */
   state: "asking" | "written" | "no headers";
   /** Whether the broker refused it. When its ERROR names no frame it may have meant another one. */
   isRefused: boolean;
@@ -60,7 +60,7 @@ export class SubscribeRequests {
   #answered = 0;
 
   /**
-   * Has sent nothing yet.
+   * Creates a sender that has sent nothing yet.
    *
    * @param timeout milliseconds that a function may take to return headers.
    */
@@ -171,7 +171,7 @@ function subscribeFrame(
   // Without one, RabbitMQ sends all it has, and reading stops at the limits of the queue even for awaited answers.
   const usual = options.usualPrefetch ?? options.maxQueuedMessages ?? DEFAULT_PREFETCH;
   const prefetch = options.prefetch ?? (countsPrefetch && Number.isInteger(usual) ? usual : undefined);
-  // A worker leaves the broker its small window, so that others get a share.
+  // A worker keeps the broker's small window, so that other workers get a share.
   const byteWindow = ackMode === "auto" || prefetch !== undefined || options.usualPrefetch !== undefined
     ? undefined
     : dialect.byteWindow?.(options.maxQueuedBytes ?? DEFAULT_WINDOW_BYTES);

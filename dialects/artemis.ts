@@ -7,7 +7,7 @@ import type { HeaderEntries } from "../codec/headers.ts";
 import { activemq } from "./activemq.ts";
 import { asHeader, type Dialect, durableQueue, PERSISTENT, undeclared, unlimited } from "./dialect.ts";
 
-/** Beginnings of destinations, with the routing types that they mean on other brokers. */
+/** Prefixes of destinations, with the routing types that they mean on other brokers. */
 const ROUTING_TYPES: readonly (readonly [prefix: string, type: string])[] = [
   ["/queue/", "ANYCAST"],
   ["/topic/", "MULTICAST"],
@@ -15,8 +15,8 @@ const ROUTING_TYPES: readonly (readonly [prefix: string, type: string])[] = [
 
 /**
  * Says whether a destination is a queue or a topic. Unless an acceptor has `anycastPrefix` and `multicastPrefix`, the name
- * means nothing to Artemis: all is a topic, so a message to a queue without a consumer is confirmed and lost, and each
- * of several consumers gets all messages. Where the acceptor has them, the header changes nothing.
+ * means nothing to Artemis: every name is a topic, so a message to a queue without a consumer is confirmed and lost, and
+ * each of several consumers gets all messages. Where the acceptor has them, the header changes nothing.
  */
 function routing(command: "SEND" | "SUBSCRIBE", destination: string): HeaderEntries {
   const type = ROUTING_TYPES.find(([prefix]) => destination.startsWith(prefix))?.[1];
@@ -34,9 +34,10 @@ export const artemis: Dialect = {
     connected["version"] === "1.0" && /^[0-9a-f]{8}$/.test(connected["session"] ?? "") &&
     Object.keys(connected).length === 2,
   lacks: {
-    // Seen on 2.44.0: it comes again to no one, and is not in the dead letter queue. Documented as "discarded".
-    nack: 'Artemis drops a message for good on NACK; say that you want this by the header requeue: "false", ' +
-      "or leave the message, so that it comes again after the subscription or the connection has ended",
+    // Seen on 2.44.0: it is not delivered again, and is not in the dead letter queue. Documented as "discarded".
+    nack:
+      'Artemis drops a message for good on NACK; add the header requeue: "false" if you want that, or leave the message, ' +
+      "which is delivered again after the subscription or the connection has ended",
   },
   routing,
   maxWebSocketMessageBytes: 65_536, // webSocketMaxFramePayloadLength
@@ -56,7 +57,7 @@ export const artemis: Dialect = {
     exclusive: "Artemis needs the queue to be configured as exclusive",
     browse: "Artemis browses queues for JMS clients and in its console, not over STOMP",
   },
-  // Its default of 10 KiB are 43 messages of 10 bytes: a program that acknowledges every 100th would wait for ever.
+  // Its default of 10 KiB holds 43 messages of 10 bytes: a program that acknowledges every 100th would wait for ever.
   byteWindow: asHeader("consumer-window-size"),
   queue: undeclared(
     {

@@ -1,11 +1,11 @@
 /**
- * Browsing: looking at the messages of a queue without taking them from it.
+ * Browsing: reading the messages of a queue without taking them from it.
  *
  * @module
  */
 import type { HeaderEntries } from "../codec/headers.ts";
 
-/** The header that asks ActiveMQ to browse a queue, and with another value marks the frame behind the last message. */
+/** The header that asks ActiveMQ to browse a queue, and with another value marks the frame after the last message. */
 const BROWSER = "browser";
 
 /** Writes the option `browse`. */

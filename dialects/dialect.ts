@@ -39,9 +39,10 @@ export interface PortableSendOptions {
   /**
    * How long the broker waits before it delivers the message: milliseconds, 0 or more, or text such as `"30s"`.
    *
-   * On RabbitMQ the message waits in a queue for its destination and duration, which stays for ever: use a few fixed
-   * durations. A client may use 32 for a destination. With `expires` it is refused. When the delay ends while the broker
-   * is down, the message can get lost, because RabbitMQ moves it only once, and its queue may not be ready then.
+   * On RabbitMQ the message waits in a queue for its destination and duration. That queue stays, so use a few fixed
+   * durations; a client may use 32 for a destination. `delay` with `expires` is refused. RabbitMQ moves the message at most
+   * once: when the delay ends while the broker is down or starting, the message can be lost, and to a quorum queue it is.
+   * On 4.0, so can a message whose queue for the delay was made seconds before the broker was killed.
    *
    * @default {0}
    */
@@ -54,7 +55,7 @@ export interface PortableSendOptions {
   deduplicationId?: string | undefined;
   /** The broker delivers messages of the same group to the same consumer, in order. */
   group?: string | undefined;
-  /** What a subscription to a stream can filter by. */
+  /** The value that the option `filter` of a stream compares. */
   filterValue?: string | undefined;
 }
 
@@ -81,8 +82,8 @@ export interface PortableSubscribeOptions {
    */
   exclusive?: boolean | undefined;
   /**
-   * Whether to look at the messages of a queue without taking them from it. The loop ends behind the last one. In ack mode
-   * `auto` only. A connection that is lost midway ends it with a `SubscriptionError`.
+   * Whether to read the messages of a queue without taking them from it. The loop ends after the last one, or with a
+   * `SubscriptionError` when the connection is lost midway. Only in ack mode `auto`.
    *
    * @default {false}
    */
@@ -90,8 +91,8 @@ export interface PortableSubscribeOptions {
 }
 
 /**
- * Writes the headers of an option, or says why the broker cannot honour it: in any case, or with this value or beside
- * these other options.
+ * Writes the headers of an option, or says why the broker cannot honour it: never, or not with this value or these other
+ * options.
  */
 export type OptionRule<T, O> = ((value: T, options: O) => HeaderEntries | string) | string;
 
@@ -110,7 +111,7 @@ export interface DelayQueue {
 export interface QueueMaking {
   /** Whether a header is part of the declaration of a queue. */
   readonly declares: (header: string) => boolean;
-  /** Whether a header of a message, which says nothing of its queue, makes that die with the connection. */
+  /** Whether a header that is meant for the message makes its queue end with the connection. */
   readonly spoils: (header: string, value: string) => boolean;
   /** The commands whose frames make the queue of a destination, or why none does. */
   readonly commands: (destination: string) => readonly string[] | string;
@@ -169,9 +170,9 @@ export interface Dialect {
   readonly sent?: (connected: FrameHeaders, isWebSocket: boolean) => boolean;
   /** What the broker lacks; absent where it has all. */
   readonly lacks?: Lacks;
-  /** What to do when a broker that has confirmed nothing yet confirms nothing, where that is not known; an addition to messages. */
+  /** What to do when a broker that may give no receipts has not confirmed anything; appended to error messages. */
   readonly receiptAdvice?: string;
-  /** The headers that SEND or SUBSCRIBE to a destination needs in any case; absent where there are none. */
+  /** The headers that SEND or SUBSCRIBE to a destination always needs; absent where there are none. */
   readonly routing?: (command: "SEND" | "SUBSCRIBE", destination: string) => HeaderEntries;
   /** The `content-type` of a body where the caller gives none; absent where text is `text/plain` and bytes have none. */
   readonly usualType?: (body: string | Uint8Array) => string | undefined;
@@ -256,7 +257,7 @@ export function durableQueue(noStreams: string): OptionRule<NonNullable<QueueOpt
   return (type) => type === "stream" ? noStreams : [];
 }
 
-/** Returns the rules of a broker where frames do not declare queues; the options that are not named have one reason. */
+/** Returns the rules of a broker where frames do not declare queues. All options without a rule have the same reason. */
 export function undeclared(rules: Partial<OptionRules<QueueOptions>>, reason: string): OptionRules<QueueOptions> {
   const none: OptionRules<QueueOptions> = {
     type: reason,

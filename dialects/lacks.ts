@@ -12,11 +12,11 @@ export interface Lacks {
   readonly receipts?: string;
   /** ACK and NACK, and with them all ack modes but `auto`. */
   readonly acknowledgements?: string;
-  /** NACK that gives a message back, or keeps it for people: it drops the message. */
+  /** A NACK that gives a message back or moves it to a dead letter queue: here NACK drops it. */
   readonly nack?: string;
   /** Transactions. */
   readonly transactions?: string;
-  /** A queue for replies that is known to be there before the request is sent. */
+  /** A queue for replies that is known to exist before the request is sent. */
   readonly replies?: string;
 }
 

@@ -6,7 +6,7 @@
 import { checkInteger, checkType, describeType } from "../base/checks.ts";
 import { type Duration, readDuration } from "../base/duration.ts";
 
-/** Where RabbitMQ publishes the messages that a queue drops: an exchange, which is not made, and a routing key. */
+/** Where RabbitMQ publishes the messages that a queue drops: an exchange, which has to exist, and a routing key. */
 export interface DeadLetterExchange {
   /** The name of the exchange; `""` is the default exchange, which routes to the queue with the name of the key. */
   exchange: string;
@@ -19,18 +19,18 @@ export interface DeadLetterExchange {
 }
 
 /**
- * What a queue is made of. RabbitMQ wants the same declaration with each message and each subscription, from every client;
- * it makes the queue with the first one, and refuses another declaration later.
+ * The declaration of a queue. RabbitMQ makes a queue with the first message or subscription, and requires the same
+ * declaration from every client: it refuses a different one later.
  *
- * RabbitMQ (3.10, 4.0 and 4.3) takes all options up to `filterSizeBytes` over STOMP. The others are refused there, with
- * the policy that does the same. Other brokers configure their queues elsewhere: ActiveMQ and Artemis accept
+ * RabbitMQ (3.10, 4.0 and 4.3) takes all options up to `filterSizeBytes` over STOMP. It refuses the others, and the error
+ * says what to do instead. Other brokers configure their queues elsewhere: ActiveMQ and Artemis accept
  * `type: "classic"` and `type: "quorum"`, because there every queue survives a restart, and refuse the rest.
  */
 export interface QueueOptions {
   /**
    * The kind of queue: `classic` on one node, `quorum` replicated, `stream` a log that is read without being emptied.
    *
-   * @default {what the broker does: on RabbitMQ the virtual host has a default, usually `classic`}
+   * @default {the broker's: on RabbitMQ that of the virtual host, usually `classic`}
    */
   type?: "classic" | "quorum" | "stream" | undefined;
   /**
@@ -60,16 +60,16 @@ export interface QueueOptions {
    */
   maxLengthBytes?: number | undefined;
   /**
-   * The highest `priority` that the queue distinguishes, 1 to 255; few are better. For classic queues: quorum queues have
+   * The highest `priority` that the queue distinguishes, 1 to 255; use few. For classic queues: quorum queues have
    * priorities without it.
    *
    * @default {none: messages keep their order}
    */
   maxPriority?: number | undefined;
   /**
-   * Where the messages go that the queue drops, and those that are refused with `requeue:false`: a destination, or an
-   * exchange. The queue of a destination such as `/queue/orders.dead` is made before the first message is sent. If it has
-   * options, declare it as well, or name it as `/amq/queue/orders.dead`, which is not made.
+   * Where the queue sends the messages that it drops, and those that are refused with `requeue:false`: a destination, or
+   * an exchange. The client makes the queue of a destination such as `/queue/orders.dead` before it sends the first
+   * message. If that queue has options, declare it as well, or name it `/amq/queue/orders.dead`, which is never made.
    *
    * @default {nowhere}
    */
@@ -117,7 +117,7 @@ export interface QueueOptions {
    */
   consumerTimeout?: Duration | undefined;
   /**
-   * Whether a message that moves to `deadLetter` may get lost on its way.
+   * Whether a message that moves to `deadLetter` may get lost on the way.
    *
    * @default {"at-most-once"}
    */
@@ -216,7 +216,7 @@ function oneOf(choices: readonly string[]): string {
   return `${texts.slice(0, -1).join(", ")} or ${texts.at(-1)}`;
 }
 
-/** How many durations of `delay` a client may use for one destination, where each of them needs a queue of its own. */
+/** How many durations of `delay` a client may use for one destination, where each of them needs a separate queue. */
 const MAX_DELAYS = 32;
 
 /** The queues that a client has declared, by destination. They outlive a connection. */
@@ -232,7 +232,7 @@ export class Declarations {
   /**
    * Remembers the declaration of a destination. Without any option it changes nothing.
    *
-   * @returns whether it is a new one.
+   * @returns whether the declaration is new.
    * @throws {TypeError} when another one was declared before, or an option is unknown or of the wrong type.
    * @throws {RangeError} when a value is not allowed.
    */
@@ -252,7 +252,7 @@ export class Declarations {
   }
 
   /**
-   * Takes note that messages to a destination are delayed by a duration for which the broker keeps a queue.
+   * Notes that messages to a destination are delayed by a duration for which the broker keeps a queue.
    *
    * @throws {RangeError} when there are too many.
    */

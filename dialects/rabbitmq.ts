@@ -19,7 +19,7 @@ export const rabbitmq: Dialect = {
   message: {
     ...COMMON_MESSAGE_OPTIONS,
     expires: (expires) => [["expiration", String(timeToLive(expires))]],
-    // The message waits in a queue of its own, see `delayQueue` of `queueMaking`, and forgets there when it expires.
+    // The message waits in another queue (`delayQueue` of `queueMaking`), and loses its expiration when it leaves that.
     delay: (delay, { expires }) =>
       expires === undefined || readDuration("send", "delay", delay) === 0
         ? []
@@ -51,8 +51,8 @@ export const rabbitmq: Dialect = {
   // messages are on disk, so an ACK among them may take effect although the SENDs are lost (seen in 3.10 to 4.3).
   transactsAcknowledgements: false,
   replyQueue: "implicit",
-  // The plugin of 3.10 to 4.3 and the one that follows them word some things differently. What neither pattern knows is
-  // about a frame, which is sent again alone where it is not the only one.
+  // The plugin of 3.10 to 4.3 and the one after it word some errors differently. An ERROR that no pattern matches counts
+  // as about a frame, which is sent again alone if there are several.
   errorScopes: [
     // AMQP's 320: closed by an operator, or because its virtual host or its user is gone.
     [/^connection_forced\n/, "connection"],

@@ -152,7 +152,7 @@ function declareQueue(destination: string, headers: HeaderEntries): readonly Fra
   ];
 }
 
-/** An exchange that does not exist drops dead letters in silence, but a SUBSCRIBE to it is refused. */
+/** Dead letters to an exchange that does not exist are dropped silently, but a SUBSCRIBE to it is refused. */
 function checkExchange(exchange: string): readonly FrameParts[] {
   const id = "stompy-check";
   const destination = `/exchange/${escape(exchange)}/${id}`;
@@ -168,7 +168,7 @@ function checkExchange(exchange: string): readonly FrameParts[] {
  */
 function delayQueue(destination: string, milliseconds: number): DelayQueue | string {
   const route = routeOf(destination);
-  if (route === undefined) return `RabbitMQ can delay what is sent by name only, and ${destination} is ${NOT_ROUTED}`;
+  if (route === undefined) return `RabbitMQ can delay only what is sent to a name, and ${destination} is ${NOT_ROUTED}`;
   return {
     destination: `/queue/${escape(`stompy.delay.${milliseconds}${nameOf(destination, route)}`)}`,
     headers: [["x-message-ttl", String(milliseconds)], ...deadLetterHeaders(route.exchange, route.key)],
@@ -179,7 +179,7 @@ function delayQueue(destination: string, milliseconds: number): DelayQueue | str
 function nameOf(destination: string, { exchange, key }: Route): string {
   if (exchange === "" && !destination.startsWith("/exchange/")) return `.${key}`;
   if (destination.startsWith("/topic/")) return `/topic/${key}`;
-  // RabbitMQ does not take %2f for a slash, so that the parts stay apart.
+  // RabbitMQ does not take %2f for a slash, which keeps the parts apart.
   const part = (text: string) => text.replaceAll("%", "%25").replaceAll("/", "%2f");
   return `/exchange/${part(exchange)}${key === "" ? "" : `/${part(key)}`}`;
 }

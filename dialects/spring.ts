@@ -8,14 +8,14 @@ import { decodeStrict } from "../codec/text.ts";
 import { COMMON_MESSAGE_OPTIONS, type Dialect, type FrameLimits, undeclared } from "./dialect.ts";
 import { unknown } from "./unknown.ts";
 
-const KEEPS_NOTHING = "Spring's simple broker keeps no messages: it hands each at once to those who are subscribed";
+const KEEPS_NOTHING = "Spring's simple broker keeps no messages: it passes each at once to the current subscribers";
 
 /** The headers of its CONNECTED, which names no server: `user-name` is there if someone has logged in. */
 const CONNECTED_HEADERS: ReadonlySet<string> = new Set(["version", "heart-beat", "user-name"]);
 
 /**
- * What the whole frame may have (`setMessageSizeLimit`). A larger one gets an ERROR and the connection is closed. The
- * number of headers is not limited.
+ * The limits of a whole frame (`setMessageSizeLimit`). A larger one gets an ERROR and the connection is closed. The number
+ * of headers is not limited.
  */
 const FRAME_LIMITS: FrameLimits = { bytes: 64 * 1024, headers: Infinity };
 
@@ -31,7 +31,7 @@ export const spring: Dialect = {
     receipts:
       "Spring's simple broker confirms nothing but DISCONNECT; omit the option, or use a full broker behind Spring",
     acknowledgements: "Spring's simple broker takes no acknowledgements; use ack mode auto",
-    transactions: "Spring's simple broker has no transactions: it hands out each message at once",
+    transactions: "Spring's simple broker has no transactions: it passes on each message at once",
     replies: "Spring's simple broker confirms no subscription, so a reply could come before its queue is subscribed; " +
       "subscribe to the destination at which the application answers, such as /user/queue/replies, and send",
   },
@@ -47,7 +47,7 @@ export const spring: Dialect = {
     expires: KEEPS_NOTHING,
     delay: KEEPS_NOTHING,
     deduplicationId: KEEPS_NOTHING,
-    group: "Spring's simple broker hands each message to all who are subscribed, so there are no groups",
+    group: "Spring's simple broker passes each message to all subscribers, so there are no groups",
     filterValue: "Spring's simple broker has no streams",
   },
   subscription: {
@@ -56,7 +56,7 @@ export const spring: Dialect = {
     selector:
       "Spring's simple broker ignores selectors unless setSelectorHeaderName was called; then give the header in " +
       "headers, with a condition in Spring's expression language",
-    exclusive: "Spring's simple broker hands each message to all who are subscribed",
+    exclusive: "Spring's simple broker passes each message to all subscribers",
     browse: "Spring's simple broker keeps no messages",
   },
   queue: undeclared({}, "Spring's simple broker has no queues: /queue/ is a prefix like /topic/"),

@@ -63,7 +63,7 @@ async function openTunnel(socket: Socket, { hostname, port }: { hostname: string
   const end = answer.indexOf("\r\n\r\n") + 4;
   const [, status, reason] = /^HTTP\/1\.[01] (\d{3}) ?(.*)/.exec(answer.toString("latin1", 0, end)) ?? [];
   if (status?.[0] !== "2") {
-    const words = status === undefined ? "what is not HTTP" : `${status} ${reason}`.trim();
+    const words = status === undefined ? "something that is not HTTP" : `${status} ${reason}`.trim();
     throw new ConnectionError(`Cannot connect to ${target}: the proxy answered CONNECT with ${words}`);
   }
   if (end < answer.length) socket.unshift(answer.subarray(end));

@@ -190,7 +190,7 @@ export class FrameSender {
     return id;
   }
 
-  /** Sends declarations that the client has made meanwhile. */
+  /** Includes declarations that the client has made since. */
   declareAgain(): void {
     this.#heads.clear();
   }

@@ -1,6 +1,6 @@
 /**
- * Makes the queues that a client has declared, on one connection: adds the declaration to frames, and makes beforehand
- * what the queue leads to. The broker makes a queue with the first frame of a connection to it.
+ * Makes the queues that a client has declared, on one connection: adds the declaration to frames, and first makes the
+ * queues that theirs lead to. The broker makes a queue with the first frame of a connection to it.
  *
  * @module
  */
@@ -47,8 +47,8 @@ export class QueueMaker {
   }
 
   /**
-   * Returns the headers that say what kind of destination it is, and with which SEND or SUBSCRIBE declares its queue, after
-   * the queue for dead letters was made.
+   * Returns the headers with which a SEND or SUBSCRIBE names the kind of its destination and declares its queue. Makes the
+   * queue for dead letters first.
    *
    * @throws {UnsupportedByBrokerError} when the broker cannot honour the declaration.
    */
@@ -65,7 +65,7 @@ export class QueueMaker {
     return [...routing, ...headers];
   }
 
-  /** Adds its declaration to a SUBSCRIBE. The headers that it has count. Throws as {@linkcode headersFor}. */
+  /** Adds the declaration to a SUBSCRIBE, whose own headers take precedence. Throws as {@linkcode headersFor}. */
   completeSubscribe({ headers }: Frame): void {
     for (const [name, value] of this.headersFor("SUBSCRIBE", headers["destination"] ?? "")) headers[name] ??= value;
   }
@@ -75,7 +75,7 @@ export class QueueMaker {
     return this.#dialect.queueMaking !== undefined;
   }
 
-  /** Whether a header has to be left out, because it would make the queue of the message die with the connection. */
+  /** Whether a header has to be left out, because with it the queue of the message would end with the connection. */
   spoils(header: string, value: string | undefined): boolean {
     return value !== undefined && this.#dialect.queueMaking?.spoils(header, value) === true;
   }
@@ -86,7 +86,7 @@ export class QueueMaker {
   }
 
   /**
-   * Returns the queue in which a message waits, after its destination was made: a message that is delivered to nowhere is
+   * Returns the queue in which a message waits. Makes its destination first: a message that moves to a missing queue is
    * lost.
    *
    * @param declaration what the sender itself declares of the destination.

@@ -1,6 +1,6 @@
 /**
- * Sends the frames of a connection to a broker that gives no receipts, except for DISCONNECT. What would wait for one is
- * done once it is written.
+ * Sends the frames of a connection to a broker that gives no receipts, except for DISCONNECT. A frame that would wait for
+ * a receipt counts as confirmed once it is written.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { FrameSender } from "./frame_sender.ts";
 import type { ReceiptWaiter } from "./receipts.ts";
 import type { SendParts } from "./send_head_cache.ts";
 
-/** A sender that asks only DISCONNECT for a receipt. */
+/** A sender that asks for a receipt only with DISCONNECT. */
 export class ReceiptlessSender extends FrameSender {
   /**
    * Sends a message, and tells the waiter when it is written. Throws as `FrameSender.confirm`.

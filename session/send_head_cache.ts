@@ -38,7 +38,7 @@ export interface SendParts {
   readonly body: string | Uint8Array;
   /** Whether the caller gave the `content-type`. Default `false`. */
   readonly hasOwnType?: boolean | undefined;
-  /** Whether the caller asked for a receipt, where most take what there is. Default `false`. */
+  /** Whether the caller asked for a receipt explicitly. Default `false`. */
   readonly demandsReceipt?: boolean | undefined;
 }
 
@@ -74,8 +74,8 @@ export class SendHeadCache {
   }
 
   /**
-   * Returns the beginning of a SEND that has further headers: those count where the declaration of the queue has the same
-   * ones.
+   * Returns the beginning of a SEND that has further headers. These take precedence over the same headers in the
+   * declaration of the queue.
    *
    * @param head what `headFor` returned.
    */

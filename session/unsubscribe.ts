@@ -1,5 +1,5 @@
 /**
- * Sends the UNSUBSCRIBE of a subscription as the broker at hand needs it.
+ * Sends the UNSUBSCRIBE of a subscription as the broker of the session needs it.
  *
  * @module
  */
@@ -16,7 +16,7 @@ export interface UnsubscribeRequest {
   readonly headers: Readonly<Record<string, string>>;
   /** The name of the durable subscription to delete, if it is to be deleted. */
   readonly durable: string | undefined;
-  /** Whether to wait for the broker's receipt, where it is not needed for more than the confirmation. */
+  /** Whether to wait for the broker's receipt, even if nothing but the confirmation depends on it. */
   readonly asksForReceipt: boolean;
   /** Returns how long the next step may take. */
   readonly left: () => StepOptions;
@@ -45,7 +45,7 @@ export function sendUnsubscribe(session: Session, sink: MessageSink, request: Un
     ? first.then(() => session.request(unsubscribeFrame({ ...named, ...deleted, ...headers }), left()))
     : first;
   return all.then(() => {}, (error) => {
-    if (!isLoss(error, session) || deletes) throw error; // without its connection it has ended in any case
+    if (!isLoss(error, session) || deletes) throw error; // a subscription has ended with its connection
   });
 }
 

@@ -16,7 +16,7 @@ const CLOSE_TIMEOUT_MS = 1000;
 /**
  * Opens a connection by a function of the program. A connection that it opens after the signal has aborted is closed.
  *
- * @throws {ConnectionError} when the function fails, with its error as the cause. A `ConnectionError` that it throws passes.
+ * @throws {ConnectionError} when the function fails, with its error as the cause. A `ConnectionError` that it throws is passed on.
  * @throws {TypeError} when it returns no streams.
  * @throws the reason of the signal.
  */
@@ -54,7 +54,7 @@ function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
 }
 
 /**
- * Makes a transport of what a custom function returned.
+ * Makes a transport from what a custom function returned.
  *
  * @throws {TypeError} that says what is wrong with it.
  */
@@ -118,7 +118,7 @@ class CustomTransport implements Transport {
     return this.#closing ??= this.#close();
   }
 
-  /** Waits no longer than a second: what the program does not free by then cannot be freed by anyone else. */
+  /** Waits a second at most: nothing else can free what the program has not freed by then. */
   async #close(): Promise<void> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<void>((resolve) => timer = setTimeout(resolve, CLOSE_TIMEOUT_MS));

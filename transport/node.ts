@@ -188,7 +188,7 @@ interface ReadControls {
 }
 
 /**
- * Checks certificates and key, and returns the key, decrypted. The runtimes report mistakes in words of OpenSSL, or not at
+ * Checks certificates and key, and returns the key, decrypted. The runtimes report mistakes in OpenSSL's words, or not at
  * all: Deno connects without a key that it cannot read, and Node without an authority that it cannot read. And none of
  * their WebSockets takes a passphrase.
  */

@@ -59,7 +59,7 @@ export interface OpenTransportOptions {
    */
   webSocket?: WebSocketOptions | undefined;
   /**
-   * Opens the connection in the place of the library, for whatever that cannot do by itself. TLS is then a matter of the
+   * Opens the connection in place of the library, in ways that the library does not have. TLS is then up to the
    * function, also for `stomp+ssl://` and `wss://`.
    *
    * @default {undefined} TCP, TLS or WebSocket, as the URL says

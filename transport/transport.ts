@@ -48,7 +48,11 @@ export interface TlsOptions {
   cert?: string;
   /** The private key of `cert`, PEM. */
   key?: string;
-  /** The passphrase of `key`, where that is encrypted. */
+  /**
+   * The passphrase of `key`, if that is encrypted.
+   *
+   * @default {undefined} `key` is not encrypted
+   */
   passphrase?: string;
   /**
    * The name that the broker's certificate must have, and that is sent as SNI.
@@ -113,7 +117,7 @@ export interface TransportStreams {
   readonly close?: (() => unknown) | undefined;
 }
 
-/** Opens a connection in the place of the library. */
+/** Opens a connection in place of the library. */
 export type TransportFactory = (
   address: TransportAddress,
   request: TransportRequest,

@@ -35,7 +35,7 @@ export function cutMessage(bytes: Uint8Array, isText: boolean, maxBytes: number)
   return messages;
 }
 
-/** Returns the last place between two characters that is not behind `end`. */
+/** Returns the last place between two characters that is not after `end`. */
 function endOfText(bytes: Uint8Array, end: number): number {
   if (end >= bytes.length) return bytes.length;
   while ((bytes[end]! & 0xc0) === 0x80) end--; // a byte that continues a character

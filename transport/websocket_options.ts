@@ -26,7 +26,7 @@ export interface WebSocketOptions {
    */
   protocols?: readonly string[] | false | undefined;
   /**
-   * Whether to send binary messages only. Otherwise what is UTF-8 is sent as text. React Native cuts text at the NUL that
+   * Whether to send binary messages only. Otherwise, frames in UTF-8 are sent as text. React Native cuts text at the NUL that
    * ends each frame; ActiveMQ Classic takes no binary messages.
    *
    * @default {false}

@@ -1,5 +1,5 @@
 /**
- * `Stream`: reads a stream of the broker, and after a reconnect goes on behind the last message.
+ * `Stream`: reads a stream of the broker, and continues after the last message when it reconnects.
  *
  * @module
  */
@@ -58,7 +58,7 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
   readonly #context: StreamContext;
   readonly #options: CheckedStreamOptions;
   #position: StreamPosition | undefined; // of the next SUBSCRIBE
-  #current: StreamMessage | undefined; // given, and not handled yet
+  #current: StreamMessage | undefined; // delivered, and not handled yet
   #handled: number | undefined;
   #subscription: Subscription | undefined;
   #opening: Promise<void> | undefined;
@@ -89,8 +89,8 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
   }
 
   /**
-   * Subscribes now, and not only when the first message is asked for. Resolves when the broker has confirmed: with
-   * `from: "next"`, all messages that are sent after that are given.
+   * Subscribes now, instead of when the first message is asked for. Resolves when the broker has confirmed: with
+   * `from: "next"`, all messages that are sent after that are delivered.
    *
    * @throws {UnsupportedByBrokerError} when the broker has no streams.
    * @throws {BrokerErrorResponse} when the broker refuses, for example because the queue is no stream.
@@ -119,6 +119,16 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
    *
    * @returns the message, or the end of the iteration after the stream was closed.
    * @throws as {@linkcode open}; the error that ended the subscription; what `save` of the checkpoint throws.
+   *
+   * @example
+   * ```ts no-run
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * await using events = stomp.stream("/queue/events", { from: "first" });
+   * const { value } = await events.next();
+   * console.log(value?.text()); // the first message
+   * ```
    */
   next(): Promise<IteratorResult<StreamMessage, undefined>> {
     const next = this.#last.then(() => this.#next());
@@ -132,7 +142,19 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
     return DONE;
   }
 
-  /** Unsubscribes and ends the iteration. Does not save the message that was given last. Idempotent; never rejects. */
+  /**
+   * Unsubscribes and ends the iteration. Does not save the message that was delivered last. Idempotent; never rejects.
+   *
+   * @example
+   * ```ts no-run
+   * import { Stomp } from "@x/stompy";
+   *
+   * await using stomp = await Stomp.connect("stomp://guest:guest@localhost:61613");
+   * const events = stomp.stream("/queue/events");
+   * setTimeout(() => events.close(), 60_000);
+   * for await (const event of events) console.log(event.text()); // ends after a minute
+   * ```
+   */
   close(): Promise<void> {
     return this.#closed ??= this.#close();
   }
@@ -150,7 +172,7 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
   async #close(): Promise<void> {
     this.#stopListening();
     this.#closing.abort(new StompError(`Cannot read ${this.destination}: the stream is closed`));
-    await this.#opening?.catch(() => {}); // whoever opens it gets the error
+    await this.#opening?.catch(() => {}); // the caller of `open` gets the error
     await this.#subscription?.unsubscribe().catch(() => {}); // it has ended all the same
   }
 
@@ -189,7 +211,7 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
     }
   }
 
-  /** Saves the message that was given last. */
+  /** Saves the message that was delivered last. */
   async #handle(): Promise<void> {
     const message = this.#current;
     if (message === undefined) return;
@@ -201,7 +223,7 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
     giveCredit(message);
   }
 
-  /** Whether a message was not seen before. Another connection may begin with earlier ones. */
+  /** Whether a message is new. Another connection may begin with earlier ones. */
   #isAhead(offset: number): boolean {
     const position = this.#position;
     return typeof position !== "object" || !("offset" in position) || offset >= position.offset;
@@ -230,7 +252,7 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
     this.#subscription = await source.subscribe(() => this.#position!, prefetch, left(), filter);
   }
 
-  /** Has the client declare the stream, where that belongs to each SUBSCRIBE. */
+  /** Declares the stream, where each SUBSCRIBE has to. */
   #declare(streams: StreamRules): void {
     const { queue } = this.#options;
     const { declarations, declare } = this.#context;
@@ -277,7 +299,7 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
           const entries = [...streams?.from(position()) ?? [], ...filter ? streams?.filter(filter) ?? [] : []];
           return { ...own, ...Object.fromEntries(entries) };
         };
-        // 1.0 has no other mode; in order, and one by one, they are the same.
+        // 1.0 has only this mode. With one ACK after the other, in order, both modes do the same.
         const ack = reconnector.session?.version === "1.0" ? "client" : "client-individual";
         return subscriptions.subscribe(destination, { ...wait, ack, prefetch, headers });
       },

@@ -10,7 +10,7 @@ import type { Session } from "../session/session.ts";
 import type { Message } from "../client/message.ts";
 import type { Subscription } from "../client/subscription.ts";
 
-/** A stream as the broker at hand reads it. */
+/** A stream, as the broker that is connected reads it. */
 export interface StreamSource {
   /** The stream. */
   readonly destination: string;
@@ -28,7 +28,7 @@ export interface StreamSource {
 /** How far ahead the last batch is read. */
 const READ_AHEAD = 1000;
 
-/** A stream from whose end nothing comes for this long is empty. */
+/** A stream counts as empty when its last batch does not arrive within this time. */
 const SILENCE_MS = 1000;
 
 /** Returns the offset of the first message in the batch that was stored last; 0 when the stream is empty. */
@@ -43,9 +43,9 @@ export async function startOfLastBatch(source: StreamSource, left: () => StepOpt
 }
 
 /**
- * Returns the offset behind the last message of a stream. The broker tells it to nobody, so the last batch is read. A
- * second subscription shows when that has arrived: the broker serves its subscriptions in order, so its first message
- * comes behind the batch.
+ * Returns the offset after the last message of a stream. The broker does not report it, so this reads the last batch. A
+ * second subscription shows when the batch has arrived: the broker serves its subscriptions in order, so the first message
+ * of the second one comes after the batch.
  */
 export async function endOf(source: StreamSource, left: () => StepOptions): Promise<number> {
   let end = 0;
@@ -94,7 +94,7 @@ async function firstOf(
   }
 }
 
-/** Returns the offset of a message. Without one it comes from another kind of queue, and must not be acknowledged. */
+/** Returns the offset of a message. A message without one is from another kind of queue, and must not be acknowledged. */
 export function readOffset(message: Message, destination: string): number {
   const { offset } = message;
   if (offset === undefined) {

@@ -14,7 +14,7 @@ import type { SubscribeHeadersProvider } from "../client/headers_provider.ts";
 export interface StreamCheckpoint {
   /** Returns the offset of the last message that was handled; `undefined` when there is none. */
   load(): number | undefined | Promise<number | undefined>;
-  /** Stores the offset of a message that was handled. The next message is given when this has finished. */
+  /** Stores the offset of a message that was handled. The next message is delivered after this has finished. */
   save(offset: number): void | Promise<void>;
 }
 
@@ -39,11 +39,10 @@ export interface StreamOptions {
    */
   from?: StreamStart | undefined;
   /**
-   * Where to keep how far the stream was read. Reading begins behind the offset that `load` returns; where it returns
-   * none, `from` says where. `save` is called after each message, when the loop asks for the next one, so that a message
-   * is given again only if the program ended while it was handled or saved: at least once. Programs that store the offset
-   * together with what they make of the message, in one transaction of their database, need no `save` and handle each
-   * message exactly once.
+   * Where to keep how far the stream was read. Reading begins after the offset that `load` returns, or as `from` says when
+   * it returns none. `save` is called after each message, when the loop asks for the next one. So a message is delivered
+   * again only if the program ended while it was handled or saved: at least once. A program that stores the offset and its
+   * own results in one transaction of its database handles each message exactly once, and its `save` can do nothing.
    *
    * @default {undefined} reading begins as `from` says
    */
@@ -55,22 +54,22 @@ export interface StreamOptions {
    */
   prefetch?: number | undefined;
   /**
-   * Gives only messages that were sent with this `filterValue`, or one of these. RabbitMQ sends whole batches that have at
+   * Delivers only messages that were sent with this `filterValue`, or one of these. RabbitMQ sends whole batches that have at
    * least one of them (since 3.13; before, all messages), and the client leaves out the rest.
    *
    * @default {undefined} all messages
    */
   filter?: string | readonly string[] | undefined;
   /**
-   * Whether a `filter` lets messages pass that were sent without a `filterValue`.
+   * Whether a `filter` also lets through messages that were sent without a `filterValue`.
    *
    * @default {false}
    */
   matchUnfiltered?: boolean | undefined;
   /**
-   * What the stream is made of, beside its type: `maxAge`, `maxLengthBytes`, `maxSegmentBytes` and `filterSizeBytes`.
-   * RabbitMQ wants the same declaration from everyone who names the stream as `/queue/NAME`. As `/amq/queue/NAME` it
-   * needs none, but the stream has to exist.
+   * The declaration of the stream, apart from its type: `maxAge`, `maxLengthBytes`, `maxSegmentBytes` and
+   * `filterSizeBytes`. RabbitMQ requires the same declaration from every client that names the stream `/queue/NAME`. The
+   * name `/amq/queue/NAME` declares nothing, so the stream has to exist.
    *
    * @default {what the client has declared for the destination before, else a stream without limits}
    */
@@ -108,7 +107,7 @@ const OPTIONS = ["checkpoint", "filter", "from", "headers", "matchUnfiltered", "
 /**
  * Checks the arguments of `stream`.
  *
- * @throws {TypeError} when an argument or an option is of the wrong type, or has no meaning beside the others.
+ * @throws {TypeError} when an argument or an option is of the wrong type, or has no meaning without another one.
  * @throws {RangeError} when a value is not allowed.
  */
 export function checkStream(destination: unknown, options: StreamOptions): CheckedStreamOptions {
@@ -151,7 +150,7 @@ export function checkStream(destination: unknown, options: StreamOptions): Check
   };
 }
 
-/** RabbitMQ takes any other value as `next`, without a word. */
+/** RabbitMQ silently treats any other value as `next`. */
 function readStart(action: string, from: unknown = "next"): CheckedStreamOptions["from"] {
   if (from === "first" || from === "last" || from === "next") return from;
   const { offset, time } = (typeof from === "object" ? from ?? {} : {}) as { offset?: unknown; time?: unknown };
@@ -164,7 +163,7 @@ function readStart(action: string, from: unknown = "next"): CheckedStreamOptions
     if (typeof milliseconds === "number" && Number.isFinite(milliseconds) && milliseconds >= 0) {
       return { time: milliseconds };
     }
-    throw new RangeError(`Cannot ${action}: from.time is no time; use a Date, or milliseconds since 1970`);
+    throw new RangeError(`Cannot ${action}: from.time is not a time; use a Date, or milliseconds since 1970`);
   }
   const is = typeof from === "string" ? JSON.stringify(from) : typeof from === "number" ? from : describeType(from);
   throw new TypeError(
@@ -177,11 +176,11 @@ function readFilter(action: string, filter: unknown): readonly string[] {
   if (!Array.isArray(values) || !values.every((value) => typeof value === "string")) {
     throw new TypeError(`Cannot ${action}: filter is ${describeType(filter)}, but must be text or an array of texts`);
   }
-  if (values.length === 0) throw new RangeError(`Cannot ${action}: filter is empty, so that no message would pass`);
+  if (values.length === 0) throw new RangeError(`Cannot ${action}: filter is empty, so no message would pass`);
   for (const value of values) {
     if (value !== "" && !value.includes(",")) continue;
-    const is = value === "" ? "an empty text" : `${JSON.stringify(value)}, which has a comma`;
-    throw new RangeError(`Cannot ${action}: filter has ${is}, and the broker could not filter by it`);
+    const is = value === "" ? "an empty text" : `${JSON.stringify(value)} with a comma`;
+    throw new RangeError(`Cannot ${action}: filter has ${is}, which the broker cannot filter by`);
   }
   return [...values];
 }

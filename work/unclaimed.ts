@@ -27,7 +27,7 @@ export class UnclaimedMessages {
   readonly #status: StatusHub;
   #count = 0;
 
-  /** Creates it for one client. */
+  /** Creates the deliverer of one client. */
   constructor(handler: UnclaimedMessageHandler, transactions: Transactions, status: StatusHub) {
     this.#handler = handler;
     this.#transactions = transactions;
@@ -50,7 +50,7 @@ export class UnclaimedMessages {
   }
 }
 
-/** Where one such message came from. */
+/** Where an unclaimed message came from. */
 class UnclaimedOrigin implements MessageOrigin {
   readonly subscription: MessageOrigin["subscription"];
   readonly #session: Session;

@@ -64,8 +64,8 @@ export interface ConsumeOptions extends Omit<SubscribeOptions, keyof WaitOptions
    * delay: 100 ms, doubling up to 30 s. A delayed message does not count against the concurrency, except in mode `client`,
    * but it counts against the prefetch. So when more messages fail than `prefetch` allows, the others wait.
    *
-   * Artemis drops what is refused. Unless that is asked for with `{ requeue: "false" }`, the handler runs again in place
-   * of a NACK, with the same delays from the first time on, and the message counts against the concurrency meanwhile.
+   * Artemis drops what is refused. Unless `{ requeue: "false" }` asks for that, the handler runs again instead of a NACK,
+   * with the same delays from the first time on, and the message counts against the concurrency meanwhile.
    *
    * @default {{}}
    */
@@ -324,7 +324,7 @@ export class Worker {
     return !isWanted && this.#consumer.tracker?.whyNoNack !== undefined;
   }
 
-  /** Handles a message again after a delay, in place of a redelivery. */
+  /** Handles a message again after a delay, instead of a redelivery. */
   async #runAgain(message: Message): Promise<void> {
     const before = this.#reruns.get(message) ?? 0;
     this.#reruns.set(message, before + 1);

@@ -79,7 +79,7 @@ test("`destination()` refuses wrong arguments at once, and names them", () => {
   );
 });
 
-clientTest("every frame to a declared queue has its declaration, by the handle or without", async (harness) => {
+clientTest("every frame to a declared queue has its declaration, with the handle or without", async (harness) => {
   const { stomp, peer } = await rabbitmq(harness);
   const orders = stomp.destination("/queue/orders", { queue: QUEUE });
   const sends: [string, () => Promise<unknown>][] = [
@@ -121,7 +121,7 @@ clientTest("every frame to a declared queue has its declaration, by the handle o
   const requesting = orders.request("x", { timeout: 10_000 });
   requesting.catch(() => {}); // it is never answered
   assertEquals(declarationOf(await peer.frame("SEND")), DECLARED);
-  // Other destinations and raw frames are as ever.
+  // Other destinations and raw frames have no declaration.
   const other = stomp.send("/queue/other", "x");
   assertEquals(declarationOf(await confirm(peer, "SEND")), []);
   await other;
@@ -144,7 +144,7 @@ clientTest("`Simple` sends and subscribes with the declaration of its client", a
   await subscribing;
 });
 
-clientTest("headers of a call count more than the declaration", async (harness) => {
+clientTest("headers of a call take precedence over the declaration", async (harness) => {
   const { stomp, peer } = await rabbitmq(harness);
   const orders = stomp.destination("/queue/orders", { queue: QUEUE });
   const headers = { "x-max-length": "9" };
@@ -161,7 +161,7 @@ clientTest("headers of a call count more than the declaration", async (harness) 
   await subscribing;
 });
 
-clientTest("the declaration goes on with the next connection, its dead letter queue first", async (harness) => {
+clientTest("the declaration is sent again on the next connection, its dead letter queue first", async (harness) => {
   const { stomp, peer, server } = await rabbitmq(harness);
   const orders = stomp.destination("/queue/a", { queue: { maxLength: 5, deadLetter: "/queue/b" } });
   stomp.destination("/queue/b", { queue: { ttl: "1s" } });
@@ -180,23 +180,26 @@ clientTest("the declaration goes on with the next connection, its dead letter qu
   await sending;
 });
 
-clientTest("a send that is given up before it leaves does not take back what makes its queues", async (harness) => {
-  const { stomp, peer } = await rabbitmq(harness);
-  const orders = stomp.destination("/queue/a", { queue: { deadLetter: "/queue/b" } });
-  const stop = new AbortController();
-  const aborted = orders.send("never", { signal: stop.signal });
-  stop.abort();
-  await assertRejects(() => aborted);
-  const sending = orders.send("x");
-  assertEquals(await made(peer), ["/queue/b"]);
-  assertEquals((await confirm(peer, "SEND")).body, "x");
-  await sending;
-  const again = orders.send("y");
-  assertEquals((await confirm(peer, "SEND")).body, "y");
-  await again;
-});
+clientTest(
+  "a send that is given up before it leaves does not retract the frames that make its queues",
+  async (harness) => {
+    const { stomp, peer } = await rabbitmq(harness);
+    const orders = stomp.destination("/queue/a", { queue: { deadLetter: "/queue/b" } });
+    const stop = new AbortController();
+    const aborted = orders.send("never", { signal: stop.signal });
+    stop.abort();
+    await assertRejects(() => aborted);
+    const sending = orders.send("x");
+    assertEquals(await made(peer), ["/queue/b"]);
+    assertEquals((await confirm(peer, "SEND")).body, "x");
+    await sending;
+    const again = orders.send("y");
+    assertEquals((await confirm(peer, "SEND")).body, "y");
+    await again;
+  },
+);
 
-clientTest("a declaration that is made later goes with the next send", async (harness) => {
+clientTest("a declaration that is made later is part of the next send", async (harness) => {
   const { stomp, peer } = await rabbitmq(harness);
   const send = async () => {
     const sending = stomp.send("/queue/orders", "x");
@@ -210,7 +213,7 @@ clientTest("a declaration that is made later goes with the next send", async (ha
   assertEquals(await send(), DECLARED);
 });
 
-clientTest("a declaration that the broker has elsewhere rejects the call, and nothing is sent", async (harness) => {
+clientTest("a declaration that the broker takes elsewhere rejects the call, and nothing is sent", async (harness) => {
   const { stomp, peer } = await rabbitmq(harness);
   const orders = stomp.destination("/queue/orders", { queue: { deliveryLimit: 3 } });
   const calls: (() => Promise<unknown>)[] = [
@@ -251,7 +254,7 @@ clientTest("the embedded broker refuses a declaration, and a handle without one 
 });
 
 clientTest(
-  "a declaration that the broker refuses rejects that call alone, with the broker's words",
+  "a declaration that the broker refuses rejects only that call, with the broker's error",
   async (harness) => {
     const { stomp, peer, server } = await rabbitmq(harness);
     const orders = stomp.destination("/queue/orders", { queue: { deadLetter: "/queue/dead" } });
@@ -276,7 +279,7 @@ clientTest(
   },
 );
 
-clientTest("`unsubscribe()` is as ever on a declared queue", async (harness) => {
+clientTest("`unsubscribe()` works on a declared queue", async (harness) => {
   const { stomp, peer } = await rabbitmq(harness);
   stomp.destination("/queue/a", { queue: QUEUE });
   const subscription = await subscribed(stomp, peer, "/queue/a", { ack: "client-individual" });

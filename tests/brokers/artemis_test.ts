@@ -32,7 +32,7 @@ once("a message to a topic goes to all subscribers, and is not kept", {
   },
 });
 
-once("`destination-type` and `subscription-type` in `headers` count", {
+once("`destination-type` and `subscription-type` in `headers` take precedence", {
   broker: "artemis",
   async fn({ connect, queue }) {
     const destination = queue();
@@ -88,7 +88,7 @@ once("a refused SUBSCRIBE rejects, although its ERROR names no receipt", {
   },
 });
 
-once("a reply to a client that has left disturbs no one, and is not kept", {
+once("a reply to a client that has left does no harm, and is not kept", {
   broker: "artemis",
   async fn({ connect, queue }) {
     const destination = queue();

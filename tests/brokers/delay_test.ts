@@ -147,7 +147,7 @@ once("a delayed message survives the broker's death before its time", {
     const watching = (async () => {
       for await (const { type } of stomp.status()) if (type === "disconnected") isLost = true;
     })();
-    // RabbitMQ 4.0 may forget a queue that was made in the moment before a kill, with a confirmed message in it.
+    // RabbitMQ 4.0 may forget a queue that was made just before a kill, with a confirmed message in it.
     await stomp.send(destination, "sent first", { delay: "30s" });
     await delay(5000);
     await stomp.send(destination, "sent before", { delay: "30s" });

@@ -184,8 +184,8 @@ once("replies to clients that have just left disturb no other reply", {
       request.catch(() => {});
       await eventually("the request has arrived", () => waiting.length > 0);
       await leaving.disconnect();
-      waiting.splice(0).forEach((answer) => answer()); // at the moment when its queue goes
-      // 4.3 closes the connection of the one who answers in a quarter of the cases: the client reconnects.
+      waiting.splice(0).forEach((answer) => answer()); // while its queue is being deleted
+      // In a quarter of the cases, 4.3 closes the connection of the client that answers, which then reconnects.
       assertEquals((await asking.request(destination, `${n}`, { timeout: 8000 })).text(), `${n}`);
     }
     waiting.splice(0).forEach((answer) => answer()); // of requests that were delivered again

@@ -14,6 +14,7 @@ import { type Runtime, RUNTIMES } from "../support/runtime.ts";
 import { canReachJsr, findBun, findDeno, findNode, type FoundRuntime, installPackages } from "../support/runtimes.ts";
 import { writeImportMapWithoutJsr } from "../support/types.ts";
 import { ALL_VERSIONS, cellsFor, slowRuntime } from "./cells.ts";
+import type { BrokerName } from "./harness/broker.ts";
 import {
   BROKER_NAMES,
   chooseBrokers,
@@ -39,6 +40,7 @@ commas, with user and password, and STOMPY_CA_FILE to the file of their certific
   --all                run the tests that wait for seconds in every runtime, not in one of them, as each night
   --filter text        run only the tests whose names contain the text
   --jobs N             test so many brokers at a time; default ${defaultJobs()}
+  --serve name         start this broker, print its URLs, and keep it running until Ctrl-C; runs no test
   --no-install         do not install or download anything
   --verbose            print the output of the tests even if they pass
   --help               print this text
@@ -70,6 +72,7 @@ function readArgs(args: string[]) {
       all: { type: "boolean", default: false },
       jobs: { type: "string" },
       filter: { type: "string" },
+      serve: { type: "string" },
       install: { type: "boolean", default: true },
       verbose: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -83,12 +86,19 @@ function readArgs(args: string[]) {
   return {
     ...values,
     broker: chooseBrokers(values.broker ?? BROKER_NAMES),
+    serve: values.serve === undefined ? undefined : chooseOne(values.serve),
     only: choose("run under", values.only, RUNTIMES),
     version: choose("test version", values.version, ALL_VERSIONS),
     transport: choose("test over", values.transport, transports),
     jobs: readJobs(values.jobs),
     files: positionals.length > 0 ? positionals : all,
   };
+}
+
+function chooseOne(given: string): BrokerName {
+  const [name, ...more] = chooseBrokers([given]);
+  if (more.length > 0) throw new TypeError(`Cannot start all of "${given}": choose ${name} or ${more.join(" or ")}`);
+  return name!;
 }
 
 function readJobs(given: string | undefined): number {
@@ -155,6 +165,16 @@ async function main(options: Options, folder: string): Promise<boolean> {
   return run.failures.length === 0;
 }
 
+/** Starts a broker, prints how to reach it, and runs until a signal ends the process. */
+async function serve(name: BrokerName, mayInstall: boolean): Promise<never> {
+  if (mayInstall) await installBrokers([name], console.log);
+  const { urls, username, password, caFile } = await startBroker(name);
+  console.log(`${name} runs with user "${username}" and password "${password}" until Ctrl-C:`);
+  for (const url of Object.values(urls)) console.log(`  ${url}`);
+  if (caFile !== undefined) console.log(`For TLS, trust the certificate authority in ${caFile}`);
+  return await new Promise(() => {});
+}
+
 /** Reads the command line, or prints what is wrong with it and exits. */
 function readArgsOrExit(): Options {
   try {
@@ -181,6 +201,7 @@ if (options.help) {
     });
   }
   try {
+    if (options.serve !== undefined) await serve(options.serve, options.install);
     process.exitCode = await main(options, folder) ? 0 : 1;
   } finally {
     remove();

@@ -7,7 +7,7 @@ import { assertEquals, assertRejects } from "#assert";
 import { BrokerErrorResponse } from "../../base/errors.ts";
 import { type Harness, take, takeTexts } from "./support.ts";
 
-/** Looks at the messages of a queue, which stay there, and ends behind the last one. */
+/** Reads the messages of a queue, which stay there, and ends after the last one. */
 export async function browse({ connect, queue, version }: Harness): Promise<void> {
   const stomp = await connect();
   const destination = queue();

@@ -1,4 +1,4 @@
-/** Queues that are declared by the handle of a destination. */
+/** Queues that are declared through the handle of a destination. */
 import { assert, assertEquals, assertRejects } from "#assert";
 import { BrokerErrorResponse, UnsupportedByBrokerError } from "../../base/errors.ts";
 import { Simple } from "../../api/simple.ts";
@@ -61,7 +61,7 @@ once("a message that is not persistent makes a queue for all", {
   },
 });
 
-once("a client with another declaration, or none, gets the broker's words, and nothing else is disturbed", {
+once("a client with another declaration, or none, gets the broker's error, and nothing else is disturbed", {
   broker: RABBITMQ,
   timeout: 60_000,
   async fn({ connect, queue }) {
@@ -184,7 +184,7 @@ once("`maxPriority` makes a classic queue deliver by `priority`, and a quorum qu
   },
 });
 
-once("a stream is read by the handle", {
+once("a stream is read through the handle", {
   broker: RABBITMQ,
   async fn({ connect, queue }) {
     const stomp = await connect();

@@ -83,7 +83,7 @@ everywhere("messages up to 64 KiB are cut to what Tomcat takes, and a larger one
   },
 });
 
-once("what needs receipts or acknowledgements is refused, and the connection goes on", {
+once("what needs receipts or acknowledgements is refused, and the connection continues", {
   ...ON_SPRING,
   versions: VERSIONS,
   async fn({ connect, topic }) {
@@ -180,7 +180,7 @@ once("the client reconnects after a kill, subscribes again, and sends what waite
   },
 });
 
-everywhere("an ERROR has Spring's words, and ends the connection", {
+everywhere("an ERROR has Spring's text, and ends the connection", {
   ...ON_SPRING,
   transports: PLAIN,
   versions: ["1.2"],

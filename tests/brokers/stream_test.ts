@@ -5,6 +5,7 @@ import type { Stomp } from "../../api/stomp.ts";
 import type { StreamMessage } from "../../work/stream.ts";
 import { once } from "./support.ts";
 
+/** RabbitMQ 4.0 now and then ends the channel that reads a stream made a moment before ("AMQP channel died", shutdown). */
 const RECONNECTING = { reconnect: { delay: 20, maxDelay: 500 }, timeout: 60_000 } as const;
 
 /** Declares a stream, and sends messages with these texts to it. */
@@ -43,7 +44,7 @@ once("a stream is read from the first message, an offset, the last batch, the ne
   broker: "rabbitmq",
   versions: ["1.0", "1.1", "1.2"],
   async fn({ connect, queue }) {
-    const client = await connect();
+    const client = await connect(RECONNECTING);
     const name = queue();
     await fill(client, name, 0, 50);
     const next = client.stream(name, { from: "next" });
@@ -73,7 +74,7 @@ once("a stream loses nothing and repeats nothing when its connection breaks agai
     const reader = await connect(RECONNECTING);
     const [first, next, last] = (["first", "next", "last"] as const).map((from) => reader.stream(name, { from }));
     await Promise.all([next!.open(), last!.open()]);
-    reader.reconnect(); // before any of them has given a message
+    reader.reconnect(); // before any of them has delivered a message
     const seen = await take(first!, 50);
     let sent = 300;
     for (let round = 0; round < 5; round++) {
@@ -131,7 +132,7 @@ once("a stream loses nothing and repeats nothing when the broker is killed", {
 once("a filter lets through only what was sent with its values", {
   broker: "rabbitmq",
   async fn({ connect, queue }) {
-    const client = await connect();
+    const client = await connect(RECONNECTING);
     const name = queue();
     const stream = client.destination(name, { queue: { type: "stream" } });
     for (let i = 0; i < 30; i++) {
@@ -158,7 +159,7 @@ once("two streams and a checkpoint share a connection", {
     const one = client.stream(name, { from: "first", checkpoint });
     assertEquals(await take(one, 8), range(0, 8));
     await one.close();
-    assertEquals(stored, 6); // the last one was given, and not handled
+    assertEquals(stored, 6); // the last one was delivered, and not handled
     const [again, other] = [client.stream(name, { checkpoint }), client.stream(name, { from: { offset: 15 } })];
     assertEquals([await take(again, 3), await take(other, 3)], [[7, 8, 9], [15, 16, 17]]);
     await Promise.all([again.close(), other.close()]);
@@ -166,7 +167,7 @@ once("two streams and a checkpoint share a connection", {
   },
 });
 
-once("the broker's words say that a queue is no stream, or does not exist", {
+once("the broker's error says that a queue is not a stream, or does not exist", {
   broker: "rabbitmq",
   async fn({ connect, queue }) {
     const client = await connect(RECONNECTING);

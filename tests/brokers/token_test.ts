@@ -39,7 +39,7 @@ once("after a token has expired, all sends are confirmed over a connection with 
   slow: true,
   timeout: 60_000,
   async fn({ own, connect, queue, control }) {
-    await control("impatient"); // up to 4.0 it looks at the permissions again with each tick of a channel
+    await control("impatient"); // up to 4.0 it checks the permissions again at each tick of a channel
     try {
       let tokens = 0;
       const credentials = () => ({ username: "", password: tokenFor(++tokens === 1 ? 2 : 60, own.tokenKey!) });

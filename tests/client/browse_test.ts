@@ -1,4 +1,4 @@
-/** `browse: true`, and ActiveMQ's frame behind the last message. */
+/** `browse: true`, and ActiveMQ's frame after the last message. */
 import { assertEquals, assertRejects } from "#assert";
 import { SubscriptionError, UnsupportedByBrokerError } from "../../base/errors.ts";
 import type { SubscribeOptions } from "../../client/options.ts";
@@ -17,7 +17,7 @@ for (
     ["the header `browser`", { headers: { browser: "true" } }],
   ] as [string, SubscribeOptions][]
 ) {
-  clientTest(`with ${name} the loop ends behind the last message, and unsubscribes`, async (harness) => {
+  clientTest(`with ${name} the loop ends after the last message, and unsubscribes`, async (harness) => {
     const { stomp, peer } = await harness.pair({}, "1.2", ACTIVEMQ);
     const subscribing = stomp.subscribe("/queue/a", options);
     const said = await confirm(peer, "SUBSCRIBE");

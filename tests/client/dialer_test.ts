@@ -1,4 +1,4 @@
-/** What each attempt to connect makes anew: headers of CONNECT and of the WebSocket's handshake, and the URL. */
+/** What each attempt to connect asks for: headers of CONNECT and of the WebSocket's handshake, and the URL. */
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects, assertThrows } from "#assert";
 import { inspect } from "node:util";
 import { ConnectionError, ConnectionTimeoutError, HandshakeRefusedError } from "../../base/errors.ts";

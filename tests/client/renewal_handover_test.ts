@@ -130,7 +130,7 @@ clientTest("in mode `auto` a queue that is full does not keep what is on its way
 });
 
 clientTest(
-  "open transactions and requests get their time, and end with the session when it is over",
+  "open transactions and requests may finish, and fail when the time is over",
   async (harness) => {
     for (const isInTime of [true, false]) {
       const rig = await RenewalRig.start(harness, { broker: "rabbitmq" });

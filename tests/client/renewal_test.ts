@@ -142,7 +142,7 @@ test("`readExpiry()` takes a Date or milliseconds, and no expiry", () => {
   for (const none of [undefined, Infinity]) assertEquals(readExpiry(none, clock), undefined);
 });
 
-test("`readExpiry()` refuses what is no time or has passed, and says so", () => {
+test("`readExpiry()` refuses what is not a time or has passed, and says so", () => {
   const clock = new FakeClock();
   const wrong: [unknown, typeof TypeError | typeof RangeError, RegExp][] = [
     ["2030-01-01", TypeError, /^expiresAt is of type string, but must be a Date or milliseconds since 1970$/],

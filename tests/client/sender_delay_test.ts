@@ -55,7 +55,7 @@ clientTest("`delay` sends the message to a queue for the duration, after its des
   );
   assertEquals((await sending)?.command, "RECEIPT");
 
-  // The destination is made once for a connection; other sends to it are as ever.
+  // The destination is made once for a connection; other sends to it are unchanged.
   await stomp.send("/queue/work", "x", { delay: 100, receipt: false });
   const unconfirmed = await peer.frame("SEND");
   assertEquals(
@@ -87,7 +87,7 @@ clientTest("`delay` in a transaction sends to the queue for the duration as part
 });
 
 clientTest(
-  "what a delayed send and the client declare is for its destination, not for the queue in between",
+  "the declarations of a delayed send and of the client are for its destination, not for the queue of the delay",
   async (harness) => {
     const { stomp, peer } = await rabbitmq(harness);
     stomp.destination("/queue/work", { queue: { type: "quorum", ttl: "1h" } });
@@ -125,7 +125,7 @@ clientTest(
 );
 
 clientTest(
-  "when a delayed message is taken back before it leaves, its destination is still made for those behind it",
+  "when a delayed message is retracted before it leaves, its destination is still made for those behind it",
   async (harness) => {
     const { stomp, peer } = await rabbitmq(harness);
     const abort = new AbortController();
@@ -140,7 +140,7 @@ clientTest(
 );
 
 clientTest(
-  "an ERROR about a destination that was made for a message that was taken back refuses no other",
+  "an ERROR about a destination that was made for a message that was retracted refuses no other",
   async (harness) => {
     const { stomp, peer, server } = await rabbitmq(harness);
     const abort = new AbortController();
@@ -158,7 +158,7 @@ clientTest(
   },
 );
 
-clientTest("a delayed message is written as each broker has it, when the next one is another", async (harness) => {
+clientTest("a delayed message is written for the next broker, when that is a different one", async (harness) => {
   const { stomp, peer, server } = await rabbitmq(harness);
   const sending = stomp.send("/queue/work", "x", { delay: 50, headers: { "x-max-length": "1" } });
   await made(peer);

@@ -170,7 +170,7 @@ clientTest("`send()` with a receipt is persistent unless the caller says otherwi
 });
 
 clientTest(
-  "`persistent: false` is no header on RabbitMQ, where it would make the queue die with the connection",
+  "`persistent: false` is no header on RabbitMQ, where it would make the queue end with the connection",
   async (harness) => {
     const { stomp, peer } = await harness.pair({}, "1.2", "server:RabbitMQ/4.0.5\n");
     const cases: SendOptions[] = [

@@ -95,7 +95,7 @@ clientTest("`receipt: false`: an ERROR after a message of the subscription is no
   assertEquals([(await subscription.take())?.id, (await subscription.take())?.id], ["m1", "m2"]);
 });
 
-clientTest("`receipt: false`: an ERROR a while later is not about the subscription", async (harness) => {
+clientTest("`receipt: false`: a later ERROR is not about the subscription", async (harness) => {
   const clock = new FakeClock();
   const { stomp, peer } = await harness.pair({ clock });
   const subscription = await subscribe(stomp, peer);

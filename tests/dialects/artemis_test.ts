@@ -18,7 +18,7 @@ test("in 1.0, where its CONNECTED names no server, Artemis is known by version a
   for (const headers of others) assertEquals(dialectOf(headers, false).family, "unknown", JSON.stringify(headers));
 });
 
-test("Artemis takes no prefetch of its own accord, because it counts bytes", () => {
+test("Artemis gets no default prefetch, because it counts bytes", () => {
   assertEquals(hasPrefetch(artemis), false);
 });
 

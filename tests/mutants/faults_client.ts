@@ -332,21 +332,21 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   },
   {
     file: "work/stream.ts",
-    name: "a stream gives the message before a reconnect again",
+    name: "a stream delivers the message before a reconnect again",
     from: "this.#position = { offset: offset + 1 };",
     to: "this.#position = { offset };",
     tests: ["work/stream"],
   },
   {
     file: "work/stream.ts",
-    name: "a stream gives messages from before its beginning",
+    name: "a stream delivers messages from before its beginning",
     from: "if (!this.#isAhead(offset)) {",
     to: "if (!this.#isAhead(offset) && offset < 0) {",
     tests: ["work/stream"],
   },
   {
     file: "work/stream.ts",
-    name: "a message of a stream is saved when it is given",
+    name: "a message of a stream is saved when it is delivered",
     from: "        this.#current = message as StreamMessage;\n",
     to: "        this.#current = message as StreamMessage;\n        await this.#options.checkpoint?.save(offset);\n",
     tests: ["work/stream"],
@@ -367,7 +367,7 @@ export const CLIENT_FAULTS: readonly Fault[] = [
   },
   {
     file: "client/browsing_consumer.ts",
-    name: "the frame behind the last message of a browsing subscription is a message",
+    name: "the frame after the last message of a browsing subscription is a message",
     from: "if (!endsBrowsing(frame)) return super.deliver(frame);",
     to: "if (!endsBrowsing(frame) || this.received > 0) return super.deliver(frame);",
     tests: ["client/browse"],

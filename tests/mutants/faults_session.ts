@@ -31,7 +31,7 @@ export const SESSION_FAULTS: readonly Fault[] = [
   },
   {
     file: "session/send_head_cache.ts",
-    name: "a header of a message makes its queue die with the connection",
+    name: "a header of a message makes its queue end with the connection",
     from: 'if (name === "persistent" && this.#queues.spoils(name, value)) continue;',
     to: "",
     tests: ["client/sender"],
@@ -66,7 +66,7 @@ export const SESSION_FAULTS: readonly Fault[] = [
   },
   {
     file: "session/send_head_cache.ts",
-    name: "a declaration counts more than the headers of a message",
+    name: "a declaration takes precedence over the headers of a message",
     from: "if (headers.length === 0 || !this.#queues.mayRepeat(destination, headers)) return head;",
     to: "if (headers.length >= 0) return head;",
     tests: ["session/send_head_cache", "api/destination"],

@@ -38,7 +38,7 @@ test("`headersFor()` makes the dead letter queue once, before what leads to it",
   ]);
 });
 
-test("`headersFor()` ends for queues that lead to each other, and makes a whole chain", () => {
+test("`headersFor()` terminates for queues that lead to each other, and makes a whole chain", () => {
   const { declarations, maker, written } = makerFor();
   declarations.declare("/queue/a", { deadLetter: "/queue/b" });
   declarations.declare("/queue/b", { ttl: 1, deadLetter: "/queue/c" });
@@ -47,14 +47,14 @@ test("`headersFor()` ends for queues that lead to each other, and makes a whole 
   assertEquals(written, madeBy("/queue/a", "/queue/c", "/queue/b"));
 });
 
-test("`headersFor()` makes nothing of a dead letter exchange, whose permissions the program may lack", () => {
+test("`headersFor()` makes nothing for a dead letter exchange, for which the program may lack permissions", () => {
   const { declarations, maker, written } = makerFor();
   declarations.declare("/queue/a", { deadLetter: { exchange: "", routingKey: "b" } });
   maker.headersFor("SEND", "/queue/a");
   assertEquals(written, []);
 });
 
-test("`headersFor()` declares the queues of topic subscriptions with SUBSCRIBE alone, and refuses what is not declared", () => {
+test("`headersFor()` declares the queues of topic subscriptions only with SUBSCRIBE, and refuses what is not declared", () => {
   const { declarations, maker } = makerFor();
   declarations.declare("/topic/a", { ttl: 1 });
   declarations.declare("/amq/queue/a", { ttl: 1 });

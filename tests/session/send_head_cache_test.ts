@@ -34,7 +34,7 @@ test("`SendHeadCache.headFor()` encodes a head once, and keeps at most 1,000", (
   assert(heads.of("/queue/0", "text/plain") === again);
 });
 
-test("`SendHeadCache` writes the declaration of a queue into its head, and a header of the message counts more", () => {
+test("`SendHeadCache` writes the declaration of a queue into its head, where a header of the message takes precedence", () => {
   const declarations = new Declarations();
   declarations.declare("/queue/a", { ttl: "1s", maxLength: 2 });
   const { cache } = cacheFor("rabbitmq", declarations);
@@ -52,7 +52,7 @@ test("`SendHeadCache` writes the declaration of a queue into its head, and a hea
   assertEquals(message([], "/queue/b"), ["destination:/queue/b", "persistent:true"]);
 });
 
-test("`SendHeadCache.clear()` has the next head carry what was declared meanwhile, and makes its dead letter queue", () => {
+test("`SendHeadCache.clear()` puts a new declaration into the next head, and makes its dead letter queue", () => {
   const declarations = new Declarations();
   const { cache, made } = cacheFor("rabbitmq", declarations);
   const head = () => {

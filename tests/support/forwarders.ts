@@ -98,7 +98,7 @@ export interface HttpProxyOptions {
   answer?: string;
 }
 
-/** Listens as an HTTP proxy that knows CONNECT alone, to ports of this machine. */
+/** Listens as an HTTP proxy that knows only CONNECT, to ports of this machine. */
 export async function listenAsHttpProxy(
   options: HttpProxyOptions = {},
 ): Promise<Forwarder & { port: number; targets: string[] }> {

@@ -64,7 +64,7 @@ export class StreamServer {
     return this.#readers.size;
   }
 
-  /** Stores a batch of messages, and sends it to whoever has credit. */
+  /** Stores a batch of messages, and sends it to the subscriptions that have credit. */
   append(bodies: readonly string[], filterValue?: string): void {
     this.#lastBatch = this.#stored.length;
     for (const body of bodies) this.#stored.push({ body, filterValue });

@@ -130,7 +130,7 @@ clientTest("what a proxy answers in place of a tunnel is in the error", async (h
   const answers: [HttpProxyOptions, RegExp][] = [
     [{ login: "me:s3cret" }, /^Cannot connect to localhost:1: the proxy answered CONNECT with 407 Proxy Auth/],
     [{}, /the proxy answered CONNECT with 502 Bad Gateway$/],
-    [{ answer: "ERROR\n\n\0\r\n\r\n" }, /the proxy answered CONNECT with what is not HTTP$/],
+    [{ answer: "ERROR\n\n\0\r\n\r\n" }, /the proxy answered CONNECT with something that is not HTTP$/],
   ];
   for (const [options, message] of answers) {
     const proxy = await proxyFor(harness, options);

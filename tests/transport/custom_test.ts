@@ -30,7 +30,7 @@ import { confirm, connected } from "../support/raw_server.ts";
 class MemoryWay {
   readonly calls: { address: TransportAddress; request: TransportRequest }[] = [];
   readonly peers: RawPeer[] = [];
-  /** What each call returns besides the streams. */
+  /** What each call returns in addition to the streams. */
   extra: Record<string, unknown> = {};
   readonly #arrivals: ((peer: RawPeer) => void)[] = [];
 
@@ -120,7 +120,7 @@ clientTest("the function gets the TLS options, also of other schemes", async (ha
     const { address, request } = way.calls.at(-1)!;
     assertEquals([address.tls, request.tls], [isTls, tls]);
   }
-  // Who gives TLS options for a scheme that says "no TLS" expects what is not there.
+  // A caller who gives TLS options for a scheme without TLS expects TLS.
   assertThrows(() => new Stomp("stomp://h", { tls, transport: way.open }), TypeError, "its scheme has no TLS");
 });
 
@@ -167,12 +167,15 @@ clientTest("a transport that throws or rejects fails the attempt, and is tried a
   assertEquals(((await watcher.until("reconnecting")).error as Error).message, error.message);
 });
 
-clientTest("a `ConnectionError` of the function passes, so it can say that the login was refused", async (harness) => {
-  const refused = new HandshakeRefusedError("Cannot connect to the tunnel: 401", 401);
-  const transport = () => Promise.reject(refused);
-  const stomp = harness.client("memory://h:7", { ...QUIET, transport });
-  assertStrictEquals(await assertRejects(() => stomp.connect()), refused);
-});
+clientTest(
+  "a `ConnectionError` of the function is passed on, so it can say that the login was refused",
+  async (harness) => {
+    const refused = new HandshakeRefusedError("Cannot connect to the tunnel: 401", 401);
+    const transport = () => Promise.reject(refused);
+    const stomp = harness.client("memory://h:7", { ...QUIET, transport });
+    assertStrictEquals(await assertRejects(() => stomp.connect()), refused);
+  },
+);
 
 clientTest(
   "a transport that never opens is given up at `connectTimeout`, and closed when it comes later",

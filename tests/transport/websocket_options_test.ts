@@ -115,7 +115,7 @@ withPeer("`maxMessageBytes` cuts a frame into text messages of whole characters"
     texts.push(text);
   }
   assertEquals(encoder.encode(texts.join("")), frames[0]);
-  assertEquals(await far.nextText(), "SEND\n\nb\0"); // a message of its own: it fits
+  assertEquals(await far.nextText(), "SEND\n\nb\0"); // a separate message: it fits
 });
 
 withPeer("`maxMessageBytes` cuts what is not UTF-8 into binary messages", {}, async (open) => {

@@ -46,7 +46,7 @@ clientTest("a checkpoint without an offset leaves the beginning to `from`", asyn
   await stream.close();
 });
 
-clientTest("the words of the broker reach the loop when the queue is no stream", async (harness) => {
+clientTest("the broker's error ends the loop when the queue is not a stream", async (harness) => {
   const { stomp, server } = await pair(harness);
   server.onSubscribe = (frame) => `ERROR\nreceipt-id:${frame.get("receipt")}\nmessage:inequivalent arg\n\n\0`;
   const error = await assertRejects(() => stomp.stream(QUEUE, { from: "first" }).next(), BrokerErrorResponse);
@@ -87,7 +87,7 @@ clientTest("a broker without streams is refused with advice", async (harness) =>
   }
 });
 
-clientTest("a declaration goes with each SUBSCRIBE, but not to a name that declares nothing", async (harness) => {
+clientTest("each SUBSCRIBE has the declaration, but not to a name that declares nothing", async (harness) => {
   const { stomp, server } = await pair(harness, bodies(0, 1));
   const stream = stomp.stream(QUEUE, { from: "first", queue: { maxAge: "24h", maxSegmentBytes: 1_000_000 } });
   await take(stream, 1);
@@ -112,7 +112,7 @@ clientTest("a declaration goes with each SUBSCRIBE, but not to a name that decla
   await assertRejects(() => stomp.stream("/amq/queue/s", { queue: { maxAge: "48h" } }).next(), TypeError, "omit it");
 });
 
-clientTest("own headers, and those of a function, go with each SUBSCRIBE", async (harness) => {
+clientTest("each SUBSCRIBE has the headers of the caller, also those of a function", async (harness) => {
   const { stomp, server } = await pair(harness, bodies(0, 4));
   const stream = stomp.stream(QUEUE, { from: "first", headers: ({ number }) => ({ token: number }) });
   await take(stream, 1);

@@ -1,4 +1,4 @@
-/** `stomp.stream()`: where it begins, what it gives after a reconnect, checkpoints, and the ways it ends. */
+/** `stomp.stream()`: where it begins, what it delivers after a reconnect, checkpoints, and how it ends. */
 import { assertEquals, assertRejects, assertStrictEquals } from "#assert";
 import { NotConnectedError, StompError } from "../../base/errors.ts";
 import type { StompOptions } from "../../client/options.ts";
@@ -40,7 +40,7 @@ async function take(stream: AsyncIterator<StreamMessage>, count: number): Promis
 }
 
 clientTest(
-  "`stream()` gives all messages from the first with their offsets, and acknowledges them",
+  "`stream()` delivers all messages from the first one with their offsets, and acknowledges them",
   async (harness) => {
     const { stomp, server } = await pair(harness, bodies(0, 250));
     const seen: number[] = [];
@@ -64,7 +64,7 @@ clientTest(
 );
 
 for (const [name, from] of [["first", "first"], ["an offset", { offset: 3 }]] as const) {
-  clientTest(`from ${name}: a reconnect loses no message and gives none twice`, async (harness) => {
+  clientTest(`from ${name}: a reconnect loses no message and delivers none twice`, async (harness) => {
     const { stomp, server } = await pair(harness, bodies(0, 20));
     const stream = stomp.stream(QUEUE, { from });
     const seen = await take(stream, 5);
@@ -80,7 +80,7 @@ for (const [name, from] of [["first", "first"], ["an offset", { offset: 3 }]] as
   });
 }
 
-clientTest("a message that is being handled during a reconnect is not given again", async (harness) => {
+clientTest("a message that is being handled during a reconnect is not delivered again", async (harness) => {
   const { stomp, server } = await pair(harness, bodies(0, 10));
   const seen: string[] = [];
   for await (const event of stomp.stream(QUEUE, { from: "first" })) {
@@ -91,19 +91,22 @@ clientTest("a message that is being handled during a reconnect is not given agai
   assertEquals(seen, bodies(0, 10));
 });
 
-clientTest("from next: what was sent before is not given, and what is sent in a gap is not lost", async (harness) => {
-  const { stomp, server } = await pair(harness, bodies(0, 3), bodies(3, 8));
-  const stream = stomp.stream(QUEUE);
-  await stream.open();
-  // No message has come when the connection breaks.
-  await server.breakAll();
-  server.append(["m8", "m9"]);
-  assertEquals(await take(stream, 2), ["m8", "m9"]);
-  await server.breakAll();
-  server.append(["m10"]);
-  assertEquals(await take(stream, 1), ["m10"]);
-  await stream.close();
-});
+clientTest(
+  "from next: what was sent before is not delivered, and what is sent in a gap is not lost",
+  async (harness) => {
+    const { stomp, server } = await pair(harness, bodies(0, 3), bodies(3, 8));
+    const stream = stomp.stream(QUEUE);
+    await stream.open();
+    // No message has come when the connection breaks.
+    await server.breakAll();
+    server.append(["m8", "m9"]);
+    assertEquals(await take(stream, 2), ["m8", "m9"]);
+    await server.breakAll();
+    server.append(["m10"]);
+    assertEquals(await take(stream, 1), ["m10"]);
+    await stream.close();
+  },
+);
 
 clientTest("from next: an empty stream loses nothing either", async (harness) => {
   const { stomp, server } = await pair(harness);
@@ -161,7 +164,7 @@ clientTest("from a time: a Date, or milliseconds, in seconds for the broker", as
   }
 });
 
-clientTest("messages before the position that was asked for are not given", async (harness) => {
+clientTest("messages before the position that was asked for are not delivered", async (harness) => {
   const { stomp, server } = await pair(harness, bodies(0, 6));
   server.onSubscribe = (frame) => {
     const get = frame.get;
@@ -173,7 +176,7 @@ clientTest("messages before the position that was asked for are not given", asyn
   await stream.close();
 });
 
-clientTest("a filter gives only the messages with its values, though the broker sends more", async (harness) => {
+clientTest("a filter delivers only the messages with its values, though the broker sends more", async (harness) => {
   const { stomp, server } = await pair(harness);
   server.append(["r0", "r1"], "red");
   server.append(["b2"], "blue");
@@ -253,7 +256,7 @@ clientTest("an error of `save` ends the loop with it, and unsubscribes", async (
   assertEquals([server.readers, stream.handled], [0, undefined]);
 });
 
-clientTest("two streams of one connection go their own ways", async (harness) => {
+clientTest("two streams of one connection are independent", async (harness) => {
   const { stomp, server } = await pair(harness, bodies(0, 6));
   const [one, two] = [stomp.stream(QUEUE, { from: "first" }), stomp.stream(QUEUE, { from: { offset: 3 } })];
   assertEquals([await take(one, 2), await take(two, 1)], [["m0", "m1"], ["m3"]]);

@@ -107,7 +107,7 @@ for (
   });
 }
 
-clientTest("a handler that is no function is refused", async (harness) => {
+clientTest("a handler that is not a function is refused", async (harness) => {
   await assertRejects(
     async () => await harness.connect("stomp://localhost:1", { onUnclaimedMessage: "no" as unknown as () => void }),
     TypeError,

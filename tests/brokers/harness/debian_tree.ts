@@ -1,5 +1,5 @@
 /**
- * A package of any release of Debian with all that it depends on, unpacked into a folder of its own under `.runtimes/`.
+ * A package of any release of Debian with all that it depends on, unpacked into a separate folder under `.runtimes/`.
  * Its programs see that folder as the root of the file system. Nothing is installed, no service is started, and the
  * machine's own package sources stay as they are.
  *
@@ -89,7 +89,7 @@ async function bringTree(tree: DebianTree, log: (line: string) => void): Promise
 }
 
 /**
- * Downloads with lists and a state of its own: `status` is empty, so that apt-get resolves everything down to the C
+ * Downloads with separate lists and state: `status` is empty, so that apt-get resolves everything down to the C
  * library. Then it unpacks without what only people read and what only an installed system needs.
  */
 const MAKE = `
@@ -135,7 +135,7 @@ chmod 755 "$work" # it began as a temporary folder
 `;
 
 /**
- * Writes programs that enter the tree in a mount namespace of their own: what is mounted there is gone when they end,
+ * Writes programs that enter the tree in a separate mount namespace: what is mounted there is gone when they end,
  * however they end, and they keep their process id. They see the folder for temporary files as it is outside.
  */
 const WRAP = `

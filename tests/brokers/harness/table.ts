@@ -32,7 +32,7 @@ export interface BrokerRow {
   readonly title: string;
   /** The programs and files that it needs. */
   readonly needs: readonly Need[];
-  /** What tests need besides, which only they miss. */
+  /** What only tests need, in addition. */
   readonly extras?: readonly Need[];
   /** Its transports, as they are named in its URLs. */
   readonly transports: readonly string[];
@@ -131,7 +131,7 @@ export function chooseBrokers(wanted: readonly string[], known: readonly BrokerN
   return BROKER_NAMES.filter((name) => chosen.includes(name));
 }
 
-/** Brings what the brokers lack, and what their tests need besides. What cannot be brought is still missing then. */
+/** Brings what the brokers and their tests lack. What cannot be brought is still missing afterwards. */
 export async function installBrokers(names: readonly BrokerName[], log: (line: string) => void): Promise<void> {
   await bringAll(names.flatMap((name) => [...TABLE[name].needs, ...TABLE[name].extras ?? []]), log);
 }

@@ -19,7 +19,7 @@ import org.springframework.web.socket.config.annotation.WebSocketMessageBrokerCo
 
 /**
  * The application of Spring's guide "Using WebSocket to build an interactive web application", with the same endpoint for
- * SockJS. Each argument is a comma-separated list of properties and starts one more of it: the property
+ * SockJS. Each argument is a comma-separated list of properties and starts one more instance: the property
  * `stompy.heartbeat` gives the broker heart-beats and selectors.
  */
 @SpringBootApplication
@@ -75,7 +75,7 @@ public class Application {
       return new Greeting("Hello, " + hello.name() + "!");
     }
 
-    /** Replies to the sender alone. */
+    /** Replies only to the sender. */
     @MessageMapping("/whisper")
     @SendToUser("/queue/replies")
     public Greeting whisper(Hello hello) {
