@@ -309,6 +309,7 @@ export class Outbox implements SendEvents {
   #awaitReady(ready: Promise<void> | undefined): void {
     if (ready === undefined || this.#isAwaitingReady) return;
     this.#isAwaitingReady = true;
+    this.#reconnector.session?.progress.watch(); // where no receipt is awaited, bytes alone show a blocked broker
     ready.catch(nothing).then(() => {
       this.#isAwaitingReady = false;
       this.#move();

@@ -189,7 +189,7 @@ export class Reconnector {
 
   /** Sends DISCONNECT and closes for good. Never rejects. */
   async disconnect(headers: Readonly<Record<string, string>>, wait: WaitOptions): Promise<void> {
-    const session = this.#session;
+    const session = this.#session ?? this.#replaced?.session;
     this.#session = undefined; // its end is not reported as a loss
     const disconnected = Promise.all([session?.disconnect(headers, wait), this.#dialing.catch(() => {})]);
     this.close(undefined, disconnected);
@@ -305,7 +305,7 @@ export class Reconnector {
     this.#nextSession = undefined;
     const { peer, connected, version } = session;
     this.#events.onStatus({ type: "connected", peer, server: connected["server"], version });
-    if (!this.#isLeaving) this.#renewal.start(this.#dialer.expiry);
+    if (!this.#isLeaving && session.isOpen) this.#renewal.start(this.#dialer.expiry);
   }
 
   #lost(session: Session, reason: StompError | undefined): void {

@@ -115,7 +115,7 @@ export class Transactions {
       const session = await this.#reconnector.ready("begin transaction", left());
       try {
         await session.transactions.begin(id, headers, left());
-        return session;
+        if (session === this.#reconnector.session) return session; // and is not about to be replaced
       } catch (error) {
         // A BEGIN that the broker refuses is refused for certain once no other frame is open.
         if (!isLoss(error, session)) throw error;

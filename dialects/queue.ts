@@ -197,10 +197,15 @@ function readOption(action: string, key: keyof QueueOptions, value: unknown): un
 
 function readDeadLetter(action: string, name: string, value: unknown): string | DeadLetterExchange {
   if (typeof value === "string" && value !== "") return value;
-  const { exchange, routingKey } = (typeof value === "object" ? value ?? {} : {}) as Partial<DeadLetterExchange>;
+  const { exchange, routingKey, ...others } = (typeof value === "object" ? value ?? {} : {}) as Partial<
+    DeadLetterExchange
+  >;
   if (typeof exchange !== "string") {
     const is = value === "" ? "empty" : describeType(value);
     throw new TypeError(`Cannot ${action}: ${name} is ${is}, but must be a destination or { exchange, routingKey }`);
+  }
+  for (const other of Object.keys(others)) {
+    throw new TypeError(`Cannot ${action}: ${name} has no option ${other}; its options are exchange, routingKey`);
   }
   checkType(action, `${name}.routingKey`, routingKey, "string");
   return routingKey === undefined ? { exchange } : { exchange, routingKey };

@@ -33,7 +33,7 @@ export class FrameSender {
   readonly #heads: SendHeadCache;
   readonly #timeout: number;
   #hasUnconfirmed = false;
-  #madeAt = -1; // the position of the last frame that makes a queue
+  readonly #made = new Map<number, number>(); // where frames that make queues begin and end
   #closed: Closed | undefined;
 
   /** Sends over a connection on which CONNECTED was received. `timeout` is the default wait for a receipt, in ms. */
@@ -48,8 +48,9 @@ export class FrameSender {
     this.dialect = dialect;
     if (dialect.maxWebSocketMessageBytes !== undefined) connection.limitMessages(dialect.maxWebSocketMessageBytes);
     this.queues = new QueueMaker(declarations, dialect, (frame) => {
-      this.#madeAt = connection.position;
+      const start = connection.position;
       connection.send(frame);
+      this.#made.set(start, connection.position);
     });
     this.#connection = connection;
     this.#receipts = receipts;
@@ -194,11 +195,18 @@ export class FrameSender {
     this.#heads.clear();
   }
 
-  /** Notes that bytes were retracted from a position on. Queues may have to be made again. */
-  noteRetracted(start: number): void {
-    if (start > this.#madeAt) return;
-    this.queues.forget();
-    this.#heads.clear();
+  /**
+   * Retracts the message that was sent between two positions. What was made for it stays, because others may need it.
+   *
+   * @returns whether none of the message was written yet.
+   */
+  retract(start: number, end: number): boolean {
+    let own = start;
+    for (let next = this.#made.get(own); next !== undefined; next = this.#made.get(own)) own = next;
+    const isRetracted = this.#connection.retract(own, end);
+    // An ERROR may be about what the broker gets of it, although no receipt of it is awaited.
+    if (!isRetracted || own > start) this.#hasUnconfirmed = true;
+    return isRetracted;
   }
 
   /** Cancels a receipt that no one awaits any more. */

@@ -101,11 +101,6 @@ export class QueueMaker {
     return { destination: queue.destination, declaration: queue.headers };
   }
 
-  /** Forgets what was made, because what was written may not have left. */
-  forget(): void {
-    this.#made.clear();
-  }
-
   /** Makes a destination, once for a connection. */
   #make(destination: string, given: HeaderEntries = NO_HEADERS): void {
     if (this.#made.has(destination)) return;

@@ -89,7 +89,7 @@ export class SendHeadCache {
     return encodeSend(destination, contentType, others, this.#version);
   }
 
-  /** Forgets all heads: a queue was declared, or is to be made again. */
+  /** Forgets all heads: a queue was declared. */
   clear(): void {
     this.#plain = new HeadsByDestination(this.#version, [], this.#queues);
     this.#persistent = undefined;

@@ -198,11 +198,9 @@ export class Session implements FrameSocket, FrameSink {
     return this.#connection.position;
   }
 
-  /** Retracts the bytes that were sent between two positions. Returns whether none of them was written yet. */
+  /** Retracts the message that was sent between two positions. Returns whether none of it was written yet. */
   retract(start: number, end: number): boolean {
-    const isRetracted = this.#connection.retract(start, end);
-    if (isRetracted) this.sender.noteRetracted(start);
-    return isRetracted;
+    return this.sender.retract(start, end);
   }
 
   /** Returns a promise to await before sending more; `undefined` when the connection accepts more now. */

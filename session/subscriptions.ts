@@ -147,8 +147,12 @@ export class SessionSubscriptions {
 
   /** Undoes a SUBSCRIBE that was given up: the broker may still accept it, and may have delivered already. */
   undo(sink: MessageSink): void {
-    const headers = unsubscribeHeaders(sink, this.#sender.version);
-    this.unsubscribe(sink, new Frame().buildFrame({ command: "UNSUBSCRIBE", headers })).catch(() => {});
+    const { isOpen, version, dialect } = this.#sender;
+    if (!isOpen) return this.forget(sink);
+    const frame = new Frame().buildFrame({ command: "UNSUBSCRIBE", headers: unsubscribeHeaders(sink, version) });
+    const asksForReceipt = dialect.lacks?.receipts === undefined;
+    const undone = asksForReceipt ? this.unsubscribe(sink, frame) : this.unsubscribeUnconfirmed(sink, frame);
+    undone?.catch(() => {});
   }
 
   /**

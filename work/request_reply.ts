@@ -4,7 +4,7 @@
  * @module
  */
 import { describeType } from "../base/checks.ts";
-import { beginSteps, within } from "../base/timers.ts";
+import { beginSteps, type StepOptions, within } from "../base/timers.ts";
 import { BrokerErrorResponse, ConnectionError, RequestError, type StompError } from "../base/errors.ts";
 import { Frame } from "../codec/frame.ts";
 import type { Reconnector } from "../client/reconnector.ts";
@@ -87,9 +87,7 @@ export class PendingRequests {
     checkSend(destination, body, options);
     checkMessageOptions(options);
     const left = beginSteps(options, this.#timeout, this.#reconnector.clock);
-    const session = await this.#reconnector.ready(`request ${destination}`, left());
-    const queue = this.#queueOn(session);
-    await within(queue.ready, left(), "the queue for replies");
+    const { session, address } = await this.#readyQueue(destination, left);
     const id = `${this.#prefix ??= crypto.randomUUID()}-${++this.#count}`;
     const reply = new Promise<Message>((resolve, reject) => this.#pending.set(id, { destination, resolve, reject }));
     reply.catch(() => {}); // it may fail while nothing awaits it
@@ -99,7 +97,7 @@ export class PendingRequests {
         ...options,
         ...left(),
         receipt: false, // the reply proves more
-        replyTo: queue.address,
+        replyTo: address,
         correlationId: id,
       });
       const answered = sent.then(() => reply);
@@ -151,6 +149,16 @@ export class PendingRequests {
   #checkIdle(): void {
     if (this.#onIdle.length === 0 || this.#pending.size > 0) return;
     for (const resolve of this.#onIdle.splice(0)) resolve();
+  }
+
+  /** Returns the queue for replies on the session over which a request is sent now. */
+  async #readyQueue(destination: string, left: () => StepOptions): Promise<ReplyQueue> {
+    for (;;) {
+      const session = await this.#reconnector.ready(`request ${destination}`, left());
+      const queue = this.#queueOn(session);
+      await within(queue.ready, left(), "the queue for replies");
+      if (session === this.#reconnector.session) return queue; // and is not about to be replaced
+    }
   }
 
   #queueOn(session: Session): ReplyQueue {

@@ -286,8 +286,8 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
     const { subscriptions, reconnector } = this.#context;
     return {
       destination,
-      get epoch() {
-        return reconnector.session?.epoch ?? 0;
+      get session() {
+        return reconnector.session;
       },
       subscribe: (position, prefetch, wait, filter) => {
         const headers = async (attempt: SubscribeAttempt): Promise<FrameHeaders> => {

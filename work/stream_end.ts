@@ -6,6 +6,7 @@
 import { SubscriptionError, TimeoutError } from "../base/errors.ts";
 import type { StepOptions, WaitOptions } from "../base/timers.ts";
 import type { StreamFilter, StreamPosition } from "../dialects/stream.ts";
+import type { Session } from "../session/session.ts";
 import type { Message } from "../client/message.ts";
 import type { Subscription } from "../client/subscription.ts";
 
@@ -13,8 +14,8 @@ import type { Subscription } from "../client/subscription.ts";
 export interface StreamSource {
   /** The stream. */
   readonly destination: string;
-  /** The number of the session that is open; 0 while there is none. */
-  readonly epoch: number;
+  /** The session that is open, if there is one. */
+  readonly session: Session | undefined;
   /** Subscribes, without a filter unless one is given. */
   subscribe(
     position: () => StreamPosition,
@@ -70,7 +71,7 @@ export async function endOf(source: StreamSource, left: () => StepOptions): Prom
   return end;
 }
 
-/** Takes the first message of a subscription; `undefined` when none comes although a session is open. */
+/** Takes the first message of a subscription; `undefined` when none comes although a session is open and reads. */
 async function firstOf(
   subscription: Subscription,
   source: StreamSource,
@@ -79,12 +80,16 @@ async function firstOf(
 ): Promise<Message | undefined> {
   for (;;) {
     const { timeout = Infinity, signal } = left();
-    const { epoch } = source;
+    const { session } = source;
+    const stopAwaiting = session?.gate.awaitReply(); // other subscriptions whose queues are full do not stop reading
     try {
       return await subscription.take({ signal, timeout: Math.min(timeout, SILENCE_MS) });
     } catch (error) {
       if (!(error instanceof TimeoutError) || timeout <= SILENCE_MS) throw error;
-      if (epoch !== 0 && epoch === source.epoch && !isExpected()) return undefined;
+      const isSilent = session !== undefined && session === source.session && !session.paused;
+      if (isSilent && !isExpected()) return undefined;
+    } finally {
+      stopAwaiting?.();
     }
   }
 }

@@ -180,21 +180,24 @@ clientTest("the declaration is sent again on the next connection, its dead lette
   await sending;
 });
 
-clientTest("a send that is given up before it leaves retracts the frames that make its queues", async (harness) => {
-  const { stomp, peer } = await rabbitmq(harness);
-  const orders = stomp.destination("/queue/a", { queue: { deadLetter: "/queue/b" } });
-  const stop = new AbortController();
-  const aborted = orders.send("never", { signal: stop.signal });
-  stop.abort();
-  await assertRejects(() => aborted);
-  const sending = orders.send("x");
-  assertEquals(await made(peer), ["/queue/b"]);
-  assertEquals((await confirm(peer, "SEND")).body, "x");
-  await sending;
-  const again = orders.send("y");
-  assertEquals((await confirm(peer, "SEND")).body, "y");
-  await again;
-});
+clientTest(
+  "a send that is given up before it leaves does not retract the frames that make its queues",
+  async (harness) => {
+    const { stomp, peer } = await rabbitmq(harness);
+    const orders = stomp.destination("/queue/a", { queue: { deadLetter: "/queue/b" } });
+    const stop = new AbortController();
+    const aborted = orders.send("never", { signal: stop.signal });
+    stop.abort();
+    await assertRejects(() => aborted);
+    const sending = orders.send("x");
+    assertEquals(await made(peer), ["/queue/b"]);
+    assertEquals((await confirm(peer, "SEND")).body, "x");
+    await sending;
+    const again = orders.send("y");
+    assertEquals((await confirm(peer, "SEND")).body, "y");
+    await again;
+  },
+);
 
 clientTest("a declaration that is made later is part of the next send", async (harness) => {
   const { stomp, peer } = await rabbitmq(harness);

@@ -56,6 +56,18 @@ clientTest(
   },
 );
 
+clientTest("`disconnect()` sends DISCONNECT also over a session that is handed over", async (harness) => {
+  const rig = await RenewalRig.start(harness);
+  await Promise.all([rig.stomp.begin(), confirm(rig.peer, "BEGIN")]);
+  await rig.due();
+  const disconnected = rig.stomp.disconnect({ own: "v" });
+  assertEquals((await confirm(rig.peer, "DISCONNECT")).get("own"), "v");
+  await rig.peer.finish();
+  await disconnected;
+  assertEquals(await rig.stomp.closed, undefined);
+  assertEquals([rig.clock.timers, rig.server.count], [0, 1]);
+});
+
 clientTest("an aborted `disconnect()` ends a handover at once, and leaves no timer", async (harness) => {
   const rig = await RenewalRig.start(harness);
   const orders = await subscribed(rig.stomp, rig.peer, "/queue/a", { ack: "client-individual" });
@@ -80,6 +92,28 @@ clientTest("`reconnect()` before the credentials expire starts their time again"
   await rig.left();
   await rig.next("token-3");
 });
+
+clientTest(
+  "`reconnect()` by a function that returns headers leaves no renewal for the session that it ends",
+  async (harness) => {
+    const rig = await RenewalRig.start(harness, { reconnect: { delay: 1e6, maxDelay: 1e6 } });
+    const headers = ({ number }: { number: number }) => {
+      if (number === 2) {
+        rig.server.stopListening();
+        rig.stomp.reconnect();
+      }
+      return {};
+    };
+    await subscribed(rig.stomp, rig.peer, "/queue/a", { headers });
+    rig.stomp.reconnect();
+    await rig.next("token-2");
+    while ((await rig.watcher.until("reconnecting")).delay === 0);
+    assertEquals(rig.calls, 3); // the last attempt has failed
+    rig.clock.pass(LIFETIME_MS);
+    await flushMicrotasks();
+    assertEquals(rig.calls, 3);
+  },
+);
 
 clientTest("a password that `connect()` was given does not expire", async (harness) => {
   const clock = new FakeClock();

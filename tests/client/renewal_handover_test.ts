@@ -165,6 +165,38 @@ clientTest(
   },
 );
 
+clientTest("a request whose queue for replies is not ready yet is sent on the next session", async (harness) => {
+  const rig = await RenewalRig.start(harness);
+  const requesting = rig.stomp.request("/queue/double", "1");
+  const subscribe = await rig.peer.frame("SUBSCRIBE");
+  await rig.due();
+  await rig.peer.write(receiptFor(subscribe));
+  await rig.left();
+  const peer = await rig.next();
+  const queue = await confirm(peer, "SUBSCRIBE");
+  const request = await peer.frame("SEND");
+  assertEquals(request.get("reply-to"), queue.get("destination"));
+  const headers = `correlation-id:${request.get("correlation-id")}\n`;
+  await peer.write(message(queue.get("id")!, "2", headers));
+  assertEquals((await requesting).text(), "2");
+});
+
+clientTest("a transaction that has not begun yet begins on the next session", async (harness) => {
+  const rig = await RenewalRig.start(harness);
+  const beginning = rig.stomp.begin();
+  const begin = await rig.peer.frame("BEGIN");
+  await rig.due();
+  await rig.peer.write(receiptFor(begin));
+  await rig.left();
+  const peer = await rig.next();
+  await confirm(peer, "BEGIN");
+  const tx = await beginning;
+  const sending = tx.send("/queue/a", "x").then(() => tx.commit());
+  await confirm(peer, "SEND");
+  await confirm(peer, "COMMIT");
+  await sending;
+});
+
 clientTest("the session goes on while there are no new credentials", async (harness) => {
   let isDown = false;
   const clock = new FakeClock();

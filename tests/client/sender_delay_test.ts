@@ -124,6 +124,40 @@ clientTest(
   },
 );
 
+clientTest(
+  "when a delayed message is retracted before it leaves, its destination is still made for those behind it",
+  async (harness) => {
+    const { stomp, peer } = await rabbitmq(harness);
+    const abort = new AbortController();
+    const first = stomp.send("/queue/work", "first", { delay: 50, signal: abort.signal });
+    const second = stomp.send("/queue/work", "second", { delay: 50 });
+    abort.abort(new Error("enough"));
+    await assertRejects(() => first, Error, "enough");
+    assertEquals(await made(peer), ["destination:/queue/work"]);
+    assertEquals((await confirm(peer, "SEND")).body, "second");
+    await second;
+  },
+);
+
+clientTest(
+  "an ERROR about a destination that was made for a message that was retracted refuses no other",
+  async (harness) => {
+    const { stomp, peer, server } = await rabbitmq(harness);
+    const abort = new AbortController();
+    const first = stomp.send("/queue/work", "first", { delay: 50, signal: abort.signal });
+    const second = stomp.send("/queue/other", "second");
+    abort.abort(new Error("enough"));
+    await assertRejects(() => first, Error, "enough");
+    await made(peer);
+    await peer.frame("SEND");
+    await peer.write("ERROR\nmessage:precondition_failed\n\n\0");
+    await peer.close();
+    const next = await server.welcome("1.2", RABBITMQ);
+    assertEquals((await confirm(next, "SEND")).body, "second");
+    await second;
+  },
+);
+
 clientTest("a delayed message is written for the next broker, when that is a different one", async (harness) => {
   const { stomp, peer, server } = await rabbitmq(harness);
   const sending = stomp.send("/queue/work", "x", { delay: 50, headers: { "x-max-length": "1" } });

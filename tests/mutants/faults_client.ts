@@ -379,4 +379,18 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     to: "",
     tests: ["client/headers_provider"],
   },
+  {
+    file: "work/request_reply.ts",
+    name: "a request names a queue of the session that is being replaced",
+    from: "if (session === this.#reconnector.session) return queue;",
+    to: "return queue;",
+    tests: ["client/renewal_handover"],
+  },
+  {
+    file: "client/reconnector.ts",
+    name: "a session that is being replaced ends without DISCONNECT when the client disconnects",
+    from: "this.#session ?? this.#replaced?.session;",
+    to: "this.#session;",
+    tests: ["client/renewal_ends"],
+  },
 ];

@@ -52,10 +52,17 @@ export const SESSION_FAULTS: readonly Fault[] = [
   },
   {
     file: "session/frame_sender.ts",
-    name: "queues that were retracted are not made again",
-    from: "if (start > this.#madeAt) return;",
-    to: "if (start >= 0) return;",
-    tests: ["api/destination"],
+    name: "a message is retracted together with the queues that others need",
+    from: "this.#connection.retract(own, end)",
+    to: "this.#connection.retract(start, end)",
+    tests: ["client/sender_delay"],
+  },
+  {
+    file: "session/frame_sender.ts",
+    name: "an ERROR about a message that was given up refuses the only other one",
+    from: "if (!isRetracted || own > start) this.#hasUnconfirmed = true;",
+    to: "",
+    tests: ["session/frame_sender", "client/sender_delay"],
   },
   {
     file: "session/send_head_cache.ts",

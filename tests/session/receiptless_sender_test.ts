@@ -1,7 +1,8 @@
 /** A broker that gives no receipts, such as Spring's simple broker: nothing waits for one, and none is asked for. */
 import { assertEquals, assertMatch, assertRejects } from "#assert";
 import { TimeoutError, UnsupportedByBrokerError } from "../../base/errors.ts";
-import { clientTest } from "../support/client_harness.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { clientTest, flushMicrotasks, Watcher } from "../support/client_harness.ts";
 
 clientTest("`send()` resolves to `undefined` when the frame is written, and asks for no receipt", async (harness) => {
   const { stomp, peer } = await harness.pair({ broker: "spring" });
@@ -47,6 +48,34 @@ clientTest("SUBSCRIBE and UNSUBSCRIBE ask for no receipts, DISCONNECT does", asy
   await peer.write(`RECEIPT\nreceipt-id:${receipt}\n\n\0`);
   await peer.close();
   await ending;
+});
+
+clientTest("a broker that takes no more bytes is reported as blocked", async (harness) => {
+  const clock = new FakeClock();
+  const { stomp, peer } = await harness.pair({ broker: "spring", frameLimits: { bytes: Infinity }, clock });
+  const watcher = new Watcher(stomp);
+  const sending = stomp.send("/topic/a", new Uint8Array(1 << 26)); // the peer does not read it
+  clock.pass(5000);
+  const { pending, error } = await watcher.until("blocked");
+  assertEquals(pending, 0);
+  assertMatch(error.message, /while it takes no more bytes/);
+  await peer.frame("SEND");
+  await sending;
+});
+
+clientTest("a SUBSCRIBE that is given up before it is written is undone without a receipt", async (harness) => {
+  const { stomp, peer } = await harness.pair({ broker: "spring", frameLimits: { bytes: Infinity } });
+  const sending = stomp.send("/topic/a", "x".repeat(1 << 20)); // the connection takes no more in this turn
+  const abort = new AbortController();
+  const subscribing = stomp.subscribe("/topic/a", { id: "s", signal: abort.signal });
+  await flushMicrotasks();
+  abort.abort(new Error("enough"));
+  await assertRejects(() => subscribing, Error, "enough");
+  await sending;
+  await peer.frame("SEND");
+  await peer.frame("SUBSCRIBE");
+  const undo = await peer.frame("UNSUBSCRIBE");
+  assertEquals([undo.get("id"), undo.get("receipt")], ["s", undefined]);
 });
 
 clientTest("a receipt that the caller asks for is refused, and nothing is written", async (harness) => {

@@ -5,7 +5,8 @@ import type { StompOptions } from "../../client/options.ts";
 import type { Stomp } from "../../api/stomp.ts";
 import type { StreamMessage } from "../../work/stream.ts";
 import type { StreamOptions } from "../../work/stream_options.ts";
-import { type ClientHarness, clientTest, Watcher } from "../support/client_harness.ts";
+import { type ClientHarness, clientTest, subscribed, Watcher } from "../support/client_harness.ts";
+import { confirm, message, receiptFor } from "../support/raw_server.ts";
 import { StreamServer } from "../support/stream_server.ts";
 
 const AT_ONCE: StompOptions = { reconnect: { delay: 0 }, heartbeat: false };
@@ -128,6 +129,30 @@ clientTest("from last: begins with the batch that was last, also after a reconne
   assertEquals(await take(stream, 7), bodies(3, 10));
   await stream.close();
 });
+
+clientTest(
+  "from last: another subscription whose queue is full does not make the stream look empty",
+  async (harness) => {
+    const { stomp, peer } = await harness.pair({}, "1.2", "server:RabbitMQ/4.3.6\n");
+    const slow = await subscribed(stomp, peer, "/queue/a", { maxQueuedMessages: 1 });
+    const watcher = new Watcher(stomp);
+    await peer.write(message(slow.id, "1") + message(slow.id, "2"));
+    await watcher.until("slow-consumer");
+    const opening = stomp.stream(QUEUE, { from: "last" }).open();
+    const reader = await confirm(peer, "SUBSCRIBE");
+    await Promise.all([stomp.send("/queue/b", "x"), confirm(peer, "SEND")]); // now nothing but messages is awaited
+    const large = message(slow.id, "3").replace("\0", "x".repeat(1 << 20) + "\0"); // what follows is in another chunk
+    await peer.write(large + message(reader.get("id")!, "m7", "x-stream-offset:7\n"));
+    for (;;) {
+      const frame = await peer.frame();
+      if (frame.get("receipt") !== undefined) await peer.write(receiptFor(frame));
+      if (frame.command !== "SUBSCRIBE" || frame.get("destination") !== QUEUE) continue;
+      assertEquals(frame.get("x-stream-offset"), "offset=7");
+      break;
+    }
+    await opening;
+  },
+);
 
 clientTest("from a time: a Date, or milliseconds, in seconds for the broker", async (harness) => {
   const { stomp, server } = await pair(harness, bodies(0, 3), bodies(3, 6));
