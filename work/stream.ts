@@ -246,7 +246,7 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
       throw new UnsupportedByBrokerError("stream", family, advice);
     }
     this.#declare(streams);
-    const source = this.#sourceOf();
+    const source = this.#sourceOf(streams);
     this.#position ??= await this.#start(source, left);
     const { prefetch, filter } = this.#options;
     this.#subscription = await source.subscribe(() => this.#position!, prefetch, left(), filter);
@@ -281,7 +281,7 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
     return from;
   }
 
-  #sourceOf(): StreamSource {
+  #sourceOf(rules: StreamRules): StreamSource {
     const { destination } = this;
     const { subscriptions, reconnector } = this.#context;
     return {
@@ -291,12 +291,13 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
       },
       subscribe: (position, prefetch, wait, filter) => {
         const headers = async (attempt: SubscribeAttempt): Promise<FrameHeaders> => {
-          const streams = reconnector.session?.dialect.streams;
+          // Between two sessions there is none to ask, and without its offset a SUBSCRIBE would skip messages.
+          const streams = reconnector.session?.dialect.streams ?? rules;
           const given = this.#options.headers;
           const own = typeof given === "function"
             ? await askForHeaders(given, attempt.number, { signal: attempt.signal })
             : given;
-          const entries = [...streams?.from(position()) ?? [], ...filter ? streams?.filter(filter) ?? [] : []];
+          const entries = [...streams.from(position()), ...filter ? streams.filter(filter) : []];
           return { ...own, ...Object.fromEntries(entries) };
         };
         // 1.0 has only this mode. With one ACK after the other, in order, both modes do the same.
