@@ -19,6 +19,7 @@ export class Transactions {
   readonly #sender: Sender;
   readonly #timeout: number;
   readonly #open = new Map<string, Transaction>();
+  #beginning = 0; // whose BEGIN is on its way
   #count = 0;
   #onIdle: (() => void)[] = [];
 
@@ -84,24 +85,29 @@ export class Transactions {
     this.#checkIdle();
   }
 
-  /** Resolves when no transaction is open. */
+  /** Resolves when no transaction is open, and none is just beginning. */
   whenIdle(): Promise<void> {
-    if (this.#open.size === 0) return Promise.resolve();
+    if (this.#isIdle) return Promise.resolve();
     return new Promise((resolve) => this.#onIdle.push(resolve));
   }
 
+  get #isIdle(): boolean {
+    return this.#open.size === 0 && this.#beginning === 0;
+  }
+
   #checkIdle(): void {
-    if (this.#onIdle.length === 0 || this.#open.size > 0) return;
+    if (this.#onIdle.length === 0 || !this.#isIdle) return;
     for (const resolve of this.#onIdle.splice(0)) resolve();
   }
 
   async #begin(given: string | undefined, headers: Record<string, string>, wait: WaitOptions): Promise<Transaction> {
     const left = beginSteps(wait, this.#timeout, this.#reconnector.clock);
     const id = given ?? this.#freeId();
-    const session = await this.#beginOnSession(id, headers, left);
-    const transaction = new Transaction(id, session, this.#reconnector, this.#sender, this.#timeout, this.#onEnd);
-    if (session.isOpen) this.#open.set(id, transaction);
-    return transaction;
+    for (;;) {
+      const session = await this.#reconnector.ready("begin transaction", left());
+      const transaction = await this.#beginOn(session, id, headers, left());
+      if (transaction !== undefined) return transaction;
+    }
   }
 
   readonly #onEnd = (transaction: Transaction): void => {
@@ -109,17 +115,26 @@ export class Transactions {
     this.#checkIdle();
   };
 
-  /** Sends BEGIN on the open connection; when that breaks meanwhile, on the next one. */
-  async #beginOnSession(id: string, headers: Record<string, string>, left: () => WaitOptions): Promise<Session> {
-    for (;;) {
-      const session = await this.#reconnector.ready("begin transaction", left());
-      try {
-        await session.transactions.begin(id, headers, left());
-        return session;
-      } catch (error) {
-        // A BEGIN that the broker refuses is refused for certain once no other frame is open.
-        if (!isLoss(error, session)) throw error;
-      }
+  /** Sends BEGIN. Resolves to `undefined` when the connection breaks meanwhile: the next one may take it. */
+  async #beginOn(
+    session: Session,
+    id: string,
+    headers: Record<string, string>,
+    wait: WaitOptions,
+  ): Promise<Transaction | undefined> {
+    this.#beginning++;
+    try {
+      await session.transactions.begin(id, headers, wait);
+      const transaction = new Transaction(id, session, this.#reconnector, this.#sender, this.#timeout, this.#onEnd);
+      if (session.isOpen) this.#open.set(id, transaction);
+      return transaction;
+    } catch (error) {
+      // A BEGIN that the broker refuses is refused for certain once no other frame is open.
+      if (!isLoss(error, session)) throw error;
+      return undefined;
+    } finally {
+      this.#beginning--;
+      this.#checkIdle();
     }
   }
 

@@ -165,6 +165,20 @@ clientTest(
   },
 );
 
+clientTest("a transaction that is just beginning gets its time as well", async (harness) => {
+  const rig = await RenewalRig.start(harness);
+  const beginning = rig.stomp.begin();
+  const begin = await rig.peer.frame("BEGIN");
+  await rig.due();
+  await rig.peer.write(receiptFor(begin));
+  const tx = await beginning;
+  await Promise.all([tx.send("/queue/a", "x"), rig.peer.frame("SEND")]);
+  await Promise.all([tx.abort(), confirm(rig.peer, "ABORT")]);
+  await rig.left();
+  await rig.next();
+  assertEquals(await rig.statuses(), ["renewing", "connected"]);
+});
+
 clientTest("the session goes on while there are no new credentials", async (harness) => {
   let isDown = false;
   const clock = new FakeClock();
