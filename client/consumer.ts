@@ -99,7 +99,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   readonly #durable: string | undefined;
   readonly #sharesQueue: boolean;
   #asksForReceipts = true;
-  #isUnsubscribed = false;
+  #ended: { readonly cause?: StompError } | undefined; // with the error that ended it, if one did
   #lossSignal: AbortController | undefined; // of the session, since a worker asked for it
 
   /** Creates a consumer. It receives once it is attached to a session. */
@@ -159,7 +159,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   /** Ends deliveries on this session in mode `auto`, where the broker would not deliver again what is on its way. */
   async leave(left: () => StepOptions): Promise<void> {
     const session = this.#session;
-    if (this.tracker !== undefined || !session?.isOpen || this.#isUnsubscribed) return;
+    if (this.tracker !== undefined || !session?.isOpen || this.#ended) return;
     const asksForReceipt = this.#asksForReceipts;
     this.#session = undefined; // a full queue no longer stops reading: what still comes would be lost
     await sendUnsubscribe(session, this, { headers: {}, durable: undefined, asksForReceipt, left });
@@ -293,8 +293,8 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     }
     const reason = tracker.whyNot(message, command, headers);
     if (reason !== undefined) throw new AcknowledgeError(`Cannot ${what}: ${reason}`);
-    if (this.#isUnsubscribed) {
-      throw new AcknowledgeError(`Cannot ${what}: the subscription to ${this.destination} has ended`);
+    if (this.#ended) {
+      throw new AcknowledgeError(`Cannot ${what}: the subscription to ${this.destination} has ended`, this.#ended);
     }
     for (const earlier of tracker.earlierThan(message)) write(session, transaction, command, earlier, headers);
     const ready = write(session, transaction, command, message, headers);
@@ -339,7 +339,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
 
   /** Takes no more messages and no acknowledgements: the subscription has ended. */
   end(error: StompError | undefined): void {
-    this.#isUnsubscribed = true;
+    this.#ended ??= error === undefined ? {} : { cause: error };
     this.#discards = true;
     this.endQueue(error);
   }
@@ -353,7 +353,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
   unsubscribe(options: UnsubscribeOptions): Promise<void> {
     checkWait(options);
     const headers = toHeaders(options.headers);
-    if (this.#isUnsubscribed) return DONE;
+    if (this.#ended) return DONE;
     const session = this.#session?.isOpen ? this.#session : undefined;
     const { deleteDurable = false } = options;
     const what = `delete the subscription to ${this.destination}`;
@@ -363,7 +363,7 @@ export class Consumer implements MessageSink, MessageOrigin, QueueWaiter<Message
     const left = beginSteps(options, this.context.timeout, this.context.clock);
     const asksForReceipt = this.#asksForReceipts;
     const unsubscribed = session ? sendUnsubscribe(session, this, { headers, durable, asksForReceipt, left }) : DONE;
-    this.#isUnsubscribed = true;
+    this.#ended = {};
     this.context.onUnsubscribed(this);
     return unsubscribed;
   }

@@ -240,10 +240,11 @@ export class Stream implements AsyncIterableIterator<StreamMessage>, AsyncDispos
     const { signal } = this.#closing;
     const left = beginSteps({ signal }, this.#context.timeout, this.#context.reconnector.clock);
     const session = await this.#context.reconnector.ready(`read ${this.destination}`, left());
-    const { family, name, streams } = session.dialect;
+    const { family, name, streams, lacks, subscription } = session.dialect;
     if (streams === undefined) {
-      const advice = `${name} has no streams; use a queue, or a durable subscription to a topic`;
-      throw new UnsupportedByBrokerError("stream", family, advice);
+      const queue = lacks?.acknowledgements === undefined ? "; use a queue" : ""; // else it keeps no messages
+      const topic = typeof subscription.durable === "string" ? "" : ", or a durable subscription to a topic";
+      throw new UnsupportedByBrokerError("stream", family, `${name} has no streams${queue}${topic}`);
     }
     this.#declare(streams);
     const source = this.#sourceOf(streams);

@@ -3,7 +3,13 @@ import { assert, assertEquals, assertInstanceOf, assertRejects } from "#assert";
 import { test } from "#test";
 import { type BrokerFamily, type ErrorScope, errorScope } from "../../dialects/dialect.ts";
 import { dialectFor } from "../../dialects/registry.ts";
-import { BrokerErrorResponse, ConnectionError, type StompError, SubscriptionError } from "../../base/errors.ts";
+import {
+  AcknowledgeError,
+  BrokerErrorResponse,
+  ConnectionError,
+  type StompError,
+  SubscriptionError,
+} from "../../base/errors.ts";
 import { Frame } from "../../codec/frame.ts";
 import { clientTest, frame, openSession, subscribed, Watcher } from "../support/client_harness.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
@@ -180,6 +186,17 @@ clientTest("an ERROR about a subscription ends that subscription alone", async (
   // Its id is free, and the client does not subscribe again.
   const again = await subscribed(stomp, peer, "/queue/a", { id: subscription.id });
   assertEquals(again.id, subscription.id);
+});
+
+clientTest("an ACK on a subscription that the broker has cancelled is refused with what it said", async (harness) => {
+  const { stomp, peer } = await harness.pair(HASTY, "1.2", AS_RABBITMQ);
+  const subscription = await subscribed(stomp, peer, "/queue/a", { ack: "client-individual" });
+  await peer.write(`MESSAGE\nsubscription:${subscription.id}\nmessage-id:1\nack:1\ndestination:/queue/a\n\na\0`);
+  const message = await subscription.take();
+  await peer.write(CANCELLED(subscription.id));
+  const ended = await subscription.closed;
+  const error = await assertRejects(() => message!.ack(), AcknowledgeError, "the subscription to /queue/a has ended");
+  assertEquals(error.cause, ended);
 });
 
 test("`BrokerErrorResponse` quotes the reason from an Erlang term", () => {

@@ -75,14 +75,20 @@ clientTest("an offset beyond 2^53 ends the loop", async (harness) => {
   await assertRejects(() => stomp.stream(QUEUE, { from: "first" }).next(), SubscriptionError, "2^53");
 });
 
-clientTest("a broker without streams is refused with advice", async (harness) => {
-  for (const lines of ["server:ActiveMQ/6.1.0\n", "server:stompy/1\n", ""]) {
+clientTest("a broker without streams is refused with advice that fits it", async (harness) => {
+  const cases: [string, StompOptions, string][] = [
+    ["server:ActiveMQ/6.1.0\n", {}, "has no streams; use a queue, or a durable subscription to a topic"],
+    ["server:stompy/1\n", {}, "has no streams; use a queue"],
+    ["", {}, "has no streams; use a queue"],
+    ["", { broker: "spring" }, "has no streams"],
+  ];
+  for (const [lines, options, advice] of cases) {
     const server = await StreamServer.listen(lines);
     harness.atEnd(() => server.close());
-    const stomp = await harness.connect(server.url, AT_ONCE);
+    const stomp = await harness.connect(server.url, { ...AT_ONCE, ...options });
     const error = await assertRejects(() => stomp.stream(QUEUE).next(), UnsupportedByBrokerError);
     assertEquals(error.option, "stream");
-    assert(error.message.includes("has no streams; use a queue"), error.message);
+    assert(error.message.endsWith(advice), error.message);
     assertEquals(server.subscribes.length, 0);
   }
 });
