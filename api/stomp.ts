@@ -211,7 +211,8 @@ export class Stomp implements AsyncDisposable {
    * itself sends nothing.
    *
    * RabbitMQ requires the same declaration from all clients. If it refuses one, the first send or subscription rejects
-   * with its error. Call this before the first send or subscription to the destination.
+   * with its error. Call this before the first send or subscription to the destination:
+   * RabbitMQ ignores a declaration that comes later on a connection, and refuses it on the next one.
    *
    * @param name the destination, for example `/queue/orders`.
    * @throws {TypeError} when the name is not text, an option is unknown or of the wrong type, or the destination was

@@ -137,7 +137,8 @@ export class Message extends Frame {
    *
    * @returns whether the ACK was written. `false` when the connection of the message is lost or the client is closed:
    * the broker then delivers the message again. `subscription.stale` counts these.
-   * @throws {AcknowledgeError} in mode `auto`, when the message was acknowledged before, or when its subscription ended.
+   * @throws {AcknowledgeError} in mode `auto`, when the message was acknowledged before, or when its subscription ended;
+   * if by an error, that is the `cause`.
    * @throws {StaleMessageError} in a transaction, when the connection of the message is lost.
    * @throws {TransactionError} when the transaction ended, or is unknown.
    * @throws {TimeoutError} when the connection accepts nothing more within `timeout`; the ACK is still sent.
