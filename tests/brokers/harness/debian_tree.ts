@@ -41,8 +41,9 @@ export function treeNeeds(tree: DebianTree, program: string): readonly [Need, Ne
     what: `${tree.package} of Debian ${tree.suite} in .runtimes/brokers/${tree.name}`,
     find: () => isComplete(tree) ? join(folderOf(tree), "bin", program) : undefined,
     bring: (log) => bringTree(tree, log),
-    advice: `run this again without --no-install on Debian or Ubuntu with ${TOOLS.join(", ")} and a way to ` +
-      "deb.debian.org (or set STOMPY_DEBIAN_MIRROR)",
+    advice:
+      `run this again without --no-install on Debian, or on Ubuntu with STOMPY_DEBIAN_MIRROR set to a mirror of ` +
+      `Debian; it needs ${TOOLS.join(", ")}`,
   };
   return [{ ...KEYRING, find: () => need.find() ?? KEYRING.find() }, need];
 }
@@ -96,7 +97,9 @@ const MAKE = `
 set -e
 work=$1 suite=$2 package=$3 mirror=$4
 [ -n "$mirror" ] || mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Label: Debian' 2>/dev/null | sort -u | head -n 1)
-[ -n "$mirror" ] || mirror=http://deb.debian.org/debian
+# Before the first "apt-get update" of a machine, only its list of sources tells.
+[ -n "$mirror" ] || mirror=$(grep -rhoE 'https?://[^ ]+/debian/?( |$)' /etc/apt/sources.list /etc/apt/sources.list.d 2>/dev/null | head -n 1)
+[ -n "$mirror" ] || { echo "no mirror of Debian is known: set STOMPY_DEBIAN_MIRROR"; exit 1; }
 mkdir -p "$work/apt/lists/partial" "$work/apt/archives/partial" "$work/apt/etc/preferences.d" "$work/tree"
 : > "$work/apt/status"
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" > "$work/apt/sources.list"
