@@ -18,7 +18,7 @@ import { connect as connectTls } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { ConnectionError, Stomp, type TlsOptions, type TransportFactory, type TransportStreams } from "../mod.ts";
 
-/** An answer that has not ended after so many bytes is not one of a proxy. */
+/** The most bytes that the head of a proxy's answer may have. */
 const MAX_ANSWER_BYTES = 16_384;
 
 /** Returns a transport through the proxy. User and password of its URL, if any, are sent to it as `Proxy-Authorization`. */

@@ -39,7 +39,7 @@ commas, with user and password, and STOMPY_CA_FILE to the file of their certific
   --version 1.2        use only this version of the protocol; can be repeated
   --all                run the tests that wait for seconds in every runtime, not in one of them, as each night
   --filter text        run only the tests whose names contain the text
-  --jobs N             test so many brokers at a time; default ${defaultJobs()}
+  --jobs N             test N brokers at a time; default ${defaultJobs()}
   --serve name         start this broker, print its URLs, and keep it running until Ctrl-C; runs no test
   --no-install         do not install or download anything
   --verbose            print the output of the tests even if they pass

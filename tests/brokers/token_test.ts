@@ -10,7 +10,7 @@ import { BrokerErrorResponse } from "../../base/errors.ts";
 import { Watcher } from "../support/client_harness.ts";
 import { eventually, everywhere, once, takeTexts } from "./support.ts";
 
-/** Returns a token that lets its bearer do everything for so many seconds. */
+/** Returns a token with all rights that is valid for the given seconds. */
 function tokenFor(seconds: number, key: string): string {
   const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const scope = ["configure", "read", "write"].map((what) => `rabbitmq.${what}:*/*/*`);

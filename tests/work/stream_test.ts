@@ -1,43 +1,10 @@
 /** `stomp.stream()`: where it begins, what it delivers after a reconnect, checkpoints, and how it ends. */
 import { assertEquals, assertRejects, assertStrictEquals } from "#assert";
 import { NotConnectedError, StompError } from "../../base/errors.ts";
-import type { StompOptions } from "../../client/options.ts";
-import type { Stomp } from "../../api/stomp.ts";
-import type { StreamMessage } from "../../work/stream.ts";
 import type { StreamOptions } from "../../work/stream_options.ts";
-import { type ClientHarness, clientTest, subscribed, Watcher } from "../support/client_harness.ts";
+import { clientTest, subscribed, Watcher } from "../support/client_harness.ts";
 import { confirm, message, receiptFor } from "../support/raw_server.ts";
-import { StreamServer } from "../support/stream_server.ts";
-
-const AT_ONCE: StompOptions = { reconnect: { delay: 0 }, heartbeat: false };
-const QUEUE = "/queue/s";
-
-/** A client of a broker with a stream that has these batches. */
-async function pair(harness: ClientHarness, ...batches: string[][]): Promise<{ stomp: Stomp; server: StreamServer }> {
-  const server = await StreamServer.listen();
-  harness.atEnd(() => server.close());
-  for (const batch of batches) server.append(batch);
-  const stomp = await harness.connect(server.url, AT_ONCE);
-  return { stomp, server };
-}
-
-function bodies(from: number, to: number): string[] {
-  return Array.from({ length: to - from }, (_, i) => `m${from + i}`);
-}
-
-/** Breaks the connections, and resolves when the client has another one. */
-async function reconnect(stomp: Stomp, server: StreamServer): Promise<void> {
-  const watcher = new Watcher(stomp);
-  await server.breakAll();
-  await watcher.until("connected");
-}
-
-/** Takes `count` messages, and returns their bodies. */
-async function take(stream: AsyncIterator<StreamMessage>, count: number): Promise<string[]> {
-  const texts: string[] = [];
-  while (texts.length < count) texts.push((await stream.next()).value!.text());
-  return texts;
-}
+import { bodies, pair, QUEUE, reconnect, take } from "../support/stream_harness.ts";
 
 clientTest(
   "`stream()` delivers all messages from the first one with their offsets, and acknowledges them",

@@ -11,9 +11,10 @@ import { certificateDetails, type HarnessOptions, MAX_BODY_BYTES, READER, type S
 import { type Certificates, makeJavaStores, STORE_PASSWORD } from "./certificates.ts";
 import { found, JAVA, type Need, OPENSSL } from "./install.ts";
 import { jarsNeed, JAVA_17, JAVA_FLAGS, MAVEN } from "./maven.ts";
-import { freePorts, onFreePorts, releasePorts } from "./ports.ts";
+import { freePorts } from "./ports.ts";
 import { untilAnswered } from "./probe.ts";
-import { type Program, Programs, tailOf } from "./programs.ts";
+import { Programs, tailOf } from "./programs.ts";
+import { SingleProcess, startedBroker, startOnFreePorts } from "./single_process.ts";
 
 const ACTIVEMQ: Need = {
   package: "activemq",
@@ -47,23 +48,10 @@ export const PRIORITY_QUEUES = "priority.";
 
 /** Starts an ActiveMQ with KahaDB and waits until it answers. */
 export async function startActivemq(release: ActivemqRelease, options: HarnessOptions = {}): Promise<StartedBroker> {
-  const broker = await onFreePorts(async () => {
-    const made = await Activemq.create(release, options);
-    try {
-      await made.start();
-      return made;
-    } catch (error) {
-      await made.close();
-      throw error;
-    }
-  });
+  const broker = await startOnFreePorts(() => Activemq.create(release, options));
   const { certificates, urls } = broker;
-  const stop = async () => {
-    await broker.stop();
-    await broker.close();
-  };
   const { "mutual": mutual, "expired": expired, ...rest } = urls;
-  return {
+  return startedBroker(broker, {
     urls: rest,
     ...USER,
     caCerts: [certificates.ca],
@@ -75,30 +63,17 @@ export async function startActivemq(release: ActivemqRelease, options: HarnessOp
       maxBodyBytes: broker.maxBodyBytes,
       reader: READER,
     },
-    get pid() {
-      return broker.pid;
-    },
-    kill: () => broker.kill(),
-    async restart() {
-      await broker.stop();
-      await broker.start();
-    },
-    stop,
-    [Symbol.asyncDispose]: stop,
-  };
+  });
 }
 
 /** The names of the connectors, in the order of their ports. */
 const CONNECTORS = ["stomp", "stomp+nio", "stomp+ssl", "stomp+nio+ssl", "mutual", "expired"] as const;
 
-class Activemq {
+class Activemq extends SingleProcess {
   readonly certificates: Certificates;
   readonly maxBodyBytes: number;
   readonly urls: Record<string, string>;
   readonly #found: ActivemqPrograms;
-  readonly #programs: Programs;
-  readonly #ports: readonly number[];
-  #program: Program | undefined;
 
   static async create(release: ActivemqRelease, options: HarnessOptions): Promise<Activemq> {
     const found = activemqPrograms(release); // throws before anything is created if a program is missing
@@ -122,10 +97,9 @@ class Activemq {
     ports: readonly number[],
     maxBodyBytes: number,
   ) {
+    super(programs, ports);
     this.#found = found;
-    this.#programs = programs;
     this.certificates = certificates;
-    this.#ports = ports;
     this.maxBodyBytes = maxBodyBytes;
     const login = `${USER.username}:${USER.password}@`;
     this.urls = Object.fromEntries(CONNECTORS.map((name, index) => {
@@ -134,21 +108,17 @@ class Activemq {
     }));
   }
 
-  get pid(): number | undefined {
-    return this.#program?.isRunning ? this.#program.pid : undefined;
-  }
-
   /** Starts it and waits until all its ports answer. */
-  async start(): Promise<void> {
+  override async start(): Promise<void> {
     const { java, home, jars } = this.#found;
     const conf = this.#path("conf");
     const log = `activemq-${Date.now()}.log`; // a new file for each start, because `start` waits for a line in it
-    const program = this.#program = this.#programs.start(java, [
+    const program = this.program = this.programs.start(java, [
       ...JAVA_FLAGS,
       `-Djava.io.tmpdir=${this.#path("tmp")}`,
       ...["lang", "util", "net"].map((name) => `--add-opens=java.base/java.${name}=ALL-UNNAMED`),
       `-Dactivemq.home=${home}`,
-      `-Dactivemq.base=${this.#programs.folder}`,
+      `-Dactivemq.base=${this.programs.folder}`,
       `-Dactivemq.conf=${conf}`,
       `-Dactivemq.data=${this.#path("data")}`,
       "-cp",
@@ -179,21 +149,8 @@ class Activemq {
     }
   }
 
-  async kill(): Promise<void> {
-    if (this.#program) await this.#programs.kill(this.#program);
-  }
-
-  async stop(): Promise<void> {
-    if (this.#program) await this.#programs.stop(this.#program);
-  }
-
-  async close(): Promise<void> {
-    await this.#programs.close();
-    releasePorts(this.#ports);
-  }
-
   #path(...parts: string[]): string {
-    return join(this.#programs.folder, ...parts);
+    return join(this.programs.folder, ...parts);
   }
 
   #write(): void {
@@ -225,7 +182,7 @@ log4j.appender.out.layout.ConversionPattern=%d %-5p %c{1} - %m%n
     const limit = `wireFormat.maxFrameSize=${this.maxBodyBytes}&amp;transport.tcpNoDelay=true`;
     const connector = (name: (typeof CONNECTORS)[number], options = "") => {
       const scheme = name === "mutual" || name === "expired" ? "stomp+ssl" : name;
-      const port = this.#ports[CONNECTORS.indexOf(name)];
+      const port = this.ports[CONNECTORS.indexOf(name)];
       return `<transportConnector name="${name}" uri="${scheme}://127.0.0.1:${port}?${limit}${options}"/>`;
     };
     const store = (file: string) =>

@@ -10,9 +10,10 @@ import { certificateDetails, type HarnessOptions, MAX_BODY_BYTES, READER, type S
 import { type Certificates, makeJavaStores, STORE_PASSWORD } from "./certificates.ts";
 import { found, type Need, OPENSSL } from "./install.ts";
 import { archiveNeed, JAVA_17, JAVA_FLAGS, MAVEN } from "./maven.ts";
-import { freePorts, onFreePorts, releasePorts } from "./ports.ts";
+import { freePorts } from "./ports.ts";
 import { untilAnswered } from "./probe.ts";
-import { type Program, Programs, tailOf } from "./programs.ts";
+import { Programs, tailOf } from "./programs.ts";
+import { SingleProcess, startedBroker, startOnFreePorts } from "./single_process.ts";
 
 const ARTEMIS: Need = archiveNeed("artemis-2.44.0", "org.apache.activemq:apache-artemis:2.44.0:tar.gz:bin");
 
@@ -27,23 +28,10 @@ const ACCEPTORS = ["stomp", "tls", "mutual", "expired"] as const;
 
 /** Starts an Artemis with its journal on disk and waits until it answers. */
 export async function startArtemis(options: HarnessOptions = {}): Promise<StartedBroker> {
-  const broker = await onFreePorts(async () => {
-    const made = await Artemis.create();
-    try {
-      await made.start();
-      return made;
-    } catch (error) {
-      await made.close();
-      throw error;
-    }
-  });
+  const broker = await startOnFreePorts(() => Artemis.create());
   const { certificates, urls } = broker;
   const { mutual, expired, ...rest } = urls;
-  const stop = async () => {
-    await broker.stop();
-    await broker.close();
-  };
-  return {
+  return startedBroker(broker, {
     urls: rest,
     ...USER,
     caCerts: [certificates.ca],
@@ -55,26 +43,13 @@ export async function startArtemis(options: HarnessOptions = {}): Promise<Starte
       maxBodyBytes: options.maxBodyBytes ?? MAX_BODY_BYTES,
       reader: READER,
     },
-    get pid() {
-      return broker.pid;
-    },
-    kill: () => broker.kill(),
-    async restart() {
-      await broker.stop();
-      await broker.start();
-    },
-    stop,
-    [Symbol.asyncDispose]: stop,
-  };
+  });
 }
 
-class Artemis {
+class Artemis extends SingleProcess {
   readonly certificates: Certificates;
   readonly urls: Record<string, string>;
   readonly #home: string;
-  readonly #programs: Programs;
-  readonly #ports: readonly number[];
-  #program: Program | undefined;
 
   static async create(): Promise<Artemis> {
     const [home, java, openssl] = [found(ARTEMIS), found(JAVA_17), found(OPENSSL)];
@@ -91,10 +66,9 @@ class Artemis {
   }
 
   private constructor(home: string, programs: Programs, certificates: Certificates, ports: readonly number[]) {
+    super(programs, ports);
     this.#home = home;
-    this.#programs = programs;
     this.certificates = certificates;
-    this.#ports = ports;
     const [plain, tls, mutual, expired] = ports;
     const login = `${USER.username}:${USER.password}@`;
     this.urls = {
@@ -107,15 +81,11 @@ class Artemis {
     };
   }
 
-  get pid(): number | undefined {
-    return this.#program?.isRunning ? this.#program.pid : undefined;
-  }
-
   /** Starts it and waits until all its ports answer. */
-  async start(): Promise<void> {
-    const [home, folder] = [this.#home, this.#programs.folder];
+  override async start(): Promise<void> {
+    const [home, folder] = [this.#home, this.programs.folder];
     const log = `artemis-${Date.now()}.log`; // a new file for each start, because `start` waits for a line in it
-    const program = this.#program = this.#programs.start(found(JAVA_17), [
+    const program = this.program = this.programs.start(found(JAVA_17), [
       ...JAVA_FLAGS,
       "--add-opens=java.base/jdk.internal.misc=ALL-UNNAMED",
       `-Djava.io.tmpdir=${this.#path("tmp")}`,
@@ -152,21 +122,8 @@ class Artemis {
     }
   }
 
-  async kill(): Promise<void> {
-    if (this.#program) await this.#programs.kill(this.#program);
-  }
-
-  async stop(): Promise<void> {
-    if (this.#program) await this.#programs.stop(this.#program);
-  }
-
-  async close(): Promise<void> {
-    await this.#programs.close();
-    releasePorts(this.#ports);
-  }
-
   #path(...parts: string[]): string {
-    return join(this.#programs.folder, ...parts);
+    return join(this.programs.folder, ...parts);
   }
 
   #write(): void {
@@ -224,7 +181,7 @@ rootLogger = INFO, out
       expired: ["sslEnabled=true", store("keyStore", "expired.p12")],
     };
     const acceptors = ACCEPTORS.map((name, index) => {
-      const uri = `tcp://127.0.0.1:${this.#ports[index]}?${["protocols=STOMP", ...parameters[name]].join(";")}`;
+      const uri = `tcp://127.0.0.1:${this.ports[index]}?${["protocols=STOMP", ...parameters[name]].join(";")}`;
       return `<acceptor name="${name}">${uri}</acceptor>`;
     }).join("\n      ");
     const permit = (roles: string, ...types: string[]) =>

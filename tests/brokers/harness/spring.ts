@@ -13,8 +13,9 @@ import { type HarnessOptions, type StartedBroker, USER } from "./broker.ts";
 import { type Certificates, makeCertificates } from "./certificates.ts";
 import { found, type Need, OPENSSL, runShell } from "./install.ts";
 import { jarsNeed, JAVA_17, JAVA_FLAGS, JAVAC_17, MAVEN } from "./maven.ts";
-import { freePorts, onFreePorts, releasePorts } from "./ports.ts";
-import { type Program, Programs, tailOf } from "./programs.ts";
+import { freePorts } from "./ports.ts";
+import { Programs, tailOf } from "./programs.ts";
+import { SingleProcess, startedBroker, startOnFreePorts } from "./single_process.ts";
 
 const BOOT = "4.0.7";
 const SOURCE = inRoot("tests", "brokers", "harness", "spring", "Application.java");
@@ -36,46 +37,20 @@ const HEARTBEAT_MS = 1000;
 
 /** Starts the application and waits until both instances listen. Its broker keeps nothing, so it has no disk. */
 export async function startSpring(_options: HarnessOptions = {}): Promise<StartedBroker> {
-  const broker = await onFreePorts(async () => {
-    const made = await Spring.create();
-    try {
-      await made.start();
-      return made;
-    } catch (error) {
-      await made.close();
-      throw error;
-    }
-  });
+  const broker = await startOnFreePorts(() => Spring.create());
   const { certificates } = broker;
-  const stop = async () => {
-    await broker.stop();
-    await broker.close();
-  };
-  return {
+  return startedBroker(broker, {
     urls: broker.urls,
     ...USER,
     caCerts: [certificates.ca],
     caFile: certificates.caFile,
-    get pid() {
-      return broker.pid;
-    },
-    kill: () => broker.kill(),
-    async restart() {
-      await broker.stop();
-      await broker.start();
-    },
-    stop,
-    [Symbol.asyncDispose]: stop,
-  };
+  });
 }
 
-class Spring {
+class Spring extends SingleProcess {
   readonly certificates: Certificates;
   readonly urls: Record<string, string>;
   readonly #classes: string;
-  readonly #programs: Programs;
-  readonly #ports: readonly number[];
-  #program: Program | undefined;
 
   static async create(): Promise<Spring> {
     const [openssl, classes] = [found(OPENSSL), await compile()];
@@ -90,10 +65,9 @@ class Spring {
   }
 
   private constructor(classes: string, programs: Programs, certificates: Certificates, ports: readonly number[]) {
+    super(programs, ports);
     this.#classes = classes;
-    this.#programs = programs;
     this.certificates = certificates;
-    this.#ports = ports;
     const [plain, tls] = ports;
     this.urls = {
       ws: `ws://127.0.0.1:${plain}/ws`,
@@ -102,18 +76,14 @@ class Spring {
     };
   }
 
-  get pid(): number | undefined {
-    return this.#program?.isRunning ? this.#program.pid : undefined;
-  }
-
   /** Starts it and waits until both instances listen. */
-  async start(): Promise<void> {
+  override async start(): Promise<void> {
     const { certFile, keyFile } = this.certificates.server;
-    const [plain, tls] = this.#ports;
+    const [plain, tls] = this.ports;
     const log = `spring-${Date.now()}.log`; // a new file for each start, because `start` waits for a line in it
-    const program = this.#program = this.#programs.start(found(JAVA_17), [
+    const program = this.program = this.programs.start(found(JAVA_17), [
       ...JAVA_FLAGS,
-      `-Djava.io.tmpdir=${this.#programs.folder}`,
+      `-Djava.io.tmpdir=${this.programs.folder}`,
       "-cp",
       [this.#classes, join(found(SPRING), "*")].join(":"),
       "stompy.Application",
@@ -133,19 +103,6 @@ class Spring {
       if (performance.now() > end) throw fail("its log does not say that it has started");
       await sleep(50);
     }
-  }
-
-  async kill(): Promise<void> {
-    if (this.#program) await this.#programs.kill(this.#program);
-  }
-
-  async stop(): Promise<void> {
-    if (this.#program) await this.#programs.stop(this.#program);
-  }
-
-  async close(): Promise<void> {
-    await this.#programs.close();
-    releasePorts(this.#ports);
   }
 }
 
