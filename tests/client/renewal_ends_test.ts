@@ -96,7 +96,8 @@ clientTest("`reconnect()` before the credentials expire starts their time again"
 clientTest(
   "`reconnect()` by a function that returns headers leaves no renewal for the session that it ends",
   async (harness) => {
-    const rig = await RenewalRig.start(harness, { reconnect: { delay: 1e6, maxDelay: 1e6 } });
+    // A wait is a random share of its maximum, which has to be longer than the lifetime all the same.
+    const rig = await RenewalRig.start(harness, { reconnect: { delay: 1e12, maxDelay: 1e12 } });
     const headers = ({ number }: { number: number }) => {
       if (number === 2) {
         rig.server.stopListening();
