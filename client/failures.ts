@@ -44,7 +44,7 @@ export class LostSessions {
 
   /** Whether the broker goes on sending what cannot be read, such as a message that is delivered again each time. */
   isUnreadable(error: StompError, lasted: number): boolean {
-    if (!(error instanceof UnknownBrokerResponseError)) {
+    if (!(error instanceof UnknownBrokerResponseError) || isSecondConnected(error)) {
       this.#unreadable = undefined;
       return false;
     }
@@ -53,6 +53,16 @@ export class LostSessions {
     if (this.#unreadable?.words !== words || lasted > MAX_UNREADABLE_SESSION_MS) this.#unreadable = { words, count: 0 };
     return ++this.#unreadable.count >= MAX_UNREADABLE_SESSIONS;
   }
+}
+
+/** Whether a session ended for a reason that no message can have caused. */
+export function isAboutConnection(reason: unknown): boolean {
+  return reason instanceof BrokerErrorResponse || isSecondConnected(reason);
+}
+
+/** Whether a session ended with a second CONNECTED, as ActiveMQ sends when it mixes up the first frames of a connection. */
+function isSecondConnected(reason: unknown): boolean {
+  return reason instanceof UnknownBrokerResponseError && reason.frame?.command === "CONNECTED";
 }
 
 /** Returns how the broker, or each of several, refused user and password; `undefined` when the error is another one. */

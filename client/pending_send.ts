@@ -9,9 +9,10 @@
  *
  * @module
  */
-import { BrokerErrorResponse, ConnectionError, rejection, type StompError } from "../base/errors.ts";
+import { ConnectionError, rejection, type StompError } from "../base/errors.ts";
 import type { Clock } from "../base/timers.ts";
 import type { Frame } from "../codec/frame.ts";
+import { isAboutConnection } from "./failures.ts";
 import type { ReceiptWaiter, Verdict } from "../session/receipts.ts";
 import type { Session } from "../session/session.ts";
 
@@ -202,8 +203,7 @@ const MAX_WINDOW = 64;
 export function noteSuspicion(message: Suspect, error: StompError, verdict: Verdict): void {
   const suspicion = message.suspicion ??= { isInDoubt: false, losses: 0, lossesAlone: 0, errorsAlone: 0 };
   if (verdict === "doubt") suspicion.isInDoubt = true;
-  // An ERROR about the connection explains its end.
-  else if (!(error.cause instanceof BrokerErrorResponse)) suspicion.losses++;
+  else if (!isAboutConnection(error.cause)) suspicion.losses++;
 }
 
 /** Sends suspects one at a time, and nothing else until all of them are confirmed or failed. */
@@ -263,7 +263,7 @@ export class Isolation {
     if (!this.#open.delete(message) || !isAlone || suspicion === undefined) return undefined;
     if (verdict === "doubt") return ++suspicion.errorsAlone >= MAX_ERRORS_ALONE ? error : undefined;
     const isLate = this.#clock.now() - this.#sentAt > LOSS_AFTER_SEND_MS;
-    if (error.cause instanceof BrokerErrorResponse || isLate) return undefined;
+    if (isAboutConnection(error.cause) || isLate) return undefined;
     if (++suspicion.lossesAlone < MAX_LOSSES_ALONE) return undefined;
     const closed = "the broker closed the connection each time that it was sent, also when it was sent alone";
     return new ConnectionError(`Cannot confirm ${message.describe()}: ${closed}; ${likelyReason(message)}`, {

@@ -11,6 +11,7 @@ import { CLIENT_FAULTS } from "./faults_client.ts";
 import { CODEC_FAULTS } from "./faults_codec.ts";
 import { CONNECTION_FAULTS } from "./faults_connection.ts";
 import { DIALECTS_FAULTS } from "./faults_dialects.ts";
+import { FAILURES_FAULTS } from "./faults_failures.ts";
 import { SESSION_FAULTS } from "./faults_session.ts";
 import { TRANSPORT_FAULTS } from "./faults_transport.ts";
 
@@ -22,6 +23,7 @@ export const FAULTS: readonly Fault[] = [
   ...CONNECTION_FAULTS,
   ...DIALECTS_FAULTS,
   ...SESSION_FAULTS,
+  ...FAILURES_FAULTS,
   ...CLIENT_FAULTS,
   ...BROKER_FAULTS,
   ...CLI_FAULTS,

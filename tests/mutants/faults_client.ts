@@ -191,13 +191,6 @@ export const CLIENT_FAULTS: readonly Fault[] = [
     tests: ["client/reconnector", "client/reconnector_clock"],
   },
   {
-    file: "client/failures.ts",
-    name: "short sessions begin the waits from the start forever",
-    from: "lasted >= STABLE_SESSION_MS || session.progress.hasFoundCulprit ? 0 : this.#shortSessions + 1;",
-    to: "lasted >= STABLE_SESSION_MS || session.progress.hasFoundCulprit ? 0 : 1;",
-    tests: ["client/reconnector_clock", "client/reconnector"],
-  },
-  {
     file: "client/consumer.ts",
     name: "messages of a lost connection can be taken",
     from: `if (this.ackMode !== "auto") this.#discardQueued();`,

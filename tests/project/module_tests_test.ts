@@ -26,10 +26,6 @@ const TESTED_ELSEWHERE: Record<string, { by: string[]; why: string }> = {
     why: "`Stomp` is its only user",
   },
   "client/connection_options.ts": { by: ["client/dialer", "api/arguments"], why: "types and defaults" },
-  "client/failures.ts": {
-    by: ["client/reconnector", "client/reconnector_clock"],
-    why: "they decide when a client reconnects",
-  },
   "client/message.ts": { by: ["client/subscription", "client/ack_tracker"], why: "messages come from subscriptions" },
   "client/options.ts": { by: ["api/arguments"], why: "types and defaults" },
   "client/pending_send.ts": { by: ["client/outbox"], why: "an entry of the outbox" },
