@@ -56,7 +56,8 @@ export const activemq: Dialect = {
   requeueDestination: undefined,
   transactsAcknowledgements: true,
   replyQueue: "temporary",
-  errorScopes: [],
+  // `stomp+nio+ssl` sometimes takes the frame after CONNECT for another CONNECT: that frame is lost, and not to blame.
+  errorScopes: [[/^Already connected\.\n/, "connection"]],
   outages: [/\bbroker\b.* (is being stopped|is stopped|has been stopped|is shutting down)\b/i],
   loginRefusals: [
     /\b(login|user ?name|user|pass(word|code)|credentials)\b.*\b(wrong|invalid|incorrect|refused|failed)\b/i,

@@ -101,6 +101,9 @@ test("`errorScope()` knows the words of each broker", () => {
   assertEquals(scope("heart-beat missed", "", "embedded"), "connection");
   assertEquals(scope("subscriber is too slow", "", "embedded"), "connection");
   assertEquals(scope("login refused", "", "embedded"), "frame");
+  const trace = "org.apache.activemq.transport.stomp.ProtocolException: Already connected.\n\tat org.apache.activemq";
+  assertEquals(scope("Already connected.", trace, "activemq"), "connection"); // 5.17.2 and 6.3.1
+  assertEquals(scope("Client: me already connected from tcp://127.0.0.1:9", "", "activemq"), "frame");
   for (const family of ["activemq", "artemis", "unknown"] as const) {
     assertEquals(scope("connection_forced", "", family), "frame", family);
   }
@@ -120,6 +123,24 @@ clientTest("an ERROR about the connection: unconfirmed messages are sent again",
   assertEquals(watcher.events.map(({ type }) => type), ["error", "disconnected", "reconnecting", "connected"]);
   const errors = watcher.events.flatMap((event) => "error" in event ? [event.error] : []);
   assert(errors.every((error) => error instanceof BrokerErrorResponse));
+});
+
+clientTest("what ActiveMQ takes for a second CONNECT is sent again on a new connection", async (harness) => {
+  const { stomp, peer, server } = await harness.pair(HASTY, "1.2", "server:ActiveMQ/6.3.1\n");
+  const subscribing = stomp.subscribe("/queue/a");
+  await peer.frame("SUBSCRIBE");
+  await peer.write("ERROR\nmessage:Already connected.\n\n\0"); // and the connection stays open
+  const next = await server.welcome("1.2", "server:ActiveMQ/6.3.1\n");
+  await confirm(next, "SUBSCRIBE");
+  await subscribing;
+  const sent = stomp.send("/queue/a", "a");
+  await next.frame("SEND");
+  await next.write("ERROR\nmessage:Already connected.\n\n\0");
+  await next.ended();
+  const last = await server.welcome("1.2", "server:ActiveMQ/6.3.1\n");
+  await confirm(last, "SUBSCRIBE");
+  assertEquals((await confirm(last, "SEND")).body, "a");
+  await sent;
 });
 
 clientTest("an unclear ERROR is about the connection when that ends soon", async (harness) => {
